@@ -1,0 +1,34 @@
+"""The exception family: every message says where, what was expected, what came, what to do."""
+
+
+class MetaBevError(Exception):
+    """Base of every error this package raises on purpose."""
+
+    def __init__(self, where: str, expected: str, got: str, remedy: str = '') -> None:
+        self.where, self.expected, self.got, self.remedy = where, expected, got, remedy
+        text = f'{where}: expected {expected}, got {got}'
+        super().__init__(f'{text}; {remedy}' if remedy else text)
+
+
+class ConfigError(MetaBevError):
+    """A configuration or parameter is wrong: start-up stops."""
+
+
+class ContractError(MetaBevError):
+    """An artefact (weights, ONNX, engine) does not fit its contract: it is refused."""
+
+
+class BackendError(MetaBevError):
+    """Inference failed or its runtime cannot be used."""
+
+
+class SensorDataError(MetaBevError):
+    """A message cannot be used: it is dropped, counted and reported with `reason`."""
+
+    def __init__(self, reason: str, where: str, expected: str, got: str) -> None:
+        self.reason = reason  # one short stable word: 'encoding', 'step', 'size', 'decode', ...
+        super().__init__(where, expected, got)
+
+
+class MissingDependencyError(MetaBevError):
+    """An optional package is needed; the remedy is the install command."""
