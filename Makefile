@@ -1,0 +1,25 @@
+# Every target is one call of the command line or of a tool; ARGS="..." is passed on.
+RUN = .venv/bin/metabev-env
+METABEV = .venv/bin/metabev
+.PHONY: setup setup-dev demo test lint train evaluate export bench clean
+
+setup:      ## ROS (the sourced one, else wheels), Python packages, messages: .venv/ and install/
+	@sh tools/setup.sh
+setup-dev:  ## the same, and what training and the tests need
+	@sh tools/setup.sh --dev
+demo: setup ## sensors die and come back while the real node runs: out/demo/report.html
+	@$(METABEV) demo $(ARGS)
+test: setup-dev lint ## everything but the tests marked slow
+	@$(RUN) python -m pytest -q -m 'not slow' $(ARGS)
+lint: setup-dev
+	@$(RUN) python -m ruff check .
+train: setup-dev
+	@$(METABEV) train $(ARGS)
+evaluate: setup
+	@$(METABEV) evaluate $(ARGS)
+export: setup-dev
+	@$(METABEV) export $(ARGS)
+bench: setup-dev
+	@$(METABEV) bench $(ARGS)
+clean:      ## everything that the targets above made, the trained models excepted
+	@rm -rf .venv build install log out *.egg-info .pytest_cache .ruff_cache .hypothesis
