@@ -166,6 +166,7 @@ class CameraBranchConfig:
         context_channels: channels lifted into the BEV.
         depth_min, depth_max, depth_step: metres; bins are [min, max) in steps.
         bev_channels: channels of the camera BEV map.
+        splat_row: entries per row of the lift-splat tables (more pad, fewer make more rows).
     """
 
     backbone: CameraBackbone = CameraBackbone.NANO
@@ -178,6 +179,7 @@ class CameraBranchConfig:
     depth_max: float = 57.0
     depth_step: float = 1.4
     bev_channels: int = 64
+    splat_row: int = 16
 
     def __post_init__(self) -> None:
         for name in ('height', 'width'):
@@ -223,6 +225,11 @@ class LidarBranchConfig:
                  (self.z_min, self.z_max))
         _require(self.points_per_pillar >= 1 and self.max_pillars >= 1, 'model.lidar',
                  'positive pillar sizes', (self.points_per_pillar, self.max_pillars))
+
+    @property
+    def pillar_features(self) -> int:
+        """x y z intensity time_lag, offset in the pillar (x y), height over the mean, count."""
+        return 9
 
 
 @dataclass(frozen=True)

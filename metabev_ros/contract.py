@@ -1,0 +1,198 @@
+"""What an artefact promises: names, shapes, dtypes, configuration and SHA-256 of every graph.
+
+`contract.json` lies beside the ONNX files; it is checked before a graph is loaded.
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from metabev_ros.config import ModelConfig, from_plain, to_plain
+from metabev_ros.errors import ConfigError, ContractError
+from metabev_ros.structures import Modality
+
+FORMAT = 1
+ENCODERS = ('camera_encoder', 'lidar_encoder')
+FUSION_OF = {Modality.FUSED: 'fusion_fused', Modality.CAMERA: 'fusion_camera',
+             Modality.LIDAR: 'fusion_lidar'}
+GRAPHS = (*ENCODERS, *FUSION_OF.values())
+OUTPUTS = ('heatmap', 'boxes', 'map_logits')
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One tensor: a `None` in the shape is free; `axes` says what each axis is."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    axes: str
+
+
+def graph_inputs(config: ModelConfig) -> dict[str, tuple[TensorSpec, ...]]:
+    """Input tensors of every graph, in order."""
+    camera, lidar, (rows, columns) = config.camera, config.lidar, config.bev_grid.shape
+    pillar_rows, pillar_columns = config.pillar_grid.shape
+    camera_bev = TensorSpec('camera_bev', 'float32', (1, camera.bev_channels, rows, columns),
+                            'B C Y X')
+    lidar_bev = TensorSpec('lidar_bev', 'float32', (1, lidar.bev_channels, rows, columns),
+                           'B C Y X')
+    return {
+        'camera_encoder': (
+            TensorSpec('images', 'uint8', (None, camera.height, camera.width, 3),
+                       'N H W RGB'),
+            TensorSpec('depth_table', 'int32', (None, camera.splat_row), 'row entry'),
+            TensorSpec('pixel_table', 'int32', (None, camera.splat_row), 'row entry'),
+            TensorSpec('cell_table', 'int32', (None, None), 'active-cell row'),
+            TensorSpec('grid_table', 'int32', (rows * columns,), 'YX')),
+        'lidar_encoder': (
+            TensorSpec('pillars', 'float32', (None, lidar.points_per_pillar, lidar.pillar_features), 'V S F'),
+            TensorSpec('pillar_table', 'int32', (pillar_rows * pillar_columns,), 'YX')),
+        'fusion_fused': (camera_bev, lidar_bev),
+        'fusion_camera': (camera_bev,),
+        'fusion_lidar': (lidar_bev,)}
+
+
+def graph_outputs(config: ModelConfig) -> dict[str, tuple[TensorSpec, ...]]:
+    """Output tensors of every graph, in order."""
+    inputs, (rows, columns) = graph_inputs(config), config.bev_grid.shape
+    result = (
+        TensorSpec('heatmap', 'float32', (1, len(config.detection_classes), rows, columns),
+                   'B K Y X, logits'),
+        TensorSpec('boxes', 'float32', (1, 10, rows, columns), 'B C Y X'),
+        TensorSpec('map_logits', 'float32', (1, len(config.map_classes), *config.map_grid.shape),
+                   'B L Ym Xm, logits'))
+    camera_bev, lidar_bev = inputs['fusion_fused']
+    return {'camera_encoder': (camera_bev,), 'lidar_encoder': (lidar_bev,),
+            **{name: result for name in FUSION_OF.values()}}
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What an output says about the model that made it.
+
+    Attributes:
+        hash: SHA-256 (first 16 hex digits) of the contract.
+        backend, device, precision: what runs it.
+    """
+
+    name: str
+    hash: str
+    config: ModelConfig
+    backend: str
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The contract of one model folder.
+
+    Attributes:
+        digests: file name -> SHA-256 of every graph.
+        producer: tool -> version.
+        weights_sha256: of the safetensors file the graphs were made from.
+    """
+
+    config: ModelConfig
+    opset: int
+    precision: str
+    digests: dict[str, str]
+    producer: dict[str, str]
+    weights_sha256: str
+
+    @property
+    def hash(self) -> str:
+        """First 16 hex digits of the SHA-256 over the canonical JSON."""
+        text = json.dumps(self._plain(), sort_keys=True, separators=(',', ':'))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _plain(self) -> dict:
+        def specs(table):
+            return {graph: [to_plain(spec) for spec in tensors]
+                    for graph, tensors in table.items()}
+        return {'format': FORMAT, 'config_sha256': self.config.hash, 'opset': self.opset,
+                'precision': self.precision, 'digests': self.digests, 'producer': self.producer,
+                'weights_sha256': self.weights_sha256,
+                'detection_classes': list(self.config.detection_classes),
+                'map_classes': list(self.config.map_classes),
+                'bev_grid': to_plain(self.config.bev_grid),
+                'map_grid': to_plain(self.config.map_grid),
+                'inputs': specs(graph_inputs(self.config)),
+                'outputs': specs(graph_outputs(self.config)),
+                'config': to_plain(self.config)}
+
+    def save(self, path: Path) -> None:
+        """Write the JSON atomically."""
+        write_atomically(path, (json.dumps(self._plain(), indent=1) + '\n').encode())
+
+
+def load_contract(folder: Path) -> Contract:
+    """Read `contract.json` and check that it describes the tensors this version expects.
+
+    Raises:
+        ContractError: naming the field that does not fit.
+    """
+    path = Path(folder) / 'contract.json'
+    try:
+        plain = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise ContractError(str(path), 'a readable contract', str(error),
+                            'run `metabev export` for this model') from error
+    if not isinstance(plain, dict) or plain.get('format') != FORMAT:
+        raise ContractError(f'{path}: format', str(FORMAT),
+                            repr(plain.get('format') if isinstance(plain, dict) else plain),
+                            'export the model again with this version')
+    try:
+        contract = Contract(from_plain(ModelConfig, plain['config'], f'{path.name}: config'),
+                            plain['opset'], plain['precision'], plain['digests'],
+                            plain['producer'], plain['weights_sha256'])
+    except KeyError as error:
+        raise ContractError(str(path), f'the field {error}', 'none',
+                            'export the model again') from error
+    except ConfigError as error:
+        raise ContractError(f'{path}: {error.where}', error.expected, error.got,
+                            'export the model again') from error
+    expected = json.loads(json.dumps(contract._plain()))
+    for name in sorted(set(expected) | set(plain)):
+        if expected.get(name) != plain.get(name):
+            raise ContractError(f'{path}: {name}', json.dumps(expected.get(name))[:200],
+                                json.dumps(plain.get(name))[:200], 'export the model again')
+    return contract
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise ContractError(str(path), 'a readable file', str(error.strerror),
+                            'run `metabev export` for this model') from error
+
+
+def read_checked(path: Path, digest: str) -> bytes:
+    """The bytes of a file whose SHA-256 is `digest`: what was checked is what is used.
+
+    Raises:
+        ContractError: if it is missing or differs.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ContractError(str(path), 'a readable file', str(error.strerror),
+                            'run `metabev export` for this model') from error
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != digest:
+        raise ContractError(str(path), f'SHA-256 {digest[:16]}...', f'{actual[:16]}...',
+                            'the file was changed after its export: export the model again')
+    return content
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside the target, then rename: an interrupted write leaves the old file."""
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

@@ -1,0 +1,147 @@
+"""Weights -> five ONNX graphs and their contract, then the parity gate.
+
+Opset 18 is pinned: from opset 20 on GridSample's mode is called 'linear', which some TensorRT
+parsers read as nearest neighbour.
+"""
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from metabev_ros.config import ModelConfig, load_config
+from metabev_ros.contract import (
+    OUTPUTS, Contract, graph_inputs, sha256_of, write_atomically)
+from metabev_ros.errors import ContractError
+from metabev_ros.network.metabev import MetaBev
+
+OPSET = 18
+# Inputs whose first (and for cell_table second) axis is free.
+FREE_AXES = {'images': (0,), 'depth_table': (0,), 'pixel_table': (0,), 'cell_table': (0, 1),
+             'pillars': (0,)}
+# Example sizes for tracing: any size the graph accepts does.
+EXAMPLE = {'images': (2,), 'depth_table': (40,), 'pixel_table': (40,), 'cell_table': (30, 3),
+           'pillars': (50,)}
+
+
+class CameraGraph(nn.Module):
+    """camera_encoder: the encoder without its training-only depth output."""
+
+    def __init__(self, network: MetaBev) -> None:
+        super().__init__()
+        self.encoder = network.camera_encoder
+
+    def forward(self, images: Tensor, depth_table: Tensor, pixel_table: Tensor,
+                cell_table: Tensor, grid_table: Tensor) -> Tensor:
+        tables = {'depth_table': depth_table, 'pixel_table': pixel_table,
+                  'cell_table': cell_table, 'grid_table': grid_table}
+        return self.encoder(images, tables)[0]
+
+
+class FusionGraph(nn.Module):
+    """fusion_*: one branch of the fusion with plain tensors in and out."""
+
+    def __init__(self, network: MetaBev, sources: tuple[str, ...]) -> None:
+        super().__init__()
+        self.fusion, self.sources = network.fusion, sources
+
+    def forward(self, first: Tensor, second: Tensor | None = None):
+        maps = (first,) if second is None else (first, second)
+        output = self.fusion(dict(zip(self.sources, maps, strict=True)))
+        return tuple(getattr(output, name) for name in OUTPUTS)
+
+
+def graph_modules(network: MetaBev) -> dict[str, nn.Module]:
+    """The five graphs of one set of weights."""
+    return {'camera_encoder': CameraGraph(network), 'lidar_encoder': network.lidar_encoder,
+            'fusion_fused': FusionGraph(network, ('camera', 'lidar')),
+            'fusion_camera': FusionGraph(network, ('camera',)),
+            'fusion_lidar': FusionGraph(network, ('lidar',))}
+
+
+def load_network(folder: Path) -> tuple[MetaBev, ModelConfig]:
+    """The network of a model folder with its weights, in evaluation mode.
+
+    Raises:
+        ContractError: if weights and configuration do not fit.
+    """
+    config = load_config(ModelConfig, folder / 'config.yaml')
+    network = MetaBev(config).eval()
+    weights = folder / 'weights.safetensors'
+    if not weights.is_file():
+        raise ContractError(str(weights), 'a weights file', 'none', 'train the model first')
+    try:
+        network.load_state_dict(load_file(weights), strict=True)
+    except (RuntimeError, ValueError) as error:
+        raise ContractError(str(weights), 'the keys and shapes of config.yaml',
+                            str(error)[:300], 'use the config the weights were trained with'
+                            ) from error
+    return network, config
+
+
+def export_model(folder: Path, report=print) -> Contract:
+    """Write the five graphs and contract.json of a model folder; files replace atomically.
+
+    Args:
+        folder: holds config.yaml and weights.safetensors.
+        report: called with one line per graph.
+    """
+    network, config = load_network(folder)
+    digests = {}
+    for name, module in graph_modules(network).items():
+        content = trace(module.eval(), name, config)
+        lint(content, name)
+        write_atomically(folder / f'{name}.onnx', content)
+        digests[f'{name}.onnx'] = sha256_of(folder / f'{name}.onnx')
+        report(f'{name}.onnx: {len(content) / 1e6:.2f} MB')
+    contract = Contract(config, OPSET, 'fp32', digests,
+                        {'torch': torch.__version__, 'onnx': onnx.__version__},
+                        sha256_of(folder / 'weights.safetensors'))
+    contract.save(folder / 'contract.json')
+    return contract
+
+
+def trace(module: nn.Module, name: str, config: ModelConfig) -> bytes:
+    """One graph as ONNX bytes without external data."""
+    specs = graph_inputs(config)[name]
+    examples = []
+    for spec in specs:
+        free = iter(EXAMPLE.get(spec.name, ()))
+        shape = [next(free) if size is None else size for size in spec.shape]
+        dtype = getattr(torch, spec.dtype)
+        examples.append(torch.ones(shape, dtype=dtype))
+    shapes = tuple({axis: torch.export.Dim.DYNAMIC for axis in FREE_AXES[spec.name]}
+                   if spec.name in FREE_AXES else None for spec in specs)
+    outputs = OUTPUTS if name.startswith('fusion') else (name.replace('_encoder', '_bev'),)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        path = Path(folder) / 'graph.onnx'
+        torch.onnx.export(module, tuple(examples), path, opset_version=OPSET, dynamo=True,
+                          external_data=False, input_names=[spec.name for spec in specs],
+                          output_names=list(outputs), dynamic_shapes=shapes, verbose=False)
+        return path.read_bytes()
+
+
+def lint(content: bytes, name: str) -> None:
+    """Refuse what runtimes get silently wrong (docs/architecture.md, export).
+
+    Raises:
+        ContractError: naming the graph and the operator.
+    """
+    model = onnx.load_model_from_string(content)
+    opset = next(item.version for item in model.opset_import if item.domain in ('', 'ai.onnx'))
+    if opset != OPSET:
+        raise ContractError(f'{name}.onnx', f'opset {OPSET}', f'opset {opset}')
+    for node in model.graph.node:
+        reduces = any(a.name == 'reduction' and a.s not in (b'', b'none') for a in node.attribute)
+        if node.op_type in ('NonZero', 'Unique') or (
+                node.op_type.startswith('Scatter') and reduces):
+            raise ContractError(f'{name}.onnx', 'no scatter reductions, NonZero or Unique',
+                                f'{node.op_type} ({node.name})', 'use table look-ups')
+
+

@@ -1,0 +1,115 @@
+"""Camera branch: images -> features and depth -> lift-splat -> camera BEV map B_c.
+
+LSS (Philion & Fidler 2020), as MetaBEV names it (section 3.2), NOT BEVFusion's DepthLSSTransform:
+no LiDAR enters this branch, so "LiDAR missing" really is camera only. Depth is supervised in
+training alone.
+
+Differences: the splat runs as Gather + MatMul over index tables that the host builds from the
+calibration (`preprocess.lift_splat`), an exact sum; the network sees calibration only as tables.
+"""
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from metabev_ros.config import CameraBackbone, CameraBranchConfig
+from metabev_ros.geometry import BevGrid
+from metabev_ros.network.layers import ConvBlock, ResidualBlock
+
+# ImageNet statistics on a 0..255 scale.
+PIXEL_MEAN = (123.675, 116.28, 103.53)
+PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+class NanoBackbone(nn.Module):
+    """A small residual network with one top-down step (FPN), sized for a CPU.
+
+    (N, 3, H, W) -> (N, feature_channels, H / 8, W / 8).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(ConvBlock(3, 24, stride=2), ConvBlock(24, 48, stride=2),
+                                  ConvBlock(48, 48))
+        self.stride8 = nn.Sequential(ConvBlock(48, channels, stride=2), ResidualBlock(channels))
+        self.stride16 = nn.Sequential(ConvBlock(channels, 128, stride=2), ResidualBlock(128),
+                                      ConvBlock(128, channels, kernel=1))
+        self.merge = ConvBlock(2 * channels, channels, kernel=1)
+        self.refine = ConvBlock(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fine = self.stride8(self.stem(x))
+        coarse = F.interpolate(self.stride16(fine), scale_factor=2.0, mode='nearest')
+        return self.refine(self.merge(torch.cat([fine, coarse], 1)))
+
+
+def build_backbone(config: CameraBranchConfig) -> nn.Module:
+    """The image backbone that the configuration names."""
+    if config.backbone is CameraBackbone.NANO:
+        return NanoBackbone(config.feature_channels)
+    raise AssertionError(config.backbone)
+
+
+class CameraEncoder(nn.Module):
+    """Images and lift-splat tables -> camera BEV map.
+
+    Absent views are not in the batch at all: N is the number of views that are present.
+    """
+
+    def __init__(self, config: CameraBranchConfig, grid: BevGrid) -> None:
+        super().__init__()
+        self.grid_shape = grid.shape
+        self.depth_bins = config.depth_bins
+        self.context_channels = config.context_channels
+        self.register_buffer('mean', torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
+        self.backbone = build_backbone(config)
+        self.depth_and_context = nn.Conv2d(
+            config.feature_channels, config.depth_bins + config.context_channels, 1)
+        self.bev = ConvBlock(config.context_channels, config.bev_channels)
+
+    def image_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Depth logits and context.
+
+        Args:
+            images: (N, H, W, 3) uint8 RGB.
+
+        Returns:
+            depth logits (N, D, h, w) and context (N, C, h, w).
+        """
+        x = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        x = self.depth_and_context(self.backbone(x))
+        return x[:, :self.depth_bins], x[:, self.depth_bins:]
+
+    def splat(self, depth: Tensor, context: Tensor, tables: dict[str, Tensor]) -> Tensor:
+        """Exact lift-splat sum: each BEV cell sums depth probability x context of its points.
+
+        Args:
+            depth: (N, D, h, w) probabilities.
+            context: (N, C, h, w).
+            tables: `preprocess.lift_splat.LiftSplatTables` as tensors.
+
+        Returns:
+            (1, C, Y, X).
+        """
+        c = self.context_channels
+        pixels = context.permute(0, 2, 3, 1).reshape(-1, c)            # (N h w, C)
+        weights = torch.cat([depth.reshape(-1), depth.new_zeros(1)])   # last = padding
+        rows, width = tables['depth_table'].shape
+        weight = weights.index_select(0, tables['depth_table'].reshape(-1))
+        feature = pixels.index_select(0, tables['pixel_table'].reshape(-1))
+        row_sum = (weight.reshape(-1, 1, width) @ feature.reshape(-1, width, c))[:, 0]
+        row_sum = torch.cat([row_sum, row_sum.new_zeros(1, c)])        # last = padding
+        cells = tables['cell_table']
+        cell_sum = row_sum.index_select(0, cells.reshape(-1)).reshape(
+            -1, cells.shape[1], c).sum(1)                              # (active cells, C)
+        cell_sum = torch.cat([cell_sum, cell_sum.new_zeros(1, c)])
+        bev = cell_sum.index_select(0, tables['grid_table'])           # (Y X, C)
+        return bev.t().reshape(1, c, *self.grid_shape)
+
+    def forward(self, images: Tensor, tables: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Returns the BEV map (1, C, Y, X) and the depth logits (N, D, h, w)."""
+        logits, context = self.image_features(images)
+        bev = self.splat(logits.float().softmax(1), context.float(), tables)
+        return self.bev(bev), logits

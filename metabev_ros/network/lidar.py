@@ -1,0 +1,53 @@
+"""LiDAR branch: pillars -> LiDAR BEV map B_l (PointPillars, Lang et al. 2019).
+
+Differences: an empty slot of a pillar repeats its first point, which changes no maximum, so no
+mask is needed; the scatter to the grid is one Gather through a host-built inverse table.
+"""
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from metabev_ros.config import LidarBranchConfig, LidarEncoder
+from metabev_ros.geometry import BevGrid
+from metabev_ros.network.layers import ConvBlock, ResidualBlock
+
+
+class PillarEncoder(nn.Module):
+    """(V, S, 9) pillars and (Y' X') table -> (1, C, Y, X), one cell = 2 x 2 pillars."""
+
+    def __init__(self, config: LidarBranchConfig, pillar_grid: BevGrid) -> None:
+        super().__init__()
+        self.grid_shape = pillar_grid.shape
+        c, bev = config.pillar_channels, config.bev_channels
+        self.point = nn.Sequential(nn.Linear(config.pillar_features, c), nn.ReLU(inplace=True),
+                                   nn.Linear(c, c))
+        self.norm = nn.BatchNorm1d(c)
+        self.bev = nn.Sequential(ConvBlock(c, bev, stride=2), ResidualBlock(bev))
+
+    def encode(self, pillars: Tensor, tables: Tensor) -> Tensor:
+        """A batch that shares one pillar list.
+
+        Args:
+            pillars: (V, S, 9) float32 of all samples.
+            tables: (B, Y' X') int rows of `pillars` for every pillar cell, V where there is none.
+
+        Returns:
+            (B, C, Y, X).
+        """
+        features = self.norm(self.point(pillars).amax(1)).relu()        # (V, C)
+        features = torch.cat([features, features.new_zeros(1, features.shape[1])])
+        grid = features.index_select(0, tables.reshape(-1))            # (B Y' X', C)
+        grid = grid.reshape(tables.shape[0], *self.grid_shape, -1).permute(0, 3, 1, 2)
+        return self.bev(grid)
+
+    def forward(self, pillars: Tensor, pillar_table: Tensor) -> Tensor:
+        """One sample: pillars (V, S, 9), pillar_table (Y' X',) -> (1, C, Y, X)."""
+        return self.encode(pillars, pillar_table[None])
+
+
+def build_lidar_encoder(config: LidarBranchConfig, pillar_grid: BevGrid) -> nn.Module:
+    """The LiDAR encoder that the configuration names."""
+    if config.encoder is LidarEncoder.PILLAR:
+        return PillarEncoder(config, pillar_grid)
+    raise AssertionError(config.encoder)

@@ -1,0 +1,72 @@
+"""Sample -> PerceptionResult: preprocess, network, postprocess."""
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from metabev_ros.backends import build_backend
+from metabev_ros.config import ModelConfig
+from metabev_ros.contract import ModelInfo
+from metabev_ros.errors import BackendError
+from metabev_ros.postprocess import Postprocessor
+from metabev_ros.preprocess.preprocessor import Preprocessor
+from metabev_ros.structures import (
+    CameraCalibration, CameraImage, Modality, PerceptionResult, Sample, Sweep)
+
+
+class Pipeline:
+    """The main path. `backend` has run(camera, lidar), name, device, precision."""
+
+    def __init__(self, config: ModelConfig, backend, model_hash: str) -> None:
+        self._preprocess = Preprocessor(config)
+        self._backend = backend
+        self._postprocess = Postprocessor(config)
+        self.prepare_image = self._preprocess.prepare_image
+        self.model = ModelInfo(config.name, model_hash, config, backend.name, backend.device,
+                               backend.precision)
+
+    @classmethod
+    def load(cls, model_dir: Path | str, backend: str = 'onnxruntime', threads: int = 2
+             ) -> Pipeline:
+        """A model folder on a backend.
+
+        Raises:
+            ConfigError, ContractError, MissingDependencyError, BackendError.
+        """
+        runtime = build_backend(backend, Path(model_dir), threads)
+        return cls(runtime.contract.config, runtime, runtime.contract.hash)
+
+    def __call__(self, sample: Sample) -> PerceptionResult:
+        """Run the branch that the sample's modality names.
+
+        Raises:
+            BackendError: if the modality is NONE or inference fails.
+        """
+        if sample.modality is Modality.NONE:
+            raise BackendError('pipeline', 'a sample with a usable modality', 'NONE')
+        start = perf_counter()
+        camera, lidar = self._preprocess(sample)
+        prepared = perf_counter()
+        outputs = self._backend.run(camera, lidar)
+        inferred = perf_counter()
+        detections, map_probabilities = self._postprocess(outputs)
+        return PerceptionResult(sample, detections, map_probabilities, {
+            'preprocess': prepared - start, 'network': inferred - prepared,
+            'postprocess': perf_counter() - inferred})
+
+    def warm_up(self, cameras: int) -> None:
+        """Run every branch once on made-up inputs, so that the first real sample is not slow."""
+        config = self.model.config
+        focal = config.camera.width / 2.0
+        intrinsics = np.array([[focal, 0, focal], [0, focal, config.camera.height / 2], [0, 0, 1]])
+        forward = np.array([[0., 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 1.5], [0, 0, 0, 1]])
+        pixels = np.zeros((config.camera.height, config.camera.width, 3), np.uint8)
+        image = CameraImage(0, pixels, CameraCalibration(
+            config.camera.width, config.camera.height, intrinsics, forward))
+        images = {str(i): image for i in range(cameras)}
+        sweep = Sweep(0, np.array([[5.0, 0, 0, 0, 0]], np.float32), np.eye(4))
+        for modality in (Modality.FUSED, Modality.CAMERA, Modality.LIDAR):
+            self(Sample(0, images if modality.has_camera else {'0': None},
+                        sweep if modality.has_lidar else None, modality))

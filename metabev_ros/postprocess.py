@@ -1,0 +1,110 @@
+"""Raw network outputs -> Detections and map probabilities: the one decoder of all callers."""
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from metabev_ros.config import ModelConfig
+from metabev_ros.errors import BackendError
+from metabev_ros.structures import Detections
+
+# Mean length and width of the ten nuScenes classes: only the NMS radius depends on them.
+MEAN_FOOTPRINT = {
+    'car': (4.63, 1.97), 'truck': (6.93, 2.51), 'construction_vehicle': (6.37, 2.85),
+    'bus': (10.5, 2.94), 'trailer': (12.29, 2.90), 'barrier': (0.50, 2.53),
+    'motorcycle': (2.11, 0.77), 'bicycle': (1.70, 0.60), 'pedestrian': (0.73, 0.67),
+    'traffic_cone': (0.41, 0.41)}
+CANDIDATES = 500  # peaks looked at per sample: the benchmark's limit of boxes
+
+
+class Postprocessor:
+    """Peaks -> boxes -> circle NMS -> thresholds; sigmoid of the map."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self._config = config
+        self._radius = np.array([
+            config.head.nms_radius_scale * min(MEAN_FOOTPRINT[name])
+            for name in config.detection_classes])
+
+    def __call__(self, outputs: dict[str, np.ndarray]) -> tuple[Detections, np.ndarray]:
+        """Decode one sample.
+
+        Args:
+            outputs: `heatmap` (1, K, Y, X), `boxes` (1, 10, Y, X), `map_logits` (1, L, Ym, Xm).
+
+        Returns:
+            detections (best first, at most `max_detections`) and (L, Ym, Xm) float32.
+
+        Raises:
+            BackendError: if an output is not finite: nothing of it is published.
+        """
+        for name, array in outputs.items():
+            if not np.isfinite(array).all():
+                raise BackendError(f'output {name}', 'finite numbers',
+                                   f'{np.count_nonzero(~np.isfinite(array))} non-finite')
+        scores, labels, rows, columns = find_peaks(outputs['heatmap'][0],
+                                                   self._config.head.score_threshold)
+        channels = outputs['boxes'][0][:, rows, columns].T
+        boxes = decode_boxes(channels, rows, columns, self._config)
+        keep = circle_nms(boxes, labels, self._radius)[:self._config.head.max_detections]
+        return (Detections(boxes[keep], scores[keep], labels[keep]),
+                sigmoid(outputs['map_logits'][0]))
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Logistic function, float32, without overflow."""
+    return (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
+
+
+def find_peaks(heatmap: np.ndarray, threshold: float):
+    """Local maxima of a 3 x 3 neighbourhood.
+
+    Args:
+        heatmap: (K, Y, X) logits.
+        threshold: least probability.
+
+    Returns:
+        scores (M,) float32 in falling order, labels, rows, columns (M,) int64; ties fall to the
+        lower class and cell.
+    """
+    peak = np.stack([cv2.dilate(layer, np.ones((3, 3), np.uint8)) == layer for layer in heatmap])
+    limit = np.log(max(threshold, 1e-6) / (1 - max(threshold, 1e-6)))
+    flat = np.flatnonzero(peak & (heatmap >= limit))
+    logits = heatmap.reshape(-1)[flat]
+    order = np.argsort(-logits, kind='stable')[:CANDIDATES]
+    labels, rows, columns = np.unravel_index(flat[order], heatmap.shape)
+    return sigmoid(logits[order]), labels, rows, columns
+
+
+def decode_boxes(channels: np.ndarray, rows: np.ndarray, columns: np.ndarray,
+                 config: ModelConfig) -> np.ndarray:
+    """Box channels at peaks -> metric boxes; the inverse of `training.targets.encode_boxes`.
+
+    Args:
+        channels: (M, 10) dx dy (cells from the cell's corner), z, log l w h, sin, cos, vx, vy.
+        rows, columns: (M,) peak cells.
+
+    Returns:
+        (M, 9) float32 as in `Detections`.
+    """
+    grid = config.bev_grid
+    boxes = np.empty((len(channels), 9), np.float32)
+    boxes[:, 0] = grid.x_min + (columns + channels[:, 0]) * grid.cell
+    boxes[:, 1] = grid.y_min + (rows + channels[:, 1]) * grid.cell
+    boxes[:, 2] = channels[:, 2]
+    boxes[:, 3:6] = np.exp(np.clip(channels[:, 3:6], -3.0, 4.0))
+    yaw = np.arctan2(channels[:, 6], channels[:, 7])
+    boxes[:, 6] = np.where(yaw >= np.float32(np.pi), -np.float32(np.pi), yaw)
+    boxes[:, 7:9] = channels[:, 8:10]
+    return boxes
+
+
+def circle_nms(boxes: np.ndarray, labels: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Indices kept of boxes sorted by score: no two of a class nearer than its radius."""
+    delta = boxes[:, None, :2] - boxes[None, :, :2]
+    near = (delta ** 2).sum(-1) < radius[labels][:, None] ** 2
+    near &= labels[:, None] == labels[None]
+    kept = np.zeros(len(boxes), bool)
+    for i in range(len(boxes)):
+        kept[i] = not np.any(near[i, :i] & kept[:i])
+    return np.flatnonzero(kept)

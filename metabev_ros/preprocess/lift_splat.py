@@ -1,0 +1,101 @@
+"""Index tables that make lift-splat (LSS) an exact Gather + MatMul.
+
+Every (view, depth bin, feature pixel) is a point in the ego frame that falls into one BEV cell.
+The points of a cell are cut into rows of `splat_row` entries: `depth_table` and `pixel_table` name each
+entry's depth probability and context vector, `cell_table` names the rows of every active cell,
+`grid_table` puts the active cells on the grid. Tables depend on the calibration and on which
+views are present, not on the pixels.
+"""
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+
+from metabev_ros.config import CameraBranchConfig
+from metabev_ros.geometry import BevGrid
+from metabev_ros.structures import CameraCalibration
+
+HEIGHT_RANGE = (-10.0, 10.0)  # metres in the ego frame, BEVFusion's zbound
+
+
+class LiftSplatTables:
+    """Builds and caches the tables of a rig.
+
+    Args:
+        config: camera branch sizes.
+        grid: BEV grid.
+        cache_size: combinations of views and calibrations kept.
+    """
+
+    def __init__(self, config: CameraBranchConfig, grid: BevGrid, cache_size: int = 16) -> None:
+        self._config, self._grid, self._cache_size = config, grid, cache_size
+        self._cells: OrderedDict[bytes, np.ndarray] = OrderedDict()
+        self._tables: OrderedDict[bytes, dict[str, np.ndarray]] = OrderedDict()
+
+    def __call__(self, calibrations: list[CameraCalibration]) -> dict[str, np.ndarray]:
+        """Tables for these views, in this order, for images of the network's input size."""
+        keys = [c.intrinsics.tobytes() + c.ego_from_camera.tobytes() for c in calibrations]
+        key = b''.join(keys)
+        if key not in self._tables:
+            cells = [_remember(self._cells, k, 64, lambda c=c: self.view_cells(c))
+                     for k, c in zip(keys, calibrations, strict=True)]
+            return _remember(self._tables, key, self._cache_size,
+                             lambda: self._build(np.concatenate(cells)))
+        self._tables.move_to_end(key)
+        return self._tables[key]
+
+    def view_cells(self, calibration: CameraCalibration) -> np.ndarray:
+        """(D h w) int32 BEV cell of every lifted point of one view, -1 outside."""
+        config = self._config
+        h, w = config.feature_shape
+        # A feature pixel looks through the centre of its stride x stride input patch.
+        u = (np.arange(w) + 0.5) * config.stride - 0.5
+        v = (np.arange(h) + 0.5) * config.stride - 0.5
+        depth = config.depth_min + (np.arange(config.depth_bins) + 0.5) * config.depth_step
+        rays = np.stack(np.meshgrid(u, v), -1).reshape(-1, 2)           # (h w, 2)
+        rays = np.concatenate([rays, np.ones((len(rays), 1))], 1)
+        ego_from_pixel = calibration.ego_from_camera[:3, :3] @ np.linalg.inv(
+            calibration.intrinsics)
+        xyz = depth[:, None, None] * (rays @ ego_from_pixel.T)          # (D, h w, 3)
+        xyz += calibration.ego_from_camera[:3, 3]
+        cells = self._grid.cell_index(xyz[..., :2])
+        low, high = HEIGHT_RANGE
+        cells[(xyz[..., 2] < low) | (xyz[..., 2] > high)] = -1
+        return cells.reshape(-1)
+
+    def _build(self, cells: np.ndarray) -> dict[str, np.ndarray]:
+        """Cut the points of every cell into rows."""
+        h, w = self._config.feature_shape
+        entries = self._config.splat_row
+        per_view = self._config.depth_bins * h * w
+        points = np.flatnonzero(cells >= 0)
+        points = points[np.argsort(cells[points], kind='stable')]
+        active, first, counts = np.unique(cells[points], return_index=True, return_counts=True)
+        rows_of = -(-counts // entries)
+        row0 = np.cumsum(rows_of) - rows_of
+        within = np.arange(len(points)) - np.repeat(first, counts)
+        row = np.repeat(row0, counts) + within // entries
+        rows = int(rows_of.sum())
+        depth_table = np.full((max(rows, 1), entries), len(cells), np.int32)
+        pixel_table = np.zeros((max(rows, 1), entries), np.int32)
+        depth_table[row, within % entries] = points
+        pixel_table[row, within % entries] = points // per_view * (h * w) + points % (h * w)
+        width = int(rows_of.max(initial=1))
+        slot = np.arange(width)
+        cell_table = np.where(slot < rows_of[:, None], row0[:, None] + slot, max(rows, 1))
+        grid_table = np.full(self._grid.rows * self._grid.columns, len(active), np.int32)
+        grid_table[active] = np.arange(len(active), dtype=np.int32)
+        return {'depth_table': depth_table, 'pixel_table': pixel_table,
+                'cell_table': cell_table.astype(np.int32).reshape(-1, width),
+                'grid_table': grid_table}
+
+
+def _remember(cache: OrderedDict, key: bytes, limit: int, build):
+    """The cached value, newest last, oldest dropped."""
+    if key not in cache:
+        cache[key] = build()
+    cache.move_to_end(key)
+    while len(cache) > limit:
+        cache.popitem(last=False)
+    return cache[key]
