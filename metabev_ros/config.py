@@ -98,6 +98,7 @@ class SensingConfig:
         max_age_periods: data older than this many nominal periods is never used as current.
         start_timeout: after this a sensor that never spoke is no longer waited for.
         future_tolerance: a stamp further ahead of the clock than this is invalid.
+        max_latency: a message this much later after its stamp than the promptest is old.
         readmit_frames: consecutive good frames before a lost sensor is used again.
         frozen_frames: identical frames until FROZEN.
         flap_limit, flap_window, quarantine: more losses than `flap_limit` in `flap_window`
@@ -111,6 +112,7 @@ class SensingConfig:
     max_age_periods: float = 1.5
     start_timeout: float = 2.0
     future_tolerance: float = 0.05
+    max_latency: float = 1.0
     readmit_frames: int = 2
     frozen_frames: int = 3
     flap_limit: int = 3
@@ -121,7 +123,7 @@ class SensingConfig:
 
     def __post_init__(self) -> None:
         for name in ('deadline', 'tolerance', 'max_age_periods', 'start_timeout', 'flap_window',
-                     'future_tolerance', 'quarantine', 'clock_jump'):
+                     'future_tolerance', 'max_latency', 'quarantine', 'clock_jump'):
             value = getattr(self, name)
             _require(0 < value <= 60, f'sensing.{name}', '0..60', value)
         for name, low in (('readmit_frames', 1), ('frozen_frames', 2), ('flap_limit', 1),
@@ -248,7 +250,7 @@ class DecoderConfig:
     channels: int = 96
     cell: float = 1.6
     heads: int = 4
-    points: int = 8
+    points: int = 4
     cross_layers: int = 2
     self_layers: int = 1
     ffn_ratio: int = 2

@@ -1,0 +1,143 @@
+"""What the data itself says of its sensor: dark, over-exposed, torn, frozen, empty, blocked."""
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from metabev_ros.structures import SensorState
+
+_STRIDE = 16
+_MIN_RANGE, _MAX_RANGE = 1.0, 200.0
+_SECTORS = 36
+_HISTORY = 20
+_WARM_UP = 5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """OK, SUSPECT (use, but flag), INVALID or FROZEN (do not use), and why."""
+
+    state: SensorState = SensorState.OK
+    reason: str = ''
+
+
+GOOD = Verdict()
+
+
+class FrozenDetector:
+    """Counts identical arrays in a row: a checksum of a part first, then the whole."""
+
+    def __init__(self, frozen_frames: int) -> None:
+        self._limit = frozen_frames
+        self._last: np.ndarray | None = None
+        self._checksum = 0
+        self._count = 1
+
+    def check(self, data: np.ndarray, part: np.ndarray) -> Verdict:
+        """The verdict on `data`, of which `part` is a small contiguous share."""
+        checksum = zlib.crc32(part)
+        same = (self._last is not None and checksum == self._checksum
+                and np.array_equal(self._last, data))
+        self._count = self._count + 1 if same else 1
+        self._last, self._checksum = data, checksum
+        if self._count >= self._limit:
+            return Verdict(SensorState.FROZEN, f'{self._count} identical frames')
+        if self._count == self._limit - 1 and self._count > 1:
+            return Verdict(SensorState.SUSPECT, f'{self._count} identical frames')
+        return GOOD
+
+
+class ImageCheck:
+    """Content checks of one camera, on every 16th pixel of both axes."""
+
+    def __init__(self, frozen_frames: int) -> None:
+        self._frozen = FrozenDetector(frozen_frames)
+        self._dark = 0
+        self._bright = 0
+
+    def check(self, pixels: np.ndarray) -> Verdict:
+        """The verdict on (H, W, 3) uint8 RGB; the array is kept until the next call."""
+        # Nearest-neighbour striding keeps exact values; small images are taken whole.
+        step = max(1, min(_STRIDE, min(pixels.shape[:2]) // 16))
+        part = np.ascontiguousarray(pixels[::step, ::step])
+        frozen = self._frozen.check(pixels, part)
+        if frozen.state is SensorState.FROZEN:
+            return frozen
+        mean, deviation = (float(v.mean()) for v in cv2.meanStdDev(part))
+        dark = mean <= 5 and deviation <= 2
+        bright_share = float((part >= 250).all(axis=2).mean())
+        self._dark = self._dark + 1 if dark else 0
+        self._bright = self._bright + 1 if bright_share >= 0.95 else 0
+        if dark:
+            state = SensorState.INVALID if self._dark >= 2 else SensorState.SUSPECT
+            return Verdict(state, 'dark')
+        if bright_share >= 0.60:
+            state = SensorState.INVALID if self._bright >= 2 else SensorState.SUSPECT
+            return Verdict(state, f'over-exposed: {bright_share:.0%}')
+        if _torn_share(part) >= 0.25:
+            return Verdict(SensorState.SUSPECT, f'torn: {_torn_share(part):.0%} fill')
+        return frozen
+
+
+def _torn_share(part: np.ndarray) -> float:
+    """Longest run of rows that are all one filling grey (0 or 128), as a share of the height."""
+    flat = part.reshape(len(part), -1)
+    low, high = flat.min(axis=1), flat.max(axis=1)
+    fill = (high <= 2) | ((low >= 126) & (high <= 130))
+    longest = run = 0
+    for row in fill:
+        run = run + 1 if row else 0
+        longest = max(longest, run)
+    return longest / len(part)
+
+
+class CloudCheck:
+    """Content checks of the LiDAR: against its own recent past and against emptiness."""
+
+    def __init__(self, frozen_frames: int) -> None:
+        self._frozen = FrozenDetector(frozen_frames)
+        self._counts: deque[int] = deque(maxlen=_HISTORY)
+        self._sectors: deque[np.ndarray] = deque(maxlen=_HISTORY)
+
+    def check(self, points: np.ndarray, announced: int) -> Verdict:
+        """The verdict on (P, 5) float32 usable points of `announced` points in the message."""
+        if not len(points):
+            return Verdict(SensorState.INVALID, 'empty')
+        if len(points) < 0.1 * announced:
+            share = len(points) / announced
+            return Verdict(SensorState.INVALID, f'non-finite: {share:.1%} usable')
+        frozen = self._frozen.check(points, np.ascontiguousarray(points[::_STRIDE]))
+        if frozen.state is SensorState.FROZEN:
+            return frozen
+        sparse = points[::max(1, len(points) // 8192)]
+        distance = np.hypot(sparse[:, 0], sparse[:, 1])
+        in_range = (distance > _MIN_RANGE) & (distance < _MAX_RANGE)
+        if in_range.mean() < 0.1:
+            return Verdict(SensorState.INVALID, f'in range: {in_range.mean():.1%}')
+        verdict = self._against_history(len(points), _sector_counts(sparse[in_range]))
+        return verdict if verdict is not GOOD else frozen
+
+    def _against_history(self, count: int, sectors: np.ndarray) -> Verdict:
+        if len(self._counts) >= _WARM_UP:
+            usual = float(np.median(self._counts))
+            if count < 0.3 * usual:
+                return Verdict(SensorState.SUSPECT, f'sparse: {count} of {usual:.0f} points')
+            expected = np.median(np.stack(self._sectors), axis=0)
+            lost = int(((sectors == 0) & (expected >= 4)).sum())
+            if lost >= 3:
+                return Verdict(SensorState.SUSPECT, f'blocked: {lost * 360 // _SECTORS} deg')
+        # Only good sweeps make the past: a fault does not become the norm.
+        self._counts.append(count)
+        self._sectors.append(sectors)
+        return GOOD
+
+
+def _sector_counts(points: np.ndarray) -> np.ndarray:
+    """(36,) points per azimuth sector of 10 degrees."""
+    azimuth = np.arctan2(points[:, 1], points[:, 0])
+    index = ((azimuth + np.pi) * (_SECTORS / (2 * np.pi))).astype(np.int64) % _SECTORS
+    return np.bincount(index, minlength=_SECTORS)
