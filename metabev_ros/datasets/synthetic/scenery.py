@@ -17,13 +17,13 @@ def place_car_parks(rng: np.random.Generator, roads: RoadNetwork) -> tuple[CarPa
     """Paved rectangles between the junctions, never on a bend that would fold them."""
     parks = []
     for side in (1, -1):
-        for s0, s1 in roads.clear_intervals(-MARGIN, roads.length + MARGIN, margin=14.0):
-            length = rng.uniform(22, 42)
-            if s1 - s0 < length or rng.uniform() > 0.6:
+        for s0, s1 in roads.clear_intervals(-MARGIN, roads.length + MARGIN, margin=10.0):
+            length = min(rng.uniform(22, 42), s1 - s0)
+            if length < 14 or rng.uniform() > 0.9:
                 continue
             start = rng.uniform(s0, s1 - length)
             curvature = roads.main.pose(np.linspace(start, start + length, 9), 0.0)[3]
-            if np.abs(curvature).max() < 0.006:
+            if np.abs(curvature).max() < 0.012:
                 parks.append(CarPark(start, start + length, side, 17.0))
     return tuple(parks)
 
