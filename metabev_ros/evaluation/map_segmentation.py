@@ -1,0 +1,108 @@
+"""Map segmentation IoU as BEVFusion's `evaluate_map` counts it, and IoU at 0.5.
+
+True and false positives and false negatives are summed over all samples first; a class's score
+is its best IoU over seven thresholds (which picks the threshold on the test set and so hides a
+loss of calibration: IoU at 0.5 stands beside it).
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from metabev_ros.errors import ConfigError
+from metabev_ros.structures import MAP_CLASSES
+
+THRESHOLDS = (0.35, 0.40, 0.45, 0.50, 0.55, 0.60, 0.65)
+
+
+@dataclass(frozen=True)
+class MapResult:
+    """IoU over a set of samples.
+
+    Attributes:
+        iou: (K, 7) per class and threshold of THRESHOLDS.
+        truth_cells: (K,) true cells over all samples.
+        samples: number of samples added.
+    """
+
+    class_names: tuple[str, ...]
+    iou: np.ndarray
+    truth_cells: np.ndarray
+    samples: int
+
+    @property
+    def class_iou(self) -> dict[str, float]:
+        """Best over the thresholds."""
+        return dict(zip(self.class_names, self.iou.max(axis=1).tolist(), strict=True))
+
+    @property
+    def class_iou_at_half(self) -> dict[str, float]:
+        """At threshold 0.5."""
+        column = THRESHOLDS.index(0.5)
+        return dict(zip(self.class_names, self.iou[:, column].tolist(), strict=True))
+
+    @property
+    def mean_iou(self) -> float:
+        """mIoU: mean over the classes of the best over the thresholds."""
+        return float(self.iou.max(axis=1).mean())
+
+    @property
+    def mean_iou_at_half(self) -> float:
+        return float(self.iou[:, THRESHOLDS.index(0.5)].mean())
+
+    def to_plain(self) -> dict:
+        """For JSON."""
+        return {'samples': self.samples, 'mean_iou': self.mean_iou,
+                'mean_iou_at_half': self.mean_iou_at_half, 'classes': {
+                    name: {'iou': best, 'iou_at_half': self.class_iou_at_half[name],
+                           'iou_at': {str(t): float(self.iou[k, i])
+                                      for i, t in enumerate(THRESHOLDS)},
+                           'truth_cells': int(self.truth_cells[k])}
+                    for k, (name, best) in enumerate(self.class_iou.items())}}
+
+
+class MapEvaluator:
+    """Collects samples; `result` scores them together."""
+
+    def __init__(self, class_names: tuple[str, ...] = MAP_CLASSES) -> None:
+        self._class_names = tuple(class_names)
+        shape = (len(self._class_names), len(THRESHOLDS))
+        self._hits = np.zeros(shape, dtype=np.int64)
+        self._predicted = np.zeros(shape, dtype=np.int64)
+        self._true = np.zeros(len(self._class_names), dtype=np.int64)
+        self._samples = 0
+
+    def add(self, probabilities: np.ndarray, layers: np.ndarray) -> None:
+        """Add one sample.
+
+        Args:
+            probabilities: (K, Y, X) in [0, 1].
+            layers: (K, Y, X) bool truth on the same grid.
+
+        Raises:
+            ConfigError: on other shapes or values that are no probabilities.
+        """
+        layers = np.asarray(layers, dtype=bool)
+        probabilities = np.asarray(probabilities)
+        if not np.issubdtype(probabilities.dtype, np.floating):
+            probabilities = probabilities.astype(np.float32)
+        expected = (len(self._class_names), *layers.shape[1:])
+        if probabilities.shape != layers.shape or layers.shape != expected:
+            raise ConfigError('MapEvaluator.add', f'{expected} twice',
+                              f'{probabilities.shape} and {layers.shape}')
+        if not ((probabilities >= 0) & (probabilities <= 1)).all():
+            raise ConfigError('MapEvaluator.add', 'probabilities in [0, 1]', 'other values')
+        for column, threshold in enumerate(THRESHOLDS):
+            # The threshold in the probabilities' own precision: 0.35 as float32 reaches 0.35.
+            predicted = probabilities >= probabilities.dtype.type(threshold)
+            self._hits[:, column] += (predicted & layers).sum(axis=(1, 2))
+            self._predicted[:, column] += predicted.sum(axis=(1, 2))
+        self._true += layers.sum(axis=(1, 2))
+        self._samples += 1
+
+    def result(self) -> MapResult:
+        """Score everything added so far."""
+        union = self._predicted + self._true[:, None] - self._hits
+        return MapResult(self._class_names, self._hits / (union + 1e-7), self._true.copy(),
+                         self._samples)
