@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import functools
 import math
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
+from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from metabev_ros.errors import BackendError, SensorDataError
+from metabev_ros.resources import resource_path
 from metabev_ros.structures import (
     Detections,
     Modality,
@@ -25,7 +27,6 @@ from metabev_ros.structures import (
 )
 
 PACKAGE = 'metabev_ros'
-MESSAGE_FOLDER = Path(__file__).resolve().parents[1] / 'msg'
 HASH_DIGITS = 16
 TEXT_LIMIT = 64
 MARKER_SCORE = 0.2  # boxes below are in DetectionArray, but only clutter a view
@@ -79,6 +80,7 @@ class StatusReport:
         stamp_ns: reference stamp of the output, or now for a heartbeat.
         latency_s: stage name -> seconds; empty in a heartbeat.
         latency: seconds from the reference stamp to publication.
+        fault: why nothing can be looked at although sensors may be well.
     """
 
     stamp_ns: int
@@ -89,11 +91,13 @@ class StatusReport:
     is_heartbeat: bool = False
     latency_s: Mapping[str, float] = field(default_factory=dict)
     latency: float = 0.0
+    fault: str = ''
 
     @property
     def reason(self) -> str:
         """Why this modality: the sensors that are not well."""
         bad = [f'{r.name} {r.state.name}' for r in self.sensors if r.state is not SensorState.OK]
+        bad = [self.fault, *bad] if self.fault else bad
         return clean_text(', '.join(bad), 256) if bad else 'all sensors are well'
 
     @property
@@ -107,7 +111,7 @@ def typestore():
     """The message types this package can read and write (rosbags Jazzy store + msg/*.msg)."""
     store = get_typestore(Stores.ROS2_JAZZY)
     definitions = {}
-    for path in sorted(MESSAGE_FOLDER.glob('*.msg')):
+    for path in sorted(resource_path('msg').glob('*.msg')):
         text = path.read_text(encoding='utf-8')
         definitions.update(get_types_from_msg(text, f'{PACKAGE}/msg/{path.stem}'))
     store.register(definitions)
@@ -159,6 +163,30 @@ def clean_text(text: str, limit: int = TEXT_LIMIT) -> str:
 def stamp_to_ns(stamp) -> int:
     """builtin_interfaces/Time to integer nanoseconds."""
     return stamp.sec * 1_000_000_000 + stamp.nanosec
+
+
+def has_header_first(msgtype: str) -> bool:
+    """Whether a message of this type begins with std_msgs/Header."""
+    if not knows_type(msgtype):
+        return False
+    first = next(iter(typestore().fielddefs[msgtype][1]), None)
+    return first is not None and first[1] == (Nodetype.NAME, 'std_msgs/msg/Header')
+
+
+def read_stamp(cdr: bytes) -> int:
+    """Nanoseconds of the header stamp in the bytes of a header-first message."""
+    seconds, nanoseconds = struct.unpack_from(_stamp_format(cdr), cdr, 4)
+    return seconds * 1_000_000_000 + nanoseconds
+
+
+def with_stamp(cdr: bytes, stamp_ns: int) -> bytes:
+    """The same header-first message with another header stamp; nothing else is touched."""
+    seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
+    return cdr[:4] + struct.pack(_stamp_format(cdr), seconds, nanoseconds) + cdr[12:]
+
+
+def _stamp_format(cdr: bytes) -> str:
+    return '<iI' if cdr[1] & 1 else '>iI'
 
 
 # -------------------------------------------------------------------------------- construction

@@ -1,0 +1,275 @@
+"""The lifecycle node: sensors in, labelled perception out, a heartbeat always.
+
+Main path: callback -> TopicQueue -> SensingWorker -> Mailbox -> InferenceWorker -> publishers.
+The executor thread does nothing that takes longer than a few milliseconds.
+"""
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+import time
+
+import rclpy
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from metabev_ros import wire
+from metabev_ros.errors import ConfigError, MetaBevError
+from metabev_ros.node import ros_support
+from metabev_ros.node.parameters import (
+    REMEDY,
+    NodeConfig,
+    declare_parameters,
+    read_parameters,
+)
+from metabev_ros.node.publishers import OutputPublishers
+from metabev_ros.node.workers import (
+    InferenceWorker,
+    Mailbox,
+    RawMessage,
+    SensingWorker,
+    ThrottledLog,
+    TopicQueue,
+)
+from metabev_ros.pipeline import Pipeline
+from metabev_ros.sensing.front_end import SensorFrontEnd
+from metabev_ros.structures import Modality, PerceptionResult
+from metabev_ros.wire import Counters, StatusReport
+
+NODE_NAME = 'perception'
+TRANSFORM_DEPTH = 100
+SNAPSHOT_LIMIT = 2.0  # seconds; an older one means that the sensing thread hangs
+TF_TYPE = 'tf2_msgs/msg/TFMessage'
+
+
+class PerceptionNode(LifecycleNode):
+    """See the module text.
+
+    Raises:
+        ConfigError: from the constructor, if a parameter is wrong.
+    """
+
+    def __init__(self, node_name: str = NODE_NAME) -> None:
+        super().__init__(node_name)
+        declare_parameters(self)
+        self._log = ThrottledLog(self._warn)
+        self._config: NodeConfig | None = None
+        self._pipeline: Pipeline | None = None
+        self._outputs: OutputPublishers | None = None
+        self._subscriptions_made: list = []
+        self._timers_made: list = []
+        self._sensing: SensingWorker | None = None
+        self._inference: InferenceWorker | None = None
+        self._published = 0
+        self.refusal: MetaBevError | None = None  # why the last transition failed
+
+    def _warn(self, text: str) -> None:
+        self.get_logger().warning(text)
+
+    @property
+    def autostart(self) -> bool:
+        return self.get_parameter('autostart').value
+
+    # --------------------------------------------------------------------------- transitions
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Read the parameters, load the model and run it once; no data flows yet."""
+        try:
+            self._config = read_parameters(self)
+            started = time.monotonic()
+            self._pipeline = Pipeline.load(
+                self._config.model_dir, backend=self._config.backend,
+                threads=self._config.threads)
+            self._pipeline.warm_up(len(self._config.rig.cameras))
+            self._outputs = OutputPublishers(self)
+        except MetaBevError as error:
+            return self._refuse(error)
+        model = self._pipeline.model
+        self.get_logger().info(
+            f'model {model.name} {model.hash[:wire.HASH_DIGITS]} on {model.backend} '
+            f'({model.device}, {model.precision}), ready in {time.monotonic() - started:.1f} s')
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start the workers, subscribe, start the heartbeat."""
+        result = super().on_activate(state)
+        try:
+            front_end = SensorFrontEnd(self._config.rig, self._config.sensing,
+                                       self._pipeline.prepare_image)
+            self._start_workers(front_end)
+            self._subscribe(front_end.subscriptions())
+        except MetaBevError as error:
+            self._stop()
+            return self._refuse(error)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timers_made = [
+            self.create_timer(1 / self._config.heartbeat_rate, self._beat, clock=steady),
+            self.create_timer(1 / self._config.diagnostics_rate, self._diagnose, clock=steady)]
+        self.get_logger().info(
+            f'active: {len(self._subscriptions_made)} inputs, waiting for sensors')
+        return result
+
+    def _refuse(self, error: MetaBevError) -> TransitionCallbackReturn:
+        self.refusal = error
+        if not self.autostart:  # otherwise `main` says it, once
+            self.get_logger().error(f'{type(error).__name__}: {error}')
+        return TransitionCallbackReturn.FAILURE
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _start_workers(self, front_end) -> None:
+        msgtypes = front_end.subscriptions()
+        depth = {topic: self._depth(msgtype) for topic, msgtype in msgtypes.items()}
+        self._queue, self._mailbox = TopicQueue(depth), Mailbox()
+        self._sensing = SensingWorker(front_end, self._queue, self._mailbox, msgtypes,
+                                      self._now_ns, self._log)
+        self._inference = InferenceWorker(self._pipeline, self._mailbox, self._publish,
+                                          self._log)
+        self._sensing.start()
+        self._inference.start()
+
+    def _depth(self, msgtype: str) -> int:
+        is_sensor = msgtype.startswith('sensor_msgs/') and not msgtype.endswith('CameraInfo')
+        return self._config.queue_depth if is_sensor else TRANSFORM_DEPTH
+
+    def _subscribe(self, msgtypes: dict[str, str]) -> None:
+        for topic, msgtype in msgtypes.items():
+            if msgtype == TF_TYPE and not ros_support.has_message_type(msgtype):
+                self._warn(f'{topic}: not subscribed, tf2_msgs is not installed; the rig file '
+                           'must then hold every calibration')
+                continue
+            depth = self._depth(msgtype)
+            latched = topic.rsplit('/', 1)[-1] == 'tf_static'
+            qos = ros_support.latched_qos(depth) if latched else ros_support.sensor_qos(depth)
+            self._subscriptions_made.append(self.create_subscription(
+                ros_support.message_type(msgtype), topic,
+                functools.partial(self._receive, topic), qos, raw=True))
+
+    def _stop(self) -> None:
+        """No more data: subscriptions and timers go, the workers are joined."""
+        for timer in self._timers_made:
+            self.destroy_timer(timer)
+        for subscription in self._subscriptions_made:
+            self.destroy_subscription(subscription)
+        self._timers_made, self._subscriptions_made = [], []
+        for worker in (self._sensing, self._inference):
+            if worker is not None:
+                worker.stop()
+        for worker in (self._sensing, self._inference):
+            if worker is not None and worker.is_alive():
+                worker.join()
+        self._sensing = self._inference = None
+
+    def _release(self) -> None:
+        self._stop()
+        if self._outputs is not None:
+            self._outputs.destroy()
+        self._outputs = self._pipeline = None
+
+    # -------------------------------------------------------------------------------- data
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _receive(self, topic: str, cdr: bytes) -> None:
+        self._queue.put(RawMessage(topic, cdr, self._now_ns()))
+
+    def _publish(self, result: PerceptionResult) -> None:
+        """On the inference thread: the label first (rule R1), then what it labels."""
+        frame = self._config.rig.ego_frame
+        outputs = wire.encode_result(result, self._pipeline.model, frame)
+        self._published += 1
+        sample = result.sample
+        status = StatusReport(
+            sample.stamp_ns, sample.modality, sample.sensors, self._counters(),
+            epoch=sample.epoch, latency_s=result.latency_s,
+            latency=(self._now_ns() - sample.stamp_ns) * 1e-9)
+        self._outputs.send([wire.encode_status(status, self._pipeline.model, frame), *outputs])
+
+    def _counters(self) -> Counters:
+        return Counters(self._published, self._mailbox.dropped, self._sensing.snapshot.rejected,
+                        self._inference.failed)
+
+    def _report(self) -> StatusReport:
+        """What the heartbeat says: NONE as soon as nothing can be looked at (rule R11)."""
+        snapshot, fault = self._sensing.snapshot, self._inference.fault
+        if time.monotonic() - snapshot.taken > SNAPSHOT_LIMIT:
+            fault = 'the sensing thread does not answer'
+        return StatusReport(
+            self._now_ns(), Modality.NONE if fault else snapshot.modality, snapshot.sensors,
+            self._counters(), epoch=snapshot.epoch, is_heartbeat=True, fault=fault)
+
+    def _beat(self) -> None:
+        self._outputs.send([wire.encode_status(self._report(), self._pipeline.model,
+                                               self._config.rig.ego_frame)])
+
+    def _diagnose(self) -> None:
+        self._outputs.send([wire.encode_diagnostics(self._report(), self._pipeline.model,
+                                                    self.get_fully_qualified_name().strip('/'))])
+
+    def close(self) -> None:
+        """Join the workers and leave the graph; never raises."""
+        self._release()
+        self.destroy_node()
+
+
+def _start(node: PerceptionNode) -> None:
+    """Configure and activate.
+
+    Raises:
+        MetaBevError: why a transition failed.
+    """
+    for transition in (node.trigger_configure, node.trigger_activate):
+        if transition() is not TransitionCallbackReturn.SUCCESS:
+            raise node.refusal or ConfigError(
+                'start-up', 'a node that can be activated', 'a failed transition',
+                'see the messages above')
+
+
+def _initialise(arguments: list[str] | None) -> None:
+    try:
+        rclpy.init(args=arguments)
+    except Exception as error:  # rclpy's own class is private; its text names the file
+        raise ConfigError('command line or parameter file', 'arguments ROS can parse',
+                          str(error), REMEDY) from error
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until SIGINT or SIGTERM; 0 after a signal, 2 if start-up was refused."""
+    node = None
+    try:
+        _initialise(arguments)
+        node = PerceptionNode()
+        if node.autostart:
+            _start(node)
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except MetaBevError as error:
+        rclpy.logging.get_logger(NODE_NAME).fatal(
+            f'start-up refused: {type(error).__name__}: {error}')
+        return 2
+    finally:
+        if node is not None:
+            with contextlib.suppress(KeyboardInterrupt):
+                node.close()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

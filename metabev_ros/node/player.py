@@ -1,0 +1,202 @@
+"""Plays a bag through rclpy at its recorded pace: for machines without `ros2 bag play`.
+
+Serialized bytes are published as they are. A filter may suppress or replace messages while they
+are played: this is how the demonstration kills and freezes sensors.
+"""
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+
+from metabev_ros import wire
+from metabev_ros.bags import BagMessage, BagReader
+from metabev_ros.errors import ConfigError
+from metabev_ros.node import ros_support
+
+CLOCK_TOPIC, CLOCK_TYPE = '/clock', 'rosgraph_msgs/msg/Clock'
+TF_TYPE = 'tf2_msgs/msg/TFMessage'
+SLICE = 0.01  # seconds between two looks at the stop event, and between two /clock messages
+STATIC_DEPTH, DEPTH = 100, 10
+
+# (topic, seconds since the start of the bag, message bytes) -> bytes to publish, or None
+Filter = Callable[[str, float, bytes], bytes | None]
+
+
+@dataclass(frozen=True)
+class PlayerOptions:
+    """How to play.
+
+    Attributes:
+        rate: 2.0 plays twice as fast.
+        loop: start again at the end; with `clock` time then jumps back, as `ros2 bag play` does.
+        clock: publish the recorded time on /clock (for nodes with use_sim_time).
+        restamp: move header stamps to now, for nodes on the system clock.
+        topics: play only these; None plays everything of a known type.
+    """
+
+    rate: float = 1.0
+    loop: bool = False
+    clock: bool = False
+    restamp: bool = False
+    topics: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.01 <= self.rate <= 100:
+            raise ConfigError('player rate', '0.01..100', str(self.rate))
+        if self.clock and self.restamp:
+            raise ConfigError('player', 'either clock or restamp', 'both',
+                              'stamps of now do not fit a recorded clock')
+
+
+class BagPlayer:
+    """Publishes a bag's messages.
+
+    Args:
+        node: publishes them; it need not be spun.
+        allow: see `Filter`; called with the bytes that would be published.
+
+    Attributes:
+        skipped: topic -> why it is not played.
+        published: topic -> messages sent.
+    """
+
+    def __init__(self, node: Node, path: Path | str, options: PlayerOptions,
+                 allow: Filter | None = None) -> None:
+        self._node, self._options, self._allow = node, options, allow
+        self._reader = BagReader(path)
+        self.skipped = dict(self._reader.integrity.skipped_topics)
+        self.published: Counter[str] = Counter()
+        self._publishers = {topic: self._advertise(topic, msgtype)
+                            for topic, msgtype in self._reader.topics.items()
+                            if self._is_wanted(topic, msgtype)}
+        self._clock = self._advertise(CLOCK_TOPIC, CLOCK_TYPE) if options.clock else None
+        self._first_ns = self._start_ns = 0
+        self._started = 0.0
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        return tuple(self._publishers)
+
+    def _is_wanted(self, topic: str, msgtype: str) -> bool:
+        if topic in self.skipped or topic == CLOCK_TOPIC:
+            return False
+        if self._options.topics is not None and topic not in self._options.topics:
+            return False
+        if not ros_support.has_message_type(msgtype):
+            self.skipped[topic] = f'{wire.clean_text(msgtype)} is not installed'
+            return False
+        return True
+
+    def _advertise(self, topic: str, msgtype: str):
+        static = topic.rsplit('/', 1)[-1] == 'tf_static'
+        qos = (ros_support.latched_qos(STATIC_DEPTH) if static
+               else ros_support.reliable_qos(DEPTH))
+        return self._node.create_publisher(ros_support.message_type(msgtype), topic, qos)
+
+    def wait_for_subscribers(self, topics: Iterable[str], timeout: float) -> bool:
+        """Wait until each of `topics` (and /clock) has one; False after `timeout` seconds."""
+        waiting = [self._publishers[topic] for topic in topics]
+        waiting += [self._clock] if self._clock is not None else []
+        end = time.monotonic() + timeout
+        while not all(publisher.get_subscription_count() for publisher in waiting):
+            if time.monotonic() > end:
+                return False
+            time.sleep(SLICE)
+        return True
+
+    def play(self, stop: threading.Event | None = None) -> None:
+        """Play to the end (for ever with `loop`), or until `stop` is set or ROS shuts down."""
+        stop = stop or threading.Event()
+        while self._play_once(stop) and self._options.loop:
+            pass
+
+    def _play_once(self, stop: threading.Event) -> bool:
+        self._started = time.monotonic()
+        self._start_ns = time.time_ns()
+        first = True
+        for message in self._reader:
+            if first:
+                self._first_ns, first = message.log_time_ns, False
+            if message.topic not in self._publishers:
+                continue
+            if not self._wait_until(message.log_time_ns, stop):
+                return False
+            self._send(message)
+        return not first
+
+    def _wait_until(self, log_time_ns: int, stop: threading.Event) -> bool:
+        """Sleep until the message is due; /clock goes on meanwhile. False: stop playing."""
+        due = self._started + (log_time_ns - self._first_ns) * 1e-9 / self._options.rate
+        while not stop.is_set() and self._node.context.ok():
+            left = due - time.monotonic()
+            passed = max(left, 0.0) * self._options.rate
+            self._tick(log_time_ns - int(passed * 1e9))
+            if left <= 0:
+                return True
+            time.sleep(min(left, SLICE))
+        return False
+
+    def _tick(self, now_ns: int) -> None:
+        if self._clock is not None:
+            seconds, nanoseconds = divmod(now_ns, 1_000_000_000)
+            self._clock.publish(wire.serialize(wire.message_class(CLOCK_TYPE)(
+                clock=wire.message_class('builtin_interfaces/msg/Time')(
+                    sec=seconds, nanosec=nanoseconds)), CLOCK_TYPE))
+
+    def _send(self, message: BagMessage) -> None:
+        cdr: bytes | None = message.cdr
+        if self._options.restamp:
+            cdr = self._restamp(message)
+        if self._allow is not None:
+            cdr = self._allow(message.topic, (message.log_time_ns - self._first_ns) * 1e-9, cdr)
+        if cdr is not None:
+            self._publishers[message.topic].publish(cdr)
+            self.published[message.topic] += 1
+
+    def _restamp(self, message: BagMessage) -> bytes:
+        if len(message.cdr) < 12:
+            return message.cdr
+        if wire.has_header_first(message.msgtype):
+            return wire.with_stamp(message.cdr, self._to_now(wire.read_stamp(message.cdr)))
+        if message.msgtype == TF_TYPE and not message.topic.endswith('tf_static'):
+            transforms = wire.deserialize(message.cdr, TF_TYPE)
+            for transform in transforms.transforms:
+                head = transform.header
+                head.stamp = wire.header(self._to_now(wire.stamp_to_ns(head.stamp)), '').stamp
+            return wire.serialize(transforms, TF_TYPE)
+        return message.cdr
+
+    def _to_now(self, stamp_ns: int) -> int:
+        return self._start_ns + int((stamp_ns - self._first_ns) / self._options.rate)
+
+
+def play_bag(path: Path | str, options: PlayerOptions, allow: Filter | None = None,
+             wait: float = 0.0) -> BagPlayer:
+    """Play a bag from a process of its own (calls rclpy.init); returns after the end or a signal.
+
+    Args:
+        wait: at most this many seconds for a subscriber of every topic with sensor data.
+    """
+    rclpy.init()
+    node = Node('bag_player', start_parameter_services=False, enable_rosout=False)
+    player = BagPlayer(node, path, options, allow)
+    for topic, reason in player.skipped.items():
+        node.get_logger().warning(f'{wire.clean_text(topic)}: not played, {reason}')
+    try:
+        if wait and not player.wait_for_subscribers(player.topics, wait):
+            node.get_logger().warning(f'not every topic has a subscriber after {wait:g} s')
+        player.play()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return player

@@ -1,0 +1,37 @@
+"""The node's outputs: bytes from `wire` go out as they are, the label always first."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from metabev_ros import wire
+from metabev_ros.node import ros_support
+from metabev_ros.wire import OutMessage
+
+DEPTHS = {wire.STATUS: 20, wire.DIAGNOSTICS: 10}
+
+
+def private_name(topic: str) -> str:
+    """Outputs are private to the node (`~/detections`); '/diagnostics' is absolute."""
+    return topic if topic.startswith('/') else f'~/{topic}'
+
+
+class OutputPublishers:
+    """One lifecycle publisher an output topic; silent while the node is not active."""
+
+    def __init__(self, node) -> None:
+        self._node = node
+        self._publishers = {
+            topic: node.create_lifecycle_publisher(
+                ros_support.message_type(msgtype), private_name(topic),
+                ros_support.reliable_qos(DEPTHS.get(topic, 5)))
+            for topic, msgtype in wire.OUTPUT_TYPES.items()}
+
+    def send(self, messages: Iterable[OutMessage]) -> None:
+        """Publish in the given order."""
+        for message in messages:
+            self._publishers[message.topic].publish(message.cdr)
+
+    def destroy(self) -> None:
+        for publisher in self._publishers.values():
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._publishers = {}

@@ -1,0 +1,255 @@
+"""The two threads behind the executor: sensing and inference. No rclpy in this module.
+
+The executor thread only puts raw bytes into a `TopicQueue`. The sensing thread decodes and
+synchronises; the inference thread takes the newest complete sample. Both are joined at shutdown.
+"""
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from metabev_ros import wire
+from metabev_ros.errors import MetaBevError, SensorDataError
+from metabev_ros.structures import Modality, Sample, SensorReport, SensorState
+
+LOG_PERIOD = 5.0  # seconds between two lines of one source and reason (rule R10)
+LONGEST_WAIT = 0.05  # the snapshot for the heartbeat is never older than this and one message
+DEADLINE_CHECK = 0.01  # under simulated time a deadline cannot be slept for exactly
+
+
+@dataclass(frozen=True)
+class RawMessage:
+    """A received message, still serialized, with the node clock's time of arrival."""
+
+    topic: str
+    cdr: bytes
+    arrival_ns: int
+
+
+class TopicQueue:
+    """First in, first out, at most `depth` waiting messages a topic: the oldest one gives way.
+
+    The bound is per topic so that a flood of images never pushes a transform out.
+    """
+
+    def __init__(self, depth: Mapping[str, int]) -> None:
+        self._depth = depth
+        self._items: deque[RawMessage] = deque()
+        self._waiting: Counter[str] = Counter()
+        self._changed = threading.Condition()
+        self.overflows = 0
+
+    def put(self, message: RawMessage) -> None:
+        with self._changed:
+            if self._waiting[message.topic] >= self._depth[message.topic]:
+                oldest = next(m for m in self._items if m.topic == message.topic)
+                self._items.remove(oldest)
+                self._waiting[message.topic] -= 1
+                self.overflows += 1
+            self._items.append(message)
+            self._waiting[message.topic] += 1
+            self._changed.notify()
+
+    def get(self, timeout: float) -> RawMessage | None:
+        """The oldest message, or None after `timeout` seconds without one."""
+        with self._changed:
+            if not self._items:
+                self._changed.wait(timeout)
+            if not self._items:
+                return None
+            message = self._items.popleft()
+            self._waiting[message.topic] -= 1
+            return message
+
+
+class Mailbox:
+    """One slot: the newest sample wins, replaced ones are counted."""
+
+    def __init__(self) -> None:
+        self._sample: Sample | None = None
+        self._changed = threading.Condition()
+        self.dropped = 0
+
+    def put(self, sample: Sample) -> None:
+        with self._changed:
+            self.dropped += self._sample is not None
+            self._sample = sample
+            self._changed.notify()
+
+    def get(self, timeout: float) -> Sample | None:
+        with self._changed:
+            if self._sample is None:
+                self._changed.wait(timeout)
+            sample, self._sample = self._sample, None
+            return sample
+
+
+class ThrottledLog:
+    """One line per source and reason at once, then at most one every `LOG_PERIOD` seconds."""
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        self._warn = warn
+        self._last: dict[tuple[str, str], float] = {}
+        self._suppressed: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
+
+    def line(self, source: str, reason: str, text: str) -> None:
+        """Write `text` unless this source and reason was written lately."""
+        key, now = (source, reason), time.monotonic()
+        with self._lock:
+            if now - self._last.get(key, -LOG_PERIOD) < LOG_PERIOD:
+                self._suppressed[key] += 1
+                return
+            self._last[key] = now
+            more = self._suppressed.pop(key, 0)
+        self._warn(text + (f' ({more} more like this)' if more else ''))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the sensing thread last knew; read by the heartbeat without a lock."""
+
+    sensors: tuple[SensorReport, ...]
+    modality: Modality
+    epoch: int
+    rejected: int  # unusable messages of all topics since the start
+    taken: float  # monotonic seconds
+
+
+class SensingWorker(threading.Thread):
+    """Raw messages in, complete samples out.
+
+    Args:
+        front_end: a sensing.SensorFrontEnd.
+        msgtypes: topic -> message type of everything that may be in the queue.
+        now_ns: the node's clock.
+    """
+
+    def __init__(self, front_end, queue: TopicQueue, mailbox: Mailbox,
+                 msgtypes: Mapping[str, str], now_ns: Callable[[], int],
+                 log: ThrottledLog) -> None:
+        super().__init__(name='sensing')
+        self._front_end, self._queue, self._mailbox = front_end, queue, mailbox
+        self._msgtypes, self._now_ns, self._log = msgtypes, now_ns, log
+        self._stop_event = threading.Event()
+        self._states: dict[str, SensorState] = {}
+        self._rejected: dict[str, int] = {}
+        self._escaped = 0  # exceptions that only the last line of defence caught
+        self.snapshot = self._look()
+
+    def stop(self) -> None:
+        self._stop_event.set()
+
+    def run(self) -> None:
+        while not self._stop_event.is_set():
+            message = self._queue.get(self._patience())
+            # What waits in the queue came before now: deadlines must not overtake it.
+            now_ns = self._now_ns() if message is None else message.arrival_ns
+            samples = self._guard('sensing', self._front_end.poll, now_ns) or []
+            if message is not None:
+                samples = [*samples, *self._take(message)]
+            for sample in samples:
+                self._mailbox.put(sample)
+            snapshot = self._guard('sensing', self._look)
+            if snapshot is not None:
+                self.snapshot = snapshot
+                self._tell(snapshot.sensors)
+
+    def _patience(self) -> float:
+        waiting = self._front_end.next_deadline_ns() is not None
+        return DEADLINE_CHECK if waiting else LONGEST_WAIT
+
+    def _take(self, message: RawMessage) -> list[Sample]:
+        try:
+            content = wire.deserialize(message.cdr, self._msgtypes[message.topic])
+        except SensorDataError as error:
+            self._log.line(message.topic, error.reason, f'{message.topic}: dropped, {error}')
+            return self._guard(message.topic, self._front_end.reject, message.topic,
+                               error.reason, message.arrival_ns) or []
+        return self._guard(message.topic, self._front_end.push, message.topic, content,
+                           message.arrival_ns) or []
+
+    def _guard(self, source: str, function, *arguments):
+        """No message ends this thread (rule R6): what escapes is counted and told."""
+        try:
+            return function(*arguments)
+        except Exception as error:  # the last line of defence
+            self._escaped += 1
+            self._log.line(source, type(error).__name__, f'{source}: dropped, '
+                           f'{type(error).__name__}: {wire.clean_text(str(error), 200)}')
+            logging.getLogger(__name__).debug('escaped from %s', source, exc_info=True)
+            return None
+
+    def _look(self) -> Snapshot:
+        now_ns = self._now_ns()
+        reports = self._front_end.reports(now_ns)
+        rejected = sum(report.rejected for report in reports)
+        return Snapshot(reports, self._front_end.modality(now_ns), self._front_end.epoch,
+                        rejected + self._front_end.rejected_other + self._escaped,
+                        time.monotonic())
+
+    def _tell(self, reports: tuple[SensorReport, ...]) -> None:
+        """A line when a sensor's state changes and when its messages are refused."""
+        for report in reports:
+            before = self._states.get(report.name)
+            if report.state is not before:
+                self._states[report.name] = report.state
+                if before is not None or report.state is not SensorState.NEVER:
+                    self._log.line(report.name, report.state.name,
+                                   f'{report.name}: {report.state.name} {report.reason}'.rstrip())
+            if report.rejected > self._rejected.get(report.name, 0):
+                self._log.line(report.name, 'rejected',
+                               f'{report.name}: message refused, {report.reason}')
+            self._rejected[report.name] = report.rejected
+
+
+class InferenceWorker(threading.Thread):
+    """Samples in, published results out; the newest sample wins.
+
+    Args:
+        pipeline: a callable Sample -> PerceptionResult.
+        publish: takes a PerceptionResult; runs on this thread.
+    """
+
+    def __init__(self, pipeline, mailbox: Mailbox, publish: Callable, log: ThrottledLog) -> None:
+        super().__init__(name='inference')
+        self._pipeline, self._mailbox = pipeline, mailbox
+        self._publish, self._log = publish, log
+        self._stop_event = threading.Event()
+        self._last: tuple[int, int] | None = None  # (epoch, stamp) of the newest output
+        self.failed = 0
+        self.fault = ''  # why the last sample gave no output; '' after a good one
+
+    def stop(self) -> None:
+        self._stop_event.set()
+
+    def run(self) -> None:
+        while not self._stop_event.is_set():
+            sample = self._mailbox.get(LONGEST_WAIT)
+            if sample is not None and self._is_new(sample):
+                self._process(sample)
+
+    def _is_new(self, sample: Sample) -> bool:
+        """Output stamps strictly increase inside an epoch (rule R3)."""
+        key = (sample.epoch, sample.stamp_ns)
+        if self._last is not None and key <= self._last:
+            return False
+        self._last = key
+        return sample.modality is not Modality.NONE
+
+    def _process(self, sample: Sample) -> None:
+        try:
+            self._publish(self._pipeline(sample))
+            self.fault = ''
+        except Exception as error:  # one bad sample must not end the outputs
+            if self._stop_event.is_set():
+                return  # the publishers are going away
+            self.failed += 1
+            self.fault = f'inference failed: {wire.clean_text(str(error), 120)}'
+            kind = '' if isinstance(error, MetaBevError) else f'{type(error).__name__}: '
+            self._log.line('inference', type(error).__name__, f'inference failed on the sample '
+                           f'at {sample.stamp_ns} ns: {kind}{wire.clean_text(str(error), 400)}')
