@@ -29,11 +29,11 @@ class TorchBackend:
         """See `OnnxRuntimeBackend.run`."""
         if camera is None and lidar is None:
             raise BackendError('run', 'camera or LiDAR inputs', 'neither')
-        output, _ = self.network(_tensors(camera), _tensors(lidar))
+        output, _ = self.network([_tensors(camera)], [_tensors(lidar)])
         return {name: getattr(output, name).numpy() for name in OUTPUTS}
 
 
-def _tensors(inputs: dict[str, np.ndarray] | None) -> list[dict[str, torch.Tensor]] | None:
+def _tensors(inputs: dict[str, np.ndarray] | None) -> dict[str, torch.Tensor] | None:
     if inputs is None:
         return None
-    return [{name: torch.from_numpy(array) for name, array in inputs.items()}]
+    return {name: torch.from_numpy(array) for name, array in inputs.items()}

@@ -37,13 +37,17 @@ class Fusion(nn.Module):
 
     def forward(self, maps: dict[str, Tensor]) -> NetworkOutput:
         """`maps`: 'camera' and/or 'lidar' -> (B, C, Y, X); what is absent is never computed."""
-        fused = self.neck(self.decoder(maps))
-        heatmap, boxes = self.detection(fused)
-        return NetworkOutput(heatmap, boxes, self.map(fused))
+        return self.heads(self.decoder(maps))
+
+    def heads(self, fused: Tensor) -> NetworkOutput:
+        """Fused BEV (B, d, rows, columns) -> outputs, whatever modality it came from."""
+        features = self.neck(fused)
+        heatmap, boxes = self.detection(features)
+        return NetworkOutput(heatmap, boxes, self.map(features))
 
 
 class MetaBev(nn.Module):
-    """Encoders and fusion. `forward` takes one sample's inputs per list entry."""
+    """Encoders and fusion for a batch in which every sample has its own modality."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -51,46 +55,71 @@ class MetaBev(nn.Module):
         self.lidar_encoder = build_lidar_encoder(config.lidar, config.pillar_grid)
         self.fusion = Fusion(config)
 
-    def forward(self, cameras: list[dict[str, Tensor]] | None,
-                lidars: list[dict[str, Tensor]] | None
-                ) -> tuple[NetworkOutput, list[Tensor]]:
-        """Run the branches that have inputs.
+    def forward(self, cameras: list[dict[str, Tensor] | None],
+                lidars: list[dict[str, Tensor] | None]
+                ) -> tuple[NetworkOutput, list[Tensor | None]]:
+        """Run what each sample has.
+
+        Mixing modalities inside a batch keeps the batch statistics of neck and heads those of
+        the mixture, in training as in use.
 
         Args:
-            cameras: per sample `images` (N, H, W, 3) uint8 and the lift-splat tables; None when
-                the modality is absent (switched off) for the whole batch.
-            lidars: per sample `pillars` and `pillar_table`; None likewise.
+            cameras: per sample `images` (N, H, W, 3) uint8 and the lift-splat tables, or None.
+            lidars: per sample `pillars` and `pillar_table`, or None.
 
         Returns:
-            The outputs and, per sample, the depth logits (N, D, h, w) (empty without cameras).
+            The outputs (B, ...) and, per sample, the depth logits (N, D, h, w) or None.
         """
-        maps, depths = {}, []
-        if cameras is not None:
-            encoded = self._encode_cameras(cameras)
-            maps['camera'] = torch.cat([bev for bev, _ in encoded])
-            depths = [depth for _, depth in encoded]
-        if lidars is not None:
-            maps['lidar'] = self._encode_lidars(lidars)
-        return self.fusion(maps), depths
+        camera_bevs, depths = self._encode_cameras(cameras)
+        lidar_bevs = self._encode_lidars(lidars)
+        fused: list[Tensor] = [torch.empty(0)] * len(cameras)
+        for group in _groups(cameras, lidars):
+            sources = {'camera': camera_bevs, 'lidar': lidar_bevs}
+            maps = {name: torch.cat([bevs[i] for i in group]) for name, bevs in sources.items()
+                    if bevs[group[0]] is not None}
+            for i, bev in zip(group, self.fusion.decoder(maps).split(1), strict=True):
+                fused[i] = bev
+        return self.fusion.heads(torch.cat(fused)), depths
 
-    def _encode_cameras(self, cameras: list[dict[str, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+    def _encode_cameras(self, cameras) -> tuple[list[Tensor | None], list[Tensor | None]]:
         """One backbone pass for all views of the batch, then one splat per sample."""
+        present = [i for i, camera in enumerate(cameras) if camera is not None]
+        bevs, depths = [None] * len(cameras), [None] * len(cameras)
+        if not present:
+            return bevs, depths
         encoder = self.camera_encoder
-        counts = [len(camera['images']) for camera in cameras]
-        logits, context = encoder.image_features(torch.cat([c['images'] for c in cameras]))
-        splats = [encoder.splat(d.float().softmax(1), f.float(), tables)
-                  for d, f, tables in zip(logits.split(counts), context.split(counts), cameras,
-                                          strict=True)]
-        bev = encoder.bev(torch.cat(splats))
-        return list(zip(bev.split(1), logits.split(counts), strict=True))
+        counts = [len(cameras[i]['images']) for i in present]
+        logits, context = encoder.image_features(
+            torch.cat([cameras[i]['images'] for i in present]))
+        logits, context = logits.split(counts), context.split(counts)
+        splats = [encoder.splat(d.float().softmax(1), f.float(), cameras[i])
+                  for i, d, f in zip(present, logits, context, strict=True)]
+        encoded = encoder.bev(torch.cat(splats)).split(1)
+        for i, bev, depth in zip(present, encoded, logits, strict=True):
+            bevs[i], depths[i] = bev, depth
+        return bevs, depths
 
-    def _encode_lidars(self, lidars: list[dict[str, Tensor]]) -> Tensor:
-        """(B, C, Y, X); batch norm sees the batch, so samples share one pass."""
-        counts = torch.tensor([len(lidar['pillars']) for lidar in lidars])
-        starts = counts.cumsum(0) - counts
-        pillars = torch.cat([lidar['pillars'] for lidar in lidars])
-        total, encoder = len(pillars), self.lidar_encoder
-        tables = [torch.where(lidar['pillar_table'] == count, total,
-                              lidar['pillar_table'] + start)
-                  for lidar, count, start in zip(lidars, counts, starts, strict=True)]
-        return encoder.encode(pillars, torch.stack(tables))
+    def _encode_lidars(self, lidars) -> list[Tensor | None]:
+        """All sweeps of the batch share one pillar list."""
+        present = [i for i, lidar in enumerate(lidars) if lidar is not None]
+        bevs: list[Tensor | None] = [None] * len(lidars)
+        if not present:
+            return bevs
+        pillars = torch.cat([lidars[i]['pillars'] for i in present])
+        tables, start = [], 0
+        for i in present:
+            count, table = len(lidars[i]['pillars']), lidars[i]['pillar_table']
+            tables.append(torch.where(table == count, len(pillars), table + start))
+            start += count
+        encoded = self.lidar_encoder.encode(pillars, torch.stack(tables)).split(1)
+        for i, bev in zip(present, encoded, strict=True):
+            bevs[i] = bev
+        return bevs
+
+
+def _groups(cameras, lidars) -> list[list[int]]:
+    """Indices of samples with equal modality."""
+    groups: dict[tuple[bool, bool], list[int]] = {}
+    for i, (camera, lidar) in enumerate(zip(cameras, lidars, strict=True)):
+        groups.setdefault((camera is None, lidar is None), []).append(i)
+    return list(groups.values())

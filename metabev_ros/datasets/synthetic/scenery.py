@@ -21,7 +21,7 @@ def place_car_parks(rng: np.random.Generator, roads: RoadNetwork) -> tuple[CarPa
             length = min(rng.uniform(22, 42), s1 - s0)
             if length < 14 or rng.uniform() > 0.9:
                 continue
-            start = rng.uniform(s0, s1 - length)
+            start = s0 + rng.uniform() * (s1 - s0 - length)
             curvature = roads.main.pose(np.linspace(start, start + length, 9), 0.0)[3]
             if np.abs(curvature).max() < 0.012:
                 parks.append(CarPark(start, start + length, side, 17.0))
