@@ -16,6 +16,7 @@ from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from metabev_ros.errors import BackendError, SensorDataError
+from metabev_ros.geometry import box_corners
 from metabev_ros.resources import resource_path
 from metabev_ros.structures import (
     Detections,
@@ -32,7 +33,7 @@ TEXT_LIMIT = 64
 MARKER_SCORE = 0.2  # boxes below are in DetectionArray, but only clutter a view
 MARKER_LIFETIME_NS = 500_000_000
 BOX_EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4),
-             (0, 4), (1, 5), (2, 6), (3, 7), (0, 5), (1, 4))  # the last two cross the front face
+             (0, 4), (1, 5), (2, 6), (3, 7), (0, 7), (3, 4))  # the last two cross the front face
 CLASS_COLOURS = (
     (1.0, 0.62, 0.0), (1.0, 0.39, 0.28), (0.91, 0.59, 0.48), (1.0, 0.5, 0.31), (1.0, 0.55, 0.0),
     (0.44, 0.5, 0.56), (1.0, 0.24, 0.39), (0.86, 0.08, 0.24), (0.25, 0.45, 1.0),
@@ -306,19 +307,6 @@ def _occupancy_grid(result: PerceptionResult, model, head):
 
 
 # ------------------------------------------------------------------------------------ markers
-def box_corners(boxes: np.ndarray) -> np.ndarray:
-    """(M, 8, 3) corners of (M, 9) boxes: front face 0, 1, 5, 4; bottom 0-3, top 4-7."""
-    x = np.array([1, 1, -1, -1, 1, 1, -1, -1]) / 2
-    y = np.array([1, -1, -1, 1, 1, -1, -1, 1]) / 2
-    z = np.array([-1, -1, -1, -1, 1, 1, 1, 1]) / 2
-    local = np.stack([x, y, z], -1) * boxes[:, None, 3:6].astype(np.float64)
-    cosine, sine = np.cos(boxes[:, 6:7]), np.sin(boxes[:, 6:7])
-    return np.stack([
-        boxes[:, 0:1] + local[..., 0] * cosine - local[..., 1] * sine,
-        boxes[:, 1:2] + local[..., 0] * sine + local[..., 1] * cosine,
-        boxes[:, 2:3] + local[..., 2]], -1)
-
-
 def _marker_array(found: Detections, model, head):
     """One LINE_LIST a class: a handful of markers however many boxes (a cube each costs 10x)."""
     shown = found.scores >= MARKER_SCORE

@@ -1,0 +1,217 @@
+"""Runs a bag through the perception that the node runs, and writes the outputs beside the inputs.
+
+Recorded log times take the place of arrival times, so the same bag gives the same bytes again.
+"""
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from metabev_ros import wire
+from metabev_ros.bags import BagIntegrity, BagMessage, BagReader, BagWriter
+from metabev_ros.config import RigConfig, SensingConfig
+from metabev_ros.errors import BackendError, ConfigError, SensorDataError
+from metabev_ros.pipeline import Pipeline
+from metabev_ros.replay.video import VideoWriter
+from metabev_ros.sensing.front_end import SensorFrontEnd
+from metabev_ros.structures import Modality, Sample
+from metabev_ros.wire import Counters, StatusReport
+
+NODE_NAME = 'perception'  # outputs bear the topics of the node under its default name
+BEAT_NS, DIAGNOSTICS_EVERY = 100_000_000, 2
+LONGEST_PAUSE_NS = 60_000_000_000  # a longer gap in the bag is jumped over, not beaten through
+FLUSH_NS = 1_000_000_000
+
+Progress = Callable[[int, int], None]  # messages done, messages in all
+
+
+@dataclass
+class ReplaySummary:
+    """What a replay did.
+
+    Attributes:
+        outputs: modality name -> published samples.
+        rejected: 'source: reason' -> messages refused.
+        not_heard: topics of the rig that the bag lacks, or has with another type.
+        failed: samples on which inference failed.
+    """
+
+    messages: int = 0
+    heartbeats: int = 0
+    failed: int = 0
+    outputs: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    not_heard: dict[str, str] = field(default_factory=dict)
+    integrity: BagIntegrity = field(default_factory=BagIntegrity)
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether the bag held data that could not be read."""
+        return self.integrity.is_lossy
+
+    def lines(self) -> list[str]:
+        """For people."""
+        made = ', '.join(f'{count} {name}' for name, count in sorted(self.outputs.items()))
+        lines = [f'input: {self.integrity.describe()}',
+                 f'outputs: {made or "none"}; {self.heartbeats} heartbeats']
+        lines += [f'refused: {count} x {what}' for what, count in self.rejected.most_common()]
+        lines += [f'not heard: {wire.clean_text(topic)} ({why})'
+                  for topic, why in self.not_heard.items()]
+        lines += [f'inference failed on {self.failed} samples'] if self.failed else []
+        lines += ['the input is LOSSY: part of it could not be read'] if self.is_lossy else []
+        return lines
+
+
+def output_topic(topic: str) -> str:
+    """The absolute topic of one of `wire`'s outputs."""
+    return topic if topic.startswith('/') else f'/{NODE_NAME}/{topic}'
+
+
+def replay_bag(bag_in: Path | str, bag_out: Path | str, model_dir: Path | str, rig: RigConfig,
+               sensing: SensingConfig, backend: str = 'onnxruntime', threads: int = 2,
+               video: Path | str | None = None, progress: Progress | None = None
+               ) -> ReplaySummary:
+    """Replay `bag_in` (an .mcap or .db3 file or a bag folder) into `bag_out` (.mcap).
+
+    Raises:
+        SensorDataError: the bag is unreadable from its first byte.
+        ConfigError, ContractError, BackendError, MissingDependencyError: nothing is started.
+    """
+    if Path(bag_in).resolve() == Path(bag_out).resolve():
+        raise ConfigError('replay', 'an output file beside the input', str(bag_out),
+                          'choose another output name')
+    reader = BagReader(bag_in)
+    pipeline = Pipeline.load(model_dir, backend=backend, threads=threads)
+    with BagWriter(bag_out, reader.schemas) as writer, VideoWriter(video, rig) as pictures:
+        run = _Replay(reader, writer, pipeline, rig, sensing, pictures)
+        run.run(progress or (lambda done, total: None))
+    return run.summary
+
+
+class _Replay:
+    """The state of one run."""
+
+    def __init__(self, reader: BagReader, writer: BagWriter, pipeline: Pipeline,
+                 rig: RigConfig, sensing: SensingConfig, pictures: VideoWriter) -> None:
+        self._reader, self._writer, self._pipeline = reader, writer, pipeline
+        self._frame, self._pictures = rig.ego_frame, pictures
+        self._front_end = SensorFrontEnd(rig, sensing, pipeline.prepare_image)
+        self._inputs = {topic.lstrip('/'): msgtype
+                        for topic, msgtype in self._front_end.subscriptions().items()}
+        self._outputs = {output_topic(topic) for topic in wire.OUTPUT_TYPES}
+        self.summary = ReplaySummary(integrity=reader.integrity, not_heard=self._missing())
+        self._seen: Counter[str] = Counter()  # refused messages already in the summary
+        self._next_beat_ns: int | None = None
+        self._beats = 0
+        self._fault = ''
+
+    def _missing(self) -> dict[str, str]:
+        recorded = {topic.lstrip('/'): kind for topic, kind in self._reader.topics.items()}
+        return {topic: f'recorded as {wire.clean_text(recorded[topic])}, expected {msgtype}'
+                if topic in recorded else 'not in the bag'
+                for topic, msgtype in self._inputs.items() if recorded.get(topic) != msgtype}
+
+    def run(self, progress: Progress) -> None:
+        now_ns = 0
+        for done, message in enumerate(self._reader, start=1):
+            now_ns = message.log_time_ns
+            self._beat_until(now_ns)
+            for sample in self._take(message):
+                self._process(sample, now_ns)
+            progress(done, self.summary.integrity.messages)
+        self.summary.messages = sum(self._writer.counts.values())
+        for deadline_ns, sample in self._flush(now_ns):
+            self._process(sample, deadline_ns)
+        self._beat(now_ns + BEAT_NS)  # the last word: also a bag shorter than a beat has one
+
+    def _take(self, message: BagMessage) -> list[Sample]:
+        """Copy one message and give it to the front end."""
+        topic = message.topic.lstrip('/')
+        if message.topic in self._outputs and message.topic != wire.DIAGNOSTICS:
+            return []  # of an earlier run: this one's take its place
+        self._writer.write(message.topic, message.msgtype, message.log_time_ns, message.cdr)
+        if self._inputs.get(topic) != message.msgtype:
+            return []
+        try:
+            content = wire.deserialize(message.cdr, message.msgtype)
+        except SensorDataError as error:
+            samples = self._front_end.reject(message.topic, error.reason, message.log_time_ns)
+        else:
+            samples = self._front_end.push(message.topic, content, message.log_time_ns)
+        self._count_refused(message)
+        return samples
+
+    def _count_refused(self, message: BagMessage) -> None:
+        reports = self._front_end.reports(message.log_time_ns)
+        totals = {report.name: (report.rejected, f'{report.name}: {report.reason}')
+                  for report in reports}
+        totals['other'] = self._front_end.rejected_other, f'{message.topic}: unusable'
+        for source, (total, what) in totals.items():
+            if total > self._seen[source]:
+                self.summary.rejected[wire.clean_text(what, 120)] += total - self._seen[source]
+                self._seen[source] = total
+
+    def _flush(self, now_ns: int) -> Iterator[tuple[int, Sample]]:
+        """The samples whose deadlines lie behind the last message."""
+        end_ns = now_ns + FLUSH_NS
+        deadline_ns = self._front_end.next_deadline_ns()
+        while deadline_ns is not None and deadline_ns <= end_ns:
+            for sample in self._front_end.poll(deadline_ns):
+                yield deadline_ns, sample
+            later_ns = self._front_end.next_deadline_ns()
+            if later_ns is None or later_ns <= deadline_ns:
+                return
+            deadline_ns = later_ns
+
+    # ------------------------------------------------------------------------------- outputs
+    def _process(self, sample: Sample, now_ns: int) -> None:
+        """Publish as the node does: the label first."""
+        try:
+            result = self._pipeline(sample)
+            outputs = wire.encode_result(result, self._pipeline.model, self._frame)
+        except BackendError as error:
+            self.summary.failed += 1
+            self._fault = f'inference failed: {error}'
+            return
+        self._fault = ''
+        self.summary.outputs[sample.modality.name] += 1
+        status = StatusReport(
+            sample.stamp_ns, sample.modality, sample.sensors, self._counters(),
+            epoch=sample.epoch, latency_s=result.latency_s,
+            latency=(now_ns - sample.stamp_ns) * 1e-9)
+        model = self._pipeline.model
+        for message in (wire.encode_status(status, model, self._frame), *outputs):
+            self._writer.write(output_topic(message.topic), message.msgtype, now_ns, message.cdr)
+        self._pictures.add(result, self._pipeline.model)
+
+    def _counters(self) -> Counters:
+        return Counters(outputs=sum(self.summary.outputs.values()),
+                        rejected_messages=sum(self.summary.rejected.values()),
+                        failed_samples=self.summary.failed)
+
+    def _beat_until(self, now_ns: int) -> None:
+        """Heartbeats at the node's rate, in recorded time."""
+        if self._next_beat_ns is None or not (
+                0 <= now_ns - self._next_beat_ns + BEAT_NS <= LONGEST_PAUSE_NS):
+            self._next_beat_ns = now_ns + BEAT_NS  # the start, or the recorded clock jumped
+        while self._next_beat_ns <= now_ns:
+            for sample in self._front_end.poll(self._next_beat_ns):
+                self._process(sample, self._next_beat_ns)
+            self._beat(self._next_beat_ns)
+            self._next_beat_ns += BEAT_NS
+
+    def _beat(self, now_ns: int) -> None:
+        front_end, model = self._front_end, self._pipeline.model
+        report = StatusReport(
+            now_ns, Modality.NONE if self._fault else front_end.modality(now_ns),
+            front_end.reports(now_ns), self._counters(), epoch=front_end.epoch,
+            is_heartbeat=True, fault=self._fault)
+        messages = [wire.encode_status(report, model, self._frame)]
+        if self._beats % DIAGNOSTICS_EVERY == 0:
+            messages.append(wire.encode_diagnostics(report, model, NODE_NAME))
+        for message in messages:
+            self._writer.write(output_topic(message.topic), message.msgtype, now_ns, message.cdr)
+        self._beats += 1
+        self.summary.heartbeats += 1
