@@ -209,11 +209,16 @@ class SensorFrontEnd:
             item.pending = reading
             item.monitor.held(_HELD[error.reason], f'{error.where}: {error.got}', now)
             return self._give_up(name) if item.monitor.ever else []
-        if not item.monitor.good(reading.stamp_ns, now, reading.verdict):
+        if not item.monitor.good(reading.stamp_ns, now, reading.verdict, self._is_needed(name)):
             return self._give_up(name)
         if isinstance(frame, CameraImage):
             return self._synchroniser.add_image(name, frame, now)
         return self._synchroniser.add_sweep(frame, now)
+
+    def _is_needed(self, name: str) -> bool:
+        """Whether fewer than half of the other sensors are well."""
+        others = [monitor for other, monitor in self._monitors.items() if other != name]
+        return 2 * sum(monitor.state.is_usable for monitor in others) < len(others)
 
     def _retry(self, name: str) -> list[Sample]:
         """Calibration came: place the frame that waited for it, if it is still current."""

@@ -6,7 +6,8 @@
 The first frames after the start are trusted at once. One bad or missing frame is no alarm: the
 next good one is used. After two in a row (or a frozen picture) the sensor is lost; it is used
 again on the `readmit_frames`-th good frame, and not before `quarantine` seconds have passed if
-it was lost too often.
+it was lost too often while most other sensors were well (when most of them flap, the transport
+loses data, and keeping sensors out would only add to it).
 """
 from __future__ import annotations
 
@@ -76,8 +77,14 @@ class SensorMonitor:
             raise SensorDataError('backwards', 'header.stamp', 'a stamp that increases',
                                   f'{(self.newest_ns - stamp_ns) / 1e9:.3f} s back')
 
-    def good(self, stamp_ns: int, arrival_ns: int, verdict: Verdict) -> bool:
+    def good(self, stamp_ns: int, arrival_ns: int, verdict: Verdict,
+             needed: bool = False) -> bool:
         """Take a frame that came in time and is sound (OK or SUSPECT).
+
+        Args:
+            stamp_ns, arrival_ns: of the message.
+            verdict: on its content.
+            needed: too few other sensors are well; a quarantine is not kept.
 
         Returns:
             Whether it may be used; False while the sensor is not yet trusted again.
@@ -91,11 +98,10 @@ class SensorMonitor:
         self._reason = verdict.reason
         if not self._lost:
             return True
-        if self._quarantine_ns is not None and arrival_ns < self._quarantine_ns:
+        if not needed and self._in_quarantine(arrival_ns):
             self._good = 0
             self._reason = f'quarantine: {len(self._losses)} losses'
             return False
-        self._quarantine_ns = None
         self._good = 1 if gap > 5 * self.nominal_ns else self._good + 1
         if self._good < self._config.readmit_frames:
             self._reason = f'good frame {self._good} of {self._config.readmit_frames}'
@@ -155,6 +161,9 @@ class SensorMonitor:
             if self._missed >= 2:
                 self._lose(now_ns)
 
+    def _in_quarantine(self, now_ns: int) -> bool:
+        return self._quarantine_ns is not None and now_ns < self._quarantine_ns
+
     def _lose(self, now_ns: int) -> None:
         if self._lost or not self.ever:
             return
@@ -189,7 +198,9 @@ class SensorMonitor:
         if self._problem is not None and self.misses < 2:
             return self._problem
         if not self.ever:
-            return self._bad_state if self._bad else SensorState.NEVER
+            if self._bad:
+                return self._bad_state
+            return SensorState.STALE if self._reason else SensorState.NEVER
         if self.misses >= 2:
             return SensorState.STALE
         if self._bad:
@@ -208,7 +219,7 @@ class SensorMonitor:
             starting: the start timeout has not passed yet.
         """
         just_bad = self._bad and now_ns - self._bad_ns < self.nominal_ns // 2
-        if just_bad or (self._quarantine_ns is not None and now_ns < self._quarantine_ns):
+        if just_bad or (self._lost and self._in_quarantine(now_ns)):
             return False
         if not self.ever:
             return starting and not self.given_up
