@@ -107,28 +107,46 @@ def render(scene: Scene, ground: Ground, pyramid, camera: CameraCalibration, lig
 
 @dataclass(frozen=True)
 class _Faces:
-    """Faces in front of one camera, in order of their cuboid."""
+    """Faces in front of one camera, nearest object first, all faces of an actor together.
 
-    polygons: list      # (K, 2) float64 pixels, clipped to the near plane and the image
-    plane: np.ndarray   # (F, 3) inverse depth = a u + b v + c
-    nearest: np.ndarray  # (F,) largest inverse depth
+    Attributes:
+        polygons: (K, 2) int32 pixels times 16, clipped to the near plane.
+        low, high: (F, 2) pixel bounds inside the image, high exclusive.
+        plane: (F, 3) float32, inverse depth = a u + b v + c; nearest: (F,) its largest value.
+        owner, cuboid, side: (F,) actor row or -1, cuboid row, which of the six faces.
+    """
+
+    polygons: list
+    low: np.ndarray
+    high: np.ndarray
+    plane: np.ndarray
+    nearest: np.ndarray
     owner: np.ndarray
     cuboid: np.ndarray
-    side: np.ndarray    # 0..5 which face
+    side: np.ndarray
+
+
+def _chosen_cuboids(scene: Scene, corners: np.ndarray, camera: CameraCalibration) -> np.ndarray:
+    """Rows of the cuboids that touch the view and are not too small to see, nearest first."""
+    focal, cx, cy = camera.intrinsics[0, 0], camera.intrinsics[0, 2], camera.intrinsics[1, 2]
+    x, y, z = corners[..., 0], corners[..., 1], corners[..., 2]
+    distance = np.sqrt((corners ** 2).sum(-1).min(1))
+    middle = np.sort(scene.cuboids.size, axis=1)[:, 1]
+    inside = ((z > _NEAR).any(1) & (x < (camera.width - cx) / focal * z).any(1)
+              & (x > -(cx + 1) / focal * z).any(1) & (y < (camera.height - cy) / focal * z).any(1)
+              & (y > -(cy + 1) / focal * z).any(1) & (middle * focal > 0.8 * distance))
+    chosen = np.flatnonzero(inside)
+    owner = scene.cuboids.owner[chosen]
+    group = np.full(scene.actors + 1, np.inf)
+    np.minimum.at(group, owner, distance[chosen])
+    return chosen[np.lexsort((owner, np.where(owner < 0, distance[chosen], group[owner])))]
 
 
 def _visible_faces(scene: Scene, camera: CameraCalibration) -> _Faces:
     rotation = camera.ego_from_camera[:3, :3]
     corners = (scene.corners - camera.ego_from_camera[:3, 3]) @ rotation
-    focal, cx, cy = (camera.intrinsics[0, 0], camera.intrinsics[0, 2], camera.intrinsics[1, 2])
-    z = corners[..., 2]
-    right = (camera.width - cx) / focal
-    left = (cx + 1) / focal
-    below = (camera.height - cy) / focal
-    inside = ((z > _NEAR).any(1) & (corners[..., 0] < right * z + 1e-6).any(1)
-              & (corners[..., 0] > -left * z - 1e-6).any(1)
-              & (corners[..., 1] < below * z + 1e-6).any(1))
-    chosen = np.flatnonzero(inside)
+    focal, cx, cy = camera.intrinsics[0, 0], camera.intrinsics[0, 2], camera.intrinsics[1, 2]
+    chosen = _chosen_cuboids(scene, corners, camera)
     quads = corners[chosen][:, _FACES]                       # (C, 6, 4, 3)
     c, s = np.cos(scene.cuboids.yaw[chosen]), np.sin(scene.cuboids.yaw[chosen])
     normals = np.empty((len(chosen), 6, 3))
@@ -137,27 +155,43 @@ def _visible_faces(scene: Scene, camera: CameraCalibration) -> _Faces:
     normals[..., 2] = _NORMALS[:, 2]
     normals = normals @ rotation
     distance = (normals * quads[:, :, 0]).sum(-1)
-    deepest = quads[..., 2].max(-1)
-    row, side = np.nonzero((distance < -1e-4) & (deepest > _NEAR))
+    row, side = np.nonzero((distance < -1e-4) & (quads[..., 2].max(-1) > _NEAR))
     quads, normals, distance = quads[row, side], normals[row, side], distance[row, side]
     plane = np.stack([normals[:, 0], normals[:, 1],
                       normals[:, 2] * focal - normals[:, 0] * cx - normals[:, 1] * cy],
                      axis=-1) / (focal * distance)[:, None]
-    near = np.maximum(quads[..., 2], _NEAR)
-    pixels = quads[..., :2] / near[..., None] * focal + (cx, cy)
-    polygons, keep = [], []
-    limit = 2000.0
-    easy = (quads[..., 2].min(-1) > _NEAR) & (np.abs(pixels).max((-1, -2)) < limit)
-    for k in range(len(quads)):
-        polygon = pixels[k] if easy[k] else _clip(quads[k], focal, cx, cy, camera)
-        if len(polygon) >= 3:
-            polygons.append(polygon)
-            keep.append(k)
-    keep = np.array(keep, dtype=np.int64)
+    polygons, low, high = _project(quads, camera)
+    keep = np.flatnonzero((high > low).all(1))
     cuboid = chosen[row[keep]]
-    nearest = 1.0 / near.min(-1)[keep]
-    return _Faces(polygons, plane[keep], nearest, scene.cuboids.owner[cuboid], cuboid,
-                  side[keep])
+    nearest = 1.0 / np.maximum(quads[..., 2].min(-1), _NEAR)[keep]
+    return _Faces([polygons[k] for k in keep], low[keep], high[keep],
+                  plane[keep].astype(np.float32), nearest.astype(np.float32),
+                  scene.cuboids.owner[cuboid], cuboid, side[keep])
+
+
+def _project(polygons: np.ndarray, camera: CameraCalibration):
+    """Pixels of (F, K, 3) optical-frame polygons; clips the few that need it.
+
+    Returns:
+        list of (K, 2) int32 pixels times 16, and (F, 2) bounds, empty where nothing is seen.
+    """
+    focal, cx, cy = camera.intrinsics[0, 0], camera.intrinsics[0, 2], camera.intrinsics[1, 2]
+    size = np.array([camera.width, camera.height])
+    near = np.maximum(polygons[..., 2], _NEAR)
+    pixels = polygons[..., :2] / near[..., None] * focal + (cx, cy)
+    low, high = pixels.min(1), pixels.max(1)
+    hard = (polygons[..., 2].min(-1) <= _NEAR) | (np.abs(pixels).max((-1, -2)) >= 2000.0)
+    fixed = list(np.rint(np.clip(pixels, -2000, 2000) * 16).astype(np.int32))
+    for k in np.flatnonzero(hard):
+        polygon = _clip(polygons[k], focal, cx, cy, camera)
+        if len(polygon) >= 3:
+            fixed[k] = np.rint(polygon * 16).astype(np.int32)
+            low[k], high[k] = polygon.min(0), polygon.max(0)
+        else:
+            low[k], high[k] = 0, -9
+    low = np.maximum(np.floor(low), 0).astype(np.int64)
+    high = np.minimum(np.ceil(high) + 1, size).astype(np.int64)
+    return fixed, low, high
 
 
 def _clip(quad: np.ndarray, focal: float, cx: float, cy: float, camera) -> np.ndarray:
@@ -169,7 +203,9 @@ def _clip(quad: np.ndarray, focal: float, cx: float, cy: float, camera) -> np.nd
     polygon = quad
     for a, b, c, d in planes:
         value = polygon @ (a, b, c) + d
-        following = np.roll(value, -1)
+        if (value >= 0).all():
+            continue
+        following = np.append(value[1:], value[0])
         points = []
         for k in range(len(polygon)):
             if value[k] >= 0:
@@ -194,44 +230,55 @@ def _ground_inverse_depth(camera: CameraCalibration) -> np.ndarray:
 
 
 def _rasterise(faces: _Faces, inverse: np.ndarray, index: np.ndarray, actors: int) -> np.ndarray:
-    """Writes the nearest face of each pixel; returns what each actor covers alone."""
+    """Writes the nearest face of each pixel; returns what each actor covers alone.
+
+    An actor that lies wholly behind what is drawn already is skipped; its own cover is then
+    taken as 0.7 of its bounding rectangle.
+    """
     height, width = inverse.shape
     covered = np.zeros(actors, dtype=np.int64)
-    columns, rows = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+    columns = np.arange(width, dtype=np.float32)
+    rows = np.arange(height, dtype=np.float32)[:, None]
     alone = np.zeros((height, width), dtype=np.uint8)
-    owner, reach = -1, None
-    for k, polygon in enumerate(faces.polygons):
-        low = np.maximum(np.floor(polygon.min(0)).astype(int), 0)
-        high = np.minimum(np.ceil(polygon.max(0)).astype(int) + 1, (width, height))
-        if (high <= low).any():
+    scratch = np.zeros((height, width), dtype=np.uint8)
+    starts = np.flatnonzero(np.append(True, (np.diff(faces.owner) != 0) | (faces.owner[1:] < 0)))
+    stops = np.append(starts[1:], len(faces.owner))
+    for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+        if start == stop:
             continue
-        (x0, y0), (x1, y1) = low, high
-        points = np.rint((polygon - low) * 16).astype(np.int32)
-        mask = np.zeros((y1 - y0, x1 - x0), dtype=np.uint8)
-        cv2.fillConvexPoly(mask, points, 1, shift=4)
-        if faces.owner[k] != owner:
-            _count(alone, owner, reach, covered)
-            owner, reach = faces.owner[k], None
+        x0, y0 = faces.low[start:stop].min(0).tolist()
+        x1, y1 = faces.high[start:stop].max(0).tolist()
+        owner = int(faces.owner[start])
+        if inverse[y0:y1, x0:x1].min() >= faces.nearest[start:stop].max():
+            if owner >= 0:
+                covered[owner] += 0.7 * (x1 - x0) * (y1 - y0)
+            continue
+        for k in range(start, stop):
+            _draw_face(faces, k, inverse, index, columns, rows, scratch,
+                       alone if owner >= 0 else None)
         if owner >= 0:
-            alone[y0:y1, x0:x1] |= mask
-            reach = (x0, y0, x1, y1) if reach is None else (
-                min(reach[0], x0), min(reach[1], y0), max(reach[2], x1), max(reach[3], y1))
-        a, b, c = faces.plane[k].astype(np.float32)
-        value = np.minimum(a * columns[x0:x1] + (b * rows[y0:y1] + c)[:, None],
-                           np.float32(faces.nearest[k]))
-        target = inverse[y0:y1, x0:x1]
-        better = (value > target) & mask.view(bool)
-        np.copyto(target, value, where=better)
-        np.copyto(index[y0:y1, x0:x1], k, where=better)
-    _count(alone, owner, reach, covered)
+            view = alone[y0:y1, x0:x1]
+            covered[owner] += cv2.countNonZero(view)
+            view[:] = 0
     return covered
 
 
-def _count(alone: np.ndarray, owner: int, reach, covered: np.ndarray) -> None:
-    if owner >= 0 and reach is not None:
-        view = alone[reach[1]:reach[3], reach[0]:reach[2]]
-        covered[owner] += np.count_nonzero(view)
-        view[:] = 0
+def _draw_face(faces: _Faces, k: int, inverse, index, columns, rows, scratch, alone) -> None:
+    (x0, y0), (x1, y1) = faces.low[k].tolist(), faces.high[k].tolist()
+    mask = scratch[:y1 - y0, :x1 - x0]
+    mask[:] = 0
+    cv2.fillConvexPoly(mask, faces.polygons[k] - (x0 * 16, y0 * 16), 1, shift=4)
+    if alone is not None:
+        view = alone[y0:y1, x0:x1]
+        np.bitwise_or(view, mask, out=view)
+    a, b, c = faces.plane[k]
+    value = a * columns[x0:x1] + (b * rows[y0:y1] + c)
+    np.minimum(value, faces.nearest[k], out=value)
+    target = inverse[y0:y1, x0:x1]
+    better = value > target
+    better &= mask.view(bool)
+    np.copyto(target, value, where=better)
+    np.copyto(index[y0:y1, x0:x1], k, where=better)
 
 
 def _sky(camera: CameraCalibration, light: Light) -> np.ndarray:
@@ -275,14 +322,13 @@ def _paint_ground(picture, is_ground, depth, scene: Scene, ground: Ground, pyram
 def _shadows(scene: Scene, camera: CameraCalibration, light: Light) -> np.ndarray:
     """(H, W) float32 factor on the ground: what solids take from it."""
     mask = np.zeros((camera.height, camera.width), dtype=np.uint8)
-    rotation, origin = camera.ego_from_camera[:3, :3], camera.ego_from_camera[:3, 3]
-    points = np.concatenate([scene.shadows, np.zeros((*scene.shadows.shape[:2], 1))], axis=-1)
-    points = (points - origin) @ rotation
-    focal, cx, cy = camera.intrinsics[0, 0], camera.intrinsics[0, 2], camera.intrinsics[1, 2]
-    for polygon in points[(points[..., 2] > _NEAR).any(1)]:
-        clipped = _clip(polygon, focal, cx, cy, camera)
-        if len(clipped) >= 3:
-            cv2.fillConvexPoly(mask, np.rint(clipped * 16).astype(np.int32), 255, shift=4)
+    shadows = scene.shadows[np.abs(scene.shadows).max((1, 2)) < 60.0]
+    points = np.concatenate([shadows, np.zeros((*shadows.shape[:2], 1))], axis=-1)
+    points = (points - camera.ego_from_camera[:3, 3]) @ camera.ego_from_camera[:3, :3]
+    points = points[(points[..., 2] > _NEAR).any(1)]
+    polygons, low, high = _project(points, camera)
+    for k in np.flatnonzero((high > low).all(1)):
+        cv2.fillConvexPoly(mask, polygons[k], 255, shift=4)
     soft = cv2.blur(mask, (3, 3)).astype(np.float32) / 255
     return 1.0 - (1.0 - light.shadow) * soft
 

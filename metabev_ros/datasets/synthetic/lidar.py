@@ -24,7 +24,6 @@ def scan(scene: Scene, ground: Ground, azimuths: int, rng: np.random.Generator) 
     flat = np.full((len(LIDAR_ELEVATIONS), azimuths), np.inf)
     flat[:] = np.where(tangent < 0, LIDAR_POSITION[2] / np.maximum(-tangent, 1e-9), np.inf)
     hit = np.full(flat.shape, -1, dtype=np.int32)
-    steep = np.ones(flat.shape, dtype=np.float32)
     _cast(scene, azimuth, step, tangent, flat, hit)
     beam, column = np.nonzero(flat / cosine < _MAX_RANGE)
     distance = flat[beam, column] / cosine[beam, 0]
@@ -64,10 +63,17 @@ def _cast(scene: Scene, azimuth, step: float, tangent, flat, hit) -> None:
     first, last = angle.min(1) + bearing, angle.max(1) + bearing
     low = np.ceil((first - azimuth[0]) / step).astype(int)
     high = np.floor((last - azimuth[0]) / step).astype(int)
+    # Beams that can meet it at all: its top and bottom seen from its nearest and farthest place.
+    near = np.maximum(away - radius, 0.05)
+    top, bottom = centre[:, 2] + half[:, 2], centre[:, 2] - half[:, 2]
+    far = away + radius
+    first_beam = np.searchsorted(tangent[:, 0], np.minimum(bottom / near, bottom / far))
+    last_beam = np.searchsorted(tangent[:, 0], np.maximum(top / near, top / far))
     with np.errstate(divide='ignore', invalid='ignore'):
         for k in np.flatnonzero(away - radius < _MAX_RANGE):
             columns = np.arange(low[k], high[k] + 1) if away[k] > radius[k] else np.arange(count)
-            if not len(columns):
+            beams = slice(first_beam[k], last_beam[k])
+            if not len(columns) or first_beam[k] >= last_beam[k]:
                 continue
             columns = columns % count
             relative = azimuth[columns] - cuboids.yaw[k]
@@ -79,15 +85,15 @@ def _cast(scene: Scene, azimuth, step: float, tangent, flat, hit) -> None:
             y0, y1 = (-half[k, 1] - oy) * uy, (half[k, 1] - oy) * uy
             enter = np.maximum(np.minimum(x0, x1), np.minimum(y0, y1))
             leave = np.minimum(np.maximum(x0, x1), np.maximum(y0, y1))
-            z0 = (centre[k, 2] - half[k, 2]) / tangent
-            z1 = (centre[k, 2] + half[k, 2]) / tangent
+            z0 = (centre[k, 2] - half[k, 2]) / tangent[beams]
+            z1 = (centre[k, 2] + half[k, 2]) / tangent[beams]
             begin = np.maximum(enter[None], np.minimum(z0, z1))
             end = np.minimum(leave[None], np.maximum(z0, z1))
-            old = flat[:, columns]
+            old = flat[beams, columns]
             better = (begin <= end) & (begin > 0) & (begin < old)
             if better.any():
-                flat[:, columns] = np.where(better, begin, old)
-                hit[:, columns] = np.where(better, k, hit[:, columns])
+                flat[beams, columns] = np.where(better, begin, old)
+                hit[beams, columns] = np.where(better, k, hit[beams, columns])
 
 
 def _returned(distance, base, slant) -> np.ndarray:

@@ -9,8 +9,8 @@ from metabev_ros.datasets.synthetic.ground import CarPark
 from metabev_ros.datasets.synthetic.models import CLASS_INDEX, draw_colours, draw_size
 from metabev_ros.datasets.synthetic.roads import MARGIN, Path, RoadNetwork, SideStreet
 
-_LANE_MIX = (('car', .50), ('truck', .12), ('bus', .09), ('truck+trailer', .10),
-             ('motorcycle', .10), ('bicycle', .09))
+_LANE_MIX = (('car', .57), ('truck', .10), ('bus', .07), ('truck+trailer', .08),
+             ('motorcycle', .09), ('bicycle', .09))
 _STRIP_MIX = (('cars', .27), ('work', .31), ('truck', .06), ('trailer', .09), ('bus', .06),
               ('cycles', .15), ('gap', .06))
 
@@ -256,7 +256,7 @@ def _fill_walkway(crowd: _Crowd, main: int, roads: RoadNetwork, side: int,
         while cursor < stop:
             crowd.add('pedestrian', main, cursor, d + rng.uniform(-.1, .1),
                       0.0 if direction > 0 else np.pi, index, direction)
-            cursor += 1.4 if rng.uniform() < 0.3 else rng.uniform(6, 34)
+            cursor += 1.4 if rng.uniform() < 0.3 else rng.uniform(12, 55)
 
 
 def _fill_street(crowd: _Crowd, street: SideStreet, duration: float) -> None:
