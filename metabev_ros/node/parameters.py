@@ -56,7 +56,7 @@ class ParameterSpec:
 _SENSING = {
     'deadline': ('seconds a sample waits for expected sensors after its anchor', 0.001, 5),
     'tolerance': ('largest |image stamp - reference stamp|, seconds', 0.001, 5),
-    'max_latency': ('seconds a message may come later than the promptest before it is old', 0.001, 60),
+    'max_latency': ('seconds a message may come later than the promptest one', 0.001, 60),
     'max_age_periods': ('data older than this many nominal periods is never current', 0.5, 50),
     'start_timeout': ('seconds until a sensor that never spoke is not waited for', 0.01, 60),
     'future_tolerance': ('seconds a stamp may be ahead of the clock', 0.001, 60),

@@ -54,7 +54,7 @@ class PerceptionNode(LifecycleNode):
     def __init__(self, node_name: str = NODE_NAME) -> None:
         super().__init__(node_name)
         declare_parameters(self)
-        self._log = ThrottledLog(self._warn)
+        self._log = ThrottledLog(self._warn, self._info)
         self._config: NodeConfig | None = None
         self._pipeline: Pipeline | None = None
         self._outputs: OutputPublishers | None = None
@@ -67,6 +67,9 @@ class PerceptionNode(LifecycleNode):
 
     def _warn(self, text: str) -> None:
         self.get_logger().warning(text)
+
+    def _info(self, text: str) -> None:
+        self.get_logger().info(text)
 
     @property
     def autostart(self) -> bool:
@@ -214,6 +217,8 @@ class PerceptionNode(LifecycleNode):
             self._counters(), epoch=snapshot.epoch, is_heartbeat=True, fault=fault)
 
     def _beat(self) -> None:
+        if self._now_ns() == 0:
+            self._log.line('clock', 'silent', 'use_sim_time is set, but nothing comes on /clock')
         self._outputs.send([wire.encode_status(self._report(), self._pipeline.model,
                                                self._config.rig.ego_frame)])
 

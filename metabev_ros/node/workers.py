@@ -91,13 +91,13 @@ class Mailbox:
 class ThrottledLog:
     """One line per source and reason at once, then at most one every `LOG_PERIOD` seconds."""
 
-    def __init__(self, warn: Callable[[str], None]) -> None:
-        self._warn = warn
+    def __init__(self, warn: Callable[[str], None], info: Callable[[str], None]) -> None:
+        self._warn, self._info = warn, info
         self._last: dict[tuple[str, str], float] = {}
         self._suppressed: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
 
-    def line(self, source: str, reason: str, text: str) -> None:
+    def line(self, source: str, reason: str, text: str, is_good: bool = False) -> None:
         """Write `text` unless this source and reason was written lately."""
         key, now = (source, reason), time.monotonic()
         with self._lock:
@@ -106,7 +106,8 @@ class ThrottledLog:
                 return
             self._last[key] = now
             more = self._suppressed.pop(key, 0)
-        self._warn(text + (f' ({more} more like this)' if more else ''))
+        write = self._info if is_good else self._warn
+        write(text + (f' ({more} more like this)' if more else ''))
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,8 @@ class SensingWorker(threading.Thread):
                 self._states[report.name] = report.state
                 if before is not None or report.state is not SensorState.NEVER:
                     self._log.line(report.name, report.state.name,
-                                   f'{report.name}: {report.state.name} {report.reason}'.rstrip())
+                                   f'{report.name}: {report.state.name} {report.reason}'.rstrip(),
+                                   report.state is SensorState.OK)
             if report.rejected > self._rejected.get(report.name, 0):
                 self._log.line(report.name, 'rejected',
                                f'{report.name}: message refused, {report.reason}')
