@@ -1,8 +1,8 @@
-"""Makes `.venv` and `install/`: what `make setup` runs. Standard library only, no ROS needed.
+"""Makes `.venv` and `install/`: what `make setup` runs, with the standard library only.
 
-With a sourced ROS distribution (`ROS_DISTRO` set and rclpy importable) the virtual environment sees
-the distribution's packages; without one, ROS comes from wheels. In both cases colcon builds the
-messages into `install/`, and `.venv/bin/metabev-env COMMAND` runs a command with everything set.
+With a sourced ROS distribution (`ROS_DISTRO` set and rclpy importable) the virtual environment
+sees the distribution's packages; without one, ROS comes from wheels. In both cases colcon builds
+the messages into `install/`, and `.venv/bin/metabev-env COMMAND` runs a command with everything set.
 Nothing is done twice: stamps hold a hash of what each step was made from.
 """
 from __future__ import annotations
@@ -107,7 +107,8 @@ def run(title: str, command: list[str], env: dict[str, str]) -> None:
                               stderr=subprocess.STDOUT).returncode
     print(f' {time.monotonic() - start:.1f} s' if code == 0 else ' failed', flush=True)
     if code:
-        tail = '\n'.join(f'    {line}' for line in LOG.read_text().splitlines()[-25:])
+        lines = LOG.read_text(errors='replace').splitlines()[-25:]
+        tail = '\n'.join(f'    {line}' for line in lines)
         raise SetupError(f'{title} failed with exit code {code}; the end of {LOG} says:\n{tail}')
 
 
@@ -187,10 +188,11 @@ def build_messages(stamp: dict, distribution: str, env: dict[str, str]) -> dict:
 
 
 def wheel_variables(with_install: bool = True) -> dict[str, str]:
-    """Variables that make ROS from wheels findable: the virtual environment is the ament prefix."""
+    """What makes ROS from wheels findable: the virtual environment is the ament prefix."""
     site = VENV / f'lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages'
     prefixes = ([str(INSTALL)] if with_install else []) + [str(VENV)]
-    libraries = [f'{prefix}/lib' for prefix in prefixes] + sorted(map(str, site.glob('ros_*.libs')))
+    libraries = [f'{prefix}/lib' for prefix in prefixes]
+    libraries += sorted(str(folder) for folder in site.glob('ros_*.libs'))
     variables = {
         'AMENT_PREFIX_PATH': ':'.join(prefixes),
         'CMAKE_PREFIX_PATH': ':'.join(prefixes),
@@ -220,14 +222,19 @@ def write_runner(distribution: str) -> None:
               ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')]
     lines.append('exec "$@"')
     runner = VENV / 'bin/metabev-env'
-    for path, text in ((runner, '\n'.join(lines) + '\n'),
-                       (VENV / 'bin/metabev',
-                        f'#!/bin/sh\nexec "{runner}" "{VENV}/bin/python" -m metabev_ros.cli "$@"\n')):
-        if not path.exists() or path.read_text() != text:
-            temporary = path.with_name(path.name + '.tmp')
-            temporary.write_text(text)
-            temporary.chmod(0o755)
-            temporary.replace(path)
+    _write_script(runner, lines)
+    _write_script(VENV / 'bin/metabev', [
+        '#!/bin/sh', f'exec "{runner}" "{VENV}/bin/python" -m metabev_ros.cli "$@"'])
+
+
+def _write_script(path: Path, lines: list[str]) -> None:
+    text = '\n'.join(lines) + '\n'
+    if path.exists() and path.read_text() == text:
+        return
+    temporary = path.with_name(path.name + '.tmp')
+    temporary.write_text(text)
+    temporary.chmod(0o755)
+    temporary.replace(path)
 
 
 def set_up(development: bool) -> str:

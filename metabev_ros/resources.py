@@ -1,0 +1,62 @@
+"""Where the files that are not Python lie: in a source checkout or in an install tree."""
+from __future__ import annotations
+
+from pathlib import Path
+
+from metabev_ros.errors import ConfigError
+
+PACKAGE_NAME = 'metabev_ros'
+# The folders that are installed, as share/metabev_ros/<folder>.
+FOLDERS = ('msg', 'config', 'models', 'launch', 'rviz')
+
+
+def resource_root(package_dir: Path) -> Path:
+    """Finds the folder that holds `msg/`, `config/`, `models/`, ... for a package folder.
+
+    Args:
+        package_dir: the folder of the Python package `metabev_ros`.
+
+    Returns:
+        The checkout when its `package.xml` stands beside the package; else `share/metabev_ros` of
+        the install prefix that the package lies in (`<prefix>/lib/python3.x/site-packages/...`,
+        with `local/` and `dist-packages` on Debian: the depth differs, so parents are tried).
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    checkout = package_dir.parent
+    if (checkout / 'package.xml').is_file() and (checkout / 'msg').is_dir():
+        return checkout
+    for prefix in package_dir.parents:
+        share = prefix / 'share' / PACKAGE_NAME
+        if (share / 'package.xml').is_file():
+            return share
+    raise ConfigError(
+        'resources', f'{checkout}/package.xml or <prefix>/share/{PACKAGE_NAME}/package.xml',
+        f'neither above {package_dir}',
+        'install the package with pip or colcon, or run from a checkout')
+
+
+def resource_path(name: str) -> Path:
+    """Path of one of the package's own files or folders.
+
+    Args:
+        name: relative path with forward slashes, for example `config/rigs/nuscenes_like.yaml`,
+            `models/metabev_nano` or `msg`.
+
+    Raises:
+        ConfigError: there is no such file or folder, or the name leaves the package's folders.
+    """
+    root = resource_root(Path(__file__).parent)
+    parts = Path(name).parts
+    if not parts or parts[0] not in FOLDERS or '..' in parts:
+        raise ConfigError('resources', f'a relative path below one of {", ".join(FOLDERS)}',
+                          repr(name))
+    path = root / name
+    if not path.exists():
+        folder = path.parent
+        found = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+        raise ConfigError('resources', f'{name} in {root}',
+                          f'a folder with {", ".join(found) or "nothing"}',
+                          'check the name, or install the package again')
+    return path

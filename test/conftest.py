@@ -1,0 +1,34 @@
+"""Shared by all tests: real data where it lies beside the checkout, and what a marker needs."""
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED_DATA = ROOT.parent / 'shared' / 'data'
+
+
+@pytest.fixture(scope='session')
+def repo_root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope='session')
+def shared_data() -> Path:
+    """Folder of real sensor data; tests that use it skip where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f'no real data at {SHARED_DATA}')
+    return SHARED_DATA
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked `ros` skip, with the remedy, where ROS is not set up."""
+    if importlib.util.find_spec('rclpy') and importlib.util.find_spec('metabev_ros.msg'):
+        return
+    for item in items:
+        if item.get_closest_marker('ros'):
+            item.add_marker(pytest.mark.skip(
+                reason='needs rclpy and metabev_ros.msg: make setup, then .venv/bin/metabev-env'))
