@@ -156,7 +156,8 @@ def _corner(street: SideStreet, sign: int, radius: float = 2.4) -> np.ndarray:
     s = street.mouth + radius * (1 - np.sin(angle))
     d = sign * (street.half_width + radius * (1 - np.cos(angle)))
     s = np.concatenate([[street.mouth - 1.0], s, [street.mouth - 1.0]])
-    d = np.concatenate([[sign * (street.half_width - 0.5)], d, [sign * (street.half_width + radius)]])
+    inner, outer = street.half_width - 0.5, street.half_width + radius
+    d = np.concatenate([[sign * inner], d, [sign * outer]])
     return np.stack(street.path.pose(s, d)[:2], axis=-1)
 
 

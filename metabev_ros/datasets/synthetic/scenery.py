@@ -98,6 +98,6 @@ def _trees(rng, rows, roads: RoadNetwork, ground: Ground, side: int, near: float
             rows.append(((x, y, height / 2), (.18, .18, height), heading, _POLE, 80.0, False))
             reach = near + 0.8 - roads.edge(side) + 1.0
             c, s = np.cos(heading + side * np.pi / 2), np.sin(heading + side * np.pi / 2)
-            rows.append(((x - c * reach / 2, y - s * reach / 2, height), (.14, reach, .14), heading,
-                         _POLE, 80.0, False))
+            arm = (x - c * reach / 2, y - s * reach / 2, height)
+            rows.append((arm, (.14, reach, .14), heading, _POLE, 80.0, False))
         cursor += rng.uniform(6, 18)
