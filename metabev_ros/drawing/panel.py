@@ -110,7 +110,7 @@ def draw_sensor_table(width: int, height: int, reports: Sequence[SensorReport]) 
     table = np.full((height, width, 3), BACKGROUND, dtype=np.uint8)
     row = max(1, min(26, height // max(len(reports), 1)))
     size = row * 0.42
-    columns = [round(width * share) for share in (0.03, 0.32, 0.5, 0.64, 0.78)]
+    columns = [round(width * share) for share in (0.015, 0.27, 0.42, 0.53, 0.64)]
     for index, report in enumerate(reports):
         base = index * row + round(row * 0.7)
         colour = STATE_COLOURS[report.state]
@@ -160,9 +160,10 @@ def camera_tile(name: str, image: np.ndarray | None, report: SensorReport | None
         tile = _fit(image, width, height)
     state = report.state if report else SensorState.OK if image is not None else \
         SensorState.MISSING
-    tag = text_width(name, 9) + 12
-    cv2.rectangle(tile, (2, 2), (2 + tag, 18), (0, 0, 0), -1)
-    put_text(tile, name, 8, 14, 9, TEXT_COLOUR)
+    tag = name if image is None or state == SensorState.OK else f'{name}  {state.name}'
+    cv2.rectangle(tile, (2, 2), (14 + text_width(tag, 9), 18), (0, 0, 0), -1)
+    end = put_text(tile, name, 8, 14, 9, TEXT_COLOUR)
+    put_text(tile, tag[len(name):], end, 14, 9, STATE_COLOURS[state])
     thickness = 1 if state == SensorState.OK else 3
     cv2.rectangle(tile, (0, 0), (width - 1, height - 1), STATE_COLOURS[state], thickness)
     return tile
@@ -185,7 +186,8 @@ def _missing_tile(width: int, height: int, report: SensorReport | None) -> np.nd
 
 def compose_panel(images: Mapping[str, np.ndarray | None], bev: np.ndarray, modality: Modality,
                   reports: Sequence[SensorReport] = (), text: str = '',
-                  lines: Sequence[str] = (), layout: PanelLayout | None = None) -> np.ndarray:
+                  lines: Sequence[str] = (), inset: np.ndarray | None = None,
+                  layout: PanelLayout | None = None) -> np.ndarray:
     """One picture for a video: (layout.height, layout.width, 3) uint8 RGB, always the same size.
 
     Args:
@@ -194,6 +196,7 @@ def compose_panel(images: Mapping[str, np.ndarray | None], bev: np.ndarray, moda
         bev: of size `layout.bev_size` for a sharp picture; scaled if not.
         text: right end of the banner (time, sample, latency).
         lines: free text below the sensor table.
+        inset: a picture (say a timeline) for the space that is left below the text.
     """
     layout = layout or PanelLayout()
     panel = np.full((layout.height, layout.width, 3), BACKGROUND, dtype=np.uint8)
@@ -208,13 +211,15 @@ def compose_panel(images: Mapping[str, np.ndarray | None], bev: np.ndarray, moda
         top, left = banner + index // 3 * height, index % 3 * width
         panel[top:top + height, left:left + width] = camera_tile(
             name, images[name], by_name.get(name), width, height)
-    _draw_lower_left(panel, banner + 2 * height, layout.width - layout.bev_width, reports, lines)
+    lower = panel[banner + 2 * height:, :layout.width - layout.bev_width]
+    _draw_lower_left(lower, reports, lines, inset)
     return panel
 
 
-def _draw_lower_left(panel: np.ndarray, top: int, width: int, reports: Sequence[SensorReport],
-                     lines: Sequence[str]) -> None:
-    """Sensor table, text lines and legend in the space below the cameras, as far as it goes."""
+def _draw_lower_left(panel: np.ndarray, reports: Sequence[SensorReport], lines: Sequence[str],
+                     inset: np.ndarray | None) -> None:
+    """Sensor table, text, inset and legend in the space below the cameras, as far as it goes."""
+    top, width = 0, panel.shape[1]
     top += 10
     legend_top = len(panel) - 94
     table_height = min(26 * len(reports), max(legend_top - top, 0))
@@ -226,5 +231,7 @@ def _draw_lower_left(panel: np.ndarray, top: int, width: int, reports: Sequence[
             break
         put_text(panel, fit_text(line, 12, width - 24), 12, base, 12)
         base += 22
+    if inset is not None and legend_top - base >= 20:
+        panel[base - 8:legend_top - 8] = _fit(inset, width, legend_top - base)
     if legend_top > top:
         panel[legend_top:, :width] = draw_legend(width, len(panel) - legend_top)

@@ -1,0 +1,125 @@
+"""Measured figures with their origin: docs/results/<topic>.json, from which tables are made."""
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import operator
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from metabev_ros.errors import ConfigError
+
+COMPARISONS = {'>=': operator.ge, '<=': operator.le, '>': operator.gt, '<': operator.lt,
+               '==': operator.eq}
+TARGET = re.compile(r'(>=|<=|==|>|<) *(-?\d+(?:\.\d+)?)')
+
+
+@dataclass(frozen=True)
+class ResultRecord:
+    """One measured figure.
+
+    Attributes:
+        id: dotted name, unique in its file: 'evaluation.fused.map'.
+        target: comparison with a number ('>= 0.35'), None for a figure without a target.
+        met: whether the value meets the target; None without a target.
+        command: what measured it.
+        n: number of samples, runs or events behind the value.
+    """
+
+    id: str
+    value: float
+    unit: str
+    target: str | None
+    met: bool | None
+    command: str
+    commit: str
+    date: str
+    machine: str
+    n: int
+
+
+def make_record(record_id: str, value: float, unit: str, command: str, n: int,
+                target: str | None = None) -> ResultRecord:
+    """A record of this commit, day and machine; `met` follows from the target.
+
+    Raises:
+        ConfigError: on a target that is no comparison with a number.
+    """
+    met = None
+    if target is not None:
+        match = TARGET.fullmatch(target)
+        if match is None:
+            raise ConfigError(f'record {record_id}', "a target such as '>= 0.35'", repr(target))
+        met = bool(COMPARISONS[match[1]](value, float(match[2])))
+    return ResultRecord(record_id, float(value), unit, target, met, command, current_commit(),
+                        datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d'),
+                        machine_name(), int(n))
+
+
+def current_commit(folder: Path | None = None) -> str:
+    """Short hash of the checkout, '+changes' if tracked files differ from it, or 'unknown'."""
+    folder = folder or Path(__file__).resolve().parent
+    try:
+        commit = _git(folder, 'rev-parse', '--short=12', 'HEAD')
+        # Result files change while figures are being recorded: they do not count.
+        changed = _git(folder, 'status', '--porcelain', '--untracked-files=no', '--', ':/',
+                       ':(exclude,top)docs')
+    except (OSError, subprocess.SubprocessError):
+        return 'unknown'
+    return f'{commit}+changes' if changed else commit
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(['git', *arguments], cwd=folder, check=True, capture_output=True,
+                          text=True, timeout=20).stdout.strip()
+
+
+def machine_name() -> str:
+    """Processor, cores this process may use, operating system."""
+    model = platform.processor() or platform.machine()
+    info = Path('/proc/cpuinfo')
+    if info.is_file():
+        match = re.search(r'^model name\s*:\s*(.+)$', info.read_text(errors='replace'), re.M)
+        model = match[1].strip() if match else model
+    affinity = getattr(os, 'sched_getaffinity', None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return f'{model}, {cores} cores, {platform.system()} {platform.machine()}'
+
+
+def read_records(path: Path | str) -> list[ResultRecord]:
+    """All records of a file; none if there is no file.
+
+    Raises:
+        ConfigError: if the file does not hold records.
+    """
+    path = Path(path)
+    if not path.exists():
+        return []
+    try:
+        return [ResultRecord(**plain) for plain in json.loads(path.read_text(encoding='utf-8'))]
+    except (ValueError, TypeError) as error:
+        raise ConfigError(str(path), 'a JSON list of result records', str(error)) from error
+
+
+def merge_records(path: Path | str, records: Iterable[ResultRecord]) -> None:
+    """Put records into a file: same ids replaced in place, new ones appended; atomic.
+
+    Raises:
+        ConfigError: on an id given twice, or a file that does not hold records.
+    """
+    path, records = Path(path), list(records)
+    new = {record.id: record for record in records}
+    if len(new) != len(records):
+        raise ConfigError('merge_records', 'distinct ids', str([r.id for r in records]))
+    merged = {record.id: record for record in read_records(path)} | new
+    text = json.dumps([dataclasses.asdict(record) for record in merged.values()], indent=1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    part.write_text(text + '\n', encoding='utf-8')
+    os.replace(part, path)
