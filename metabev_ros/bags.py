@@ -17,6 +17,7 @@ from pathlib import Path
 import lz4.frame
 import zstandard
 from mcap.data_stream import ReadDataStream
+from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.records import Channel, Chunk, Message, Schema
 from mcap.writer import CompressionType
@@ -30,6 +31,7 @@ MAGIC = bytes((137, 77, 67, 65, 80, 48, 13, 10))
 RECORD_LIMIT = 256 * 2**20  # bytes of a record, and of a decompressed chunk
 CHUNK_SIZE = 2**20
 _HEAD = struct.Struct('<BQ')
+_MALFORMED = (McapError, ValueError, OverflowError, struct.error)
 # rosbag2's form of "reliable, transient local, keep last 1", so that a player latches it.
 LATCHED_QOS = (
     '- history: 1\n  depth: 1\n  reliability: 1\n  durability: 1\n'
@@ -159,7 +161,7 @@ class BagReader:
         if span.opcode == Opcode.CHUNK:
             try:
                 data, verified = _decompress(data)
-            except (ValueError, EOFError, RuntimeError, struct.error, zstandard.ZstdError):
+            except (*_MALFORMED, EOFError, RuntimeError, zstandard.ZstdError):
                 self.integrity.bad_chunks += 1
                 return
             self.integrity.unverified_chunks += not verified
@@ -186,7 +188,7 @@ class BagReader:
                 channel = Channel.read(ReadDataStream(BytesIO(body)))
                 self._channels[file][channel.id] = channel
                 self._admit(channel, self._types[file].get(channel.schema_id))
-        except (ValueError, EOFError, struct.error):
+        except _MALFORMED:
             self.integrity.lost_bytes += len(body)
 
     def _admit(self, channel: Channel, schema: Schema | None) -> None:

@@ -1,0 +1,233 @@
+"""Bags read and written against the mcap package, and damaged in every way."""
+from __future__ import annotations
+
+import random
+import struct
+import tracemalloc
+
+import lz4.frame
+import pytest
+import zstandard
+from mcap.reader import make_reader
+from mcap.writer import CompressionType
+from mcap.writer import Writer as McapWriter
+from rosbags.rosbag2 import StoragePlugin
+from rosbags.rosbag2 import Writer as RosbagWriter
+
+from metabev_ros import bags, wire
+from metabev_ros.bags import BagMessage, BagReader, BagWriter
+from metabev_ros.errors import SensorDataError
+
+HEADER = 'std_msgs/msg/Header'
+
+
+def header_cdr(number: int) -> bytes:
+    return wire.serialize(wire.header(number, f'frame {number}'), HEADER)
+
+
+def write_headers(path, stamps=range(200), chunk_size=1024, **options):
+    """A bag of headers made by the mcap package alone."""
+    with path.open('wb') as file:
+        writer = McapWriter(file, chunk_size=chunk_size, **options)
+        writer.start(profile='ros2')
+        schema = writer.register_schema(HEADER, 'ros2msg', wire.type_definition(HEADER).encode())
+        channel = writer.register_channel('/a', 'cdr', schema)
+        for number, stamp in enumerate(stamps):
+            writer.add_message(channel, stamp, header_cdr(number), stamp, number)
+        writer.finish()
+    return path
+
+
+def test_what_is_written_is_read_back_and_understood_by_the_mcap_package(tmp_path):
+    path = tmp_path / 'new' / 'a.mcap'
+    with BagWriter(path) as writer:
+        for number in range(50):
+            writer.write('/a', HEADER, 1000 + number, header_cdr(number))
+        writer.write('/tf_static', 'tf2_msgs/msg/TFMessage', 999, b'\0\1\0\0\0\0\0\0')
+    expected = [BagMessage('/tf_static', 'tf2_msgs/msg/TFMessage', 999, b'\0\1\0\0\0\0\0\0')]
+    expected += [BagMessage('/a', HEADER, 1000 + n, header_cdr(n)) for n in range(50)]
+    assert list(BagReader(path)) == expected
+    with path.open('rb') as file:
+        found = [(schema.name, channel.topic, channel.metadata['offered_qos_profiles'] != '',
+                  message.log_time, message.data)
+                 for schema, channel, message in make_reader(
+                     file, validate_crcs=True).iter_messages()]
+    assert found == [(m.msgtype, m.topic, m.topic == '/tf_static', m.log_time_ns, m.cdr)
+                     for m in expected]
+
+
+def test_nothing_appears_under_the_name_before_the_bag_is_complete(tmp_path):
+    path = tmp_path / 'a.mcap'
+    with pytest.raises(RuntimeError, match='stop'), BagWriter(path) as writer:
+        writer.write('/a', HEADER, 1, header_cdr(1))
+        assert not path.exists()
+        raise RuntimeError('stop')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_older_bag_survives_a_failed_rewrite(tmp_path):
+    path = write_headers(tmp_path / 'a.mcap')
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError), BagWriter(path):
+        raise RuntimeError('stop')
+    assert path.read_bytes() == before
+
+
+def test_a_topic_keeps_its_type_and_unknown_types_are_refused(tmp_path):
+    with BagWriter(tmp_path / 'a.mcap', {'my_msgs/msg/Own': 'int8 x\n'}) as writer:
+        writer.write('/a', HEADER, 1, header_cdr(1))
+        writer.write('/own', 'my_msgs/msg/Own', 2, b'\0\1\0\0\5')
+        with pytest.raises(SensorDataError):
+            writer.write('/a', 'sensor_msgs/msg/Image', 1, b'')
+        with pytest.raises(SensorDataError):
+            writer.write('/b', 'nobody_msgs/msg/Nothing', 1, b'')
+    reader = BagReader(tmp_path / 'a.mcap')
+    assert reader.schemas['my_msgs/msg/Own'] == 'int8 x\n'
+    assert reader.topics == {'/a': HEADER, '/own': 'my_msgs/msg/Own'}
+
+
+@pytest.mark.parametrize('compression', list(CompressionType))
+def test_messages_come_in_log_time_order_and_ties_in_file_order(tmp_path, compression):
+    stamps = [5, 3, 3, 9, 1, 7, 3, 2**64 - 1, 0] * 40
+    path = write_headers(tmp_path / 'a.mcap', stamps, chunk_size=500, compression=compression)
+    found = [(m.log_time_ns, wire.deserialize(m.cdr, HEADER).stamp.nanosec)
+             for m in BagReader(path)]
+    assert found == sorted((stamp, number) for number, stamp in enumerate(stamps))
+
+
+def test_unchunked_files_are_read_too(tmp_path):
+    path = write_headers(tmp_path / 'a.mcap', [4, 2, 3], use_chunking=False)
+    assert [m.log_time_ns for m in BagReader(path)] == [2, 3, 4]
+
+
+def test_a_file_cut_anywhere_gives_what_lies_before_the_cut_and_says_so(tmp_path):
+    whole = write_headers(tmp_path / 'whole.mcap', chunk_size=600).read_bytes()
+    full = [m.cdr for m in BagReader(tmp_path / 'whole.mcap')]
+    cut = tmp_path / 'cut.mcap'
+    counts = []
+    for position in range(8, len(whole), max(len(whole) // 200, 1)):
+        cut.write_bytes(whole[:position])
+        reader = BagReader(cut)
+        found = [m.cdr for m in reader]
+        assert found == full[:len(found)]
+        assert reader.integrity.messages == len(found)
+        lost = len(found) < len(full)
+        assert not lost or not reader.integrity.is_finalised
+        counts.append(len(found))
+    assert counts == sorted(counts) and counts[0] == 0 and counts[-1] == len(full)
+
+
+def test_a_flipped_bit_in_a_chunk_costs_that_chunk_and_is_counted(tmp_path):
+    path = write_headers(tmp_path / 'a.mcap', chunk_size=600, compression=CompressionType.NONE)
+    data = bytearray(path.read_bytes())
+    data[data.index(b'frame 100')] ^= 1
+    path.write_bytes(data)
+    reader = BagReader(path)
+    found = {wire.deserialize(m.cdr, HEADER).stamp.nanosec for m in reader}
+    assert reader.integrity.bad_chunks == 1 and reader.integrity.is_lossy
+    assert 100 not in found and 150 < len(found) < 200
+
+
+def test_a_chunk_without_crc_is_read_but_reported_as_unverified(tmp_path):
+    reader = BagReader(write_headers(tmp_path / 'a.mcap', enable_crcs=False, chunk_size=10**6))
+    assert len(list(reader)) == 200
+    assert reader.integrity.unverified_chunks == 1 and not reader.integrity.is_lossy
+
+
+def chunk_record(uncompressed_size: int, compression: bytes, data: bytes) -> bytes:
+    body = struct.pack('<QQQII', 0, 0, uncompressed_size, 0, len(compression)) + compression
+    body += struct.pack('<Q', len(data)) + data
+    return struct.pack('<BQ', 6, len(body)) + body
+
+
+@pytest.mark.parametrize('compress', [zstandard.compress, lz4.frame.compress])
+def test_a_decompression_bomb_is_refused_without_being_unpacked(tmp_path, monkeypatch, compress):
+    limit = 2**22
+    monkeypatch.setattr(bags, 'RECORD_LIMIT', limit)
+    packed = compress(bytes(16 * limit))
+    name = b'zstd' if compress is zstandard.compress else b'lz4'
+    path = tmp_path / 'bomb.mcap'
+    for declared in (1000, 16 * limit):
+        path.write_bytes(bags.MAGIC + chunk_record(declared, name, packed))
+        tracemalloc.start()
+        reader = BagReader(path)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert reader.integrity.bad_chunks == 1 and list(reader) == []
+        assert peak < 2.5 * limit
+
+
+def test_a_record_that_claims_to_be_huge_ends_the_reading(tmp_path):
+    path = write_headers(tmp_path / 'a.mcap', use_chunking=False)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:2000] + struct.pack('<BQ', 6, 2**60) + whole[2000:])
+    reader = BagReader(path)
+    assert reader.integrity.is_lossy and 0 < len(list(reader)) < 200
+
+
+def test_random_damage_never_raises_and_never_invents_topics(tmp_path):
+    whole = write_headers(tmp_path / 'a.mcap', chunk_size=600, enable_crcs=False,
+                          compression=CompressionType.NONE).read_bytes()
+    path, dice = tmp_path / 'bad.mcap', random.Random(1)
+    for _ in range(300):
+        data = bytearray(whole)
+        for _ in range(5):
+            data[dice.randrange(8, len(data))] = dice.randrange(256)
+        path.write_bytes(data)
+        reader = BagReader(path)
+        messages = list(reader)
+        assert len(messages) == reader.integrity.messages
+        assert {m.topic for m in messages} <= set(reader.topics)
+
+
+@pytest.mark.parametrize('content', [b'', b'not a bag', bytes(100)])
+def test_a_file_that_is_no_bag_is_refused_by_name(tmp_path, content):
+    for name in ('a.mcap', 'a.db3', 'a.txt'):
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(SensorDataError, match=name):
+            BagReader(path)
+
+
+def test_a_missing_bag_is_refused_by_name(tmp_path):
+    with pytest.raises(SensorDataError, match='nothing there'):
+        BagReader(tmp_path / 'none.mcap')
+
+
+def test_channels_that_are_not_cdr_or_have_no_schema_are_skipped_by_name(tmp_path):
+    path = tmp_path / 'a.mcap'
+    with path.open('wb') as file:
+        writer = McapWriter(file)
+        writer.start()
+        schema = writer.register_schema(HEADER, 'ros2msg', b'')
+        for topic, encoding, schema_id in (('/good', 'cdr', schema), ('/json', 'json', schema),
+                                           ('/bare', 'cdr', 0)):
+            channel = writer.register_channel(topic, encoding, schema_id)
+            writer.add_message(channel, 1, header_cdr(1), 1)
+        writer.finish()
+    reader = BagReader(path)
+    assert [m.topic for m in reader] == ['/good']
+    assert set(reader.integrity.skipped_topics) == {'/json', '/bare'}
+
+
+def test_an_sqlite_bag_is_read_through_rosbags(tmp_path):
+    with RosbagWriter(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        connection = writer.add_connection('/a', HEADER, typestore=wire.typestore())
+        for number in range(5):
+            writer.write(connection, 10 + number, header_cdr(number))
+    assert list(BagReader(tmp_path / 'bag')) == [
+        BagMessage('/a', HEADER, 10 + n, header_cdr(n)) for n in range(5)]
+
+
+def test_the_real_unfinalised_bag_gives_all_its_messages(shared_data):
+    reader = BagReader(shared_data / 'bags' / 'malformed')
+    assert len(list(reader)) == reader.integrity.messages == 188
+    assert len(reader.topics) == 94
+
+
+def test_the_real_keyframe_bag_gives_all_its_messages(shared_data):
+    reader = BagReader(shared_data / 'bags' / 'nuscenes_keyframe')
+    messages = list(reader)
+    assert len(messages) == 15 and not reader.integrity.is_lossy
+    for message in messages:
+        wire.deserialize(message.cdr, message.msgtype)
