@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from metabev_ros.datasets.synthetic.camera import Scene, cuboid_corners, render
+from metabev_ros.datasets.synthetic.camera import render
 from metabev_ros.datasets.synthetic.config import DriveConfig
+from metabev_ros.datasets.synthetic.faces import Scene, cuboid_corners
 from metabev_ros.datasets.synthetic.ground import paint_ground
 from metabev_ros.datasets.synthetic.lidar import scan
 from metabev_ros.datasets.synthetic.light import draw_light

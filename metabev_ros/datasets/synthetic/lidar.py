@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metabev_ros.datasets.synthetic.camera import Scene
+from metabev_ros.datasets.synthetic.faces import Scene
 from metabev_ros.datasets.synthetic.ground import MATERIAL_REFLECTIVITY, Ground
 from metabev_ros.datasets.synthetic.rig import EGO_BOX, LIDAR_ELEVATIONS, LIDAR_POSITION
 
