@@ -93,7 +93,7 @@ def _draw_camera_box(picture: np.ndarray, corners: np.ndarray, intrinsics: np.nd
         shaded = picture.copy()
         cv2.fillPoly(shaded, [_fixed_point(intrinsics, front)], colour, cv2.LINE_AA,
                      SUBPIXEL_BITS)
-        cv2.addWeighted(shaded, 0.4, picture, 0.6, 0.0, dst=picture)
+        cv2.addWeighted(shaded, 0.3, picture, 0.7, 0.0, dst=picture)
     thickness = 2 if height >= 360 else 1
     for segment in segments:
         cv2.line(picture, segment[0].tolist(), segment[1].tolist(), colour, thickness,
