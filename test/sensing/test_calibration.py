@@ -1,0 +1,222 @@
+"""CameraInfo, TF and odometry (reliability rows 58-66)."""
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from fake_drive import T0, camera_info, odometry, tf_message, transform
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metabev_ros.config import CameraConfig
+from metabev_ros.errors import ConfigError, SensorDataError
+from metabev_ros.geometry import inverse_rigid, project_points, rigid_transform, rotation_z
+from metabev_ros.sensing.calibration import fixed_calibration, read_camera_info
+from metabev_ros.sensing.transforms import OdometryBuffer, TfTree
+
+K = [30.0, 0, 16, 0, 31.0, 15, 0, 0, 1]
+NAN = math.nan
+
+
+def refused(**changes) -> str:
+    with pytest.raises(SensorDataError) as caught:
+        read_camera_info(camera_info('cam0', **changes), rectified=False)
+    assert caught.value.reason == 'calibration'
+    return str(caught.value)
+
+
+@pytest.mark.parametrize('changes,word', [
+    ({'k': [0.0] * 9}, 'uncalibrated'), ({'k': [NAN, *K[1:]]}, 'NaN'),
+    ({'k': [-30.0, *K[1:]]}, 'focal'), ({'k': [1e9, *K[1:]]}, 'focal'),
+    ({'k': [*K[:2], 1e5, *K[3:]]}, 'principal'), ({'k': [*K[:8], 7.0]}, 'last row'),
+    ({'k': K[:4]}, '9 numbers'), ({'d': [0.1] * 3}, 'D to fit'),
+    ({'d': [0.1] * 1_000_000}, '14'), ({'d': [NAN] * 5}, 'finite'), ({'d': [1e9] * 5}, 'finite'),
+    ({'distortion_model': 'equidistant', 'd': [0.1] * 4}, 'D to fit'),
+    ({'distortion_model': '\x1b[2J' * 99, 'd': [0.1] * 5}, 'D to fit'),
+    ({'width': 0}, 'size'), ({'height': 2**32 - 1}, 'size'),
+    ({'roi': SimpleNamespace(x_offset=20, y_offset=0, width=20, height=4)}, 'region'),
+    ({'binning_x': 33}, 'binning')])
+def test_a_camera_info_that_cannot_be_trusted_is_refused(changes, word):
+    message = refused(**changes)
+    assert word in message and len(message) < 400 and '\x1b' not in message
+
+
+def test_an_image_of_another_size_than_its_camera_info_is_refused():
+    intrinsics = read_camera_info(camera_info('cam0'), rectified=False)
+    assert intrinsics.for_size(32, 32) is intrinsics
+    with pytest.raises(SensorDataError, match='32 x 32'):
+        intrinsics.for_size(64, 32)
+
+
+def test_binning_and_region_of_interest_describe_the_image_that_is_sent():
+    roi = SimpleNamespace(x_offset=4, y_offset=8, width=24, height=16)
+    info = camera_info('cam0', k=K, roi=roi, binning_x=2, binning_y=4)
+    intrinsics = read_camera_info(info, rectified=False)
+    assert (intrinsics.width, intrinsics.height) == (12, 4)
+    assert np.allclose(intrinsics.matrix,
+                       [[15, 0, 6], [0, 31 / 4, 7 / 4], [0, 0, 1]])
+
+
+def test_rectified_topics_use_p_and_no_distortion_and_raw_ones_k_and_d():
+    p = [40.0, 0, 15, 0, 0, 41.0, 14, 0, 0, 0, 1, 0]
+    info = camera_info('cam0', k=K, p=p, d=[0.1, 0, 0, 0, 0])
+    rectified = read_camera_info(info, rectified=True)
+    raw = read_camera_info(info, rectified=False)
+    assert rectified.matrix[0, 0] == 40 and not rectified.distortion.size
+    assert raw.matrix[0, 0] == 30 and raw.distortion.tolist() == [0.1, 0, 0, 0, 0]
+
+
+def test_halved_intrinsics_put_a_point_where_the_reduced_jpeg_shows_it():
+    # A white 8x8 block in a black picture: its centre, seen through both decodings.
+    pixels = np.zeros((64, 96, 3), np.uint8)
+    pixels[24:32, 40:48] = 255
+    data = cv2.imencode('.png', pixels)[1]
+    half = cv2.imdecode(data, cv2.IMREAD_REDUCED_COLOR_2)[..., 0].astype(float)
+    rows, columns = np.indices(half.shape)
+    centre = np.array([(columns * half).sum(), (rows * half).sum()]) / half.sum()
+    intrinsics = read_camera_info(camera_info('cam0', 96, 64), rectified=False)
+    ray = np.linalg.inv(intrinsics.matrix) @ [43.5, 27.5, 1]
+    seen, _ = project_points(intrinsics.halved().matrix, ray)
+    assert np.allclose(seen, centre, atol=1e-6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.floats() | st.sampled_from([0.0, 1.0, 30.0]), min_size=9, max_size=9),
+       st.lists(st.floats(), max_size=9), st.integers(0, 2**32 - 1), st.integers(0, 50),
+       st.text(max_size=20), st.booleans())
+def test_any_camera_info_is_finite_intrinsics_or_refused(k, d, width, height, model, rectified):
+    info = camera_info('cam0', k=k, d=d, width=width, height=height, distortion_model=model)
+    try:
+        with np.errstate(all='ignore'):
+            intrinsics = read_camera_info(info, rectified)
+    except SensorDataError:
+        return
+    assert np.isfinite(intrinsics.matrix).all() and intrinsics.matrix[0, 0] > 0
+
+
+def test_a_fixed_calibration_in_the_rig_is_checked_at_start_up():
+    good = {'width': 32, 'height': 32, 'intrinsics': K,
+            'ego_from_camera': np.eye(4).ravel().tolist()}
+
+    def camera(**changes):
+        return CameraConfig('c', 'c/image', 'c/info', 'c', calibration={**good, **changes})
+    intrinsics, pose = fixed_calibration(camera())
+    assert intrinsics.matrix[1, 1] == 31 and np.array_equal(pose, np.eye(4))
+    for changes in ({'intrinsics': K[:8]}, {'intrinsics': [0.0] * 9}, {'extra': 1},
+                    {'ego_from_camera': [1.0] * 16}, {'ego_from_camera': ['a'] * 16},
+                    {'intrinsics': [NAN] * 9}):
+        with pytest.raises(ConfigError, match='rig.cameras.c'):
+            fixed_calibration(camera(**changes))
+
+
+# ---------------------------------------------------------------------------------------- TF
+QUARTER = (0, 0, math.sqrt(0.5), math.sqrt(0.5))
+
+
+def test_chains_compose_and_both_directions_meet_at_a_common_ancestor():
+    tree = TfTree('base_link')
+    assert tree.update(tf_message(transform('map', 'base_link', (1e6, 5, 0), QUARTER)), True) == []
+    tree.update(tf_message(transform('base_link', 'roof', (1, 0, 2), QUARTER),
+                           transform('roof', 'cam', (0, 3, 0))), True)
+    expected = rigid_transform(rotation_z(np.pi / 2), (1, 0, 2)) @ rigid_transform(
+        np.eye(3), (0, 3, 0))
+    assert np.allclose(tree.ego_from('cam', T0), expected)
+    # The same tree from the roof's point of view: base_link is a child of its sensor's parent.
+    other = TfTree('base_link')
+    other.update(tf_message(transform('roof', 'base_link', (1, 2, 3), QUARTER),
+                            transform('roof', 'cam', (0, 3, 0))), True)
+    expected = inverse_rigid(rigid_transform(rotation_z(np.pi / 2), (1, 2, 3))) @ rigid_transform(
+        np.eye(3), (0, 3, 0))
+    assert np.allclose(other.ego_from('cam', T0), expected)
+
+
+def no_transform(tree: TfTree, frame: str = 'cam', at: int = T0) -> None:
+    with pytest.raises(SensorDataError) as caught:
+        tree.ego_from(frame, at)
+    assert caught.value.reason == 'transform'
+
+
+def test_a_cycle_ends_in_a_refusal_not_in_a_loop():
+    tree = TfTree('base_link')
+    links = transform('a', 'cam'), transform('b', 'a'), transform('cam', 'b')
+    tree.update(tf_message(*links), True)
+    no_transform(tree)
+
+
+@pytest.mark.parametrize('bad', [
+    transform('base_link', 'cam', (NAN, 0, 0)), transform('base_link', 'cam', q=(0, 0, 0, 0)),
+    transform('base_link', 'cam', q=(0, 0, 0, 2)), transform('base_link', 'cam', q=(NAN, 0, 0, 1)),
+    transform('cam', 'cam'), transform('', 'cam'), transform('base_link', 'cam', (1e300, 0, 0))])
+def test_a_link_that_cannot_be_used_is_refused_and_the_last_good_one_stays(bad):
+    tree = TfTree('base_link')
+    refused_links = tree.update(tf_message(bad), True)
+    assert [frame for frame, _ in refused_links] == ['cam']
+    no_transform(tree)
+    tree.update(tf_message(transform('base_link', 'cam', (1, 2, 3))), True)
+    tree.update(tf_message(bad), True)
+    assert tree.ego_from('cam', T0)[:3, 3].tolist() == [1, 2, 3]
+
+
+def test_an_absurdly_distant_sensor_has_no_transform():
+    tree = TfTree('base_link')
+    tree.update(tf_message(transform('base_link', 'cam', (30, 0, 0))), True)
+    no_transform(tree)
+
+
+def test_a_dynamic_transform_goes_stale_and_a_static_one_does_not():
+    tree = TfTree('base_link')
+    tree.update(tf_message(transform('base_link', 'cam')), static=False)
+    assert tree.ego_from('cam', T0 + 400_000_000).shape == (4, 4)
+    no_transform(tree, at=T0 + 600_000_000)
+    tree.clear_dynamic()
+    no_transform(tree)
+    tree.update(tf_message(transform('base_link', 'cam')), static=True)
+    assert tree.ego_from('cam', T0 + 10**15).shape == (4, 4)
+
+
+def test_a_flood_of_frames_is_bounded():
+    tree = TfTree('base_link')
+    flood = tf_message(*(transform('base_link', f'f{i}') for i in range(1500)))
+    assert len(tree.update(flood, True)) == 500
+
+
+# ---------------------------------------------------------------------------------- odometry
+def test_motion_between_two_stamps_is_the_true_motion():
+    buffer = OdometryBuffer('base_link')
+    speed, turn = 12.0, 0.4
+
+    def pose(t):
+        return rigid_transform(rotation_z(turn * t), (speed * t, 0, 0))
+    for k in range(20):
+        buffer.update(odometry(T0 + k * 20_000_000, speed * k * 0.02, turn * k * 0.02))
+    motion = buffer.motion(T0 + 311_000_000, T0 + 268_000_000)
+    assert np.allclose(motion, inverse_rigid(pose(0.311)) @ pose(0.268), atol=1e-9)
+    ahead = buffer.motion(T0 + 450_000_000, T0 + 400_000_000)
+    assert np.allclose(ahead, inverse_rigid(pose(0.45)) @ pose(0.40), atol=1e-9)
+
+
+def test_motion_is_unknown_where_odometry_does_not_reach():
+    buffer = OdometryBuffer('base_link')
+    assert buffer.motion(T0, T0) is None
+    buffer.update(odometry(T0, 0))
+    assert buffer.motion(T0, T0) is None
+    buffer.update(odometry(T0 + 50_000_000, 1))
+    assert buffer.motion(T0 + 10, T0 - 10) is None
+    assert buffer.motion(T0 + 200_000_000, T0) is None
+    buffer.update(odometry(T0 + 9_000_000_000, 2))
+    assert buffer.motion(T0 + 4_000_000_000, T0) is None, 'a hole is not bridged'
+
+
+def test_wrong_odometry_is_refused():
+    buffer = OdometryBuffer('base_link')
+    buffer.update(odometry(T0, 0))
+    foreign = odometry(T0 + 1, 0)
+    foreign.child_frame_id = 'trailer'
+    for message, reason in ((odometry(T0, 0), 'stamp'), (odometry(T0 + 5, NAN), 'transform'),
+                            (foreign, 'frame'), (odometry(0, 0), 'stamp')):
+        with pytest.raises(SensorDataError) as caught:
+            buffer.update(message)
+        assert caught.value.reason == reason

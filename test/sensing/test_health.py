@@ -1,0 +1,111 @@
+"""One sensor's monitor on its own."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fake_drive import MS, T0
+
+from metabev_ros.config import SensingConfig
+from metabev_ros.errors import SensorDataError
+from metabev_ros.sensing.content import GOOD, FrozenDetector
+from metabev_ros.sensing.health import SensorMonitor
+from metabev_ros.sensing.untrusted import sanitise
+from metabev_ros.structures import SensorKind, SensorState
+
+PERIOD = 100 * MS
+
+
+def monitor(**changes) -> SensorMonitor:
+    return SensorMonitor('cam', SensorKind.CAMERA, 10.0, SensingConfig(**changes))
+
+
+def feed(m: SensorMonitor, frames, latency: int = 5 * MS) -> list[bool]:
+    """Give good frames of these numbers; whether each was usable."""
+    used = []
+    for k in frames:
+        at = T0 + k * PERIOD
+        m.tick(at + latency)
+        used.append(m.good(at, at + latency, GOOD))
+    return used
+
+
+def test_silence_is_late_after_one_period_and_stale_after_two():
+    m = monitor()
+    feed(m, [0])
+    edge = T0 + 5 * MS + 50 * MS
+    for wait, state in ((PERIOD - 1, SensorState.OK), (PERIOD, SensorState.LATE),
+                        (2 * PERIOD - 1, SensorState.LATE), (2 * PERIOD, SensorState.STALE)):
+        m.tick(edge + wait)
+        assert m.state is state
+
+
+@pytest.mark.parametrize('readmit', [1, 2, 5])
+def test_a_lost_sensor_is_used_again_at_exactly_the_configured_good_frame(readmit):
+    m = monitor(readmit_frames=readmit)
+    feed(m, range(5))
+    used = feed(m, range(20, 30))
+    assert used == [False] * (readmit - 1) + [True] * (11 - readmit)
+
+
+def test_one_missed_frame_is_no_loss():
+    m = monitor()
+    assert all(feed(m, [0, 1, 2, 4, 5, 7, 8]))
+
+
+def test_the_fourth_loss_in_ten_seconds_keeps_a_sensor_out_for_ten():
+    m = monitor()
+    used = {k: usable for start in range(0, 200, 10)
+            for k, usable in zip(range(start, start + 6), feed(m, range(start, start + 6)),
+                                 strict=True)}
+    first_out = next(k for k in range(30, 200) if k in used and not used[k] and used.get(
+        k + 3) is False)
+    fourth_loss = T0 + 35 * PERIOD + 5 * MS + 250 * MS
+    assert first_out == 40
+    back = min(k for k, usable in used.items() if usable and k > 40)
+    assert T0 + back * PERIOD >= fourth_loss + 10_000 * MS
+    assert back <= 142 + 10
+
+
+def test_a_needed_sensor_is_not_kept_in_quarantine():
+    m = monitor(flap_limit=1)
+    for start in (0, 10, 20):
+        feed(m, range(start, start + 6))
+    assert m.state is SensorState.RECOVERING and 'quarantine' in m.reason
+    at = T0 + 26 * PERIOD
+    assert not m.good(at, at, GOOD, needed=False)
+    assert [m.good(at + k * PERIOD, at + k * PERIOD, GOOD, needed=True) for k in (1, 2)] == [
+        False, True]
+
+
+def test_the_rate_is_measured_from_the_stamps_and_falls_to_zero_in_silence():
+    m = monitor()
+    feed(m, range(10))
+    assert m.rate_hz == pytest.approx(10.0)
+    m.tick(T0 + 2000 * MS)
+    assert m.rate_hz == 0.0
+
+
+def test_a_future_stamp_does_not_move_the_watermark():
+    m = monitor()
+    feed(m, [0])
+    with pytest.raises(SensorDataError, match='10.000 s ahead'):
+        m.check_stamp(T0 + 10**10, T0)
+    m.check_stamp(T0 + PERIOD, T0 + PERIOD)
+
+
+def test_identical_arrays_are_counted_by_content_not_by_checksum_alone():
+    detector = FrozenDetector(3)
+    data = np.zeros((32, 32), np.uint8)
+    states = []
+    for k in range(6):
+        frame = data.copy()
+        frame[1, 1] = k * (k < 3)  # outside the part the checksum sees
+        states.append(detector.check(frame, np.ascontiguousarray(frame[::16, ::16])).state)
+    assert states == [SensorState.OK] * 4 + [SensorState.SUSPECT, SensorState.FROZEN]
+
+
+@pytest.mark.parametrize('text,expected', [
+    ('plain', 'plain'), ('a\nb', 'a\\nb'), ('\x1b[2J', '\\x1b[2J'), ('x' * 99, 'x' * 61 + '...'),
+    ('\n' * 99, '\\n' * 30 + '\\...'), (7, '7'), ('', '')])
+def test_untrusted_text_is_escaped_and_capped(text, expected):
+    assert sanitise(text) == expected and len(sanitise(text)) <= 64
