@@ -37,7 +37,7 @@ def render(records: list[dict]) -> str:
     rows = [HEADER, ('---',) * len(HEADER)]
     for record in records:
         met = {True: 'yes', False: '**no**', None: ''}[record['met']]
-        rows.append((f'`{record["id"]}`', f'{record["value"]:g} {record["unit"]}'.strip(),
+        rows.append((f'`{record["id"]}`', f'{record["value"]:.4g} {record["unit"]}'.strip(),
                      record['target'] or '', met, str(record['n']), f'`{record["commit"]}`',
                      record['date']))
     lines = [f'| {" | ".join(row)} |' for row in rows]

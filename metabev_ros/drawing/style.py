@@ -9,9 +9,9 @@ from metabev_ros.structures import Modality, SensorState
 Colour = tuple[int, int, int]
 
 CLASS_COLOURS: dict[str, Colour] = {
-    'car': (255, 158, 0), 'truck': (255, 99, 71), 'construction_vehicle': (233, 150, 70),
-    'bus': (255, 105, 180), 'trailer': (255, 140, 105), 'barrier': (150, 160, 180),
-    'motorcycle': (255, 61, 99), 'bicycle': (220, 50, 230), 'pedestrian': (70, 150, 255),
+    'car': (255, 158, 0), 'truck': (255, 80, 60), 'construction_vehicle': (180, 200, 60),
+    'bus': (255, 105, 180), 'trailer': (196, 136, 96), 'barrier': (150, 160, 180),
+    'motorcycle': (205, 40, 95), 'bicycle': (220, 50, 230), 'pedestrian': (70, 150, 255),
     'traffic_cone': (120, 220, 232)}
 MAP_COLOURS: dict[str, Colour] = {
     'drivable_area': (62, 70, 84), 'ped_crossing': (112, 92, 160), 'walkway': (62, 104, 84),

@@ -46,7 +46,7 @@ def evaluation_records(evaluation: Evaluation, command: str) -> list[ResultRecor
                                   ('miou', result.map.mean_iou, 'mIoU'),
                                   ('miou_at_half', result.map.mean_iou_at_half, 'mIoU@0.5')):
             records.append(make_record(
-                f'evaluation.{modality.name.lower()}.{name}', round(value, 4), unit, command,
+                f'evaluation.{modality.name.lower()}.{name}', value, unit, command,
                 evaluation.samples, TARGETS.get((modality, name))))
     return records
 
@@ -135,14 +135,14 @@ def plot_bars(evaluation: Evaluation, path: Path, task: str) -> None:
     axis.set_ylabel('AP (mean over 4 distances)' if task == 'detection' else 'IoU')
     axis.axvline(len(names) - 1.5, color='#999999', linewidth=0.8)
     axis.grid(axis='y', alpha=0.3)
-    axis.legend()
+    figure.legend(loc='outside upper center', ncols=count)
     _save(figure, path)
 
 
 def plot_curves(evaluation: Evaluation, path: Path) -> None:
     """Precision over recall at 2 m, one picture per modality, one line per class."""
     count = len(evaluation.modalities)
-    figure, axes = _figure(1, count, (4.4 * count, 4.2))
+    figure, axes = _figure(1, count, (4.4 * count, 4.8))
     recall = np.linspace(0, 1, RECALL_POINTS)
     for axis, (modality, result) in zip(axes[0], evaluation.modalities.items(), strict=True):
         column = DISTANCES_M.index(TP_DISTANCE_M)
@@ -152,7 +152,8 @@ def plot_curves(evaluation: Evaluation, path: Path) -> None:
         axis.set(title=f'{modality.name}, {TP_DISTANCE_M:g} m', xlabel='recall',
                  ylabel='precision', xlim=(0, 1), ylim=(0, 1.02))
         axis.grid(alpha=0.3)
-    axes[0, -1].legend(fontsize=7)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc='outside lower center', ncols=5, fontsize=8)
     _save(figure, path)
 
 
