@@ -50,7 +50,8 @@ class Faces:
     Attributes:
         polygons: (K, 2) int32 pixels times 16, clipped to the near plane.
         low, high: (F, 2) pixel bounds inside the image, high exclusive.
-        plane: (F, 3) float32, inverse depth = a u + b v + c; nearest: (F,) its largest value.
+        plane: (F, 3) float32, inverse depth = a u + b v + c.
+        nearest, farthest: (F,) the largest and smallest inverse depth of its corners.
         owner, cuboid, side: (F,) actor row or -1, cuboid row, which of the six faces.
     """
 
@@ -59,6 +60,7 @@ class Faces:
     high: np.ndarray
     plane: np.ndarray
     nearest: np.ndarray
+    farthest: np.ndarray
     owner: np.ndarray
     cuboid: np.ndarray
     side: np.ndarray
@@ -102,9 +104,10 @@ def visible_faces(scene: Scene, camera: CameraCalibration) -> Faces:
     keep = np.flatnonzero((high > low).all(1))
     cuboid = chosen[row[keep]]
     nearest = 1.0 / np.maximum(quads[..., 2].min(-1), NEAR)[keep]
+    farthest = 1.0 / quads[..., 2].max(-1)[keep]
     return Faces([polygons[k] for k in keep], low[keep], high[keep],
                   plane[keep].astype(np.float32), nearest.astype(np.float32),
-                  scene.cuboids.owner[cuboid], cuboid, side[keep])
+                  farthest.astype(np.float32), scene.cuboids.owner[cuboid], cuboid, side[keep])
 
 
 def project(polygons: np.ndarray, camera: CameraCalibration):
@@ -202,7 +205,9 @@ def _draw_face(faces: Faces, k: int, inverse, index, columns, rows, scratch, alo
         np.bitwise_or(view, mask, out=view)
     a, b, c = faces.plane[k]
     value = a * columns[x0:x1] + (b * rows[y0:y1] + c)
+    # Border pixels lie half outside the face: a grazing plane must not be continued there.
     np.minimum(value, faces.nearest[k], out=value)
+    np.maximum(value, faces.farthest[k], out=value)
     target = inverse[y0:y1, x0:x1]
     better = value > target
     better &= mask.view(bool)

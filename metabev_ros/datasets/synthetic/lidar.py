@@ -34,7 +34,7 @@ def scan(scene: Scene, ground: Ground, azimuths: int, rng: np.random.Generator) 
     point = direction * distance[:, None] + LIDAR_POSITION
     world = point[:, :2] @ scene.world_from_ego[:2, :2].T + scene.world_from_ego[:2, 3]
     base = np.where(is_ground, MATERIAL_REFLECTIVITY[ground.sample(ground.material, world)],
-                    scene.cuboids.reflectivity[np.maximum(hit[beam, column], 0)])
+                    np.append(scene.cuboids.reflectivity, 0)[hit[beam, column]])
     slant = np.where(is_ground, np.abs(direction[:, 2]), 0.8)
     keep = rng.uniform(size=len(distance)) < _returned(distance, base, slant)
     keep &= (distance > _MIN_RANGE) & ~_in_ego(point)
