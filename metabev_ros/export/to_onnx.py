@@ -9,18 +9,25 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
+from metabev_ros.backends.torch_backend import TorchBackend
 from metabev_ros.config import ModelConfig, load_config
-from metabev_ros.contract import (
-    OUTPUTS, Contract, graph_inputs, sha256_of, write_atomically)
+from metabev_ros.contract import OUTPUTS, Contract, graph_inputs, sha256_of, write_atomically
+from metabev_ros.datasets.samples import sample_from_frame
+from metabev_ros.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.errors import ContractError
+from metabev_ros.export.parity import check_parity
 from metabev_ros.network.metabev import MetaBev
+from metabev_ros.preprocess.preprocessor import Preprocessor
 
 OPSET = 18
+PARITY_SEED = 800_000
 # Inputs whose first (and for cell_table second) axis is free.
 FREE_AXES = {'images': (0,), 'depth_table': (0,), 'pixel_table': (0,), 'cell_table': (0, 1),
              'pillars': (0,)}
@@ -84,26 +91,65 @@ def load_network(folder: Path) -> tuple[MetaBev, ModelConfig]:
     return network, config
 
 
-def export_model(folder: Path, report=print) -> Contract:
-    """Write the five graphs and contract.json of a model folder; files replace atomically.
+def export_model(folder: Path, run: Path | None = None, report=print
+                 ) -> tuple[Contract, dict[str, float]]:
+    """Make the five graphs and contract.json of a model folder; all or nothing.
+
+    Everything is made and checked in a scratch folder; the files replace the old ones only after
+    the parity gate.
 
     Args:
-        folder: holds config.yaml and weights.safetensors.
+        folder: holds config.yaml and weights.safetensors, unless `run` gives them.
+        run: training run whose averaged weights are to be shipped.
         report: called with one line per graph.
+
+    Returns:
+        the contract and the parity errors per output.
+
+    Raises:
+        ContractError: weights do not fit, the lint or the parity gate refuses.
     """
-    network, config = load_network(folder)
-    digests = {}
-    for name, module in graph_modules(network).items():
-        content = trace(module.eval(), name, config)
-        lint(content, name)
-        write_atomically(folder / f'{name}.onnx', content)
-        digests[f'{name}.onnx'] = sha256_of(folder / f'{name}.onnx')
-        report(f'{name}.onnx: {len(content) / 1e6:.2f} MB')
-    contract = Contract(config, OPSET, 'fp32', digests,
-                        {'torch': torch.__version__, 'onnx': onnx.__version__},
-                        sha256_of(folder / 'weights.safetensors'))
-    contract.save(folder / 'contract.json')
-    return contract
+    network, config = load_network(run or folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = Path(scratch)
+        for name in ('config.yaml', 'weights.safetensors'):
+            (scratch / name).write_bytes(((run or folder) / name).read_bytes())
+        digests = {}
+        for name, module in graph_modules(network).items():
+            content = trace(module.eval(), name, config)
+            lint(content, name)
+            (scratch / f'{name}.onnx').write_bytes(content)
+            digests[f'{name}.onnx'] = sha256_of(scratch / f'{name}.onnx')
+            report(f'{name}.onnx: {len(content) / 1e6:.2f} MB')
+        contract = Contract(config, OPSET, 'fp32', digests,
+                            {'torch': torch.__version__, 'onnx': onnx.__version__},
+                            sha256_of(scratch / 'weights.safetensors'))
+        contract.save(scratch / 'contract.json')
+        parity = check_parity(TorchBackend(network, config), OnnxRuntimeBackend(scratch, 2),
+                              parity_inputs(config))
+        folder.mkdir(parents=True, exist_ok=True)
+        # The contract goes last: until then the old one refuses the new graphs.
+        for name in (*digests, 'weights.safetensors', 'config.yaml', 'contract.json'):
+            write_atomically(folder / name, (scratch / name).read_bytes())
+    return contract, parity
+
+
+def parity_inputs(config: ModelConfig):
+    """Every branch with 1, 4 and 6 cameras: a rendered frame, and noise in its pixels."""
+    drive = SyntheticDrive(PARITY_SEED, DriveConfig(frames=1))
+    preprocessor = Preprocessor(config)
+    sample = sample_from_frame(drive[0], preprocessor.prepare_image)
+    images = list(sample.cameras.values())
+    lidar = preprocessor.lidar_inputs(sample.sweep)
+    rng = np.random.default_rng(PARITY_SEED)
+    for count in (1, 4, 6):
+        camera = preprocessor.camera_inputs(images[:count])
+        yield camera, lidar
+        yield camera, None
+        noise = rng.integers(0, 256, camera['images'].shape, dtype=np.uint8)
+        yield {**camera, 'images': noise}, lidar
+    yield None, lidar
+    yield None, {**lidar, 'pillars': rng.normal(size=lidar['pillars'].shape).astype(np.float32)}
 
 
 def trace(module: nn.Module, name: str, config: ModelConfig) -> bytes:

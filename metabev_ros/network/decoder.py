@@ -161,4 +161,5 @@ def reference_points(rows: int, columns: int) -> Tensor:
     """(rows * columns, 2) cell centres (x, y) in [0, 1], row-major: ((j + 0.5) / columns, ...)."""
     y = (torch.arange(rows) + 0.5) / rows
     x = (torch.arange(columns) + 0.5) / columns
-    return torch.stack([x[None].expand(rows, -1), y[:, None].expand(-1, columns)], -1).flatten(0, 1)
+    grid = torch.stack([x[None].expand(rows, -1), y[:, None].expand(-1, columns)], -1)
+    return grid.flatten(0, 1)

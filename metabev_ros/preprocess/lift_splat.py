@@ -1,10 +1,10 @@
 """Index tables that make lift-splat (LSS) an exact Gather + MatMul.
 
 Every (view, depth bin, feature pixel) is a point in the ego frame that falls into one BEV cell.
-The points of a cell are cut into rows of `splat_row` entries: `depth_table` and `pixel_table` name each
-entry's depth probability and context vector, `cell_table` names the rows of every active cell,
-`grid_table` puts the active cells on the grid. Tables depend on the calibration and on which
-views are present, not on the pixels.
+The points of a cell are cut into rows of `splat_row` entries: `depth_table` and `pixel_table`
+name each entry's depth probability and context vector, `cell_table` names the rows of every
+active cell, `grid_table` puts the active cells on the grid. Tables depend on the calibration and
+on which views are present, not on the pixels.
 """
 from __future__ import annotations
 

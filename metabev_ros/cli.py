@@ -1,0 +1,197 @@
+"""`metabev ...`: the only place that prints or exits.
+
+Exit codes: 0 done; 1 a target was missed; 2 wrong use or configuration; 3 done, but part of the
+input could not be read.
+"""
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from metabev_ros.config import RigConfig, SensingConfig, load_config
+from metabev_ros.errors import MetaBevError
+from metabev_ros.resources import resource_path
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help=__doc__.split('\n')[0])
+console = Console()
+
+ModelOption = Annotated[Path | None, typer.Option('--model', help='Model folder; default: the '
+                                                  'shipped metabev_nano.')]
+RigOption = Annotated[Path | None, typer.Option('--rig', help='Rig YAML; default: the shipped '
+                                                'nuScenes-like rig.')]
+BackendOption = Annotated[str, typer.Option(help='Inference runtime.')]
+ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help='Inference threads.')]
+
+
+def _model_dir(model: Path | None) -> Path:
+    return resource_path('models/metabev_nano') if model is None else model
+
+
+def _rig(rig: Path | None) -> RigConfig:
+    path = resource_path('config/rigs/nuscenes_like.yaml') if rig is None else rig
+    return load_config(RigConfig, path)
+
+
+@contextmanager
+def _bar(description: str):
+    """A progress bar; gives update(done, total, text)."""
+    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
+               TimeElapsedColumn(), TimeRemainingColumn(), TextColumn('{task.fields[text]}'))
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(description, total=None, text='')
+
+        def update(done: int, total: int | None = None, text: str = '') -> None:
+            progress.update(task, completed=done, total=total, text=text)
+        yield update
+
+
+@app.command()
+def simulate(out: Annotated[Path, typer.Argument(help='The bag to write (.mcap).')],
+             seed: Annotated[int, typer.Option(help='Seed of the world.')] = 900_000,
+             seconds: Annotated[float, typer.Option(min=0.1, max=3600)] = 10.0,
+             rate: Annotated[float, typer.Option(min=0.1, max=50, help='Samples a second.')] = 10.0
+             ) -> None:
+    """Render a synthetic drive with ground truth into a bag."""
+    from metabev_ros.datasets.synthetic import DriveConfig, SyntheticDrive, write_bag
+    drive = SyntheticDrive(seed, DriveConfig(frames=max(1, round(seconds * rate)), rate_hz=rate))
+    with _bar('Rendering') as update:
+        write_bag(drive, out, lambda done, total: update(done, total))
+    console.print(f'{out}')
+
+
+@app.command()
+def replay(bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
+           out: Annotated[Path | None, typer.Option(
+               '--out', '-o', help='Output bag; default: <bag>.metabev.mcap here.')] = None,
+           video: Annotated[Path | None, typer.Option(help='Also draw an .mp4.')] = None,
+           model: ModelOption = None, rig: RigOption = None,
+           backend: BackendOption = 'onnxruntime',
+           threads: ThreadsOption = 2) -> None:
+    """Run the node's own perception over a bag, without ROS; outputs lie beside the inputs."""
+    from metabev_ros.replay.run import replay_bag
+    out = out or Path(f'{bag.resolve().stem}.metabev.mcap')
+    with _bar('Replaying') as update:
+        summary = replay_bag(bag, out, _model_dir(model), _rig(rig), SensingConfig(), backend,
+                             threads, video, lambda done, total: update(done, total))
+    console.print('\n'.join(summary.lines()), markup=False)
+    console.print(f'written: {out}' + (f' and {video}' if video else ''), markup=False)
+    if summary.is_lossy:
+        raise typer.Exit(3)
+
+
+@app.command()
+def play(bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
+         rate: Annotated[float, typer.Option(min=0.01, max=100)] = 1.0,
+         loop: Annotated[bool, typer.Option(help='Start again at the end.')] = False,
+         clock: Annotated[bool, typer.Option(
+             help='Publish /clock, for nodes with use_sim_time.')] = False,
+         restamp: Annotated[bool, typer.Option(
+             help='Move header stamps to now, for nodes on the system clock.')] = False) -> None:
+    """Publish a bag over ROS 2 (for machines without `ros2 bag`)."""
+    from metabev_ros.node.player import PlayerOptions, play_bag
+    play_bag(bag, PlayerOptions(rate, loop, clock, restamp))
+
+
+@app.command()
+def evaluate(model: ModelOption = None, backend: BackendOption = 'onnxruntime',
+             threads: ThreadsOption = 2,
+             drives: Annotated[int, typer.Option(min=1, help='Held-out worlds.')] = 40,
+             per_drive: Annotated[int, typer.Option(min=1, help='Frames of each.')] = 3,
+             out: Annotated[Path, typer.Option(help='Report folder.')] = Path('out/evaluation'),
+             record: Annotated[Path | None, typer.Option(
+                 help='Merge the figures into this docs/results/*.json.')] = None) -> None:
+    """Score a model on held-out synthetic drives: fused, LiDAR only, camera only."""
+    from metabev_ros.evaluation.records import merge_records
+    from metabev_ros.evaluation.report import evaluation_records, write_report
+    from metabev_ros.evaluation.run import evaluate_on_synthetic
+    with _bar('Evaluating') as update:
+        done = 0
+
+        def progress(source: str, total: int) -> None:
+            nonlocal done
+            done += 1
+            update(done, total, source)
+        evaluation = evaluate_on_synthetic(_model_dir(model), backend, threads, drives,
+                                           per_drive, progress=progress)
+    report = write_report(evaluation, out)
+    console.print(report.read_text(encoding='utf-8'), markup=False)
+    if record is not None:
+        merge_records(record, evaluation_records(evaluation, _command()))
+    console.print(f'written: {report}', markup=False)
+
+
+@app.command()
+def train(config: Annotated[Path, typer.Argument(help='Run YAML, see config/training/.')],
+          out: Annotated[Path, typer.Option(help='Run folder; goes on where it stopped.')],
+          cache: Annotated[Path, typer.Option(help='Rendered samples.')] = Path('runs/cache'),
+          workers: Annotated[int, typer.Option(min=1, help='Rendering processes.')] = 2) -> None:
+    """Render training drives, then train; interrupt and start again at will."""
+    from metabev_ros.training.run import RunConfig, train_model
+    run = load_config(RunConfig, config)
+    with _bar('Working') as update:
+        train_model(run, out, cache, workers,
+                    lambda done: update(done, run.data.worlds, 'worlds rendered'),
+                    lambda step, terms, rate: update(
+                        step, run.training.steps,
+                        f'loss {terms["total"]:.2f}, {rate:.1f} samples/s'))
+    console.print(f'written: {out}/weights.safetensors', markup=False)
+
+
+@app.command()
+def export(model: Annotated[Path, typer.Argument(help='Model folder to write.')],
+           run: Annotated[Path | None, typer.Option(
+               help='Take weights and configuration from this training run first.')] = None
+           ) -> None:
+    """Weights -> ONNX graphs and contract.json, through the parity gate."""
+    from metabev_ros.export.to_onnx import export_model
+    contract, parity = export_model(model, run,
+                                    lambda line: console.print(line, markup=False))
+    for name, error in parity.items():
+        console.print(f'parity {name}: {error:.1e} of its range', markup=False)
+    console.print(f'contract {contract.hash} written to {model}', markup=False)
+
+
+@app.command()
+def demo(out: Annotated[Path, typer.Option(help='Report folder.')] = Path('out/demo'),
+         seed: Annotated[int, typer.Option(help='Seed of the held-out drive.')] = 900_100,
+         model: ModelOption = None,
+         record: Annotated[Path | None, typer.Option(
+             help='Merge the figures into this docs/results/*.json.')] = None) -> None:
+    """Sensors die and come back while the real node runs; measures it and writes a report."""
+    from metabev_ros.demo.run import run_demo
+    passed = run_demo(out, seed, _model_dir(model), record, _command(), console)
+    if not passed:
+        raise typer.Exit(1)
+
+
+def _command() -> str:
+    """The command line as a person would type it."""
+    return shlex.join(['metabev', *sys.argv[1:]])
+
+
+def main() -> None:
+    """Console entry: errors of ours are one line, not a traceback."""
+    try:
+        app()
+    except MetaBevError as error:
+        Console(stderr=True).print(f'metabev: {error}', markup=False, style='red')
+        sys.exit(2)
+
+
+if __name__ == '__main__':
+    main()

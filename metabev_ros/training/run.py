@@ -1,0 +1,37 @@
+"""One training run as a file: model, training, data."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from metabev_ros.config import ModelConfig
+from metabev_ros.training.cache import CacheConfig, build_cache
+from metabev_ros.training.train import Trainer, TrainingConfig
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The content of `config/training/*.yaml`."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    data: CacheConfig = field(default_factory=CacheConfig)
+
+
+def train_model(config: RunConfig, folder: Path, cache: Path, workers: int,
+                rendered: Callable[[int], None] | None = None,
+                stepped: Callable[[int, dict[str, float], float], None] | None = None) -> Trainer:
+    """Render what the cache lacks, then train to the end; goes on where it was interrupted.
+
+    Args:
+        folder: of the run: checkpoint, weights.safetensors, config.yaml, log.jsonl.
+        cache: of rendered records.
+        workers: rendering processes.
+        rendered: called with the number of finished worlds.
+        stepped: called with (step, loss terms, samples a second).
+    """
+    paths = build_cache(Path(cache), config.model, config.data, workers, rendered)
+    trainer = Trainer(Path(folder), config.model, config.training)
+    trainer.run(paths, stepped)
+    return trainer
