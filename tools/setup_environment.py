@@ -2,7 +2,7 @@
 
 With a sourced ROS distribution (`ROS_DISTRO` set and rclpy importable) the virtual environment
 sees the distribution's packages; without one, ROS comes from wheels. In both cases colcon builds
-the messages into `install/`, and `.venv/bin/metabev-env COMMAND` runs a command with everything set.
+the messages into `install/`; `.venv/bin/metabev-env COMMAND` runs a command with all of it set.
 Nothing is done twice: stamps hold a hash of what each step was made from.
 """
 from __future__ import annotations
@@ -27,6 +27,7 @@ INSTALL = ROOT / 'install'
 BUILD = ROOT / 'build'
 STAMP = VENV / 'metabev_stamp.json'
 LOG = BUILD / 'setup.log'
+INSTALLED = ('metabev_ros', 'config', 'launch', 'models', 'rviz')
 # The environment of another ROS or Python must not leak into the private one.
 FOREIGN = ('PYTHONPATH', 'PYTHONHOME', 'VIRTUAL_ENV', 'LD_LIBRARY_PATH', 'AMENT_PREFIX_PATH',
            'CMAKE_PREFIX_PATH', 'COLCON_PREFIX_PATH', '_ROS_WHEELS_BOOTSTRAP_COMPLETE')
@@ -165,7 +166,11 @@ def build_messages(stamp: dict, distribution: str, env: dict[str, str]) -> dict:
     sources = [ROOT / 'msg', ROOT / 'CMakeLists.txt', ROOT / 'package.xml', ROOT / 'cmake',
                ROOT / 'tools/tf2_msgs', ROOT / 'tools/venv_prefix.cmake',
                ROOT / 'requirements/ros_jazzy.txt']
-    identity = digest(sources, stamp['venv'])
+    # Links in the install tree follow changed files, but do not know of new ones. With the wheels
+    # the checkout itself is first on the path.
+    names = sorted(str(path.relative_to(ROOT)) for folder in INSTALLED if distribution
+                   for path in (ROOT / folder).rglob('*') if '__pycache__' not in path.parts)
+    identity = digest(sources, stamp['venv'], *names)
     if stamp.get('messages') == identity and (INSTALL / 'share/metabev_ros/package.xml').exists():
         return stamp
     shutil.rmtree(BUILD / 'colcon', ignore_errors=True)
