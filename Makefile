@@ -1,7 +1,7 @@
 # Every target is one call of the command line or of a tool; ARGS="..." is passed on.
 RUN = .venv/bin/metabev-env
 METABEV = .venv/bin/metabev
-.PHONY: setup setup-dev demo test lint train evaluate export bench clean
+.PHONY: setup setup-dev demo test lint train evaluate export clean
 
 setup:      ## ROS (the sourced one, else wheels), Python packages, messages: .venv/ and install/
 	@sh tools/setup.sh
@@ -13,13 +13,11 @@ test: setup-dev lint ## everything but the tests marked slow
 	@$(RUN) python -m pytest -q -m 'not slow' $(ARGS)
 lint: setup-dev
 	@$(RUN) python -m ruff check .
-train: setup-dev
-	@$(METABEV) train $(ARGS)
-evaluate: setup
+train: setup-dev ## the shipped model anew: runs/metabev_nano
+	@$(METABEV) train config/training/metabev_nano.yaml --out runs/metabev_nano $(ARGS)
+evaluate: setup ## the shipped model on held-out drives
 	@$(METABEV) evaluate $(ARGS)
-export: setup-dev
-	@$(METABEV) export $(ARGS)
-bench: setup-dev
-	@$(METABEV) bench $(ARGS)
+export: setup-dev ## the trained weights to ONNX: models/metabev_nano
+	@$(METABEV) export models/metabev_nano --run runs/metabev_nano $(ARGS)
 clean:      ## everything that the targets above made, the trained models excepted
 	@rm -rf .venv build install log out *.egg-info .pytest_cache .ruff_cache .hypothesis

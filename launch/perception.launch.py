@@ -25,7 +25,7 @@ ARGUMENTS = (
     ('model', '', 'model folder, or the name of a model of this package'),
     ('backend', '', 'inference runtime'),
     ('name', 'perception', 'node name; the outputs are <namespace>/<name>/detections and so on'),
-    ('namespace', '', 'namespace of the node; the rig\'s topics are relative to it'),
+    ('namespace', '', 'namespace of the node, and of the topics in the rig file'),
     ('remap', '', 'topics to rename, as "from:=to from:=to"'),
     ('autostart', 'true', 'configure and activate; false leaves it to a lifecycle manager'),
     ('respawn', 'true', 'start the node again when it dies'),

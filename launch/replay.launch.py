@@ -26,7 +26,7 @@ ARGUMENTS = (
     ('bag', 'bag folder or .mcap file'),
     ('rate', 'playing speed', '1.0'),
     ('loop', 'start again at the end: true or false', 'false'),
-    ('player', 'rosbag2 (ros2 bag play) or metabev (this package\'s own player)', 'rosbag2'),
+    ('player', 'rosbag2 (ros2 bag play) or metabev (the player of this package)', 'rosbag2'),
     ('rviz', 'show RViz: true or false', 'true'),
     ('rig', 'rig YAML file', ''),
     ('model', 'model folder, or the name of a model of this package', ''),
