@@ -130,7 +130,8 @@ def _jpeg_size(data: np.ndarray) -> tuple[int, int]:
 
 
 def _png_size(data: np.ndarray) -> tuple[int, int]:
-    if data.size < 45 or data[12:16].tobytes() != b'IHDR' or b'IEND' not in data[-64:].tobytes():
+    complete = data[-4096:].tobytes().rstrip(b'\0').endswith(b'IEND\xaeB`\x82')
+    if data.size < 45 or data[12:16].tobytes() != b'IHDR' or not complete:
         raise SensorDataError('decode', 'CompressedImage.data', 'a complete PNG',
                               f'{data.size} bytes that end early')
     return (int.from_bytes(data[16:20].tobytes(), 'big'),
@@ -168,7 +169,7 @@ def decode_compressed_image(message, reduce: int = 1) -> tuple[np.ndarray, tuple
     if pixels.shape != expected:
         raise SensorDataError('decode', 'CompressedImage', f'pixels {expected}',
                               str(pixels.shape))
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), (width, height)
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), (width, height)
 
 
 # --------------------------------------------------------------------------------- point clouds
@@ -214,8 +215,11 @@ def decode_point_cloud(message) -> np.ndarray:
             if kind is not None:
                 grid[..., column] = np.ndarray((height, width), order + kind, data.data,
                                                offset, (row_step, point_step))
+        # The maximum of a column with a NaN is NaN, which is not <= anything.
+        if np.abs(points[:, :3]).max() <= _FARTHEST and np.isfinite(points[:, 3]).all():
+            return points
         good = (np.abs(points[:, :3]) <= _FARTHEST).all(axis=1) & np.isfinite(points[:, 3])
-    return points if good.all() else points[good]
+    return points[good]
 
 
 def _check_fields(fields, point_step: int) -> list[tuple[int, str | None]]:
