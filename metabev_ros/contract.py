@@ -49,7 +49,8 @@ def graph_inputs(config: ModelConfig) -> dict[str, tuple[TensorSpec, ...]]:
             TensorSpec('cell_table', 'int32', (None, None), 'active-cell row'),
             TensorSpec('grid_table', 'int32', (rows * columns,), 'YX')),
         'lidar_encoder': (
-            TensorSpec('pillars', 'float32', (None, lidar.points_per_pillar, lidar.pillar_features), 'V S F'),
+            TensorSpec('pillars', 'float32',
+                       (None, lidar.points_per_pillar, lidar.pillar_features), 'V S F'),
             TensorSpec('pillar_table', 'int32', (pillar_rows * pillar_columns,), 'YX')),
         'fusion_fused': (camera_bev, lidar_bev),
         'fusion_camera': (camera_bev,),

@@ -1,0 +1,71 @@
+import pytest
+
+from metabev_ros.config import (
+    DecoderConfig, LidarBranchConfig, ModelConfig, RigConfig, SensingConfig, from_plain,
+    load_config, save_config, to_plain)
+from metabev_ros.errors import ConfigError
+from metabev_ros.geometry import BevGrid
+
+
+def test_a_saved_configuration_loads_to_the_same_value_and_hash(tmp_path):
+    config = ModelConfig(decoder=DecoderConfig(points=7))
+    save_config(config, tmp_path / 'c.yaml')
+    loaded = load_config(ModelConfig, tmp_path / 'c.yaml')
+    assert loaded == config and loaded.hash == config.hash != ModelConfig().hash
+
+
+def test_the_shipped_rig_names_six_cameras_and_a_lidar(repo_root):
+    rig = load_config(RigConfig, repo_root / 'config/rigs/nuscenes_like.yaml')
+    assert len(rig.cameras) == 6 and rig.sensor_names[-1] == 'LIDAR_TOP'
+
+
+@pytest.mark.parametrize(('change', 'where'), [
+    ({'nmae': 'x'}, 'model'),
+    ({'camera': {'height': 100}}, 'model.camera.height'),
+    ({'camera': {'depth_min': 9.0, 'depth_max': 3.0}}, 'model.camera.depth'),
+    ({'camera': {'backbone': 'resnet'}}, 'model.camera.backbone'),
+    ({'camera': {'height': 'tall'}}, 'model.camera.height'),
+    ({'camera': {'height': True}}, 'model.camera.height'),
+    ({'decoder': {'channels': 97}}, 'model.decoder.channels'),
+    ({'head': {'max_detections': 501}}, 'model.head.max_detections'),
+    ({'lidar': {'pillar': 0.5}}, 'model.lidar.pillar'),
+    ({'bev_grid': {'x_min': 0, 'x_max': 10, 'y_min': 0, 'y_max': 10, 'cell': 3.0}}, 'BevGrid.x'),
+    ({'bev_grid': {'x_min': 0}}, 'model.bev_grid'),
+    ('text', 'model'),
+])
+def test_a_wrong_model_field_is_refused_by_its_path(change, where):
+    with pytest.raises(ConfigError) as error:
+        from_plain(ModelConfig, change, 'model')
+    assert error.value.where == where
+
+
+@pytest.mark.parametrize('field', ['deadline', 'tolerance', 'quarantine'])
+@pytest.mark.parametrize('value', [0.0, -1.0, 1e9, float('nan')])
+def test_sensing_times_must_be_positive_and_finite(field, value):
+    with pytest.raises(ConfigError, match=f'sensing.{field}'):
+        SensingConfig(**{field: value})
+
+
+def test_two_sensors_must_not_share_a_name_or_topic(repo_root):
+    plain = to_plain(load_config(RigConfig, repo_root / 'config/rigs/nuscenes_like.yaml'))
+    for key in ('name', 'topic'):
+        broken = {**plain, 'cameras': [dict(camera) for camera in plain['cameras']]}
+        broken['cameras'][1][key] = broken['cameras'][0][key]
+        with pytest.raises(ConfigError, match='distinct'):
+            from_plain(RigConfig, broken, 'rig')
+
+
+def test_broken_yaml_and_missing_files_are_one_clear_error(tmp_path):
+    (tmp_path / 'bad.yaml').write_text('a: [1')
+    for name in ('bad.yaml', 'absent.yaml'):
+        with pytest.raises(ConfigError, match=name):
+            load_config(ModelConfig, tmp_path / name)
+
+
+def test_derived_numbers_follow_the_configuration():
+    config = ModelConfig()
+    assert config.bev_grid == BevGrid(-51.2, 51.2, -51.2, 51.2, 0.8)
+    assert config.pillar_grid.shape == (256, 256) and config.query_grid.shape == (64, 64)
+    assert config.camera.feature_shape == (16, 44) and config.camera.depth_bins == 40
+    with pytest.raises(ConfigError):
+        LidarBranchConfig(z_min=2.0, z_max=1.0)

@@ -1,0 +1,61 @@
+import json
+
+import pytest
+
+from metabev_ros.config import ModelConfig
+from metabev_ros.contract import Contract, load_contract, read_checked, write_atomically
+from metabev_ros.errors import ContractError
+
+CONTRACT = Contract(ModelConfig(), 18, 'fp32', {'a.onnx': '0' * 64}, {'torch': 'x'}, '1' * 64)
+
+
+def test_a_saved_contract_loads_with_the_same_hash(tmp_path):
+    CONTRACT.save(tmp_path / 'contract.json')
+    loaded = load_contract(tmp_path)
+    assert loaded == CONTRACT and loaded.hash == CONTRACT.hash and len(loaded.hash) == 16
+
+
+@pytest.mark.parametrize(('path', 'value'), [
+    (('format',), 2), (('config_sha256',), 'x'), (('detection_classes', 0), 'lorry'),
+    (('bev_grid', 'cell'), 0.5), (('config', 'camera', 'height'), 160),
+    (('inputs', 'camera_encoder', 0, 'name'), 'image'),
+    (('outputs', 'fusion_lidar', 0, 'shape', 1), 11)])
+def test_a_changed_field_is_named(tmp_path, path, value):
+    CONTRACT.save(tmp_path / 'contract.json')
+    plain = json.loads((tmp_path / 'contract.json').read_text())
+    target = plain
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = value
+    (tmp_path / 'contract.json').write_text(json.dumps(plain))
+    with pytest.raises(ContractError, match='contract.json'):
+        load_contract(tmp_path)
+
+
+@pytest.mark.parametrize('text', ['', '[]', '{"format": 1}', 'no json'])
+def test_a_broken_contract_is_refused(tmp_path, text):
+    (tmp_path / 'contract.json').write_text(text)
+    with pytest.raises(ContractError):
+        load_contract(tmp_path)
+
+
+def test_a_missing_contract_says_what_to_run(tmp_path):
+    with pytest.raises(ContractError, match='metabev export'):
+        load_contract(tmp_path)
+
+
+def test_bytes_that_differ_from_their_digest_are_refused(tmp_path):
+    write_atomically(tmp_path / 'a', b'abc')
+    digest = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
+    assert read_checked(tmp_path / 'a', digest) == b'abc'
+    (tmp_path / 'a').write_bytes(b'abd')
+    with pytest.raises(ContractError, match='changed after its export'):
+        read_checked(tmp_path / 'a', digest)
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
+    write_atomically(tmp_path / 'a', b'old')
+    monkeypatch.setattr('os.replace', lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / 'a', b'new')
+    assert (tmp_path / 'a').read_bytes() == b'old'
