@@ -13,7 +13,8 @@ PACKAGE = 'metabev_ros'
 # From the top: a module imports only from rows below its own; names in one row are siblings.
 LAYERS = (
     ('cli',),
-    ('node', 'replay', 'demo', 'export', 'training', 'evaluation'),
+    ('demo',),
+    ('node', 'replay', 'export', 'training', 'evaluation'),
     ('pipeline',),
     ('preprocess', 'backends', 'postprocess', 'datasets', 'drawing'),
     ('network',),
@@ -22,8 +23,8 @@ LAYERS = (
     ('structures', 'geometry'),
     ('errors',),
 )
-# (importer, imported): the demo replays and measures; bags holds messages as wire encodes them.
-ALLOWED_SIBLINGS = {('demo', 'evaluation'), ('demo', 'replay'), ('bags', 'wire')}
+# (importer, imported): bags holds messages as wire encodes them.
+ALLOWED_SIBLINGS = {('bags', 'wire')}
 ROS_MODULES = {'rclpy', 'tf2_ros', 'tf2_py', 'message_filters', 'cv_bridge', 'sensor_msgs_py',
                'builtin_interfaces', 'rosidl_runtime_py', 'launch', 'launch_ros'}
 VAGUE_NAMES = {'utils', 'util', 'common', 'helpers', 'helper', 'misc', 'tools'}

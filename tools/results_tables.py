@@ -1,4 +1,4 @@
-"""Write the tables between result markers in README.md and docs/ from docs/results/*.json.
+"""Write the tables between result markers in README.md, docs/ and model cards from docs/results/*.json.
 
     python tools/results_tables.py            write them
     python tools/results_tables.py --check    exit 1 and name the files that are out of date
@@ -25,9 +25,9 @@ HEADER = ('figure', 'value', 'target', 'met', 'n', 'commit', 'date')
 
 
 def documents(root: Path) -> list[Path]:
-    """README.md and every Markdown file below docs/."""
-    return [path for path in (root / 'README.md', *sorted((root / 'docs').rglob('*.md')))
-            if path.is_file()]
+    """README.md, every Markdown file below docs/ and the model cards."""
+    return [path for path in (root / 'README.md', *sorted((root / 'docs').rglob('*.md')),
+                              *sorted((root / 'models').rglob('*.md'))) if path.is_file()]
 
 
 def render(records: list[dict]) -> str:
