@@ -140,7 +140,7 @@ class SensingWorker(threading.Thread):
         self._states: dict[str, SensorState] = {}
         self._rejected: dict[str, int] = {}
         self._escaped = 0  # exceptions that only the last line of defence caught
-        self.snapshot = self._look()
+        self.snapshot = self._look(now_ns())
 
     def stop(self) -> None:
         self._stop_event.set()
@@ -155,7 +155,7 @@ class SensingWorker(threading.Thread):
                 samples = [*samples, *self._take(message)]
             for sample in samples:
                 self._mailbox.put(sample)
-            snapshot = self._guard('sensing', self._look)
+            snapshot = self._guard('sensing', self._look, now_ns)
             if snapshot is not None:
                 self.snapshot = snapshot
                 self._tell(snapshot.sensors)
@@ -185,8 +185,7 @@ class SensingWorker(threading.Thread):
             logging.getLogger(__name__).debug('escaped from %s', source, exc_info=True)
             return None
 
-    def _look(self) -> Snapshot:
-        now_ns = self._now_ns()
+    def _look(self, now_ns: int) -> Snapshot:
         reports = self._front_end.reports(now_ns)
         rejected = sum(report.rejected for report in reports)
         return Snapshot(reports, self._front_end.modality(now_ns), self._front_end.epoch,
