@@ -18,13 +18,14 @@ class AugmentationConfig:
     """Training-time variation.
 
     Attributes:
-        flip: chance of mirroring the ego frame, separately along x and along y; images stay as
-            they are, their calibration mirrors with the frame.
+        turn: chance of turning the ego frame by half a turn; images stay as they are, their
+            calibration turns with the frame. A mirror would put traffic on the other side of the
+            road and so take away what tells a heading.
         brightness: largest relative change of gain, and of offset in units of 255 / 4.
         view_drop: chance that one to three views of a sample are missing.
     """
 
-    flip: float = 0.5
+    turn: float = 0.5
     brightness: float = 0.2
     view_drop: float = 0.15
 
@@ -49,18 +50,18 @@ class TrainingSamples(torch.utils.data.Dataset):
         with np.load(self._paths[index]) as file:
             record = {name: file[name] for name in file.files}
         rng = np.random.default_rng([seed, index])
-        mirror = np.where(rng.random(2) < self._augmentation.flip, -1.0, 1.0)
+        signs = np.full(2, -1.0 if rng.random() < self._augmentation.turn else 1.0)
         camera = bins = lidar = None
         if modality.has_camera:
-            camera, bins = self._cameras(record, mirror, rng)
+            camera, bins = self._cameras(record, signs, rng)
         if modality.has_lidar:
             lidar = self._preprocessor.lidar_inputs(Sweep(
-                0, record['points'], _mirrored(record['ego_from_lidar'], mirror)))
-        targets = self._targets(record, mirror)
+                0, record['points'], _turned(record['ego_from_lidar'], signs)))
+        targets = self._targets(record, signs)
         targets['depth_bins'] = bins
         return _tensors(camera), _tensors(lidar), _tensors(targets)
 
-    def _cameras(self, record: dict, mirror: np.ndarray, rng: np.random.Generator):
+    def _cameras(self, record: dict, signs: np.ndarray, rng: np.random.Generator):
         count = len(record['pixels'])
         views = np.arange(count)
         if rng.random() < self._augmentation.view_drop:
@@ -71,25 +72,25 @@ class TrainingSamples(torch.utils.data.Dataset):
         height, width = record['pixels'].shape[1:3]
         images = [CameraImage(0, lookup[record['pixels'][i]], CameraCalibration(
             width, height, record['intrinsics'][i],
-            _mirrored(record['ego_from_camera'][i], mirror))) for i in views]
+            _turned(record['ego_from_camera'][i], signs))) for i in views]
         bins = depth_bins(record['depth'][views], self._model)
         return self._preprocessor.camera_inputs(images), bins
 
-    def _targets(self, record: dict, mirror: np.ndarray) -> dict:
+    def _targets(self, record: dict, signs: np.ndarray) -> dict:
         boxes = record['boxes'].astype(np.float64)
-        boxes[:, :2] *= mirror
-        boxes[:, 7:9] *= mirror
-        heading = np.stack([np.cos(boxes[:, 6]), np.sin(boxes[:, 6])], 1) * mirror
+        boxes[:, :2] *= signs
+        boxes[:, 7:9] *= signs
+        heading = np.stack([np.cos(boxes[:, 6]), np.sin(boxes[:, 6])], 1) * signs
         boxes[:, 6] = np.arctan2(heading[:, 1], heading[:, 0])
         seen = record['num_lidar_pts'] > 0
-        layers = record['map_layers'][:, ::int(mirror[1]), ::int(mirror[0])]
+        layers = record['map_layers'][:, ::int(signs[1]), ::int(signs[0])]
         return {**detection_targets(boxes[seen], record['labels'][seen], self._model),
                 'map': np.ascontiguousarray(layers, dtype=np.float32)}
 
 
-def _mirrored(ego_from_sensor: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """The pose in the mirrored ego frame (improper when one axis flips: tables do not mind)."""
-    return np.diag([*mirror, 1.0, 1.0]) @ ego_from_sensor
+def _turned(ego_from_sensor: np.ndarray, signs: np.ndarray) -> np.ndarray:
+    """The pose in the turned ego frame."""
+    return np.diag([*signs, 1.0, 1.0]) @ ego_from_sensor
 
 
 def _tensors(arrays: dict | None) -> dict | None:

@@ -46,8 +46,8 @@ class TrainingConfig:
     batch: tuple[str, ...] = ('fused', 'fused', 'camera', 'camera', 'lidar')
     depth_weight: float = 0.3
     box_weight: float = 0.5
-    focal_weight: float = 5.0
-    dice_weight: float = 1.0
+    focal_weight: float = 8.0
+    dice_weight: float = 3.0
     seed: int = 0
     threads: int = 2
     checkpoint_every: int = 100

@@ -55,31 +55,31 @@ def test_batches_are_a_function_of_seed_and_step():
     assert sorted(seen[:7]) == list(range(7)) and sorted(seen[7:14]) == list(range(7))
 
 
-@pytest.mark.parametrize('mirror', [(1, 1), (-1, 1), (1, -1), (-1, -1)])
-def test_mirroring_keeps_camera_lidar_boxes_and_map_aligned(records, mirror):
+@pytest.mark.parametrize('signs', [(1, 1), (-1, -1)])
+def test_turning_keeps_camera_lidar_boxes_and_map_aligned(records, signs):
     samples = TrainingSamples(records, CONFIG, AugmentationConfig())
     record = dict(np.load(records[0]))
-    mirror = np.array(mirror, float)
-    targets = samples._targets(record, mirror)
-    flip = np.diag([*mirror, 1, 1])
+    signs = np.array(signs, float)
+    targets = samples._targets(record, signs)
+    flip = np.diag([*signs, 1, 1])
     inside = record['num_lidar_pts'] > 0
     near = inside & (np.abs(record['boxes'][:, :2]).max(1) < 51)
     box = record['boxes'][near][0].astype(float)
-    mirrored = box.copy()
-    mirrored[:2] *= mirror
-    mirrored[6] = np.arctan2(np.sin(box[6]) * mirror[1], np.cos(box[6]) * mirror[0])
+    turned = box.copy()
+    turned[:2] *= signs
+    turned[6] = np.arctan2(np.sin(box[6]) * signs[1], np.cos(box[6]) * signs[0])
     points = transform_points(flip @ record['ego_from_lidar'], record['points'][:, :3])
     original = transform_points(record['ego_from_lidar'], record['points'][:, :3])
-    assert points_in_box(points, mirrored).sum() == points_in_box(original, box).sum() > 0
+    assert points_in_box(points, turned).sum() == points_in_box(original, box).sum() > 0
     pose = flip @ record['ego_from_camera'][0]
     a, _ = project_points(record['intrinsics'][0], transform_points(
-        np.linalg.inv(pose), mirrored[None, :3]))
+        np.linalg.inv(pose), turned[None, :3]))
     b, _ = project_points(record['intrinsics'][0], transform_points(
         np.linalg.inv(record['ego_from_camera'][0]), box[None, :3]))
     np.testing.assert_allclose(a, b, atol=1e-6)
     y, x = np.argwhere(record['map_layers'][0])[10]
-    new_y = y if mirror[1] > 0 else 199 - y
-    new_x = x if mirror[0] > 0 else 199 - x
+    new_y = y if signs[1] > 0 else 199 - y
+    new_x = x if signs[0] > 0 else 199 - x
     assert targets['map'][0, new_y, new_x] == 1
 
 
