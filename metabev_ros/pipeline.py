@@ -13,7 +13,13 @@ from metabev_ros.errors import BackendError
 from metabev_ros.postprocess import Postprocessor
 from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.structures import (
-    CameraCalibration, CameraImage, Modality, PerceptionResult, Sample, Sweep)
+    CameraCalibration,
+    CameraImage,
+    Modality,
+    PerceptionResult,
+    Sample,
+    Sweep,
+)
 
 
 class Pipeline:

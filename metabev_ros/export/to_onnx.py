@@ -128,6 +128,8 @@ def export_model(folder: Path, run: Path | None = None, report=print
         parity = check_parity(TorchBackend(network, config), OnnxRuntimeBackend(scratch, 2),
                               parity_inputs(config))
         folder.mkdir(parents=True, exist_ok=True)
+        if run is not None and (run / 'training.json').exists():
+            write_atomically(folder / 'training.json', (run / 'training.json').read_bytes())
         # The contract goes last: until then the old one refuses the new graphs.
         for name in (*digests, 'weights.safetensors', 'config.yaml', 'contract.json'):
             write_atomically(folder / name, (scratch / name).read_bytes())
