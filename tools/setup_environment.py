@@ -173,8 +173,13 @@ def build_messages(stamp: dict, distribution: str, env: dict[str, str]) -> dict:
     identity = digest(sources, stamp['venv'], *names)
     if stamp.get('messages') == identity and (INSTALL / 'share/metabev_ros/package.xml').exists():
         return stamp
-    shutil.rmtree(BUILD / 'colcon', ignore_errors=True)
-    shutil.rmtree(INSTALL, ignore_errors=True)
+    messages = sorted(path.name for path in (ROOT / 'msg').glob('*.msg'))
+    base = digest([], stamp['venv'], *messages)
+    if stamp.get('build') != base:  # nothing of another Python, ROS or a removed message stays
+        shutil.rmtree(BUILD / 'colcon', ignore_errors=True)
+        shutil.rmtree(INSTALL, ignore_errors=True)
+        stamp = {**stamp, 'build': base}
+        write_stamp(stamp)
     paths, arguments = [str(ROOT)], [f'-DPython3_EXECUTABLE={VENV}/bin/python',
                                      '-DBUILD_TESTING=OFF', '-DCMAKE_BUILD_TYPE=Release',
                                      f'-DCMAKE_PROJECT_INCLUDE={ROOT}/tools/venv_prefix.cmake']
@@ -216,7 +221,8 @@ def write_runner(distribution: str) -> None:
     lines = ['#!/bin/sh', '# Written by tools/setup_environment.py: runs a command with ROS, the',
              '# messages and this checkout on its paths.']
     if distribution:
-        lines += [f'. "{INSTALL}/setup.sh"', f'export PYTHONPATH="{ROOT}:$PYTHONPATH"']
+        lines += [f'. "{INSTALL}/setup.sh"',
+                  f'export PYTHONPATH="{ROOT}${{PYTHONPATH:+:$PYTHONPATH}}"']
     else:
         lines += [f'export {name}="{value}"' for name, value in wheel_variables().items()]
         lines += ['export RMW_IMPLEMENTATION="${RMW_IMPLEMENTATION:-rmw_fastrtps_cpp}"']
