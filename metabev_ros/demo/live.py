@@ -19,6 +19,7 @@ from metabev_ros.config import RigConfig
 from metabev_ros.demo.plan import FailurePlan, Fault, FaultKind
 from metabev_ros.errors import BackendError
 from metabev_ros.node.rehearsal import Script, TopicFault
+from metabev_ros.resources import resource_path
 
 NODE_MODULE = 'metabev_ros.node.perception_node'
 REHEARSAL_MODULE = 'metabev_ros.node.rehearsal'
@@ -102,8 +103,7 @@ def run_live(script: Script, folder: Path, model_dir: Path, rig_path: Path,
     folder.mkdir(parents=True, exist_ok=True)
     script_path = folder / 'script.json'
     script_path.write_text(json.dumps(dataclasses.asdict(script), indent=1), encoding='utf-8')
-    environment = {**os.environ, 'ROS_DOMAIN_ID': str(free_domain()),
-                   'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', 'PYTHONUNBUFFERED': '1'}
+    environment = _environment(folder)
     node_log, log = folder / 'node.log', folder / 'rehearsal.log'
     node_command = [sys.executable, '-m', NODE_MODULE, '--ros-args', '-p', f'model:={model_dir}',
                     '-p', f'rig:={rig_path}']
@@ -113,6 +113,15 @@ def run_live(script: Script, folder: Path, model_dir: Path, rig_path: Path,
             _follow(rehearsal, log, node, node_log, tell, poll)
         node_exit = _stop(node)
     return LiveRun(Path(script.out), node_exit, node_log)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """A graph of our own, log files of our own, shared memory large enough for clouds."""
+    profile = str(resource_path('config/fastdds_profile.xml'))
+    return {'FASTDDS_DEFAULT_PROFILES_FILE': profile, 'FASTRTPS_DEFAULT_PROFILES_FILE': profile,
+            **os.environ, 'ROS_DOMAIN_ID': str(free_domain()),
+            'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', 'PYTHONUNBUFFERED': '1',
+            'ROS_LOG_DIR': str(folder.resolve() / 'ros')}
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from metabev_ros.drawing import BevView, PanelLayout, draw_bev, draw_map
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import GroundTruth, Modality
 
-STILL_LAYOUT = PanelLayout(width=1600, height=760, bev_width=640, tile_aspect=704 / 256)
+STILL_LAYOUT = PanelLayout(width=1520, height=612, bev_width=560, tile_aspect=704 / 256)
 SQUARE = BevView(520, 520, HALF_LENGTH)
 LATE_SHARE = 0.7  # of a fault: by then the node has long settled
 

@@ -18,8 +18,9 @@ INK, FAINT, SHADE = '#22262c', '#8b929c', '#f1ecec'
 SHORT = {'CAM_FRONT': 'front', 'CAM_FRONT_RIGHT': 'front right', 'CAM_BACK_RIGHT': 'back right',
          'CAM_BACK': 'back', 'CAM_BACK_LEFT': 'back left', 'CAM_FRONT_LEFT': 'front left',
          'LIDAR_TOP': 'LiDAR'}
-STATE_NAMES = (SensorState.OK, SensorState.LATE, SensorState.STALE, SensorState.FROZEN,
-               SensorState.SUSPECT, SensorState.RECOVERING)
+LEGEND = ((SensorState.OK, 'OK'), (SensorState.LATE, 'LATE'), (SensorState.SUSPECT, 'SUSPECT'),
+          (SensorState.STALE, 'STALE or FROZEN'), (SensorState.RECOVERING, 'RECOVERING'),
+          (SensorState.NEVER, 'nothing yet'))
 
 
 def _figure(width: float, height: float):
@@ -129,12 +130,9 @@ def _segments(times: list[float], values: list) -> list[tuple[float, float, obje
 def _timeline_legend(figure) -> None:
     from matplotlib.patches import Patch
 
-    handles = [Patch(facecolor='#5b6470', label='message published')]
-    handles += [Patch(facecolor=_hex(STATE_COLOURS[state]), label=state.name)
-                for state in STATE_NAMES if state is not SensorState.STALE
-                and state is not SensorState.FROZEN]
-    handles.insert(3, Patch(facecolor=_hex(STATE_COLOURS[SensorState.STALE]),
-                            label='STALE or FROZEN'))
+    handles = [Patch(facecolor='#5b6470', label='message published'),
+               *(Patch(facecolor=_hex(STATE_COLOURS[state]), label=text)
+                 for state, text in LEGEND)]
     figure.legend(handles=handles, loc='outside lower center', ncols=len(handles), fontsize=8,
                   frameon=False, handlelength=1, handleheight=0.8)
 
@@ -151,14 +149,15 @@ def plot_delays(measures: Measures) -> str:
             never = value >= NEVER_MS
             axis.barh(row + offset, 1000 if never else value, 0.2, color=colour,
                       label=label if row == 0 else None)
-            axis.text(8 + (1000 if never else value), row + offset,
-                      'never' if never else f'{value:.0f} ms', va='center', fontsize=8,
-                      color=INK)
+            axis.annotate('never' if never else f'{value:.0f} ms',
+                          (1000 if never else value, row + offset), (4, 0), va='center',
+                          textcoords='offset points', fontsize=8, color=INK)
     axis.set_yticks(range(len(events)), [event.fault.title for event in events])
     axis.set_ylim(len(events) - 0.5, -0.5)
     axis.tick_params(axis='y', length=0)
     axis.set_xlabel('milliseconds', fontsize=9, color=INK)
-    axis.legend(fontsize=8, frameon=False, loc='lower right')
+    figure.legend(*axis.get_legend_handles_labels(), fontsize=8, frameon=False,
+                  loc='outside upper right', ncols=3)
     return _svg(figure)
 
 
@@ -179,7 +178,8 @@ def plot_latency(evidence: Evidence, plan: FailurePlan) -> str:
     axis.set_ylim(0, top)
     axis.set_xlabel('seconds since the start of the drive', fontsize=9, color=INK)
     axis.set_ylabel('ms', fontsize=9, color=INK)
-    axis.legend(fontsize=8, frameon=False, loc='lower left', ncols=3)
+    axis.legend(fontsize=8, frameon=False, loc='lower right', ncols=3, markerscale=2,
+                handletextpad=0.2)
     return _svg(figure)
 
 

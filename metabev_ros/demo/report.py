@@ -35,6 +35,9 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums;
   white-space: nowrap; }
 td.good { color: var(--good); font-weight: 600; } td.bad { color: var(--bad); font-weight: 600; }
 tr.stated td { color: var(--soft); }
+tbody th { border-bottom: 0; color: var(--ink); white-space: nowrap; }
+tr.begins > * { border-top: 1px solid #aeb4bc; }
+tbody tr:first-child > * { border-top: 0; }
 figure { margin: 18px 0 22px; } figcaption { margin-top: 6px; }
 img, video { width: 100%; height: auto; display: block; border-radius: 4px; }
 img.plot { border-radius: 0; }
@@ -103,13 +106,17 @@ def _head(report: Report) -> list[str]:
 
 
 def _table(checks: Sequence[Check]) -> list[str]:
-    rows = ['<table><thead><tr><th>what</th><th class="number">measured</th>'
+    rows = ['<table><thead><tr><th></th><th></th><th class="number">measured</th>'
             '<th class="number">target</th><th></th></tr></thead><tbody>']
+    group = ''
     for check in checks:
         met = check.record.met
+        begins, group = check.group != group, check.group
         mark = {True: '<td class="good">met</td>', False: '<td class="bad">missed</td>',
                 None: '<td></td>'}[met]
-        rows.append(f'<tr class="{"stated" if met is None else ""}">'
+        kind = ' '.join(name for name, holds in (('stated', met is None), ('begins', begins))
+                        if holds)
+        rows.append(f'<tr class="{kind}"><th>{html.escape(group) if begins else ""}</th>'
                     f'<td>{html.escape(check.what)}</td>'
                     f'<td class="number">{html.escape(check.value_text)}</td>'
                     f'<td class="number">{html.escape(check.target_text)}</td>{mark}</tr>')

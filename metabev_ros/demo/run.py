@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from metabev_ros.config import RigConfig, SensingConfig, load_config
-from metabev_ros.datasets.synthetic import DriveConfig, SyntheticDrive, Weather
+from metabev_ros.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.demo.checks import Check, make_checks
 from metabev_ros.demo.evidence import Evidence, read_evidence
 from metabev_ros.demo.live import LiveRun, make_script, run_live
@@ -37,12 +37,14 @@ from metabev_ros.demo.report import Report, write_pictures, write_report
 from metabev_ros.demo.scene import Mounting, scene_at
 from metabev_ros.demo.video import write_video
 from metabev_ros.demo.world import make_drive
+from metabev_ros.errors import ConfigError
 from metabev_ros.evaluation.records import current_commit, machine_name, merge_records
+from metabev_ros.evaluation.run import HELD_OUT_FIRST_SEED
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import resource_path
 from metabev_ros.structures import GroundTruth
 
-HELD_OUT_SEED = 900_412  # training takes its worlds from seeds 100 000 to 101 200
+HELD_OUT_SEED = 900_100  # no training and no evaluation takes this world
 DEFAULT_RIG = 'config/rigs/nuscenes_like.yaml'
 DEFAULT_MODEL = 'models/metabev_nano'
 WORKERS = 2
@@ -55,20 +57,26 @@ class DemoConfig:
 
     Attributes:
         model_dir, rig_path: None takes the package's own.
+        record: merge the figures into this file of result records.
+        command: what a person typed, for the records.
         fault_seconds, pause_seconds: of the script.
         keep_drive: keep the bag that was played (the output bag holds it as published).
-        record: merge the figures into this file of result records.
     """
 
     out: Path = Path('out/demo')
     seed: int = HELD_OUT_SEED
     model_dir: Path | None = None
     rig_path: Path | None = None
+    record: Path | None = None
+    command: str = 'make demo'
     fault_seconds: float = 4.0
     pause_seconds: float = 3.5
-    weather: Weather = Weather.BY_SEED
     keep_drive: bool = False
-    record: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.seed < HELD_OUT_FIRST_SEED:
+            raise ConfigError('demo seed', f'a held-out world, {HELD_OUT_FIRST_SEED} or above',
+                              str(self.seed), 'smaller seeds may have been trained on')
 
 
 @dataclass(frozen=True)
@@ -100,13 +108,22 @@ class _Steps:
             progress.update(task, completed=total, note='')
 
 
-def run_demo(config: DemoConfig | None = None, console: Console | None = None) -> bool:
-    """Run the demonstration; returns whether every target was met.
+def run_demo(out: Path = Path('out/demo'), seed: int = HELD_OUT_SEED,
+             model_dir: Path | None = None, record: Path | None = None,
+             command: str = 'make demo', console: Console | None = None,
+             rig_path: Path | None = None) -> bool:
+    """Run the demonstration as `DemoConfig` says; whether every target was met.
 
     Raises:
         MetaBevError: something could not run at all.
     """
-    config, steps = config or DemoConfig(), _Steps(console or Console())
+    return run_configured(DemoConfig(out, seed, model_dir, rig_path, record, command),
+                          console or Console())
+
+
+def run_configured(config: DemoConfig, console: Console) -> bool:
+    """See `run_demo`."""
+    steps = _Steps(console)
     config.out.mkdir(parents=True, exist_ok=True)
     for name in ('report.html', 'output.mcap', 'summary.json', 'run.mp4'):
         (config.out / name).unlink(missing_ok=True)  # nothing old may pass for this run's
@@ -118,7 +135,8 @@ def run_demo(config: DemoConfig | None = None, console: Console | None = None) -
     live = _live(config, world, model_dir, rig_path, steps)
     evidence = read_evidence(live.bag, world.rig)
     measures = measure(evidence, world.plan, world.rig, world.sensing)
-    checks = make_checks(measures, world.rig, world.sensing, live.node_exit)
+    checks = make_checks(measures, world.rig, world.sensing, live.node_exit,
+                         config.command)
     qualities = score_outputs(evidence, world.truths, frozenset(world.rig.sensor_names))
     _write_summary(config, world, evidence, measures, checks, qualities)
     _make_report(config, world, evidence, measures, checks, qualities, pipeline, steps, began)
@@ -134,7 +152,7 @@ def _make_world(config: DemoConfig, rig_path: Path, steps: _Steps) -> _World:
     rig = load_config(RigConfig, rig_path)
     plan = standard_plan(rig, config.fault_seconds, config.pause_seconds)
     frames = math.ceil(plan.duration * rig.lidar.rate_hz) + 1
-    drive = DriveConfig(frames=frames, rate_hz=rig.lidar.rate_hz, weather=config.weather)
+    drive = DriveConfig(frames=frames, rate_hz=rig.lidar.rate_hz)
     with steps.step('1/4 rendering a street nobody trained on', frames) as (progress, task):
         truths = make_drive(
             config.out / 'drive.mcap', config.seed, drive, WORKERS,
@@ -265,7 +283,7 @@ def _facts(config: DemoConfig, world: _World, evidence: Evidence, began: float
            ) -> list[tuple[str, str]]:
     out = config.out
     return [
-        ('drive', f'synthetic, seed {config.seed} (training: 100000 to 101200), '
+        ('drive', f'synthetic, seed {config.seed} (held out: {HELD_OUT_FIRST_SEED} and above), '
          f'{world.drive.frames} frames, images {world.drive.image_width} x '
          f'{world.drive.image_height}'),
         ('model', _model_text(evidence)),
@@ -287,14 +305,17 @@ def _tell(config: DemoConfig, checks: list[Check], measures: Measures, console: 
           seconds: float) -> bool:
     """The table and where to look."""
     table = Table(box=None, pad_edge=False)
-    for title, side in (('what', 'left'), ('measured', 'right'), ('target', 'right'),
+    for title, side in (('', 'left'), ('', 'left'), ('measured', 'right'), ('target', 'right'),
                         ('', 'left')):
         table.add_column(title, justify=side)
+    group = ''
     for check in checks:
         met = check.record.met
         mark = {True: '[green]met', False: '[bold red]MISSED', None: ''}[met]
-        table.add_row(check.what, check.value_text, check.target_text, mark,
+        table.add_row('' if check.group == group else f'[not dim bold]{check.group}', check.what,
+                      check.value_text, check.target_text, mark,
                       style='dim' if met is None else '')
+        group = check.group
     console.print(table)
     for text in measures.labels.wrong[:5]:
         console.print(f'[red]untrue label[/red] {text}', highlight=False)

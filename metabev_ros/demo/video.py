@@ -15,7 +15,7 @@ from metabev_ros.demo.scene import Mounting, Scene, draw_scene
 from metabev_ros.drawing import PanelLayout
 from metabev_ros.errors import MissingDependencyError
 
-VIDEO_LAYOUT = PanelLayout(width=1216, height=608, bev_width=496, banner_height=48,
+VIDEO_LAYOUT = PanelLayout(width=1280, height=560, bev_width=512, banner_height=48,
                            tile_aspect=704 / 256)
 QUALITY = ('-crf', '31', '-preset', 'fast', '-movflags', '+faststart')
 IN_FLIGHT = 3  # scenes per worker that wait or are being drawn

@@ -54,7 +54,8 @@ class Script:
         play: topics of the bag to play.
         copy: topics of the bag that are not played, only written beside the rest.
         record: topic -> message type of what the node under test publishes.
-        ready_topic: one of `record`; the first message on it starts the playing.
+        ready_topic: one of `record`; playing starts after the first message on it. Empty: at
+            once.
         timeout: seconds to wait for it and for the subscribers.
         tail: seconds to go on recording after the last message.
     """
@@ -210,7 +211,8 @@ def rehearse(script: Script, tell) -> None:
     try:
         player = FaultPlayer(player_node, script)
         tell({'state': 'loaded'})
-        _require(recorder.wait_for(script.ready_topic, script.timeout), script.ready_topic)
+        _require(not script.ready_topic
+                 or recorder.wait_for(script.ready_topic, script.timeout), script.ready_topic)
         _require(player.wait_for_subscribers(player.topics, script.timeout), 'its inputs')
         tell({'state': 'playing'})
         player.play()
