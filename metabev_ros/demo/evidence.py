@@ -13,7 +13,7 @@ from metabev_ros.bags import BagMessage, BagReader
 from metabev_ros.config import RigConfig
 from metabev_ros.demo.live import NODE_NAME, sensor_topics
 from metabev_ros.errors import SensorDataError
-from metabev_ros.node.rehearsal import ACTIONS_TOPIC
+from metabev_ros.node.rehearsal_script import ACTIONS_TOPIC
 from metabev_ros.structures import (
     Detections,
     Modality,

@@ -18,7 +18,7 @@ from metabev_ros import wire
 from metabev_ros.config import RigConfig
 from metabev_ros.demo.plan import FailurePlan, Fault, FaultKind
 from metabev_ros.errors import BackendError
-from metabev_ros.node.rehearsal import Script, TopicFault
+from metabev_ros.node.rehearsal_script import Script, TopicFault
 from metabev_ros.resources import resource_path
 
 NODE_MODULE = 'metabev_ros.node.perception_node'

@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import rclpy
@@ -23,68 +22,11 @@ from metabev_ros.bags import BagWriter
 from metabev_ros.errors import ConfigError, MetaBevError
 from metabev_ros.node import ros_support
 from metabev_ros.node.player import BagPlayer, PlayerOptions
+from metabev_ros.node.rehearsal_script import ACTIONS_TOPIC, TEXT_TYPE, Script, TopicFault
 
-ACTIONS_TOPIC, TEXT_TYPE = '/rehearsal/actions', 'std_msgs/msg/String'
 ADVERTISE_LEAD = 0.5  # seconds that a revived publisher exists before it publishes
 RECORD_DEPTH = 100
 SLICE = 0.05
-
-
-@dataclass(frozen=True)
-class TopicFault:
-    """What happens to topics in [begin, end), seconds since the first message of the bag.
-
-    Attributes:
-        frozen: the last message is sent again and again with new stamps; else the publishers
-            are destroyed, and made anew shortly before `end`.
-    """
-
-    name: str
-    topics: tuple[str, ...]
-    begin: float
-    end: float
-    frozen: bool
-
-
-@dataclass(frozen=True)
-class Script:
-    """One rehearsal.
-
-    Attributes:
-        play: topics of the bag to play.
-        copy: topics of the bag that are not played, only written beside the rest.
-        record: topic -> message type of what the node under test publishes.
-        ready_topic: one of `record`; playing starts after the first message on it. Empty: at
-            once.
-        timeout: seconds to wait for it and for the subscribers.
-        tail: seconds to go on recording after the last message.
-    """
-
-    bag: str
-    out: str
-    play: tuple[str, ...]
-    copy: tuple[str, ...]
-    record: dict[str, str]
-    ready_topic: str
-    faults: tuple[TopicFault, ...]
-    timeout: float = 60.0
-    tail: float = 1.0
-
-    @classmethod
-    def from_json(cls, text: str) -> Script:
-        """The script in a JSON text as `dataclasses.asdict` makes it.
-
-        Raises:
-            ConfigError: if it does not fit.
-        """
-        try:
-            plain = json.loads(text)
-            faults = tuple(TopicFault(**{**fault, 'topics': tuple(fault['topics'])})
-                           for fault in plain.pop('faults'))
-            return cls(**{**plain, 'play': tuple(plain['play']), 'copy': tuple(plain['copy']),
-                          'faults': faults})
-        except (ValueError, TypeError, KeyError) as error:
-            raise ConfigError('rehearsal script', 'a script as JSON', str(error)) from error
 
 
 class FaultPlayer(BagPlayer):

@@ -13,7 +13,7 @@ from metabev_ros import wire
 from metabev_ros.bags import BagReader, BagWriter
 from metabev_ros.demo.live import free_domain
 from metabev_ros.errors import ConfigError
-from metabev_ros.node.rehearsal import ACTIONS_TOPIC, Script, TopicFault
+from metabev_ros.node.rehearsal_script import ACTIONS_TOPIC, Script, TopicFault
 
 FIRST_NS, PERIOD_NS, MESSAGES = 1_700_000_000_000_000_000, 50_000_000, 50
 IMAGE = 'sensor_msgs/msg/CompressedImage'
