@@ -158,10 +158,11 @@ def model_folder(name: str) -> Path:
     Raises:
         ConfigError: if there is no such folder.
     """
-    if name and Path(name).is_dir():
-        return Path(name)
     try:
+        if name and Path(name).is_dir():
+            return Path(name)
         return resource_path(f'models/{name}' if name else DEFAULT_MODEL)
-    except ConfigError as error:
+    except (ConfigError, OSError, ValueError) as error:
+        why = error.got if isinstance(error, ConfigError) else type(error).__name__
         raise ConfigError('parameter model', 'the folder of an exported model, or the name of one '
-                          'of this package', f'{name!r} ({error.got})', REMEDY) from error
+                          'of this package', f'{name[:64]!r} ({why})', REMEDY) from error

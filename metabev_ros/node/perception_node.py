@@ -134,6 +134,16 @@ class PerceptionNode(LifecycleNode):
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
+    def _LifecycleNodeMixin__on_change_state(self, request, response):
+        """rclpy lets a request for a transition that the state does not have end the process
+        (an RCLError leaves the service callback); here it is answered with `success = false`."""
+        try:
+            return super()._LifecycleNodeMixin__on_change_state(request, response)
+        except Exception as error:  # the class is private to rclpy
+            self._warn(f'transition refused: {wire.clean_text(str(error), 200)}')
+            response.success = False
+            return response
+
     def _start_workers(self, front_end) -> None:
         msgtypes = front_end.subscriptions()
         depth = {topic: self._depth(msgtype) for topic, msgtype in msgtypes.items()}

@@ -118,6 +118,13 @@ class BagPlayer:
         while self._play_once(stop) and self._options.loop:
             pass
 
+    def close(self) -> None:
+        """Take the publishers off the graph, latched messages included."""
+        for publisher in (*self._publishers.values(), self._clock):
+            if publisher is not None:
+                self._node.destroy_publisher(publisher)
+        self._publishers, self._clock = {}, None
+
     def _play_once(self, stop: threading.Event) -> bool:
         self._started = time.monotonic()
         self._start_ns = time.time_ns()

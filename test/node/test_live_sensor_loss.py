@@ -1,0 +1,136 @@
+"""Sensors die, freeze and come back while the node process runs; the schedule is the oracle."""
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import pytest
+import rig_messages
+from rig_messages import CAMERAS, LIDAR, PERIOD_NS, SENSORS
+
+from metabev_ros import wire
+from metabev_ros.structures import Modality, SensorState
+
+pytestmark = pytest.mark.ros
+
+SETTLED = 5  # ticks (one second) until a phase must show its final face
+# (phase, ticks, sensors that publish nothing, sensors that repeat their last picture)
+PHASES = (
+    ('before', 8, (), ()),
+    ('no cameras', 15, CAMERAS, ()),
+    ('cameras back', 15, (), ()),
+    ('no lidar', 15, (LIDAR,), ()),
+    ('lidar back', 15, (), ()),
+    ('nothing', 20, SENSORS, ()),
+    ('all back', 15, (), ()),
+    ('frozen', 15, (), (CAMERAS[1],)),
+    ('thawed', 15, (), ()),
+)
+
+
+@dataclass
+class Phase:
+    """When a phase was, and what was received for it."""
+
+    stamps: list[int] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)  # monotonic, of the ticks
+
+
+@pytest.fixture(scope='module')
+def drive(graph, rig):
+    """Plays all phases once: phase name -> Phase."""
+    rig.tick_until_fused(graph)
+    phases = {}
+    for name, ticks, off, frozen in PHASES:
+        phases[name] = phase = Phase()
+        for _ in range(ticks):
+            phase.stamps.append(rig.tick(frozenset(off), frozenset(frozen)))
+            phase.times.append(time.monotonic())
+    time.sleep(1.0)
+    return phases
+
+
+def outputs(graph, phase, skip=0):
+    """(stamp, message) of the detections whose reference stamp lies in a phase."""
+    first, last = phase.stamps[skip], phase.stamps[-1]
+    return [(r.stamp_ns, r.message) for r in graph.of(wire.DETECTIONS)
+            if first <= r.stamp_ns <= last]
+
+
+def test_no_output_ever_names_a_sensor_that_did_not_send_that_frame(graph, rig, drive):
+    checked = 0
+    for record in graph.of(wire.DETECTIONS):
+        message = record.message
+        assert set(message.sensors) <= rig.sent[record.stamp_ns]
+        made_by = Modality.from_presence(any(name in CAMERAS for name in message.sensors),
+                                         LIDAR in message.sensors)
+        assert message.modality == made_by
+        checked += 1
+    assert checked >= 2 * len(PHASES)
+
+
+def test_every_output_has_a_status_of_the_same_stamp_that_was_sent_before_it(graph, drive):
+    status = {r.stamp_ns: r for r in graph.of(wire.STATUS) if not r.message.is_heartbeat}
+    for topic in (wire.DETECTIONS, wire.BEV_MAP):
+        for record in graph.of(topic):
+            label = status[record.stamp_ns]
+            assert label.sent_ns <= record.sent_ns
+            assert label.message.modality == record.message.modality
+            assert ([s.name for s in label.message.sensors if s.used]
+                    == record.message.sensors)
+
+
+def test_output_stamps_strictly_increase(graph, drive):
+    stamps = [r.stamp_ns for r in graph.of(wire.DETECTIONS)]
+    assert all(a < b for a, b in zip(stamps, stamps[1:], strict=False))
+
+
+@pytest.mark.parametrize(('phase', 'modality', 'sensors'), [
+    ('no cameras', Modality.LIDAR, {LIDAR}), ('no lidar', Modality.CAMERA, set(CAMERAS))])
+def test_outputs_go_on_from_what_is_left(graph, drive, phase, modality, sensors):
+    found = outputs(graph, drive[phase])
+    assert found[0][0] <= drive[phase].stamps[SETTLED]
+    assert {message.modality for _, message in found} == {modality}
+    assert all(set(message.sensors) <= sensors for _, message in found)
+    assert any(set(message.sensors) == sensors for _, message in found)
+    stamps = [stamp for stamp, _ in found] + [drive[phase].stamps[-1]]
+    assert max(b - a for a, b in zip(stamps, stamps[1:], strict=False)) <= SETTLED * PERIOD_NS
+
+
+@pytest.mark.parametrize('phase', ['cameras back', 'lidar back', 'all back', 'thawed'])
+def test_after_a_revival_everything_is_used_again(graph, drive, phase):
+    found = outputs(graph, drive[phase])
+    fused = [stamp for stamp, message in found if set(message.sensors) == set(SENSORS)]
+    assert fused and fused[0] <= drive[phase].stamps[2 * SETTLED]
+
+
+def test_with_nothing_left_the_heartbeat_says_none_and_the_outputs_are_silent(graph, drive):
+    phase = drive['nothing']
+    since, until = phase.times[SETTLED], phase.times[-1]
+    beats = [r.message for r in graph.of(wire.STATUS, since, until)]
+    assert len(beats) >= 5 * (until - since)
+    assert all(beat.is_heartbeat and beat.modality == Modality.NONE for beat in beats)
+    assert all(SensorState(s.state) is SensorState.STALE for s in beats[-1].sensors)
+    for topic in (wire.DETECTIONS, wire.BEV_MAP, wire.MARKERS, wire.DRIVABLE_AREA):
+        assert graph.of(topic, since, until) == []
+    levels = [r.message.status[0].level for r in graph.of(wire.DIAGNOSTICS, since, until)]
+    assert levels and set(levels) == {2}
+
+
+def test_a_frozen_camera_is_named_and_not_used(graph, drive):
+    phase = drive['frozen']
+    used = [set(message.sensors) for _, message in outputs(graph, phase, skip=1)]
+    assert used and not any(CAMERAS[1] in names for names in used)
+    assert any(names == {CAMERAS[0], LIDAR} for names in used)
+    named = [r for r in graph.of(wire.STATUS, phase.times[0], phase.times[SETTLED])
+             if {s.name: s.state for s in r.message.sensors}[CAMERAS[1]] == SensorState.FROZEN]
+    assert named, 'not named within a second'
+
+
+def test_the_outputs_are_valid_and_on_the_contract(graph, drive):
+    for record in graph.of(wire.DETECTIONS):
+        for box in record.message.detections:
+            assert 0 <= box.score <= 1 and min(box.size.x, box.size.y, box.size.z) > 0
+    grid = graph.of(wire.BEV_MAP)[0].message
+    assert len(grid.data) == len(grid.class_names) * grid.width * grid.height
+    assert grid.header.frame_id == rig_messages.rig().ego_frame

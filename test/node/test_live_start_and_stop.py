@@ -1,0 +1,113 @@
+"""Start-up is refused with one line, signals end the node with 0, transitions are obeyed."""
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from metabev_ros import wire
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.mark.parametrize(('parameters', 'expected'), [
+    ({'sensing.deadline': 1}, 'parameter sensing.deadline: expected a number (write 1.0, not 1) '
+                              'in 0.001..5, got 1'),
+    ({'sensing.dedline': 0.1}, 'did you mean sensing.deadline?'),
+    ({'threads': 0}, 'parameter threads: expected an integer in 1..64, got 0'),
+    ({'rig': '/does/not/exist.yaml'}, '/does/not/exist.yaml: expected a readable YAML file'),
+    ({'model': '/does/not/exist'}, 'parameter model: expected the folder of an exported model'),
+])
+def test_a_wrong_parameter_stops_start_up_with_one_line(tmp_path, parameters, expected):
+    from live_graph import NodeProcess
+    node = NodeProcess(tmp_path, **parameters)
+    assert node.wait() == 2
+    lines = [line for line in node.log.splitlines() if 'start-up refused' in line]
+    assert len(lines) == 1 and expected in lines[0]
+    assert 'Traceback' not in node.log
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_the_data_ends_the_node_with_zero(tmp_path, graph, model,
+                                                                    number):
+    from live_graph import NodeProcess, RigPublisher
+    node = NodeProcess(tmp_path, model=model)
+    try:
+        node.wait_for_log('active:')
+        rig = RigPublisher(graph)
+        graph.wait_until_heard(rig.topics)
+        rig.tick_until_fused(graph)
+        rig.tick()  # its sample is being worked on when the signal comes
+    finally:
+        code = node.stop(number)
+    assert code == 0, node.log
+    assert 'Traceback' not in node.log and 'terminate' not in node.log
+
+
+def test_transitions_are_obeyed_and_wrong_ones_refused(tmp_path, graph, model):
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState
+    from live_graph import NodeProcess
+    node = NodeProcess(tmp_path, model=model, autostart=False)
+    client = graph.node.create_client(ChangeState, '/perception/change_state')
+
+    def change(transition: int) -> bool:
+        future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
+        end = time.monotonic() + 60
+        while not future.done():
+            assert time.monotonic() < end and node.process.poll() is None, node.log
+            time.sleep(0.02)
+        return future.result().success
+
+    def beats(seconds: float) -> int:
+        since = time.monotonic()
+        time.sleep(seconds)
+        return len(graph.of(wire.STATUS, since))
+
+    try:
+        assert client.wait_for_service(60)
+        time.sleep(0.5)
+        assert not change(Transition.TRANSITION_ACTIVATE)  # not configured yet
+        assert change(Transition.TRANSITION_CONFIGURE)
+        assert beats(0.5) == 0
+        for _ in range(2):
+            since = time.monotonic()
+            assert change(Transition.TRANSITION_ACTIVATE)
+            graph.wait_for(wire.STATUS, lambda status: status.is_heartbeat, 30, since)
+            assert beats(1.0) >= 5
+            assert change(Transition.TRANSITION_DEACTIVATE)
+            time.sleep(0.2)
+            assert beats(0.5) == 0
+        assert change(Transition.TRANSITION_CLEANUP)
+        assert change(Transition.TRANSITION_CONFIGURE)
+        assert change(Transition.TRANSITION_INACTIVE_SHUTDOWN)
+    finally:
+        code = node.stop(signal.SIGTERM)
+    assert code == 0
+
+
+def test_a_refused_configuration_leaves_the_node_unconfigured(tmp_path, graph):
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState
+    from live_graph import NodeProcess
+    node = NodeProcess(tmp_path, model=str(tmp_path), autostart=False)
+    client = graph.node.create_client(ChangeState, '/perception/change_state')
+    try:
+        assert client.wait_for_service(60)
+        future = client.call_async(ChangeState.Request(
+            transition=Transition(id=Transition.TRANSITION_CONFIGURE)))
+        node.wait_for_log('ContractError')
+        while not future.done():
+            time.sleep(0.02)
+        assert not future.result().success
+    finally:
+        code = node.stop(signal.SIGTERM)
+    assert code == 0
+
+
+def test_importing_the_node_needs_no_torch():
+    import subprocess
+    import sys
+    code = 'import sys, metabev_ros.node.perception_node; assert "torch" not in sys.modules'
+    assert subprocess.run([sys.executable, '-c', code], timeout=120).returncode == 0

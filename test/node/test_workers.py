@@ -1,0 +1,189 @@
+"""The threads behind the executor, without ROS."""
+from __future__ import annotations
+
+import threading
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import rig_messages
+
+from metabev_ros.config import SensingConfig
+from metabev_ros.errors import BackendError
+from metabev_ros.node.workers import (
+    InferenceWorker,
+    Mailbox,
+    RawMessage,
+    SensingWorker,
+    ThrottledLog,
+    TopicQueue,
+)
+from metabev_ros.sensing.front_end import SensorFrontEnd
+from metabev_ros.structures import Modality, Sample, SensorState, Sweep
+
+
+class Lines:
+    """Collects what would be logged."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.infos: list[str] = []
+        self.log = ThrottledLog(self.warnings.append, self.infos.append)
+
+
+def sample(stamp_ns: int, epoch: int = 0, modality: Modality = Modality.LIDAR) -> Sample:
+    sweep = Sweep(stamp_ns, np.ones((3, 5), np.float32), np.eye(4))
+    return Sample(stamp_ns, {}, sweep, modality, (), epoch)
+
+
+def wait_for(condition) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def test_a_flood_on_one_topic_costs_only_its_own_oldest_messages():
+    queue = TopicQueue({'image': 3, 'tf': 3})
+    queue.put(RawMessage('tf', b'tf', 0))
+    for number in range(200):
+        queue.put(RawMessage('image', bytes([number]), number))
+    assert queue.overflows == 197
+    left = [queue.get(0) for _ in range(5)]
+    assert [m and m.cdr for m in left] == [b'tf', bytes([197]), bytes([198]), bytes([199]), None]
+
+
+def test_the_mailbox_keeps_the_newest_sample_and_counts_the_others():
+    mailbox = Mailbox()
+    for stamp in range(1, 6):
+        mailbox.put(sample(stamp))
+    assert mailbox.get(0).stamp_ns == 5 and mailbox.get(0) is None
+    assert mailbox.dropped == 4
+
+
+def test_a_repeated_reason_is_logged_once_and_its_repeats_counted(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
+    lines = Lines()
+    for _ in range(1000):
+        lines.log.line('CAM', 'size', 'CAM: truncated')
+        now[0] += 0.01
+    lines.log.line('CAM', 'decode', 'CAM: other')
+    assert len(lines.warnings) <= 4
+    assert lines.warnings[0] == 'CAM: truncated' and lines.warnings[-1] == 'CAM: other'
+    assert any('more like this' in line for line in lines.warnings)
+
+
+@pytest.fixture
+def sensing():
+    """A running sensing thread on the test rig, and its parts."""
+    config = rig_messages.rig()
+    front_end = SensorFrontEnd(config, SensingConfig(), lambda pixels, calibration: (
+        pixels, calibration))
+    types = front_end.subscriptions()
+    parts = SimpleNamespace(queue=TopicQueue(dict.fromkeys(types, 50)), mailbox=Mailbox(),
+                            lines=Lines(), now=[rig_messages.PERIOD_NS * 10])
+    parts.worker = SensingWorker(front_end, parts.queue, parts.mailbox, types,
+                                 lambda: parts.now[0], parts.lines.log)
+    parts.worker.start()
+    yield parts
+    parts.worker.stop()
+    parts.worker.join()
+
+
+def put(parts, topic: str, cdr: bytes) -> None:
+    parts.queue.put(RawMessage(topic, cdr, parts.now[0]))
+
+
+def test_raw_messages_become_a_labelled_sample(sensing):
+    stamp = sensing.now[0]
+    put(sensing, '/tf_static', rig_messages.static_transforms(1))
+    for camera in rig_messages.CAMERAS:
+        put(sensing, f'{camera}/camera_info', rig_messages.camera_info(camera, stamp))
+    for sensor in rig_messages.SENSORS:
+        put(sensing, rig_messages.topic_of(sensor).lstrip('/'),
+            rig_messages.frame(sensor, 0, stamp))
+    found = []
+    wait_for(lambda: found.append(sensing.mailbox.get(0.01)) or found[-1] is not None)
+    assert found[-1].modality is Modality.FUSED
+    assert found[-1].used_sensors == rig_messages.SENSORS
+
+
+def test_bytes_that_are_no_message_are_counted_at_their_sensor_and_logged(sensing):
+    topic = rig_messages.topic_of(rig_messages.LIDAR).lstrip('/')
+    put(sensing, topic, b'\0\1\0\0rubbish')
+    wait_for(lambda: sensing.worker.snapshot.rejected == 1)
+    report = sensing.worker.snapshot.sensors[-1]
+    assert (report.name, report.rejected, report.received) == (rig_messages.LIDAR, 1, 1)
+    assert any(topic in line and 'serialized' in line for line in sensing.lines.warnings)
+
+
+def test_an_exception_inside_the_front_end_does_not_end_the_thread(sensing, monkeypatch):
+    monkeypatch.setattr(SensorFrontEnd, 'push', lambda *a: 1 / 0)
+    put(sensing, '/tf', rig_messages.static_transforms(1))
+    wait_for(lambda: sensing.worker.snapshot.rejected == 1)
+    assert sensing.worker.is_alive()
+    assert any('ZeroDivisionError' in line for line in sensing.lines.warnings)
+
+
+def test_the_snapshot_is_renewed_without_any_message(sensing):
+    first = sensing.worker.snapshot
+    wait_for(lambda: sensing.worker.snapshot.taken > first.taken)
+    assert {r.state for r in sensing.worker.snapshot.sensors} == {SensorState.NEVER}
+
+
+@pytest.fixture
+def inference():
+    """A running inference thread whose pipeline does what the test says."""
+    parts = SimpleNamespace(mailbox=Mailbox(), lines=Lines(), published=[], error=None,
+                            gate=threading.Event())
+    parts.gate.set()
+
+    def pipeline(item):
+        parts.gate.wait(30)
+        if parts.error is not None:
+            raise parts.error
+        return item
+
+    parts.worker = InferenceWorker(pipeline, parts.mailbox, parts.published.append,
+                                   parts.lines.log)
+    parts.worker.start()
+    yield parts
+    parts.gate.set()
+    parts.worker.stop()
+    parts.worker.join()
+
+
+def test_while_one_sample_is_worked_on_only_the_newest_waits(inference):
+    inference.gate.clear()
+    inference.mailbox.put(sample(1))
+    wait_for(lambda: inference.mailbox._sample is None)
+    for stamp in (2, 3, 4):
+        inference.mailbox.put(sample(stamp))
+    inference.gate.set()
+    wait_for(lambda: len(inference.published) == 2)
+    assert [item.stamp_ns for item in inference.published] == [1, 4]
+    assert inference.mailbox.dropped == 2
+
+
+def test_output_stamps_never_go_back_inside_an_epoch(inference):
+    for stamp, epoch in ((5, 0), (5, 0), (4, 0), (6, 0), (1, 1), (2, 1)):
+        inference.mailbox.put(sample(stamp, epoch))
+        wait_for(lambda: inference.mailbox._sample is None)
+        time.sleep(0.02)
+    wait_for(lambda: len(inference.published) == 4)
+    assert [(s.epoch, s.stamp_ns) for s in inference.published] == [(0, 5), (0, 6), (1, 1), (1, 2)]
+
+
+@pytest.mark.parametrize('error', [BackendError('network', 'a', 'b'), MemoryError(), KeyError(1)])
+def test_a_failed_inference_is_counted_named_and_survived(inference, error):
+    inference.error = error
+    inference.mailbox.put(sample(1))
+    wait_for(lambda: inference.worker.failed == 1)
+    assert inference.worker.fault.startswith('inference failed')
+    inference.error = None
+    inference.mailbox.put(sample(2))
+    wait_for(lambda: len(inference.published) == 1)
+    wait_for(lambda: inference.worker.fault == '')
+    assert inference.lines.warnings
