@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -107,7 +108,7 @@ def run_live(script: Script, folder: Path, model_dir: Path, rig_path: Path,
     node_log, log = folder / 'node.log', folder / 'rehearsal.log'
     node_command = [sys.executable, '-m', NODE_MODULE, '--ros-args', '-p', f'model:={model_dir}',
                     '-p', f'rig:={rig_path}']
-    with _process(node_command, environment, node_log) as node:
+    with _terminated_in_order(), _process(node_command, environment, node_log) as node:
         command = [sys.executable, '-m', REHEARSAL_MODULE, str(script_path)]
         with _process(command, environment, log) as rehearsal:
             _follow(rehearsal, log, node, node_log, tell, poll)
@@ -122,6 +123,22 @@ def _environment(folder: Path) -> dict[str, str]:
             **os.environ, 'ROS_DOMAIN_ID': str(free_domain()),
             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', 'PYTHONUNBUFFERED': '1',
             'ROS_LOG_DIR': str(folder.resolve() / 'ros')}
+
+
+@contextlib.contextmanager
+def _terminated_in_order() -> Iterator[None]:
+    """SIGTERM ends the children too: it leaves this block as an exception."""
+    def leave(number: int, frame) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
