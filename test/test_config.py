@@ -1,8 +1,16 @@
 import pytest
 
 from metabev_ros.config import (
-    DecoderConfig, LidarBranchConfig, ModelConfig, RigConfig, SensingConfig, from_plain,
-    load_config, save_config, to_plain)
+    DecoderConfig,
+    LidarBranchConfig,
+    ModelConfig,
+    RigConfig,
+    SensingConfig,
+    from_plain,
+    load_config,
+    save_config,
+    to_plain,
+)
 from metabev_ros.errors import ConfigError
 from metabev_ros.geometry import BevGrid
 

@@ -5,8 +5,18 @@ from scipy.spatial.transform import Rotation
 
 from metabev_ros.errors import ConfigError
 from metabev_ros.geometry import (
-    BevGrid, box_corners, inverse_rigid, points_in_box, project_points, quaternion_to_rotation,
-    rigid_transform, rotation_to_quaternion, rotation_z, transform_points, wrap_angle)
+    BevGrid,
+    box_corners,
+    inverse_rigid,
+    points_in_box,
+    project_points,
+    quaternion_to_rotation,
+    rigid_transform,
+    rotation_to_quaternion,
+    rotation_z,
+    transform_points,
+    wrap_angle,
+)
 
 
 def test_quaternions_equal_scipy_both_ways():

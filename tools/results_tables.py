@@ -1,6 +1,5 @@
 """Write the tables between result markers in README.md, docs/ and model cards, from docs/results/.
 
-
     python tools/results_tables.py            write them
     python tools/results_tables.py --check    exit 1 and name the files that are out of date
 

@@ -8,7 +8,13 @@ from safetensors.torch import save_file
 from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
 from metabev_ros.backends.torch_backend import TorchBackend
 from metabev_ros.config import (
-    CameraBranchConfig, DecoderConfig, HeadConfig, LidarBranchConfig, ModelConfig, save_config)
+    CameraBranchConfig,
+    DecoderConfig,
+    HeadConfig,
+    LidarBranchConfig,
+    ModelConfig,
+    save_config,
+)
 from metabev_ros.errors import BackendError, ContractError
 from metabev_ros.export.parity import check_parity
 from metabev_ros.export.to_onnx import OPSET, export_model, lint, parity_inputs
