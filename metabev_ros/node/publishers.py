@@ -7,7 +7,7 @@ from metabev_ros import wire
 from metabev_ros.node import ros_support
 from metabev_ros.wire import OutMessage
 
-DEPTHS = {wire.STATUS: 20, wire.DIAGNOSTICS: 10}
+DEPTHS = {wire.STATUS: 100, wire.DIAGNOSTICS: 10}
 
 
 def private_name(topic: str) -> str:

@@ -1,6 +1,7 @@
 """Sensors die, freeze and come back while the node process runs; the schedule is the oracle."""
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -13,18 +14,17 @@ from metabev_ros.structures import Modality, SensorState
 
 pytestmark = pytest.mark.ros
 
-SETTLED = 5  # ticks (one second) until a phase must show its final face
-# (phase, ticks, sensors that publish nothing, sensors that repeat their last picture)
+# (phase, sensors that publish nothing, sensors that repeat their last picture)
 PHASES = (
-    ('before', 8, (), ()),
-    ('no cameras', 15, CAMERAS, ()),
-    ('cameras back', 15, (), ()),
-    ('no lidar', 15, (LIDAR,), ()),
-    ('lidar back', 15, (), ()),
-    ('nothing', 20, SENSORS, ()),
-    ('all back', 15, (), ()),
-    ('frozen', 15, (), (CAMERAS[1],)),
-    ('thawed', 15, (), ()),
+    ('before', (), ()),
+    ('no cameras', CAMERAS, ()),
+    ('cameras back', (), ()),
+    ('no lidar', (LIDAR,), ()),
+    ('lidar back', (), ()),
+    ('nothing', SENSORS, ()),
+    ('all back', (), ()),
+    ('frozen', (), (CAMERAS[1],)),
+    ('thawed', (), ()),
 )
 
 
@@ -36,18 +36,37 @@ class Phase:
     times: list[float] = field(default_factory=list)  # monotonic, of the ticks
 
 
+@dataclass
+class Drive:
+    """All phases, and how many ticks after its start a phase must show its final face."""
+
+    settled: int
+    phases: dict[str, Phase] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Phase:
+        return self.phases[name]
+
+
+def settling_ticks(graph) -> int:
+    """One second, or three times the latency that this machine has just now."""
+    latency = [r.message.latency for r in graph.of(wire.STATUS) if not r.message.is_heartbeat]
+    return min(max(5, 3 + math.ceil(3 * max(latency[-4:]) * 1e9 / PERIOD_NS)), 20)
+
+
 @pytest.fixture(scope='module')
 def drive(graph, rig):
-    """Plays all phases once: phase name -> Phase."""
-    rig.tick_until_fused(graph)
-    phases = {}
-    for name, ticks, off, frozen in PHASES:
-        phases[name] = phase = Phase()
-        for _ in range(ticks):
+    """Plays all phases once, each three times as long as it may take to settle."""
+    rig.tick_until_fused(graph, timeout=60)
+    for _ in range(10):
+        rig.tick()
+    drive = Drive(settling_ticks(graph))
+    for name, off, frozen in PHASES:
+        drive.phases[name] = phase = Phase()
+        for _ in range(3 * drive.settled):
             phase.stamps.append(rig.tick(frozenset(off), frozenset(frozen)))
             phase.times.append(time.monotonic())
-    time.sleep(1.0)
-    return phases
+    time.sleep(drive.settled * PERIOD_NS * 1e-9)
+    return drive
 
 
 def outputs(graph, phase, skip=0):
@@ -89,24 +108,25 @@ def test_output_stamps_strictly_increase(graph, drive):
     ('no cameras', Modality.LIDAR, {LIDAR}), ('no lidar', Modality.CAMERA, set(CAMERAS))])
 def test_outputs_go_on_from_what_is_left(graph, drive, phase, modality, sensors):
     found = outputs(graph, drive[phase])
-    assert found[0][0] <= drive[phase].stamps[SETTLED]
+    assert found[0][0] <= drive[phase].stamps[drive.settled]
     assert {message.modality for _, message in found} == {modality}
     assert all(set(message.sensors) <= sensors for _, message in found)
     assert any(set(message.sensors) == sensors for _, message in found)
     stamps = [stamp for stamp, _ in found] + [drive[phase].stamps[-1]]
-    assert max(b - a for a, b in zip(stamps, stamps[1:], strict=False)) <= SETTLED * PERIOD_NS
+    assert max(b - a for a, b in zip(stamps, stamps[1:], strict=False)) <= (
+        drive.settled * PERIOD_NS)
 
 
 @pytest.mark.parametrize('phase', ['cameras back', 'lidar back', 'all back', 'thawed'])
 def test_after_a_revival_everything_is_used_again(graph, drive, phase):
     found = outputs(graph, drive[phase])
     fused = [stamp for stamp, message in found if set(message.sensors) == set(SENSORS)]
-    assert fused and fused[0] <= drive[phase].stamps[2 * SETTLED]
+    assert fused and fused[0] <= drive[phase].stamps[2 * drive.settled]
 
 
 def test_with_nothing_left_the_heartbeat_says_none_and_the_outputs_are_silent(graph, drive):
     phase = drive['nothing']
-    since, until = phase.times[SETTLED], phase.times[-1]
+    since, until = phase.times[drive.settled], phase.times[-1]
     beats = [r.message for r in graph.of(wire.STATUS, since, until)]
     assert len(beats) >= 5 * (until - since)
     assert all(beat.is_heartbeat and beat.modality == Modality.NONE for beat in beats)
@@ -122,9 +142,9 @@ def test_a_frozen_camera_is_named_and_not_used(graph, drive):
     used = [set(message.sensors) for _, message in outputs(graph, phase, skip=1)]
     assert used and not any(CAMERAS[1] in names for names in used)
     assert any(names == {CAMERAS[0], LIDAR} for names in used)
-    named = [r for r in graph.of(wire.STATUS, phase.times[0], phase.times[SETTLED])
+    named = [r for r in graph.of(wire.STATUS, phase.times[0], phase.times[drive.settled])
              if {s.name: s.state for s in r.message.sensors}[CAMERAS[1]] == SensorState.FROZEN]
-    assert named, 'not named within a second'
+    assert named, 'not named in time'
 
 
 def test_the_outputs_are_valid_and_on_the_contract(graph, drive):

@@ -102,8 +102,9 @@ def test_a_second_replay_gives_the_same_bytes_and_replaces_the_first_ones_output
     replay_bag(folder / 'out.mcap', folder / 'again.mcap', model, rig_messages.rig(),
                SensingConfig(deadline=0.1), threads=1)
     for topic in (wire.DETECTIONS, wire.BEV_MAP, wire.MARKERS, wire.DRIVABLE_AREA):
-        first, second = ([m.cdr for m in BagReader(folder / name)
-                          if m.topic == output_topic(topic)] for name in ('out.mcap', 'again.mcap'))
+        first, second = (
+            [m.cdr for m in BagReader(folder / name) if m.topic == output_topic(topic)]
+            for name in ('out.mcap', 'again.mcap'))
         assert first == second
 
 
