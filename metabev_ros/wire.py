@@ -31,6 +31,7 @@ PACKAGE = 'metabev_ros'
 HASH_DIGITS = 16
 TEXT_LIMIT = 64
 MARKER_SCORE = 0.2  # boxes below are in DetectionArray, but only clutter a view
+MARKER_LIMIT = 100
 MARKER_LIFETIME_NS = 500_000_000
 BOX_EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4),
              (0, 4), (1, 5), (2, 6), (3, 7), (0, 7), (3, 4))  # the last two cross the front face
@@ -310,6 +311,7 @@ def _occupancy_grid(result: PerceptionResult, model, head):
 def _marker_array(found: Detections, model, head):
     """One LINE_LIST a class: a handful of markers however many boxes (a cube each costs 10x)."""
     shown = found.scores >= MARKER_SCORE
+    shown[MARKER_LIMIT:] = False  # best first
     edges = box_corners(found.boxes[shown])[:, np.array(BOX_EDGES).reshape(-1)]
     labels = found.labels[shown]
     names = model.config.detection_classes
@@ -320,6 +322,7 @@ def _marker_array(found: Detections, model, head):
 
 def _line_list(head, index: int, name: str, points: np.ndarray):
     kind = message_class('visualization_msgs/msg/Marker')
+    point = message_class('geometry_msgs/msg/Point')
     red, green, blue = CLASS_COLOURS[index % len(CLASS_COLOURS)]
     color = message_class('std_msgs/msg/ColorRGBA')(r=red, g=green, b=blue, a=1.0)
     clear = not len(points)  # an empty LINE_LIST is an error in RViz: delete the old one instead
@@ -329,7 +332,7 @@ def _line_list(head, index: int, name: str, points: np.ndarray):
         scale=_vector(0.08, 0.0, 0.0), color=color,
         lifetime=message_class('builtin_interfaces/msg/Duration')(
             sec=0, nanosec=MARKER_LIFETIME_NS),
-        frame_locked=False, points=[_point(*point) for point in points.tolist()], colors=[],
+        frame_locked=False, points=[point(*xyz) for xyz in points.tolist()], colors=[],
         texture_resource='', texture=_no_texture(), uv_coordinates=[], text='',
         mesh_resource='', mesh_file=message_class('visualization_msgs/msg/MeshFile')(
             filename='', data=np.zeros(0, np.uint8)), mesh_use_embedded_materials=False)
