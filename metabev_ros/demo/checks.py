@@ -141,7 +141,8 @@ def _whole_run(measures: Measures, node_exit: int) -> list[_Line]:
               100 * labels.complete / max(labels.healthy, 1), '%', n=labels.healthy),
         _Line('heartbeat_rate', 'status heartbeats', measures.heartbeat_rate, 'Hz',
               f'>= {SLOWEST_STATUS_HZ}'),
-        _Line('node_exit', "the node's exit status", node_exit, '', '== 0')]
+        _Line('node_exit', "the node's exit status", node_exit, '', '== 0'),
+        _Line('lateness', "sensors' messages sent late by (95 %)", measures.lateness, 'ms')]
     lines += [_Line(f'latency.{name.lower()}', f'median latency {name}, stamp to publication',
                     1e3 * float(np.median(values)), 'ms', n=len(values))
               for name, values in measures.latency.items()]

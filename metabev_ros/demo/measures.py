@@ -106,6 +106,8 @@ class Measures:
         latency: modality name -> (N,) seconds from stamp to publication, as the node says.
         duration: seconds from the first message to the last reception.
         heartbeat_rate: over the whole run.
+        lateness: 95th percentile of how late the sensors' messages were sent, ms; tens of
+            milliseconds mean that the machine was too busy for its figures to say much.
     """
 
     events: tuple[EventMeasure, ...]
@@ -115,6 +117,7 @@ class Measures:
     latency: dict[str, np.ndarray]
     duration: float
     heartbeat_rate: float
+    lateness: float
 
     def event(self, name: str) -> EventMeasure:
         return next(event for event in self.events if event.fault.name == name)
@@ -140,7 +143,7 @@ def measure(evidence: Evidence, plan: FailurePlan, rig: RigConfig, sensing: Sens
         events, _dark(evidence, dark), _frozen(evidence, frozen),
         check_labels(evidence, plan, rig, sensing),
         {name: np.array(values) for name, values in sorted(latency.items())},
-        evidence.seconds(last), _rate([s.wall_ns for s in beats]))
+        evidence.seconds(last), _rate([s.wall_ns for s in beats]), _lateness(evidence))
 
 
 # ------------------------------------------------------------------------------------- events
@@ -207,6 +210,11 @@ def _silence(evidence: Evidence, begin: int, end: int) -> float:
 
 def _rate(walls: list[int]) -> float:
     return (len(walls) - 1) * 1e9 / (walls[-1] - walls[0]) if len(walls) > 1 else 0.0
+
+
+def _lateness(evidence: Evidence) -> float:
+    late = [pairs[:, 1] - pairs[:, 0] for pairs in evidence.published.values()]
+    return float(np.percentile(np.concatenate(late), 95)) / 1e6
 
 
 def _dark(evidence: Evidence, fault: Fault) -> DarkMeasure:

@@ -79,10 +79,9 @@ class FailurePlan:
                 return fault
         raise ConfigError('failure plan', f'one of {[f.name for f in self.faults]}', name)
 
-    def failed_at(self, seconds: float) -> frozenset[str]:
-        """Sensors that are killed or frozen at a time."""
-        return frozenset(sensor for fault in self.faults
-                         if fault.begin <= seconds < fault.end for sensor in fault.sensors)
+    def fault_at(self, seconds: float) -> Fault | None:
+        """The fault that lasts at a time; they never overlap."""
+        return next((f for f in self.faults if f.begin <= seconds < f.end), None)
 
 
 def standard_plan(rig: RigConfig, fault_seconds: float = 4.0, pause_seconds: float = 3.5

@@ -17,7 +17,7 @@ from metabev_ros.errors import MissingDependencyError
 
 VIDEO_LAYOUT = PanelLayout(width=1280, height=560, bev_width=512, banner_height=48,
                            tile_aspect=704 / 256)
-QUALITY = ('-crf', '31', '-preset', 'fast', '-movflags', '+faststart')
+QUALITY = ('-crf', '29', '-preset', 'fast', '-movflags', '+faststart')
 IN_FLIGHT = 3  # scenes per worker that wait or are being drawn
 _mounting: Mounting | None = None  # of a worker process
 

@@ -155,6 +155,13 @@ def test_a_node_that_ends_badly_misses_a_target(run, plan, rig):
     assert missed(run, plan, rig, node_exit=-11) == {'node_exit'}
 
 
+def test_a_machine_that_sends_late_is_said_to_be_late(run, plan, rig):
+    assert measure(run, plan, rig, sensing()).lateness == pytest.approx(2.0)
+    for pairs in run.published.values():
+        pairs[:, 1] += 40_000_000
+    assert measure(run, plan, rig, sensing()).lateness == pytest.approx(42.0)
+
+
 def test_publications_are_the_oracle_not_the_plan(run, plan, rig):
     stamps = run.published['LIDAR_TOP']
     gone = stamps[len(stamps) // 10]

@@ -70,8 +70,7 @@ def test_plots_are_well_formed_and_the_same_every_time(plan, rig):
 
 def test_every_moment_of_a_fault_lies_inside_it(plan):
     for name, seconds, _ in moments(plan):
-        failed = plan.failed_at(seconds)
-        assert bool(failed) == (name != 'fused')
+        assert (plan.fault_at(seconds) is None) == (name == 'fused')
 
 
 @pytest.fixture
