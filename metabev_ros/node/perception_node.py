@@ -262,15 +262,23 @@ def _initialise(arguments: list[str] | None) -> None:
                           str(error), REMEDY) from error
 
 
+def _run(node: PerceptionNode) -> None:
+    try:
+        if node.autostart:
+            _start(node)
+        rclpy.spin(node)
+    except Exception:  # a signal between two of rclpy's own steps: 'the context is not valid'
+        if rclpy.ok():
+            raise
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run until SIGINT or SIGTERM; 0 after a signal, 2 if start-up was refused."""
     node = None
     try:
         _initialise(arguments)
         node = PerceptionNode()
-        if node.autostart:
-            _start(node)
-        rclpy.spin(node)
+        _run(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except MetaBevError as error:

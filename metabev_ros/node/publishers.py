@@ -27,8 +27,10 @@ class OutputPublishers:
             for topic, msgtype in wire.OUTPUT_TYPES.items()}
 
     def send(self, messages: Iterable[OutMessage]) -> None:
-        """Publish in the given order."""
+        """Publish in the given order; nothing once ROS was shut down by a signal."""
         for message in messages:
+            if not self._node.context.ok():
+                return
             self._publishers[message.topic].publish(message.cdr)
 
     def destroy(self) -> None:

@@ -9,6 +9,7 @@ import rig_messages
 from rig_messages import CAMERAS, LIDAR
 
 from metabev_ros import wire
+from metabev_ros.bags import BagReader
 
 pytestmark = pytest.mark.ros
 
@@ -80,6 +81,25 @@ def test_random_bytes_on_every_input_do_not_end_the_node(graph, rig, live_node):
             graph.publisher(topic, '').publish(b'\0\1\0\0' + body)
         time.sleep(0.05)
     graph.wait_for(wire.STATUS, lambda s: s.rejected_messages >= before + 20, 20)
+    assert live_node.process.poll() is None
+
+
+def test_the_real_malformed_bag_is_survived(graph, rig, live_node, shared_data):
+    from metabev_ros.node.player import BagPlayer, PlayerOptions
+    path = shared_data / 'bags' / 'malformed'
+    topics = {rig_messages.type_of(sensor): rig_messages.topic_of(sensor)
+              for sensor in (CAMERA, LIDAR)}
+    before = {sensor: rejected(graph, sensor, time.monotonic()) for sensor in (CAMERA, LIDAR)}
+    sent = [graph.publisher(topics[m.msgtype], m.msgtype).publish(m.cdr)
+            for m in BagReader(path) if m.msgtype in topics]
+    assert len(sent) == 4
+    player = BagPlayer(graph.node, path, PlayerOptions(rate=20))
+    player.play()
+    player.close()
+    assert player.published.total() > 100
+    for sensor, count in before.items():
+        graph.wait_for(wire.STATUS, lambda status, sensor=sensor, count=count: {
+            s.name: s.rejected for s in status.sensors}[sensor] > count, 20)
     assert live_node.process.poll() is None
 
 

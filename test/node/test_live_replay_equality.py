@@ -4,6 +4,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import rig_messages
@@ -11,8 +12,9 @@ from rig_messages import CAMERAS, LIDAR, PERIOD_NS
 
 from metabev_ros import wire
 from metabev_ros.bags import BagReader, BagWriter
-from metabev_ros.config import SensingConfig
+from metabev_ros.config import RigConfig, SensingConfig, load_config, save_config
 from metabev_ros.replay.run import output_topic, replay_bag
+from metabev_ros.resources import resource_path
 
 pytestmark = pytest.mark.ros
 
@@ -32,12 +34,13 @@ class Lockstep:
     """Plays a bag as slowly as the node needs it: the next message goes out when the last one
     was taken and the outputs due by then have come."""
 
-    def __init__(self, graph, first: int, made_ns: list[int]) -> None:
-        self._graph, self._first, self._made_ns = graph, first, made_ns
+    def __init__(self, graph, rig: RigConfig, made_ns: list[int]) -> None:
+        self._graph, self._first, self._made_ns = graph, len(graph.records), made_ns
         self._clock = graph.publisher('/clock', CLOCK_TYPE)
-        self._sensors = {rig_messages.topic_of(name): name for name in rig_messages.SENSORS}
+        topics = [*(camera.topic for camera in rig.cameras), rig.lidar.topic]
+        self._sensors = {f'/{topic}': index for index, topic in enumerate(topics)}
         self._collected = 0
-        self._received: Counter[str] = Counter()
+        self._received: Counter[int] = Counter()
 
     def play(self, bag: BagReader) -> None:
         for topic, msgtype in bag.topics.items():
@@ -76,30 +79,27 @@ class Lockstep:
 
     def _wait_until_taken(self, topic: str) -> None:
         if topic in self._sensors:
-            name = self._sensors[topic]
-            self._received[name] += 1
-            self._wait(lambda: self._beats()[-1].message.sensors[
-                rig_messages.SENSORS.index(name)].received >= self._received[name])
+            index = self._sensors[topic]
+            self._received[index] += 1
+            self._wait(lambda: self._beats()[-1].message.sensors[index].received
+                       >= self._received[index])
 
 
-@pytest.fixture(scope='module')
-def both(graph, model, tmp_path_factory):
+def live_and_replayed(graph, model: str, bag: Path, rig: RigConfig, folder: Path):
     """Outputs of the live node and of replay: two dicts topic -> list of bytes."""
     from live_graph import NodeProcess
-    folder = tmp_path_factory.mktemp('equality')
-    with BagWriter(folder / 'in.mcap') as writer:
-        rig_messages.write_drive(writer, TICKS, skip=skipped)
-    replay_bag(folder / 'in.mcap', folder / 'out.mcap', model, rig_messages.rig(),
-               SensingConfig(deadline=0.1))
+    replay_bag(bag, folder / 'out.mcap', model, rig, SensingConfig(deadline=0.1))
     outputs = list(BagReader(folder / 'out.mcap'))
     replayed = {topic: [m.cdr for m in outputs if m.topic == output_topic(topic)]
                 for topic in COMPARED}
     made = [m.log_time_ns for m in outputs if m.topic == output_topic(wire.DETECTIONS)]
     first = len(graph.records)
-    node = NodeProcess(folder, model=model, use_sim_time=True, heartbeat_rate=50.0)
+    save_config(rig, folder / 'this_rig.yaml')
+    node = NodeProcess(folder, model=model, rig=folder / 'this_rig.yaml', use_sim_time=True,
+                       heartbeat_rate=50.0)
     try:
         node.wait_for_log('active:')
-        Lockstep(graph, first, made).play(BagReader(folder / 'in.mcap'))
+        Lockstep(graph, rig, made).play(BagReader(bag))
         time.sleep(1.0)  # an output too many must have the time to come
     finally:
         code = node.stop(signal.SIGTERM)
@@ -107,6 +107,15 @@ def both(graph, model, tmp_path_factory):
     live = {topic: [r.cdr for r in graph.records[first:] if r.topic == topic]
             for topic in COMPARED}
     return live, replayed
+
+
+@pytest.fixture(scope='module')
+def both(graph, model, tmp_path_factory):
+    """A small drive in which sensors die, through the node and through replay."""
+    folder = tmp_path_factory.mktemp('equality')
+    with BagWriter(folder / 'in.mcap') as writer:
+        rig_messages.write_drive(writer, TICKS, skip=skipped)
+    return live_and_replayed(graph, model, folder / 'in.mcap', rig_messages.rig(), folder)
 
 
 def test_replay_made_every_modality(both):
@@ -123,3 +132,14 @@ def test_live_and_replay_are_equal_bit_for_bit(both, topic):
     live, replayed = both
     assert len(replayed[topic]) >= TICKS - 3
     assert live[topic] == replayed[topic]
+
+
+def test_the_real_keyframe_gives_the_same_bytes_live_and_in_replay(graph, model, shared_data,
+                                                                  tmp_path):
+    rig = load_config(RigConfig, resource_path('config/rigs/nuscenes_like.yaml'))
+    live, replayed = live_and_replayed(
+        graph, model, shared_data / 'bags' / 'nuscenes_keyframe', rig, tmp_path)
+    assert {topic: len(found) for topic, found in replayed.items()} == dict.fromkeys(COMPARED, 1)
+    array = wire.deserialize(replayed[wire.DETECTIONS][0], wire.OUTPUT_TYPES[wire.DETECTIONS])
+    assert array.sensors == list(rig.sensor_names)
+    assert live == replayed
