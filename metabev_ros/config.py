@@ -1,4 +1,7 @@
-"""Frozen, validated configuration. A number that follows from others is a property."""
+"""Frozen, validated configuration. A number that follows from others is a property.
+
+Longer than other modules so that every field of a rig or model file is found in one place.
+"""
 from __future__ import annotations
 
 import dataclasses
