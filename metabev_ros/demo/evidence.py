@@ -73,7 +73,7 @@ class Frame:
     """What was found at one stamp: filled from DetectionArray and BevMap."""
 
     modality: Modality
-    sensors: frozenset[str]
+    sensors: tuple[str, ...]
     detections: Detections
     map_probabilities: np.ndarray | None
 
@@ -140,7 +140,7 @@ class Evidence:
             return None
         message = wire.deserialize(boxes, wire.OUTPUT_TYPES[wire.DETECTIONS])
         layers = self.results[wire.BEV_MAP].get(stamp_ns)
-        return Frame(Modality(message.modality), frozenset(message.sensors),
+        return Frame(Modality(message.modality), tuple(message.sensors),
                      _detections(message), None if layers is None else _layers(layers))
 
 

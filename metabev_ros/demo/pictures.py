@@ -63,18 +63,22 @@ def moments(plan: FailurePlan) -> list[tuple[str, float, str]]:
         fault = plan.named(name)
         return fault.begin + LATE_SHARE * fault.duration
 
-    frozen = plan.named('frozen')
     return [
-        ('fused', plan.faults[0].begin - 1.0, 'All sensors: everything the node has, fused.'),
-        ('lidar_only', late('cameras'), 'All cameras dead: the same network goes on with the '
-         'LiDAR alone, and says so.'),
-        ('camera_only', late('lidar'), 'The LiDAR dead: the cameras take over the trigger; no '
-         'points, but boxes and map go on.'),
-        ('two_missing', late('two_cameras'), 'Two of six cameras dead: fused from the LiDAR and '
-         'the four that are left.'),
-        ('frozen', late('frozen'), f'{frozen.sensors[0]} sends the same picture again and again '
-         'with new stamps: named FROZEN (outlined) and masked. What it sent is shown.'),
+        ('fused', plan.faults[0].begin - 1.0, 'All sensors live.'),
+        ('lidar_only', late('cameras'), 'All cameras dead: the network goes on with the LiDAR.'),
+        ('camera_only', late('lidar'), 'The LiDAR dead: the cameras take over the trigger; there '
+         'are no points.'),
+        ('two_missing', late('two_cameras'), 'Two cameras dead: the others and the LiDAR go on.'),
+        ('frozen', late('frozen'), 'One camera sends the same picture under new stamps: it is '
+         'outlined, and what it sent is shown.'),
     ]
+
+
+def made_from(scene: Scene) -> str:
+    """What the output of a scene says of itself."""
+    if scene.frame is None:
+        return 'No output for this instant.'
+    return f'Labelled {scene.frame.modality.name}, made from {", ".join(scene.frame.sensors)}.'
 
 
 def panels(evidence: Evidence, truths: dict[int, GroundTruth], rig: RigConfig,
@@ -84,7 +88,8 @@ def panels(evidence: Evidence, truths: dict[int, GroundTruth], rig: RigConfig,
     for name, seconds, caption in moments(plan):
         stamp = output_near(evidence, rig, seconds)
         scene = scene_at(evidence, truths, rig, stamp, f'{evidence.seconds(stamp):.1f} s')
-        found.append(Picture(name, caption, draw_scene(scene, mounting, STILL_LAYOUT)))
+        found.append(Picture(name, f'{caption} {made_from(scene)}',
+                             draw_scene(scene, mounting, STILL_LAYOUT)))
     return found
 
 
@@ -125,20 +130,16 @@ def same_moment(pipeline: Pipeline, frame: DriveFrame, rig: RigConfig) -> list[P
 
 def live_maps(evidence: Evidence, truths: dict[int, GroundTruth], rig: RigConfig,
               plan: FailurePlan) -> list[tuple[Picture, Picture]]:
-    """(published map, its truth) while all live, while the LiDAR is dead, the cameras dead."""
+    """(published map, its truth) while all live, the cameras are dead, the LiDAR is dead."""
     found = []
-    wanted = {'fused': 'all sensors', 'camera_only': 'without LiDAR',
-              'lidar_only': 'without cameras'}
-    for name, seconds, _ in moments(plan):
-        if name not in wanted:
-            continue
+    for name, seconds, _ in moments(plan)[:3]:
         stamp = output_near(evidence, rig, seconds)
         scene = scene_at(evidence, truths, rig, stamp, '')
         if scene.frame is None or scene.frame.map_probabilities is None or scene.truth is None:
             continue
         at = f'{evidence.seconds(stamp):.1f} s'
         found.append((
-            Picture(f'live_{name}', f'{at}, {wanted[name]}: as published.',
+            Picture(f'live_{name}', f'{at}: as published. {made_from(scene)}',
                     draw_map(SQUARE, scene.frame.map_probabilities)),
             Picture(f'live_{name}_truth', f'{at}: truth.',
                     draw_map(SQUARE, scene.truth.map_layers.astype(np.float32)))))

@@ -172,8 +172,8 @@ def _maps(report: Report) -> list[str]:
     if report.live_maps:
         parts += ['<p>And as the node published its maps during the run, above the truth of the '
                   'same stamp:</p>', '<div class="three">',
-                  *(_figure(found) for found, _ in report.live_maps),
-                  *(_figure(truth) for _, truth in report.live_maps), '</div>']
+                  *(f'<div>{_figure(found)}{_figure(truth)}</div>'
+                    for found, truth in report.live_maps), '</div>']
     return parts
 
 

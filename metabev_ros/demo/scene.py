@@ -17,7 +17,6 @@ from metabev_ros.structures import CameraCalibration, GroundTruth, Modality
 
 SHOWN_SCORE = 0.25
 HALF_LENGTH = 51.0  # metres from the ego to the upper border of the bird's-eye view
-CLOSE_NS = 55_000_000
 HEARTBEAT_LAG_NS = 150_000_000  # an instant without output is described by what was said then
 IMAGE_TYPE, CLOUD_TYPE = 'sensor_msgs/msg/CompressedImage', 'sensor_msgs/msg/PointCloud2'
 
@@ -60,7 +59,8 @@ def scene_at(evidence: Evidence, truths: dict[int, GroundTruth], rig: RigConfig,
     if status is None:
         status = evidence.last_heartbeat(stamp_ns + HEARTBEAT_LAG_NS)
     return Scene(stamp_ns, images, evidence.payloads[rig.lidar.name].get(stamp_ns), frame,
-                 status, truth_of(evidence, truths, stamp_ns), caption)
+                 status, truth_of(evidence, truths, stamp_ns),
+                 caption if frame else f'no output   {caption}')
 
 
 def boxes_shown(frame: Frame | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -96,7 +96,7 @@ def test_boxes_and_map_are_decoded_as_they_were_encoded(tmp_path, rig):
     frame = read_evidence(tmp_path / 'run.mcap', rig).frame(STAMP)
     np.testing.assert_allclose(frame.detections.boxes, result().detections.boxes, rtol=1e-6)
     np.testing.assert_array_equal(frame.map_probabilities, result().map_probabilities)
-    assert frame.sensors == {'LIDAR_TOP'}
+    assert frame.sensors == ('LIDAR_TOP',)
 
 
 def test_truth_is_found_by_the_stamp_in_the_played_bag(tmp_path, rig):
