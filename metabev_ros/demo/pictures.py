@@ -78,7 +78,10 @@ def made_from(scene: Scene) -> str:
     """What the output of a scene says of itself."""
     if scene.frame is None:
         return 'No output for this instant.'
-    return f'Labelled {scene.frame.modality.name}, made from {", ".join(scene.frame.sensors)}.'
+    cameras = sum(name in scene.images for name in scene.frame.sensors)
+    parts = [f'{cameras} of {len(scene.images)} cameras'] if cameras else []
+    parts += ['the LiDAR'] if len(scene.frame.sensors) > cameras else []
+    return f'Labelled {scene.frame.modality.name}: {" and ".join(parts)}.'
 
 
 def panels(evidence: Evidence, truths: dict[int, GroundTruth], rig: RigConfig,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 import xml.etree.ElementTree
 
@@ -11,8 +12,9 @@ from ideal_run import ideal_run, sensing
 from metabev_ros.config import RigConfig, load_config
 from metabev_ros.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.demo.checks import make_checks
+from metabev_ros.demo.evidence import Frame
 from metabev_ros.demo.measures import measure
-from metabev_ros.demo.pictures import Picture, moments
+from metabev_ros.demo.pictures import Picture, made_from, moments
 from metabev_ros.demo.plan import standard_plan
 from metabev_ros.demo.plots import plot_delays, plot_latency, plot_timeline
 from metabev_ros.demo.report import Report, write_report
@@ -89,6 +91,13 @@ def test_an_instant_without_output_is_drawn_as_no_sensor(empty_scene, mounting):
     picture = draw_scene(empty_scene, mounting, VIDEO_LAYOUT)
     assert picture.shape == (VIDEO_LAYOUT.height, VIDEO_LAYOUT.width, 3)
     assert tuple(picture[3, 3]) == MODALITY_COLOURS[Modality.NONE]
+
+
+def test_a_caption_counts_the_sensors_that_the_output_names(empty_scene):
+    assert made_from(empty_scene) == 'No output for this instant.'
+    frame = Frame(Modality.FUSED, ('CAM_BACK', 'CAM_FRONT', 'LIDAR_TOP'), None, None)
+    text = made_from(dataclasses.replace(empty_scene, frame=frame))
+    assert text == 'Labelled FUSED: 2 of 6 cameras and the LiDAR.'
 
 
 def test_the_film_has_one_picture_a_scene(empty_scene, mounting, tmp_path):
