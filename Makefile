@@ -1,7 +1,7 @@
 # Every target is one call of the command line or of a tool; ARGS="..." is passed on.
 RUN = .venv/bin/metabev-env
 METABEV = .venv/bin/metabev
-.PHONY: setup setup-dev demo test lint train evaluate export clean
+.PHONY: setup setup-dev demo test lint train evaluate export bench clean
 
 setup:      ## ROS (the sourced one, else wheels), Python packages, messages: .venv/ and install/
 	@sh tools/setup.sh
@@ -19,5 +19,7 @@ evaluate: setup ## the shipped model on held-out drives
 	@$(METABEV) evaluate $(ARGS)
 export: setup-dev ## the trained weights to ONNX: models/metabev_nano
 	@$(METABEV) export models/metabev_nano --run runs/metabev_nano $(ARGS)
+bench: setup-dev ## latency of every branch beside torch eager
+	@$(RUN) python benchmark/branch_latency.py $(ARGS)
 clean:      ## everything that the targets above made, the trained models excepted
 	@rm -rf .venv build install log out *.egg-info .pytest_cache .ruff_cache .hypothesis
