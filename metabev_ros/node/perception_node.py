@@ -5,14 +5,16 @@ The executor thread does nothing that takes longer than a few milliseconds.
 """
 from __future__ import annotations
 
-import contextlib
 import functools
+import signal
+import threading
 import time
 
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
 
 from metabev_ros import wire
 from metabev_ros.errors import ConfigError, MetaBevError
@@ -39,6 +41,7 @@ from metabev_ros.wire import Counters, StatusReport
 
 NODE_NAME = 'perception'
 TRANSFORM_DEPTH = 100
+STOP_CHECK = 0.1  # seconds between two looks at the stop event
 SNAPSHOT_LIMIT = 2.0  # seconds; an older one means that the sensing thread hangs
 TF_TYPE = 'tf2_msgs/msg/TFMessage'
 
@@ -256,40 +259,50 @@ def _start(node: PerceptionNode) -> None:
 
 def _initialise(arguments: list[str] | None) -> None:
     try:
-        rclpy.init(args=arguments)
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # rclpy's own class is private; its text names the file
         raise ConfigError('command line or parameter file', 'arguments ROS can parse',
                           str(error), REMEDY) from error
 
 
-def _run(node: PerceptionNode) -> None:
+def _run(node: PerceptionNode, stop: threading.Event) -> None:
+    if node.autostart:
+        _start(node)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
     try:
-        if node.autostart:
-            _start(node)
-        rclpy.spin(node)
-    except Exception:  # a signal between two of rclpy's own steps: 'the context is not valid'
-        if rclpy.ok():
-            raise
+        while not stop.is_set():
+            executor.spin_once(timeout_sec=STOP_CHECK)
+    except ExternalShutdownException:
+        pass
+    finally:
+        executor.shutdown()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM; 0 after a signal, 2 if start-up was refused."""
-    node = None
+    """Run until SIGINT or SIGTERM; 0 after a signal, 2 if start-up was refused.
+
+    The signal handlers are our own and only set an event: rclpy's, which shut the context down at
+    once and let a KeyboardInterrupt appear anywhere, left an exit code other than 0 in one of
+    some thirty stops.
+    """
+    stop, node = threading.Event(), None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     try:
         _initialise(arguments)
         node = PerceptionNode()
-        _run(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        _run(node, stop)
     except MetaBevError as error:
         rclpy.logging.get_logger(NODE_NAME).fatal(
             f'start-up refused: {type(error).__name__}: {error}')
         return 2
     finally:
         if node is not None:
-            with contextlib.suppress(KeyboardInterrupt):
-                node.close()
+            node.close()
         rclpy.try_shutdown()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # an impatient second one changes nothing
     return 0
 
 
