@@ -46,6 +46,7 @@ class Lockstep:
         for topic, msgtype in bag.topics.items():
             self._graph.publisher(topic, msgtype, latched=topic == '/tf_static')
         self._graph.wait_until_heard([*bag.topics, '/clock'])
+        time.sleep(1.0)  # the other side may need a moment longer to know of the match
         for message in bag:
             self._collect_until(message.log_time_ns)
             self._set_clock(message.log_time_ns)
@@ -73,9 +74,13 @@ class Lockstep:
             time.sleep(0.01)
 
     def _set_clock(self, now_ns: int) -> None:
-        self._clock.publish(wire.serialize(wire.message_class(CLOCK_TYPE)(
-            clock=wire.header(now_ns, '').stamp), CLOCK_TYPE))
-        self._wait(lambda: any(beat.stamp_ns >= now_ns for beat in self._beats()[-3:]))
+        cdr = wire.serialize(wire.message_class(CLOCK_TYPE)(
+            clock=wire.header(now_ns, '').stamp), CLOCK_TYPE)
+
+        def follows() -> bool:
+            self._clock.publish(cdr)  # again: /clock is best effort
+            return any(beat.stamp_ns >= now_ns for beat in self._beats()[-3:])
+        self._wait(follows)
 
     def _wait_until_taken(self, topic: str) -> None:
         if topic in self._sensors:
