@@ -104,7 +104,7 @@ def circle_nms(boxes: np.ndarray, labels: np.ndarray, radius: np.ndarray) -> np.
     delta = boxes[:, None, :2] - boxes[None, :, :2]
     near = (delta ** 2).sum(-1) < radius[labels][:, None] ** 2
     near &= labels[:, None] == labels[None]
-    kept = np.zeros(len(boxes), bool)
-    for i in range(len(boxes)):
-        kept[i] = not np.any(near[i, :i] & kept[:i])
+    kept = np.ones(len(boxes), bool)
+    for better, worse in np.argwhere(np.triu(near, 1)):  # row by row: `better` is decided
+        kept[worse] &= not kept[better]
     return np.flatnonzero(kept)
