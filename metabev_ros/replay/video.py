@@ -46,12 +46,15 @@ class VideoWriter:
     def __init__(self, path: Path | str | None, rig: RigConfig) -> None:
         self._path = None if path is None else Path(path)
         self._rate = rig.lidar.rate_hz
-        self._layout = PanelLayout()
+        self._layout: PanelLayout | None = None
         self._frames = None
 
     def add(self, result: PerceptionResult, model) -> None:
         if self._path is None:
             return
+        if self._layout is None:
+            camera = model.config.camera
+            self._layout = PanelLayout(tile_aspect=camera.width / camera.height)
         picture = draw_result(result, model, self._layout)
         if self._frames is None:
             self._frames = self._open()
