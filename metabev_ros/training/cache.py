@@ -4,6 +4,7 @@ A record is one `.npz` without compression; pixels went through JPEG, as in a ba
 """
 from __future__ import annotations
 
+import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -51,7 +52,9 @@ def build_cache(folder: Path, model: ModelConfig, config: CacheConfig, workers: 
     """
     folder.mkdir(parents=True, exist_ok=True)
     seeds = range(config.first_seed, config.first_seed + config.worlds)
-    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    # Not forked: a child of a process whose OpenCV or torch threads run can wait for ever.
+    spawn = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(workers, spawn, cv2.setNumThreads, (1,)) as pool:
         jobs = pool.map(_render_world, seeds, [folder] * len(seeds), [model] * len(seeds),
                         [config] * len(seeds))
         for done, _ in enumerate(jobs, 1):

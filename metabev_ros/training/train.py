@@ -139,7 +139,8 @@ class Trainer:
         loader = torch.utils.data.DataLoader(
             TrainingSamples(paths, self.model, self.config.augmentation),
             batch_sampler=BatchKeys(len(paths), self.config, self.step),
-            collate_fn=list, num_workers=1, prefetch_factor=3)
+            collate_fn=list, num_workers=1, prefetch_factor=3,
+            multiprocessing_context='spawn')  # forking beside OpenCV's threads can hang
         self.network.train()
         before = time.perf_counter()
         for batch in loader:
