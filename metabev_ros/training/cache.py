@@ -15,6 +15,7 @@ import numpy as np
 
 from metabev_ros.config import ModelConfig
 from metabev_ros.datasets.synthetic import DriveConfig, SyntheticDrive
+from metabev_ros.errors import MetaBevError
 from metabev_ros.preprocess.preprocessor import Preprocessor
 
 JPEG_QUALITY = 90
@@ -86,7 +87,8 @@ def make_record(frame, preprocessor: Preprocessor, model: ModelConfig) -> dict[s
     pixels, intrinsics, poses, depths = [], [], [], []
     for name, image in frame.images.items():
         ok, jpeg = cv2.imencode('.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        assert ok
+        if not ok:
+            raise MetaBevError('training cache', f'a JPEG of {name}', 'an encoder error')
         image = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[..., ::-1]
         fitted, calibration = preprocessor.prepare_image(image, frame.calibrations[name])
         pixels.append(fitted)
