@@ -3,10 +3,10 @@
     python tools/results_tables.py            write them
     python tools/results_tables.py --check    exit 1 and name the files that are out of date
 
-A marker names a results file and, if wanted, the beginning of the ids to show:
+A marker names a results file and, if wanted, the beginnings of the ids to show:
 
     <!-- results:demo -->            everything in docs/results/demo.json
-    <!-- results:demo evaluation. -->    only ids that begin with `evaluation.`
+    <!-- results:demo evaluation. real. -->    only ids that begin with one of these
     ... the table ...
     <!-- /results -->
 """
@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BLOCK = re.compile(r'(<!-- results:([\w-]+)(?: ([\w.-]+))? -->\n).*?(<!-- /results -->)', re.S)
+BLOCK = re.compile(r'(<!-- results:([\w-]+)((?: [\w.-]+)*) -->\n).*?(<!-- /results -->)', re.S)
 HEADER = ('figure', 'value', 'target', 'met', 'n', 'commit', 'date')
 
 
@@ -52,7 +52,8 @@ def refreshed(text: str, results: Path) -> str:
     def table(match: re.Match) -> str:
         source = results / f'{match[2]}.json'
         records = json.loads(source.read_text(encoding='utf-8')) if source.exists() else []
-        chosen = [r for r in records if r['id'].startswith(match[3] or '')]
+        prefixes = tuple(match[3].split()) or ('',)
+        chosen = [r for r in records if r['id'].startswith(prefixes)]
         return match[1] + render(chosen) + match[4]
     return BLOCK.sub(table, text)
 
