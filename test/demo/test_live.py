@@ -12,7 +12,7 @@ from metabev_ros.config import RigConfig, load_config
 from metabev_ros.demo.live import FIRST_PORT, PORTS_PER_DOMAIN, free_domain, make_script, run_live
 from metabev_ros.demo.plan import standard_plan
 from metabev_ros.demo.run import DemoConfig, run_configured
-from metabev_ros.errors import BackendError, ConfigError
+from metabev_ros.errors import BackendError
 from metabev_ros.resources import resource_path
 
 RIG = 'config/rigs/nuscenes_like.yaml'
@@ -40,10 +40,6 @@ def test_a_node_that_refuses_to_start_ends_the_demonstration_with_its_own_words(
 @pytest.mark.ros
 @pytest.mark.slow
 def test_the_whole_demonstration_never_labels_an_output_untruly(tmp_path):
-    try:
-        resource_path('models/metabev_nano')
-    except ConfigError:
-        pytest.skip('no trained model in models/metabev_nano')
     run_configured(DemoConfig(tmp_path, fault_seconds=2.5, pause_seconds=2.6), Console())
     for name in ('report.html', 'output.mcap', 'run.mp4'):
         assert (tmp_path / name).stat().st_size > 100_000

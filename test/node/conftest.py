@@ -5,7 +5,6 @@ import os
 
 import pytest
 
-from metabev_ros.errors import ConfigError
 from metabev_ros.resources import resource_path
 
 # Before any ROS context: neither other users of this machine nor other machines are heard.
@@ -18,10 +17,7 @@ def model():
     """Name of the model that the node loads: METABEV_TEST_MODEL, else the shipped one."""
     if os.environ.get('METABEV_TEST_MODEL'):
         return os.environ['METABEV_TEST_MODEL']
-    try:
-        return str(resource_path('models/metabev_nano/contract.json').parent)
-    except ConfigError as error:
-        pytest.skip(f'no exported model in this checkout: {error}')
+    return str(resource_path('models/metabev_nano/contract.json').parent)
 
 
 @pytest.fixture(scope='module')
