@@ -36,6 +36,7 @@ def graph_inputs(config: ModelConfig) -> dict[str, tuple[TensorSpec, ...]]:
     """Input tensors of every graph, in order."""
     camera, lidar, (rows, columns) = config.camera, config.lidar, config.bev_grid.shape
     pillar_rows, pillar_columns = config.pillar_grid.shape
+    splat_rows, splat_columns = config.splat_grid.shape
     camera_bev = TensorSpec('camera_bev', 'float32', (1, camera.bev_channels, rows, columns),
                             'B C Y X')
     lidar_bev = TensorSpec('lidar_bev', 'float32', (1, lidar.bev_channels, rows, columns),
@@ -47,7 +48,7 @@ def graph_inputs(config: ModelConfig) -> dict[str, tuple[TensorSpec, ...]]:
             TensorSpec('depth_table', 'int32', (None, camera.splat_row), 'row entry'),
             TensorSpec('pixel_table', 'int32', (None, camera.splat_row), 'row entry'),
             TensorSpec('cell_table', 'int32', (None, None), 'active-cell row'),
-            TensorSpec('grid_table', 'int32', (rows * columns,), 'YX')),
+            TensorSpec('grid_table', 'int32', (splat_rows * splat_columns,), 'YX')),
         'lidar_encoder': (
             TensorSpec('pillars', 'float32',
                        (None, lidar.points_per_pillar, lidar.pillar_features), 'V S F'),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from metabev_ros.config import LidarBranchConfig, LidarEncoder
+from metabev_ros.config import LidarBranchConfig, LidarEncoder, ModelConfig
 from metabev_ros.geometry import BevGrid
 from metabev_ros.network.layers import ConvBlock, ResidualBlock
 
@@ -25,16 +25,25 @@ class PillarEncoder(nn.Module):
         self.norm = nn.BatchNorm1d(c)
         self.bev = nn.Sequential(ConvBlock(c, bev, stride=2), ResidualBlock(bev))
 
-    def encode(self, pillars: Tensor, tables: Tensor) -> Tensor:
-        """A batch that shares one pillar list.
+    def encode(self, sweeps: list[dict[str, Tensor]]) -> Tensor:
+        """A batch of sweeps; they share one pillar list.
 
         Args:
-            pillars: (V, S, 9) float32 of all samples.
-            tables: (B, Y' X') int rows of `pillars` for every pillar cell, V where there is none.
+            sweeps: of each sample `pillars` (V, S, 9) and `pillar_table` (Y' X').
 
         Returns:
             (B, C, Y, X).
         """
+        pillars = torch.cat([sweep['pillars'] for sweep in sweeps])
+        tables, start = [], 0
+        for sweep in sweeps:
+            count, table = len(sweep['pillars']), sweep['pillar_table']
+            tables.append(torch.where(table == count, len(pillars), table + start))
+            start += count
+        return self._encode(pillars, torch.stack(tables))
+
+    def _encode(self, pillars: Tensor, tables: Tensor) -> Tensor:
+        """`tables` (B, Y' X'): row of `pillars` for every pillar cell, V where there is none."""
         features = self.norm(self.point(pillars).amax(1)).relu()        # (V, C)
         features = torch.cat([features, features.new_zeros(1, features.shape[1])])
         grid = features.index_select(0, tables.reshape(-1))            # (B Y' X', C)
@@ -43,11 +52,11 @@ class PillarEncoder(nn.Module):
 
     def forward(self, pillars: Tensor, pillar_table: Tensor) -> Tensor:
         """One sample: pillars (V, S, 9), pillar_table (Y' X',) -> (1, C, Y, X)."""
-        return self.encode(pillars, pillar_table[None])
+        return self._encode(pillars, pillar_table[None])
 
 
-def build_lidar_encoder(config: LidarBranchConfig, pillar_grid: BevGrid) -> nn.Module:
+def build_lidar_encoder(config: ModelConfig) -> nn.Module:
     """The LiDAR encoder that the configuration names."""
-    if config.encoder is LidarEncoder.PILLAR:
-        return PillarEncoder(config, pillar_grid)
-    raise AssertionError(config.encoder)
+    if config.lidar.encoder is LidarEncoder.PILLAR:
+        return PillarEncoder(config.lidar, config.pillar_grid)
+    raise AssertionError(config.lidar.encoder)

@@ -51,8 +51,8 @@ class MetaBev(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.camera_encoder = CameraEncoder(config.camera, config.bev_grid)
-        self.lidar_encoder = build_lidar_encoder(config.lidar, config.pillar_grid)
+        self.camera_encoder = CameraEncoder(config.camera, config.splat_grid)
+        self.lidar_encoder = build_lidar_encoder(config)
         self.fusion = Fusion(config)
 
     def forward(self, cameras: list[dict[str, Tensor] | None],
@@ -65,7 +65,7 @@ class MetaBev(nn.Module):
 
         Args:
             cameras: per sample `images` (N, H, W, 3) uint8 and the lift-splat tables, or None.
-            lidars: per sample `pillars` and `pillar_table`, or None.
+            lidars: per sample what `Preprocessor.lidar_inputs` gives, or None.
 
         Returns:
             The outputs (B, ...) and, per sample, the depth logits (N, D, h, w) or None.
@@ -100,18 +100,11 @@ class MetaBev(nn.Module):
         return bevs, depths
 
     def _encode_lidars(self, lidars) -> list[Tensor | None]:
-        """All sweeps of the batch share one pillar list."""
         present = [i for i, lidar in enumerate(lidars) if lidar is not None]
         bevs: list[Tensor | None] = [None] * len(lidars)
         if not present:
             return bevs
-        pillars = torch.cat([lidars[i]['pillars'] for i in present])
-        tables, start = [], 0
-        for i in present:
-            count, table = len(lidars[i]['pillars']), lidars[i]['pillar_table']
-            tables.append(torch.where(table == count, len(pillars), table + start))
-            start += count
-        encoded = self.lidar_encoder.encode(pillars, torch.stack(tables)).split(1)
+        encoded = self.lidar_encoder.encode([lidars[i] for i in present]).split(1)
         for i, bev in zip(present, encoded, strict=True):
             bevs[i] = bev
         return bevs

@@ -15,7 +15,7 @@ class Preprocessor:
 
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
-        self._tables = LiftSplatTables(config.camera, config.bev_grid)
+        self._tables = LiftSplatTables(config.camera, config.splat_grid)
 
     def prepare_image(self, pixels: np.ndarray, calibration: CameraCalibration
                       ) -> tuple[np.ndarray, CameraCalibration]:

@@ -1,0 +1,23 @@
+"""Frozen, validated configuration. A number that follows from others is a property."""
+from metabev_ros.config.model import (
+    BevNeckKind,
+    CameraBackbone,
+    CameraBranchConfig,
+    CameraNeck,
+    DecoderConfig,
+    DecoderFfn,
+    DetectionHead,
+    Fuser,
+    HeadConfig,
+    LidarBranchConfig,
+    LidarEncoder,
+    ModelConfig,
+)
+from metabev_ros.config.plain import from_plain, load_config, save_config, to_plain
+from metabev_ros.config.rig import CameraConfig, LidarConfig, RigConfig, SensingConfig
+
+__all__ = [
+    'BevNeckKind', 'CameraBackbone', 'CameraBranchConfig', 'CameraConfig', 'CameraNeck',
+    'DecoderConfig', 'DecoderFfn', 'DetectionHead', 'Fuser', 'HeadConfig', 'LidarBranchConfig',
+    'LidarConfig', 'LidarEncoder', 'ModelConfig', 'RigConfig', 'SensingConfig', 'from_plain',
+    'load_config', 'save_config', 'to_plain']

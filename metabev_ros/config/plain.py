@@ -1,0 +1,101 @@
+"""Frozen dataclasses <-> YAML, with errors that name the field's path."""
+from __future__ import annotations
+
+import dataclasses
+import enum
+import types
+import typing
+from pathlib import Path
+
+import yaml
+
+from metabev_ros.errors import ConfigError
+
+
+def require(condition: bool, where: str, expected: str, got) -> None:
+    """Stop with a ConfigError unless the condition holds.
+
+    Raises:
+        ConfigError
+    """
+    if not condition:
+        raise ConfigError(where, expected, str(got), 'correct the configuration')
+
+
+def to_plain(config) -> dict:
+    """A frozen dataclass as plain dicts, lists, numbers and strings."""
+    if dataclasses.is_dataclass(config):
+        return {f.name: to_plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    if isinstance(config, enum.Enum):
+        return config.value
+    if isinstance(config, (tuple, list)):
+        return [to_plain(item) for item in config]
+    return config
+
+
+def from_plain(kind: type, plain, where: str):
+    """Build dataclass `kind` from plain data; unknown or missing keys and wrong types stop.
+
+    Raises:
+        ConfigError: naming the field's path.
+    """
+    require(isinstance(plain, dict), where, f'a mapping for {kind.__name__}',
+             type(plain).__name__)
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    unknown = sorted(set(plain) - set(fields))
+    require(not unknown, where, f'only the keys {sorted(fields)}', f'unknown {unknown}')
+    hints = typing.get_type_hints(kind)
+    values = {name: _convert(hints[name], value, f'{where}.{name}')
+              for name, value in plain.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ConfigError(where, f'every required key of {kind.__name__}', str(error),
+                          'add the missing key') from error
+
+
+def _convert(hint, value, where: str):
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        return _convert(next(a for a in typing.get_args(hint) if a is not type(None)), value,
+                        where)
+    if dataclasses.is_dataclass(hint):
+        return from_plain(hint, value, where)
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        allowed = [member.value for member in hint]
+        require(value in allowed, where, f'one of {allowed}', value)
+        return hint(value)
+    if origin is tuple:
+        require(isinstance(value, (list, tuple)), where, 'a list', type(value).__name__)
+        item = typing.get_args(hint)[0]
+        return tuple(_convert(item, v, f'{where}[{i}]') for i, v in enumerate(value))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    expected = origin or hint
+    require(isinstance(value, expected) and not (expected is int and isinstance(value, bool)),
+             where, expected.__name__, repr(value))
+    return value
+
+
+def load_config(kind: type, path: Path | str):
+    """Read a YAML file into the frozen dataclass `kind`.
+
+    Raises:
+        ConfigError: if the file is missing, no YAML, or does not fit.
+    """
+    path = Path(path)
+    try:
+        plain = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise ConfigError(str(path), 'a readable YAML file', str(error.strerror),
+                          'check the path') from error
+    except yaml.YAMLError as error:
+        raise ConfigError(str(path), 'valid YAML', str(error).replace('\n', ' ')) from error
+    return from_plain(kind, plain, path.name)
+
+
+def save_config(config, path: Path | str) -> None:
+    """Write a frozen dataclass as YAML."""
+    Path(path).write_text(yaml.safe_dump(to_plain(config), sort_keys=False), encoding='utf-8')
