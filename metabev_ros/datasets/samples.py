@@ -28,11 +28,16 @@ LIDAR_NAME = 'LIDAR_TOP'
 
 @dataclass(frozen=True)
 class LabelledSample:
-    """A sample, its truth, and where it came from."""
+    """A sample, its truth, and where it came from.
+
+    Attributes:
+        earlier: gives the sample some milliseconds before this one; None where there is none.
+    """
 
     sample: Sample
     truth: GroundTruth
     source: str = ''
+    earlier: Callable[[int], Sample] | None = None
 
 
 def sample_from_frame(frame: DriveFrame, prepare_image: PrepareImage | None = None,
@@ -101,12 +106,15 @@ def restrict_to(sample: Sample, modality: Modality) -> Sample:
 
 @dataclass(frozen=True)
 class SyntheticSamples:
-    """Labelled samples of several drives: for every seed, frames 0 .. per_drive - 1.
+    """Labelled samples of several drives: for every seed, `per_drive` frames `stride` apart.
 
     Attributes:
         seeds: one drive each; keep training and held-out seeds apart.
-        per_drive: frames of each drive.
-        config: of the drives; `frames` must be at least `per_drive`.
+        per_drive: samples of each drive.
+        config: of the drives; must be long enough for all samples.
+        stride: frames from one sample to the next. A drive at 20 Hz with stride 20 gives samples
+            a second apart that know what was 50 ms, 100 ms ... before them.
+        first: frame of the first sample, so that it too has earlier frames.
     """
 
     seeds: tuple[int, ...]
@@ -114,22 +122,61 @@ class SyntheticSamples:
     config: DriveConfig
     prepare_image: PrepareImage | None = None
     rig: RigConfig | None = None
+    stride: int = 1
+    first: int = 0
 
     def __post_init__(self) -> None:
         if len(set(self.seeds)) != len(self.seeds):
             raise ConfigError('SyntheticSamples.seeds', 'distinct seeds', str(self.seeds))
-        if not 1 <= self.per_drive <= self.config.frames:
-            raise ConfigError('SyntheticSamples.per_drive', f'1..{self.config.frames}',
+        if self.stride < 1 or self.first < 0:
+            raise ConfigError('SyntheticSamples', 'stride >= 1 and first >= 0',
+                              f'{self.stride}, {self.first}')
+        most = (self.config.frames - 1 - self.first) // self.stride + 1
+        if not 1 <= self.per_drive <= most:
+            raise ConfigError('SyntheticSamples.per_drive', f'1..{most}',
                               str(self.per_drive), 'raise DriveConfig.frames')
 
     def __len__(self) -> int:
         return len(self.seeds) * self.per_drive
 
     def __iter__(self) -> Iterator[LabelledSample]:
-        for seed in self.seeds:
-            drive = SyntheticDrive(seed, self.config)
-            for index in range(self.per_drive):
-                frame = drive[index]
-                yield LabelledSample(
-                    sample_from_frame(frame, self.prepare_image, self.rig, self.config.rate_hz),
-                    frame.ground_truth, f'seed {seed} frame {index}')
+        return (labelled for seed in self.seeds for labelled in self.drive(seed))
+
+    def drive(self, seed: int) -> Iterator[LabelledSample]:
+        """The samples of one drive."""
+        drive = SyntheticDrive(seed, self.config)
+        for i in range(self.per_drive):
+            index = self.first + i * self.stride
+            frame = drive[index]
+            yield LabelledSample(
+                sample_from_frame(frame, self.prepare_image, self.rig, self.config.rate_hz),
+                frame.ground_truth, f'seed {seed} frame {index}',
+                EarlierFrames(drive, index, self.prepare_image, self.rig))
+
+
+class EarlierFrames:
+    """What the sensors of a drive gave some milliseconds before a frame; rendered when asked."""
+
+    def __init__(self, drive: SyntheticDrive, index: int,
+                 prepare_image: PrepareImage | None = None, rig: RigConfig | None = None) -> None:
+        self._drive, self._index = drive, index
+        self._prepare_image, self._rig = prepare_image, rig
+        self._samples: dict[int, Sample] = {}
+
+    def __call__(self, milliseconds: int) -> Sample:
+        """The sample of that instant.
+
+        Raises:
+            ConfigError: if it lies between two frames or before the first one.
+        """
+        back = milliseconds * self._drive.config.rate_hz / 1000
+        if back != int(back) or not 0 <= back <= self._index:
+            period = 1000 / self._drive.config.rate_hz
+            raise ConfigError(
+                'EarlierFrames', f'a multiple of {period:g} ms, at most {self._index} frames back',
+                f'{milliseconds} ms', 'raise DriveConfig.rate_hz or SyntheticSamples.first')
+        if milliseconds not in self._samples:
+            self._samples[milliseconds] = sample_from_frame(
+                self._drive[self._index - int(back)], self._prepare_image, self._rig,
+                self._drive.config.rate_hz)
+        return self._samples[milliseconds]

@@ -1,0 +1,13 @@
+"""Sensor failures: on arrays (`lidar`, `camera`), and as a suite of settings on samples."""
+from metabev_ros.datasets.corruptions.settings import (
+    ALL,
+    BEYOND,
+    CLEAN,
+    HEADLINE,
+    PAPER,
+    Failure,
+    Setting,
+)
+from metabev_ros.datasets.corruptions.suite import corrupt
+
+__all__ = ['ALL', 'BEYOND', 'CLEAN', 'HEADLINE', 'PAPER', 'Failure', 'Setting', 'corrupt']
