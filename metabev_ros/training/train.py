@@ -19,8 +19,10 @@ from metabev_ros.config import ModelConfig, save_config, to_plain
 from metabev_ros.errors import ConfigError
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.structures import Modality
+from metabev_ros.training.curriculum import CurriculumConfig
 from metabev_ros.training.losses import box_loss, depth_loss, heatmap_loss, map_loss
-from metabev_ros.training.samples import AugmentationConfig, TrainingSamples
+from metabev_ros.training.samples import AugmentationConfig, SampleKey, TrainingSamples
+from metabev_ros.training.warm_start import InitConfig, freeze, initialise, train_unfrozen
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class TrainingConfig:
         ema_decay: of the averaged weights that are shipped.
         depth_weight, box_weight, focal_weight, dice_weight: of the loss terms; the heatmap's is 1.
         threads: torch threads.
+        init: weights to start a new run from.
+        frozen: parts that do not learn.
     """
 
     steps: int = 3000
@@ -52,6 +56,9 @@ class TrainingConfig:
     threads: int = 2
     checkpoint_every: int = 100
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
+    init: InitConfig | None = None
+    frozen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = {'fused', 'camera', 'lidar'}
@@ -89,8 +96,8 @@ class BatchKeys(torch.utils.data.Sampler):
                     epoch = position // self._records
                     order = np.random.default_rng([self._config.seed, epoch]).permutation(
                         self._records)
-                keys.append((int(order[position % self._records]), modality,
-                             self._config.seed + step))
+                keys.append(SampleKey(int(order[position % self._records]), modality,
+                                      self._config.seed, step, slot))
             yield keys
 
 
@@ -118,14 +125,18 @@ class Trainer:
         self.folder, self.model, self.config = Path(folder), model, config
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
-        self.network = MetaBev(model)
-        self.average = {name: value.detach().clone()
-                        for name, value in self.network.state_dict().items()}
-        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=config.learning_rate,
-                                           weight_decay=config.weight_decay)
-        self.step, self.seconds = 0, 0.0
         self.folder.mkdir(parents=True, exist_ok=True)
         self._checkpoint = self.folder / 'checkpoint.pt'
+        self.network = MetaBev(model)
+        if config.init is not None and not self._checkpoint.exists():
+            initialise(self.network, config.init)
+        freeze(self.network, config.frozen)
+        self.average = {name: value.detach().clone()
+                        for name, value in self.network.state_dict().items()}
+        self.optimiser = torch.optim.AdamW(
+            [p for p in self.network.parameters() if p.requires_grad], lr=config.learning_rate,
+            weight_decay=config.weight_decay)
+        self.step, self.seconds = 0, 0.0
         if self._checkpoint.exists():
             self._load()
 
@@ -137,11 +148,12 @@ class Trainer:
             progress: called with (step, terms of the loss, samples a second).
         """
         loader = torch.utils.data.DataLoader(
-            TrainingSamples(paths, self.model, self.config.augmentation),
+            TrainingSamples(paths, self.model, self.config.augmentation,
+                            self.config.curriculum),
             batch_sampler=BatchKeys(len(paths), self.config, self.step),
             collate_fn=list, num_workers=1, prefetch_factor=3,
             multiprocessing_context='spawn')  # forking beside OpenCV's threads can hang
-        self.network.train()
+        train_unfrozen(self.network, self.config.frozen)
         before = time.perf_counter()
         for batch in loader:
             terms = self._update(batch)

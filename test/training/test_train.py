@@ -9,6 +9,7 @@ from metabev_ros.config import ModelConfig
 from metabev_ros.errors import ConfigError
 from metabev_ros.geometry import points_in_box, project_points, transform_points
 from metabev_ros.training.cache import CacheConfig, build_cache
+from metabev_ros.training.curriculum import CurriculumConfig
 from metabev_ros.training.samples import AugmentationConfig, TrainingSamples
 from metabev_ros.training.train import BatchKeys, Trainer, TrainingConfig
 
@@ -57,7 +58,7 @@ def test_batches_are_a_function_of_seed_and_step():
 
 @pytest.mark.parametrize('signs', [(1, 1), (-1, -1)])
 def test_turning_keeps_camera_lidar_boxes_and_map_aligned(records, signs):
-    samples = TrainingSamples(records, CONFIG, AugmentationConfig())
+    samples = TrainingSamples(records, CONFIG, AugmentationConfig(), CurriculumConfig())
     record = dict(np.load(records[0]))
     signs = np.array(signs, float)
     targets = samples._targets(record, signs)
