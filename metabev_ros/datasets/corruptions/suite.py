@@ -60,7 +60,7 @@ _COMBINED = {
         Setting(Failure.BEAM_REDUCTION, 8, BeamChoice.BEVFUSION)),
     2: (Setting(Failure.VIEW_NOISE, 3), Setting(Failure.POINT_LOSS, 0.8)),
     3: (Setting(Failure.FROZEN_VIEWS, 1), Setting(Failure.FOG, 100)),
-    4: (Setting(Failure.NIGHT, 0.25), Setting(Failure.OCCLUSION, 1),
+    4: (Setting(Failure.OCCLUSION, 1), Setting(Failure.NIGHT, 0.25),
         Setting(Failure.BEAM_REDUCTION, 16, BeamChoice.BEVFUSION))}
 
 
