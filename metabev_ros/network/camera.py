@@ -15,7 +15,10 @@ from torch.nn import functional as F
 
 from metabev_ros.config import CameraBackbone, CameraBranchConfig
 from metabev_ros.geometry import BevGrid
+from metabev_ros.network.fpn import LssFpn
 from metabev_ros.network.layers import ConvBlock, ResidualBlock
+from metabev_ros.network.resnet import ResNet50
+from metabev_ros.network.swin import SwinTransformer
 
 # ImageNet statistics on a 0..255 scale.
 PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -44,17 +47,51 @@ class NanoBackbone(nn.Module):
         return self.refine(self.merge(torch.cat([fine, coarse], 1)))
 
 
+class BackboneWithNeck(nn.Module):
+    """A backbone of three maps and the neck that joins them (configuration `lss_fpn`).
+
+    (N, 3, H, W) -> (N, feature_channels, H / 8, W / 8).
+    """
+
+    def __init__(self, body: SwinTransformer | ResNet50, channels: int) -> None:
+        super().__init__()
+        self.body = body
+        self.neck = LssFpn(body.out_channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.neck(self.body(x))
+
+
 def build_backbone(config: CameraBranchConfig) -> nn.Module:
-    """The image backbone that the configuration names."""
+    """The image backbone, with its neck, that the configuration names."""
     if config.backbone is CameraBackbone.NANO:
         return NanoBackbone(config.feature_channels)
+    if config.backbone is CameraBackbone.SWIN_T:
+        return BackboneWithNeck(SwinTransformer(), config.feature_channels)
+    if config.backbone is CameraBackbone.RESNET50:
+        return BackboneWithNeck(ResNet50(), config.feature_channels)
     raise AssertionError(config.backbone)
+
+
+def build_bev_convolution(config: CameraBranchConfig) -> nn.Module:
+    """(B, context, Y', X') on the splat grid -> (B, bev_channels, Y, X) on the BEV grid.
+
+    `splat_factor` 2: three 3x3 blocks, the second with stride 2 (BEVFusion's downsample).
+    """
+    c_in, c_out = config.context_channels, config.bev_channels
+    if config.splat_factor == 1:
+        return ConvBlock(c_in, c_out)
+    return nn.Sequential(ConvBlock(c_in, c_out), ConvBlock(c_out, c_out, stride=2),
+                         ConvBlock(c_out, c_out))
 
 
 class CameraEncoder(nn.Module):
     """Images and lift-splat tables -> camera BEV map.
 
     Absent views are not in the batch at all: N is the number of views that are present.
+
+    Args:
+        grid: where lift-splat sums (`ModelConfig.splat_grid`).
     """
 
     def __init__(self, config: CameraBranchConfig, grid: BevGrid) -> None:
@@ -67,7 +104,7 @@ class CameraEncoder(nn.Module):
         self.backbone = build_backbone(config)
         self.depth_and_context = nn.Conv2d(
             config.feature_channels, config.depth_bins + config.context_channels, 1)
-        self.bev = ConvBlock(config.context_channels, config.bev_channels)
+        self.bev = build_bev_convolution(config)
 
     def image_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Depth logits and context.
@@ -91,7 +128,7 @@ class CameraEncoder(nn.Module):
             tables: `preprocess.lift_splat.LiftSplatTables` as tensors.
 
         Returns:
-            (1, C, Y, X).
+            (1, C, Y, X) on the splat grid.
         """
         c = self.context_channels
         pixels = context.permute(0, 2, 3, 1).reshape(-1, c)            # (N h w, C)
