@@ -17,7 +17,8 @@ CLASSES = ('car', 'truck', 'construction_vehicle', 'bus', 'trailer', 'barrier',
            'motorcycle', 'bicycle', 'pedestrian', 'traffic_cone')
 CASES = ('random', 'many_samples', 'score_ties', 'duplicates', 'no_truth_class',
          'no_predictions', 'empty_samples', 'low_recall', 'yaw_wrap', 'velocity_nan',
-         'class_range_edge', 'zero_scores', 'perfect')
+         'class_range_edge', 'zero_scores', 'perfect', 'ties_across_samples', 'one_box',
+         'one_score', 'all_scores_zero', 'found_velocity_nan', 'equal_distances')
 
 
 def _truth(rng, count: int, reach: float = 55.0) -> dict:
@@ -82,6 +83,24 @@ def make_case(name: str) -> list[tuple[dict, dict]]:
         if name == 'perfect':
             found = {'boxes': truth['boxes'].copy(), 'labels': truth['labels'],
                      'scores': rng.uniform(0.3, 1, len(truth['boxes']))}
+        if name == 'ties_across_samples':  # every score occurs in every sample
+            found['scores'] = np.linspace(1, 0.1, len(found['scores'])).round(1)
+        if name == 'one_box':  # one truth and one box in the whole set
+            truth = {key: value[:int(index == 1)] for key, value in truth.items()}
+            truth['points'] = truth['points'] * 0 + 1
+            truth['boxes'][:, :2] = 5.0
+            found = {'boxes': truth['boxes'] + [[0.3, 0, 0, .1, .1, .1, .2, .1, .1]],
+                     'labels': truth['labels'], 'scores': np.full(len(truth['boxes']), 0.7)}
+        if name == 'one_score':
+            found['scores'] = np.full(len(found['scores']), 0.5)
+        if name == 'all_scores_zero':
+            found['scores'] = np.zeros(len(found['scores']))
+        if name == 'found_velocity_nan':
+            found['boxes'][rng.random_sample(len(found['boxes'])) < 0.4, 7:9] = np.nan
+        if name == 'equal_distances':  # two truths equally near to a box: the first one counts
+            truth['boxes'][:, :2] = np.round(truth['boxes'][:, :2] / 4) * 4
+            found['boxes'][:, :2] = np.round(found['boxes'][:, :2] / 4) * 4 + 0.5
+            truth['labels'], found['labels'] = truth['labels'] % 3, found['labels'] % 3
         for part in (truth, found):
             part['boxes'] = part['boxes'].astype(np.float32)
         found['scores'] = found['scores'].astype(np.float32)
