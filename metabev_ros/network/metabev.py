@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from metabev_ros.config import ModelConfig
 from metabev_ros.network.camera import CameraEncoder
-from metabev_ros.network.decoder import BevEvolvingDecoder
+from metabev_ros.network.fusers import build_fuser
 from metabev_ros.network.heads import BevNeck, MapHead, build_detection_head
 from metabev_ros.network.lidar import build_lidar_encoder
+from metabev_ros.network.moe import TASKS
 
 
 @dataclass
@@ -27,9 +28,7 @@ class Fusion(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.decoder = BevEvolvingDecoder(
-            config.decoder, config.query_grid,
-            {'camera': config.camera.bev_channels, 'lidar': config.lidar.bev_channels})
+        self.decoder = build_fuser(config)
         self.neck = BevNeck(config.decoder.channels, config.head.neck_channels)
         self.detection = build_detection_head(config)
         self.map = MapHead(config.head.neck_channels, config.head.map_channels,
@@ -70,16 +69,27 @@ class MetaBev(nn.Module):
         Returns:
             The outputs (B, ...) and, per sample, the depth logits (N, D, h, w) or None.
         """
+        camera_bevs, lidar_bevs, depths = self.encode(cameras, lidars)
+        return self.fuse(camera_bevs, lidar_bevs), depths
+
+    def encode(self, cameras: list[dict[str, Tensor] | None],
+               lidars: list[dict[str, Tensor] | None]
+               ) -> tuple[list[Tensor | None], list[Tensor | None], list[Tensor | None]]:
+        """Per sample the camera BEV and the LiDAR BEV (1, C, Y, X), and the depth logits."""
         camera_bevs, depths = self._encode_cameras(cameras)
-        lidar_bevs = self._encode_lidars(lidars)
-        fused: list[Tensor] = [torch.empty(0)] * len(cameras)
-        for group in _groups(cameras, lidars):
+        return camera_bevs, self._encode_lidars(lidars), depths
+
+    def fuse(self, camera_bevs: list[Tensor | None], lidar_bevs: list[Tensor | None],
+             tasks: tuple[str, ...] = TASKS) -> NetworkOutput:
+        """What `encode` gave -> outputs (B, ...); samples of one modality run together."""
+        fused: list[Tensor] = [torch.empty(0)] * len(camera_bevs)
+        for group in _groups(camera_bevs, lidar_bevs):
             sources = {'camera': camera_bevs, 'lidar': lidar_bevs}
             maps = {name: torch.cat([bevs[i] for i in group]) for name, bevs in sources.items()
                     if bevs[group[0]] is not None}
-            for i, bev in zip(group, self.fusion.decoder(maps).split(1), strict=True):
+            for i, bev in zip(group, self.fusion.decoder(maps, tasks).split(1), strict=True):
                 fused[i] = bev
-        return self.fusion.heads(torch.cat(fused)), depths
+        return self.fusion.heads(torch.cat(fused))
 
     def _encode_cameras(self, cameras) -> tuple[list[Tensor | None], list[Tensor | None]]:
         """One backbone pass for all views of the batch, then one splat per sample."""

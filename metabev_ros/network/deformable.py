@@ -1,0 +1,123 @@
+"""Deformable attention (Zhu et al. 2021) over several sources; MetaBEV Eq. 1 and Algorithm 1.
+
+`sample_sources` is the one sampling core: given places and weights, it mixes bilinear samples. A
+source is a modality's BEV map here and a pyramid level in Deformable-DETR: the arithmetic is the
+same, and is tested against values and gradients of Deformable-DETR's reference function.
+
+Differences from Algorithm 1 (its listing has slips): offsets are divided by the value map's size
+as in Deformable-DETR; the concatenation and the softmax run over the points; the output is
+returned. Value maps may be finer than the query grid, which normalised reference points allow.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Half and bfloat16 are raised to float32, float32 and float64 stay: geometry and sampling
+    lose metres in half precision."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def sample_sources(values: Sequence[Tensor], locations: Sequence[Tensor],
+                   weights: Sequence[Tensor]) -> Tensor:
+    """Weighted sum of bilinear samples over sources and points; zero outside a map.
+
+    Args:
+        values: per source (B, heads * c, Y, X), already projected; head m owns channels
+            m * c ... (m + 1) * c - 1. Sizes may differ between sources.
+        locations: per source (B, Q, heads, K, 2) as (x, y), 0 and 1 at the map's outer borders.
+        weights: per source (B, Q, heads, K).
+
+    Returns:
+        (B, Q, heads * c) in the values' dtype, at least float32.
+    """
+    total = 0.0
+    for value, where, weight in zip(values, locations, weights, strict=True):
+        total = total + _sample(value, where, weight)
+    return total
+
+
+def _sample(value: Tensor, where: Tensor, weight: Tensor) -> Tensor:
+    b, q, heads, points, _ = where.shape
+    height, width = value.shape[-2:]
+    value = at_least_float32(value).reshape(b * heads, -1, height, width)
+    grid = (2 * where - 1).transpose(1, 2).reshape(b * heads, q, points, 2).to(value.dtype)
+    sampled = F.grid_sample(value, grid, align_corners=False)           # (B heads, c, Q, K)
+    weight = weight.transpose(1, 2).reshape(b * heads, 1, q, points)
+    mixed = (sampled * weight).sum(-1)                                  # (B heads, c, Q)
+    return mixed.reshape(b, -1, q).transpose(1, 2)
+
+
+class DeformableAttention(nn.Module):
+    """Eq. 1: modality-specific offsets and weights, ONE softmax over all available points.
+
+    Args:
+        channels: d of queries, values and output.
+        sources: names of the value maps that may be given; each has its own MLPs (the paper's
+            C-MLP and L-MLP; one Linear each as in Algorithm 1). Value and output projections are
+            shared (Algorithm 1).
+    """
+
+    def __init__(self, channels: int, heads: int, points: int, sources: tuple[str, ...]) -> None:
+        super().__init__()
+        self.heads, self.points = heads, points
+        self.offsets = nn.ModuleDict(
+            {name: nn.Linear(channels, heads * points * 2) for name in sources})
+        self.weights = nn.ModuleDict(
+            {name: nn.Linear(channels, heads * points) for name in sources})
+        self.value_proj = nn.Conv2d(channels, channels, 1)
+        self.output_proj = nn.Linear(channels, channels)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Deformable-DETR: offsets start as rings around the reference, weights uniform."""
+        angle = torch.arange(self.heads) * (2.0 * math.pi / self.heads)
+        ring = torch.stack([angle.cos(), angle.sin()], -1)
+        ring = ring / ring.abs().amax(-1, keepdim=True)
+        radius = torch.arange(1, self.points + 1) * 0.5
+        bias = (ring[:, None] * radius[None, :, None]).reshape(-1)
+        for name in self.offsets:
+            nn.init.zeros_(self.offsets[name].weight)
+            self.offsets[name].bias.data.copy_(bias)
+            nn.init.zeros_(self.weights[name].weight)
+            nn.init.zeros_(self.weights[name].bias)
+
+    def attention_weights(self, query: Tensor, names: list[str]) -> Tensor:
+        """(B, Q, heads, len(names) * points): sums to one over the last axis."""
+        logits = [self.weights[name](query).unflatten(-1, (self.heads, self.points))
+                  for name in names]
+        return torch.cat(logits, -1).softmax(-1)
+
+    def locations(self, query: Tensor, reference: Tensor, name: str, shape: tuple[int, int]
+                  ) -> Tensor:
+        """(B, Q, heads, K, 2) sampled places (x, y) on a (Y, X) map, in [0, 1] inside it."""
+        height, width = shape
+        size = query.new_tensor([width, height])
+        offsets = self.offsets[name](query).unflatten(-1, (self.heads, self.points, 2))
+        return reference[None, :, None, None] + offsets / size
+
+    def forward(self, query: Tensor, reference: Tensor, values: dict[str, Tensor]) -> Tensor:
+        """Sample the given maps around every query.
+
+        Args:
+            query: (B, Q, d) with positions added.
+            reference: (Q, 2) query centres (x, y) in [0, 1].
+            values: source name -> (B, d, Y, X); an absent modality is not in the dict and is
+                never computed.
+
+        Returns:
+            (B, Q, d).
+        """
+        names = [name for name in self.offsets if name in values]
+        weights = self.attention_weights(query, names).split(self.points, -1)
+        mixed = sample_sources(
+            [self.value_proj(values[name]) for name in names],
+            [self.locations(query, reference, name, values[name].shape[-2:]) for name in names],
+            weights)
+        return self.output_proj(mixed)
