@@ -23,13 +23,18 @@ from metabev_ros.structures import (
 
 
 class Pipeline:
-    """The main path. `backend` has run(camera, lidar), name, device, precision."""
+    """The main path.
+
+    Attributes:
+        preprocess, backend, postprocess: its three steps; evaluation calls them one by one to
+            share what does not change. `backend` has run(camera, lidar), name, device, precision.
+    """
 
     def __init__(self, config: ModelConfig, backend, model_hash: str) -> None:
-        self._preprocess = Preprocessor(config)
-        self._backend = backend
-        self._postprocess = Postprocessor(config)
-        self.prepare_image = self._preprocess.prepare_image
+        self.preprocess = Preprocessor(config)
+        self.backend = backend
+        self.postprocess = Postprocessor(config)
+        self.prepare_image = self.preprocess.prepare_image
         self.model = ModelInfo(config.name, model_hash, config, backend.name, backend.device,
                                backend.precision)
 
@@ -42,7 +47,7 @@ class Pipeline:
             ConfigError, ContractError, MissingDependencyError, BackendError.
         """
         runtime = build_backend(backend, Path(model_dir), threads)
-        return cls(runtime.contract.config, runtime, runtime.contract.hash)
+        return cls(runtime.config, runtime, runtime.model_hash)
 
     def __call__(self, sample: Sample) -> PerceptionResult:
         """Run the branch that the sample's modality names.
@@ -53,11 +58,11 @@ class Pipeline:
         if sample.modality is Modality.NONE:
             raise BackendError('pipeline', 'a sample with a usable modality', 'NONE')
         start = perf_counter()
-        camera, lidar = self._preprocess(sample)
+        camera, lidar = self.preprocess(sample)
         prepared = perf_counter()
-        outputs = self._backend.run(camera, lidar)
+        outputs = self.backend.run(camera, lidar)
         inferred = perf_counter()
-        detections, map_probabilities = self._postprocess(outputs)
+        detections, map_probabilities = self.postprocess(outputs)
         return PerceptionResult(sample, detections, map_probabilities, {
             'preprocess': prepared - start, 'network': inferred - prepared,
             'postprocess': perf_counter() - inferred})

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from metabev_ros.config import ModelConfig
 from metabev_ros.contract import FUSION_OF, GRAPHS, OUTPUTS, load_contract, read_checked
 from metabev_ros.errors import BackendError, MissingDependencyError
 from metabev_ros.structures import Modality
@@ -52,6 +53,14 @@ class OnnxRuntimeBackend:
     def precision(self) -> str:
         return self.contract.precision
 
+    @property
+    def config(self) -> ModelConfig:
+        return self.contract.config
+
+    @property
+    def model_hash(self) -> str:
+        return self.contract.hash
+
     def run(self, camera: dict[str, np.ndarray] | None, lidar: dict[str, np.ndarray] | None
             ) -> dict[str, np.ndarray]:
         """Encode what is there, then fuse with the graph of that branch.
@@ -66,14 +75,30 @@ class OnnxRuntimeBackend:
         Raises:
             BackendError: if nothing is present or the runtime fails.
         """
-        maps = {}
-        if camera is not None:
-            maps['camera_bev'] = self._run('camera_encoder', camera)[0]
-        if lidar is not None:
-            maps['lidar_bev'] = self._run('lidar_encoder', lidar)[0]
-        modality = Modality.from_presence(camera is not None, lidar is not None)
+        camera_bev = None if camera is None else self.encode_camera(camera)
+        lidar_bev = None if lidar is None else self.encode_lidar(lidar)
+        return self.fuse(camera_bev, lidar_bev)
+
+    def encode_camera(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """(1, C, Y, X) float32 BEV map of the views that are present."""
+        return self._run('camera_encoder', inputs)[0]
+
+    def encode_lidar(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """(1, C, Y, X) float32 BEV map of the sweep."""
+        return self._run('lidar_encoder', inputs)[0]
+
+    def fuse(self, camera_bev: np.ndarray | None, lidar_bev: np.ndarray | None
+             ) -> dict[str, np.ndarray]:
+        """Outputs from the maps that are there, as `run`.
+
+        Raises:
+            BackendError: if neither is there or the runtime fails.
+        """
+        modality = Modality.from_presence(camera_bev is not None, lidar_bev is not None)
         if modality is Modality.NONE:
             raise BackendError('run', 'camera or LiDAR inputs', 'neither')
+        maps = {name: bev for name, bev in (('camera_bev', camera_bev), ('lidar_bev', lidar_bev))
+                if bev is not None}
         return dict(zip(OUTPUTS, self._run(FUSION_OF[modality], maps), strict=True))
 
     def _run(self, graph: str, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:

@@ -1,13 +1,37 @@
 """PyTorch: for training, evaluation of checkpoints, and as the reference of the parity gate."""
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
-from metabev_ros.config import ModelConfig
-from metabev_ros.contract import OUTPUTS
-from metabev_ros.errors import BackendError
+from metabev_ros.config import ModelConfig, load_config
+from metabev_ros.contract import OUTPUTS, sha256_of
+from metabev_ros.errors import BackendError, ContractError
 from metabev_ros.network.metabev import MetaBev
+
+
+def load_network(folder: Path) -> tuple[MetaBev, ModelConfig]:
+    """The network of a model folder with its weights, in evaluation mode.
+
+    Raises:
+        ContractError: if weights and configuration do not fit.
+    """
+    config = load_config(ModelConfig, folder / 'config.yaml')
+    network = MetaBev(config).eval()
+    weights = folder / 'weights.safetensors'
+    if not weights.is_file():
+        raise ContractError(str(weights), 'a weights file', 'none', 'train the model first')
+    try:
+        network.load_state_dict(load_file(weights), strict=True)
+    except (RuntimeError, ValueError) as error:
+        raise ContractError(str(weights), 'the keys and shapes of config.yaml',
+                            str(error)[:300], 'use the config the weights were trained with'
+                            ) from error
+    return network, config
 
 
 class TorchBackend:
@@ -16,12 +40,25 @@ class TorchBackend:
     Args:
         network: in evaluation mode.
         config: its configuration.
+        model_hash: names the weights in outputs.
     """
 
     name, device, precision = 'torch', 'cpu', 'fp32'
 
-    def __init__(self, network: MetaBev, config: ModelConfig) -> None:
-        self.network, self.config = network.eval(), config
+    def __init__(self, network: MetaBev, config: ModelConfig, model_hash: str = 'unsaved'
+                 ) -> None:
+        self.network, self.config, self.model_hash = network.eval(), config, model_hash
+
+    @classmethod
+    def load(cls, folder: Path) -> TorchBackend:
+        """The backend of config.yaml and weights.safetensors; needs no contract.
+
+        Raises:
+            ContractError: if weights and configuration do not fit.
+        """
+        network, config = load_network(Path(folder))
+        text = config.hash + sha256_of(Path(folder) / 'weights.safetensors')
+        return cls(network, config, hashlib.sha256(text.encode()).hexdigest()[:16])
 
     @torch.inference_mode()
     def run(self, camera: dict[str, np.ndarray] | None, lidar: dict[str, np.ndarray] | None
@@ -30,6 +67,29 @@ class TorchBackend:
         if camera is None and lidar is None:
             raise BackendError('run', 'camera or LiDAR inputs', 'neither')
         output, _ = self.network([_tensors(camera)], [_tensors(lidar)])
+        return {name: getattr(output, name).numpy() for name in OUTPUTS}
+
+    @torch.inference_mode()
+    def encode_camera(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """See `OnnxRuntimeBackend.encode_camera`."""
+        tensors = _tensors(inputs)
+        return self.network.camera_encoder(tensors.pop('images'), tensors)[0].numpy()
+
+    @torch.inference_mode()
+    def encode_lidar(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """See `OnnxRuntimeBackend.encode_lidar`."""
+        return self.network.lidar_encoder.encode([_tensors(inputs)]).numpy()
+
+    @torch.inference_mode()
+    def fuse(self, camera_bev: np.ndarray | None, lidar_bev: np.ndarray | None
+             ) -> dict[str, np.ndarray]:
+        """See `OnnxRuntimeBackend.fuse`."""
+        maps = {name: torch.from_numpy(bev) for name, bev in (('camera', camera_bev),
+                                                              ('lidar', lidar_bev))
+                if bev is not None}
+        if not maps:
+            raise BackendError('fuse', 'a camera or LiDAR BEV map', 'neither')
+        output = self.network.fusion(maps)
         return {name: getattr(output, name).numpy() for name in OUTPUTS}
 
 

@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
-from metabev_ros.backends.torch_backend import TorchBackend
-from metabev_ros.config import ModelConfig, load_config
+from metabev_ros.backends.torch_backend import TorchBackend, load_network
+from metabev_ros.config import ModelConfig
 from metabev_ros.contract import OUTPUTS, Contract, graph_inputs, sha256_of, write_atomically
 from metabev_ros.datasets.samples import sample_from_frame
 from metabev_ros.datasets.synthetic import DriveConfig, SyntheticDrive
@@ -69,26 +68,6 @@ def graph_modules(network: MetaBev) -> dict[str, nn.Module]:
             'fusion_fused': FusionGraph(network, ('camera', 'lidar')),
             'fusion_camera': FusionGraph(network, ('camera',)),
             'fusion_lidar': FusionGraph(network, ('lidar',))}
-
-
-def load_network(folder: Path) -> tuple[MetaBev, ModelConfig]:
-    """The network of a model folder with its weights, in evaluation mode.
-
-    Raises:
-        ContractError: if weights and configuration do not fit.
-    """
-    config = load_config(ModelConfig, folder / 'config.yaml')
-    network = MetaBev(config).eval()
-    weights = folder / 'weights.safetensors'
-    if not weights.is_file():
-        raise ContractError(str(weights), 'a weights file', 'none', 'train the model first')
-    try:
-        network.load_state_dict(load_file(weights), strict=True)
-    except (RuntimeError, ValueError) as error:
-        raise ContractError(str(weights), 'the keys and shapes of config.yaml',
-                            str(error)[:300], 'use the config the weights were trained with'
-                            ) from error
-    return network, config
 
 
 def export_model(folder: Path, run: Path | None = None, report=print
