@@ -11,6 +11,7 @@ annotated attribute would say (a parked car and one that waits at a light are th
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,7 @@ RECALL_POINTS = 101
 TP_ERRORS = ('ATE', 'ASE', 'AOE', 'AVE', 'AAE')
 IGNORED_ERRORS = {'traffic_cone': ('AOE', 'AVE', 'AAE'), 'barrier': ('AVE', 'AAE')}
 WITHOUT_ATTRIBUTE = ('traffic_cone', 'barrier')
+_PARTS = ('boxes', 'labels', 'scores')
 
 
 @dataclass(frozen=True)
@@ -142,22 +144,62 @@ class DetectionEvaluator:
         flat = np.concatenate(labels).astype(np.int64) if labels else np.zeros(0, np.int64)
         return np.bincount(flat, minlength=len(DETECTION_CLASSES))
 
+    def matches(self, label: int, distance: float) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (N,) and hits (N,) bool of a class's detections of all samples, best first."""
+        scores, hits, _, _ = self._matched(label, distance)
+        return scores, hits
+
+    def merge(self, other: DetectionEvaluator) -> None:
+        """Add the samples of another evaluator after one's own."""
+        self._truth += other._truth
+        self._found += other._found
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Everything added so far, for a file or another process."""
+        arrays = {}
+        for name, samples, widths in (('truth', self._truth, (9, 0)),
+                                      ('found', self._found, (9, 0, 0))):
+            arrays[f'{name}_count'] = np.array([len(s[0]) for s in samples], np.int64)
+            for part, width in zip(_PARTS, widths, strict=False):
+                empty = np.zeros((0, width) if width else 0)
+                arrays[f'{name}_{part}'] = np.concatenate(
+                    [s[_PARTS.index(part)] for s in samples]) if samples else empty
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> DetectionEvaluator:
+        """The inverse of `to_arrays`."""
+        evaluator = cls()
+        for name, samples, parts in (('truth', evaluator._truth, _PARTS[:2]),
+                                     ('found', evaluator._found, _PARTS)):
+            cuts = np.cumsum(arrays[f'{name}_count'])[:-1]
+            split = [np.split(arrays[f'{name}_{part}'], cuts) for part in parts]
+            if len(arrays[f'{name}_count']):
+                samples += list(zip(*split, strict=True))
+        return evaluator
+
     def _accumulate(self, label: int, distance: float) -> _Curve:
-        """Match a class's detections of all samples, best score first (devkit `accumulate`)."""
+        """Precision and errors over recall of a class (devkit `accumulate`)."""
+        scores, hits, pairs, total = self._matched(label, distance)
+        if total == 0 or not hits.any():
+            return _Curve.empty()
+        return _curve(hits, scores, _pair_errors(*pairs, DETECTION_CLASSES[label]), total)
+
+    def _matched(self, label: int, distance: float):
+        """Match a class's detections of all samples, best score first.
+
+        Returns:
+            scores (N,), hits (N,) bool, the matched (boxes, truths), the number of truths.
+        """
         truth = [boxes[labels == label] for boxes, labels in self._truth]
-        total = sum(map(len, truth))
         found = [(boxes[labels == label], scores[labels == label])
                  for boxes, labels, scores in self._found]
-        if total == 0 or not found:
-            return _Curve.empty()
-        boxes = np.concatenate([b for b, _ in found])
-        scores = np.concatenate([s for _, s in found])
+        boxes = np.concatenate([np.zeros((0, 9)), *(b for b, _ in found)])
+        scores = np.concatenate([np.zeros(0), *(s for _, s in found)])
         sample = np.repeat(np.arange(len(found)), [len(s) for _, s in found])
         order = np.lexsort((np.arange(len(scores)), scores))[::-1]  # ties: the later box first
         hits, pairs = _match(boxes[order], sample[order], truth, distance)
-        if not hits.any():
-            return _Curve.empty()
-        return _curve(hits, scores[order], _pair_errors(*pairs, DETECTION_CLASSES[label]), total)
+        return scores[order], hits, pairs, sum(map(len, truth))
 
 
 @dataclass(frozen=True)

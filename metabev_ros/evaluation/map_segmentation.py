@@ -6,6 +6,7 @@ loss of calibration: IoU at 0.5 stands beside it).
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,6 +101,27 @@ class MapEvaluator:
             self._predicted[:, column] += predicted.sum(axis=(1, 2))
         self._true += layers.sum(axis=(1, 2))
         self._samples += 1
+
+    def merge(self, other: MapEvaluator) -> None:
+        """Add the samples of another evaluator."""
+        self._hits += other._hits
+        self._predicted += other._predicted
+        self._true += other._true
+        self._samples += other._samples
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Everything added so far, for a file or another process."""
+        return {'hits': self._hits, 'predicted': self._predicted, 'true': self._true,
+                'samples': np.array(self._samples)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray],
+                    class_names: tuple[str, ...] = MAP_CLASSES) -> MapEvaluator:
+        """The inverse of `to_arrays`."""
+        evaluator = cls(class_names)
+        evaluator._hits, evaluator._predicted = arrays['hits'].copy(), arrays['predicted'].copy()
+        evaluator._true, evaluator._samples = arrays['true'].copy(), int(arrays['samples'])
+        return evaluator
 
     def result(self) -> MapResult:
         """Score everything added so far."""
