@@ -10,7 +10,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from metabev_ros.config import ModelConfig, from_plain, to_plain
+from metabev_ros.config import DetectionHead, LidarEncoder, ModelConfig, from_plain, to_plain
+from metabev_ros.config.sparse import (
+    SPARSE_STAGES,
+    SPARSE_STEPS,
+    SUBMANIFOLD_OFFSETS,
+    sparse_shapes,
+)
 from metabev_ros.errors import ConfigError, ContractError
 from metabev_ros.structures import Modality
 
@@ -19,7 +25,6 @@ ENCODERS = ('camera_encoder', 'lidar_encoder')
 FUSION_OF = {Modality.FUSED: 'fusion_fused', Modality.CAMERA: 'fusion_camera',
              Modality.LIDAR: 'fusion_lidar'}
 GRAPHS = (*ENCODERS, *FUSION_OF.values())
-OUTPUTS = ('heatmap', 'boxes', 'map_logits')
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,6 @@ class TensorSpec:
 def graph_inputs(config: ModelConfig) -> dict[str, tuple[TensorSpec, ...]]:
     """Input tensors of every graph, in order."""
     camera, lidar, (rows, columns) = config.camera, config.lidar, config.bev_grid.shape
-    pillar_rows, pillar_columns = config.pillar_grid.shape
     splat_rows, splat_columns = config.splat_grid.shape
     camera_bev = TensorSpec('camera_bev', 'float32', (1, camera.bev_channels, rows, columns),
                             'B C Y X')
@@ -49,27 +53,54 @@ def graph_inputs(config: ModelConfig) -> dict[str, tuple[TensorSpec, ...]]:
             TensorSpec('pixel_table', 'int32', (None, camera.splat_row), 'row entry'),
             TensorSpec('cell_table', 'int32', (None, None), 'active-cell row'),
             TensorSpec('grid_table', 'int32', (splat_rows * splat_columns,), 'YX')),
-        'lidar_encoder': (
-            TensorSpec('pillars', 'float32',
-                       (None, lidar.points_per_pillar, lidar.pillar_features), 'V S F'),
-            TensorSpec('pillar_table', 'int32', (pillar_rows * pillar_columns,), 'YX')),
+        'lidar_encoder': _lidar_inputs(config),
         'fusion_fused': (camera_bev, lidar_bev),
         'fusion_camera': (camera_bev,),
         'fusion_lidar': (lidar_bev,)}
 
 
+def _lidar_inputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
+    """Input tensors of the LiDAR encoder that the configuration names."""
+    lidar = config.lidar
+    if lidar.encoder is LidarEncoder.PILLAR:
+        rows, columns = config.pillar_grid.shape
+        return (TensorSpec('pillars', 'float32',
+                           (None, lidar.points_per_pillar, lidar.pillar_features), 'V S F'),
+                TensorSpec('pillar_table', 'int32', (rows * columns,), 'YX'))
+    specs = [TensorSpec('voxel_features', 'float32', (None, lidar.voxel_features), 'V F')]
+    for stage, step in zip(SPARSE_STAGES, SPARSE_STEPS, strict=True):
+        specs += [TensorSpec(stage, 'int32', (None, SUBMANIFOLD_OFFSETS), 'V offset'),
+                  TensorSpec(step.name, 'int32', (None, step.offsets), 'V offset')]
+    depth, rows, columns = sparse_shapes(config)[-1]
+    return (*specs, TensorSpec('voxel_table', 'int32', (depth * rows * columns,), 'ZYX'))
+
+
+def output_names(config: ModelConfig) -> tuple[str, ...]:
+    """Names of the fusion graphs' outputs, in order."""
+    return tuple(spec.name for spec in _fusion_outputs(config))
+
+
+def _fusion_outputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
+    rows, columns = config.bev_grid.shape
+    classes, proposals = len(config.detection_classes), config.head.proposals
+    map_logits = TensorSpec('map_logits', 'float32',
+                            (1, len(config.map_classes), *config.map_grid.shape),
+                            'B L Ym Xm, logits')
+    if config.head.detection is DetectionHead.TRANSFUSION:
+        return (TensorSpec('boxes', 'float32', (1, 10, proposals), 'B C P'),
+                TensorSpec('class_logits', 'float32', (1, classes, proposals), 'B K P, logits'),
+                TensorSpec('query_scores', 'float32', (1, classes, proposals), 'B K P'),
+                map_logits)
+    channels = 10 * len(config.detection_groups)
+    return (TensorSpec('heatmap', 'float32', (1, classes, rows, columns), 'B K Y X, logits'),
+            TensorSpec('boxes', 'float32', (1, channels, rows, columns), 'B C Y X'), map_logits)
+
+
 def graph_outputs(config: ModelConfig) -> dict[str, tuple[TensorSpec, ...]]:
     """Output tensors of every graph, in order."""
-    inputs, (rows, columns) = graph_inputs(config), config.bev_grid.shape
-    result = (
-        TensorSpec('heatmap', 'float32', (1, len(config.detection_classes), rows, columns),
-                   'B K Y X, logits'),
-        TensorSpec('boxes', 'float32', (1, 10, rows, columns), 'B C Y X'),
-        TensorSpec('map_logits', 'float32', (1, len(config.map_classes), *config.map_grid.shape),
-                   'B L Ym Xm, logits'))
-    camera_bev, lidar_bev = inputs['fusion_fused']
+    camera_bev, lidar_bev = graph_inputs(config)['fusion_fused']
     return {'camera_encoder': (camera_bev,), 'lidar_encoder': (lidar_bev,),
-            **{name: result for name in FUSION_OF.values()}}
+            **{name: _fusion_outputs(config) for name in FUSION_OF.values()}}
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """LiDAR branch: pillars -> LiDAR BEV map B_l (PointPillars, Lang et al. 2019).
 
+The sparse encoder of the paper is in `sparse_encoder`.
+
 Differences: an empty slot of a pillar repeats its first point, which changes no maximum, so no
 mask is needed; the scatter to the grid is one Gather through a host-built inverse table.
 """
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from metabev_ros.config import LidarBranchConfig, LidarEncoder, ModelConfig
 from metabev_ros.geometry import BevGrid
 from metabev_ros.network.layers import ConvBlock, ResidualBlock
+from metabev_ros.network.sparse_encoder import RowBatchNorm, SparseEncoder
 
 
 class PillarEncoder(nn.Module):
@@ -22,7 +25,7 @@ class PillarEncoder(nn.Module):
         c, bev = config.pillar_channels, config.bev_channels
         self.point = nn.Sequential(nn.Linear(config.pillar_features, c), nn.ReLU(inplace=True),
                                    nn.Linear(c, c))
-        self.norm = nn.BatchNorm1d(c)
+        self.norm = RowBatchNorm(c)
         self.bev = nn.Sequential(ConvBlock(c, bev, stride=2), ResidualBlock(bev))
 
     def encode(self, sweeps: list[dict[str, Tensor]]) -> Tensor:
@@ -59,4 +62,4 @@ def build_lidar_encoder(config: ModelConfig) -> nn.Module:
     """The LiDAR encoder that the configuration names."""
     if config.lidar.encoder is LidarEncoder.PILLAR:
         return PillarEncoder(config.lidar, config.pillar_grid)
-    raise AssertionError(config.lidar.encoder)
+    return SparseEncoder(config)

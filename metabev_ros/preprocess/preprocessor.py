@@ -3,10 +3,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from metabev_ros.config import ModelConfig
+from metabev_ros.config import LidarEncoder, ModelConfig
 from metabev_ros.preprocess.images import fit_image
 from metabev_ros.preprocess.lift_splat import LiftSplatTables
+from metabev_ros.preprocess.neighbours import build_tables
 from metabev_ros.preprocess.pillars import build_pillars
+from metabev_ros.preprocess.voxels import build_voxels
 from metabev_ros.structures import CameraCalibration, CameraImage, Sample, Sweep
 
 
@@ -29,8 +31,13 @@ class Preprocessor:
                 **self._tables([image.calibration for image in images])}
 
     def lidar_inputs(self, sweep: Sweep) -> dict[str, np.ndarray]:
-        """`pillars` and `pillar_table`."""
-        return build_pillars(sweep, self._config.lidar, self._config.pillar_grid)
+        """`pillars` and `pillar_table`, or `voxel_features` and the tables of the neighbours."""
+        config = self._config
+        if config.lidar.encoder is LidarEncoder.PILLAR:
+            return build_pillars(sweep, config.lidar, config.pillar_grid)
+        voxels = build_voxels(sweep, config.lidar, config.voxel_grid)
+        return {'voxel_features': voxels['voxel_features'],
+                **build_tables(voxels['voxel_coords'], config)}
 
     def __call__(self, sample: Sample) -> tuple[dict | None, dict | None]:
         """(camera inputs or None, LiDAR inputs or None) of the sample's modality."""
