@@ -42,16 +42,17 @@ class Failure(enum.Enum):
     INDEPENDENT = 'iid'
 
 
-TITLES = {
-    Failure.CLEAN: 'clean', Failure.LIMITED_FIELD: 'limited LiDAR field (deg kept)',
-    Failure.MISSING_OBJECTS: 'missing objects (rate)',
-    Failure.BEAM_REDUCTION: 'beam reduction (beams kept)', Failure.VIEW_DROP: 'view drop (views)',
-    Failure.VIEW_NOISE: 'view noise (views)', Failure.OCCLUSION: 'obstacle occlusion',
+_WORDS = {
+    Failure.CLEAN: 'clean', Failure.LIMITED_FIELD: 'LiDAR field limited to {:g} degrees',
+    Failure.MISSING_OBJECTS: 'points of objects missing, rate {:g}',
+    Failure.BEAM_REDUCTION: '{:g} LiDAR beams', Failure.VIEW_DROP: '{:g} views black',
+    Failure.VIEW_NOISE: '{:g} views noise', Failure.OCCLUSION: 'obstacle occlusion: {:g}',
     Failure.MISSING_CAMERA: 'missing camera', Failure.MISSING_LIDAR: 'missing LiDAR',
-    Failure.FROZEN_VIEWS: 'frozen views (views)', Failure.MISCALIBRATION: 'miscalibration (deg)',
-    Failure.TIME_SKEW: 'time skew (ms)', Failure.FOG: 'fog (visibility, m)',
-    Failure.NIGHT: 'night (share of light)', Failure.POINT_LOSS: 'point loss (share)',
-    Failure.SEVERAL: 'several at once', Failure.INDEPENDENT: 'independent sensor loss (chance)'}
+    Failure.FROZEN_VIEWS: '{:g} views frozen for 0.5 s',
+    Failure.MISCALIBRATION: 'cameras turned by {:g} degrees',
+    Failure.TIME_SKEW: 'images {:g} ms old', Failure.FOG: 'fog, {:g} m of visibility',
+    Failure.NIGHT: 'night, {:g} of the light', Failure.POINT_LOSS: '{:g} of the points lost',
+    Failure.INDEPENDENT: 'each sensor absent with chance {:g}'}
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,14 @@ class Setting:
     def id(self) -> str:
         """'lf.120', 'mo.0_3', 'br_even.4'; a dot in the degree becomes an underscore."""
         return f'{self.code}.' + f'{self.degree:g}'.replace('.', '_')
+
+    @property
+    def words(self) -> str:
+        """For tables."""
+        if self.failure is Failure.SEVERAL:
+            return COMBINATIONS[int(self.degree)]
+        choice = {BeamChoice.BEVFUSION: ', central', BeamChoice.EVENLY_SPACED: ', evenly spaced'}
+        return _WORDS[self.failure].format(self.degree) + choice.get(self.variant, '')
 
     @property
     def is_harmless(self) -> bool:

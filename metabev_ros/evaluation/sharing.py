@@ -1,0 +1,103 @@
+"""Many settings of one sample through one model, every distinct input encoded once."""
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+
+import numpy as np
+
+from metabev_ros.errors import BackendError
+from metabev_ros.pipeline import Pipeline
+from metabev_ros.structures import Detections, Modality, Sample
+
+# Maps that are kept: the clean ones are used again and again, the others mostly once.
+KEPT_MAPS, KEPT_OUTPUTS = 6, 6
+
+
+class SharedRuns:
+    """Runs samples that have much in common; equal to the pipeline's own outputs.
+
+    Inputs are compared by content (pixels, points, calibration), so a setting that leaves a
+    sensor alone costs no second run of its encoder, and one that changes nothing no run at all.
+
+    Attributes:
+        encoded, fused: how often an encoder and the fusion really ran.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._maps: OrderedDict[bytes, np.ndarray] = OrderedDict()
+        self._outputs: OrderedDict[tuple, tuple[Detections, np.ndarray]] = OrderedDict()
+        self.encoded = self.fused = 0
+
+    def __call__(self, sample: Sample) -> tuple[Detections, np.ndarray]:
+        """Detections and (L, Ym, Xm) map probabilities of one sample.
+
+        Without any sensor nothing is found: no boxes and zero probabilities.
+
+        Raises:
+            BackendError: if inference fails.
+        """
+        if sample.modality is Modality.NONE:
+            return self._nothing()
+        keys = (_camera_key(sample) if sample.modality.has_camera else None,
+                _lidar_key(sample) if sample.modality.has_lidar else None)
+        return _remembered(self._outputs, keys, KEPT_OUTPUTS, lambda: self._run(sample, *keys))
+
+    def _run(self, sample: Sample, camera_key: bytes | None, lidar_key: bytes | None):
+        pipeline = self._pipeline
+        camera_bev = lidar_bev = None
+        if camera_key is not None:
+            images = [image for image in sample.cameras.values() if image is not None]
+            camera_bev = self._encode(camera_key, lambda: pipeline.backend.encode_camera(
+                pipeline.preprocess.camera_inputs(images)))
+        if lidar_key is not None:
+            lidar_bev = self._encode(lidar_key, lambda: pipeline.backend.encode_lidar(
+                pipeline.preprocess.lidar_inputs(sample.sweep)))
+        self.fused += 1
+        return pipeline.postprocess(pipeline.backend.fuse(camera_bev, lidar_bev))
+
+    def _encode(self, key: bytes, encode: Callable[[], np.ndarray]) -> np.ndarray:
+        def run() -> np.ndarray:
+            self.encoded += 1
+            return encode()
+        return _remembered(self._maps, key, KEPT_MAPS, run)
+
+    def _nothing(self) -> tuple[Detections, np.ndarray]:
+        config = self._pipeline.model.config
+        return (Detections(np.zeros((0, 9), np.float32), np.zeros(0, np.float32),
+                           np.zeros(0, np.int64)),
+                np.zeros((len(config.map_classes), *config.map_grid.shape), np.float32))
+
+
+def _remembered(kept: OrderedDict, key, size: int, make):
+    """The value of a key; the one unused longest is forgotten first."""
+    if key not in kept:
+        value = make()
+        kept[key] = value
+        while len(kept) > size:
+            kept.popitem(last=False)
+    kept.move_to_end(key)
+    return kept[key]
+
+
+def _camera_key(sample: Sample) -> bytes:
+    total = hashlib.blake2b(b'camera')
+    for name, image in sample.cameras.items():
+        if image is None:
+            continue
+        total.update(name.encode())
+        for array in (image.pixels, image.calibration.intrinsics,
+                      image.calibration.ego_from_camera):
+            total.update(np.ascontiguousarray(array))
+    return total.digest()
+
+
+def _lidar_key(sample: Sample) -> bytes:
+    if sample.sweep is None:
+        raise BackendError('SharedRuns', 'a sweep in a sample with LiDAR', 'none')
+    total = hashlib.blake2b(b'lidar')
+    total.update(np.ascontiguousarray(sample.sweep.points))
+    total.update(np.ascontiguousarray(sample.sweep.ego_from_lidar))
+    return total.digest()
