@@ -4,7 +4,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from metabev_ros.config import ModelConfig
+from metabev_ros.config import DetectionHead, ModelConfig
 from metabev_ros.errors import BackendError
 from metabev_ros.structures import Detections
 
@@ -15,22 +15,33 @@ MEAN_FOOTPRINT = {
     'motorcycle': (2.11, 0.77), 'bicycle': (1.70, 0.60), 'pedestrian': (0.73, 0.67),
     'traffic_cone': (0.41, 0.41)}
 CANDIDATES = 500  # peaks looked at per sample: the benchmark's limit of boxes
+# TransFusion's boxes this far beyond the grid, or from the ego's height, are dropped (BEVFusion:
+# 61.2 m with a grid of 54 m, and 10 m).
+POST_MARGIN, POST_HEIGHT = 7.2, 10.0
 
 
 class Postprocessor:
-    """Peaks -> boxes -> circle NMS -> thresholds; sigmoid of the map."""
+    """Raw outputs -> boxes above the threshold and map probabilities.
+
+    Centre heads: peaks, boxes of the class's group, circle NMS. TransFusion: every query is a
+    box, its score the class probability times the heatmap's at its peak; no NMS.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
         self._radius = np.array([
             config.head.nms_radius_scale * min(MEAN_FOOTPRINT[name])
             for name in config.detection_classes])
+        self._group = np.concatenate([np.full(len(group), i)
+                                      for i, group in enumerate(config.detection_groups)])
+        queries = config.head.detection is DetectionHead.TRANSFUSION
+        self._detections = self._from_queries if queries else self._from_peaks
 
     def __call__(self, outputs: dict[str, np.ndarray]) -> tuple[Detections, np.ndarray]:
         """Decode one sample.
 
         Args:
-            outputs: `heatmap` (1, K, Y, X), `boxes` (1, 10, Y, X), `map_logits` (1, L, Ym, Xm).
+            outputs: the arrays of `contract.output_names`, batch axis 1.
 
         Returns:
             detections (best first, at most `max_detections`) and (L, Ym, Xm) float32.
@@ -42,13 +53,34 @@ class Postprocessor:
             if not np.isfinite(array).all():
                 raise BackendError(f'output {name}', 'finite numbers',
                                    f'{np.count_nonzero(~np.isfinite(array))} non-finite')
+        return self._detections(outputs), sigmoid(outputs['map_logits'][0])
+
+    def _from_peaks(self, outputs: dict[str, np.ndarray]) -> Detections:
         scores, labels, rows, columns = find_peaks(outputs['heatmap'][0],
                                                    self._config.head.score_threshold)
-        channels = outputs['boxes'][0][:, rows, columns].T
-        boxes = decode_boxes(channels, rows, columns, self._config)
+        maps = outputs['boxes'][0]
+        maps = maps.reshape(-1, 10, *maps.shape[1:])                    # (G, 10, Y, X)
+        boxes = decode_boxes(maps[self._group[labels], :, rows, columns], rows, columns,
+                             self._config)
         keep = circle_nms(boxes, labels, self._radius)[:self._config.head.max_detections]
-        return (Detections(boxes[keep], scores[keep], labels[keep]),
-                sigmoid(outputs['map_logits'][0]))
+        return Detections(boxes[keep], scores[keep], labels[keep])
+
+    def _from_queries(self, outputs: dict[str, np.ndarray]) -> Detections:
+        score = sigmoid(outputs['class_logits'][0]) * outputs['query_scores'][0]    # (K, P)
+        score = np.clip(score, 0.0, 1.0)
+        labels, best = score.argmax(0), score.max(0)
+        channels, zero = outputs['boxes'][0].T, np.zeros(score.shape[1], np.int64)
+        boxes = decode_boxes(channels, zero, zero, self._config)
+        grid = self._config.bev_grid
+        keep = ((best >= self._config.head.score_threshold)
+                & (np.abs(boxes[:, 2]) <= POST_HEIGHT)
+                & (boxes[:, 0] >= grid.x_min - POST_MARGIN)
+                & (boxes[:, 0] <= grid.x_max + POST_MARGIN)
+                & (boxes[:, 1] >= grid.y_min - POST_MARGIN)
+                & (boxes[:, 1] <= grid.y_max + POST_MARGIN))
+        order = np.flatnonzero(keep)
+        order = order[np.argsort(-best[order], kind='stable')][:self._config.head.max_detections]
+        return Detections(boxes[order], best[order], labels[order])
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
@@ -82,7 +114,7 @@ def decode_boxes(channels: np.ndarray, rows: np.ndarray, columns: np.ndarray,
 
     Args:
         channels: (M, 10) dx dy (cells from the cell's corner), z, log l w h, sin, cos, vx, vy.
-        rows, columns: (M,) peak cells.
+        rows, columns: (M,) peak cells; zeros if dx and dy count from the grid's corner.
 
     Returns:
         (M, 9) float32 as in `Detections`.

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from metabev_ros.config import ModelConfig
-from metabev_ros.contract import FUSION_OF, GRAPHS, OUTPUTS, load_contract, read_checked
+from metabev_ros.contract import FUSION_OF, GRAPHS, load_contract, output_names, read_checked
 from metabev_ros.errors import BackendError, MissingDependencyError
 from metabev_ros.structures import Modality
 
@@ -33,6 +33,7 @@ class OnnxRuntimeBackend:
             raise MissingDependencyError('backend onnxruntime', 'the package onnxruntime', 'none',
                                          'pip install onnxruntime') from error
         self.contract = load_contract(folder)
+        self._outputs = output_names(self.contract.config)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -70,7 +71,7 @@ class OnnxRuntimeBackend:
                 its encoder does not run.
 
         Returns:
-            `heatmap`, `boxes`, `map_logits` float32.
+            the arrays of `contract.output_names`, float32.
 
         Raises:
             BackendError: if nothing is present or the runtime fails.
@@ -99,7 +100,7 @@ class OnnxRuntimeBackend:
             raise BackendError('run', 'camera or LiDAR inputs', 'neither')
         maps = {name: bev for name, bev in (('camera_bev', camera_bev), ('lidar_bev', lidar_bev))
                 if bev is not None}
-        return dict(zip(OUTPUTS, self._run(FUSION_OF[modality], maps), strict=True))
+        return dict(zip(self._outputs, self._run(FUSION_OF[modality], maps), strict=True))
 
     def _run(self, graph: str, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
         try:

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from metabev_ros.config import ModelConfig, load_config
-from metabev_ros.contract import OUTPUTS, sha256_of
+from metabev_ros.contract import output_names, sha256_of
 from metabev_ros.errors import BackendError, ContractError
-from metabev_ros.network.metabev import MetaBev
+from metabev_ros.network.metabev import MetaBev, NetworkOutput
 
 
 def load_network(folder: Path) -> tuple[MetaBev, ModelConfig]:
@@ -67,7 +67,7 @@ class TorchBackend:
         if camera is None and lidar is None:
             raise BackendError('run', 'camera or LiDAR inputs', 'neither')
         output, _ = self.network([_tensors(camera)], [_tensors(lidar)])
-        return {name: getattr(output, name).numpy() for name in OUTPUTS}
+        return self._arrays(output)
 
     @torch.inference_mode()
     def encode_camera(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -90,7 +90,11 @@ class TorchBackend:
         if not maps:
             raise BackendError('fuse', 'a camera or LiDAR BEV map', 'neither')
         output = self.network.fusion(maps)
-        return {name: getattr(output, name).numpy() for name in OUTPUTS}
+        return self._arrays(output)
+
+    def _arrays(self, output: NetworkOutput) -> dict[str, np.ndarray]:
+        named = output.named()
+        return {name: named[name].numpy() for name in output_names(self.config)}
 
 
 def _tensors(inputs: dict[str, np.ndarray] | None) -> dict[str, torch.Tensor] | None:

@@ -17,7 +17,14 @@ from torch import Tensor, nn
 from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
 from metabev_ros.backends.torch_backend import TorchBackend, load_network
 from metabev_ros.config import ModelConfig
-from metabev_ros.contract import OUTPUTS, Contract, graph_inputs, sha256_of, write_atomically
+from metabev_ros.contract import (
+    Contract,
+    graph_inputs,
+    graph_outputs,
+    output_names,
+    sha256_of,
+    write_atomically,
+)
 from metabev_ros.datasets.samples import sample_from_frame
 from metabev_ros.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.errors import ContractError
@@ -52,22 +59,24 @@ class CameraGraph(nn.Module):
 class FusionGraph(nn.Module):
     """fusion_*: one branch of the fusion with plain tensors in and out."""
 
-    def __init__(self, network: MetaBev, sources: tuple[str, ...]) -> None:
+    def __init__(self, network: MetaBev, sources: tuple[str, ...], outputs: tuple[str, ...]
+                 ) -> None:
         super().__init__()
-        self.fusion, self.sources = network.fusion, sources
+        self.fusion, self.sources, self.outputs = network.fusion, sources, outputs
 
     def forward(self, first: Tensor, second: Tensor | None = None):
         maps = (first,) if second is None else (first, second)
-        output = self.fusion(dict(zip(self.sources, maps, strict=True)))
-        return tuple(getattr(output, name) for name in OUTPUTS)
+        named = self.fusion(dict(zip(self.sources, maps, strict=True))).named()
+        return tuple(named[name] for name in self.outputs)
 
 
-def graph_modules(network: MetaBev) -> dict[str, nn.Module]:
+def graph_modules(network: MetaBev, config: ModelConfig) -> dict[str, nn.Module]:
     """The five graphs of one set of weights."""
+    outputs = output_names(config)
     return {'camera_encoder': CameraGraph(network), 'lidar_encoder': network.lidar_encoder,
-            'fusion_fused': FusionGraph(network, ('camera', 'lidar')),
-            'fusion_camera': FusionGraph(network, ('camera',)),
-            'fusion_lidar': FusionGraph(network, ('lidar',))}
+            'fusion_fused': FusionGraph(network, ('camera', 'lidar'), outputs),
+            'fusion_camera': FusionGraph(network, ('camera',), outputs),
+            'fusion_lidar': FusionGraph(network, ('lidar',), outputs)}
 
 
 def export_model(folder: Path, run: Path | None = None, report=print
@@ -94,7 +103,7 @@ def export_model(folder: Path, run: Path | None = None, report=print
         for name in ('config.yaml', 'weights.safetensors'):
             (scratch / name).write_bytes(((run or folder) / name).read_bytes())
         digests = {}
-        for name, module in graph_modules(network).items():
+        for name, module in graph_modules(network, config).items():
             content = trace(module.eval(), name, config)
             lint(content, name)
             (scratch / f'{name}.onnx').write_bytes(content)
@@ -144,13 +153,13 @@ def trace(module: nn.Module, name: str, config: ModelConfig) -> bytes:
         examples.append(torch.ones(shape, dtype=dtype))
     shapes = tuple({axis: torch.export.Dim.DYNAMIC for axis in FREE_AXES[spec.name]}
                    if spec.name in FREE_AXES else None for spec in specs)
-    outputs = OUTPUTS if name.startswith('fusion') else (name.replace('_encoder', '_bev'),)
+    outputs = [spec.name for spec in graph_outputs(config)[name]]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter('ignore')
         path = Path(folder) / 'graph.onnx'
         torch.onnx.export(module, tuple(examples), path, opset_version=OPSET, dynamo=True,
                           external_data=False, input_names=[spec.name for spec in specs],
-                          output_names=list(outputs), dynamic_shapes=shapes, verbose=False)
+                          output_names=outputs, dynamic_shapes=shapes, verbose=False)
         return path.read_bytes()
 
 

@@ -9,40 +9,52 @@ from torch import Tensor, nn
 from metabev_ros.config import ModelConfig
 from metabev_ros.network.camera import CameraEncoder
 from metabev_ros.network.fusers import build_fuser
-from metabev_ros.network.heads import BevNeck, MapHead, build_detection_head
+from metabev_ros.network.heads import build_detection_head, build_map_head
 from metabev_ros.network.lidar import build_lidar_encoder
 from metabev_ros.network.moe import TASKS
+from metabev_ros.network.neck import build_neck
 
 
 @dataclass
 class NetworkOutput:
-    """Raw outputs: heatmap (B, K, Y, X), boxes (B, 10, Y, X), map (B, L, Ym, Xm) logits."""
+    """Raw outputs of a batch.
 
-    heatmap: Tensor
-    boxes: Tensor
-    map_logits: Tensor
+    Attributes:
+        detection: name -> tensor (B, ...) as the detection head lists them; empty if detection
+            is not among the tasks that ran.
+        map_logits: (B, L, Ym, Xm), or None if the map is not among them.
+    """
+
+    detection: dict[str, Tensor]
+    map_logits: Tensor | None
+
+    def named(self) -> dict[str, Tensor]:
+        """All tensors by name, those of `contract.output_names` among them."""
+        tensors = dict(self.detection)
+        if self.map_logits is not None:
+            tensors['map_logits'] = self.map_logits
+        return tensors
 
 
 class Fusion(nn.Module):
-    """Everything after the encoders: decoder, neck, heads."""
+    """Everything after the encoders: decoder (or the baseline fuser), neck, heads."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.decoder = build_fuser(config)
-        self.neck = BevNeck(config.decoder.channels, config.head.neck_channels)
+        self.neck = build_neck(config)
         self.detection = build_detection_head(config)
-        self.map = MapHead(config.head.neck_channels, config.head.map_channels,
-                           len(config.map_classes), config.bev_grid, config.map_grid)
+        self.map = build_map_head(config)
 
-    def forward(self, maps: dict[str, Tensor]) -> NetworkOutput:
+    def forward(self, maps: dict[str, Tensor], tasks: tuple[str, ...] = TASKS) -> NetworkOutput:
         """`maps`: 'camera' and/or 'lidar' -> (B, C, Y, X); what is absent is never computed."""
-        return self.heads(self.decoder(maps))
+        return self.heads(self.decoder(maps, tasks), tasks)
 
-    def heads(self, fused: Tensor) -> NetworkOutput:
+    def heads(self, fused: Tensor, tasks: tuple[str, ...] = TASKS) -> NetworkOutput:
         """Fused BEV (B, d, rows, columns) -> outputs, whatever modality it came from."""
         features = self.neck(fused)
-        heatmap, boxes = self.detection(features)
-        return NetworkOutput(heatmap, boxes, self.map(features))
+        return NetworkOutput(self.detection(features) if 'detection' in tasks else {},
+                             self.map(features) if 'map' in tasks else None)
 
 
 class MetaBev(nn.Module):
@@ -50,12 +62,13 @@ class MetaBev(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.config = config
         self.camera_encoder = CameraEncoder(config.camera, config.splat_grid)
         self.lidar_encoder = build_lidar_encoder(config)
         self.fusion = Fusion(config)
 
     def forward(self, cameras: list[dict[str, Tensor] | None],
-                lidars: list[dict[str, Tensor] | None]
+                lidars: list[dict[str, Tensor] | None], tasks: tuple[str, ...] = TASKS
                 ) -> tuple[NetworkOutput, list[Tensor | None]]:
         """Run what each sample has.
 
@@ -65,12 +78,13 @@ class MetaBev(nn.Module):
         Args:
             cameras: per sample `images` (N, H, W, 3) uint8 and the lift-splat tables, or None.
             lidars: per sample what `Preprocessor.lidar_inputs` gives, or None.
+            tasks: those whose experts and heads run.
 
         Returns:
             The outputs (B, ...) and, per sample, the depth logits (N, D, h, w) or None.
         """
         camera_bevs, lidar_bevs, depths = self.encode(cameras, lidars)
-        return self.fuse(camera_bevs, lidar_bevs), depths
+        return self.fuse(camera_bevs, lidar_bevs, tasks), depths
 
     def encode(self, cameras: list[dict[str, Tensor] | None],
                lidars: list[dict[str, Tensor] | None]
@@ -89,7 +103,7 @@ class MetaBev(nn.Module):
                     if bevs[group[0]] is not None}
             for i, bev in zip(group, self.fusion.decoder(maps, tasks).split(1), strict=True):
                 fused[i] = bev
-        return self.fusion.heads(torch.cat(fused))
+        return self.fusion.heads(torch.cat(fused), tasks)
 
     def _encode_cameras(self, cameras) -> tuple[list[Tensor | None], list[Tensor | None]]:
         """One backbone pass for all views of the batch, then one splat per sample."""

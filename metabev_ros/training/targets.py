@@ -57,7 +57,7 @@ def detection_targets(boxes: np.ndarray, labels: np.ndarray, config: ModelConfig
 
     Returns:
         `heatmap` (K, Y, X) float32 with ones at centres; `cells` (M',) int64 flat row * X +
-        column; `channels` (M', 10) float32.
+        column; `labels` (M',) int64; `channels` (M', 10) float32.
     """
     grid = config.bev_grid
     inside = grid.cell_index(boxes[:, :2]) >= 0
@@ -67,7 +67,8 @@ def detection_targets(boxes: np.ndarray, labels: np.ndarray, config: ModelConfig
     for box, label, row, column in zip(boxes, labels, rows, columns, strict=True):
         radius = gaussian_radius(box[3] / grid.cell, box[4] / grid.cell)
         _draw_peak(heatmap[label], row, column, int(np.clip(radius, MIN_RADIUS, MAX_RADIUS)))
-    return {'heatmap': heatmap, 'cells': rows * grid.columns + columns, 'channels': channels}
+    return {'heatmap': heatmap, 'cells': rows * grid.columns + columns,
+            'labels': labels.astype(np.int64), 'channels': channels}
 
 
 def _draw_peak(layer: np.ndarray, row: int, column: int, radius: int) -> None:

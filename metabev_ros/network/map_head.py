@@ -1,0 +1,38 @@
+"""BEVFusion's map head: BEV features resampled onto the map grid, convolutions, logits."""
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from metabev_ros.geometry import BevGrid
+from metabev_ros.network.deformable import at_least_float32
+from metabev_ros.network.layers import ConvBlock
+
+
+class MapHead(nn.Module):
+    """(B, C, Y, X) on the BEV grid -> (B, L, Ym, Xm) logits on the map grid.
+
+    Bilinear resampling (align_corners False, zero outside the BEV grid), then `blocks` 3x3
+    convolutions with batch norm and ReLU, then 1x1. BEVFusion keeps the neck's width
+    (`channels` == `c_in`); a narrower head is reduced by a 1x1 convolution before resampling.
+    """
+
+    def __init__(self, c_in: int, channels: int, classes: int, bev: BevGrid, target: BevGrid,
+                 blocks: int = 1) -> None:
+        super().__init__()
+        self.reduce = nn.Identity() if c_in == channels else ConvBlock(c_in, channels, kernel=1)
+        self.refine = nn.Sequential(
+            *(layer for _ in range(blocks) for layer in ConvBlock(channels, channels)))
+        self.logits = nn.Conv2d(channels, classes, 1)
+        centres = torch.from_numpy(target.centres())                    # (Ym, Xm, 2) metres
+        low = torch.tensor([bev.x_min, bev.y_min])
+        span = torch.tensor([bev.x_max - bev.x_min, bev.y_max - bev.y_min])
+        where = (2 * (centres - low) / span - 1).float()[None]
+        self.register_buffer('where', where, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = at_least_float32(self.reduce(x))
+        grid = self.where.to(x.dtype).expand(x.shape[0], -1, -1, -1)
+        x = F.grid_sample(x, grid, align_corners=False)
+        return self.logits(self.refine(x))

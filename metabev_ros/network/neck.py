@@ -1,0 +1,76 @@
+"""BEV necks: the paper's "FPN layer ... from the fused BEV" (section 3.1), its form left open.
+
+`BevNeck` is ours, for a query grid of half the BEV grid's resolution; `SecondNeck` is BEVFusion's.
+"""
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from metabev_ros.config import BevNeckKind, ModelConfig
+from metabev_ros.network.layers import ConvBlock, ResidualBlock
+
+STAGE_CONVS = 5                             # after the one that changes the resolution
+NORM = {'eps': 1e-3, 'momentum': 0.01}      # SECOND's batch norm
+
+
+class BevNeck(nn.Module):
+    """(B, d, Y/2, X/2) -> (B, C, Y, X): one step down and up for context, then pixel shuffle."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.fine = ConvBlock(c_in, c_in)
+        self.coarse = nn.Sequential(ConvBlock(c_in, 128, stride=2), ResidualBlock(128),
+                                    ConvBlock(128, c_in, kernel=1))
+        self.expand = nn.Sequential(ConvBlock(2 * c_in, 4 * c_out, kernel=1), nn.PixelShuffle(2))
+        self.refine = ConvBlock(c_out, c_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fine = self.fine(x)
+        coarse = F.interpolate(self.coarse(x), scale_factor=2.0, mode='nearest')
+        return self.refine(self.expand(torch.cat([fine, coarse], 1)))
+
+
+class SecondNeck(nn.Module):
+    """SECOND and SECONDFPN (Yan et al. 2018) as in BEVFusion: (B, d, Y, X) -> (B, C, Y, X).
+
+    Two stages of C / 4 channels at stride 1 and C / 2 at stride 2 (128 and 256 for C = 512), each
+    one convolution and five more; each is brought back to the full grid with C / 2 channels, the
+    first by a 1x1 convolution, the second by a transposed one, and both are concatenated. Names
+    of weights are mmdetection3d's without its `decoder.backbone` and `decoder.neck`.
+    """
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        widths, up = (c_out // 4, c_out // 2), c_out // 2
+        self.blocks = nn.ModuleList([_stage(c_in, widths[0], 1), _stage(*widths, 2)])
+        self.deblocks = nn.ModuleList([
+            nn.Sequential(nn.Conv2d(widths[0], up, 1, bias=False), *_norm(up)),
+            nn.Sequential(nn.ConvTranspose2d(widths[1], up, 2, 2, bias=False), *_norm(up))])
+
+    def forward(self, x: Tensor) -> Tensor:
+        levels = []
+        for block, deblock in zip(self.blocks, self.deblocks, strict=True):
+            x = block(x)
+            levels.append(deblock(x))
+        return torch.cat(levels, 1)
+
+
+def _norm(channels: int) -> tuple[nn.Module, nn.Module]:
+    return nn.BatchNorm2d(channels, **NORM), nn.ReLU(inplace=True)
+
+
+def _stage(c_in: int, c_out: int, stride: int) -> nn.Sequential:
+    """One convolution with a stride and `STAGE_CONVS` without."""
+    layers: list[nn.Module] = []
+    for i in range(1 + STAGE_CONVS):
+        layers += [nn.Conv2d(c_in if i == 0 else c_out, c_out, 3, stride if i == 0 else 1, 1,
+                             bias=False), *_norm(c_out)]
+    return nn.Sequential(*layers)
+
+
+def build_neck(config: ModelConfig) -> nn.Module:
+    """The BEV neck that the configuration names: query grid in, BEV grid out."""
+    kind = SecondNeck if config.head.neck is BevNeckKind.SECOND else BevNeck
+    return kind(config.decoder.channels, config.head.neck_channels)
