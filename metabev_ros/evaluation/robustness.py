@@ -57,7 +57,7 @@ class ModelSource:
 
 
 @dataclass(frozen=True)
-class TestSet:
+class HeldOutDrives:
     """Which samples.
 
     Attributes:
@@ -73,7 +73,7 @@ class TestSet:
     def __post_init__(self) -> None:
         frames = self.spacing_s * RATE_HZ
         if self.drives < 1 or self.per_drive < 1 or frames < 1 or frames != int(frames):
-            raise ConfigError('TestSet', f'positive counts, a spacing in steps of {1 / RATE_HZ} s',
+            raise ConfigError('HeldOutDrives', f'positive counts, a spacing in steps of {1 / RATE_HZ} s',
                               f'{self.drives}, {self.per_drive}, {self.spacing_s}')
 
     @property
@@ -122,7 +122,7 @@ class DriveJob:
     seed: int
     models: tuple[ModelSource, ...]
     settings: tuple[Setting, ...]
-    test_set: TestSet
+    test_set: HeldOutDrives
 
 
 def run_drive(job: DriveJob) -> dict[tuple[str, Setting], dict[str, np.ndarray]]:
@@ -164,7 +164,7 @@ class PartialResults:
     settings; nothing in it is code.
     """
 
-    def __init__(self, folder: Path, test_set: TestSet) -> None:
+    def __init__(self, folder: Path, test_set: HeldOutDrives) -> None:
         self._folder, self._test_set = folder, test_set
 
     def _path(self, info: ModelInfo, seed: int) -> Path:
@@ -207,7 +207,7 @@ class PartialResults:
 
 
 def evaluate_robustness(models: tuple[ModelSource, ...], settings: tuple[Setting, ...],
-                        test_set: TestSet, partial: Path, spread: Spread,
+                        test_set: HeldOutDrives, partial: Path, spread: Spread,
                         progress: Callable[[int, int, str], None] | None = None
                         ) -> tuple[dict[str, ModelInfo], Scores]:
     """All models under all settings on a test set.
@@ -237,7 +237,7 @@ def evaluate_robustness(models: tuple[ModelSource, ...], settings: tuple[Setting
     return infos, _merged(models, settings, test_set, store, infos)
 
 
-def _missing(seed: int, models, settings, test_set: TestSet, store: PartialResults, infos
+def _missing(seed: int, models, settings, test_set: HeldOutDrives, store: PartialResults, infos
              ) -> DriveJob | None:
     """What of a drive is still to do: models and settings of which anything is missing."""
     todo = {}
@@ -251,7 +251,7 @@ def _missing(seed: int, models, settings, test_set: TestSet, store: PartialResul
                     tuple(s for s in settings if s in left), test_set)
 
 
-def _merged(models, settings, test_set: TestSet, store: PartialResults, infos) -> Scores:
+def _merged(models, settings, test_set: HeldOutDrives, store: PartialResults, infos) -> Scores:
     scores: Scores = {(m.name, s): Score() for m in models for s in settings}
     for seed in test_set.seeds:
         for model in models:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from metabev_ros.contract import ModelInfo
@@ -72,10 +72,48 @@ class ModelResults:
 
 def robustness_records(results: Iterable[ModelResults], command: str) -> list[ResultRecord]:
     """One record a figure: robustness.<name>.<setting>.<degree>.<figure>."""
-    return [make_record(f'robustness.{r.name}.{setting}.{figure}', value, FIGURES[figure],
-                        command, r.samples)
+    origin = make_record('robustness', 0.0, '', command, 0)  # asks for the commit once
+    return [replace(origin, id=f'robustness.{r.name}.{setting}.{figure}', value=value,
+                    unit=FIGURES[figure], n=r.samples)
             for r in results for setting, figures in r.figures.items()
             for figure, value in figures.items() if value is not None]
+
+
+# What the project asks of the shipped model; kept = share of its own clean figure.
+TARGETS = {('clean.0', 'nds'): '>= 0.60', ('clean.0', 'miou'): '>= 0.65'}
+KEPT_TARGETS = {('mc.1', 'nds'): '>= 0.97', ('mc.1', 'miou'): '>= 0.78',
+                ('ml.1', 'nds'): '>= 0.60', ('ml.1', 'miou'): '>= 0.80'}
+
+
+def claim_records(results: Sequence[ModelResults], command: str) -> list[ResultRecord]:
+    """What the first model is asked for, and its lead over the others at the headline degrees.
+
+    Ids: robustness.claims.<setting>.<figure>, ...<figure>_kept, and
+    robustness.claims.over_<other>.<setting>.<figure> (target: above 0 against a baseline).
+
+    Raises:
+        ConfigError: if the results do not compare.
+    """
+    check_comparable(results)
+    first, n = results[0], results[0].samples
+    found = [('', key, first.figures.get(key[0], {}).get(key[1]), target)
+             for key, target in TARGETS.items()]
+    clean = first.figures.get(CLEAN.id, {})
+    for (setting, figure), target in KEPT_TARGETS.items():
+        if setting in first.figures and clean.get(figure):
+            found.append(('', (setting, f'{figure}_kept'),
+                          first.figures[setting][figure] / clean[figure], target))
+    for other in results[1:]:
+        target = '> 0' if 'baseline' in other.name else None
+        for setting in HEADLINE:
+            if setting.id in first.figures and setting.id in other.figures:
+                found += [(f'over_{other.name}.', (setting.id, figure),
+                           first.figures[setting.id][figure] - other.figures[setting.id][figure],
+                           target) for figure in ('nds', 'miou')]
+    units = {**FIGURES, 'nds_kept': 'of clean NDS', 'miou_kept': 'of clean mIoU'}
+    return [make_record(f'robustness.claims.{prefix}{setting}.{figure}', value, units[figure],
+                        command, n, target)
+            for prefix, (setting, figure), value, target in found if value is not None]
 
 
 def check_comparable(results: Sequence[ModelResults]) -> None:

@@ -7,7 +7,9 @@ from metabev_ros.datasets.corruptions.settings import (
     PAPER,
     Failure,
     Setting,
+    SettingGroup,
 )
 from metabev_ros.datasets.corruptions.suite import corrupt
 
-__all__ = ['ALL', 'BEYOND', 'CLEAN', 'HEADLINE', 'PAPER', 'Failure', 'Setting', 'corrupt']
+__all__ = ['ALL', 'BEYOND', 'CLEAN', 'HEADLINE', 'PAPER', 'Failure', 'Setting',
+           'SettingGroup', 'corrupt']

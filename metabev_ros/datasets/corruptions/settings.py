@@ -46,7 +46,7 @@ _WORDS = {
     Failure.CLEAN: 'clean', Failure.LIMITED_FIELD: 'LiDAR field limited to {:g} degrees',
     Failure.MISSING_OBJECTS: 'points of objects missing, rate {:g}',
     Failure.BEAM_REDUCTION: '{:g} LiDAR beams', Failure.VIEW_DROP: '{:g} views black',
-    Failure.VIEW_NOISE: '{:g} views noise', Failure.OCCLUSION: 'obstacle occlusion: {:g}',
+    Failure.VIEW_NOISE: '{:g} views noise', Failure.OCCLUSION: 'obstacle occlusion',
     Failure.MISSING_CAMERA: 'missing camera', Failure.MISSING_LIDAR: 'missing LiDAR',
     Failure.FROZEN_VIEWS: '{:g} views frozen for 0.5 s',
     Failure.MISCALIBRATION: 'cameras turned by {:g} degrees',
@@ -93,6 +93,8 @@ class Setting:
         """For tables."""
         if self.failure is Failure.SEVERAL:
             return COMBINATIONS[int(self.degree)]
+        if self.failure is Failure.OCCLUSION and self.degree == 0:
+            return 'no obstacle occlusion'
         choice = {BeamChoice.BEVFUSION: ', central', BeamChoice.EVENLY_SPACED: ', evenly spaced'}
         return _WORDS[self.failure].format(self.degree) + choice.get(self.variant, '')
 
@@ -161,3 +163,19 @@ BEYOND = (
     *(Setting(Failure.SEVERAL, d) for d in COMBINATIONS),
     *(Setting(Failure.INDEPENDENT, d) for d in (0.1, 0.3, 0.5)))
 ALL = (CLEAN, *PAPER, *BEYOND)
+
+
+class SettingGroup(enum.Enum):
+    """Settings that are evaluated together; each group begins with the clean one."""
+
+    CLEAN = 'clean'
+    HEADLINE = 'headline'
+    PAPER = 'paper'
+    BEYOND = 'beyond'
+    ALL = 'all'
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        return {SettingGroup.CLEAN: (CLEAN,), SettingGroup.HEADLINE: (CLEAN, *HEADLINE),
+                SettingGroup.PAPER: (CLEAN, *PAPER), SettingGroup.BEYOND: (CLEAN, *BEYOND),
+                SettingGroup.ALL: ALL}[self]
