@@ -25,7 +25,7 @@ class MapHead(nn.Module):
         self.refine = nn.Sequential(
             *(layer for _ in range(blocks) for layer in ConvBlock(channels, channels)))
         self.logits = nn.Conv2d(channels, classes, 1)
-        centres = torch.from_numpy(target.centres())                    # (Ym, Xm, 2) metres
+        centres = torch.as_tensor(target.centres())                     # (Ym, Xm, 2) metres
         low = torch.tensor([bev.x_min, bev.y_min])
         span = torch.tensor([bev.x_max - bev.x_min, bev.y_max - bev.y_min])
         where = (2 * (centres - low) / span - 1).float()[None]

@@ -22,9 +22,10 @@ SUPPRESSED = -1e4  # logit of a cell that is no peak; finite, as every graph out
 
 
 class PositionEmbedding(nn.Module):
-    """Places (B, P, 2) in cells -> (B, d, P) by a learned MLP; never in half precision.
+    """Places (B, P, 2) in cells -> (B, d, P) by a learned MLP.
 
-    bfloat16 knows 180 cells to one cell only.
+    Its first layer is written out, because autocast would run a convolution in bfloat16, which
+    knows 180 cells to one cell only.
     """
 
     def __init__(self, channels: int) -> None:
@@ -34,11 +35,13 @@ class PositionEmbedding(nn.Module):
             nn.Conv1d(channels, channels, 1))
 
     def forward(self, where: Tensor) -> Tensor:
-        where = where.transpose(1, 2)
-        if not torch.is_autocast_enabled(where.device.type):
-            return self.position_embedding_head(where)
-        with torch.autocast(where.device.type, enabled=False):
-            return self.position_embedding_head(where)
+        first, *rest = self.position_embedding_head
+        x, y = where.transpose(1, 2).split(1, 1)                        # (B, 1, P) each
+        along_x, along_y = first.weight.split(1, 1)                     # (d, 1, 1) each
+        hidden = x * along_x[None, :, 0] + y * along_y[None, :, 0] + first.bias[None, :, None]
+        for layer in rest:
+            hidden = layer(hidden)
+        return hidden
 
 
 class DecoderLayer(nn.Module):
