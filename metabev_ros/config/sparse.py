@@ -7,9 +7,22 @@ has x right and y forward, so VoxelNet's kernels keep their orientation (see
 """
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 from metabev_ros.config.model import ModelConfig
+
+
+class SparseExecution(enum.Enum):
+    """What runs the sparse encoder; weights and result are the same.
+
+    `TABLES`: our layers over neighbour tables, everywhere and always in use. `SPCONV`: the
+    optional package spconv, for training on a GPU. Not part of `ModelConfig`: it is not the
+    network.
+    """
+
+    TABLES = 'tables'
+    SPCONV = 'spconv'
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
 from metabev_ros.backends.torch_backend import TorchBackend, load_network
 from metabev_ros.config import ModelConfig
+from metabev_ros.config.sparse import SPARSE_STAGES, SPARSE_STEPS
 from metabev_ros.contract import (
     Contract,
     graph_inputs,
@@ -36,10 +37,14 @@ OPSET = 18
 PARITY_SEED = 800_000
 # Inputs whose first (and for cell_table second) axis is free.
 FREE_AXES = {'images': (0,), 'depth_table': (0,), 'pixel_table': (0,), 'cell_table': (0, 1),
-             'pillars': (0,)}
+             'pillars': (0,), 'voxel_features': (0,)}
 # Example sizes for tracing: any size the graph accepts does.
 EXAMPLE = {'images': (2,), 'depth_table': (40,), 'pixel_table': (40,), 'cell_table': (30, 3),
-           'pillars': (50,)}
+           'pillars': (50,), 'voxel_features': (50,)}
+# Stages of the sparse encoder: each strided table has as many rows as the next stage.
+for _stage, _step, _rows in zip(SPARSE_STAGES, SPARSE_STEPS, (50, 40, 30, 20), strict=True):
+    FREE_AXES |= {_stage: (0,), _step.name: (0,)}
+    EXAMPLE |= {_stage: (_rows,), _step.name: (_rows - 10,)}
 
 
 class CameraGraph(nn.Module):
@@ -139,7 +144,8 @@ def parity_inputs(config: ModelConfig):
         noise = rng.integers(0, 256, camera['images'].shape, dtype=np.uint8)
         yield {**camera, 'images': noise}, lidar
     yield None, lidar
-    yield None, {**lidar, 'pillars': rng.normal(size=lidar['pillars'].shape).astype(np.float32)}
+    features = next(iter(lidar))                         # pillars or voxel_features come first
+    yield None, {**lidar, features: rng.normal(size=lidar[features].shape).astype(np.float32)}
 
 
 def trace(module: nn.Module, name: str, config: ModelConfig) -> bytes:

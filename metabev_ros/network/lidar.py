@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from metabev_ros.config import LidarBranchConfig, LidarEncoder, ModelConfig
+from metabev_ros.config.sparse import SparseExecution
 from metabev_ros.geometry import BevGrid
 from metabev_ros.network.layers import ConvBlock, ResidualBlock
 from metabev_ros.network.sparse_encoder import RowBatchNorm, SparseEncoder
@@ -58,8 +59,19 @@ class PillarEncoder(nn.Module):
         return self._encode(pillars, pillar_table[None])
 
 
-def build_lidar_encoder(config: ModelConfig) -> nn.Module:
-    """The LiDAR encoder that the configuration names."""
+def build_lidar_encoder(config: ModelConfig,
+                        execution: SparseExecution = SparseExecution.TABLES) -> nn.Module:
+    """The LiDAR encoder that the configuration names.
+
+    Args:
+        execution: of the sparse encoder; `Preprocessor` must be given the same.
+
+    Raises:
+        MissingDependencyError: for `SPCONV` without spconv.
+    """
     if config.lidar.encoder is LidarEncoder.PILLAR:
         return PillarEncoder(config.lidar, config.pillar_grid)
+    if execution is SparseExecution.SPCONV:
+        from metabev_ros.network.spconv_encoder import SpconvEncoder  # needs an optional package
+        return SpconvEncoder(config)
     return SparseEncoder(config)

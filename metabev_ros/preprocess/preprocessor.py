@@ -4,6 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from metabev_ros.config import LidarEncoder, ModelConfig
+from metabev_ros.config.sparse import SparseExecution
 from metabev_ros.preprocess.images import fit_image
 from metabev_ros.preprocess.lift_splat import LiftSplatTables
 from metabev_ros.preprocess.neighbours import build_tables
@@ -13,10 +14,15 @@ from metabev_ros.structures import CameraCalibration, CameraImage, Sample, Sweep
 
 
 class Preprocessor:
-    """Turns what is present in a sample into arrays; what is absent gives None."""
+    """Turns what is present in a sample into arrays; what is absent gives None.
 
-    def __init__(self, config: ModelConfig) -> None:
-        self._config = config
+    Args:
+        execution: what runs the sparse LiDAR encoder (`build_lidar_encoder`).
+    """
+
+    def __init__(self, config: ModelConfig,
+                 execution: SparseExecution = SparseExecution.TABLES) -> None:
+        self._config, self._execution = config, execution
         self._tables = LiftSplatTables(config.camera, config.splat_grid)
 
     def prepare_image(self, pixels: np.ndarray, calibration: CameraCalibration
@@ -31,11 +37,17 @@ class Preprocessor:
                 **self._tables([image.calibration for image in images])}
 
     def lidar_inputs(self, sweep: Sweep) -> dict[str, np.ndarray]:
-        """`pillars` and `pillar_table`, or `voxel_features` and the tables of the neighbours."""
+        """What the LiDAR encoder takes.
+
+        `pillars` and `pillar_table`; or `voxel_features` and the tables of the neighbours; or,
+        for spconv, `voxel_features` and `voxel_coords`.
+        """
         config = self._config
         if config.lidar.encoder is LidarEncoder.PILLAR:
             return build_pillars(sweep, config.lidar, config.pillar_grid)
         voxels = build_voxels(sweep, config.lidar, config.voxel_grid)
+        if self._execution is SparseExecution.SPCONV:
+            return voxels
         return {'voxel_features': voxels['voxel_features'],
                 **build_tables(voxels['voxel_coords'], config)}
 
