@@ -14,7 +14,7 @@ PACKAGE = 'metabev_ros'
 LAYERS = (
     ('cli',),
     ('demo',),
-    ('node', 'replay', 'export', 'training', 'evaluation'),
+    ('node', 'replay', 'export', 'conversion', 'training', 'evaluation'),
     ('pipeline',),
     ('preprocess', 'backends', 'postprocess', 'datasets', 'drawing'),
     ('network',),

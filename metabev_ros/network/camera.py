@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from metabev_ros.config import CameraBackbone, CameraBranchConfig
 from metabev_ros.geometry import BevGrid
 from metabev_ros.network.fpn import LssFpn
-from metabev_ros.network.layers import ConvBlock, ResidualBlock
+from metabev_ros.network.layers import ConvBlock, HalvingConv, ResidualBlock
 from metabev_ros.network.resnet import ResNet50
 from metabev_ros.network.swin import SwinTransformer
 
@@ -81,8 +81,9 @@ def build_bev_convolution(config: CameraBranchConfig) -> nn.Module:
     c_in, c_out = config.context_channels, config.bev_channels
     if config.splat_factor == 1:
         return ConvBlock(c_in, c_out)
-    return nn.Sequential(ConvBlock(c_in, c_out), ConvBlock(c_out, c_out, stride=2),
-                         ConvBlock(c_out, c_out))
+    halve = nn.Sequential(HalvingConv(c_out, c_out), nn.BatchNorm2d(c_out),
+                          nn.ReLU(inplace=True))
+    return nn.Sequential(ConvBlock(c_in, c_out), halve, ConvBlock(c_out, c_out))
 
 
 class CameraEncoder(nn.Module):

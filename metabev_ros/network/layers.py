@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class ConvBlock(nn.Sequential):
@@ -26,3 +27,18 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.activation(x + self.second(self.first(x)))
+
+
+class HalvingConv(nn.Conv2d):
+    """3x3 convolution with stride 2 on a BEV map: (B, C_in, Y, X), even -> (B, C_out, Y/2, X/2).
+
+    It reads rows 2m to 2m + 2 and columns 2m - 1 to 2m + 1. Rows of known networks count along
+    the LiDAR's x (rightwards), ours along the ego's y (leftwards): with the window mirrored like
+    the map, their weights give here what they gave there, to the cell.
+    """
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__(c_in, c_out, 3, 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.pad(x, (1, 1, 0, 1)))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metabev_ros.config import BevNeckKind, ModelConfig
-from metabev_ros.network.layers import ConvBlock, ResidualBlock
+from metabev_ros.network.layers import ConvBlock, HalvingConv, ResidualBlock
 
 STAGE_CONVS = 5                             # after the one that changes the resolution
 NORM = {'eps': 1e-3, 'momentum': 0.01}      # SECOND's batch norm
@@ -62,11 +62,12 @@ def _norm(channels: int) -> tuple[nn.Module, nn.Module]:
 
 
 def _stage(c_in: int, c_out: int, stride: int) -> nn.Sequential:
-    """One convolution with a stride and `STAGE_CONVS` without."""
+    """One convolution with a stride (1 or 2) and `STAGE_CONVS` without."""
     layers: list[nn.Module] = []
     for i in range(1 + STAGE_CONVS):
-        layers += [nn.Conv2d(c_in if i == 0 else c_out, c_out, 3, stride if i == 0 else 1, 1,
-                             bias=False), *_norm(c_out)]
+        layers += [HalvingConv(c_in, c_out) if i == 0 and stride == 2 else
+                   nn.Conv2d(c_in if i == 0 else c_out, c_out, 3, 1, 1, bias=False),
+                   *_norm(c_out)]
     return nn.Sequential(*layers)
 
 

@@ -209,10 +209,11 @@ class SwinTransformer(nn.Module):
         self.checkpointing = False
         self.patch_embed = nn.ModuleDict({'projection': nn.Conv2d(3, embed, 4, 4),
                                           'norm': nn.LayerNorm(embed)})
-        rates = torch.linspace(0, drop_path, sum(depths)).split(list(depths))
+        rates = iter(drop_path * i / (sum(depths) - 1) for i in range(sum(depths)))
         self.stages = nn.ModuleList(
-            SwinStage(embed << i, heads[i], mlp_ratio, rates[i].tolist(), i + 1 < len(depths))
-            for i in range(len(depths)))
+            SwinStage(embed << i, heads[i], mlp_ratio, [next(rates) for _ in range(depth)],
+                      i + 1 < len(depths))
+            for i, depth in enumerate(depths))
         self.out_channels = tuple(embed << i for i in range(1, len(depths)))
         # Keys are the stages that are read: 1, 2, 3.
         self.norms = nn.ModuleDict({str(i): nn.LayerNorm(embed << i)

@@ -1,0 +1,64 @@
+"""How keys of a source become ours: rules, parts, and what is left out knowingly."""
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Keys that match `source` become `target`.
+
+    Attributes:
+        source: regular expression over the whole key.
+        target: template with \\1, \\2 ... of the groups.
+        change: tensor(s) -> tensor in our layout.
+        also: templates of further source keys, whose tensors `change` gets after the first.
+    """
+
+    source: str
+    target: str
+    change: Callable[..., Tensor] | None = None
+    also: tuple[str, ...] = ()
+
+    def match(self, key: str) -> re.Match | None:
+        return re.fullmatch(self.source, key)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rules that belong together: none of their keys is there, or all.
+
+    Attributes:
+        targets: regular expression of our keys that the part must fill.
+        required: a checkpoint of this source without it is not one.
+    """
+
+    name: str
+    targets: str
+    rules: tuple[Rule, ...]
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """Keys that are left out knowingly."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SourceRules:
+    """All of one source."""
+
+    parts: tuple[Part, ...]
+    ignored: tuple[Ignored, ...] = ()
+
+
+# Batch norm's tensors, layer norm's and a linear layer's, as a group.
+NORM = '(weight|bias|running_mean|running_var|num_batches_tracked)'
+AFFINE = '(weight|bias)'
