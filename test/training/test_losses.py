@@ -173,3 +173,20 @@ def test_a_single_modality_trains_with_every_base_module(modality):
     absent = {'camera': 'lidar', 'lidar': 'camera'}[modality]
     for name, parameter in network.named_parameters():
         assert (parameter.grad is None) == (absent in name), name
+
+
+@pytest.mark.parametrize('head', DETECTION_HEADS)
+def test_the_loss_under_bfloat16_autocast_is_near_that_in_float32(head):
+    config = small_model(head, DecoderFfn.RM2OE)
+    torch.manual_seed(0)
+    network = MetaBev(config).train()
+    camera, lidar, truth = sample_of(config, 0)
+    losses = []
+    for enabled in (False, True):
+        with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
+            output, _ = network([camera, camera], [lidar, lidar])
+        terms = detection_loss(output.detection, [truth, truth], config)
+        losses.append(sum(terms.values()))
+    losses[1].backward()
+    assert float(losses[1].detach()) == pytest.approx(float(losses[0].detach()), rel=0.05)
+    assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
