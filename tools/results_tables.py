@@ -9,6 +9,12 @@ A marker names a results file and, if wanted, the beginnings of the ids to show:
     <!-- results:demo evaluation. real. -->    only ids that begin with one of these
     ... the table ...
     <!-- /results -->
+
+or, for ids of the form FILE.COLUMN.ROW.FIGURE, the columns and figures of a table with one row
+each ROW (which may hold dots), and if wanted the beginnings of the rows:
+
+    <!-- matrix:robustness ours,baseline nds,miou lf. mo. -->
+    <!-- /results -->
 """
 from __future__ import annotations
 
@@ -21,6 +27,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r'(<!-- results:([\w-]+)((?: [\w.-]+)*) -->\n).*?(<!-- /results -->)', re.S)
+MATRIX = re.compile(r'(<!-- matrix:([\w-]+) ([\w,-]+) ([\w,]+)((?: [\w.-]+)*) -->\n)'
+                    r'.*?(<!-- /results -->)', re.S)
 HEADER = ('figure', 'value', 'target', 'met', 'n', 'commit', 'date')
 
 
@@ -40,22 +48,62 @@ def render(records: list[dict]) -> str:
         rows.append((f'`{record["id"]}`', f'{record["value"]:.4g} {record["unit"]}'.strip(),
                      record['target'] or '', met, str(record['n']), f'`{record["commit"]}`',
                      record['date']))
-    lines = [f'| {" | ".join(row)} |' for row in rows]
-    for title, key in (('Commands', 'command'), ('Machines', 'machine')):
-        values = dict.fromkeys(record[key] for record in records)
+    return '\n'.join([f'| {" | ".join(row)} |' for row in rows] + _origin(records)) + '\n'
+
+
+def _origin(records: list[dict], keys=(('Commands', 'command'), ('Machines', 'machine'))
+            ) -> list[str]:
+    lines = []
+    for title, key in keys:
+        values = dict.fromkeys(str(record[key]) for record in records)
         lines += ['', f'{title}: ' + '; '.join(f'`{value}`' for value in values)]
-    return '\n'.join(lines) + '\n'
+    return lines
+
+
+def render_matrix(records: list[dict], topic: str, columns: list[str], figures: list[str],
+                  prefixes: tuple[str, ...]) -> str:
+    """One row per ROW of the ids, one column per COLUMN, the figures of a cell side by side."""
+    cells: dict[str, dict[tuple[str, str], float]] = {}
+    used = []
+    for record in records:
+        first, _, rest = record['id'].partition('.')
+        column, _, rest = rest.partition('.')
+        row, _, figure = rest.rpartition('.')
+        if first == topic and column in columns and figure in figures \
+                and row.startswith(prefixes):
+            cells.setdefault(row, {})[column, figure] = record['value']
+            used.append(record)
+    if not used:
+        return '*(no figures recorded yet)*\n'
+    units = dict.fromkeys(r['unit'] for f in figures for r in used if r['id'].endswith(f'.{f}'))
+    rows = [('setting', *(f'{column} {" / ".join(units)}' for column in columns)),
+            ('---',) * (len(columns) + 1)]
+    for row, values in cells.items():
+        rows.append((f'`{row}`', *(' / '.join(
+            f'{values[column, f]:.3f}' if (column, f) in values else '-' for f in figures)
+            for column in columns)))
+    keys = (('Samples', 'n'), ('Commands', 'command'), ('Commits', 'commit'),
+            ('Machines', 'machine'))
+    return '\n'.join([f'| {" | ".join(row)} |' for row in rows] + _origin(used, keys)) + '\n'
 
 
 def refreshed(text: str, results: Path) -> str:
     """The document's text with every block made anew."""
+    def records_of(topic: str) -> list[dict]:
+        source = results / f'{topic}.json'
+        return json.loads(source.read_text(encoding='utf-8')) if source.exists() else []
+
+    def matrix(match: re.Match) -> str:
+        return match[1] + render_matrix(
+            records_of(match[2]), match[2], match[3].split(','), match[4].split(','),
+            tuple(match[5].split()) or ('',)) + match[6]
+
     def table(match: re.Match) -> str:
-        source = results / f'{match[2]}.json'
-        records = json.loads(source.read_text(encoding='utf-8')) if source.exists() else []
+        records = records_of(match[2])
         prefixes = tuple(match[3].split()) or ('',)
         chosen = [r for r in records if r['id'].startswith(prefixes)]
         return match[1] + render(chosen) + match[4]
-    return BLOCK.sub(table, text)
+    return MATRIX.sub(matrix, BLOCK.sub(table, text))
 
 
 def stale_documents(root: Path, write: bool) -> list[Path]:

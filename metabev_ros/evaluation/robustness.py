@@ -73,7 +73,8 @@ class HeldOutDrives:
     def __post_init__(self) -> None:
         frames = self.spacing_s * RATE_HZ
         if self.drives < 1 or self.per_drive < 1 or frames < 1 or frames != int(frames):
-            raise ConfigError('HeldOutDrives', f'positive counts, a spacing in steps of {1 / RATE_HZ} s',
+            raise ConfigError('HeldOutDrives',
+                              f'positive counts, a spacing in steps of {1 / RATE_HZ} s',
                               f'{self.drives}, {self.per_drive}, {self.spacing_s}')
 
     @property

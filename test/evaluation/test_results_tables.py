@@ -71,3 +71,23 @@ def test_a_missing_results_file_gives_a_table_that_says_so(tables, checkout):
     (checkout / 'docs' / 'results' / 'demo.json').unlink()
     tables.main(['--root', str(checkout)])
     assert 'no figures recorded yet' in (checkout / 'README.md').read_text()
+
+
+def test_a_matrix_sets_models_side_by_side_and_shows_what_is_missing(tables, checkout):
+    record = {'value': 0.5, 'unit': 'NDS', 'target': None, 'met': None, 'command': 'c',
+              'commit': 'abc', 'date': 'd', 'machine': 'm', 'n': 400}
+    records = [{**record, 'id': 'robustness.ours.lf.120.nds'},
+               {**record, 'id': 'robustness.ours.lf.120.miou', 'value': 0.25, 'unit': 'mIoU'},
+               {**record, 'id': 'robustness.base.lf.120.nds', 'value': 0.4},
+               {**record, 'id': 'robustness.ours.mo.0_3.nds', 'value': 0.9},
+               {**record, 'id': 'robustness.other.lf.120.nds', 'value': 0.8}]
+    (checkout / 'docs' / 'results' / 'robustness.json').write_text(json.dumps(records))
+    page = checkout / 'docs' / 'page.md'
+    page.write_text('<!-- matrix:robustness ours,base nds,miou lf. -->\n<!-- /results -->\nEnd.')
+    tables.main(['--root', str(checkout)])
+    text = page.read_text()
+    assert '| setting | ours NDS / mIoU | base NDS / mIoU |' in text
+    assert '| `lf.120` | 0.500 / 0.250 | 0.400 / - |' in text
+    assert 'mo.0_3' not in text and '0.8' not in text and 'Samples: `400`' in text
+    assert text.endswith('<!-- /results -->\nEnd.')
+    assert tables.main(['--check', '--root', str(checkout)]) == 0

@@ -105,11 +105,6 @@ class Setting:
             (Failure.CLEAN, 0), (Failure.LIMITED_FIELD, 360), (Failure.MISSING_OBJECTS, 0),
             (Failure.BEAM_REDUCTION, 32), (Failure.OCCLUSION, 0)}
 
-    @property
-    def needs_earlier_frames(self) -> bool:
-        return self.failure in (Failure.FROZEN_VIEWS, Failure.TIME_SKEW) or (
-            self.failure is Failure.SEVERAL and self.degree == 3)
-
 
 def _share(value: float) -> bool:
     return 0 <= value <= 1
