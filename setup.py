@@ -5,6 +5,8 @@ from setuptools import find_packages, setup
 
 SHARE = 'share/metabev_ros'
 FOLDERS = ('msg', 'config', 'models', 'launch', 'rviz')
+# Weights for training and comparison stay in the source tree.
+NOT_INSTALLED = ('bevfusion_nano', 'metabev_nano_pretrained')
 
 
 def data_files() -> list[tuple[str, list[str]]]:
@@ -12,7 +14,7 @@ def data_files() -> list[tuple[str, list[str]]]:
     files = [(SHARE, ['package.xml'])]
     for folder in FOLDERS:
         for path in sorted(Path(folder).rglob('*')):
-            if path.is_file():
+            if path.is_file() and not path.parent.name.startswith(NOT_INSTALLED):
                 files.append((f'{SHARE}/{path.parent.as_posix()}', [path.as_posix()]))
     return files
 
