@@ -95,3 +95,19 @@ def test_the_pictures_are_drawn_also_where_settings_are_missing(pair, tmp_path):
         assert picture.shape[0] > 400 and picture.std() > 10
     assert sorted(p.name for p in report.parent.iterdir()) == [
         'beyond.png', 'comparison.md', 'curves.png', 'radar.png']
+
+
+def test_the_compare_command_writes_the_report_and_the_claims(pair, tmp_path):
+    from typer.testing import CliRunner
+
+    from metabev_ros.cli import app
+    from metabev_ros.evaluation.records import read_records
+    for results in pair:
+        results.save(tmp_path / f'{results.name}.json')
+    done = CliRunner().invoke(app, [
+        'compare', *(str(tmp_path / f'{r.name}.json') for r in pair), '--out',
+        str(tmp_path / 'out'), '--record', str(tmp_path / 'figures.json')])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / 'out' / 'comparison.md').read_text() == markdown(pair)
+    ids = [record.id for record in read_records(tmp_path / 'figures.json')]
+    assert ids == [record.id for record in claim_records(pair, '')]
