@@ -61,7 +61,13 @@ def build_cache(folder: Path, model: ModelConfig, config: CacheConfig, workers: 
         for done, _ in enumerate(jobs, 1):
             if progress is not None:
                 progress(done)
-    return [record_path(folder, seed, frame) for seed in seeds
+    return record_paths(folder, config)
+
+
+def record_paths(folder: Path, config: CacheConfig) -> list[Path]:
+    """Where all records of a configuration lie, in order."""
+    return [record_path(folder, seed, frame)
+            for seed in range(config.first_seed, config.first_seed + config.worlds)
             for frame in range(config.frames_per_world)]
 
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metabev_ros.config import ModelConfig
-from metabev_ros.training.cache import CacheConfig, build_cache
-from metabev_ros.training.train import Trainer, TrainingConfig
+from metabev_ros.training.cache import CacheConfig, build_cache, record_paths
+from metabev_ros.training.config import Device, TrainingConfig
+from metabev_ros.training.distributed import joined
+from metabev_ros.training.train import Trainer
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ def train_model(config: RunConfig, folder: Path, cache: Path, workers: int,
                 stepped: Callable[[int, dict[str, float], float], None] | None = None) -> Trainer:
     """Render what the cache lacks, then train to the end; goes on where it was interrupted.
 
+    Under torchrun the first process of every machine renders, the others wait.
+
     Args:
         folder: of the run: checkpoint, weights.safetensors, config.yaml, log.jsonl.
         cache: of rendered records.
@@ -31,7 +35,10 @@ def train_model(config: RunConfig, folder: Path, cache: Path, workers: int,
         rendered: called with the number of finished worlds.
         stepped: called with (step, loss terms, samples a second).
     """
-    paths = build_cache(Path(cache), config.model, config.data, workers, rendered)
-    trainer = Trainer(Path(folder), config.model, config.training)
-    trainer.run(paths, stepped)
-    return trainer
+    with joined(config.training.device is Device.CUDA) as processes:
+        if processes.local == 0:
+            build_cache(Path(cache), config.model, config.data, workers, rendered)
+        processes.wait()
+        trainer = Trainer(Path(folder), config.model, config.training, processes)
+        trainer.run(record_paths(Path(cache), config.data), stepped)
+        return trainer

@@ -1,7 +1,6 @@
 """Cached records -> augmented network inputs and targets."""
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +10,14 @@ import torch
 from metabev_ros.config import ModelConfig
 from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.structures import CameraCalibration, CameraImage, Modality, Sweep
+from metabev_ros.training.augmentation import (
+    AugmentationConfig,
+    move_boxes,
+    move_camera,
+    move_depth,
+    move_image,
+    move_map,
+)
 from metabev_ros.training.curriculum import (
     CurriculumConfig,
     FailureKind,
@@ -22,23 +29,6 @@ from metabev_ros.training.curriculum import (
 from metabev_ros.training.targets import depth_bins, detection_targets
 
 
-@dataclass(frozen=True)
-class AugmentationConfig:
-    """Training-time variation.
-
-    Attributes:
-        turn: chance of turning the ego frame by half a turn; images stay as they are, their
-            calibration turns with the frame. A mirror would put traffic on the other side of the
-            road and so take away what tells a heading.
-        brightness: largest relative change of gain, and of offset in units of 255 / 4.
-        view_drop: chance that one to three views of a sample are missing.
-    """
-
-    turn: float = 0.5
-    brightness: float = 0.2
-    view_drop: float = 0.15
-
-
 class SampleKey(NamedTuple):
     """What names one item; the whole item is a function of it.
 
@@ -47,7 +37,7 @@ class SampleKey(NamedTuple):
         modality: value of `Modality`.
         seed: of the run.
         step: optimiser step, from 0.
-        slot: place in the batch.
+        slot: place in the batch of all processes.
     """
 
     record: int
@@ -58,7 +48,11 @@ class SampleKey(NamedTuple):
 
 
 class TrainingSamples(torch.utils.data.Dataset):
-    """Item `SampleKey` -> (camera, lidar, targets), tensors: epochs and resumes repeat exactly."""
+    """Item `SampleKey` -> (camera, lidar, targets), tensors: epochs and resumes repeat exactly.
+
+    Failures of the LiDAR and of calibrations happen to the sensor, before the scene moves; those
+    of images after brightness and before the image moves.
+    """
 
     def __init__(self, paths: list[Path], model: ModelConfig, augmentation: AugmentationConfig,
                  curriculum: CurriculumConfig) -> None:
@@ -71,22 +65,21 @@ class TrainingSamples(torch.utils.data.Dataset):
 
     def __getitem__(self, key: SampleKey):
         modality = Modality(key.modality)
-        with np.load(self._paths[key.record]) as file:
-            record = {name: file[name] for name in file.files}
+        record = load_record(self._paths[key.record])
         rng = np.random.default_rng([key.seed, key.step, key.slot])
         failure_rng = np.random.default_rng([key.seed, key.step, key.slot, 1])
         failures = self._curriculum.draw(key.step, modality, failure_rng)
-        signs = np.full(2, -1.0 if rng.random() < self._augmentation.turn else 1.0)
+        scene = self._augmentation.draw_scene(rng)
         camera = bins = lidar = None
         if modality.has_camera:
-            camera, bins = self._cameras(record, modality, signs, rng, failures, failure_rng)
+            camera, bins = self._cameras(record, modality, scene, rng, failures, failure_rng)
         if modality.has_lidar:
-            lidar = self._lidar(record, signs, failures, failure_rng)
-        targets = self._targets(record, signs)
+            lidar = self._lidar(record, scene, failures, failure_rng)
+        targets = self._targets(record, scene)
         targets['depth_bins'] = bins
         return _tensors(camera), _tensors(lidar), _tensors(targets)
 
-    def _cameras(self, record: dict, modality: Modality, signs: np.ndarray,
+    def _cameras(self, record: dict, modality: Modality, scene: np.ndarray,
                  rng: np.random.Generator, failures: tuple[FailureKind, ...],
                  failure_rng: np.random.Generator):
         count = len(record['pixels'])
@@ -99,37 +92,43 @@ class TrainingSamples(torch.utils.data.Dataset):
         lookup = np.clip(np.arange(256) * gain + offset, 0, 255).astype(np.uint8)
         pixels, shows = fail_images([lookup[record['pixels'][i]] for i in views], failures,
                                     modality, failure_rng)
-        height, width = record['pixels'].shape[1:3]
         poses = [jitter_pose(record['ego_from_camera'][i], failures, self._curriculum,
                              failure_rng) for i in views]
-        images = [CameraImage(0, image, CameraCalibration(
-            width, height, record['intrinsics'][i], _turned(pose, signs)))
-            for i, image, pose in zip(views, pixels, poses, strict=True)]
-        bins = depth_bins(record['depth'][views], self._model)
+        moved = [self._view(pixel, record['intrinsics'][i], scene @ pose, record['depth'][i], rng)
+                 for i, pixel, pose in zip(views, pixels, poses, strict=True)]
+        bins = depth_bins(np.stack([depth for _, depth in moved]), self._model)
         bins[~shows] = -1  # nothing can be known there
-        return self._preprocessor.camera_inputs(images), bins
+        return self._preprocessor.camera_inputs([image for image, _ in moved]), bins
 
-    def _lidar(self, record: dict, signs: np.ndarray, failures: tuple[FailureKind, ...],
+    def _view(self, pixels: np.ndarray, intrinsics: np.ndarray, pose: np.ndarray,
+              depth: np.ndarray, rng: np.random.Generator) -> tuple[CameraImage, np.ndarray]:
+        """One image and the depth at its feature pixels, after image augmentation."""
+        height, width = pixels.shape[:2]
+        if self._augmentation.moves_images:
+            affine, mirrored = self._augmentation.draw_image(width, height, rng)
+            pixels = move_image(pixels, affine)
+            intrinsics, pose = move_camera(intrinsics, pose, affine, mirrored)
+            depth = move_depth(depth, affine, self._model.camera.stride)
+        return CameraImage(0, pixels, CameraCalibration(width, height, intrinsics, pose)), depth
+
+    def _lidar(self, record: dict, scene: np.ndarray, failures: tuple[FailureKind, ...],
                rng: np.random.Generator) -> dict:
         points = fail_points(record, failures, self._curriculum, rng)
         pose = jitter_pose(record['ego_from_lidar'], failures, self._curriculum, rng)
-        return self._preprocessor.lidar_inputs(Sweep(0, points, _turned(pose, signs)))
+        return self._preprocessor.lidar_inputs(Sweep(0, points, scene @ pose))
 
-    def _targets(self, record: dict, signs: np.ndarray) -> dict:
-        boxes = record['boxes'].astype(np.float64)
-        boxes[:, :2] *= signs
-        boxes[:, 7:9] *= signs
-        heading = np.stack([np.cos(boxes[:, 6]), np.sin(boxes[:, 6])], 1) * signs
-        boxes[:, 6] = np.arctan2(heading[:, 1], heading[:, 0])
+    def _targets(self, record: dict, scene: np.ndarray) -> dict:
         seen = record['num_lidar_pts'] > 0
-        layers = record['map_layers'][:, ::int(signs[1]), ::int(signs[0])]
-        return {**detection_targets(boxes[seen], record['labels'][seen], self._model),
-                'map': np.ascontiguousarray(layers, dtype=np.float32)}
+        boxes = move_boxes(record['boxes'][seen], scene)
+        layers, known = move_map(record['map_layers'], self._model.map_grid, scene)
+        return {**detection_targets(boxes, record['labels'][seen], self._model),
+                'map': layers.astype(np.float32), 'map_known': known}
 
 
-def _turned(ego_from_sensor: np.ndarray, signs: np.ndarray) -> np.ndarray:
-    """The pose in the turned ego frame."""
-    return np.diag([*signs, 1.0, 1.0]) @ ego_from_sensor
+def load_record(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of one record (`cache.make_record`)."""
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
 
 
 def _tensors(arrays: dict | None) -> dict | None:

@@ -1,221 +1,236 @@
-"""`metabev train`: switched-modality training on rendered drives.
+"""`metabev train`: the paper's recipe on rendered drives, one process or many.
 
-Every batch holds samples of all three modalities, so one set of weights learns every branch
-(the paper's switched-modality training, drawn per sample instead of per iteration).
+A run is a function of its configuration, its records and the number of its processes: what is
+drawn, dropout included, depends on seed, step and rank, never on when a process was started.
 """
 from __future__ import annotations
 
 import json
-import os
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from metabev_ros.config import ModelConfig, save_config, to_plain
 from metabev_ros.errors import ConfigError
+from metabev_ros.network.auxiliary import AuxiliaryHeads
 from metabev_ros.network.metabev import MetaBev
-from metabev_ros.structures import Modality
-from metabev_ros.training.curriculum import CurriculumConfig
-from metabev_ros.training.losses import box_loss, depth_loss, heatmap_loss, map_loss
-from metabev_ros.training.samples import AugmentationConfig, SampleKey, TrainingSamples
-from metabev_ros.training.warm_start import InitConfig, freeze, initialise, train_unfrozen
+from metabev_ros.training.checkpoint import load_checkpoint, replace_file
+from metabev_ros.training.config import Device, Precision, TrainingConfig
+from metabev_ros.training.distributed import Processes
+from metabev_ros.training.monitoring import Monitor, comparison_picture
+from metabev_ros.training.recompute import enable_recompute
+from metabev_ros.training.samples import TrainingSamples
+from metabev_ros.training.sampling import BatchKeys, Sampling, record_classes
+from metabev_ros.training.step import TrainingStep, to_device
+from metabev_ros.training.warm_start import freeze, initialise, train_unfrozen
 
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """One training run.
-
-    Attributes:
-        steps: optimiser steps in all; the rate rises for `warmup_steps`, stays, and falls
-            linearly to zero over the last `decay_steps`.
-        batch: modality of every sample of a batch.
-        ema_decay: of the averaged weights that are shipped.
-        depth_weight, box_weight, focal_weight, dice_weight: of the loss terms; the heatmap's is 1.
-        threads: torch threads.
-        init: weights to start a new run from.
-        frozen: parts that do not learn.
-    """
-
-    steps: int = 3000
-    warmup_steps: int = 150
-    decay_steps: int = 900
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 0.05
-    clip_norm: float = 10.0
-    ema_decay: float = 0.998
-    batch: tuple[str, ...] = ('fused', 'fused', 'camera', 'camera', 'lidar')
-    depth_weight: float = 0.3
-    box_weight: float = 0.5
-    focal_weight: float = 8.0
-    dice_weight: float = 3.0
-    seed: int = 0
-    threads: int = 2
-    checkpoint_every: int = 100
-    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
-    init: InitConfig | None = None
-    frozen: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        names = {'fused', 'camera', 'lidar'}
-        if not self.batch or not set(self.batch) <= names:
-            raise ConfigError('training.batch', f'a list of {sorted(names)}', str(self.batch))
-        if self.warmup_steps + self.decay_steps > self.steps:
-            raise ConfigError('training.steps', 'at least warmup_steps + decay_steps',
-                              str(self.steps))
-
-    def rate(self, step: int) -> float:
-        """Learning rate at a step."""
-        up = min(1.0, (step + 1) / self.warmup_steps)
-        down = min(1.0, (self.steps - step) / max(self.decay_steps, 1))
-        return self.learning_rate * min(up, down)
-
-
-class BatchKeys(torch.utils.data.Sampler):
-    """Keys of the batches from `start` on: shuffled epochs, a function of seed and step only."""
-
-    def __init__(self, records: int, config: TrainingConfig, start: int) -> None:
-        self._records, self._config, self._start = records, config, start
-
-    def __len__(self) -> int:
-        return self._config.steps - self._start
-
-    def __iter__(self):
-        modalities = [Modality[name.upper()].value for name in self._config.batch]
-        size = len(modalities)
-        epoch, order = -1, None
-        for step in range(self._start, self._config.steps):
-            keys = []
-            for slot, modality in enumerate(modalities):
-                position = step * size + slot
-                if position // self._records != epoch:
-                    epoch = position // self._records
-                    order = np.random.default_rng([self._config.seed, epoch]).permutation(
-                        self._records)
-                keys.append(SampleKey(int(order[position % self._records]), modality,
-                                      self._config.seed, step, slot))
-            yield keys
-
-
-def batch_loss(network: MetaBev, batch: list, config: TrainingConfig
-               ) -> tuple[torch.Tensor, dict[str, float]]:
-    """Total loss of a batch and its terms."""
-    cameras, lidars, targets = zip(*batch, strict=True)
-    with torch.autocast('cpu', torch.bfloat16):
-        output, depths = network(list(cameras), list(lidars))
-    focal, dice = map_loss(output.map_logits, torch.stack([t['map'] for t in targets]))
-    terms = {
-        'heatmap': heatmap_loss(output.heatmap, torch.stack([t['heatmap'] for t in targets])),
-        'boxes': config.box_weight * box_loss(output.boxes, [t['cells'] for t in targets],
-                                              [t['channels'] for t in targets]),
-        'map_focal': config.focal_weight * focal,
-        'map_dice': config.dice_weight * dice,
-        'depth': config.depth_weight * depth_loss(depths, [t['depth_bins'] for t in targets])}
-    return sum(terms.values()), {name: float(term.detach()) for name, term in terms.items()}
+__all__ = ['Trainer', 'TrainingConfig']
+ALONE = Processes()
+Progress = Callable[[int, dict[str, float], float], None]
 
 
 class Trainer:
-    """State of one run in a folder: weights, averaged weights, optimiser, step."""
+    """State of one run in a folder: weights, averaged weights, optimiser, step.
 
-    def __init__(self, folder: Path, model: ModelConfig, config: TrainingConfig) -> None:
+    Args:
+        processes: this one among those of the run; only the first writes.
+
+    Raises:
+        ConfigError: if the device is not there, or weights or checkpoint do not fit.
+    """
+
+    def __init__(self, folder: Path, model: ModelConfig, config: TrainingConfig,
+                 processes: Processes = ALONE) -> None:
         self.folder, self.model, self.config = Path(folder), model, config
+        self.processes, self.device = processes, find_device(config.device, processes.local)
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._checkpoint = self.folder / 'checkpoint.pt'
-        self.network = MetaBev(model)
+        self.network = MetaBev(model).to(self.device)
+        self.auxiliary = None
+        if config.auxiliary_weight > 0:
+            self.auxiliary = AuxiliaryHeads(model).to(self.device)
         if config.init is not None and not self._checkpoint.exists():
             initialise(self.network, config.init)
         freeze(self.network, config.frozen)
         self.average = {name: value.detach().clone()
                         for name, value in self.network.state_dict().items()}
-        self.optimiser = torch.optim.AdamW(
-            [p for p in self.network.parameters() if p.requires_grad], lr=config.learning_rate,
-            weight_decay=config.weight_decay)
+        self._module = self._prepared(TrainingStep(self.network, self.auxiliary, config))
+        self.optimiser = torch.optim.AdamW(parameter_groups(self._step_module, config),
+                                           lr=config.learning_rate)
+        self.scaler = torch.amp.GradScaler(self.device.type,
+                                           enabled=config.precision is Precision.FP16)
         self.step, self.seconds = 0, 0.0
         if self._checkpoint.exists():
             self._load()
 
-    def run(self, paths: list[Path], progress=None) -> None:
+    def _prepared(self, step: TrainingStep) -> nn.Module:
+        """The step as the trainer calls it: recomputing, synchronised, distributed."""
+        if self.config.recompute:
+            enable_recompute(self.network)
+        if self.processes.world > 1 and self.device.type == 'cuda':
+            step = nn.SyncBatchNorm.convert_sync_batchnorm(step)
+            self.network, self.auxiliary = step.network, step.auxiliary
+        self._step_module = step
+        if self.processes.world == 1:
+            return step
+        # A modality that no sample has leaves its encoder without gradients.
+        return DistributedDataParallel(
+            step, device_ids=[self.device.index] if self.device.type == 'cuda' else None,
+            find_unused_parameters=True)
+
+    def run(self, paths: list[Path], progress: Progress | None = None) -> None:
         """Train to the last step.
 
         Args:
             paths: records.
-            progress: called with (step, terms of the loss, samples a second).
+            progress: called with (step, terms of the loss, samples a second) by the first
+                process.
         """
-        loader = torch.utils.data.DataLoader(
-            TrainingSamples(paths, self.model, self.config.augmentation,
-                            self.config.curriculum),
-            batch_sampler=BatchKeys(len(paths), self.config, self.step),
-            collate_fn=list, num_workers=1, prefetch_factor=3,
-            multiprocessing_context='spawn')  # forking beside OpenCV's threads can hang
-        train_unfrozen(self.network, self.config.frozen)
+        loader = self._loader(paths)
+        self._set_modes()
+        leader = self.processes.is_leader
+        monitor = Monitor(self.folder, self.step, self.config.tensorboard) if leader else None
         before = time.perf_counter()
         for batch in loader:
             terms = self._update(batch)
             now = time.perf_counter()
             self.seconds += now - before
-            if progress is not None:
-                progress(self.step, terms, len(batch) / (now - before))
-            before = now
-            self._log(terms)
-            if self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps:
-                self.save()
+            rate, before = len(self.config.batch) / (now - before), now
+            if leader:
+                if progress is not None:
+                    progress(self.step, terms, rate)
+                monitor.scalars(self.step, self.seconds, {**terms, 'samples_per_s': rate})
+                self._save_and_show(monitor, paths[0])
+        if leader:
+            monitor.close()
+        self.processes.wait()
+
+    def _loader(self, paths: list[Path]) -> torch.utils.data.DataLoader:
+        config, processes = self.config, self.processes
+        classes = record_classes(paths) if config.sampling is Sampling.CBGS else None
+        return torch.utils.data.DataLoader(
+            TrainingSamples(paths, self.model, config.augmentation, config.curriculum),
+            batch_sampler=BatchKeys(len(paths), config, self.step, processes.rank,
+                                    processes.world, classes),
+            collate_fn=list, num_workers=config.loaders, prefetch_factor=3,
+            pin_memory=self.device.type == 'cuda',
+            multiprocessing_context='spawn')  # forking beside OpenCV's threads can hang
+
+    def _set_modes(self) -> None:
+        """Training mode where something learns; fixed norms stay as in evaluation."""
+        train_unfrozen(self.network, self.config.frozen)
+        self._step_module.training = True
+        if self.auxiliary is not None:
+            self.auxiliary.train()
+        if self.config.fixed_norms:
+            for module in self._step_module.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
 
     def _update(self, batch: list) -> dict[str, float]:
+        config = self.config
+        # Dropout is a function of seed, step and rank: a resumed run repeats it.
+        torch.manual_seed((config.seed * 1_000_003 + self.step) * 1009 + self.processes.rank)
         for group in self.optimiser.param_groups:
-            group['lr'] = self.config.rate(self.step)
-        loss, terms = batch_loss(self.network, batch, self.config)
+            group['lr'] = config.rate(self.step)
+            group['betas'] = (config.beta1(self.step), group['betas'][1])
+        terms = self._module(to_device(batch, self.device))
+        loss = sum(terms.values())
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
-        if torch.isfinite(norm):  # one bad batch must not destroy the run
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimiser)
+        norm = nn.utils.clip_grad_norm_(
+            [p for p in self._step_module.parameters() if p.requires_grad], config.clip_norm)
+        if self.scaler.is_enabled():
+            self.scaler.step(self.optimiser)  # leaves out steps that overflowed, and rescales
+            self.scaler.update()
+        elif torch.isfinite(norm):  # one bad batch must not destroy the run
             self.optimiser.step()
         self.step += 1
-        decay = min(self.config.ema_decay, self.step / (self.step + 20))
-        with torch.no_grad():
-            for name, value in self.network.state_dict().items():
-                if value.is_floating_point():
-                    self.average[name].lerp_(value, 1 - decay)
-                else:
-                    self.average[name].copy_(value)
-        return {**terms, 'grad_norm': float(norm), 'total': float(loss.detach())}
+        if self.processes.is_leader:
+            self._move_average()
+        values = {name: float(value.detach()) for name, value in terms.items()}
+        return {**values, 'grad_norm': float(norm), 'total': float(loss.detach()),
+                'rate': config.rate(self.step - 1)}
 
-    def _log(self, terms: dict[str, float]) -> None:
-        line = {'step': self.step, 'seconds': round(self.seconds, 1),
-                **{name: round(value, 4) for name, value in terms.items()}}
-        with open(self.folder / 'log.jsonl', 'a', encoding='utf-8') as file:
-            file.write(json.dumps(line) + '\n')
+    @torch.no_grad()
+    def _move_average(self) -> None:
+        decay = min(self.config.ema_decay, self.step / (self.step + 20))
+        for name, value in self.network.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def _save_and_show(self, monitor: Monitor, record: Path) -> None:
+        config, last = self.config, self.step == self.config.steps
+        if self.step % config.checkpoint_every == 0 or last:
+            self.save()
+        if config.tensorboard and config.picture_every and (
+                last or self.step % config.picture_every == 0):
+            monitor.picture(self.step, comparison_picture(self.average, self.model, record))
 
     def save(self) -> None:
         """Write the checkpoint and the averaged weights; each file is replaced atomically."""
         state = {'network': self.network.state_dict(), 'average': self.average,
-                 'optimiser': self.optimiser.state_dict(), 'step': self.step,
-                 'seconds': self.seconds, 'model_hash': self.model.hash}
-        _replace(self._checkpoint, lambda path: torch.save(state, path))
-        weights = {name: value.contiguous() for name, value in self.average.items()}
-        _replace(self.folder / 'weights.safetensors', lambda path: save_file(weights, path))
-        save_config(self.model, self.folder / 'config.yaml')
-        (self.folder / 'training.json').write_text(json.dumps(
+                 'auxiliary': self.auxiliary.state_dict() if self.auxiliary else None,
+                 'optimiser': self.optimiser.state_dict(), 'scaler': self.scaler.state_dict(),
+                 'step': self.step, 'seconds': self.seconds, 'seed': self.config.seed,
+                 'model_hash': self.model.hash}
+        replace_file(self._checkpoint, lambda path: torch.save(state, path))
+        weights = {name: value.cpu().contiguous() for name, value in self.average.items()}
+        replace_file(self.folder / 'weights.safetensors', lambda path: save_file(weights, path))
+        replace_file(self.folder / 'config.yaml', lambda path: save_config(self.model, path))
+        replace_file(self.folder / 'training.json', lambda path: path.write_text(json.dumps(
             {'step': self.step, 'samples': self.step * len(self.config.batch),
-             'seconds': round(self.seconds), 'config': to_plain(self.config)}, indent=1))
+             'seconds': round(self.seconds), 'processes': self.processes.world,
+             'config': to_plain(self.config)}, indent=1)))
 
     def _load(self) -> None:
-        state = torch.load(self._checkpoint, weights_only=True)
-        if state['model_hash'] != self.model.hash:
-            raise ConfigError(str(self._checkpoint), 'a checkpoint of this model configuration',
-                              'another one', 'use another run folder')
+        state = load_checkpoint(self._checkpoint, self.model.hash)
+        # Sampler position and dropout follow from seed and step: no generator state is needed.
+        if state.get('seed', self.config.seed) != self.config.seed:
+            raise ConfigError('training.seed', f'{state["seed"]}, as in {self._checkpoint}',
+                              str(self.config.seed), 'use another run folder')
+        if (self.auxiliary is None) != (state.get('auxiliary') is None):
+            raise ConfigError('training.auxiliary_weight', 'heads as in the checkpoint',
+                              str(self.config.auxiliary_weight), 'use another run folder')
         self.network.load_state_dict(state['network'])
-        self.average = state['average']
+        if self.auxiliary is not None:
+            self.auxiliary.load_state_dict(state['auxiliary'])
+        self.average = to_device(state['average'], self.device)
         self.optimiser.load_state_dict(state['optimiser'])
+        self.scaler.load_state_dict(state.get('scaler', {}))
         self.step, self.seconds = state['step'], state['seconds']
 
 
-def _replace(path: Path, write) -> None:
-    temporary = path.with_name(f'.{path.name}.tmp')
-    write(temporary)
-    os.replace(temporary, path)
+def find_device(device: Device, local: int) -> torch.device:
+    """The device that is asked for.
+
+    Raises:
+        ConfigError: if there is none; nothing falls back to a CPU in silence.
+    """
+    if device is Device.CPU:
+        return torch.device('cpu')
+    if torch.cuda.device_count() <= local:
+        raise ConfigError('training.device', f'GPU number {local}',
+                          f'{torch.cuda.device_count()} GPUs', 'set training.device: cpu')
+    torch.cuda.set_device(local)
+    return torch.device('cuda', local)
+
+
+def parameter_groups(module: nn.Module, config: TrainingConfig) -> list[dict]:
+    """What learns, for AdamW: one group, or two if norms and biases do not decay."""
+    learning = [p for p in module.parameters() if p.requires_grad]
+    if config.decay_norms:
+        return [{'params': learning, 'weight_decay': config.weight_decay}]
+    return [{'params': [p for p in learning if p.ndim > 1],
+             'weight_decay': config.weight_decay},
+            {'params': [p for p in learning if p.ndim <= 1], 'weight_decay': 0.0}]

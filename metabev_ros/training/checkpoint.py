@@ -1,0 +1,52 @@
+"""Files of a run, each replaced as a whole: a kill leaves the old one or the new one."""
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from metabev_ros.errors import ConfigError
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make the file beside its place, force it to the disk, then rename."""
+    temporary = path.with_name(f'.{path.name}.tmp')
+    write(temporary)
+    with open(temporary, 'rb+') as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load_checkpoint(path: Path, model_hash: str) -> dict:
+    """The state in a checkpoint, without running code from it.
+
+    Raises:
+        ConfigError: if it is damaged or of another model configuration.
+    """
+    try:
+        state = torch.load(path, map_location='cpu', weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise ConfigError(str(path), 'a checkpoint of this trainer', str(error)[:200],
+                          'use another run folder') from error
+    if state['model_hash'] != model_hash:
+        raise ConfigError(str(path), 'a checkpoint of this model configuration',
+                          'another one', 'use another run folder')
+    return state
+
+
+def forget_later_lines(log: Path, step: int) -> None:
+    """Drop the log's lines of steps after the checkpoint: they are made again."""
+    if not log.exists():
+        return
+    kept = []
+    for line in log.read_text(encoding='utf-8').splitlines():
+        try:
+            if json.loads(line)['step'] <= step:
+                kept.append(f'{line}\n')
+        except ValueError:
+            continue  # half a line, written when the process was killed
+    replace_file(log, lambda path: path.write_text(''.join(kept), encoding='utf-8'))
