@@ -186,9 +186,10 @@ def test_a_checkpoint_without_the_required_part_is_refused(base, base_shapes):
         _convert({'head.weight': torch.zeros(1000, 768)}, Source.SWIN, base, base_shapes)
 
 
-def test_a_head_that_the_configuration_lacks_is_refused_unless_skipped(base, base_shapes):
+def test_a_head_of_another_width_is_refused_unless_skipped(base, base_shapes):
     state = published.random_state({**published.second('decoder.backbone.', 'decoder.neck.'),
                                     **published.map_head('heads.map.')})
+    state['heads.map.classifier.0.weight'] = torch.zeros(256, 512, 3, 3)  # half as wide as ours
     with pytest.raises(ContractError, match=r'heads\.map\.classifier\.0\.weight'):
         _convert(state, Source.BEVFUSION, base, base_shapes)
     result = _convert(state, Source.BEVFUSION, base, base_shapes, skip=['map head'])
