@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -221,17 +221,46 @@ def compare(results: Annotated[list[Path], typer.Argument(
 def train(config: Annotated[Path, typer.Argument(help='Run YAML, see config/training/.')],
           out: Annotated[Path, typer.Option(help='Run folder; goes on where it stopped.')],
           cache: Annotated[Path, typer.Option(help='Rendered samples.')] = Path('runs/cache'),
-          workers: Annotated[int, typer.Option(min=1, help='Rendering processes.')] = 2) -> None:
-    """Render training drives, then train; interrupt and start again at will."""
+          workers: Annotated[int, typer.Option(min=1, help='Rendering processes.')] = 2,
+          score: Annotated[bool, typer.Option(
+              help='Then score the training samples themselves in every modality.')] = False
+          ) -> None:
+    """Render training drives, then train; interrupt and start again at will.
+
+    On several GPUs or machines: torchrun ... -m metabev_ros.cli train ...
+    """
+    from metabev_ros.training.distributed import this_process
     from metabev_ros.training.run import RunConfig, train_model
     run = load_config(RunConfig, config)
-    with _bar('Working') as update:
-        train_model(run, out, cache, workers,
-                    lambda done: update(done, run.data.worlds, 'worlds rendered'),
-                    lambda step, terms, rate: update(
-                        step, run.training.steps,
-                        f'loss {terms["total"]:.2f}, {rate:.1f} samples/s'))
+    is_leader = this_process().is_leader
+    with _bar('Working') if is_leader else nullcontext(lambda *_: None) as update:
+        trainer = train_model(run, out, cache, workers,
+                              lambda done: update(done, run.data.worlds, 'worlds rendered'),
+                              lambda step, terms, rate: update(
+                                  step, run.training.steps,
+                                  f'loss {terms["total"]:.2f}, {rate:.1f} samples/s'))
+    if not is_leader:
+        return
     console.print(f'written: {out}/weights.safetensors', markup=False)
+    if score:
+        report = _score_training(run, trainer, cache, out)
+        console.print(report.read_text(encoding='utf-8'), markup=False)
+        console.print(f'written: {report}', markup=False)
+
+
+def _score_training(run, trainer, cache: Path, out: Path) -> Path:
+    """Report of the averaged weights on what they were trained on."""
+    from metabev_ros.evaluation.report import write_report
+    from metabev_ros.evaluation.run import Evaluation, evaluate_model
+    from metabev_ros.training.cache import record_paths
+    from metabev_ros.training.monitoring import weights_pipeline
+    from metabev_ros.training.records import RecordSamples
+    pipeline = weights_pipeline(trainer.average, run.model)
+    samples = RecordSamples(record_paths(cache, run.data))
+    evaluation = Evaluation(run.model.name, pipeline.model.hash, pipeline.model.backend,
+                            'the training samples', len(samples),
+                            evaluate_model(pipeline, samples))
+    return write_report(evaluation, out / 'training_samples')
 
 
 @app.command()

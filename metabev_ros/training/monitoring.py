@@ -70,19 +70,21 @@ class Monitor:
             self._writer.close()
 
 
+def weights_pipeline(weights: dict[str, torch.Tensor], model: ModelConfig) -> Pipeline:
+    """The real pipeline around a copy of weights in training, on the CPU, in evaluation mode."""
+    network = MetaBev(model)
+    network.load_state_dict({name: value.cpu() for name, value in weights.items()})
+    return Pipeline(model, TorchBackend(network, model), 'training')
+
+
 def comparison_picture(weights: dict[str, torch.Tensor], model: ModelConfig, record: Path
                        ) -> np.ndarray:
     """Truth beside what the averaged weights see fused, by LiDAR and by cameras alone.
 
-    The network is a copy on the CPU in evaluation mode, run by the real pipeline: the picture
-    shows what would be shipped.
-
     Returns:
         (H, 4 H, 3) uint8 RGB: truth, fused, LiDAR, camera.
     """
-    network = MetaBev(model)
-    network.load_state_dict({name: value.cpu() for name, value in weights.items()})
-    pipeline = Pipeline(model, TorchBackend(network, model), 'training')
+    pipeline = weights_pipeline(weights, model)
     labelled = RecordSamples([record])[0]
     truth, sweep = labelled.truth, labelled.sample.sweep
     points = transform_points(sweep.ego_from_lidar, sweep.points[:, :3].astype(np.float64))
