@@ -1,4 +1,6 @@
 """Two gloo processes compute what one does with the same batch."""
+import os
+
 import torch
 import torch.multiprocessing as mp
 from safetensors.torch import load_file
@@ -6,6 +8,7 @@ from tiny import PLAIN, TINY
 
 from metabev_ros.training.config import Precision, TrainingConfig
 from metabev_ros.training.distributed import joined, sum_over_ranks
+from metabev_ros.training.train import Trainer
 
 # Batch norm is local to a process on a CPU (GPUs synchronise it), so norms are fixed here: then
 # every sample's output is its own, and two processes must give the sums of one.
@@ -16,9 +19,6 @@ CONFIG = TrainingConfig(
 
 
 def run_rank(rank, world, port, folder, records):
-    import os
-
-    from metabev_ros.training.train import Trainer
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(world), LOCAL_RANK=str(rank),
                       MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
     with joined(cuda=False) as processes:
@@ -39,8 +39,8 @@ def free_port():
 
 def test_two_processes_give_the_loss_and_the_weights_of_one(tmp_path, tiny_records):
     from test_train import log_of
-    for world in (1, 2):
-        mp.spawn(run_rank, (world, free_port(), tmp_path / str(world), tiny_records), world)
+    Trainer(tmp_path / '1', TINY, CONFIG).run(tiny_records)
+    mp.spawn(run_rank, (2, free_port(), tmp_path / '2', tiny_records), 2)
     one, two = log_of(tmp_path / '1'), log_of(tmp_path / '2')
     assert len(one) == len(two) == 3  # only the first process writes
     for a, b in zip(one, two, strict=True):
