@@ -107,6 +107,8 @@ class CurriculumConfig:
     def _weights(self, modality: Modality) -> np.ndarray:
         hit = {kind: modality.has_lidar for kind in OF_LIDAR}
         hit |= {kind: modality.has_camera for kind in OF_CAMERA}
+        # Without a camera nothing shows an object whose points are gone: it would teach guessing.
+        hit[FailureKind.OBJECT_POINTS] = modality is Modality.FUSED
         return np.array([getattr(self, kind.value) * hit.get(kind, True)
                          for kind in FailureKind])
 

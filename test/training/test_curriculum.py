@@ -45,7 +45,9 @@ def test_the_drawn_share_is_the_chance():
 
 
 @pytest.mark.parametrize(('modality', 'never'), [
-    (Modality.CAMERA, OF_LIDAR), (Modality.LIDAR, OF_CAMERA), (Modality.FUSED, ())])
+    (Modality.CAMERA, OF_LIDAR),
+    (Modality.LIDAR, (*OF_CAMERA, FailureKind.OBJECT_POINTS)),
+    (Modality.FUSED, ())])
 def test_only_sensors_that_a_sample_has_fail(modality, never):
     rng = np.random.default_rng(2)
     drawn = {k for _ in range(800) for k in ON.draw(0, modality, rng)}
