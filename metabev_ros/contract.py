@@ -4,6 +4,7 @@
 """
 from __future__ import annotations
 
+import enum
 import hashlib
 import json
 import os
@@ -25,6 +26,31 @@ ENCODERS = ('camera_encoder', 'lidar_encoder')
 FUSION_OF = {Modality.FUSED: 'fusion_fused', Modality.CAMERA: 'fusion_camera',
              Modality.LIDAR: 'fusion_lidar'}
 GRAPHS = (*ENCODERS, *FUSION_OF.values())
+
+
+class GraphForm(enum.Enum):
+    """Which runtime the graphs are written for: same weights, other operators."""
+
+    ONNXRUNTIME = 'onnxruntime'
+    TENSORRT = 'tensorrt'
+
+
+class GraphPrecision(enum.Enum):
+    """Arithmetic that the graphs carry in their types."""
+
+    FP32 = 'fp32'
+    FP16 = 'fp16'
+    INT8 = 'int8'
+
+
+def variant_folder(model: Path, form: GraphForm, precision: GraphPrecision) -> Path:
+    """Where a variant of a model's graphs and its contract lie.
+
+    The shipped one, fp32 for ONNX Runtime, is the model folder itself.
+    """
+    if (form, precision) == (GraphForm.ONNXRUNTIME, GraphPrecision.FP32):
+        return Path(model)
+    return Path(model) / f'{form.value}-{precision.value}'
 
 
 @dataclass(frozen=True)
