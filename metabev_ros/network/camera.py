@@ -116,7 +116,8 @@ class CameraEncoder(nn.Module):
         Returns:
             depth logits (N, D, h, w) and context (N, C, h, w).
         """
-        x = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        # float() first: TensorRT takes uint8 at its border and nowhere behind it.
+        x = (images.float().permute(0, 3, 1, 2) - self.mean) / self.std
         x = self.depth_and_context(self.backbone(x))
         return x[:, :self.depth_bins], x[:, self.depth_bins:]
 
