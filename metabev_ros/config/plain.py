@@ -23,9 +23,14 @@ def require(condition: bool, where: str, expected: str, got) -> None:
 
 
 def to_plain(config) -> dict:
-    """A frozen dataclass as plain dicts, lists, numbers and strings."""
+    """A frozen dataclass as plain dicts, lists, numbers and strings.
+
+    A field that is None by default and is None is left out: configurations from before the
+    field existed keep their hash.
+    """
     if dataclasses.is_dataclass(config):
-        return {f.name: to_plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
+        return {f.name: to_plain(getattr(config, f.name)) for f in dataclasses.fields(config)
+                if f.default is not None or getattr(config, f.name) is not None}
     if isinstance(config, enum.Enum):
         return config.value
     if isinstance(config, (tuple, list)):
