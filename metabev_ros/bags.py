@@ -32,6 +32,7 @@ RECORD_LIMIT = 256 * 2**20  # bytes of a record, and of a decompressed chunk
 CHUNK_SIZE = 2**20
 _HEAD = struct.Struct('<BQ')
 _MALFORMED = (McapError, ValueError, OverflowError, struct.error)
+LATCHED_NAMES = ('tf_static', 'fault_injection')  # last parts of topics
 # rosbag2's form of "reliable, transient local, keep last 1", so that a player latches it.
 LATCHED_QOS = (
     '- history: 1\n  depth: 1\n  reliability: 1\n  durability: 1\n'
@@ -350,7 +351,7 @@ class BagWriter:
                                       wire.clean_text(msgtype))
             data = (text or wire.type_definition(msgtype)).encode()
             self._schemas[msgtype] = self._writer.register_schema(msgtype, 'ros2msg', data)
-        latched = topic.rsplit('/', 1)[-1] == 'tf_static'
+        latched = topic.rsplit('/', 1)[-1] in LATCHED_NAMES
         return self._writer.register_channel(
             topic, 'cdr', self._schemas[msgtype],
             {'offered_qos_profiles': LATCHED_QOS if latched else ''})

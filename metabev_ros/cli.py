@@ -96,6 +96,36 @@ def replay(bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a ba
 
 
 @app.command()
+def inject(bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
+           out: Annotated[Path, typer.Argument(help='The bag to write (.mcap).')],
+           schedule: Annotated[str, typer.Option(
+               help='Fault plan: a YAML file, or the name of one in config/faults/.')],
+           seed: Annotated[int, typer.Option(min=0, help='Seed of all chance.')] = 0,
+           rig: RigOption = None,
+           truth: Annotated[Path | None, typer.Option(
+               help='Truth file; default: <out>.truth.jsonl.')] = None,
+           enabled: Annotated[bool, typer.Option(
+               '--enable-fault-injection', help='Without it nothing is injected.')] = False
+           ) -> None:
+    """Copy a bag with faults in it, and write down what was done to every message.
+
+    Exit code 1: a fault of the plan touched no message.
+    """
+    from metabev_ros.faults.inject import inject_bag
+    from metabev_ros.faults.plan import find_plan
+    truth = truth or out.with_suffix('.truth.jsonl')
+    with _bar('Injecting') as update:
+        summary = inject_bag(bag, out, find_plan(schedule), _rig(rig), seed, enabled, truth,
+                             lambda done, total: update(done, total))
+    for name, count in summary.touched.items():
+        console.print(f'{name}: {count} messages dropped or changed', markup=False)
+    console.print(f'written: {out} ({summary.written} of {summary.messages} messages) and {truth}',
+                  markup=False)
+    if summary.idle or summary.integrity.is_lossy:
+        raise typer.Exit(1 if summary.idle else 3)
+
+
+@app.command()
 def play(bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
          rate: Annotated[float, typer.Option(min=0.01, max=100)] = 1.0,
          loop: Annotated[bool, typer.Option(help='Start again at the end.')] = False,

@@ -172,6 +172,7 @@ class Sample:
         modality: chosen branch; agrees with what is present.
         sensors: one report per configured sensor, in rig order.
         epoch: counts clock resets (bag loops).
+        injection: what injects faults into the inputs; '' when nothing does.
     """
 
     stamp_ns: int
@@ -180,6 +181,7 @@ class Sample:
     modality: Modality
     sensors: tuple[SensorReport, ...] = ()
     epoch: int = 0
+    injection: str = ''
 
     def __post_init__(self) -> None:
         camera = any(image is not None for image in self.cameras.values())

@@ -30,6 +30,7 @@ from metabev_ros.structures import (
 PACKAGE = 'metabev_ros'
 HASH_DIGITS = 16
 TEXT_LIMIT = 64
+INJECTION_ACTIVE = 'INJECTION ACTIVE'  # begins the reason of a status while faults are injected
 MARKER_SCORE = 0.2  # boxes below are in DetectionArray, but only clutter a view
 MARKER_LIMIT = 100
 MARKER_LIFETIME_NS = 500_000_000
@@ -83,6 +84,7 @@ class StatusReport:
         latency_s: stage name -> seconds; empty in a heartbeat.
         latency: seconds from the reference stamp to publication.
         fault: why nothing can be looked at although sensors may be well.
+        injection: what injects faults into the inputs; '' when nothing does.
     """
 
     stamp_ns: int
@@ -94,17 +96,22 @@ class StatusReport:
     latency_s: Mapping[str, float] = field(default_factory=dict)
     latency: float = 0.0
     fault: str = ''
+    injection: str = ''
 
     @property
     def reason(self) -> str:
         """Why this modality: the sensors that are not well."""
         bad = [f'{r.name} {r.state.name}' for r in self.sensors if r.state is not SensorState.OK]
         bad = [self.fault, *bad] if self.fault else bad
-        return clean_text(', '.join(bad), 256) if bad else 'all sensors are well'
+        text = clean_text(', '.join(bad), 256) if bad else 'all sensors are well'
+        if self.injection:
+            text = f'{INJECTION_ACTIVE} ({clean_text(self.injection)}): {text}'
+        return text
 
     @property
     def is_degraded(self) -> bool:
-        return any(report.state is not SensorState.OK for report in self.sensors)
+        return bool(self.injection) or any(report.state is not SensorState.OK
+                                           for report in self.sensors)
 
 
 # ------------------------------------------------------------------------------- types, bytes

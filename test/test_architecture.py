@@ -16,7 +16,7 @@ LAYERS = (
     ('demo',),
     ('node', 'replay', 'export', 'conversion', 'training', 'evaluation'),
     ('pipeline',),
-    ('preprocess', 'backends', 'postprocess', 'datasets', 'drawing'),
+    ('preprocess', 'backends', 'postprocess', 'datasets', 'drawing', 'faults'),
     ('network',),
     ('sensing', 'contract', 'wire', 'bags'),
     ('config', 'resources'),

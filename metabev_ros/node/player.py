@@ -17,7 +17,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
 from metabev_ros import wire
-from metabev_ros.bags import BagMessage, BagReader
+from metabev_ros.bags import LATCHED_NAMES, BagMessage, BagReader
 from metabev_ros.errors import ConfigError
 from metabev_ros.node import ros_support
 
@@ -96,7 +96,7 @@ class BagPlayer:
         return True
 
     def _advertise(self, topic: str, msgtype: str):
-        static = topic.rsplit('/', 1)[-1] == 'tf_static'
+        static = topic.rsplit('/', 1)[-1] in LATCHED_NAMES
         qos = (ros_support.latched_qos(STATIC_DEPTH) if static
                else ros_support.reliable_qos(DEPTH))
         return self._node.create_publisher(ros_support.message_type(msgtype), topic, qos)

@@ -15,7 +15,7 @@ from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.errors import BackendError, ConfigError, SensorDataError
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.replay.video import VideoWriter
-from metabev_ros.sensing.front_end import SensorFrontEnd
+from metabev_ros.sensing.front_end import INJECTION_TOPIC, SensorFrontEnd
 from metabev_ros.structures import Modality, Sample
 from metabev_ros.wire import Counters, StatusReport
 
@@ -111,7 +111,8 @@ class _Replay:
         recorded = {topic.lstrip('/'): kind for topic, kind in self._reader.topics.items()}
         return {topic: f'recorded as {wire.clean_text(recorded[topic])}, expected {msgtype}'
                 if topic in recorded else 'not in the bag'
-                for topic, msgtype in self._inputs.items() if recorded.get(topic) != msgtype}
+                for topic, msgtype in self._inputs.items()
+                if recorded.get(topic) != msgtype and topic != INJECTION_TOPIC}
 
     def run(self, progress: Progress) -> None:
         now_ns = 0
@@ -180,7 +181,7 @@ class _Replay:
         status = StatusReport(
             sample.stamp_ns, sample.modality, sample.sensors, self._counters(),
             epoch=sample.epoch, latency_s=result.latency_s,
-            latency=(now_ns - sample.stamp_ns) * 1e-9)
+            latency=(now_ns - sample.stamp_ns) * 1e-9, injection=sample.injection)
         model = self._pipeline.model
         for message in (wire.encode_status(status, model, self._frame), *outputs):
             self._writer.write(output_topic(message.topic), message.msgtype, now_ns, message.cdr)
@@ -207,7 +208,7 @@ class _Replay:
         report = StatusReport(
             now_ns, Modality.NONE if self._fault else front_end.modality(now_ns),
             front_end.reports(now_ns), self._counters(), epoch=front_end.epoch,
-            is_heartbeat=True, fault=self._fault)
+            is_heartbeat=True, fault=self._fault, injection=front_end.injection)
         messages = [wire.encode_status(report, model, self._frame)]
         if self._beats % DIAGNOSTICS_EVERY == 0:
             messages.append(wire.encode_diagnostics(report, model, NODE_NAME))

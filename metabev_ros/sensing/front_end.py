@@ -16,7 +16,7 @@ from metabev_ros.sensing.inputs import CameraInput, LidarInput, PrepareImage, Re
 from metabev_ros.sensing.modality import choose_modality
 from metabev_ros.sensing.synchroniser import Collected, Synchroniser
 from metabev_ros.sensing.transforms import OdometryBuffer, TfTree
-from metabev_ros.sensing.untrusted import read_stamp
+from metabev_ros.sensing.untrusted import read_stamp, sanitise
 from metabev_ros.structures import (
     CameraImage,
     Modality,
@@ -28,6 +28,8 @@ from metabev_ros.structures import (
 _IGNORED = ('duplicate', 'backwards', 'old', 'late')
 _HELD = {'calibration': SensorState.UNCALIBRATED, 'transform': SensorState.NO_TF}
 _STILL_NS = 1_000_000  # images this close to the reference need no ego motion
+# What injects faults says so here; a sample made after that bears the mark until a restart.
+INJECTION_TOPIC, INJECTION_TYPE = 'fault_injection', 'std_msgs/msg/String'
 
 
 class SensorFrontEnd:
@@ -59,12 +61,14 @@ class SensorFrontEnd:
         self._handlers = self._make_handlers()
         self.epoch = 0
         self.rejected_other = 0  # unusable messages that belong to no sensor (TF, odometry)
+        self.injection = ''  # what injects faults into the inputs; '' when nothing does
 
     def _make_handlers(self) -> dict[str, tuple[str | None, Callable]]:
         """Topic -> (sensor name or None, handler(message) -> samples)."""
         handlers = {'tf': (None, lambda message: self._on_tf(message, static=False)),
                     'tf_static': (None, lambda message: self._on_tf(message, static=True)),
-                    self._rig.odometry_topic: (None, self._on_odometry)}
+                    self._rig.odometry_topic: (None, self._on_odometry),
+                    INJECTION_TOPIC: (None, self._on_injection)}
         for camera in self._rig.cameras:
             handlers[camera.topic] = (camera.name, self._sensor_handler(camera.name))
             if not self._cameras[camera.name].is_fixed:
@@ -83,6 +87,7 @@ class SensorFrontEnd:
                 topics[camera.info_topic] = 'sensor_msgs/msg/CameraInfo'
         topics[self._rig.lidar.topic] = 'sensor_msgs/msg/PointCloud2'
         topics[self._rig.odometry_topic] = 'nav_msgs/msg/Odometry'
+        topics[INJECTION_TOPIC] = INJECTION_TYPE
         return {**topics, '/tf': 'tf2_msgs/msg/TFMessage', '/tf_static': 'tf2_msgs/msg/TFMessage'}
 
     # --------------------------------------------------------------------------------- events
@@ -179,6 +184,10 @@ class SensorFrontEnd:
 
     def _on_odometry(self, message) -> list[Sample]:
         self._odometry.update(message)
+        return []
+
+    def _on_injection(self, message) -> list[Sample]:
+        self.injection = sanitise(message.data) or 'without a name'
         return []
 
     def _check_time(self, name: str, stamp_ns: int) -> None:
@@ -278,7 +287,8 @@ class SensorFrontEnd:
             elif name in collected.images:
                 note = f'fewer than {self._config.min_cameras} cameras'
             reports.append(monitor.sample_report(reference, used, note))
-        return Sample(reference, cameras, collected.sweep, modality, tuple(reports), self.epoch)
+        return Sample(reference, cameras, collected.sweep, modality, tuple(reports), self.epoch,
+                      self.injection)
 
     def _compensate(self, image: CameraImage, reference_ns: int) -> tuple[CameraImage, str]:
         """The image with `ego_from_camera` for the ego frame at the reference stamp."""

@@ -1,0 +1,202 @@
+"""The pipe: messages in, messages out, and the truth about each of them."""
+from __future__ import annotations
+
+import heapq
+import json
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from metabev_ros import wire
+from metabev_ros.bags import BagMessage
+from metabev_ros.config import RigConfig
+from metabev_ros.errors import ConfigError
+from metabev_ros.faults.damage import damage
+from metabev_ros.faults.plan import FaultPlan, FaultType, PlannedFault
+
+PASSED, DROPPED, REPEATED, DAMAGED, DELAYED = 'passed', 'dropped', 'repeated', 'damaged', 'delayed'
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What was done to one message; one line of the truth file.
+
+    Attributes:
+        number: counts the messages of a topic from 0.
+        stamp_ns: of the header that came in; None where the type has none.
+        arrival_ns: when it came in.
+        fault: the fault that lasted then, '' for none. It may last and do nothing (SLOW lets
+            some through): `action` says what was done.
+        action: passed, dropped, repeated, damaged or delayed.
+        out_stamp_ns, out_arrival_ns, out_crc: of what went out; None where nothing did. The
+            CRC-32 is of the serialized message.
+    """
+
+    topic: str
+    number: int
+    stamp_ns: int | None
+    arrival_ns: int
+    fault: str
+    action: str
+    out_stamp_ns: int | None = None
+    out_arrival_ns: int | None = None
+    out_crc: int | None = None
+
+
+class TruthFile:
+    """Writes truths as JSON lines, the plan and the seed in the first one."""
+
+    def __init__(self, path: Path, plan: FaultPlan, seed: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open('w', encoding='utf-8')
+        self._write({'plan': plan.name, 'seed': seed, 'faults': len(plan.faults)})
+
+    def _write(self, plain: dict) -> None:
+        self._file.write(json.dumps(plain) + '\n')
+
+    def __call__(self, truth: Truth) -> None:
+        self._write(asdict(truth))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> TruthFile:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+def read_truth(path: Path) -> list[Truth]:
+    """The truths of a file, in the order of the messages.
+
+    Raises:
+        ConfigError: if it is no truth file.
+    """
+    try:
+        lines = path.read_text(encoding='utf-8').splitlines()[1:]
+        return [Truth(**json.loads(line)) for line in lines]
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(str(path), 'a truth file', str(error)) from error
+
+
+class FaultPipe:
+    """Does to a stream what a plan says; the same plan, seed and stream give the same result.
+
+    Chance is drawn anew for each message from (seed, fault, topic, number): what happens on one
+    topic does not depend on the others, nor on the order in which topics come.
+
+    Args:
+        rig: names the sensors of the plan.
+        msgtypes: topic -> message type of everything in the stream.
+        truth: takes one `Truth` a message.
+
+    Attributes:
+        touched: fault name -> messages that it dropped or changed.
+
+    Raises:
+        ConfigError: if the plan cannot be carried out on this stream in full.
+    """
+
+    def __init__(self, plan: FaultPlan, rig: RigConfig, msgtypes: Mapping[str, str], seed: int,
+                 truth: Callable[[Truth], None]) -> None:
+        msgtypes = {topic.lstrip('/'): msgtype for topic, msgtype in msgtypes.items()}
+        self.plan, self.seed = plan, seed
+        self._faults = plan.by_topic(rig, msgtypes)
+        self._stamped = {topic for topic, msgtype in msgtypes.items()
+                         if wire.has_header_first(msgtype)}
+        self._truth = truth
+        self._first_ns: int | None = None
+        self._numbers: Counter[str] = Counter()
+        self._in_fault: Counter[tuple[str, str]] = Counter()
+        self._last: dict[str, bytes] = {}  # newest message of a topic outside of its faults
+        self._held: list[tuple[int, int, BagMessage]] = []
+        self._order = 0
+        self.touched: Counter[str] = Counter({fault.name: 0 for fault in plan.faults})
+
+    def feed(self, message: BagMessage) -> list[BagMessage]:
+        """Take one message; `log_time_ns` is its arrival and must not decrease.
+
+        Returns:
+            What goes out now, in order of arrival.
+        """
+        if self._first_ns is None:
+            self._first_ns = message.log_time_ns
+        out = self.release(message.log_time_ns)
+        topic = message.topic.lstrip('/')
+        number = self._numbers[topic]
+        self._numbers[topic] += 1
+        elapsed = (message.log_time_ns - self._first_ns) * 1e-9
+        fault = next((f for f in self._faults.get(topic, ()) if f.begin <= elapsed < f.end), None)
+        if fault is None:
+            action, sent = PASSED, message
+            if topic in self._faults:
+                self._last[topic] = message.cdr
+        else:
+            action, sent = self._act(fault, message, topic, number, elapsed - fault.begin)
+        self._note(message, topic, number, fault, action, sent)
+        if action == DELAYED:
+            self._order += 1
+            heapq.heappush(self._held, (sent.log_time_ns, self._order, sent))
+            return out
+        return out if sent is None else [*out, sent]
+
+    def release(self, now_ns: int) -> list[BagMessage]:
+        """The delayed messages that are due."""
+        out = []
+        while self._held and self._held[0][0] <= now_ns:
+            out.append(heapq.heappop(self._held)[2])
+        return out
+
+    def flush(self) -> list[BagMessage]:
+        """The delayed messages that are not yet due: the stream has ended."""
+        return [heapq.heappop(self._held)[2] for _ in range(len(self._held))]
+
+    def _act(self, fault: PlannedFault, message: BagMessage, topic: str, number: int,
+             elapsed: float) -> tuple[str, BagMessage | None]:
+        index = self._in_fault[fault.name, topic]
+        self._in_fault[fault.name, topic] += 1
+        dice = np.random.default_rng([self.seed, self.plan.faults.index(fault),
+                                      zlib.crc32(topic.encode()), number])
+        if fault.type in (FaultType.OFF, FaultType.SLOW, FaultType.INTERMITTENT):
+            lost = _is_lost(fault, index, dice, elapsed)
+            return (DROPPED, None) if lost else (PASSED, message)
+        if fault.type is FaultType.DELAYED:
+            return DELAYED, replace(message, log_time_ns=message.log_time_ns
+                                    + round(fault.seconds * 1e9))
+        if fault.type is FaultType.STUCK:
+            if topic not in self._last:  # it is stuck from its very first message on
+                self._last[topic] = message.cdr
+                return PASSED, message
+            cdr = self._last[topic]
+            if fault.new_stamps is not False:
+                cdr = wire.with_stamp(cdr, wire.read_stamp(message.cdr))
+            return REPEATED, replace(message, cdr=cdr)
+        return DAMAGED, replace(message, cdr=damage(message.cdr, message.msgtype, fault, dice,
+                                                    elapsed))
+
+    def _note(self, message: BagMessage, topic: str, number: int, fault: PlannedFault | None,
+              action: str, sent: BagMessage | None) -> None:
+        if action != PASSED:
+            self.touched[fault.name] += 1
+        out = () if sent is None else (self._stamp(topic, sent.cdr), sent.log_time_ns,
+                                       zlib.crc32(sent.cdr))
+        self._truth(Truth(topic, number, self._stamp(topic, message.cdr), message.log_time_ns,
+                          fault.name if fault else '', action, *out))
+
+    def _stamp(self, topic: str, cdr: bytes) -> int | None:
+        return wire.read_stamp(cdr) if topic in self._stamped and len(cdr) >= 12 else None
+
+
+def _is_lost(fault: PlannedFault, index: int, dice: np.random.Generator, elapsed: float) -> bool:
+    if fault.type is FaultType.OFF:
+        return True
+    if fault.type is FaultType.SLOW:
+        return index % fault.every != 0
+    if fault.period is not None:
+        return elapsed % fault.period >= fault.period / 2
+    return dice.random() < fault.share
