@@ -17,6 +17,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.signals import SignalHandlerOptions
 
 from metabev_ros import wire
+from metabev_ros.bags import LATCHED_NAMES
 from metabev_ros.errors import ConfigError, MetaBevError
 from metabev_ros.node import ros_support
 from metabev_ros.node.parameters import (
@@ -169,7 +170,7 @@ class PerceptionNode(LifecycleNode):
                            'must then hold every calibration')
                 continue
             depth = self._depth(msgtype)
-            latched = topic.rsplit('/', 1)[-1] == 'tf_static'
+            latched = topic.rsplit('/', 1)[-1] in LATCHED_NAMES
             qos = ros_support.latched_qos(depth) if latched else ros_support.sensor_qos(depth)
             self._subscriptions_made.append(self.create_subscription(
                 ros_support.message_type(msgtype), topic,
@@ -212,7 +213,7 @@ class PerceptionNode(LifecycleNode):
         status = StatusReport(
             sample.stamp_ns, sample.modality, sample.sensors, self._counters(),
             epoch=sample.epoch, latency_s=result.latency_s,
-            latency=(self._now_ns() - sample.stamp_ns) * 1e-9)
+            latency=(self._now_ns() - sample.stamp_ns) * 1e-9, injection=sample.injection)
         self._outputs.send([wire.encode_status(status, self._pipeline.model, frame), *outputs])
 
     def _counters(self) -> Counters:
@@ -226,7 +227,8 @@ class PerceptionNode(LifecycleNode):
             fault = 'the sensing thread does not answer'
         return StatusReport(
             self._now_ns(), Modality.NONE if fault else snapshot.modality, snapshot.sensors,
-            self._counters(), epoch=snapshot.epoch, is_heartbeat=True, fault=fault)
+            self._counters(), epoch=snapshot.epoch, is_heartbeat=True, fault=fault,
+            injection=snapshot.injection)
 
     def _beat(self) -> None:
         if self._now_ns() == 0:

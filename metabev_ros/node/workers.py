@@ -119,6 +119,7 @@ class Snapshot:
     epoch: int
     rejected: int  # unusable messages of all topics since the start
     taken: float  # monotonic seconds
+    injection: str = ''  # what injects faults into the inputs
 
 
 class SensingWorker(threading.Thread):
@@ -190,7 +191,7 @@ class SensingWorker(threading.Thread):
         rejected = sum(report.rejected for report in reports)
         return Snapshot(reports, self._front_end.modality(now_ns), self._front_end.epoch,
                         rejected + self._front_end.rejected_other + self._escaped,
-                        time.monotonic())
+                        time.monotonic(), self._front_end.injection)
 
     def _tell(self, reports: tuple[SensorReport, ...]) -> None:
         """A line when a sensor's state changes and when its messages are refused."""
