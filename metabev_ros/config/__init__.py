@@ -1,4 +1,6 @@
 """Frozen, validated configuration. A number that follows from others is a property."""
+from metabev_ros.config.experts import AdamvConfig, TaskExperts, TaskStream
+from metabev_ros.config.interaction import InteractionKind, PositionCode, TaskInteractionConfig
 from metabev_ros.config.model import (
     BevNeckKind,
     CameraBackbone,
@@ -17,6 +19,8 @@ from metabev_ros.config.plain import from_plain, load_config, save_config, to_pl
 from metabev_ros.config.rig import CameraConfig, LidarConfig, RigConfig, SensingConfig
 
 __all__ = [
+    'AdamvConfig', 'InteractionKind', 'PositionCode', 'TaskExperts', 'TaskInteractionConfig',
+    'TaskStream',
     'BevNeckKind', 'CameraBackbone', 'CameraBranchConfig', 'CameraConfig', 'CameraNeck',
     'DecoderConfig', 'DecoderFfn', 'DetectionHead', 'Fuser', 'HeadConfig', 'LidarBranchConfig',
     'LidarConfig', 'LidarEncoder', 'ModelConfig', 'RigConfig', 'SensingConfig', 'from_plain',

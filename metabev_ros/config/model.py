@@ -9,6 +9,8 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
+from metabev_ros.config.experts import AdamvConfig
+from metabev_ros.config.interaction import TaskInteractionConfig
 from metabev_ros.config.plain import require, to_plain
 from metabev_ros.geometry import NUSCENES_MAP_GRID, BevGrid
 from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES
@@ -53,6 +55,7 @@ class DecoderFfn(enum.Enum):
     MLP = 'mlp'
     HM2OE = 'hm2oe'
     RM2OE = 'rm2oe'
+    ADAMV = 'adamv'
 
 
 class BevNeckKind(enum.Enum):
@@ -186,7 +189,8 @@ class DecoderConfig:
         heads, points: attention heads and sampled points per head and modality.
         cross_layers, self_layers: N cross-modal layers, then M self-attention layers.
         ffn_ratio: hidden width of the FFN (and of every expert) over d.
-        experts, experts_used: E and t of RM2oE.
+        experts, experts_used: E of RM2oE and AdaMV-MoE, and t of RM2oE.
+        adamv: AdaMV-MoE's choices, with that FFN only.
     """
 
     fuser: Fuser = Fuser.METABEV
@@ -201,6 +205,7 @@ class DecoderConfig:
     experts: int = 8
     experts_used: int = 2
     dropout: float = 0.0
+    adamv: AdamvConfig | None = None
 
     def __post_init__(self) -> None:
         require(self.heads >= 1 and self.channels % self.heads == 0, 'model.decoder.channels',
@@ -211,6 +216,14 @@ class DecoderConfig:
         require(1 <= self.experts_used <= self.experts <= 64, 'model.decoder.experts_used',
                 f'1..experts ({self.experts}, at most 64)', self.experts_used)
         require(0 <= self.dropout < 1, 'model.decoder.dropout', '[0, 1)', self.dropout)
+        wanted = self.ffn is DecoderFfn.ADAMV
+        require(wanted == (self.adamv is not None), 'model.decoder.adamv',
+                'a mapping, {} for the defaults' if wanted else f'none with ffn {self.ffn.value}',
+                self.adamv)
+        require(not wanted or self.fuser is Fuser.METABEV, 'model.decoder.ffn',
+                f'mlp with fuser {self.fuser.value}', self.ffn.value)
+        if self.adamv is not None:
+            self.adamv.check_fit(self.experts)
 
 
 # CenterPoint's six groups for the ten nuScenes classes (BEVFusion's configuration).
@@ -262,6 +275,7 @@ class ModelConfig:
     Attributes:
         bev_grid: grid of the detection maps and of both modality BEV maps.
         map_grid: grid of the map output.
+        task_interaction: attention between the tasks' maps before the heads; None: none.
     """
 
     name: str = 'metabev_nano'
@@ -273,6 +287,7 @@ class ModelConfig:
     head: HeadConfig = field(default_factory=HeadConfig)
     detection_classes: tuple[str, ...] = DETECTION_CLASSES
     map_classes: tuple[str, ...] = MAP_CLASSES
+    task_interaction: TaskInteractionConfig | None = None
 
     def __post_init__(self) -> None:
         cell = self.bev_grid.cell
@@ -286,6 +301,8 @@ class ModelConfig:
         require(self.head.groups == () or sum(self.head.groups, ()) == self.detection_classes,
                 'model.head.groups', f'the classes in order: {list(self.detection_classes)}',
                 self.head.groups)
+        if self.task_interaction is not None:
+            self.task_interaction.check_fit(self.head.neck_channels, self.bev_grid)
 
     @property
     def pillar_grid(self) -> BevGrid:
