@@ -136,6 +136,8 @@ class ModelInfo:
     Attributes:
         hash: SHA-256 (first 16 hex digits) of the contract.
         backend, device, precision: what runs it.
+        provider: what the backend computes with ('cpu', 'cuda', ...).
+        gpu_memory: bytes that the loaded model took on the GPU, 0 without one.
     """
 
     name: str
@@ -144,6 +146,8 @@ class ModelInfo:
     backend: str
     device: str
     precision: str
+    provider: str = 'cpu'
+    gpu_memory: int = 0
 
 
 @dataclass(frozen=True)

@@ -361,6 +361,7 @@ def encode_status(report: StatusReport, model, frame: str) -> OutMessage:
         stage_latencies=np.array(list(report.latency_s.values()), np.float32),
         latency=report.latency, model_name=model.name, model_hash=model.hash[:HASH_DIGITS],
         backend=model.backend, device=model.device, precision=model.precision,
+        provider=model.provider, gpu_memory=model.gpu_memory,
         epoch=report.epoch, outputs=report.counters.outputs,
         dropped_samples=report.counters.dropped_samples,
         rejected_messages=report.counters.rejected_messages,
