@@ -22,6 +22,10 @@ class BackendError(MetaBevError):
     """Inference failed or its runtime cannot be used."""
 
 
+class DeviceLostError(BackendError):
+    """The accelerator's context is gone: only a new process gets a new one."""
+
+
 class SensorDataError(MetaBevError):
     """A message cannot be used: it is dropped, counted and reported with `reason`."""
 

@@ -15,6 +15,7 @@ from rclpy.exceptions import (
 
 from metabev_ros.config import RigConfig, SensingConfig, load_config
 from metabev_ros.errors import ConfigError
+from metabev_ros.node.inference import InferenceLimits
 from metabev_ros.resources import resource_path
 
 DEFAULT_RIG = 'config/rigs/nuscenes_like.yaml'
@@ -75,11 +76,17 @@ SPECS = (
     ParameterSpec('model', '', 'model folder, or the name of a model of this package; empty: '
                                'metabev_nano'),
     ParameterSpec('backend', 'onnxruntime', 'inference runtime'),
+    ParameterSpec('fallback_backend', '', 'runtime to load when the first one keeps failing; '
+                                          'empty: none, it is tried again and again'),
     ParameterSpec('threads', 2, 'inference threads', 1, 64),
     ParameterSpec('heartbeat_rate', 10.0, 'PerceptionStatus heartbeats a second', 5, 50),
     ParameterSpec('diagnostics_rate', 5.0, '/diagnostics messages a second', 1, 10),
     ParameterSpec('queue_depth', 5, 'waiting messages of a sensor before the oldest is dropped',
                   1, 50),
+    ParameterSpec('inference.time_limit', InferenceLimits.time_limit,
+                  'seconds; a result that takes longer is dropped and reported', 0.01, 60),
+    ParameterSpec('inference.hang_limit', InferenceLimits.hang_limit,
+                  'seconds without a result until the process ends with exit code 3', 0.1, 600),
     *(ParameterSpec(f'sensing.{item.name}', item.default, *_SENSING[item.name])
       for item in dataclasses.fields(SensingConfig)),
 )
@@ -93,7 +100,9 @@ class NodeConfig:
     rig: RigConfig
     model_dir: Path
     backend: str
+    fallback_backend: str
     threads: int
+    limits: InferenceLimits
     heartbeat_rate: float
     diagnostics_rate: float
     queue_depth: int
@@ -142,7 +151,9 @@ def read_parameters(node) -> NodeConfig:
     return NodeConfig(
         autostart=values['autostart'], rig=load_rig(values['rig']),
         model_dir=model_folder(values['model']), backend=values['backend'],
-        threads=values['threads'], heartbeat_rate=values['heartbeat_rate'],
+        fallback_backend=values['fallback_backend'], threads=values['threads'],
+        limits=InferenceLimits(values['inference.time_limit'], values['inference.hang_limit']),
+        heartbeat_rate=values['heartbeat_rate'],
         diagnostics_rate=values['diagnostics_rate'], queue_depth=values['queue_depth'],
         sensing=sensing)
 

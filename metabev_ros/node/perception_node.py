@@ -6,6 +6,7 @@ The executor thread does nothing that takes longer than a few milliseconds.
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import threading
 import time
@@ -20,6 +21,7 @@ from metabev_ros import wire
 from metabev_ros.bags import LATCHED_NAMES
 from metabev_ros.errors import ConfigError, MetaBevError
 from metabev_ros.node import ros_support
+from metabev_ros.node.inference import ExitCode, InferenceWorker
 from metabev_ros.node.parameters import (
     REMEDY,
     NodeConfig,
@@ -28,7 +30,6 @@ from metabev_ros.node.parameters import (
 )
 from metabev_ros.node.publishers import OutputPublishers
 from metabev_ros.node.workers import (
-    InferenceWorker,
     Mailbox,
     RawMessage,
     SensingWorker,
@@ -43,6 +44,7 @@ from metabev_ros.wire import Counters, StatusReport
 NODE_NAME = 'perception'
 TRANSFORM_DEPTH = 100
 STOP_CHECK = 0.1  # seconds between two looks at the stop event
+JOIN_LIMIT = 5.0  # seconds a worker may need to end; one that hangs dies with the process
 SNAPSHOT_LIMIT = 2.0  # seconds; an older one means that the sensing thread hangs
 TF_TYPE = 'tf2_msgs/msg/TFMessage'
 
@@ -84,10 +86,7 @@ class PerceptionNode(LifecycleNode):
         try:
             self._config = read_parameters(self)
             started = time.monotonic()
-            self._pipeline = Pipeline.load(
-                self._config.model_dir, backend=self._config.backend,
-                threads=self._config.threads)
-            self._pipeline.warm_up(len(self._config.rig.cameras))
+            self._pipeline = self._load(self._config.backend)
             self._outputs = OutputPublishers(self)
         except MetaBevError as error:
             return self._refuse(error)
@@ -96,6 +95,19 @@ class PerceptionNode(LifecycleNode):
             f'model {model.name} {model.hash[:wire.HASH_DIGITS]} on {model.backend} '
             f'({model.device}, {model.precision}), ready in {time.monotonic() - started:.1f} s')
         return TransitionCallbackReturn.SUCCESS
+
+    def _load(self, backend: str) -> Pipeline:
+        pipeline = Pipeline.load(self._config.model_dir, backend=backend,
+                                 threads=self._config.threads)
+        pipeline.warm_up(len(self._config.rig.cameras))
+        return pipeline
+
+    def _load_again(self, attempt: int) -> Pipeline:
+        """After repeated failures: the fallback, if one is configured, in every second attempt."""
+        fallback = self._config.fallback_backend
+        self._pipeline = self._load(fallback if fallback and attempt % 2 else
+                                    self._config.backend)
+        return self._pipeline
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the workers, subscribe, start the heartbeat."""
@@ -154,8 +166,8 @@ class PerceptionNode(LifecycleNode):
         self._queue, self._mailbox = TopicQueue(depth), Mailbox()
         self._sensing = SensingWorker(front_end, self._queue, self._mailbox, msgtypes,
                                       self._now_ns, self._log)
-        self._inference = InferenceWorker(self._pipeline, self._mailbox, self._publish,
-                                          self._log)
+        self._inference = InferenceWorker(self._pipeline, self._load_again, self._mailbox,
+                                          self._publish, self._log, self._config.limits)
         self._sensing.start()
         self._inference.start()
 
@@ -188,7 +200,7 @@ class PerceptionNode(LifecycleNode):
                 worker.stop()
         for worker in (self._sensing, self._inference):
             if worker is not None and worker.is_alive():
-                worker.join()
+                worker.join(JOIN_LIMIT)
         self._sensing = self._inference = None
 
     def _release(self) -> None:
@@ -236,6 +248,15 @@ class PerceptionNode(LifecycleNode):
         self._outputs.send([wire.encode_status(self._report(), self._pipeline.model,
                                                self._config.rig.ego_frame)])
 
+    @property
+    def fault(self) -> str:
+        return self._inference.fault if self._inference is not None else ''
+
+    @property
+    def exit_code(self) -> ExitCode | None:
+        """Set when the process must end to be of use again; the heartbeat said why."""
+        return self._inference.exit_code if self._inference is not None else None
+
     def _diagnose(self) -> None:
         self._outputs.send([wire.encode_diagnostics(self._report(), self._pipeline.model,
                                                     self.get_fully_qualified_name().strip('/'))])
@@ -267,7 +288,7 @@ def _initialise(arguments: list[str] | None) -> None:
                           str(error), REMEDY) from error
 
 
-def _run(node: PerceptionNode, stop: threading.Event) -> None:
+def _run(node: PerceptionNode, stop: threading.Event) -> ExitCode:
     if node.autostart:
         _start(node)
     executor = SingleThreadedExecutor()
@@ -275,14 +296,17 @@ def _run(node: PerceptionNode, stop: threading.Event) -> None:
     try:
         while not stop.is_set():
             executor.spin_once(timeout_sec=STOP_CHECK)
+            if node.exit_code is not None:
+                return node.exit_code
     except ExternalShutdownException:
         pass
     finally:
         executor.shutdown()
+    return ExitCode.STOPPED
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM; 0 after a signal, 2 if start-up was refused.
+    """Run until SIGINT or SIGTERM; returns an `ExitCode`.
 
     The signal handlers are our own and only set an event: rclpy's, which shut the context down at
     once and let a KeyboardInterrupt appear anywhere, left an exit code other than 0 in one of
@@ -294,18 +318,24 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _initialise(arguments)
         node = PerceptionNode()
-        _run(node, stop)
+        code = _run(node, stop)
+        if code is not ExitCode.STOPPED:
+            rclpy.logging.get_logger(NODE_NAME).fatal(
+                f'{node.fault}: exit code {code} ({code.name}), to be started again')
+            os._exit(code)  # joining a thread that hangs in a driver would never end
     except MetaBevError as error:
         rclpy.logging.get_logger(NODE_NAME).fatal(
             f'start-up refused: {type(error).__name__}: {error}')
-        return 2
+        return ExitCode.REFUSED
     finally:
         if node is not None:
             node.close()
         rclpy.try_shutdown()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # an impatient second one changes nothing
-    return 0
+    if any(isinstance(thread, InferenceWorker) for thread in threading.enumerate()):
+        os._exit(ExitCode.STOPPED)  # it hangs in a call that the interpreter cannot end
+    return ExitCode.STOPPED
 
 
 if __name__ == '__main__':

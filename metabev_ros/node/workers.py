@@ -1,7 +1,7 @@
-"""The two threads behind the executor: sensing and inference. No rclpy in this module.
+"""Queues, the sensing thread and the log behind the executor. No rclpy in this module.
 
 The executor thread only puts raw bytes into a `TopicQueue`. The sensing thread decodes and
-synchronises; the inference thread takes the newest complete sample. Both are joined at shutdown.
+synchronises; the inference thread (inference.py) takes the newest complete sample.
 """
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from metabev_ros import wire
-from metabev_ros.errors import MetaBevError, SensorDataError
+from metabev_ros.errors import SensorDataError
 from metabev_ros.structures import Modality, Sample, SensorReport, SensorState
 
 LOG_PERIOD = 5.0  # seconds between two lines of one source and reason (rule R10)
@@ -207,51 +207,3 @@ class SensingWorker(threading.Thread):
                 self._log.line(report.name, 'rejected',
                                f'{report.name}: message refused, {report.reason}')
             self._rejected[report.name] = report.rejected
-
-
-class InferenceWorker(threading.Thread):
-    """Samples in, published results out; the newest sample wins.
-
-    Args:
-        pipeline: a callable Sample -> PerceptionResult.
-        publish: takes a PerceptionResult; runs on this thread.
-    """
-
-    def __init__(self, pipeline, mailbox: Mailbox, publish: Callable, log: ThrottledLog) -> None:
-        super().__init__(name='inference')
-        self._pipeline, self._mailbox = pipeline, mailbox
-        self._publish, self._log = publish, log
-        self._stop_event = threading.Event()
-        self._last: tuple[int, int] | None = None  # (epoch, stamp) of the newest output
-        self.failed = 0
-        self.fault = ''  # why the last sample gave no output; '' after a good one
-
-    def stop(self) -> None:
-        self._stop_event.set()
-
-    def run(self) -> None:
-        while not self._stop_event.is_set():
-            sample = self._mailbox.get(LONGEST_WAIT)
-            if sample is not None and self._is_new(sample):
-                self._process(sample)
-
-    def _is_new(self, sample: Sample) -> bool:
-        """Output stamps strictly increase inside an epoch (rule R3)."""
-        key = (sample.epoch, sample.stamp_ns)
-        if self._last is not None and key <= self._last:
-            return False
-        self._last = key
-        return sample.modality is not Modality.NONE
-
-    def _process(self, sample: Sample) -> None:
-        try:
-            self._publish(self._pipeline(sample))
-            self.fault = ''
-        except Exception as error:  # one bad sample must not end the outputs
-            if self._stop_event.is_set():
-                return  # the publishers are going away
-            self.failed += 1
-            self.fault = f'inference failed: {wire.clean_text(str(error), 120)}'
-            kind = '' if isinstance(error, MetaBevError) else f'{type(error).__name__}: '
-            self._log.line('inference', type(error).__name__, f'inference failed on the sample '
-                           f'at {sample.stamp_ns} ns: {kind}{wire.clean_text(str(error), 400)}')

@@ -165,14 +165,20 @@ class RigPublisher:
 
 
 class NodeProcess:
-    """The perception node as its users start it."""
+    """The perception node as its users start it.
 
-    def __init__(self, folder: Path, **parameters) -> None:
+    Args:
+        program: command that runs the node; the parameters are added.
+    """
+
+    def __init__(self, folder: Path, program: tuple[str, ...] = (
+            sys.executable, '-m', 'metabev_ros.node.perception_node'), **parameters) -> None:
         save_config(rig_messages.rig(), folder / 'rig.yaml')
-        values = {'rig': folder / 'rig.yaml', 'sensing.deadline': 0.1, **parameters}
+        values = {'rig': folder / 'rig.yaml', 'sensing.deadline': 0.1,
+                  'inference.time_limit': 5.0, **parameters}  # a loaded machine is slow
         if os.environ.get('METABEV_TEST_MODEL'):
             values.setdefault('model', os.environ['METABEV_TEST_MODEL'])
-        command = [sys.executable, '-m', 'metabev_ros.node.perception_node', '--ros-args']
+        command = [*program, '--ros-args']
         for name, value in values.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
             command += ['-p', f'{name}:={text}']

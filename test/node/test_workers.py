@@ -1,7 +1,6 @@
 """The threads behind the executor, without ROS."""
 from __future__ import annotations
 
-import threading
 import time
 from types import SimpleNamespace
 
@@ -10,9 +9,7 @@ import pytest
 import rig_messages
 
 from metabev_ros.config import SensingConfig
-from metabev_ros.errors import BackendError
 from metabev_ros.node.workers import (
-    InferenceWorker,
     Mailbox,
     RawMessage,
     SensingWorker,
@@ -131,59 +128,3 @@ def test_the_snapshot_is_renewed_without_any_message(sensing):
     first = sensing.worker.snapshot
     wait_for(lambda: sensing.worker.snapshot.taken > first.taken)
     assert {r.state for r in sensing.worker.snapshot.sensors} == {SensorState.NEVER}
-
-
-@pytest.fixture
-def inference():
-    """A running inference thread whose pipeline does what the test says."""
-    parts = SimpleNamespace(mailbox=Mailbox(), lines=Lines(), published=[], error=None,
-                            gate=threading.Event())
-    parts.gate.set()
-
-    def pipeline(item):
-        parts.gate.wait(30)
-        if parts.error is not None:
-            raise parts.error
-        return item
-
-    parts.worker = InferenceWorker(pipeline, parts.mailbox, parts.published.append,
-                                   parts.lines.log)
-    parts.worker.start()
-    yield parts
-    parts.gate.set()
-    parts.worker.stop()
-    parts.worker.join()
-
-
-def test_while_one_sample_is_worked_on_only_the_newest_waits(inference):
-    inference.gate.clear()
-    inference.mailbox.put(sample(1))
-    wait_for(lambda: inference.mailbox._sample is None)
-    for stamp in (2, 3, 4):
-        inference.mailbox.put(sample(stamp))
-    inference.gate.set()
-    wait_for(lambda: len(inference.published) == 2)
-    assert [item.stamp_ns for item in inference.published] == [1, 4]
-    assert inference.mailbox.dropped == 2
-
-
-def test_output_stamps_never_go_back_inside_an_epoch(inference):
-    for stamp, epoch in ((5, 0), (5, 0), (4, 0), (6, 0), (1, 1), (2, 1)):
-        inference.mailbox.put(sample(stamp, epoch))
-        wait_for(lambda: inference.mailbox._sample is None)
-        time.sleep(0.02)
-    wait_for(lambda: len(inference.published) == 4)
-    assert [(s.epoch, s.stamp_ns) for s in inference.published] == [(0, 5), (0, 6), (1, 1), (1, 2)]
-
-
-@pytest.mark.parametrize('error', [BackendError('network', 'a', 'b'), MemoryError(), KeyError(1)])
-def test_a_failed_inference_is_counted_named_and_survived(inference, error):
-    inference.error = error
-    inference.mailbox.put(sample(1))
-    wait_for(lambda: inference.worker.failed == 1)
-    assert inference.worker.fault.startswith('inference failed')
-    inference.error = None
-    inference.mailbox.put(sample(2))
-    wait_for(lambda: len(inference.published) == 1)
-    wait_for(lambda: inference.worker.fault == '')
-    assert inference.lines.warnings

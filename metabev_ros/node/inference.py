@@ -1,0 +1,162 @@
+"""The inference thread and what watches over it. No rclpy in this module.
+
+One failed sample costs that sample. Two in a row: the model is loaded again, after 1, 2, 4 ... 30
+seconds, from the fallback backend if one is configured. A sample that takes longer than
+`time_limit` is reported by the heartbeat while it still runs, and its late result is dropped. What
+cannot be cured inside the process (a call that never returns, a lost accelerator) ends it with an
+exit code of its own; launch or systemd starts it again.
+"""
+from __future__ import annotations
+
+import enum
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from metabev_ros import wire
+from metabev_ros.errors import ConfigError, DeviceLostError, MetaBevError
+from metabev_ros.node.workers import LONGEST_WAIT, Mailbox, ThrottledLog
+from metabev_ros.structures import Modality, PerceptionResult, Sample
+
+FAILURES_BEFORE_RELOAD = 2
+FIRST_RELOAD, LONGEST_RELOAD = 1.0, 30.0  # seconds until the model is loaded again
+
+
+class ExitCode(enum.IntEnum):
+    """How the process ends, for its supervisor (docs/supervision.md)."""
+
+    STOPPED = 0      # SIGINT, SIGTERM
+    REFUSED = 2      # wrong parameters, rig or model: starting again is no cure
+    HUNG = 3         # inference did not return within hang_limit
+    DEVICE_LOST = 4  # the accelerator needs a new process
+
+
+@dataclass(frozen=True)
+class InferenceLimits:
+    """Seconds that one sample may take.
+
+    Attributes:
+        time_limit: then the heartbeat says NONE and why; a result that still comes is dropped.
+        hang_limit: then the process ends.
+    """
+
+    time_limit: float = 1.0
+    hang_limit: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.time_limit < self.hang_limit:
+            raise ConfigError('parameter inference.time_limit', 'less than inference.hang_limit',
+                              f'{self.time_limit:g} and {self.hang_limit:g}',
+                              'correct the parameter file or the command line')
+
+
+class InferenceWorker(threading.Thread):
+    """Samples in, published results out; the newest sample wins.
+
+    Args:
+        pipeline: a callable Sample -> PerceptionResult.
+        reload: gives a new pipeline after repeated failures, or raises; called on this thread
+            with the number of attempts so far.
+        publish: takes a PerceptionResult; runs on this thread.
+    """
+
+    def __init__(self, pipeline: Callable[[Sample], PerceptionResult], reload: Callable,
+                 mailbox: Mailbox, publish: Callable, log: ThrottledLog,
+                 limits: InferenceLimits) -> None:
+        super().__init__(name='inference', daemon=True)  # a call that hangs must not keep the
+        self._pipeline, self._reload = pipeline, reload  # process from ending
+        self._mailbox, self._publish, self._log = mailbox, publish, log
+        self._limits = limits
+        self._stop_event = threading.Event()
+        self._last: tuple[int, int] | None = None  # (epoch, stamp) of the newest output
+        self._since: float | None = None  # monotonic, of the sample that is worked on
+        self._failures = 0  # in a row
+        self._reloads, self._next_reload = 0, 0.0
+        self._fault = ''
+        self._device_lost = False
+        self.failed = 0
+
+    def stop(self) -> None:
+        self._stop_event.set()
+
+    @property
+    def fault(self) -> str:
+        """Why there is no output now; '' after a good one."""
+        running = self._running_for()
+        if running > self._limits.time_limit:
+            return f'inference has been running for {running:.1f} s'
+        return self._fault
+
+    @property
+    def exit_code(self) -> ExitCode | None:
+        """Set when only a new process can help."""
+        if self._device_lost:
+            return ExitCode.DEVICE_LOST
+        return ExitCode.HUNG if self._running_for() > self._limits.hang_limit else None
+
+    def _running_for(self) -> float:
+        since = self._since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def run(self) -> None:
+        while not self._stop_event.is_set() and not self._device_lost:
+            if self._failures >= FAILURES_BEFORE_RELOAD and time.monotonic() > self._next_reload:
+                self._load_again()
+            sample = self._mailbox.get(LONGEST_WAIT)
+            if sample is not None and self._is_new(sample):
+                self._process(sample)
+
+    def _is_new(self, sample: Sample) -> bool:
+        """Output stamps strictly increase inside an epoch (rule R3)."""
+        key = (sample.epoch, sample.stamp_ns)
+        if self._last is not None and key <= self._last:
+            return False
+        self._last = key
+        return sample.modality is not Modality.NONE
+
+    def _process(self, sample: Sample) -> None:
+        self._since = time.monotonic()
+        try:
+            result = self._pipeline(sample)
+            self._failures = self._reloads = 0
+            if self._running_for() > self._limits.time_limit:
+                self._drop_late(sample)
+            else:
+                self._publish(result)
+                self._fault = ''
+        except Exception as error:  # one bad sample must not end the outputs
+            if not self._stop_event.is_set():  # else the publishers are going away
+                self._note(error, sample)
+        finally:
+            self._since = None
+
+    def _drop_late(self, sample: Sample) -> None:
+        self.failed += 1
+        self._fault = (f'inference took {self._running_for():.1f} s, more than inference.'
+                       f'time_limit ({self._limits.time_limit:g} s)')
+        self._log.line('inference', 'late', f'result of the sample at {sample.stamp_ns} ns '
+                       f'dropped: {self._fault}')
+
+    def _note(self, error: Exception, sample: Sample) -> None:
+        self.failed += 1
+        self._failures += 1
+        self._device_lost = isinstance(error, DeviceLostError)
+        self._fault = f'inference failed: {wire.clean_text(str(error), 120)}'
+        kind = '' if isinstance(error, MetaBevError) else f'{type(error).__name__}: '
+        self._log.line('inference', type(error).__name__, f'inference failed on the sample '
+                       f'at {sample.stamp_ns} ns: {kind}{wire.clean_text(str(error), 400)}')
+        if self._failures == FAILURES_BEFORE_RELOAD:
+            self._next_reload = time.monotonic() + FIRST_RELOAD
+
+    def _load_again(self) -> None:
+        """A new pipeline, or a later attempt; samples are tried with the old one meanwhile."""
+        self._reloads += 1
+        wait = min(FIRST_RELOAD * 2 ** self._reloads, LONGEST_RELOAD)
+        try:
+            self._pipeline = self._reload(self._reloads)
+            self._log.line('inference', 'loaded', 'the model was loaded again')
+        except Exception as error:  # the old one goes on, the next attempt comes
+            self._log.line('inference', 'reload', 'the model cannot be loaded again, next attempt '
+                           f'in {wait:g} s: {wire.clean_text(str(error), 400)}')
+        self._next_reload = time.monotonic() + wait

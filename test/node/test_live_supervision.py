@@ -1,0 +1,53 @@
+"""What only a new process can cure ends the node, and the heartbeat said why."""
+from __future__ import annotations
+
+import sys
+import textwrap
+
+import pytest
+
+from metabev_ros import wire
+
+pytestmark = pytest.mark.ros
+
+HANGING = textwrap.dedent("""
+    import sys, threading
+    from metabev_ros.node.perception_node import main
+    from metabev_ros.pipeline import Pipeline
+    whole = Pipeline.__call__
+    count = 0
+
+    def hang_after_some(self, sample):
+        global count
+        count += 1
+        if count > 8:  # some are the warm-up
+            threading.Event().wait()
+        return whole(self, sample)
+
+    Pipeline.__call__ = hang_after_some
+    raise SystemExit(main())
+""")
+
+
+def test_row_081_a_hanging_inference_is_said_by_the_heartbeat_and_ends_with_code_3(
+        tmp_path, graph, model):
+    from live_graph import NodeProcess, RigPublisher
+    script = tmp_path / 'hanging.py'
+    script.write_text(HANGING)
+    node = NodeProcess(tmp_path, program=(sys.executable, str(script)), model=model,
+                       **{'inference.time_limit': 1.0, 'inference.hang_limit': 3.0})
+    try:
+        node.wait_for_log('active:')
+        rig = RigPublisher(graph)
+        graph.wait_until_heard(rig.topics)
+        for _ in range(100):
+            rig.tick()
+            if node.process.poll() is not None:
+                break
+        assert node.wait() == 3, node.log
+    finally:
+        node.stop()
+    assert 'HUNG' in node.log and 'Traceback' not in node.log
+    beats = [r.message for r in graph.of(wire.STATUS)]
+    told = [b for b in beats if 'has been running for' in b.reason]
+    assert len(told) >= 5 and all(b.modality == b.MODALITY_NONE for b in told)
