@@ -9,7 +9,6 @@ import tempfile
 import warnings
 from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
@@ -26,15 +25,11 @@ from metabev_ros.contract import (
     sha256_of,
     write_atomically,
 )
-from metabev_ros.datasets.samples import sample_from_frame
-from metabev_ros.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.errors import ContractError
-from metabev_ros.export.parity import check_parity
+from metabev_ros.export.parity import check_parity, parity_inputs
 from metabev_ros.network.metabev import MetaBev
-from metabev_ros.preprocess.preprocessor import Preprocessor
 
 OPSET = 18
-PARITY_SEED = 800_000
 # Inputs whose first (and for cell_table second) axis is free.
 FREE_AXES = {'images': (0,), 'depth_table': (0,), 'pixel_table': (0,), 'cell_table': (0, 1),
              'pillars': (0,), 'voxel_features': (0,)}
@@ -127,25 +122,6 @@ def export_model(folder: Path, run: Path | None = None, report=print
         for name in (*digests, 'weights.safetensors', 'config.yaml', 'contract.json'):
             write_atomically(folder / name, (scratch / name).read_bytes())
     return contract, parity
-
-
-def parity_inputs(config: ModelConfig):
-    """Every branch with 1, 4 and 6 cameras: a rendered frame, and noise in its pixels."""
-    drive = SyntheticDrive(PARITY_SEED, DriveConfig(frames=1))
-    preprocessor = Preprocessor(config)
-    sample = sample_from_frame(drive[0], preprocessor.prepare_image)
-    images = list(sample.cameras.values())
-    lidar = preprocessor.lidar_inputs(sample.sweep)
-    rng = np.random.default_rng(PARITY_SEED)
-    for count in (1, 4, 6):
-        camera = preprocessor.camera_inputs(images[:count])
-        yield camera, lidar
-        yield camera, None
-        noise = rng.integers(0, 256, camera['images'].shape, dtype=np.uint8)
-        yield {**camera, 'images': noise}, lidar
-    yield None, lidar
-    features = next(iter(lidar))                         # pillars or voxel_features come first
-    yield None, {**lidar, features: rng.normal(size=lidar[features].shape).astype(np.float32)}
 
 
 def trace(module: nn.Module, name: str, config: ModelConfig) -> bytes:
