@@ -112,11 +112,13 @@ def _fusion_outputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
     map_logits = TensorSpec('map_logits', 'float32',
                             (1, len(config.map_classes), *config.map_grid.shape),
                             'B L Ym Xm, logits')
+    boxes = TensorSpec('boxes', 'float32', (1, 10, proposals), 'B C P')
+    logits = TensorSpec('class_logits', 'float32', (1, classes, proposals), 'B K P, logits')
+    if config.head.detection is DetectionHead.PLAIN_DETR:
+        return boxes, logits, map_logits
     if config.head.detection is DetectionHead.TRANSFUSION:
-        return (TensorSpec('boxes', 'float32', (1, 10, proposals), 'B C P'),
-                TensorSpec('class_logits', 'float32', (1, classes, proposals), 'B K P, logits'),
-                TensorSpec('query_scores', 'float32', (1, classes, proposals), 'B K P'),
-                map_logits)
+        scores = TensorSpec('query_scores', 'float32', (1, classes, proposals), 'B K P')
+        return boxes, logits, scores, map_logits
     channels = 10 * len(config.detection_groups)
     return (TensorSpec('heatmap', 'float32', (1, classes, rows, columns), 'B K Y X, logits'),
             TensorSpec('boxes', 'float32', (1, channels, rows, columns), 'B C Y X'), map_logits)

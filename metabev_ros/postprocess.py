@@ -5,17 +5,12 @@ import cv2
 import numpy as np
 
 from metabev_ros.config import DetectionHead, ModelConfig
+from metabev_ros.config.class_sizes import MEAN_SIZES
 from metabev_ros.errors import BackendError
 from metabev_ros.structures import Detections
 
-# Mean length and width of the ten nuScenes classes: only the NMS radius depends on them.
-MEAN_FOOTPRINT = {
-    'car': (4.63, 1.97), 'truck': (6.93, 2.51), 'construction_vehicle': (6.37, 2.85),
-    'bus': (10.5, 2.94), 'trailer': (12.29, 2.90), 'barrier': (0.50, 2.53),
-    'motorcycle': (2.11, 0.77), 'bicycle': (1.70, 0.60), 'pedestrian': (0.73, 0.67),
-    'traffic_cone': (0.41, 0.41)}
 CANDIDATES = 500  # peaks looked at per sample: the benchmark's limit of boxes
-# TransFusion's boxes this far beyond the grid, or from the ego's height, are dropped (BEVFusion:
+# Boxes of queries this far beyond the grid, or from the ego's height, are dropped (BEVFusion:
 # 61.2 m with a grid of 54 m, and 10 m).
 POST_MARGIN, POST_HEIGHT = 7.2, 10.0
 
@@ -24,18 +19,19 @@ class Postprocessor:
     """Raw outputs -> boxes above the threshold and map probabilities.
 
     Centre heads: peaks, boxes of the class's group, circle NMS. TransFusion: every query is a
-    box, its score the class probability times the heatmap's at its peak; no NMS.
+    box, its score the class probability times the heatmap's at its peak; Plain-DETR: the class
+    probability alone; no NMS.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
         self._radius = np.array([
-            config.head.nms_radius_scale * min(MEAN_FOOTPRINT[name])
+            config.head.nms_radius_scale * min(MEAN_SIZES[name][:2])
             for name in config.detection_classes])
         self._group = np.concatenate([np.full(len(group), i)
                                       for i, group in enumerate(config.detection_groups)])
-        queries = config.head.detection is DetectionHead.TRANSFUSION
-        self._detections = self._from_queries if queries else self._from_peaks
+        peaks = config.head.detection is DetectionHead.CENTER
+        self._detections = self._from_peaks if peaks else self._from_queries
 
     def __call__(self, outputs: dict[str, np.ndarray]) -> tuple[Detections, np.ndarray]:
         """Decode one sample.
@@ -66,7 +62,9 @@ class Postprocessor:
         return Detections(boxes[keep], scores[keep], labels[keep])
 
     def _from_queries(self, outputs: dict[str, np.ndarray]) -> Detections:
-        score = sigmoid(outputs['class_logits'][0]) * outputs['query_scores'][0]    # (K, P)
+        score = sigmoid(outputs['class_logits'][0])                     # (K, P)
+        if self._config.head.detection is DetectionHead.TRANSFUSION:
+            score = score * outputs['query_scores'][0]
         score = np.clip(score, 0.0, 1.0)
         labels, best = score.argmax(0), score.max(0)
         channels, zero = outputs['boxes'][0].T, np.zeros(score.shape[1], np.int64)

@@ -16,6 +16,7 @@ from metabev_ros.config.model import (
     ModelConfig,
 )
 from metabev_ros.config.plain import from_plain, load_config, save_config, to_plain
+from metabev_ros.config.plain_detr import PlainDetrConfig, QueryContent, RpbMode
 from metabev_ros.config.rig import CameraConfig, LidarConfig, RigConfig, SensingConfig
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     'TaskStream',
     'BevNeckKind', 'CameraBackbone', 'CameraBranchConfig', 'CameraConfig', 'CameraNeck',
     'DecoderConfig', 'DecoderFfn', 'DetectionHead', 'Fuser', 'HeadConfig', 'LidarBranchConfig',
-    'LidarConfig', 'LidarEncoder', 'ModelConfig', 'RigConfig', 'SensingConfig', 'from_plain',
+    'LidarConfig', 'LidarEncoder', 'ModelConfig',
+    'PlainDetrConfig', 'QueryContent', 'RigConfig', 'RpbMode', 'SensingConfig', 'from_plain',
     'load_config', 'save_config', 'to_plain']

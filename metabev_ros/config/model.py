@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from metabev_ros.config.experts import AdamvConfig
 from metabev_ros.config.interaction import TaskInteractionConfig
+from metabev_ros.config.class_sizes import MEAN_SIZES
 from metabev_ros.config.plain import require, to_plain
+from metabev_ros.config.plain_detr import PlainDetrConfig
 from metabev_ros.geometry import NUSCENES_MAP_GRID, BevGrid
 from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES
 
@@ -70,6 +72,7 @@ class DetectionHead(enum.Enum):
 
     CENTER = 'center'
     TRANSFUSION = 'transfusion'
+    PLAIN_DETR = 'plain_detr'
 
 
 @dataclass(frozen=True)
@@ -241,7 +244,8 @@ class HeadConfig:
         groups: classes that share one set of box channels in the centre head, in the order of
             the classes; empty: one group of all.
         map_blocks: 3x3 convolutions of the map head after resampling.
-        proposals: queries of the TransFusion head.
+        proposals: queries of the TransFusion and Plain-DETR heads.
+        plain_detr: the Plain-DETR head's choices, with that head only.
         max_detections: boxes kept per sample.
         score_threshold: boxes below are dropped.
         nms_radius_scale: centre-distance NMS radius as a share of a class's mean size.
@@ -258,6 +262,7 @@ class HeadConfig:
     max_detections: int = 200
     score_threshold: float = 0.05
     nms_radius_scale: float = 0.5
+    plain_detr: PlainDetrConfig | None = None
 
     def __post_init__(self) -> None:
         require(1 <= self.max_detections <= 500, 'model.head.max_detections', '1..500',
@@ -266,6 +271,10 @@ class HeadConfig:
         require(0 <= self.map_blocks <= 8, 'model.head.map_blocks', '0..8', self.map_blocks)
         require(0 <= self.score_threshold < 1, 'model.head.score_threshold', '[0, 1)',
                 self.score_threshold)
+        wanted = self.detection is DetectionHead.PLAIN_DETR
+        require(wanted == (self.plain_detr is not None), 'model.head.plain_detr',
+                'a mapping, {} for the defaults' if wanted
+                else f'none with detection {self.detection.value}', self.plain_detr)
 
 
 @dataclass(frozen=True)
@@ -301,6 +310,11 @@ class ModelConfig:
         require(self.head.groups == () or sum(self.head.groups, ()) == self.detection_classes,
                 'model.head.groups', f'the classes in order: {list(self.detection_classes)}',
                 self.head.groups)
+        if self.head.plain_detr is not None:
+            self.head.plain_detr.check_fit(self.head.det_channels, self.head.proposals,
+                                           self.bev_grid)
+            require(set(self.detection_classes) <= set(MEAN_SIZES), 'model.detection_classes',
+                    f'classes of known mean size: {sorted(MEAN_SIZES)}', self.detection_classes)
         if self.task_interaction is not None:
             self.task_interaction.check_fit(self.head.neck_channels, self.bev_grid)
 

@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from metabev_ros.config import DetectionHead, ModelConfig
 from metabev_ros.training.distributed import sum_over_ranks
 from metabev_ros.training.matching import match_queries
+from metabev_ros.training.set_criterion import focal_sum, set_losses
 
 # Weights of dx dy z log-l log-w log-h sin cos vx vy; velocity as in BEVFusion (0.2).
 BOX_WEIGHTS = (2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.2, 0.2)
 QUERY_BOX_WEIGHTS = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.2, 0.2)
-FOCAL_GAMMA, FOCAL_ALPHA = 2.0, 0.25    # of the queries' classes
 
 
 def detection_loss(output: dict[str, Tensor], targets: Sequence[dict[str, Tensor]],
@@ -31,14 +31,18 @@ def detection_loss(output: dict[str, Tensor], targets: Sequence[dict[str, Tensor
         targets: per sample what `targets.detection_targets` gives, on the same device.
 
     Returns:
-        `heatmap`, `boxes` and, for TransFusion, `classes`; with groups of classes the centre
-        head's terms are sums over the groups (BEVFusion).
+        `heatmap`, `boxes` and, for TransFusion and Plain-DETR, `classes`, for the latter also
+        `overlap`; with groups of classes the centre head's terms are sums over the groups
+        (BEVFusion).
     """
     truth = torch.stack([target['heatmap'] for target in targets])
     if config.head.detection is DetectionHead.TRANSFUSION:
         classes, boxes = query_loss(output['class_logits'], output['boxes'], targets, config)
         return {'heatmap': heatmap_loss(output['heatmap'], truth), 'classes': classes,
                 'boxes': boxes}
+    if config.head.detection is DetectionHead.PLAIN_DETR:
+        return {'heatmap': heatmap_loss(output['heatmap'], truth),
+                **set_losses(output, targets, config)}
     counts = [len(group) for group in config.detection_groups]
     heatmaps, maps = output['heatmap'].split(counts, 1), output['boxes'].chunk(len(counts), 1)
     terms = {'heatmap': 0.0, 'boxes': 0.0}
@@ -104,12 +108,8 @@ def query_loss(logits: Tensor, boxes: Tensor, targets: Sequence[dict[str, Tensor
         wanted[i, target['labels'][rows], queries] = 1.0
         difference = (boxes[i][:, queries].t() - truth[rows]).abs()
         errors.append((difference * boxes.new_tensor(QUERY_BOX_WEIGHTS)).sum())
-    cross = F.binary_cross_entropy_with_logits(logits, wanted, reduction='none')
-    off = (logits.sigmoid() - wanted).abs()
-    alpha = FOCAL_ALPHA * wanted + (1 - FOCAL_ALPHA) * (1 - wanted)
-    focal = (alpha * off ** FOCAL_GAMMA * cross).sum()
-    focal, error, matched = sum_over_ranks(
-        torch.stack([focal, torch.stack(errors).sum(), wanted.sum()]))
+    focal, error, matched = sum_over_ranks(torch.stack(
+        [focal_sum(logits, wanted), torch.stack(errors).sum(), wanted.sum()]))
     return focal / matched.clamp(min=1), error / matched.clamp(min=1)
 
 

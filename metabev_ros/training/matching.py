@@ -33,7 +33,7 @@ def match_queries(logits: Tensor, boxes: Tensor, truth: Tensor, labels: Tensor,
     Returns:
         indices of queries and of true boxes, each (min(P, M),) int64 on the boxes' device.
     """
-    cost = _class_cost(logits)[:, labels] * CLASS_COST                  # (P, M)
+    cost = class_cost(logits)[:, labels] * CLASS_COST                  # (P, M)
     share = boxes.new_tensor([config.bev_grid.columns, config.bev_grid.rows])
     cost = cost + CENTRE_COST * torch.cdist(boxes[:2].t() / share, truth[:, :2] / share, p=1)
     cell = config.bev_grid.cell
@@ -45,7 +45,7 @@ def match_queries(logits: Tensor, boxes: Tensor, truth: Tensor, labels: Tensor,
             torch.as_tensor(rows, device=boxes.device))
 
 
-def _class_cost(logits: Tensor) -> Tensor:
+def class_cost(logits: Tensor) -> Tensor:
     """(K, P) -> (P, K): focal loss of saying the class, less that of not saying it."""
     p = logits.sigmoid()
     positive = -F.logsigmoid(logits) * ALPHA * (1 - p) ** GAMMA

@@ -10,13 +10,17 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from metabev_ros.network.metabev import MetaBev
+from metabev_ros.network.plain_detr import PlainDetrHead
 
 
 def recompute_parts(network: MetaBev) -> list[nn.Module]:
-    """Parts whose inner activations are not kept: image backbone and decoder layers."""
-    decoder = network.fusion.decoder
+    """Parts whose inner activations are not kept: image backbone, decoder layers, and those of
+    the Plain-DETR head."""
+    decoder, head = network.fusion.decoder, network.fusion.detection
     layers = [layer for name in ('cross_layers', 'self_layers')
               for layer in getattr(decoder, name, ())]  # the convolutional fuser has none
+    if isinstance(head, PlainDetrHead):
+        layers += head.layers
     return [network.camera_encoder.backbone, *layers]
 
 
