@@ -307,6 +307,42 @@ def export(model: Annotated[Path, typer.Argument(help='Model folder to write.')]
     console.print(f'contract {contract.hash} written to {model}', markup=False)
 
 
+@app.command('build-engines')
+def build_engines_command(
+        model: Annotated[Path, typer.Argument(help='Model folder with a TensorRT variant.')],
+        precision: Annotated[str, typer.Option(help='fp32, fp16 or int8.')] = 'fp16',
+        flavour: Annotated[str, typer.Option(help='tensorrt or tensorrt_rtx.')] = 'tensorrt',
+        build_only: Annotated[bool, typer.Option(
+            '--build-only', help='Neither run nor compare; such engines are not used until this '
+            'command compared them on their GPU.')] = False,
+        stale: Annotated[str, typer.Option(
+            help='Engines for other files, GPUs or versions: rebuild or refuse.')] = 'rebuild',
+        force: Annotated[bool, typer.Option('--force', help='Build current ones too.')] = False,
+        cameras: Annotated[int, typer.Option(help='Most cameras at once.')] = 6,
+        headroom: Annotated[float, typer.Option(
+            help='Largest over typical size of the calibration tables.')] = 1.5,
+        cache: Annotated[Path | None, typer.Option(
+            help='Folder of all engines; default: the user cache folder.')] = None,
+        record: Annotated[Path | None, typer.Option(
+            help='Merge the figures into this docs/results/*.json.')] = None) -> None:
+    """ONNX graphs -> TensorRT engines that were compared with ONNX Runtime."""
+    from metabev_ros.backends import parse_precision
+    from metabev_ros.backends.tensorrt_library import parse_flavour
+    from metabev_ros.evaluation.records import make_record, merge_records
+    from metabev_ros.export.build_engines import EngineRequest, build_engines, parse_stale
+    from metabev_ros.export.profiles import ProfileLimits
+    request = EngineRequest(model, parse_precision(precision), parse_flavour(flavour), build_only,
+                            parse_stale(stale), force, ProfileLimits(cameras, headroom), cache)
+    with _bar('Building') as update:
+        outcome = build_engines(request, lambda graph, phase, done, total: update(
+            done, total, f'{graph}: {phase}'))
+    for line in outcome.lines():
+        console.print(line, markup=False)
+    if record is not None:
+        merge_records(record, [make_record(name, value, unit, _command(), 1)
+                               for name, value, unit in outcome.figures()])
+
+
 @app.command()
 def convert(checkpoint: Annotated[Path, typer.Argument(help='.pth, .pt or .safetensors file.')],
             source: Annotated[str, typer.Option(
@@ -325,6 +361,20 @@ def convert(checkpoint: Annotated[Path, typer.Argument(help='.pth, .pt or .safet
                                 out, skip or ())
     console.print(coverage_table(result))
     console.print(f'written: {out}', markup=False)
+
+
+@app.command()
+def policy(rig: Annotated[Path, typer.Argument(help='Rig YAML file.')],
+           out: Annotated[Path, typer.Argument(help='SROS2 policy to write (.xml).')],
+           namespace: Annotated[str, typer.Option(help='Of the node.')] = '/',
+           name: Annotated[str, typer.Option(help='Of the node.')] = 'perception',
+           sim_time: Annotated[bool, typer.Option(help='Also listen to /clock.')] = False) -> None:
+    """Write what the node may hear and say, for SROS2 (docs/security.md)."""
+    from metabev_ros.contract import write_atomically
+    from metabev_ros.node.access_policy import access_policy
+    text = access_policy(load_config(RigConfig, rig), namespace, name, sim_time)
+    write_atomically(out, text.encode())
+    console.print(f'{out}: written')
 
 
 @app.command()
