@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from metabev_ros.config import (
+    AdamvConfig,
     BevNeckKind,
     CameraBackbone,
     CameraBranchConfig,
@@ -43,6 +44,7 @@ def small_model(head: str = 'compact', ffn: DecoderFfn = DecoderFfn.MLP,
         lidar=LidarBranchConfig(pillar_channels=8, bev_channels=8, max_pillars=500),
         decoder=DecoderConfig(channels=16, heads=2, points=2, cross_layers=1, fuser=fuser,
                               ffn=ffn, experts=4,
+                              adamv=AdamvConfig() if ffn is DecoderFfn.ADAMV else None,
                               cell=1.6 if neck is BevNeckKind.NANO else 0.8),
         head=HeadConfig(
             neck=neck, neck_channels=16, det_channels=16, map_channels=8, proposals=20,

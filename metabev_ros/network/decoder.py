@@ -11,18 +11,21 @@ from torch import Tensor, nn
 
 from metabev_ros.config import DecoderConfig
 from metabev_ros.geometry import BevGrid
+from metabev_ros.network.adamv import AdaptiveExperts
 from metabev_ros.network.deformable import DeformableAttention
-from metabev_ros.network.moe import TASKS, build_ffn
+from metabev_ros.network.ffn import build_ffn
+from metabev_ros.network.moe import TASKS
 
 
 class EvolvingLayer(nn.Module):
     """Deformable attention, add, norm, FFN or mixture of experts, add, norm (Figure 4)."""
 
-    def __init__(self, config: DecoderConfig, sources: tuple[str, ...]) -> None:
+    def __init__(self, config: DecoderConfig, sources: tuple[str, ...], is_last: bool = False
+                 ) -> None:
         super().__init__()
         self.attention = DeformableAttention(
             config.channels, config.heads, config.points, sources)
-        self.ffn = build_ffn(config)
+        self.ffn = build_ffn(config, is_last)
         self.norm1 = nn.LayerNorm(config.channels)
         self.norm2 = nn.LayerNorm(config.channels)
         self.dropout = nn.Dropout(config.dropout)
@@ -37,10 +40,13 @@ class EvolvingLayer(nn.Module):
             tasks: those whose experts run.
 
         Returns:
-            (B, Q, d).
+            (B, Q, d); where AdaMV-MoE leaves the tasks apart, (B, Q, d) of each in one.
         """
         attended = self.attention(query + position, reference, values)
         query = self.norm1(query + self.dropout(attended))
+        if isinstance(self.ffn, AdaptiveExperts) and self.ffn.splits:
+            return torch.cat([self.norm2(query + self.dropout(output))
+                              for output in self.ffn.outputs(query, tasks)], -1)
         return self.norm2(query + self.dropout(self.ffn(query, tasks)))
 
 
@@ -59,20 +65,22 @@ class BevEvolvingDecoder(nn.Module):
         self.row_embedding = nn.Parameter(torch.randn(rows, 1, d) * 0.02)
         self.column_embedding = nn.Parameter(torch.randn(1, columns, d) * 0.02)
         self.register_buffer('reference', reference_points(rows, columns), persistent=False)
+        n, m = config.cross_layers, config.self_layers
         self.cross_layers = nn.ModuleList(
-            EvolvingLayer(config, tuple(bev_channels)) for _ in range(config.cross_layers))
+            EvolvingLayer(config, tuple(bev_channels), m == 0 and i == n - 1) for i in range(n))
         self.self_layers = nn.ModuleList(
-            EvolvingLayer(config, ('bev',)) for _ in range(config.self_layers))
+            EvolvingLayer(config, ('bev',), i == m - 1) for i in range(m))
 
     def forward(self, maps: dict[str, Tensor], tasks: tuple[str, ...] = TASKS) -> Tensor:
         """BEV maps of the available modalities -> fused BEV.
 
         Args:
             maps: 'camera' and/or 'lidar' -> (B, C, Y, X).
-            tasks: those whose experts run (HM2oE, RM2oE).
+            tasks: those whose experts run.
 
         Returns:
-            (B, d, rows, columns).
+            (B, d, rows, columns); where the last layer leaves the tasks apart, the d channels
+            of each task that ran, in the order of TASKS.
         """
         batch = next(iter(maps.values())).shape[0]
         values = {name: self.project[name](bev) for name, bev in maps.items()}

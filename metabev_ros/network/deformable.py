@@ -114,10 +114,16 @@ class DeformableAttention(nn.Module):
         Returns:
             (B, Q, d).
         """
-        names = [name for name in self.offsets if name in values]
+        return self.attend(query, reference,
+                           {name: self.value_proj(value) for name, value in values.items()})
+
+    def attend(self, query: Tensor, reference: Tensor, projected: dict[str, Tensor]) -> Tensor:
+        """The same with values that `value_proj` has already been through."""
+        names = [name for name in self.offsets if name in projected]
         weights = self.attention_weights(query, names).split(self.points, -1)
         mixed = sample_sources(
-            [self.value_proj(values[name]) for name in names],
-            [self.locations(query, reference, name, values[name].shape[-2:]) for name in names],
+            [projected[name] for name in names],
+            [self.locations(query, reference, name, projected[name].shape[-2:])
+             for name in names],
             weights)
         return self.output_proj(mixed)

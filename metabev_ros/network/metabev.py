@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from metabev_ros.config import ModelConfig
 from metabev_ros.network.camera import CameraEncoder
+from metabev_ros.network.ffn import splits_tasks
 from metabev_ros.network.fusers import build_fuser
 from metabev_ros.network.heads import build_detection_head, build_map_head
+from metabev_ros.network.interaction import build_interaction
 from metabev_ros.network.lidar import build_lidar_encoder
 from metabev_ros.network.moe import TASKS
 from metabev_ros.network.neck import build_neck
@@ -37,12 +39,16 @@ class NetworkOutput:
 
 
 class Fusion(nn.Module):
-    """Everything after the encoders: decoder (or the baseline fuser), neck, heads."""
+    """Everything after the encoders: decoder (or the baseline fuser), neck, task interaction,
+    heads.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.decoder = build_fuser(config)
+        self.splits = splits_tasks(config.decoder)
         self.neck = build_neck(config)
+        self.interaction = build_interaction(config)
         self.detection = build_detection_head(config)
         self.map = build_map_head(config)
 
@@ -51,10 +57,19 @@ class Fusion(nn.Module):
         return self.heads(self.decoder(maps, tasks), tasks)
 
     def heads(self, fused: Tensor, tasks: tuple[str, ...] = TASKS) -> NetworkOutput:
-        """Fused BEV (B, d, rows, columns) -> outputs, whatever modality it came from."""
-        features = self.neck(fused)
-        return NetworkOutput(self.detection(features) if 'detection' in tasks else {},
-                             self.map(features) if 'map' in tasks else None)
+        """What the decoder gives -> outputs, whatever modality it came from."""
+        features = self._task_features(fused, [task for task in TASKS if task in tasks])
+        return NetworkOutput(self.detection(features['detection']) if 'detection' in tasks else {},
+                             self.map(features['map']) if 'map' in tasks else None)
+
+    def _task_features(self, fused: Tensor, tasks: list[str]) -> dict[str, Tensor]:
+        """Per task what its head reads, (B, C, Y, X): one and the same map, or one of its own."""
+        if self.splits and len(tasks) > 1:
+            maps = self.neck(torch.cat(fused.chunk(len(tasks), 1))).chunk(len(tasks))
+        else:
+            maps = [self.neck(fused)] * len(tasks)
+        features = dict(zip(tasks, maps, strict=True))
+        return features if self.interaction is None else self.interaction(features)
 
 
 class MetaBev(nn.Module):

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metabev_ros.config import DecoderConfig, DecoderFfn
 from metabev_ros.network.deformable import at_least_float32
 
 TASKS = ('detection', 'map')
@@ -53,7 +52,59 @@ class HardExperts(nn.Module):
         return outputs[0] if len(outputs) == 1 else self.norm(self.fuse(torch.cat(outputs, -1)))
 
 
-class RoutedExperts(nn.Module):
+class ExpertPool(nn.Module):
+    """E experts that all tasks share, and one router per task: RM2oE and AdaMV-MoE.
+
+    Two forms with equal results: `dispatched` computes only the chosen experts (training, torch);
+    `wide` computes all of them as two wide products with the gates on the hidden layer, so that
+    an exported graph needs no NonZero, Unique or Scatter.
+    """
+
+    def __init__(self, channels: int, hidden: int, dropout: float, experts: int) -> None:
+        super().__init__()
+        self.experts = nn.ModuleList(
+            FeedForward(channels, hidden, dropout) for _ in range(experts))
+        self.routers = nn.ModuleDict(
+            {task: nn.Linear(channels, experts, bias=False) for task in TASKS})
+
+    def mixtures(self, tokens: Tensor, gates: list[Tensor]) -> list[Tensor]:
+        """(T, D) and, for each mixture, gates (T, E) -> (T, D) each.
+
+        In the wide form the mixtures share the first product.
+        """
+        if not torch.compiler.is_compiling():
+            return [self.dispatched(tokens, gate) for gate in gates]
+        hidden = self._wide_hidden(tokens)
+        return [self._wide_output(hidden, gate) for gate in gates]
+
+    def dispatched(self, tokens: Tensor, gate: Tensor) -> Tensor:
+        """(T, D), gates (T, E) -> (T, D): every expert sees the tokens that chose it, no other.
+
+        An expert without tokens runs on none of them: its gradient is zero, not missing, which
+        distributed training needs.
+        """
+        mixed = torch.zeros_like(tokens, dtype=torch.result_type(tokens, gate))
+        for i, expert in enumerate(self.experts):
+            rows = gate[:, i].nonzero()[:, 0]
+            mixed = mixed.index_add(0, rows, gate[rows, i, None] * expert(tokens[rows]))
+        return mixed
+
+    def wide(self, tokens: Tensor, gate: Tensor) -> Tensor:
+        """The same by two products over all experts; for export, without dropout."""
+        return self._wide_output(self._wide_hidden(tokens), gate)
+
+    def _wide_hidden(self, tokens: Tensor) -> Tensor:
+        first = torch.cat([expert[0].weight for expert in self.experts])            # (E h, D)
+        bias = torch.cat([expert[0].bias for expert in self.experts])
+        return F.gelu(F.linear(tokens, first, bias)).unflatten(-1, (len(self.experts), -1))
+
+    def _wide_output(self, hidden: Tensor, gate: Tensor) -> Tensor:
+        second = torch.cat([expert[2].weight for expert in self.experts], 1)        # (D, E h)
+        last = torch.stack([expert[2].bias for expert in self.experts])             # (E, D)
+        return F.linear((hidden * gate[..., None]).flatten(1), second) + gate @ last
+
+
+class RoutedExperts(ExpertPool):
     """RM2oE (Eq. 2): one router per task over ONE pool of E experts, t of them for each token.
 
     The paper leaves open, and we choose:
@@ -66,20 +117,12 @@ class RoutedExperts(nn.Module):
       to a factor, and with it E = t = 1 is exactly a plain FFN for one task and for both;
     - a load-balancing term as in Switch Transformer, collected in training only: see
       `take_balance_loss`.
-
-    Two forms with equal results: `dispatched` computes only the chosen experts (training, torch);
-    `wide` computes all of them as two wide products with the gates on the hidden layer, so that
-    an exported graph needs no NonZero, Unique or Scatter.
     """
 
     def __init__(self, channels: int, hidden: int, dropout: float, experts: int, used: int
                  ) -> None:
-        super().__init__()
+        super().__init__(channels, hidden, dropout, experts)
         self.used = used
-        self.experts = nn.ModuleList(
-            FeedForward(channels, hidden, dropout) for _ in range(experts))
-        self.routers = nn.ModuleDict(
-            {task: nn.Linear(channels, experts, bias=False) for task in TASKS})
         self.balance_terms: list[Tensor] = []
 
     def gates(self, x: Tensor, task: str) -> tuple[Tensor, Tensor]:
@@ -106,8 +149,7 @@ class RoutedExperts(nn.Module):
         tokens = x.flatten(0, -2)
         gates = [self._gates(tokens, task) for task in TASKS if task in tasks]
         gate = gates[0] if len(gates) == 1 else torch.stack(gates).mean(0)
-        form = self.wide if torch.compiler.is_compiling() else self.dispatched
-        return form(tokens, gate).reshape(x.shape)
+        return self.mixtures(tokens, [gate])[0].reshape(x.shape)
 
     def _gates(self, tokens: Tensor, task: str) -> Tensor:
         gate, probability = self.gates(tokens, task)
@@ -116,28 +158,6 @@ class RoutedExperts(nn.Module):
             self.balance_terms.append(
                 len(self.experts) * (share * probability.mean(0)).sum())
         return gate
-
-    def dispatched(self, tokens: Tensor, gate: Tensor) -> Tensor:
-        """(T, D), gates (T, E) -> (T, D): every expert sees the tokens that chose it, no other.
-
-        An expert without tokens runs on none of them: its gradient is zero, not missing, which
-        distributed training needs.
-        """
-        mixed = torch.zeros_like(tokens, dtype=torch.result_type(tokens, gate))
-        for i, expert in enumerate(self.experts):
-            rows = gate[:, i].nonzero()[:, 0]
-            mixed = mixed.index_add(0, rows, gate[rows, i, None] * expert(tokens[rows]))
-        return mixed
-
-    def wide(self, tokens: Tensor, gate: Tensor) -> Tensor:
-        """The same by two products over all experts; for export, without dropout."""
-        first = torch.cat([expert[0].weight for expert in self.experts])            # (E h, D)
-        bias = torch.cat([expert[0].bias for expert in self.experts])
-        second = torch.cat([expert[2].weight for expert in self.experts], 1)        # (D, E h)
-        last = torch.stack([expert[2].bias for expert in self.experts])             # (E, D)
-        hidden = F.gelu(F.linear(tokens, first, bias))
-        hidden = hidden.unflatten(-1, (len(self.experts), -1)) * gate[..., None]
-        return F.linear(hidden.flatten(1), second) + gate @ last
 
 
 def take_balance_loss(module: nn.Module) -> Tensor | None:
@@ -155,13 +175,3 @@ def take_balance_loss(module: nn.Module) -> Tensor | None:
             terms += part.balance_terms
             part.balance_terms = []
     return torch.stack(terms).mean() if terms else None
-
-
-def build_ffn(config: DecoderConfig) -> nn.Module:
-    """The feed-forward part that the configuration names."""
-    d, hidden = config.channels, config.channels * config.ffn_ratio
-    if config.ffn is DecoderFfn.MLP:
-        return FeedForward(d, hidden, config.dropout)
-    if config.ffn is DecoderFfn.HM2OE:
-        return HardExperts(d, hidden, config.dropout)
-    return RoutedExperts(d, hidden, config.dropout, config.experts, config.experts_used)

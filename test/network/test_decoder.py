@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from metabev_ros.config import DecoderConfig, DecoderFfn, load_config
+from metabev_ros.config import AdamvConfig, DecoderConfig, DecoderFfn, load_config
 from metabev_ros.config import ModelConfig as Model
 from metabev_ros.geometry import BevGrid
 from metabev_ros.network.decoder import BevEvolvingDecoder, reference_points
@@ -103,8 +103,9 @@ def test_check_6_zero_offsets_and_uniform_weights_give_the_mean_of_both_maps(poi
 @pytest.mark.parametrize(('present', 'absent'), [('camera', 'lidar'), ('lidar', 'camera')])
 def test_check_3_one_branch_gives_no_gradient_to_the_other_modalitys_parts(present, absent, ffn):
     torch.manual_seed(0)
-    decoder = BevEvolvingDecoder(DecoderConfig(channels=16, points=2, ffn=ffn, experts=4), GRID,
-                                 {'camera': 8, 'lidar': 8})
+    adamv = AdamvConfig() if ffn is DecoderFfn.ADAMV else None
+    config = DecoderConfig(channels=16, points=2, ffn=ffn, experts=4, adamv=adamv)
+    decoder = BevEvolvingDecoder(config, GRID, {'camera': 8, 'lidar': 8})
     decoder({present: torch.randn(1, 8, 16, 16)}).square().sum().backward()
     touched = {name for name, p in decoder.named_parameters()
                if p.grad is not None and p.grad.abs().sum() > 0}

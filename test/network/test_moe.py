@@ -3,12 +3,12 @@ import pytest
 import torch
 
 from metabev_ros.config import DecoderConfig, DecoderFfn
+from metabev_ros.network.ffn import build_ffn
 from metabev_ros.network.moe import (
     TASKS,
     FeedForward,
     HardExperts,
     RoutedExperts,
-    build_ffn,
     take_balance_loss,
 )
 
