@@ -33,6 +33,7 @@ TEXT_LIMIT = 64
 INJECTION_ACTIVE = 'INJECTION ACTIVE'  # begins the reason of a status while faults are injected
 MARKER_SCORE = 0.2  # boxes below are in DetectionArray, but only clutter a view
 MARKER_LIMIT = 100
+MOST_BOXES = 2000  # of one output; more is a broken model, not a crowded road
 MARKER_LIFETIME_NS = 500_000_000
 BOX_EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4),
              (0, 4), (1, 5), (2, 6), (3, 7), (0, 7), (3, 4))  # the last two cross the front face
@@ -238,14 +239,23 @@ def _used(result: PerceptionResult) -> tuple[list[str], np.ndarray]:
     return [report.name for report in reports], ages
 
 
-def check_result(result: PerceptionResult) -> None:
+def check_result(result: PerceptionResult, classes: int) -> None:
     """Only finite, possible outputs leave this process (rule R4).
+
+    Args:
+        classes: how many the model tells apart.
 
     Raises:
         BackendError: naming what is wrong.
     """
     found = result.detections
+    count = len(found.scores)
+    shapes = (found.boxes.shape, found.scores.shape, found.labels.shape)
     checks = (
+        ('shapes', shapes == ((count, 9), (count,), (count,)), '(M, 9), (M,) and (M,)'),
+        ('number', count <= MOST_BOXES, f'at most {MOST_BOXES} boxes'),
+        ('labels', bool(((found.labels >= 0) & (found.labels < classes)).all()),
+         f'classes 0..{classes - 1}'),
         ('boxes', bool(np.isfinite(found.boxes).all()), 'finite numbers'),
         ('sizes', bool((found.boxes[:, 3:6] > 0).all()), 'sizes above zero'),
         ('scores', bool(((found.scores >= 0) & (found.scores <= 1)).all()), 'scores in [0, 1]'),
@@ -265,7 +275,7 @@ def encode_result(result: PerceptionResult, model, frame: str) -> list[OutMessag
     Raises:
         BackendError: if the result is not finite and valid.
     """
-    check_result(result)
+    check_result(result, len(model.config.detection_classes))
     head = header(result.sample.stamp_ns, frame)
     return [
         _out(DETECTIONS, _detection_array(result, model, head)),

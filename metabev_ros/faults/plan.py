@@ -200,7 +200,7 @@ class FaultPlan:
                                       'a fault that touches nothing is refused')
                 fault.check_type(topic, msgtypes[topic])
                 before = found.setdefault(topic, [])
-                require(not before or before[-1].end <= fault.begin, f'fault {fault.name}',
+                require(not before or before[-1].end <= fault.begin + 1e-6, f'fault {fault.name}',
                         f'one fault at a time on {topic}',
                         f'{before[-1].name} until {before[-1].end:g} s' if before else '')
                 before.append(fault)

@@ -11,6 +11,7 @@ import numpy as np
 from metabev_ros.structures import SensorState
 
 _STRIDE = 16
+MOST_POINTS = 300_000  # of a sweep that are used: the latency of what follows is bounded
 _MIN_RANGE, _MAX_RANGE = 1.0, 200.0
 _SECTORS = 36
 _HISTORY = 20
@@ -93,6 +94,15 @@ def _torn_share(part: np.ndarray) -> float:
         run = run + 1 if row else 0
         longest = max(longest, run)
     return longest / len(part)
+
+
+def limit_points(points: np.ndarray) -> tuple[np.ndarray, Verdict]:
+    """At most MOST_POINTS of (P, 5) points, evenly chosen; SUSPECT where some are left out."""
+    if len(points) <= MOST_POINTS:
+        return points, GOOD
+    chosen = np.linspace(0, len(points) - 1, MOST_POINTS).astype(np.int64)
+    return points[chosen], Verdict(SensorState.SUSPECT,
+                                   f'clipped: {len(points) - MOST_POINTS} points left out')
 
 
 class CloudCheck:

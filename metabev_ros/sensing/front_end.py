@@ -12,6 +12,7 @@ from dataclasses import replace
 from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.errors import SensorDataError
 from metabev_ros.sensing.clock import ClockWatch
+from metabev_ros.sensing.content import GOOD, Verdict
 from metabev_ros.sensing.inputs import CameraInput, LidarInput, PrepareImage, Reading
 from metabev_ros.sensing.modality import choose_modality
 from metabev_ros.sensing.synchroniser import Collected, Synchroniser
@@ -218,7 +219,10 @@ class SensorFrontEnd:
             item.pending = reading
             item.monitor.held(_HELD[error.reason], f'{error.where}: {error.got}', now)
             return self._give_up(name) if item.monitor.ever else []
-        if not item.monitor.good(reading.stamp_ns, now, reading.verdict, self._is_needed(name)):
+        verdict = reading.verdict
+        if verdict is GOOD and item.changed:
+            verdict = Verdict(SensorState.SUSPECT, item.changed)
+        if not item.monitor.good(reading.stamp_ns, now, verdict, self._is_needed(name)):
             return self._give_up(name)
         if isinstance(frame, CameraImage):
             return self._synchroniser.add_image(name, frame, now)
@@ -284,6 +288,8 @@ class SensorFrontEnd:
             elif name in collected.images and modality.has_camera:
                 cameras[name], note = self._compensate(collected.images[name], reference)
                 used = cameras[name].stamp_ns
+                if collected.sweep is not None:
+                    monitor.note_skew(used - reference)
             elif name in collected.images:
                 note = f'fewer than {self._config.min_cameras} cameras'
             reports.append(monitor.sample_report(reference, used, note))

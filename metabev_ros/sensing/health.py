@@ -20,8 +20,7 @@ from metabev_ros.sensing.content import Verdict
 from metabev_ros.sensing.untrusted import sanitise
 from metabev_ros.structures import SensorKind, SensorReport, SensorState
 
-_BAD = (SensorState.INVALID, SensorState.FROZEN)
-_PROBLEMS = (SensorState.UNCALIBRATED, SensorState.NO_TF)
+_SKEWS = 40  # samples whose median skew is compared with that of the first ones
 
 
 def to_ns(seconds: float) -> int:
@@ -57,6 +56,9 @@ class SensorMonitor:
         self._losses: deque[int] = deque(maxlen=config.flap_limit + 1)
         self._quarantine_ns: int | None = None
         self._stamps: deque[int] = deque(maxlen=20)
+        self._skews: deque[int] = deque(maxlen=_SKEWS)
+        self._usual_skew_ns: int | None = None
+        self._skew = ''                        # how far the stamps have drifted, once it counts
 
     # ------------------------------------------------------------------------------- messages
     def check_stamp(self, stamp_ns: int, arrival_ns: int) -> None:
@@ -128,6 +130,24 @@ class SensorMonitor:
         self.rejected += 1
         self._reason = sanitise(reason)
 
+    def note_skew(self, skew_ns: int) -> None:
+        """Note how far the frame used lies from the sweep; a drift is said before it ends badly.
+
+        The median of the last samples is compared with that of the first ones. What counts is
+        half of the way from there to the edge of the tolerance.
+        """
+        self._skews.append(skew_ns)
+        if len(self._skews) < _SKEWS:
+            return
+        median = sorted(self._skews)[_SKEWS // 2]
+        if self._usual_skew_ns is None:
+            self._usual_skew_ns = median
+        drift = median - self._usual_skew_ns
+        edge = to_ns(self._config.tolerance) * (1 if drift > 0 else -1)
+        left = abs(edge - self._usual_skew_ns)
+        self._skew = f'skew: {drift / 1e6:+.0f} ms since the start' if (
+            abs(drift) > min(left, abs(edge)) // 2) else ''
+
     def held(self, problem: SensorState, reason: str, arrival_ns: int) -> None:
         """Count a sound frame that cannot be placed: UNCALIBRATED or NO_TF."""
         self._heard_ns = arrival_ns
@@ -178,6 +198,8 @@ class SensorMonitor:
         self.newest_ns = None
         self._stamps.clear()
         self._losses.clear()
+        self._skews.clear()
+        self._usual_skew_ns, self._skew = None, ''
         self._quarantine_ns = None
         if self._heard_ns is not None:
             self._heard_ns = now_ns
@@ -273,9 +295,10 @@ class SensorMonitor:
         """
         report = self.report(reference_ns)
         if used_ns is not None:
-            state = SensorState.SUSPECT if self._suspect else SensorState.OK
+            flaw = self._suspect or self._skew
+            state = SensorState.SUSPECT if flaw else SensorState.OK
             return replace(report, state=state, used=True, age_ns=reference_ns - used_ns,
-                           reason=self._suspect or note or
+                           reason=flaw or note or
                            (report.reason if state is report.state else ''))
         if report.state in (SensorState.OK, SensorState.SUSPECT):
             return replace(report, state=SensorState.MISSING,

@@ -14,7 +14,7 @@ from metabev_ros.sensing.calibration import (
     fixed_pose,
     read_camera_info,
 )
-from metabev_ros.sensing.content import CloudCheck, ImageCheck, Verdict
+from metabev_ros.sensing.content import GOOD, CloudCheck, ImageCheck, Verdict, limit_points
 from metabev_ros.sensing.decoding import (
     decode_compressed_image,
     decode_image,
@@ -44,6 +44,30 @@ class Reading:
     verdict: Verdict
 
 
+class PlacementWatch:
+    """Says when the calibration changes between two frames: applied, but not in silence."""
+
+    def __init__(self) -> None:
+        self._last: tuple[np.ndarray, np.ndarray] | None = None
+
+    def check(self, pose: np.ndarray, matrix: np.ndarray) -> str:
+        """What changed, '' for nothing.
+
+        Args:
+            pose: (4, 4) ego_from_sensor; 2 cm or 0.2 degrees between two frames is a change, a
+                smaller step the suspension of a mount with a dynamic transform.
+            matrix: (3, 3) intrinsics.
+        """
+        last, self._last = self._last, (pose, matrix)
+        if last is None:
+            return ''
+        moved = float(np.linalg.norm(pose[:3, 3] - last[0][:3, 3]))
+        turned = float(np.linalg.norm(pose[:3, :3] - last[0][:3, :3])) / np.sqrt(2)
+        if moved > 0.02 or turned > np.deg2rad(0.2):
+            return f'extrinsics changed: {moved * 100:.0f} cm, {np.rad2deg(turned):.1f} deg'
+        return 'intrinsics changed' if not np.array_equal(matrix, last[1]) else ''
+
+
 class CameraInput:
     """Decoding, content checks and calibration of one camera."""
 
@@ -53,6 +77,8 @@ class CameraInput:
         self.frame = camera.frame.lstrip('/')
         self.compressed = camera.topic.endswith('compressed')
         self.pending: Reading | None = None
+        self.changed = ''  # what changed in the calibration with the frame placed last
+        self._watch = PlacementWatch()
         self._rectified = 'image_rect' in camera.topic
         self._reduce = reduce if self.compressed else 1
         self._prepare_image = prepare_image
@@ -107,6 +133,7 @@ class CameraInput:
         pose = self._fixed_pose
         if pose is None:
             pose = tf.ego_from(self.frame, reading.stamp_ns)
+        self.changed = self._watch.check(pose, intrinsics.matrix)
         calibration = CameraCalibration(intrinsics.width, intrinsics.height, intrinsics.matrix,
                                         pose, intrinsics.distortion)
         pixels, calibration = self._prepare_image(reading.data, calibration)
@@ -120,6 +147,8 @@ class LidarInput:
         self.monitor = SensorMonitor(lidar.name, SensorKind.LIDAR, lidar.rate_hz, config)
         self.frame = lidar.frame.lstrip('/')
         self.pending: Reading | None = None
+        self.changed = ''  # as CameraInput.changed
+        self._watch = PlacementWatch()
         self._check = CloudCheck(config.frozen_frames)
         self._fixed_pose = None
         if lidar.ego_from_lidar is not None:
@@ -139,6 +168,8 @@ class LidarInput:
         points = decode_point_cloud(message)
         announced = int(message.width) * int(message.height)
         verdict = self._check.check(points, announced)
+        points, clipped = limit_points(points)
+        verdict = clipped if verdict is GOOD else verdict
         return Reading(stamp_ns, arrival_ns, points, (0, 0), verdict)
 
     def place(self, reading: Reading, tf: TfTree) -> Sweep:
@@ -150,4 +181,5 @@ class LidarInput:
         pose = self._fixed_pose
         if pose is None:
             pose = tf.ego_from(self.frame, reading.stamp_ns)
+        self.changed = self._watch.check(pose, np.eye(3))
         return Sweep(reading.stamp_ns, reading.data, pose)

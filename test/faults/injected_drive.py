@@ -187,7 +187,7 @@ def contents(truths: list[Truth]) -> dict[int, tuple[int | None, int]]:
     """Stamp that went out -> (number of the frame in it, arrival), of one sensor's truths."""
     found, last = {}, None
     for truth in truths:
-        if truth.action == PASSED:
+        if truth.action == PASSED and not truth.fault:
             last = truth.number
         if truth.action == DROPPED:
             continue

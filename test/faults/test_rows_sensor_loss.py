@@ -1,0 +1,229 @@
+"""Fault matrix A, sensor loss: the injected truth is the oracle, times are exact."""
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from fake_drive import CAMERAS, LIDAR, MS, SENSORS, T0
+from injected_drive import DEADLINE, PERIOD, check_truth, fault, run
+
+from metabev_ros import wire
+from metabev_ros.config import ModelConfig, SensingConfig
+from metabev_ros.contract import ModelInfo
+from metabev_ros.faults.pipe import DROPPED, PASSED
+from metabev_ros.faults.plan import What
+from metabev_ros.structures import Modality, SensorState
+from metabev_ros.wire import StatusReport, encode_diagnostics, sensor_level
+
+WARN, ERROR = 1, 2
+MODEL = ModelInfo('metabev_nano', '0123456789abcdef', ModelConfig(), 'onnxruntime', 'cpu', 'fp32')
+PHASES = range(0, 100, 5)
+
+
+def modalities(outputs) -> set[Modality]:
+    return {sample.modality for _, sample in outputs}
+
+
+def last_sent(result, name: str):
+    """The newest message of a sensor that went out before its fault."""
+    truths = result.truth_of(name)
+    first = next(t.number for t in truths if t.action == DROPPED)
+    return truths[first - 1]
+
+
+@pytest.mark.parametrize('phase', PHASES)
+@pytest.mark.parametrize('camera', ['cam0', 'cam2', 'cam5'])
+def test_row_001_one_dead_camera_is_named_at_once_and_waited_for_twice_at_most(camera, phase):
+    result = run(fault('off', camera, 1.0 + phase / 1000), seconds=2.5)
+    assert len(result.out) == 25
+    without = [(time, s) for time, s in result.out if camera not in s.used_sensors]
+    last = last_sent(result, camera)
+    assert without[0][1].stamp_ns <= last.out_stamp_ns + PERIOD + DEADLINE
+    assert [r.state for r in result.of(camera) if not r.used][:3] == [
+        SensorState.LATE, SensorState.STALE, SensorState.STALE]
+    assert [sensor_level(r.state) for r in result.of(camera) if not r.used][:2] == [WARN, ERROR]
+    sweeps = {t.stamp_ns: t.out_arrival_ns for t in result.truth_of(LIDAR)}
+    assert all(time - sweeps[s.stamp_ns] <= DEADLINE for time, s in without[:2])
+    assert all(time == sweeps[s.stamp_ns] for time, s in without[2:]), 'no extra wait'
+    assert all(s.cameras[camera] is None for _, s in without), 'left out, not black'
+
+
+@pytest.mark.parametrize('pair', list(itertools.combinations(CAMERAS, 2)))
+def test_row_002_two_dead_cameras_are_both_named_and_the_rate_is_kept(pair):
+    result = run(fault('off', pair, 1.0), seconds=2.0)
+    assert len(result.out) == 20 and modalities(result.out) == {Modality.FUSED}
+    assert set(SENSORS) - set(result.samples[-1].used_sensors) == set(pair)
+    assert all(result.of(name)[-1].state is SensorState.STALE for name in pair)
+
+
+@pytest.mark.parametrize('phase', PHASES)
+def test_row_003_without_cameras_every_sweep_makes_a_lidar_output(phase):
+    result = run(fault('off', 'cameras', 1.0 + phase / 1000), seconds=2.5)
+    assert len(result.out) == 25
+    newest = max(last_sent(result, name).out_stamp_ns for name in CAMERAS)
+    alone = [(time, s) for time, s in result.out if s.modality is Modality.LIDAR]
+    assert alone[0][1].stamp_ns <= newest + PERIOD + DEADLINE
+    assert modalities(result.between(1.3)) == {Modality.LIDAR}
+
+
+@pytest.mark.parametrize('phase', PHASES)
+def test_row_004_without_lidar_the_cameras_go_on_at_their_own_rate_for_ten_seconds(phase):
+    seconds = 12.0 if phase == 0 else 3.0
+    death = 1.0 + phase / 1000
+    result = run(fault('off', 'lidar', death), seconds=seconds)
+    alone = [(time, s) for time, s in result.out if s.modality is Modality.CAMERA]
+    assert alone[0][0] <= last_sent(result, LIDAR).out_arrival_ns + PERIOD + DEADLINE
+    assert len(alone) >= (seconds - death) * 10 - 2
+    stamps = {t.out_stamp_ns for name in CAMERAS for t in result.truth_of(name)}
+    assert all(s.stamp_ns in stamps for _, s in alone), 'the stamp is that of a camera'
+    assert all(len(s.used_sensors) == 6 for _, s in alone[1:])
+
+
+def test_row_005_without_any_sensor_outputs_are_silent_and_the_status_goes_on():
+    result = run(fault('off', 'all', 1.0), seconds=2.0)
+    assert result.samples[-1].stamp_ns < T0 + 1000 * MS
+    end = result.end
+    for seconds in range(2, 62):
+        now = T0 + seconds * 1000 * MS
+        assert end.poll(now) == [] and end.modality(now) is Modality.NONE
+        assert {r.state for r in end.reports(now)} == {SensorState.STALE}
+    report = StatusReport(now, end.modality(now), end.reports(now), is_heartbeat=True)
+    message = encode_diagnostics(report, MODEL, 'n')
+    node = wire.deserialize(message.cdr, message.msgtype).status[0]
+    assert node.level == ERROR
+
+
+def test_row_006_everything_returns_together_and_no_old_frame_is_used():
+    result = run(fault('off', 'all', 1.0, 11.0), seconds=13.0)
+    after = result.between(10.9)
+    assert after[0][0] <= T0 + 11_000 * MS + 2 * PERIOD + DEADLINE
+    assert result.end.epoch == 0
+    full = next(s for _, s in after if len(s.used_sensors) == 7)
+    assert full.stamp_ns <= T0 + 11_000 * MS + 2 * PERIOD + DEADLINE
+
+
+@pytest.mark.parametrize('absent', [(name,) for name in SENSORS]
+                         + [tuple(n for n in SENSORS if n != name) for name in SENSORS])
+def test_row_007_a_sensor_that_never_spoke_is_not_waited_for(absent):
+    result = run(fault('off', absent, -0.5), seconds=4.0)
+    present = set(SENSORS) - set(absent)
+    first = min(t.out_arrival_ns for n in present for t in result.truth_of(n))
+    assert result.out[0][0] <= first + 2000 * MS + PERIOD + DEADLINE
+    late = [s for time, s in result.out if time > first + 2200 * MS]
+    assert len(late) >= 16
+    assert all(set(s.used_sensors) == present for s in late)
+    last = {r.name: r.state for r in late[-1].sensors}
+    assert all(last[name] is SensorState.NEVER for name in absent)
+    assert all(sensor_level(last[name]) == ERROR for name in absent)
+
+
+@pytest.mark.parametrize('name', SENSORS)
+def test_row_008_a_sensor_that_returns_is_used_from_its_second_good_frame(name):
+    result = run(fault('off', name, 1.0, 11.0), seconds=13.0)
+    truths = result.truth_of(name)
+    back = max(t.number for t in truths if t.action == DROPPED) + 1
+    used = {r.stamp_ns for r in result.of(name) if r.used}
+    returned = [t.out_stamp_ns for t in truths[back:back + 4]]
+    assert returned[0] not in used and returned[3] in used
+    if name != LIDAR:
+        assert returned[1] in used
+    assert result.samples[-1].used_sensors == SENSORS
+    first = next(s for _, s in result.between(10.9) if name in s.used_sensors)
+    assert first.stamp_ns <= returned[0] + 3 * PERIOD + DEADLINE
+
+
+def test_row_009_a_flapping_camera_is_quarantined_and_every_label_is_true():
+    result = run(fault('intermittent', 'cam1', 1.0, 21.0, period=1.0), seconds=35.0)
+    assert len(result.out) == 350
+    reports = result.of('cam1')
+    kept_out = [r for r in reports if 'quarantine' in r.reason]
+    assert kept_out and not any(r.used for r in kept_out)
+    assert reports[-1].used, 'back when the flapping has ended'
+    changes = sum(a.used != b.used for a, b in itertools.pairwise(reports))
+    assert changes <= 16, 'far fewer than the 40 edges of the fault'
+
+
+@pytest.mark.parametrize('name', ['cam3', LIDAR])
+def test_row_010_at_a_quarter_of_its_rate_a_sensor_is_used_when_it_sends(name):
+    result = run(fault('slow', name, 1.0, every=4), seconds=8.0)
+    passed = [t.out_stamp_ns for t in result.truth_of(name)
+              if t.action == PASSED and t.out_stamp_ns > T0 + 2300 * MS]
+    used = {r.stamp_ns for r in result.of(name) if r.used}
+    assert len(result.out) >= 78
+    assert sum(stamp in used for stamp in passed) >= len(passed) - 2
+    last = result.of(name)[-3:]
+    assert any('rate: 2.5 Hz' in r.reason or r.state is SensorState.MISSING for r in last)
+
+
+def test_row_011_half_the_field_of_the_lidar_is_used_and_said():
+    result = run(fault('wrong', LIDAR, 1.5, what=What.HALF_FIELD), seconds=3.0)
+    hit = [r for r in result.of(LIDAR) if r.stamp_ns >= T0 + 1490 * MS]
+    assert all(r.used and r.state is SensorState.SUSPECT for r in hit[1:])
+    assert all('blocked' in r.reason for r in hit[1:]) and len(hit) >= 15
+
+
+@pytest.mark.parametrize('share,suspect', [(0.5, False), (0.3, None), (0.2, True), (0.1, True)])
+def test_row_012_a_sweep_with_few_points_is_used_and_called_sparse(share, suspect):
+    result = run(fault('wrong', LIDAR, 1.5, what=What.SPARSE, share=share), seconds=3.0)
+    hit = [r for r in result.of(LIDAR) if r.stamp_ns >= T0 + 1490 * MS]
+    assert len(hit) == 15 and all(r.used for r in hit)
+    if suspect is not None:
+        flagged = sum(r.state is SensorState.SUSPECT and 'sparse' in r.reason for r in hit)
+        assert flagged == (len(hit) if suspect else 0)
+
+
+_FIRST_SECOND = [(a, b) for a, b in itertools.permutations(['cam4', 'cameras', 'lidar'], 2)
+                 if {a, b} != {'cam4', 'cameras'}]
+
+
+@pytest.mark.parametrize('first,second', [*_FIRST_SECOND, ('cam4', 'others')])
+def test_row_013_a_second_death_during_the_first_is_handled_like_a_first(first, second):
+    names = {'cameras': CAMERAS, 'lidar': (LIDAR,), 'cam4': ('cam4',),
+             'others': tuple(n for n in CAMERAS if n != 'cam4')}
+    result = run(fault('off', names[first], 1.0), fault('off', names[second], 2.0), seconds=4.0)
+    left = set(SENSORS) - {*names[first], *names[second]}
+    late = [s for _, s in result.between(2.4)]
+    assert len(late) >= 14 or not left
+    assert all(set(s.used_sensors) == left for s in late)
+    if not left:
+        assert not late and result.end.modality(T0 + 4000 * MS) is Modality.NONE
+
+
+@pytest.mark.parametrize('share,fewest', [(0.2, 290), (0.4, 260), (0.6, 230)])
+def test_row_014_random_drops_on_all_sensors_never_make_a_wrong_label(share, fewest):
+    result = run(fault('intermittent', 'all', 0.0, share=share), seconds=30.0, seed=5)
+    lost = sum(t.action == DROPPED for t in result.truths)
+    assert abs(lost / 2100 - share) < 0.05
+    assert len(result.out) >= fewest
+
+
+def test_row_015_the_mode_may_change_at_every_output_without_a_wrong_label():
+    """A random walk over the modes by two faults that alternate by chance."""
+    config = SensingConfig(readmit_frames=1, flap_limit=100)
+    faults, mode = [], np.random.default_rng(7).integers(1, 4, 150)
+    for k, value in enumerate(mode):
+        begin = k * 0.1 - 0.06
+        lost = [*(() if value & 1 else CAMERAS), *(() if value & 2 else (LIDAR,))]
+        if lost and begin > 0:
+            faults.append(fault('off', lost, begin, begin + 0.1, name=f'f{k}'))
+    result = run(*faults, seconds=15.0, config=config)
+    assert modalities(result.out) == {Modality.CAMERA, Modality.LIDAR, Modality.FUSED}
+    changes = sum(a.modality != b.modality for a, b in itertools.pairwise(result.samples))
+    assert changes >= 30
+
+
+def test_labels_of_a_clean_drive_are_all_well():
+    """No fault, no alarm: what the rows above see comes from their faults."""
+    result = run(seconds=10.0)
+    assert len(result.out) == 100
+    assert {r.state for s in result.samples for r in s.sensors} == {SensorState.OK}
+
+
+def test_the_check_against_the_truth_finds_a_false_label():
+    """The oracle has teeth: an output with a frame that the truth says was dropped."""
+    result = run(fault('off', 'cam1', 1.0), seconds=2.0)
+    clean = run(seconds=2.0)
+    result.out = clean.out
+    with pytest.raises(AssertionError, match='nobody sent'):
+        check_truth(result)
