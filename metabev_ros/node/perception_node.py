@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import rclpy
 from rclpy.clock import Clock, ClockType
@@ -21,6 +22,7 @@ from metabev_ros import wire
 from metabev_ros.bags import LATCHED_NAMES
 from metabev_ros.errors import ConfigError, MetaBevError
 from metabev_ros.node import ros_support
+from metabev_ros.node.graph_watch import GraphFindings, GraphWatch, Input
 from metabev_ros.node.inference import ExitCode, InferenceWorker
 from metabev_ros.node.parameters import (
     REMEDY,
@@ -43,6 +45,7 @@ from metabev_ros.wire import Counters, StatusReport
 
 NODE_NAME = 'perception'
 TRANSFORM_DEPTH = 100
+GRAPH_PERIOD = 0.5  # seconds between two looks at who publishes the inputs
 STOP_CHECK = 0.1  # seconds between two looks at the stop event
 JOIN_LIMIT = 5.0  # seconds a worker may need to end; one that hangs dies with the process
 SNAPSHOT_LIMIT = 2.0  # seconds; an older one means that the sensing thread hangs
@@ -67,6 +70,8 @@ class PerceptionNode(LifecycleNode):
         self._timers_made: list = []
         self._sensing: SensingWorker | None = None
         self._inference: InferenceWorker | None = None
+        self._watch: GraphWatch | None = None
+        self._findings = GraphFindings()
         self._published = 0
         self.refusal: MetaBevError | None = None  # why the last transition failed
 
@@ -123,7 +128,8 @@ class PerceptionNode(LifecycleNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timers_made = [
             self.create_timer(1 / self._config.heartbeat_rate, self._beat, clock=steady),
-            self.create_timer(1 / self._config.diagnostics_rate, self._diagnose, clock=steady)]
+            self.create_timer(1 / self._config.diagnostics_rate, self._diagnose, clock=steady),
+            self.create_timer(GRAPH_PERIOD, self._look_at_graph, clock=steady)]
         self.get_logger().info(
             f'active: {len(self._subscriptions_made)} inputs, waiting for sensors')
         return result
@@ -176,6 +182,7 @@ class PerceptionNode(LifecycleNode):
         return self._config.queue_depth if is_sensor else TRANSFORM_DEPTH
 
     def _subscribe(self, msgtypes: dict[str, str]) -> None:
+        inputs = []
         for topic, msgtype in msgtypes.items():
             if msgtype == TF_TYPE and not ros_support.has_message_type(msgtype):
                 self._warn(f'{topic}: not subscribed, tf2_msgs is not installed; the rig file '
@@ -187,6 +194,8 @@ class PerceptionNode(LifecycleNode):
             self._subscriptions_made.append(self.create_subscription(
                 ros_support.message_type(msgtype), topic,
                 functools.partial(self._receive, topic), qos, raw=True))
+            inputs.append(Input(topic, msgtype, qos))
+        self._watch = GraphWatch(self, self._config.rig, tuple(inputs))
 
     def _stop(self) -> None:
         """No more data: subscriptions and timers go, the workers are joined."""
@@ -237,10 +246,23 @@ class PerceptionNode(LifecycleNode):
         snapshot, fault = self._sensing.snapshot, self._inference.fault
         if time.monotonic() - snapshot.taken > SNAPSHOT_LIMIT:
             fault = 'the sensing thread does not answer'
+        sensors = tuple(replace(report, reason=self._findings.reasons.get(report.name,
+                                                                          report.reason))
+                        if not report.state.is_usable else report for report in snapshot.sensors)
         return StatusReport(
-            self._now_ns(), Modality.NONE if fault else snapshot.modality, snapshot.sensors,
+            self._now_ns(), Modality.NONE if fault else snapshot.modality, sensors,
             self._counters(), epoch=snapshot.epoch, is_heartbeat=True, fault=fault,
             injection=snapshot.injection)
+
+    def _look_at_graph(self) -> None:
+        self._findings = self._watch.look()
+        self._sensing.conflicts = self._findings.conflicts
+        for sensor, reason in self._findings.reasons.items():
+            self._log.line(sensor, 'graph', f'{sensor}: {reason}')
+        if self._findings.namesakes:
+            self._log.line('graph', 'namesake', f'{self._findings.namesakes} more node(s) are '
+                           f'called {self.get_fully_qualified_name()}: their parameters and '
+                           'services cannot be told from these')
 
     def _beat(self) -> None:
         if self._now_ns() == 0:

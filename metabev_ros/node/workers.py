@@ -140,6 +140,7 @@ class SensingWorker(threading.Thread):
         self._stop_event = threading.Event()
         self._states: dict[str, SensorState] = {}
         self._rejected: dict[str, int] = {}
+        self.conflicts: Mapping[str, str] = {}  # topics that are not believed, and why
         self._escaped = 0  # exceptions that only the last line of defence caught
         self.snapshot = self._look(now_ns())
 
@@ -166,6 +167,11 @@ class SensingWorker(threading.Thread):
         return DEADLINE_CHECK if waiting else LONGEST_WAIT
 
     def _take(self, message: RawMessage) -> list[Sample]:
+        conflict = self.conflicts.get(message.topic)
+        if conflict is not None:
+            self._log.line(message.topic, 'publishers', f'{message.topic}: dropped, {conflict}')
+            return self._guard(message.topic, self._front_end.reject, message.topic, conflict,
+                               message.arrival_ns) or []
         try:
             content = wire.deserialize(message.cdr, self._msgtypes[message.topic])
         except SensorDataError as error:

@@ -1,0 +1,91 @@
+"""Who publishes the inputs: what the graph shows and no message can say.
+
+A publisher of another type or with incompatible QoS is never heard: without this the sensor would
+be NEVER without a reason. Two publishers of one sensor contradict each other: neither is believed
+until one of them is gone, because their frames cannot be told apart.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rclpy.node import Node
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+
+from metabev_ros.config import RigConfig
+from metabev_ros.wire import clean_text
+
+
+@dataclass(frozen=True)
+class Input:
+    """One subscription: its topic as the rig writes it, its type and QoS."""
+
+    topic: str
+    msgtype: str
+    qos: QoSProfile
+
+
+@dataclass(frozen=True)
+class GraphFindings:
+    """What was seen at the last look.
+
+    Attributes:
+        conflicts: topic of a sensor's data -> who publishes it, where that is more than one.
+        reasons: sensor -> why it may never be heard, or what else is wrong with its publishers.
+        namesakes: other nodes with the name of this one.
+    """
+
+    conflicts: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    namesakes: int = 0
+
+
+class GraphWatch:
+    """Looks at the publishers of a node's inputs.
+
+    Args:
+        node: whose graph it is.
+        rig: which topic belongs to which sensor.
+        inputs: what the node subscribes to.
+    """
+
+    def __init__(self, node: Node, rig: RigConfig, inputs: tuple[Input, ...]) -> None:
+        self._node, self._inputs = node, inputs
+        self._sensor_of = {camera.topic: camera.name for camera in rig.cameras}
+        self._sensor_of[rig.lidar.topic] = rig.lidar.name
+        self._data = frozenset(self._sensor_of)
+        self._sensor_of |= {camera.info_topic: camera.name for camera in rig.cameras}
+
+    def look(self) -> GraphFindings:
+        """Ask the middleware's own copy of the graph; nothing is sent."""
+        conflicts, reasons = {}, {}
+        for item in self._inputs:
+            publishers = self._node.get_publishers_info_by_topic(
+                self._node.resolve_topic_name(item.topic))
+            misfits = [_misfit(item, info) for info in publishers]
+            faults = [text for text in misfits if text]
+            heard = [_name(info) for info, text in zip(publishers, misfits, strict=True)
+                     if not text]
+            if item.topic in self._data and len(heard) > 1:
+                conflicts[item.topic] = f'{len(heard)} publishers: {", ".join(sorted(heard))}'
+                faults.insert(0, conflicts[item.topic])
+            if faults and item.topic in self._sensor_of:
+                reasons[self._sensor_of[item.topic]] = faults[0]
+        own = (self._node.get_name(), self._node.get_namespace())
+        same = self._node.get_node_names_and_namespaces().count(own)
+        return GraphFindings(conflicts, reasons, max(0, same - 1))
+
+
+def _misfit(item: Input, info) -> str:
+    """Why this publisher is never heard; '' if it is."""
+    if info.topic_type != item.msgtype:
+        return f'wrong type {clean_text(info.topic_type)} from {_name(info)}'
+    compatibility, reason = qos_check_compatible(info.qos_profile, item.qos)
+    if compatibility == QoSCompatibility.ERROR:
+        reason = clean_text(reason.removeprefix('ERROR: '))
+        return f'incompatible QoS of {_name(info)}: {reason}'
+    return ''
+
+
+def _name(info) -> str:
+    return clean_text(f'{info.node_namespace.rstrip("/")}/{info.node_name}', 64)

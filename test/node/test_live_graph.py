@@ -1,0 +1,141 @@
+"""What the graph does to the inputs: two publishers, other types, other QoS, bursts, pauses."""
+from __future__ import annotations
+
+import time
+
+import pytest
+import rclpy
+import rig_messages
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rig_messages import CAMERAS, LIDAR, PERIOD_NS
+
+from metabev_ros import wire
+from metabev_ros.node import ros_support
+from metabev_ros.node.graph_watch import GraphWatch, Input
+
+pytestmark = pytest.mark.ros
+CAMERA = CAMERAS[0]
+
+
+def sensor(record, name: str):
+    return next(s for s in record.message.sensors if s.name == name)
+
+
+def tick_until(rig, graph, wanted, timeout: float = 30.0):
+    """Publish until a status heartbeat fulfils `wanted`."""
+    since = time.monotonic()
+    while time.monotonic() < since + timeout:
+        rig.tick()
+        for record in graph.of(wire.STATUS, since):
+            if wanted(record):
+                return record
+    raise AssertionError('no such status')
+
+
+@pytest.fixture
+def other_node():
+    """A node of another participant, as another process has."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = Node('other_driver', context=context)
+    yield node
+    node.destroy_node()
+    context.try_shutdown()
+
+
+def test_row_068_of_two_publishers_of_one_sensor_neither_is_believed(
+        graph, rig, other_node):
+    rig.tick_until_fused(graph, timeout=60)
+    other_node.create_publisher(ros_support.message_type(rig_messages.IMAGE_TYPE),
+                                rig_messages.topic_of(CAMERA), ros_support.reliable_qos(10))
+    told = tick_until(rig, graph, lambda r: '2 publishers' in sensor(r, CAMERA).reason)
+    assert sensor(told, CAMERA).state == sensor(told, CAMERA).STATE_INVALID
+    for _ in range(10):
+        rig.tick()
+    outputs = [r for r in graph.of(wire.DETECTIONS) if r.stamp_ns > told.stamp_ns]
+    assert outputs and all(CAMERA not in r.message.sensors for r in outputs)
+
+
+def test_row_068_a_sensor_with_one_publisher_again_is_used_again(graph, rig):
+    rig.tick_until_fused(graph, timeout=60)
+
+
+def test_row_067_a_publisher_whose_quality_of_service_never_matches_is_named(graph, rig,
+                                                                             other_node):
+    """/tf_static must be latched; sensors are heard at any reliability and durability."""
+    rig.tick_until_fused(graph, timeout=60)
+    qos = ros_support.reliable_qos(10)
+    qos.deadline = Duration(seconds=1)
+    watched = GraphWatch(other_node, rig_messages.rig(), (
+        Input(f'{CAMERA}/image_rect_compressed', rig_messages.IMAGE_TYPE, qos),))
+    end = time.monotonic() + 30
+    while not (reasons := watched.look().reasons):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert 'incompatible QoS' in reasons[CAMERA] and 'deadline' in reasons[CAMERA]
+
+
+def test_row_069_a_publisher_of_another_type_is_named_and_the_node_goes_on(
+        graph, rig, other_node):
+    rig.tick_until_fused(graph, timeout=60)
+    other_node.create_publisher(ros_support.message_type(rig_messages.CLOUD_TYPE),
+                                rig_messages.topic_of(CAMERA), ros_support.reliable_qos(10))
+    since = time.monotonic()
+    end = since + 30
+    while time.monotonic() < end:
+        rig.tick(off=frozenset({CAMERA}))
+        told = [r for r in graph.of(wire.STATUS, since)
+                if 'PointCloud2' in sensor(r, CAMERA).reason]
+        if told:
+            break
+    assert told, 'the wrong type was never named'
+    assert graph.of(wire.DETECTIONS, since)
+
+
+def test_row_070_of_a_burst_only_the_newest_frames_are_worked_on(graph, rig):
+    rig.tick_until_fused(graph, timeout=60)
+    since = time.monotonic()
+    start = time.time_ns()
+    stamps = [start + i * 1_000_000 for i in range(200)]
+    lidar = graph.publisher(rig_messages.topic_of(LIDAR), rig_messages.CLOUD_TYPE)
+    burst = [rig_messages.frame(LIDAR, i, stamp) for i, stamp in enumerate(stamps)]
+    for message in burst:
+        lidar.publish(message)
+    time.sleep(2.0)
+    outputs = [r.stamp_ns for r in graph.of(wire.DETECTIONS, since)]
+    assert len(outputs) < 30 and outputs == sorted(set(outputs))
+    rig.tick_until_fused(graph, timeout=60)
+
+
+def test_row_072_a_late_subscriber_gets_only_live_outputs(graph, rig, live_node):
+    rig.tick_until_fused(graph, timeout=60)
+    last = time.monotonic()
+    while graph.of(wire.DETECTIONS, last - 1.5):  # everything is dead: the last output gets old
+        time.sleep(0.1)
+        last = time.monotonic()
+    got = []
+    subscription = graph.node.create_subscription(
+        ros_support.message_type(wire.OUTPUT_TYPES[wire.DETECTIONS]),
+        '/perception/detections', lambda cdr: got.append(bytes(cdr)),
+        ros_support.reliable_qos(10), raw=True)
+    try:
+        time.sleep(1.5)
+        assert not got
+        joined = time.time_ns()
+        rig.tick_until_fused(graph, timeout=60)
+        end = time.monotonic() + 20
+        while not got and time.monotonic() < end:
+            rig.tick()
+        assert got and all(wire.read_stamp(cdr) > joined - PERIOD_NS for cdr in got)
+    finally:
+        graph.node.destroy_subscription(subscription)
+
+
+def test_row_074_a_namesake_is_warned_of(graph, live_node):
+    twin = Node('perception', context=graph.context)
+    try:
+        live_node.wait_for_log('more node(s) are called /perception', timeout=30)
+    finally:
+        twin.destroy_node()
+    assert live_node.process.poll() is None
