@@ -160,6 +160,8 @@ class Contract:
         digests: file name -> SHA-256 of every graph.
         producer: tool -> version.
         weights_sha256: of the safetensors file the graphs were made from.
+        form: runtime the graphs are written for; the shipped one is not named in the file, which
+            contracts from before the forms do not either.
     """
 
     config: ModelConfig
@@ -168,6 +170,7 @@ class Contract:
     digests: dict[str, str]
     producer: dict[str, str]
     weights_sha256: str
+    form: GraphForm = GraphForm.ONNXRUNTIME
 
     @property
     def hash(self) -> str:
@@ -179,7 +182,8 @@ class Contract:
         def specs(table):
             return {graph: [to_plain(spec) for spec in tensors]
                     for graph, tensors in table.items()}
-        return {'format': FORMAT, 'config_sha256': self.config.hash, 'opset': self.opset,
+        form = {} if self.form is GraphForm.ONNXRUNTIME else {'form': self.form.value}
+        return {**form, 'format': FORMAT, 'config_sha256': self.config.hash, 'opset': self.opset,
                 'precision': self.precision, 'digests': self.digests, 'producer': self.producer,
                 'weights_sha256': self.weights_sha256,
                 'detection_classes': list(self.config.detection_classes),
@@ -214,13 +218,17 @@ def load_contract(folder: Path) -> Contract:
     try:
         contract = Contract(from_plain(ModelConfig, plain['config'], f'{path.name}: config'),
                             plain['opset'], plain['precision'], plain['digests'],
-                            plain['producer'], plain['weights_sha256'])
+                            plain['producer'], plain['weights_sha256'],
+                            GraphForm(plain.get('form', GraphForm.ONNXRUNTIME.value)))
     except KeyError as error:
         raise ContractError(str(path), f'the field {error}', 'none',
                             'export the model again') from error
     except ConfigError as error:
         raise ContractError(f'{path}: {error.where}', error.expected, error.got,
                             'export the model again') from error
+    except ValueError as error:
+        raise ContractError(f'{path}: form', f'one of {[form.value for form in GraphForm]}',
+                            repr(plain.get('form')), 'export the model again') from error
     expected = json.loads(json.dumps(contract._plain()))
     for name in sorted(set(expected) | set(plain)):
         if expected.get(name) != plain.get(name):

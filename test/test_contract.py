@@ -1,9 +1,16 @@
+import dataclasses
 import json
 
 import pytest
 
 from metabev_ros.config import ModelConfig
-from metabev_ros.contract import Contract, load_contract, read_checked, write_atomically
+from metabev_ros.contract import (
+    Contract,
+    GraphForm,
+    load_contract,
+    read_checked,
+    write_atomically,
+)
 from metabev_ros.errors import ContractError
 
 CONTRACT = Contract(ModelConfig(), 18, 'fp32', {'a.onnx': '0' * 64}, {'torch': 'x'}, '1' * 64)
@@ -59,3 +66,24 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_atomically(tmp_path / 'a', b'new')
     assert (tmp_path / 'a').read_bytes() == b'old'
+
+
+def test_the_form_of_the_graphs_stands_in_the_contract_and_is_part_of_its_hash(tmp_path):
+    other = dataclasses.replace(CONTRACT, form=GraphForm.TENSORRT)
+    other.save(tmp_path / 'contract.json')
+    assert json.loads((tmp_path / 'contract.json').read_text())['form'] == 'tensorrt'
+    assert load_contract(tmp_path) == other and other.hash != CONTRACT.hash
+
+
+def test_an_unknown_form_is_refused(tmp_path):
+    CONTRACT.save(tmp_path / 'contract.json')
+    plain = json.loads((tmp_path / 'contract.json').read_text()) | {'form': 'openvino'}
+    (tmp_path / 'contract.json').write_text(json.dumps(plain))
+    with pytest.raises(ContractError, match='form'):
+        load_contract(tmp_path)
+
+
+def test_contracts_from_before_the_forms_load_as_graphs_for_onnx_runtime(tmp_path):
+    CONTRACT.save(tmp_path / 'contract.json')
+    assert 'form' not in json.loads((tmp_path / 'contract.json').read_text())
+    assert load_contract(tmp_path).form is GraphForm.ONNXRUNTIME

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metabev_ros.geometry import BevGrid
-from metabev_ros.network.deformable import at_least_float32
+from metabev_ros.network.deformable import Sampling, at_least_float32
 from metabev_ros.network.layers import ConvBlock
 
 
@@ -16,6 +16,8 @@ class MapHead(nn.Module):
     Bilinear resampling (align_corners False, zero outside the BEV grid), then `blocks` 3x3
     convolutions with batch norm and ReLU, then 1x1. BEVFusion keeps the neck's width
     (`channels` == `c_in`); a narrower head is reduced by a 1x1 convolution before resampling.
+    Without GridSample (`Sampling.GATHER`) resampling is a product with each axis' shares: both
+    grids are straight.
     """
 
     def __init__(self, c_in: int, channels: int, classes: int, bev: BevGrid, target: BevGrid,
@@ -30,9 +32,25 @@ class MapHead(nn.Module):
         span = torch.tensor([bev.x_max - bev.x_min, bev.y_max - bev.y_min])
         where = (2 * (centres - low) / span - 1).float()[None]
         self.register_buffer('where', where, persistent=False)
+        self.register_buffer('row_shares', _shares(where[0, :, 0, 1], bev.rows), persistent=False)
+        self.register_buffer('column_shares', _shares(where[0, 0, :, 0], bev.columns),
+                             persistent=False)
+        self.sampling = Sampling.GRID
 
     def forward(self, x: Tensor) -> Tensor:
         x = at_least_float32(self.reduce(x))
+        return self.logits(self.refine(self._resample(x)))
+
+    def _resample(self, x: Tensor) -> Tensor:
+        """(B, C, Y, X) -> (B, C, Ym, Xm)."""
+        if self.sampling is Sampling.GATHER:
+            return self.row_shares.to(x.dtype) @ x @ self.column_shares.to(x.dtype).t()
         grid = self.where.to(x.dtype).expand(x.shape[0], -1, -1, -1)
-        x = F.grid_sample(x, grid, align_corners=False)
-        return self.logits(self.refine(x))
+        return F.grid_sample(x, grid, align_corners=False)
+
+
+def _shares(where: Tensor, cells: int) -> Tensor:
+    """(M, cells) share of every cell in bilinear samples at places (M,), -1 and 1 at the borders.
+    """
+    place = (where.double() + 1) / 2 * cells - 0.5
+    return (1 - (place[:, None] - torch.arange(cells)).abs()).clamp(min=0).float()

@@ -10,6 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metabev_ros.network.deformable import at_least_float32
+from metabev_ros.network.expert_forms import (
+    ExpertForm,
+    by_nonzero,
+    dense_hidden,
+    dense_output,
+    in_blocks,
+)
 
 TASKS = ('detection', 'map')
 
@@ -55,10 +62,12 @@ class HardExperts(nn.Module):
 class ExpertPool(nn.Module):
     """E experts that all tasks share, and one router per task: RM2oE and AdaMV-MoE.
 
-    Two forms with equal results: `dispatched` computes only the chosen experts (training, torch);
-    `wide` computes all of them as two wide products with the gates on the hidden layer, so that
-    an exported graph needs no NonZero, Unique or Scatter.
+    What computes the mixtures is `form`, with equal results: `dispatched` runs only the chosen
+    experts (training, torch), `wide` all of them as two wide products (torch.compile). The export
+    sets it (`export/forms.py`).
     """
+
+    form = ExpertForm.DISPATCHED
 
     def __init__(self, channels: int, hidden: int, dropout: float, experts: int) -> None:
         super().__init__()
@@ -70,12 +79,23 @@ class ExpertPool(nn.Module):
     def mixtures(self, tokens: Tensor, gates: list[Tensor]) -> list[Tensor]:
         """(T, D) and, for each mixture, gates (T, E) -> (T, D) each.
 
-        In the wide form the mixtures share the first product.
+        In the dense form the mixtures share the first product.
         """
-        if not torch.compiler.is_compiling():
-            return [self.dispatched(tokens, gate) for gate in gates]
-        hidden = self._wide_hidden(tokens)
-        return [self._wide_output(hidden, gate) for gate in gates]
+        form = self.form
+        if form is ExpertForm.DISPATCHED and torch.compiler.is_compiling():
+            form = ExpertForm.DENSE
+        if form is ExpertForm.DENSE:
+            hidden = dense_hidden(self.experts, tokens)
+            return [dense_output(self.experts, hidden, gate) for gate in gates]
+        if form is ExpertForm.NONZERO:
+            return [by_nonzero(self.experts, tokens, gate) for gate in gates]
+        if form is ExpertForm.BLOCKS:
+            return [in_blocks(self.experts, tokens, gate, self.most_used()) for gate in gates]
+        return [self.dispatched(tokens, gate) for gate in gates]
+
+    def most_used(self) -> int:
+        """Largest number of experts that a token can use in one mixture."""
+        return len(self.experts)
 
     def dispatched(self, tokens: Tensor, gate: Tensor) -> Tensor:
         """(T, D), gates (T, E) -> (T, D): every expert sees the tokens that chose it, no other.
@@ -90,18 +110,8 @@ class ExpertPool(nn.Module):
         return mixed
 
     def wide(self, tokens: Tensor, gate: Tensor) -> Tensor:
-        """The same by two products over all experts; for export, without dropout."""
-        return self._wide_output(self._wide_hidden(tokens), gate)
-
-    def _wide_hidden(self, tokens: Tensor) -> Tensor:
-        first = torch.cat([expert[0].weight for expert in self.experts])            # (E h, D)
-        bias = torch.cat([expert[0].bias for expert in self.experts])
-        return F.gelu(F.linear(tokens, first, bias)).unflatten(-1, (len(self.experts), -1))
-
-    def _wide_output(self, hidden: Tensor, gate: Tensor) -> Tensor:
-        second = torch.cat([expert[2].weight for expert in self.experts], 1)        # (D, E h)
-        last = torch.stack([expert[2].bias for expert in self.experts])             # (E, D)
-        return F.linear((hidden * gate[..., None]).flatten(1), second) + gate @ last
+        """The same by two products over all experts; without dropout."""
+        return dense_output(self.experts, dense_hidden(self.experts, tokens), gate)
 
 
 class RoutedExperts(ExpertPool):
@@ -124,6 +134,9 @@ class RoutedExperts(ExpertPool):
         super().__init__(channels, hidden, dropout, experts)
         self.used = used
         self.balance_terms: list[Tensor] = []
+
+    def most_used(self) -> int:
+        return min(len(TASKS) * self.used, len(self.experts))
 
     def gates(self, x: Tensor, task: str) -> tuple[Tensor, Tensor]:
         """Weights of the experts for every token.

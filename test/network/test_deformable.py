@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from metabev_ros.network.deformable import at_least_float32, sample_sources
+from metabev_ros.network.deformable import Sampling, at_least_float32, corners, sample_sources
 
 CASES = ['deformable_detr_test_seed3', 'outside_border', 'bev_like']
 
@@ -20,8 +20,9 @@ def as_sources(value, shapes, locations, weights):
 
 @pytest.mark.parametrize(('dtype', 'tolerance'), [(torch.float64, 1e-12), (torch.float32, 2e-6)])
 @pytest.mark.parametrize('case', CASES)
-def test_values_and_gradients_equal_the_deformable_detr_reference(shared_data, case, dtype,
-                                                                   tolerance):
+@pytest.mark.parametrize('form', Sampling)
+def test_values_and_gradients_equal_the_deformable_detr_reference(shared_data, form, case,
+                                                                   dtype, tolerance):
     path = shared_data / 'deformable_attention' / f'{case}.npz'
     if not path.exists():
         pytest.skip(f'no reference arrays at {path}')
@@ -29,7 +30,7 @@ def test_values_and_gradients_equal_the_deformable_detr_reference(shared_data, c
     names = ('value', 'sampling_locations', 'attention_weights')
     inputs = [torch.from_numpy(data[name]).to(dtype).requires_grad_() for name in names]
     shapes = [tuple(shape) for shape in data['spatial_shapes'].tolist()]
-    output = sample_sources(*as_sources(inputs[0], shapes, *inputs[1:]))
+    output = sample_sources(*as_sources(inputs[0], shapes, *inputs[1:]), form)
     output.backward(torch.from_numpy(data['grad_output']).to(dtype))
     assert output.dtype is dtype
     error = np.abs(output.detach().double().numpy() - data['output_f64']).max()
@@ -79,9 +80,10 @@ def small_case(seed=0):
     return values, locations, [draw(2, 4, 2, 3) for _ in values]
 
 
-def test_sampling_equals_a_plain_loop_over_sources_queries_heads_and_points():
+@pytest.mark.parametrize('form', Sampling)
+def test_sampling_equals_a_plain_loop_over_sources_queries_heads_and_points(form):
     values, locations, weights = small_case()
-    torch.testing.assert_close(sample_sources(values, locations, weights),
+    torch.testing.assert_close(sample_sources(values, locations, weights, form),
                                loop(values, locations, weights), atol=1e-13, rtol=1e-13)
 
 
@@ -102,3 +104,13 @@ def test_only_half_precision_is_raised(given, kept):
     assert at_least_float32(torch.zeros(1, dtype=given)).dtype is kept
     values, locations, weights = ([t.to(given) for t in part] for part in small_case())
     assert sample_sources(values, locations, weights).dtype is kept
+
+
+def test_corners_stay_on_the_map_wherever_a_place_is():
+    """A look-up outside is a crash in one runtime and another tensor's memory in the next."""
+    wild = torch.tensor([[0.5, 0.5], [0, 1], [-1e9, 1e9], [float('inf'), -float('inf')],
+                         [float('nan'), 0.2]])
+    cells, shares = corners(wild, 5, 7)
+    assert cells.dtype == torch.int32 and cells.min() >= 0 and cells.max() < 5 * 7
+    assert (shares[2:4] == 0).all()
+    torch.testing.assert_close(shares[:2].sum(-1), torch.tensor([1.0, 0.25]))

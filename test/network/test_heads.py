@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from metabev_ros.config import ModelConfig, load_config
 from metabev_ros.geometry import BevGrid
 from metabev_ros.network.center_head import CenterHead, CompactCenterHead
+from metabev_ros.network.deformable import Sampling
 from metabev_ros.network.map_head import MapHead
 from metabev_ros.network.neck import BevNeck, SecondNeck
 from metabev_ros.network.transfusion import PositionEmbedding, TransFusionHead, cell_centres
@@ -213,3 +214,12 @@ def test_a_map_head_as_wide_as_the_neck_reduces_nothing():
     head = MapHead(8, 8, 3, BEV, TARGET, 2)
     kernels = [m.kernel_size for m in head.modules() if isinstance(m, torch.nn.Conv2d)]
     assert kernels == [(3, 3), (3, 3), (1, 1)]
+
+
+@pytest.mark.parametrize('target', [TARGET, BevGrid(-8.4, 8.4, -6.0, 6.0, 0.3)])
+def test_the_map_head_without_grid_sample_gives_the_same_also_outside_the_grid(target):
+    head = MapHead(8, 4, 3, BEV, target, 1).eval()
+    x = torch.randn(2, 8, 8, 16)
+    expected = head(x)
+    head.sampling = Sampling.GATHER
+    torch.testing.assert_close(head(x), expected, atol=1e-5, rtol=1e-5)

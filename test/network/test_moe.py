@@ -1,8 +1,9 @@
-"""Mixtures of experts: identities of Algorithm 2 and Eq. 2, routing, and the two forms."""
+"""Mixtures of experts: identities of Algorithm 2 and Eq. 2, routing, and the forms."""
 import pytest
 import torch
 
 from metabev_ros.config import DecoderConfig, DecoderFfn
+from metabev_ros.network.expert_forms import ExpertForm, block_count, block_size
 from metabev_ros.network.ffn import build_ffn
 from metabev_ros.network.moe import (
     TASKS,
@@ -188,10 +189,53 @@ def test_the_configuration_names_the_feed_forward_part(ffn, kind):
     assert len(weights) == {FeedForward: 1, HardExperts: 2, RoutedExperts: 8}[kind]
 
 
-def test_an_exported_graph_holds_the_wide_form():
+def test_a_traced_network_holds_the_wide_form_unless_the_export_says_otherwise():
     moe = routed().float().eval()
     x = torch.randn(30, 12)
     program = torch.export.export(moe, (x,))
     names = {str(node.target) for node in program.graph.nodes}
     assert not any('nonzero' in n or 'index_add' in n or 'scatter' in n for n in names), names
     torch.testing.assert_close(program.module()(x), moe(x), atol=1e-6, rtol=1e-5)
+
+
+GRAPH_FORMS = [ExpertForm.NONZERO, ExpertForm.DENSE, ExpertForm.BLOCKS]
+
+
+@pytest.mark.parametrize('form', GRAPH_FORMS)
+@pytest.mark.parametrize(('experts', 'used'), [(8, 2), (6, 1), (3, 3), (1, 1)])
+def test_every_form_for_graphs_equals_the_dispatched_one(experts, used, form):
+    moe, x = routed(experts, used).float().eval(), tokens(77).float()
+    expected = moe(x)
+    moe.form = form
+    torch.testing.assert_close(moe(x), expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize('form', GRAPH_FORMS)
+@pytest.mark.parametrize('loads', [[40, 0, 0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 38, 0, 0, 1],
+                                   [5, 5, 5, 5, 5, 5, 5, 5]])
+def test_no_token_is_lost_however_uneven_the_experts_are_used(loads, form):
+    moe, x = routed(8, 1).float().eval(), tokens(20).float()
+    gate = torch.nn.functional.one_hot(torch.repeat_interleave(torch.tensor(loads)), 8).float()
+    expected = moe.dispatched(x.flatten(0, 1), gate)
+    moe.form = form
+    torch.testing.assert_close(moe.mixtures(x.flatten(0, 1), [gate])[0], expected,
+                               atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize('form', GRAPH_FORMS)
+def test_gates_that_are_all_zero_give_zero(form):
+    moe, x = routed(8, 2).float().eval(), tokens(20).float().flatten(0, 1)
+    moe.form = form
+    assert (moe.mixtures(x, [torch.zeros(40, 8)])[0] == 0).all()
+
+
+def test_blocks_hold_every_distribution_and_cost_about_an_eighth():
+    rng = torch.Generator().manual_seed(0)
+    for assignments, experts in ((129600, 8), (77, 8), (3, 16), (1000, 6)):
+        size = block_size(assignments, experts)
+        blocks = block_count(assignments, experts, size)
+        for _ in range(50):
+            cuts = torch.randint(0, assignments + 1, (experts - 1,), generator=rng).sort().values
+            ends = torch.cat([torch.tensor([0]), cuts, torch.tensor([assignments])])
+            assert int(((ends.diff() + size - 1) // size).sum()) <= blocks
+    assert block_size(129600, 8) == 2048 and block_count(129600, 8, 2048) == 72

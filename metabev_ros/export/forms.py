@@ -1,0 +1,47 @@
+"""The network written for a runtime: same weights, same results, other operators.
+
+| part | ONNX Runtime | TensorRT |
+|---|---|---|
+| deformable attention | GridSample | one Gather of four corners and one product |
+| resampling of the map head | GridSample | products with each axis' shares |
+| experts | NonZero: only the chosen run | all of them, or sorted into blocks: `expert_form` |
+"""
+from __future__ import annotations
+
+import copy
+
+from torch import nn
+
+from metabev_ros.contract import GraphForm
+from metabev_ros.network.deformable import DeformableAttention, Sampling
+from metabev_ros.network.expert_forms import ExpertForm
+from metabev_ros.network.map_head import MapHead
+from metabev_ros.network.moe import ExpertPool
+
+DENSE_LIMIT = 4  # experts up to which computing all of them is the cheapest
+
+
+def written_for(network: nn.Module, form: GraphForm) -> nn.Module:
+    """A copy that shares the weights and computes the same in the operators of the form."""
+    shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    written = copy.deepcopy(network, shared)
+    grid = form is GraphForm.ONNXRUNTIME
+    for module in written.modules():
+        if isinstance(module, (DeformableAttention, MapHead)):
+            module.sampling = Sampling.GRID if grid else Sampling.GATHER
+        elif isinstance(module, ExpertPool):
+            module.form = expert_form(module, form)
+    return written
+
+
+def expert_form(pool: ExpertPool, form: GraphForm) -> ExpertForm:
+    """How a pool of experts is written.
+
+    For TensorRT: two plain products over all experts if they are few or if a token may use more
+    than half of them, else `BLOCKS`, the form with a capacity that nothing overflows.
+    """
+    if form is GraphForm.ONNXRUNTIME:
+        return ExpertForm.NONZERO
+    experts = len(pool.experts)
+    is_dense = experts <= DENSE_LIMIT or 2 * pool.most_used() > experts
+    return ExpertForm.DENSE if is_dense else ExpertForm.BLOCKS
