@@ -113,9 +113,9 @@ def declare_parameters(node) -> None:
     """Declare every parameter; values come from the command line or parameter files.
 
     Raises:
-        ConfigError: for a wrong type, a value out of range, or a misspelt name.
+        ConfigError: naming every wrong type, value out of range and misspelt name.
     """
-    _check_names(node)
+    errors = _wrong_names(node)
     for spec in SPECS:
         try:
             node.declare_parameter(spec.name, spec.default, spec.descriptor)
@@ -123,20 +123,27 @@ def declare_parameters(node) -> None:
                 InvalidParameterException) as error:
             given = node._parameter_overrides.get(spec.name)
             got = repr(given.value) if given is not None else str(error)
-            raise ConfigError(f'parameter {spec.name}', spec.expected, got, REMEDY) from error
+            errors.append(ConfigError(f'parameter {spec.name}', spec.expected, got, REMEDY))
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ConfigError('parameters', 'values that fit',
+                          f'{len(errors)} that do not', ' | '.join(str(e) for e in errors))
 
 
-def _check_names(node) -> None:
+def _wrong_names(node) -> list[ConfigError]:
     """A misspelt name would silently leave the default in place."""
     known = [spec.name for spec in SPECS]
+    errors = []
     for name in sorted(node._parameter_overrides):
         if name in known:
             continue
         similar = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-        if name.startswith('sensing.') or similar:
+        if name.startswith(('sensing.', 'inference.')) or similar:
             hint = f'did you mean {similar[0]}?' if similar else f'known: {", ".join(known)}'
-            raise ConfigError(f'parameter {name}', 'a parameter of this node', 'an unknown name',
-                              hint)
+            errors.append(ConfigError(f'parameter {name}', 'a parameter of this node',
+                                      'an unknown name', hint))
+    return errors
 
 
 def read_parameters(node) -> NodeConfig:

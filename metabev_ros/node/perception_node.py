@@ -72,7 +72,7 @@ class PerceptionNode(LifecycleNode):
         self._inference: InferenceWorker | None = None
         self._watch: GraphWatch | None = None
         self._findings = GraphFindings()
-        self._published = 0
+        self._published = self._escaped = 0
         self.refusal: MetaBevError | None = None  # why the last transition failed
 
     def _warn(self, text: str) -> None:
@@ -283,6 +283,21 @@ class PerceptionNode(LifecycleNode):
         self._outputs.send([wire.encode_diagnostics(self._report(), self._pipeline.model,
                                                     self.get_fully_qualified_name().strip('/'))])
 
+    def spin_once_guarded(self, executor) -> None:
+        """No timer, service or parameter callback ends the node (rule R6).
+
+        Raises:
+            ExternalShutdownException: from the executor.
+        """
+        try:
+            executor.spin_once(timeout_sec=STOP_CHECK)
+        except ExternalShutdownException:
+            raise
+        except Exception as error:  # rclpy passes on what a callback raised
+            self._escaped += 1
+            self._log.line('callback', type(error).__name__, f'a callback failed ({self._escaped} '
+                           f'so far): {type(error).__name__}: {wire.clean_text(str(error), 200)}')
+
     def close(self) -> None:
         """Join the workers and leave the graph; never raises."""
         self._release()
@@ -317,7 +332,7 @@ def _run(node: PerceptionNode, stop: threading.Event) -> ExitCode:
     executor.add_node(node)
     try:
         while not stop.is_set():
-            executor.spin_once(timeout_sec=STOP_CHECK)
+            node.spin_once_guarded(executor)
             if node.exit_code is not None:
                 return node.exit_code
     except ExternalShutdownException:
