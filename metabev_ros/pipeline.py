@@ -1,6 +1,7 @@
 """Sample -> PerceptionResult: preprocess, network, postprocess."""
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from time import perf_counter
 
@@ -18,6 +19,8 @@ from metabev_ros.structures import (
     Modality,
     PerceptionResult,
     Sample,
+    SensorKind,
+    SensorState,
     Sweep,
 )
 
@@ -28,29 +31,37 @@ class Pipeline:
     Attributes:
         preprocess, backend, postprocess: its three steps; evaluation calls them one by one to
             share what does not change. `backend` has run(camera, lidar), name, device, precision.
+
+    Args:
+        table_patience: see `Preprocessor`; None for everything but a node that runs live.
     """
 
-    def __init__(self, config: ModelConfig, backend, model_hash: str) -> None:
-        self.preprocess = Preprocessor(config)
+    def __init__(self, config: ModelConfig, backend, model_hash: str,
+                 table_patience: float | None = None) -> None:
+        self.preprocess = Preprocessor(config, table_patience=table_patience)
         self.backend = backend
         self.postprocess = Postprocessor(config)
         self.prepare_image = self.preprocess.prepare_image
         self.model = ModelInfo(config.name, model_hash, config, backend.name, backend.device,
-                               backend.precision)
+                               backend.precision, backend.provider)
 
     @classmethod
-    def load(cls, model_dir: Path | str, backend: str = 'onnxruntime', threads: int = 2
-             ) -> Pipeline:
-        """A model folder on a backend.
+    def load(cls, model_dir: Path | str, backend: str = 'onnxruntime', threads: int = 2,
+             precision: str = 'fp32', provider: str = 'cpu',
+             table_patience: float | None = None) -> Pipeline:
+        """A model folder on a backend, see `build_backend`.
 
         Raises:
             ConfigError, ContractError, MissingDependencyError, BackendError.
         """
-        runtime = build_backend(backend, Path(model_dir), threads)
-        return cls(runtime.config, runtime, runtime.model_hash)
+        runtime = build_backend(backend, Path(model_dir), threads, precision, provider)
+        return cls(runtime.config, runtime, runtime.model_hash, table_patience)
 
     def __call__(self, sample: Sample) -> PerceptionResult:
         """Run the branch that the sample's modality names.
+
+        Only where the tables of a new calibration are not there yet is it another one: LIDAR
+        instead of FUSED, and the result's sample says so.
 
         Raises:
             BackendError: if the modality is NONE or inference fails.
@@ -59,6 +70,8 @@ class Pipeline:
             raise BackendError('pipeline', 'a sample with a usable modality', 'NONE')
         start = perf_counter()
         camera, lidar = self.preprocess(sample)
+        if camera is None and sample.modality.has_camera:
+            sample = _without_cameras(sample)
         prepared = perf_counter()
         outputs = self.backend.run(camera, lidar)
         inferred = perf_counter()
@@ -78,6 +91,18 @@ class Pipeline:
             config.camera.width, config.camera.height, intrinsics, forward))
         images = {str(i): image for i in range(cameras)}
         sweep = Sweep(0, np.array([[5.0, 0, 0, 0, 0]], np.float32), np.eye(4))
-        for modality in (Modality.FUSED, Modality.CAMERA, Modality.LIDAR):
+        # CAMERA first: it waits for its tables, and FUSED finds them then.
+        for modality in (Modality.CAMERA, Modality.FUSED, Modality.LIDAR):
             self(Sample(0, images if modality.has_camera else {'0': None},
                         sweep if modality.has_lidar else None, modality))
+
+
+def _without_cameras(sample: Sample) -> Sample:
+    """The sample as its LiDAR branch sees it; every camera in it says why it does not count."""
+    reports = tuple(
+        dataclasses.replace(report, used=False, state=SensorState.RECOVERING,
+                            reason='new calibration: its tables are being built')
+        if report.used and report.kind is SensorKind.CAMERA else report
+        for report in sample.sensors)
+    return dataclasses.replace(sample, cameras=dict.fromkeys(sample.cameras),
+                               modality=Modality.LIDAR, sensors=reports)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import enum
 from pathlib import Path
 
+from metabev_ros.backends.providers import Provider, parse_provider
+from metabev_ros.contract import GraphForm, GraphPrecision, variant_folder
 from metabev_ros.errors import ConfigError, MissingDependencyError
 
 
@@ -16,24 +18,62 @@ class BackendKind(enum.Enum):
 
     ONNXRUNTIME = 'onnxruntime'
     TORCH = 'torch'
+    TENSORRT = 'tensorrt'
+    TENSORRT_RTX = 'tensorrt_rtx'
 
 
-def build_backend(kind: str, folder: Path, threads: int):
+def build_backend(kind: str, folder: Path, threads: int, precision: str = 'fp32',
+                  provider: str = Provider.CPU.value):
     """The backend named `kind` for a model folder.
 
+    Args:
+        precision: of the graphs or engines; torch has fp32 only.
+        provider: what ONNX Runtime computes with, a `providers.Provider`; the other backends
+            have one device each and take 'cpu', which is to say nothing.
+
     Raises:
-        ConfigError: for an unknown name or a bad thread count.
-        MissingDependencyError: if its runtime is not installed.
+        ConfigError: for an unknown name, precision, provider or thread count.
+        ContractError: if an artefact is missing or does not fit.
+        BackendError: if the runtime cannot be used here.
+        MissingDependencyError: if it is not installed.
     """
     if kind not in (member.value for member in BackendKind):
         raise ConfigError('backend', f'one of {[member.value for member in BackendKind]}',
                           repr(kind), 'correct the parameter')
     if not 1 <= threads <= 256:
         raise ConfigError('threads', '1..256', str(threads), 'correct the parameter')
+    chosen = parse_provider(provider)
+    if kind != BackendKind.ONNXRUNTIME.value and chosen is not Provider.CPU:
+        raise ConfigError('provider', f'cpu, as the backend is {kind}', repr(provider),
+                          'use the backend onnxruntime, or leave the provider out')
+    if kind in (BackendKind.TENSORRT.value, BackendKind.TENSORRT_RTX.value):
+        return _tensorrt_backend(kind, folder, precision)
     if kind == BackendKind.TORCH.value:
+        if precision != GraphPrecision.FP32.value:
+            raise ConfigError('precision', 'fp32 with the backend torch', repr(precision),
+                              'correct the parameter')
         return _torch_backend(folder, threads)
     from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
-    return OnnxRuntimeBackend(folder, threads)
+    folder = variant_folder(folder, GraphForm.ONNXRUNTIME, parse_precision(precision))
+    return OnnxRuntimeBackend(folder, threads, chosen)
+
+
+def _tensorrt_backend(kind: str, folder: Path, precision: str):
+    from metabev_ros.backends.tensorrt_backend import TensorRtBackend
+    from metabev_ros.backends.tensorrt_library import Flavour
+    return TensorRtBackend.load(folder, parse_precision(precision), Flavour(kind))
+
+
+def parse_precision(name: str) -> GraphPrecision:
+    """Precision of a name such as 'fp16'.
+
+    Raises:
+        ConfigError: naming the choices.
+    """
+    if name not in (member.value for member in GraphPrecision):
+        raise ConfigError('precision', f'one of {[member.value for member in GraphPrecision]}',
+                          repr(name), 'correct the parameter')
+    return GraphPrecision(name)
 
 
 def _torch_backend(folder: Path, threads: int):

@@ -1,54 +1,74 @@
-"""ONNX Runtime: the embedded default on a CPU."""
+"""ONNX Runtime: the embedded default, on the CPU or on what else is asked for."""
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
 
+from metabev_ros.backends.onnx_bytes import refuse_external_data
+from metabev_ros.backends.providers import Provider, check_session, require_provider
 from metabev_ros.config import ModelConfig
-from metabev_ros.contract import FUSION_OF, GRAPHS, load_contract, output_names, read_checked
+from metabev_ros.contract import (
+    FUSION_OF,
+    GRAPHS,
+    graph_inputs,
+    load_contract,
+    output_names,
+    read_checked,
+)
 from metabev_ros.errors import BackendError, MissingDependencyError
 from metabev_ros.structures import Modality
 
+_MAPS = {'camera_encoder': 'camera_bev', 'lidar_encoder': 'lidar_bev'}
+
 
 class OnnxRuntimeBackend:
-    """Runs the five graphs of a model folder on the CPU.
+    """Runs the five graphs of a model folder.
 
     Args:
         folder: model folder with contract.json and *.onnx.
-        threads: intra-op threads of every graph. Graphs run one after the other; spinning is off
-            because several sessions that spin fight for the same cores.
+        threads: intra-op threads of every graph. Graphs run one after the other: encoders side
+            by side, each with its share of the threads, were measured to take as long. Spinning
+            is off because several sessions that spin fight for the same cores.
+        provider: what computes; there is no fallback to another one.
 
     Raises:
         ContractError: if a graph does not fit the contract.
-        MissingDependencyError: without onnxruntime.
+        MissingDependencyError: without onnxruntime, or if it lacks the provider.
+        BackendError: if the provider cannot be used.
     """
 
-    name, device = 'onnxruntime', 'cpu'
+    name = 'onnxruntime'
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def __init__(self, folder: Path, threads: int, provider: Provider = Provider.CPU) -> None:
         try:
             import onnxruntime
         except ImportError as error:
             raise MissingDependencyError('backend onnxruntime', 'the package onnxruntime', 'none',
                                          'pip install onnxruntime') from error
+        require_provider(provider, onnxruntime.get_available_providers())
         self.contract = load_contract(folder)
+        self.provider, self.device = provider.value, provider.device
         self._outputs = output_names(self.contract.config)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-        options.log_severity_level = 3
-        self._sessions = {}
-        for graph in GRAPHS:
-            file = f'{graph}.onnx'
-            content = read_checked(Path(folder) / file, self.contract.digests[file])
-            try:
-                self._sessions[graph] = onnxruntime.InferenceSession(
-                    content, options, providers=['CPUExecutionProvider'])
-            except Exception as error:  # onnxruntime raises many types
-                raise BackendError(file, 'a graph ONNX Runtime can load', str(error)[:200],
-                                   'export the model again') from error
+        self._sessions = {
+            graph: _session(onnxruntime, read_checked(Path(folder) / f'{graph}.onnx',
+                                                      self.contract.digests[f'{graph}.onnx']),
+                            threads, provider, graph) for graph in GRAPHS}
+        # The maps between encoders and fusion stay on the device, in the same memory always.
+        maps = {spec.name: spec for spec in graph_inputs(self.contract.config)['fusion_fused']}
+        self._maps = {name: onnxruntime.OrtValue.ortvalue_from_shape_and_type(
+            spec.shape, np.dtype(spec.dtype), self.device, 0) for name, spec in maps.items()}
+        self._bindings = {graph: self._bind(graph) for graph in GRAPHS}
+
+    def _bind(self, graph: str):
+        """The graph with its BEV maps bound; the other inputs and outputs change every sample."""
+        binding = self._sessions[graph].io_binding()
+        if graph in _MAPS:
+            binding.bind_ortvalue_output(_MAPS[graph], self._maps[_MAPS[graph]])
+            return binding
+        for node in self._sessions[graph].get_inputs():
+            binding.bind_ortvalue_input(node.name, self._maps[node.name])
+        return binding
 
     @property
     def precision(self) -> str:
@@ -76,9 +96,19 @@ class OnnxRuntimeBackend:
         Raises:
             BackendError: if nothing is present or the runtime fails.
         """
-        camera_bev = None if camera is None else self.encode_camera(camera)
-        lidar_bev = None if lidar is None else self.encode_lidar(lidar)
-        return self.fuse(camera_bev, lidar_bev)
+        modality = Modality.from_presence(camera is not None, lidar is not None)
+        if modality is Modality.NONE:
+            raise BackendError('run', 'camera or LiDAR inputs', 'neither')
+        if camera is not None:
+            self._run_bound('camera_encoder', camera)
+        if lidar is not None:
+            self._run_bound('lidar_encoder', lidar)
+        fusion = FUSION_OF[modality]
+        for name in self._outputs:  # anew: a bound output would be overwritten by the next sample
+            self._bindings[fusion].bind_output(name, 'cpu')
+        self._run_bound(fusion, {})
+        values = self._bindings[fusion].get_outputs()
+        return {name: value.numpy() for name, value in zip(self._outputs, values, strict=True)}
 
     def encode_camera(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """(1, C, Y, X) float32 BEV map of the views that are present."""
@@ -107,3 +137,31 @@ class OnnxRuntimeBackend:
             return self._sessions[graph].run(None, inputs)
         except Exception as error:  # onnxruntime raises many types
             raise BackendError(graph, 'a successful run', str(error)[:200]) from error
+
+    def _run_bound(self, graph: str, inputs: dict[str, np.ndarray]) -> None:
+        binding = self._bindings[graph]
+        try:
+            for name, array in inputs.items():
+                binding.bind_cpu_input(name, array)
+            self._sessions[graph].run_with_iobinding(binding)
+        except Exception as error:  # onnxruntime raises many types
+            raise BackendError(graph, 'a successful run', str(error)[:200]) from error
+
+
+def _session(onnxruntime, content: bytes, threads: int, provider: Provider, graph: str):
+    """A session of one graph, on the provider and on nothing else."""
+    refuse_external_data(content, f'{graph}.onnx')
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+    options.add_session_config_entry('session.record_ep_graph_assignment_info', '1')
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(
+            content, options, providers=[provider.runtime_name], enable_fallback=0)
+    except Exception as error:  # onnxruntime raises many types
+        raise BackendError(f'{graph}.onnx', f'a graph ONNX Runtime can load on {provider.value}',
+                           str(error)[:200], provider.remedy) from error
+    check_session(session, provider, graph)
+    return session

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from metabev_ros.config import ModelConfig, load_config
@@ -27,7 +28,7 @@ def load_network(folder: Path) -> tuple[MetaBev, ModelConfig]:
         raise ContractError(str(weights), 'a weights file', 'none', 'train the model first')
     try:
         network.load_state_dict(load_file(weights), strict=True)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, SafetensorError) as error:
         raise ContractError(str(weights), 'the keys and shapes of config.yaml',
                             str(error)[:300], 'use the config the weights were trained with'
                             ) from error
@@ -43,7 +44,7 @@ class TorchBackend:
         model_hash: names the weights in outputs.
     """
 
-    name, device, precision = 'torch', 'cpu', 'fp32'
+    name, device, precision, provider = 'torch', 'cpu', 'fp32', 'cpu'
 
     def __init__(self, network: MetaBev, config: ModelConfig, model_hash: str = 'unsaved'
                  ) -> None:
