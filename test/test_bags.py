@@ -7,9 +7,11 @@ import tracemalloc
 
 import lz4.frame
 import pytest
+import rig_messages
 import zstandard
+from mcap.opcode import Opcode
 from mcap.reader import make_reader
-from mcap.writer import CompressionType
+from mcap.writer import CompressionType, IndexType
 from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagWriter
@@ -87,7 +89,7 @@ def test_a_topic_keeps_its_type_and_unknown_types_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize('compression', list(CompressionType))
-def test_messages_come_in_log_time_order_and_ties_in_file_order(tmp_path, compression):
+def test_row_109_messages_come_in_log_time_order_and_ties_in_file_order(tmp_path, compression):
     stamps = [5, 3, 3, 9, 1, 7, 3, 2**64 - 1, 0] * 40
     path = write_headers(tmp_path / 'a.mcap', stamps, chunk_size=500, compression=compression)
     found = [(m.log_time_ns, wire.deserialize(m.cdr, HEADER).stamp.nanosec)
@@ -100,7 +102,7 @@ def test_unchunked_files_are_read_too(tmp_path):
     assert [m.log_time_ns for m in BagReader(path)] == [2, 3, 4]
 
 
-def test_a_file_cut_anywhere_gives_what_lies_before_the_cut_and_says_so(tmp_path):
+def test_row_101_a_file_cut_anywhere_gives_what_lies_before_the_cut_and_says_so(tmp_path):
     whole = write_headers(tmp_path / 'whole.mcap', chunk_size=600).read_bytes()
     full = [m.cdr for m in BagReader(tmp_path / 'whole.mcap')]
     cut = tmp_path / 'cut.mcap'
@@ -117,7 +119,7 @@ def test_a_file_cut_anywhere_gives_what_lies_before_the_cut_and_says_so(tmp_path
     assert counts == sorted(counts) and counts[0] == 0 and counts[-1] == len(full)
 
 
-def test_a_flipped_bit_in_a_chunk_costs_that_chunk_and_is_counted(tmp_path):
+def test_row_102_a_flipped_bit_in_a_chunk_costs_that_chunk_and_is_counted(tmp_path):
     path = write_headers(tmp_path / 'a.mcap', chunk_size=600, compression=CompressionType.NONE)
     data = bytearray(path.read_bytes())
     data[data.index(b'frame 100')] ^= 1
@@ -128,7 +130,7 @@ def test_a_flipped_bit_in_a_chunk_costs_that_chunk_and_is_counted(tmp_path):
     assert 100 not in found and 150 < len(found) < 200
 
 
-def test_a_chunk_without_crc_is_read_but_reported_as_unverified(tmp_path):
+def test_row_103_a_chunk_without_crc_is_read_but_reported_as_unverified(tmp_path):
     reader = BagReader(write_headers(tmp_path / 'a.mcap', enable_crcs=False, chunk_size=10**6))
     assert len(list(reader)) == 200
     assert reader.integrity.unverified_chunks == 1 and not reader.integrity.is_lossy
@@ -141,7 +143,7 @@ def chunk_record(uncompressed_size: int, compression: bytes, data: bytes) -> byt
 
 
 @pytest.mark.parametrize('compress', [zstandard.compress, lz4.frame.compress])
-def test_a_decompression_bomb_is_refused_without_being_unpacked(tmp_path, monkeypatch, compress):
+def test_row_107_a_decompression_bomb_is_refused_and_not_unpacked(tmp_path, monkeypatch, compress):
     limit = 2**22
     monkeypatch.setattr(bags, 'RECORD_LIMIT', limit)
     packed = compress(bytes(16 * limit))
@@ -157,7 +159,7 @@ def test_a_decompression_bomb_is_refused_without_being_unpacked(tmp_path, monkey
         assert peak < 2.5 * limit
 
 
-def test_a_record_that_claims_to_be_huge_ends_the_reading(tmp_path):
+def test_row_107_a_record_that_claims_to_be_huge_ends_the_reading(tmp_path):
     path = write_headers(tmp_path / 'a.mcap', use_chunking=False)
     whole = path.read_bytes()
     path.write_bytes(whole[:2000] + struct.pack('<BQ', 6, 2**60) + whole[2000:])
@@ -194,7 +196,7 @@ def test_a_missing_bag_is_refused_by_name(tmp_path):
         BagReader(tmp_path / 'none.mcap')
 
 
-def test_channels_that_are_not_cdr_or_have_no_schema_are_skipped_by_name(tmp_path):
+def test_row_104_channels_that_are_not_cdr_or_have_no_schema_are_skipped_by_name(tmp_path):
     path = tmp_path / 'a.mcap'
     with path.open('wb') as file:
         writer = McapWriter(file)
@@ -231,3 +233,88 @@ def test_the_real_keyframe_bag_gives_all_its_messages(shared_data):
     assert len(messages) == 15 and not reader.integrity.is_lossy
     for message in messages:
         wire.deserialize(message.cdr, message.msgtype)
+
+
+def test_row_104_a_wrong_schema_text_costs_nothing_and_an_unknown_type_is_still_copied(tmp_path):
+    """The bytes are read by the type's name; what a file says of its layout is not believed."""
+    path = tmp_path / 'a.mcap'
+    with path.open('wb') as file:
+        writer = McapWriter(file)
+        writer.start()
+        for topic, name, text in (('/a', HEADER, b'string lies\n'),
+                                  ('/own', 'my_msgs/msg/Own', b'int8 x\n')):
+            channel = writer.register_channel(
+                topic, 'cdr', writer.register_schema(name, 'ros2msg', text))
+            writer.add_message(channel, 1, header_cdr(1), 1)
+        writer.finish()
+    reader = BagReader(path)
+    assert [(m.topic, m.cdr) for m in reader] == [('/a', header_cdr(1)), ('/own', header_cdr(1))]
+    assert reader.schemas['my_msgs/msg/Own'] == 'int8 x\n'
+
+
+@pytest.mark.parametrize('use', [{'use_statistics': False, 'use_summary_offsets': False,
+                                  'repeat_channels': False, 'repeat_schemas': False},
+                                 {'index_types': IndexType.NONE}])
+def test_row_105_without_summary_or_index_the_same_messages_are_read(tmp_path, use):
+    plain = list(BagReader(write_headers(tmp_path / 'a.mcap')))
+    assert list(BagReader(write_headers(tmp_path / 'b.mcap', **use))) == plain
+
+
+def test_row_105_an_index_that_lies_is_never_asked(tmp_path):
+    path = write_headers(tmp_path / 'a.mcap')
+    plain, data, lies = list(BagReader(path)), bytearray(path.read_bytes()), 0
+    at = len(bags.MAGIC)
+    while at + 9 <= len(data) - len(bags.MAGIC):
+        opcode, length = struct.unpack_from('<BQ', data, at)
+        if opcode in (Opcode.MESSAGE_INDEX, Opcode.CHUNK_INDEX, Opcode.FOOTER):
+            data[at + 9:at + 9 + length] = b'\xff' * length
+            lies += 1
+        at += 9 + length
+    path.write_bytes(data)
+    assert lies > 10 and list(BagReader(path)) == plain
+
+
+def test_row_106_a_bag_folder_without_metadata_is_read(tmp_path):
+    (tmp_path / 'bag').mkdir()
+    path = write_headers(tmp_path / 'bag' / 'part_0.mcap')
+    assert list(BagReader(tmp_path / 'bag')) == list(BagReader(path))
+
+
+def test_row_107_a_whole_file_of_hostile_lengths_stays_within_its_memory(tmp_path):
+    """Every length field of every top-level record, replaced by a huge one."""
+    whole = write_headers(tmp_path / 'a.mcap', chunk_size=600).read_bytes()
+    offsets, at = [], 8
+    while at + 9 <= len(whole) - 8:
+        offsets.append(at + 1)
+        at += 9 + struct.unpack_from('<Q', whole, at + 1)[0]
+    path = tmp_path / 'bad.mcap'
+    tracemalloc.start()
+    for offset in offsets:
+        for value in (2**60, 2**64 - 1, 2**31):
+            data = bytearray(whole)
+            struct.pack_into('<Q', data, offset, value)
+            path.write_bytes(data)
+            list(BagReader(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * 2**20 and len(offsets) > 20
+
+
+def test_row_108_damaged_bytes_of_every_input_type_are_refused_or_read():
+    """Nothing but SensorDataError ever escapes, whatever byte of a true message is wrong."""
+    messages = [(rig_messages.cloud(1, 5, points=20), rig_messages.CLOUD_TYPE),
+                (rig_messages.camera_info('CAM_FRONT', 5), rig_messages.INFO_TYPE),
+                (rig_messages.static_transforms(5), rig_messages.TF_TYPE),
+                (header_cdr(1), HEADER)]
+    dice, outcomes = random.Random(8), {'read': 0, 'refused': 0}
+    for number in range(8000):
+        whole, msgtype = messages[number % len(messages)]
+        cdr = bytearray(whole[:dice.choice([len(whole), dice.randrange(len(whole))])])
+        for _ in range(dice.randrange(1, 5) if cdr else 0):
+            cdr[dice.randrange(len(cdr))] = dice.randrange(256)
+        try:
+            wire.deserialize(bytes(cdr), msgtype)
+            outcomes['read'] += 1
+        except SensorDataError:
+            outcomes['refused'] += 1
+    assert min(outcomes.values()) > 1000, outcomes

@@ -77,3 +77,24 @@ def test_derived_numbers_follow_the_configuration():
     assert config.camera.feature_shape == (16, 44) and config.camera.depth_bins == 40
     with pytest.raises(ConfigError):
         LidarBranchConfig(z_min=2.0, z_max=1.0)
+
+
+@pytest.mark.parametrize(('text', 'word'), [
+    ('lidar: {', 'line 1'), ('min_cameras: 1\ndeadline: 0.1\nmin_cameras: 2\n', 'line 1'),
+    ('a: &a [1, 1]\nb: *a\n', 'line 2'), ('misspelt: 1\n', 'misspelt'), ('', 'mapping'),
+    ('[' * 3000, 'valid YAML'), ('? [1, 2]\n: 3\n', 'YAML'),
+    ('a: !!python/name:os.system\n', 'line 1'),
+    ('deadline: "\\x00"\n', 'deadline'), ('deadline: .nan\n', '0..60')])
+def test_row_099_yaml_that_is_not_what_it_seems_is_refused_with_its_place(tmp_path, text, word):
+    path = tmp_path / 'c.yaml'
+    path.write_text(text, encoding='utf-8')
+    with pytest.raises(ConfigError, match=word):
+        load_config(SensingConfig, path)
+
+
+def test_row_099_a_missing_or_unreadable_file_is_refused_by_name(tmp_path):
+    with pytest.raises(ConfigError, match='none.yaml'):
+        load_config(SensingConfig, tmp_path / 'none.yaml')
+    (tmp_path / 'bytes.yaml').write_bytes(b'\xff\xfe\x00')
+    with pytest.raises(ConfigError, match='bytes.yaml'):
+        load_config(SensingConfig, tmp_path / 'bytes.yaml')

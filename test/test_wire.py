@@ -1,6 +1,7 @@
 """CDR bytes against rosbags' parser, hand-made byte layouts and, where ROS is there, rclpy."""
 from __future__ import annotations
 
+import dataclasses
 import math
 import struct
 
@@ -107,14 +108,14 @@ def test_an_empty_result_is_an_empty_array_not_a_missing_one():
 
 @pytest.mark.parametrize(('where', 'value'), [
     ((0, 0), math.nan), ((0, 8), math.inf), ((1, 4), 0.0), ((1, 5), -1.0)])
-def test_impossible_boxes_never_leave_the_process(where, value):
+def test_row_079_impossible_boxes_never_leave_the_process(where, value):
     result = make_result()
     result.detections.boxes[where] = value
     with pytest.raises(BackendError):
         wire.encode_result(result, MODEL, 'b')
 
 
-def test_impossible_scores_and_maps_never_leave_the_process():
+def test_row_079_080_impossible_scores_and_maps_never_leave_the_process():
     result = make_result()
     result.detections.scores[0] = 7
     with pytest.raises(BackendError):
@@ -239,3 +240,33 @@ def test_rclpy_reads_the_same_values_from_the_bytes():
     assert len(messages[wire.MARKERS].markers[0].points) == 28
     assert messages[wire.DRIVABLE_AREA].info.height == 200
     assert messages[wire.DIAGNOSTICS].status[1].level == b'\x02'
+
+
+@pytest.mark.parametrize('labels', [[0, 99], [-1, 0], [0, 10]])
+def test_row_080_a_class_that_the_model_does_not_have_never_leaves_the_process(labels):
+    result = make_result()
+    result.detections.labels[:] = labels
+    with pytest.raises(BackendError, match='classes 0..9'):
+        wire.encode_result(result, MODEL, 'b')
+
+
+def test_row_080_outputs_of_the_wrong_shape_or_without_end_never_leave_the_process():
+    short = make_result()
+    short = dataclasses.replace(short, detections=dataclasses.replace(
+        short.detections, scores=short.detections.scores[:1]))
+    box = [1, 1, 1, 1, 1, 1, 0, 0, 0]
+    crowd = make_result([box] * 100_000, [0.5] * 100_000, [0] * 100_000)
+    for result, word in ((short, 'shapes'), (crowd, 'number')):
+        with pytest.raises(BackendError, match=word):
+            wire.encode_result(result, MODEL, 'b')
+
+
+def test_an_injected_stream_is_said_first_in_the_status_and_warned_of_in_diagnostics():
+    well = (dataclasses.replace(REPORTS[2]),)
+    report = wire.StatusReport(STAMP, Modality.LIDAR, well, injection='plan\n1')
+    assert report.reason == 'INJECTION ACTIVE (plan?1): all sensors are well'
+    status = decoded([wire.encode_status(report, MODEL, 'b')])[wire.STATUS]
+    assert status.reason.startswith(wire.INJECTION_ACTIVE)
+    levels = [s.level for s in decoded([wire.encode_diagnostics(report, MODEL, 'n')])[
+        wire.DIAGNOSTICS].status]
+    assert levels == [1, 0]

@@ -12,6 +12,22 @@ import yaml
 from metabev_ros.errors import ConfigError
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """A key given twice and an alias (nine lines make a bomb of them) are errors."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.YAMLError(f'an alias{self.peek_event().start_mark}')
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for (key, _), value in zip(node.value, keys, strict=True):
+            if keys.count(value) > 1:
+                raise yaml.YAMLError(f'the key {value!r} twice{key.start_mark}')
+        return super().construct_mapping(node, deep)
+
+
 def require(condition: bool, where: str, expected: str, got) -> None:
     """Stop with a ConfigError unless the condition holds.
 
@@ -92,11 +108,11 @@ def load_config(kind: type, path: Path | str):
     """
     path = Path(path)
     try:
-        plain = yaml.safe_load(path.read_text(encoding='utf-8'))
+        plain = yaml.load(path.read_text(encoding='utf-8'), _StrictLoader)  # a SafeLoader
     except OSError as error:
         raise ConfigError(str(path), 'a readable YAML file', str(error.strerror),
                           'check the path') from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
         raise ConfigError(str(path), 'valid YAML', str(error).replace('\n', ' ')) from error
     return from_plain(kind, plain, path.name)
 

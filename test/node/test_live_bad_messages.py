@@ -72,7 +72,7 @@ def test_a_malformed_message_is_counted_at_its_sensor(graph, rig, live_node, sen
     assert live_node.process.poll() is None
 
 
-def test_random_bytes_on_every_input_do_not_end_the_node(graph, rig, live_node):
+def test_row_108_random_bytes_on_every_input_do_not_end_the_node(graph, rig, live_node):
     random = np.random.default_rng(4)
     before = graph.of(wire.STATUS)[-1].message.rejected_messages
     for _ in range(20):
@@ -109,7 +109,7 @@ def test_good_data_is_used_again_after_all_that(graph, rig, live_node):
     assert set(record.message.sensors) == rig.sent[record.stamp_ns]
 
 
-def test_the_log_says_why_on_single_clean_lines(live_node):
+def test_row_114_the_log_says_why_on_single_clean_lines(live_node):
     lines = live_node.log.splitlines()
     assert any(CAMERA in line and 'refused' in line for line in lines)
     assert all(line.isprintable() for line in lines)

@@ -106,7 +106,7 @@ def test_output_stamps_strictly_increase(graph, drive):
 
 @pytest.mark.parametrize(('phase', 'modality', 'sensors'), [
     ('no cameras', Modality.LIDAR, {LIDAR}), ('no lidar', Modality.CAMERA, set(CAMERAS))])
-def test_outputs_go_on_from_what_is_left(graph, drive, phase, modality, sensors):
+def test_row_001_003_004_outputs_go_on_from_what_is_left(graph, drive, phase, modality, sensors):
     found = outputs(graph, drive[phase])
     assert found[0][0] <= drive[phase].stamps[drive.settled]
     assert {message.modality for _, message in found} == {modality}
@@ -118,13 +118,13 @@ def test_outputs_go_on_from_what_is_left(graph, drive, phase, modality, sensors)
 
 
 @pytest.mark.parametrize('phase', ['cameras back', 'lidar back', 'all back', 'thawed'])
-def test_after_a_revival_everything_is_used_again(graph, drive, phase):
+def test_row_008_after_a_revival_everything_is_used_again(graph, drive, phase):
     found = outputs(graph, drive[phase])
     fused = [stamp for stamp, message in found if set(message.sensors) == set(SENSORS)]
     assert fused and fused[0] <= drive[phase].stamps[2 * drive.settled]
 
 
-def test_with_nothing_left_the_heartbeat_says_none_and_the_outputs_are_silent(graph, drive):
+def test_row_005_with_nothing_left_the_heartbeat_says_none_and_the_outputs_are_silent(graph, drive):
     phase = drive['nothing']
     since, until = phase.times[drive.settled], phase.times[-1]
     beats = [r.message for r in graph.of(wire.STATUS, since, until)]
@@ -137,7 +137,7 @@ def test_with_nothing_left_the_heartbeat_says_none_and_the_outputs_are_silent(gr
     assert levels and set(levels) == {2}
 
 
-def test_a_frozen_camera_is_named_and_not_used(graph, drive):
+def test_row_016_a_frozen_camera_is_named_and_not_used(graph, drive):
     phase = drive['frozen']
     used = [set(message.sensors) for _, message in outputs(graph, phase, skip=1)]
     assert used and not any(CAMERAS[1] in names for names in used)

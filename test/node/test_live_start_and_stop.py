@@ -19,7 +19,7 @@ pytestmark = pytest.mark.ros
     ({'rig': '/does/not/exist.yaml'}, '/does/not/exist.yaml: expected a readable YAML file'),
     ({'model': '/does/not/exist'}, 'parameter model: expected the folder of an exported model'),
 ])
-def test_a_wrong_parameter_stops_start_up_with_one_line(tmp_path, parameters, expected):
+def test_row_096_a_wrong_parameter_stops_start_up_with_one_line(tmp_path, parameters, expected):
     from live_graph import NodeProcess
     node = NodeProcess(tmp_path, **parameters)
     assert node.wait() == 2
@@ -29,7 +29,7 @@ def test_a_wrong_parameter_stops_start_up_with_one_line(tmp_path, parameters, ex
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_in_the_middle_of_the_data_ends_the_node_with_zero(tmp_path, graph, model,
+def test_row_091_a_signal_in_the_middle_of_the_data_ends_the_node_with_zero(tmp_path, graph, model,
                                                                     number):
     from live_graph import NodeProcess, RigPublisher
     node = NodeProcess(tmp_path, model=model)
@@ -45,7 +45,7 @@ def test_a_signal_in_the_middle_of_the_data_ends_the_node_with_zero(tmp_path, gr
     assert 'Traceback' not in node.log and 'terminate' not in node.log
 
 
-def test_transitions_are_obeyed_and_wrong_ones_refused(tmp_path, graph, model):
+def test_row_094_transitions_are_obeyed_and_wrong_ones_refused(tmp_path, graph, model):
     from lifecycle_msgs.msg import Transition
     from lifecycle_msgs.srv import ChangeState
     from live_graph import NodeProcess

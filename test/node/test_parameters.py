@@ -41,7 +41,7 @@ def test_every_sensing_field_is_a_parameter_whose_range_the_configuration_accept
             SensingConfig(**{item.name: type(spec.default)(value)})
 
 
-def test_every_descriptor_has_a_description_and_is_read_only():
+def test_row_097_098_every_descriptor_has_a_description_and_is_read_only():
     from metabev_ros.node.parameters import SPECS
     for spec in SPECS:
         descriptor = spec.descriptor

@@ -105,7 +105,7 @@ def test_a_second_replay_gives_the_same_bytes_and_replaces_the_first_ones_output
         assert first == second
 
 
-def test_a_cut_bag_gives_what_it_holds_and_is_called_lossy(replayed, model, tmp_path):
+def test_row_101_a_cut_bag_gives_what_it_holds_and_is_called_lossy(replayed, model, tmp_path):
     folder, _, _ = replayed
     whole = (folder / 'in.mcap').read_bytes()
     cut = tmp_path / 'cut.mcap'
@@ -167,7 +167,7 @@ def test_the_real_malformed_bag_is_survived_and_its_bad_messages_are_counted(
     assert last.modality == 0
 
 
-def test_a_rig_that_does_not_fit_the_bag_is_said_topic_by_topic(model, shared_data, tmp_path):
+def test_row_110_a_rig_that_does_not_fit_the_bag_is_said_topic_by_topic(model, shared_data, tmp_path):
     rig = load_config(RigConfig, resource_path('config/rigs/nuscenes_like.yaml'))
     summary = replay_bag(shared_data / 'bags' / 'malformed', tmp_path / 'out.mcap', model, rig,
                          SensingConfig())

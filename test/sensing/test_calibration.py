@@ -39,19 +39,19 @@ def refused(**changes) -> str:
     ({'width': 0}, 'size'), ({'height': 2**32 - 1}, 'size'),
     ({'roi': SimpleNamespace(x_offset=20, y_offset=0, width=20, height=4)}, 'region'),
     ({'binning_x': 33}, 'binning')])
-def test_a_camera_info_that_cannot_be_trusted_is_refused(changes, word):
+def test_row_063_065_a_camera_info_that_cannot_be_trusted_is_refused(changes, word):
     message = refused(**changes)
     assert word in message and len(message) < 400 and '\x1b' not in message
 
 
-def test_an_image_of_another_size_than_its_camera_info_is_refused():
+def test_row_064_an_image_of_another_size_than_its_camera_info_is_refused():
     intrinsics = read_camera_info(camera_info('cam0'), rectified=False)
     assert intrinsics.for_size(32, 32) is intrinsics
     with pytest.raises(SensorDataError, match='32 x 32'):
         intrinsics.for_size(64, 32)
 
 
-def test_binning_and_region_of_interest_describe_the_image_that_is_sent():
+def test_row_064_binning_and_region_of_interest_describe_the_image_that_is_sent():
     roi = SimpleNamespace(x_offset=4, y_offset=8, width=24, height=16)
     info = camera_info('cam0', k=K, roi=roi, binning_x=2, binning_y=4)
     intrinsics = read_camera_info(info, rectified=False)
@@ -150,7 +150,7 @@ def test_a_cycle_ends_in_a_refusal_not_in_a_loop():
     transform('base_link', 'cam', (NAN, 0, 0)), transform('base_link', 'cam', q=(0, 0, 0, 0)),
     transform('base_link', 'cam', q=(0, 0, 0, 2)), transform('base_link', 'cam', q=(NAN, 0, 0, 1)),
     transform('cam', 'cam'), transform('', 'cam'), transform('base_link', 'cam', (1e300, 0, 0))])
-def test_a_link_that_cannot_be_used_is_refused_and_the_last_good_one_stays(bad):
+def test_row_061_a_link_that_cannot_be_used_is_refused_and_the_last_good_one_stays(bad):
     tree = TfTree('base_link')
     refused_links = tree.update(tf_message(bad), True)
     assert [frame for frame, _ in refused_links] == ['cam']
@@ -160,13 +160,13 @@ def test_a_link_that_cannot_be_used_is_refused_and_the_last_good_one_stays(bad):
     assert tree.ego_from('cam', T0)[:3, 3].tolist() == [1, 2, 3]
 
 
-def test_an_absurdly_distant_sensor_has_no_transform():
+def test_row_061_an_absurdly_distant_sensor_has_no_transform():
     tree = TfTree('base_link')
     tree.update(tf_message(transform('base_link', 'cam', (30, 0, 0))), True)
     no_transform(tree)
 
 
-def test_a_dynamic_transform_goes_stale_and_a_static_one_does_not():
+def test_row_060_a_dynamic_transform_goes_stale_and_a_static_one_does_not():
     tree = TfTree('base_link')
     tree.update(tf_message(transform('base_link', 'cam')), static=False)
     assert tree.ego_from('cam', T0 + 400_000_000).shape == (4, 4)

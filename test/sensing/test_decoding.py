@@ -37,13 +37,13 @@ def reason_of(call, *arguments) -> str:
     ('rgb8', RGB), ('bgr8', RGB[..., ::-1]), ('8UC3', RGB[..., ::-1]),
     ('rgba8', np.dstack([RGB, np.full((6, 8), 7, np.uint8)])),
     ('bgra8', np.dstack([RGB[..., ::-1], np.full((6, 8), 7, np.uint8)]))])
-def test_colour_encodings_give_the_same_rgb_pixels(encoding, pixels):
+def test_row_023_colour_encodings_give_the_same_rgb_pixels(encoding, pixels):
     message = image(np.ascontiguousarray(pixels), encoding=encoding)
     assert np.array_equal(decode_image(message), RGB)
 
 
 @pytest.mark.parametrize('big', [0, 1])
-def test_grey_encodings_repeat_the_high_byte(big):
+def test_row_023_028_grey_encodings_repeat_the_high_byte(big):
     grey = RGB[..., 0].copy()
     expected = np.repeat(grey[..., None], 3, axis=2)
     assert np.array_equal(decode_image(image(grey, encoding='mono8', is_bigendian=big)), expected)
@@ -53,7 +53,7 @@ def test_grey_encodings_repeat_the_high_byte(big):
 
 
 @pytest.mark.parametrize('pattern', ['rggb', 'bggr', 'gbrg', 'grbg'])
-def test_bayer_patterns_of_one_colour_give_that_colour(pattern):
+def test_row_023_bayer_patterns_of_one_colour_give_that_colour(pattern):
     colour = {'r': 200, 'g': 90, 'b': 30}
     cell = np.array([colour[c] for c in pattern], np.uint8).reshape(2, 2)
     mosaic = np.tile(cell, (4, 4))
@@ -63,7 +63,7 @@ def test_bayer_patterns_of_one_colour_give_that_colour(pattern):
 
 
 @pytest.mark.parametrize('encoding,order', [('yuv422', (0, 1)), ('yuv422_yuy2', (1, 0))])
-def test_yuv_of_a_grey_picture_is_grey_with_its_luma(encoding, order):
+def test_row_023_yuv_of_a_grey_picture_is_grey_with_its_luma(encoding, order):
     data = np.empty((4, 6, 2), np.uint8)
     data[..., order[0]], data[..., order[1]] = 128, 126
     pixels = decode_image(image(data, encoding=encoding))
@@ -72,7 +72,7 @@ def test_yuv_of_a_grey_picture_is_grey_with_its_luma(encoding, order):
 
 @pytest.mark.parametrize('padding', [1, 2, 7, 64])
 @pytest.mark.parametrize('encoding', ['rgb8', 'mono8', 'bayer_rggb8'])
-def test_padded_rows_are_read_right(padding, encoding):
+def test_row_026_padded_rows_are_read_right(padding, encoding):
     pixels = RGB if encoding == 'rgb8' else np.ascontiguousarray(RGB[..., 0])
     plain = image(pixels, encoding=encoding)
     row = plain.step
@@ -99,7 +99,7 @@ def test_every_buffer_type_that_ros_uses_is_taken(kind):
     ({'width': 2**31}, 'dimensions'), ({'height': 2**32 - 1}, 'dimensions'),
     ({'width': 2**32 - 1, 'height': 2**32 - 1}, 'dimensions'), ({'height': 7}, 'size'),
     ({'encoding': 'bayer_rggb8', 'width': 1, 'step': 24}, 'dimensions')])
-def test_an_image_that_is_wrong_is_refused_with_its_reason(changes, reason):
+def test_row_022_024_025_027_an_image_that_is_wrong_is_refused_with_its_reason(changes, reason):
     assert reason_of(decode_image, image(RGB, **changes)) == reason
 
 
@@ -143,7 +143,7 @@ def test_reduced_decoding_halves_the_picture_and_tells_the_full_size():
 
 
 @pytest.mark.parametrize('kind', ['.jpg', '.png'])
-def test_a_file_cut_anywhere_is_refused(kind):
+def test_row_030_a_file_cut_anywhere_is_refused(kind):
     data = file_of(kind)
     for cut in range(0, len(data) - 1, max(1, len(data) // 200)):
         reasons = ('decode', 'encoding', 'size')
@@ -152,7 +152,7 @@ def test_a_file_cut_anywhere_is_refused(kind):
         assert reason_of(compressed_size, np.frombuffer(data[:cut], np.uint8)) in reasons
 
 
-def test_a_png_bomb_is_refused_from_its_header_alone():
+def test_row_030_a_png_bomb_is_refused_from_its_header_alone():
     data = bytearray(file_of('.png'))
     data[16:24] = struct.pack('>II', 60_000, 60_000)
     assert 60_000**2 > MAX_PIXELS
@@ -172,7 +172,7 @@ def test_ten_bytes_that_are_no_picture_are_refused(data):
     assert reason_of(decode_compressed_image, compressed(data)) in ('encoding', 'decode')
 
 
-def test_mutated_files_are_decoded_or_refused_but_never_raise_anything_else():
+def test_row_030_mutated_files_are_decoded_or_refused_but_never_raise_anything_else():
     rng = np.random.default_rng(5)
     outcomes = set()
     for kind in ('.jpg', '.png'):
@@ -228,7 +228,7 @@ def packed(values: np.ndarray, fields, point_step: int, height: int = 1, row_pad
 
 
 @pytest.mark.parametrize('order', list(itertools.permutations(range(4))))
-def test_any_field_order_gives_the_same_points(order):
+def test_row_035_any_field_order_gives_the_same_points(order):
     names = ('x', 'y', 'z', 'intensity')
     fields = [(names[i], 4 * k, 7) for k, i in enumerate(order)]
     message = packed(POINTS[:, list(order)], fields, 16)
@@ -239,7 +239,8 @@ def test_any_field_order_gives_the_same_points(order):
 @pytest.mark.parametrize('datatype', [1, 3, 5, 7, 8])
 @pytest.mark.parametrize('padding', [0, 5])
 @pytest.mark.parametrize('height', [1, 4])
-def test_every_type_padding_and_byte_order_equals_the_struct_loop(big, datatype, padding, height):
+def test_row_037_038_040_any_type_padding_and_order_equals_the_struct_loop(big, datatype, padding,
+                                                                       height):
     size = struct.calcsize(CODES[datatype])
     fields = [(name, 3 + k * size, datatype) for k, name in enumerate('xyz')]
     fields += [('ring', 3 + 3 * size, 4), ('intensity', 5 + 3 * size, 2)]
@@ -251,7 +252,7 @@ def test_every_type_padding_and_byte_order_equals_the_struct_loop(big, datatype,
     assert first.dtype == np.float32 and before == message.data
 
 
-def test_points_that_are_not_finite_or_absurd_are_left_out_whatever_is_dense_says():
+def test_row_033_points_that_are_not_finite_or_absurd_are_left_out_whatever_is_dense_says():
     points = POINTS.copy()
     points[[1, 5, 9, 12], [0, 1, 2, 3]] = np.nan, np.inf, 1e38, -np.inf
     for dense in (True, False):
@@ -259,7 +260,7 @@ def test_points_that_are_not_finite_or_absurd_are_left_out_whatever_is_dense_say
         assert np.array_equal(out[:, :4], np.delete(POINTS, [1, 5, 9, 12], axis=0))
 
 
-def test_without_intensity_that_column_is_zero():
+def test_row_036_without_intensity_that_column_is_zero():
     fields = [field(name, 4 * k) for k, name in enumerate('xyz')]
     out = decode_point_cloud(cloud(POINTS, fields=fields))
     assert np.array_equal(out[:, :3], POINTS[:, :3]) and not out[:, 3:].any()
@@ -292,7 +293,7 @@ XYZ = [field('x', 0), field('y', 4), field('z', 8)]
     ({'fields': [*XYZ[:2], field('z', 8, 7, 2)]}, 'fields'),
     ({'fields': [field('f', k) for k in range(100_000)]}, 'fields'),
     ({'fields': [*XYZ, field('n' * 1_000_000, 12, 99)]}, 'fields')])
-def test_a_cloud_that_is_wrong_is_refused_with_its_reason(changes, reason):
+def test_row_039_040_041_042_043_a_cloud_that_is_wrong_is_refused_with_its_reason(changes, reason):
     assert reason_of(decode_point_cloud, cloud(POINTS, **changes)) == reason
 
 

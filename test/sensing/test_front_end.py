@@ -77,7 +77,7 @@ def numbered_pixels(number: int) -> np.ndarray:
     return np.frombuffer(numbered_image(number, T0, 'cam1').data, np.uint8).reshape(32, 32, 3)
 
 
-def test_noise_of_one_grey_level_in_one_pixel_is_not_frozen():
+def test_row_016_noise_of_one_grey_level_in_one_pixel_is_not_frozen():
     def twin(k, at):
         pixels = numbered_pixels(10).copy()
         pixels[0, 0] = 0, 0, k
@@ -110,7 +110,7 @@ def test_black_and_white_pictures_are_suspect_once_then_invalid(value, word):
     assert all(r.used for r in reports[21:])
 
 
-def test_a_night_picture_with_a_few_lights_is_used_without_a_flag():
+def test_row_018_a_night_picture_with_a_few_lights_is_used_without_a_flag():
     def night(k, at):
         pixels = np.random.default_rng(k).integers(0, 9, (32, 32, 3), dtype=np.uint8)
         pixels[4:6, 4:9] = 230
@@ -185,7 +185,8 @@ def one_bad_stamp(name, k_bad, change):
     (lambda at: stamp(at + 365 * 86400 * 10**9), 'future'),
     (lambda at: SimpleNamespace(sec=-5, nanosec=0), 'stamp'),
     (lambda at: SimpleNamespace(sec=5, nanosec=10**9), 'stamp')])
-def test_one_impossible_stamp_is_invalid_and_normal_frames_go_on_at_once(name, change, word):
+def test_row_046_047_057_one_impossible_stamp_is_invalid_and_normal_frames_go_on(name, change,
+                                                                            word):
     drive = Drive(2.5, make=one_bad_stamp(name, 10, change))
     end = set_up(front_end())
     out = play(end, drive.events)
@@ -241,7 +242,7 @@ def test_the_same_message_again_is_ignored_and_no_input_is_used_twice(name):
 
 
 @pytest.mark.parametrize('order', list(itertools.permutations(range(5))))
-def test_stamps_increase_whatever_the_order_of_arrival(order):
+def test_row_051_stamps_increase_whatever_the_order_of_arrival(order):
     end = set_up(front_end())
     events = [(T0 + k * 10 * MS + 500 * MS, 'lidar/points', cloud(ring(i), T0 + i * PERIOD))
               for k, i in enumerate(order)]
@@ -251,7 +252,7 @@ def test_stamps_increase_whatever_the_order_of_arrival(order):
 
 @pytest.mark.parametrize('clock_too', [True, False])
 @pytest.mark.parametrize('dead', [(), CAMERAS, (LIDAR,)])
-def test_a_bag_that_loops_begins_a_new_epoch_and_outputs_resume(clock_too, dead):
+def test_row_049_a_bag_that_loops_begins_a_new_epoch_and_outputs_resume(clock_too, dead):
     loops, length = 6, 3000 * MS
     events, ends = [], []
     for loop in range(loops):
@@ -273,7 +274,7 @@ def test_a_bag_that_loops_begins_a_new_epoch_and_outputs_resume(clock_too, dead)
         assert set(last.used_sensors) == set(SENSORS) - set(dead)
 
 
-def test_one_sensor_that_jumps_back_is_left_out_alone():
+def test_row_050_one_sensor_that_jumps_back_is_left_out_alone():
     def make(sensor, k, at):
         return Drive._message(sensor, k, at - 5 * 10**9) if sensor == 'cam0' and k >= 10 else None
     end = set_up(front_end())
@@ -290,7 +291,7 @@ def test_a_bag_played_without_its_clock_still_makes_fused_samples():
     assert len(out) == 20 and all(s.modality is Modality.FUSED for _, s in out)
 
 
-def test_a_queue_of_old_frames_after_a_stopped_publisher_is_not_used():
+def test_row_075_a_queue_of_old_frames_after_a_stopped_publisher_is_not_used():
     drive = Drive(8)
     stop, go = T0 + 2000 * MS, T0 + 5000 * MS
     events = sorted(((go if stop <= a < go else a), i, t, m)
@@ -315,7 +316,7 @@ def test_an_image_that_comes_before_its_camera_info_waits_for_it():
 
 @pytest.mark.parametrize('without,state', [('info', SensorState.UNCALIBRATED),
                                            ('tf', SensorState.NO_TF)])
-def test_a_camera_without_calibration_is_named_and_the_others_run(without, state):
+def test_row_058_062_a_camera_without_calibration_is_named_and_the_others_run(without, state):
     end = front_end()
     end.push('/tf_static', tf_message(*(transform('base_link', n) for n in SENSORS
                                         if without != 'tf' or n != 'cam4')), T0 - MS)
@@ -342,7 +343,7 @@ def test_a_lidar_without_a_transform_hands_the_trigger_to_the_cameras():
     assert report(samples[-1], LIDAR).state is SensorState.NO_TF
 
 
-def test_a_resolution_change_is_uncalibrated_until_camera_info_matches():
+def test_row_029_064_a_resolution_change_is_uncalibrated_until_camera_info_matches():
     def bigger(sensor, k, at):
         if sensor != 'cam1' or k < 10:
             return None
@@ -358,7 +359,7 @@ def test_a_resolution_change_is_uncalibrated_until_camera_info_matches():
     assert states[-1] is SensorState.OK and samples[-1].cameras['cam1'].pixels.shape[0] == 40
 
 
-def test_a_frame_id_of_another_camera_is_refused():
+def test_row_031_045_a_frame_id_of_another_camera_is_refused():
     end = set_up(front_end())
     end.push('cam1/image', numbered_image(1, T0, 'cam2'), T0)
     end.push('cam2/image', numbered_image(1, T0, ''), T0)
@@ -415,7 +416,7 @@ class Explosive:
 
 @pytest.mark.parametrize('message', [None, 7, Explosive(), SimpleNamespace()],
                          ids=['none', 'number', 'explosive', 'empty'])
-def test_a_message_of_nonsense_is_counted_as_internal_and_nothing_is_raised(message):
+def test_row_100_a_message_of_nonsense_is_counted_as_internal_and_nothing_is_raised(message):
     end = set_up(front_end())
     for topic in end.subscriptions():
         assert end.push(topic, message, T0) == []
@@ -447,7 +448,7 @@ def test_a_failing_prepare_image_changes_only_its_camera():
     assert report(samples[-1], 'cam3').reason == 'internal: ValueError'
 
 
-def test_control_characters_and_floods_of_text_never_reach_a_reason():
+def test_row_114_control_characters_and_floods_of_text_never_reach_a_reason():
     end = set_up(front_end())
     nasty = '\x1b[31mred\n%s{0}\u202e' + 'x' * 1_000_000
     end.push('cam0/image', image(numbered_pixels(1), T0, nasty), T0)

@@ -107,5 +107,5 @@ def test_identical_arrays_are_counted_by_content_not_by_checksum_alone():
 @pytest.mark.parametrize('text,expected', [
     ('plain', 'plain'), ('a\nb', 'a\\nb'), ('\x1b[2J', '\\x1b[2J'), ('x' * 99, 'x' * 61 + '...'),
     ('\n' * 99, '\\n' * 30 + '\\...'), (7, '7'), ('', '')])
-def test_untrusted_text_is_escaped_and_capped(text, expected):
+def test_row_114_untrusted_text_is_escaped_and_capped(text, expected):
     assert sanitise(text) == expected and len(sanitise(text)) <= 64
