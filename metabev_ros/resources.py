@@ -53,7 +53,16 @@ def resource_path(name: str) -> Path:
         raise ConfigError('resources', f'a relative path below one of {", ".join(FOLDERS)}',
                           repr(name))
     path = root / name
-    if not path.exists():
+    try:
+        real, folder, exists = path.resolve(), (root / parts[0]).resolve(), path.exists()
+    except (OSError, ValueError) as error:      # too long for a path, or with a NUL
+        raise ConfigError('resources', 'the name of a file or folder',
+                          f'{name[:64]!r} ({error})'[:200], 'check the name') from error
+    # Folders only: colcon's --symlink-install links every file of ours to the checkout.
+    if path.is_dir() and folder not in (real, *real.parents):
+        raise ConfigError('resources', f'a folder in {folder}', f'{name}, a link to {real}',
+                          'give the folder itself as a path')
+    if not exists:
         folder = path.parent
         found = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
         raise ConfigError('resources', f'{name} in {root}',

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metabev_ros.errors import BackendError
+from metabev_ros.errors import BackendError, DeviceLostError
 
 LIBRARY = 'libcuda.so.1'
 _OUT = ctypes.POINTER
@@ -39,6 +39,8 @@ _SIGNATURES = {
     'cuGraphLaunch': (c_void_p, c_void_p), 'cuGraphDestroy': (c_void_p,),
     'cuGraphExecDestroy': (c_void_p,)}
 _OUT_OF_MEMORY = 2
+# After one of these every further call fails: the context is gone until the process is.
+_LOST = {4, 46, 214, 220, 226, *range(700, 720), 999} - {701, 704, 705, 708, 712, 713}
 _COMPUTE_CAPABILITY = (75, 76)                  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 _NON_BLOCKING_STREAM, _NO_TIMING_EVENT, _CAPTURE_THREAD_LOCAL = 1, 2, 1
 
@@ -92,6 +94,7 @@ class Driver:
 
         Raises:
             BackendError: with the driver's name for the error.
+            DeviceLostError: if no later call can succeed.
         """
         code = getattr(self._library, name)(*arguments)
         if code == 0:
@@ -99,10 +102,14 @@ class Driver:
         text = c_char_p()
         self._library.cuGetErrorName(code, byref(text))
         got = f'{(text.value or b"an unknown error").decode()} ({code})'
-        remedy = ('use a smaller model or precision, or free GPU memory'
-                  if code == _OUT_OF_MEMORY else _NO_GPU if name == 'cuInit' else
-                  'see dmesg for Xid errors; a new process starts with a clean context')
-        raise BackendError(f'CUDA driver: {name}', 'success', got, remedy)
+        where = f'CUDA driver: {name}'
+        if name == 'cuInit':
+            raise BackendError(where, 'a driver with a GPU', got, _NO_GPU)
+        if code in _LOST:
+            raise DeviceLostError(where, 'success', got, 'start the process again; dmesg shows '
+                                  'Xid errors of the GPU')
+        raise BackendError(where, 'success', got, 'use a smaller model or precision, or free GPU '
+                           'memory' if code == _OUT_OF_MEMORY else '')
 
     def _describe(self) -> Gpu:
         device, memory, version = c_int(), c_size_t(), c_int()
