@@ -203,7 +203,7 @@ def load_contract(folder: Path) -> Contract:
     """Read `contract.json` and check that it describes the tensors this version expects.
 
     Raises:
-        ContractError: naming the field that does not fit.
+        ContractError: listing the fields that do not fit.
     """
     path = Path(folder) / 'contract.json'
     try:
@@ -229,12 +229,25 @@ def load_contract(folder: Path) -> Contract:
     except ValueError as error:
         raise ContractError(f'{path}: form', f'one of {[form.value for form in GraphForm]}',
                             repr(plain.get('form')), 'export the model again') from error
-    expected = json.loads(json.dumps(contract._plain()))
-    for name in sorted(set(expected) | set(plain)):
-        if expected.get(name) != plain.get(name):
-            raise ContractError(f'{path}: {name}', json.dumps(expected.get(name))[:200],
-                                json.dumps(plain.get(name))[:200], 'export the model again')
+    differing = list(_differences(json.loads(json.dumps(contract._plain())), plain))
+    if differing:
+        more = f' and {len(differing) - 8} more' if len(differing) > 8 else ''
+        raise ContractError(str(path), 'what this version makes of its configuration',
+                            f'(expected, there) {"; ".join(differing[:8])}{more}',
+                            'export the model again')
     return contract
+
+
+def _differences(expected, there, where: str = ''):
+    """'path: expected, there' for every leaf of two JSON values that differs."""
+    if isinstance(expected, dict) and isinstance(there, dict):
+        for key in sorted(expected.keys() | there.keys()):
+            yield from _differences(expected.get(key), there.get(key), f'{where}.{key}'.strip('.'))
+    elif isinstance(expected, list) and isinstance(there, list) and len(expected) == len(there):
+        for i, pair in enumerate(zip(expected, there, strict=True)):
+            yield from _differences(*pair, f'{where}[{i}]')
+    elif expected != there:
+        yield f'{where}: {json.dumps(expected)[:40]}, {json.dumps(there)[:40]}'
 
 
 def sha256_of(path: Path) -> str:
