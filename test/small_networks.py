@@ -22,6 +22,7 @@ from metabev_ros.config import (
     ModelConfig,
 )
 from metabev_ros.config.model import CENTERPOINT_GROUPS
+from metabev_ros.config.plain_detr import BoxRpbConfig, HybridConfig, PlainDetrConfig
 from metabev_ros.geometry import BevGrid, rigid_transform, rotation_z
 from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.structures import CameraCalibration, CameraImage, Sweep
@@ -29,13 +30,17 @@ from metabev_ros.training.targets import depth_bins, detection_targets
 
 OPTICAL = np.array([[0., 0, 1], [-1, 0, 0], [0, -1, 0]])
 DETECTION_HEADS = ('compact', 'groups', 'transfusion')
+QUERY_HEADS = {'transfusion': DetectionHead.TRANSFUSION, 'plain_detr': DetectionHead.PLAIN_DETR}
+SMALL_PLAIN_DETR = PlainDetrConfig(
+    layers=3, heads=2, ffn_channels=32, key_stride=2,
+    boxrpb=BoxRpbConfig(hidden=16, knots=64, reach=10.0), hybrid=HybridConfig(queries=30))
 
 
 def small_model(head: str = 'compact', ffn: DecoderFfn = DecoderFfn.MLP,
                 fuser: Fuser = Fuser.METABEV, neck: BevNeckKind = BevNeckKind.NANO
                 ) -> ModelConfig:
-    """Nano's encoders on a grid of 16 x 16 cells; `head` is one of DETECTION_HEADS."""
-    transfusion = head == 'transfusion'
+    """Nano's encoders on a grid of 16 x 16 cells; `head` is one of DETECTION_HEADS, or
+    plain_detr."""
     return ModelConfig(
         name='small', bev_grid=BevGrid(-6.4, 6.4, -6.4, 6.4, 0.8),
         map_grid=BevGrid(-6.0, 6.0, -6.0, 6.0, 0.5),
@@ -45,11 +50,12 @@ def small_model(head: str = 'compact', ffn: DecoderFfn = DecoderFfn.MLP,
         decoder=DecoderConfig(channels=16, heads=2, points=2, cross_layers=1, fuser=fuser,
                               ffn=ffn, experts=4,
                               adamv=AdamvConfig() if ffn is DecoderFfn.ADAMV else None,
-                              cell=1.6 if neck is BevNeckKind.NANO else 0.8),
+                              cell=0.8 * neck.query_cells),
         head=HeadConfig(
             neck=neck, neck_channels=16, det_channels=16, map_channels=8, proposals=20,
-            detection=DetectionHead.TRANSFUSION if transfusion else DetectionHead.CENTER,
-            groups=CENTERPOINT_GROUPS if head == 'groups' else ()))
+            detection=QUERY_HEADS.get(head, DetectionHead.CENTER),
+            groups=CENTERPOINT_GROUPS if head == 'groups' else (),
+            plain_detr=SMALL_PLAIN_DETR if head == 'plain_detr' else None))
 
 
 def small_base() -> ModelConfig:
