@@ -9,9 +9,10 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
-from metabev_ros.config.experts import AdamvConfig
-from metabev_ros.config.interaction import TaskInteractionConfig
 from metabev_ros.config.class_sizes import MEAN_SIZES
+from metabev_ros.config.experts import AdamvConfig
+from metabev_ros.config.gnconv import require_gate_channels
+from metabev_ros.config.interaction import TaskInteractionConfig
 from metabev_ros.config.plain import require, to_plain
 from metabev_ros.config.plain_detr import PlainDetrConfig
 from metabev_ros.geometry import NUSCENES_MAP_GRID, BevGrid
@@ -19,18 +20,37 @@ from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES
 
 
 class CameraBackbone(enum.Enum):
-    """Image backbones."""
+    """Image backbones; a HorNet mixes by 7x7 convolutions or, in its coarse stages, by global
+    filters (gf)."""
 
     NANO = 'nano'
     SWIN_T = 'swin_t'
     RESNET50 = 'resnet50'
+    HORNET_NANO_7X7 = 'hornet_nano_7x7'
+    HORNET_NANO_GF = 'hornet_nano_gf'
+    HORNET_T_7X7 = 'hornet_t_7x7'
+    HORNET_T_GF = 'hornet_t_gf'
+    HORNET_S_7X7 = 'hornet_s_7x7'
+    HORNET_S_GF = 'hornet_s_gf'
+    HORNET_B_7X7 = 'hornet_b_7x7'
+    HORNET_B_GF = 'hornet_b_gf'
+    HORNET_L_7X7 = 'hornet_l_7x7'
+    HORNET_L_GF = 'hornet_l_gf'
 
 
 class CameraNeck(enum.Enum):
-    """What joins the backbone's stages; `NONE`: the backbone does it itself (nano)."""
+    """What joins the backbone's stages; `NONE`: the backbone does it itself (nano).
+
+    `HORFPN_*` is `FPN`, `LSS_HORFPN_*` is `LSS_FPN` with gnConv in place of 3x3 convolutions.
+    """
 
     NONE = 'none'
     LSS_FPN = 'lss_fpn'
+    LSS_HORFPN_7X7 = 'lss_horfpn_7x7'
+    LSS_HORFPN_GF = 'lss_horfpn_gf'
+    FPN = 'fpn'
+    HORFPN_7X7 = 'horfpn_7x7'
+    HORFPN_GF = 'horfpn_gf'
 
 
 class LidarEncoder(enum.Enum):
@@ -61,10 +81,22 @@ class DecoderFfn(enum.Enum):
 
 
 class BevNeckKind(enum.Enum):
-    """BEV neck: nano's step down and up with pixel shuffle, or SECOND + SECONDFPN."""
+    """BEV neck: nano's step down and up with pixel shuffle, or SECOND + SECONDFPN.
+
+    `*_HORFPN_*`: the same with gnConv in place of the 3x3 convolutions that keep the resolution.
+    """
 
     NANO = 'nano'
+    NANO_HORFPN_7X7 = 'nano_horfpn_7x7'
+    NANO_HORFPN_GF = 'nano_horfpn_gf'
     SECOND = 'second'
+    SECOND_HORFPN_7X7 = 'second_horfpn_7x7'
+    SECOND_HORFPN_GF = 'second_horfpn_gf'
+
+    @property
+    def query_cells(self) -> int:
+        """BEV cells per edge of a query cell."""
+        return 1 if self.value.startswith('second') else 2
 
 
 class DetectionHead(enum.Enum):
@@ -115,9 +147,11 @@ class CameraBranchConfig:
         require(self.splat_factor in (1, 2), 'model.camera.splat_factor', '1 or 2',
                 self.splat_factor)
         own_neck = self.backbone is CameraBackbone.NANO
+        joining = [neck.value for neck in CameraNeck if neck is not CameraNeck.NONE]
         require(own_neck == (self.neck is CameraNeck.NONE), 'model.camera.neck',
-                f"{'none' if own_neck else 'lss_fpn'} with backbone {self.backbone.value}",
-                self.neck.value)
+                f"{'none' if own_neck else f'one of {joining}'} with backbone "
+                f'{self.backbone.value}', self.neck.value)
+        require_gate_channels(self.neck, 'model.camera.feature_channels', self.feature_channels)
 
     @property
     def feature_shape(self) -> tuple[int, int]:
@@ -303,10 +337,11 @@ class ModelConfig:
         if self.lidar.encoder is LidarEncoder.PILLAR:
             require(abs(cell / self.lidar.pillar - 2) < 1e-6, 'model.lidar.pillar',
                     f'half the BEV cell ({cell / 2} m)', self.lidar.pillar)
-        ratio = 2 if self.head.neck is BevNeckKind.NANO else 1
+        ratio = self.head.neck.query_cells
         require(abs(self.decoder.cell / cell - ratio) < 1e-6, 'model.decoder.cell',
                 f'{ratio} x the BEV cell with neck {self.head.neck.value} ({cell * ratio} m)',
                 self.decoder.cell)
+        self._require_neck_channels()
         require(self.head.groups == () or sum(self.head.groups, ()) == self.detection_classes,
                 'model.head.groups', f'the classes in order: {list(self.detection_classes)}',
                 self.head.groups)
@@ -315,6 +350,15 @@ class ModelConfig:
                                            self.bev_grid)
             require(set(self.detection_classes) <= set(MEAN_SIZES), 'model.detection_classes',
                     f'classes of known mean size: {sorted(MEAN_SIZES)}', self.detection_classes)
+
+    def _require_neck_channels(self) -> None:
+        """Every gnConv of the BEV neck splits its channels."""
+        neck, c_out = self.head.neck, self.head.neck_channels
+        if neck.query_cells == 2:
+            require_gate_channels(neck, 'model.decoder.channels', self.decoder.channels)
+        # SECOND's finest stage has a quarter of the channels.
+        require_gate_channels(neck, 'model.head.neck_channels', c_out,
+                              1 if neck.query_cells == 2 else 4)
         if self.task_interaction is not None:
             self.task_interaction.check_fit(self.head.neck_channels, self.bev_grid)
 

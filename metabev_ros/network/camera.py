@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from metabev_ros.config import CameraBackbone, CameraBranchConfig
 from metabev_ros.geometry import BevGrid
-from metabev_ros.network.fpn import LssFpn
+from metabev_ros.network.fpn import build_camera_neck
+from metabev_ros.network.hornet import HorNet, build_hornet
 from metabev_ros.network.layers import ConvBlock, HalvingConv, ResidualBlock
 from metabev_ros.network.resnet import ResNet50
 from metabev_ros.network.swin import SwinTransformer
@@ -48,15 +49,16 @@ class NanoBackbone(nn.Module):
 
 
 class BackboneWithNeck(nn.Module):
-    """A backbone of three maps and the neck that joins them (configuration `lss_fpn`).
+    """A backbone of three maps and the neck that joins them.
 
     (N, 3, H, W) -> (N, feature_channels, H / 8, W / 8).
     """
 
-    def __init__(self, body: SwinTransformer | ResNet50, channels: int) -> None:
+    def __init__(self, body: SwinTransformer | ResNet50 | HorNet, config: CameraBranchConfig
+                 ) -> None:
         super().__init__()
         self.body = body
-        self.neck = LssFpn(body.out_channels, channels)
+        self.neck = build_camera_neck(config, body.out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.neck(self.body(x))
@@ -67,10 +69,10 @@ def build_backbone(config: CameraBranchConfig) -> nn.Module:
     if config.backbone is CameraBackbone.NANO:
         return NanoBackbone(config.feature_channels)
     if config.backbone is CameraBackbone.SWIN_T:
-        return BackboneWithNeck(SwinTransformer(), config.feature_channels)
+        return BackboneWithNeck(SwinTransformer(), config)
     if config.backbone is CameraBackbone.RESNET50:
-        return BackboneWithNeck(ResNet50(), config.feature_channels)
-    raise AssertionError(config.backbone)
+        return BackboneWithNeck(ResNet50(), config)
+    return BackboneWithNeck(build_hornet(config.backbone), config)
 
 
 def build_bev_convolution(config: CameraBranchConfig) -> nn.Module:

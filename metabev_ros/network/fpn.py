@@ -1,7 +1,10 @@
-"""GeneralizedLSSFPN: BEVFusion's image neck (metabev.md 1.1).
+"""Image necks: BEVFusion's GeneralizedLSSFPN (metabev.md 1.1), FPN (Lin et al. 2017), and HorFPN.
 
-Difference: only the finest output is returned; lift-splat reads no other. All that is computed
-leads to it, so nothing is wasted and all published weights have their place.
+HorFPN (Rao et al. 2022, section 3.3; other_systems.md 2.3) is either of them with gnConv in place
+of its 3x3 convolutions.
+
+Difference: only the finest output is returned; lift-splat reads no other, and what leads to no
+output is not built. Of FPN that leaves one 3x3 convolution; the LSS form refines every level.
 """
 from __future__ import annotations
 
@@ -9,7 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metabev_ros.config import CameraBranchConfig, CameraNeck
+from metabev_ros.network.gnconv import GnConvBlock, Mixing
 from metabev_ros.network.layers import ConvBlock
+
+
+def _refining_block(channels: int, mixing: Mixing | None) -> nn.Module:
+    """3x3 convolution, or gnConv, with batch norm and ReLU."""
+    return ConvBlock(channels, channels) if mixing is None else GnConvBlock(channels, mixing)
 
 
 class LssFpn(nn.Module):
@@ -18,14 +28,16 @@ class LssFpn(nn.Module):
     Args:
         channels: of the backbone's maps, finest first.
         c_out: of every level.
+        mixing: of HorFPN's gnConv; None: 3x3 convolutions.
     """
 
-    def __init__(self, channels: tuple[int, ...], c_out: int) -> None:
+    def __init__(self, channels: tuple[int, ...], c_out: int, mixing: Mixing | None = None
+                 ) -> None:
         super().__init__()
         coarser = (*[c_out] * (len(channels) - 2), channels[-1])
         self.lateral = nn.ModuleList(ConvBlock(fine + coarse, c_out, kernel=1)
                                      for fine, coarse in zip(channels[:-1], coarser, strict=True))
-        self.refine = nn.ModuleList(ConvBlock(c_out, c_out) for _ in channels[:-1])
+        self.refine = nn.ModuleList(_refining_block(c_out, mixing) for _ in channels[:-1])
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Maps (N, C_i, H_i, W_i), finest first -> (N, c_out, H_0, W_0)."""
@@ -34,3 +46,43 @@ class LssFpn(nn.Module):
             x = F.interpolate(x, size=maps[i].shape[-2:], mode='bilinear', align_corners=False)
             x = self.refine[i](self.lateral[i](torch.cat([maps[i], x], 1)))
         return x
+
+
+class Fpn(nn.Module):
+    """Top-down: 1x1 convolutions bring all maps to `c_out` channels; the coarser sum, upsampled,
+    is added; the finest sum goes through the 3x3 block.
+
+    Args: as `LssFpn`.
+    """
+
+    def __init__(self, channels: tuple[int, ...], c_out: int, mixing: Mixing | None = None
+                 ) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(c, c_out, 1) for c in channels)
+        for lateral in self.lateral:
+            nn.init.xavier_uniform_(lateral.weight)
+            nn.init.zeros_(lateral.bias)
+        self.refine = _refining_block(c_out, mixing)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Maps (N, C_i, H_i, W_i), finest first -> (N, c_out, H_0, W_0)."""
+        finest_first = [lateral(x) for lateral, x in zip(self.lateral, maps, strict=True)]
+        total = finest_first[-1]
+        for x in reversed(finest_first[:-1]):
+            total = x + F.interpolate(total, size=x.shape[-2:], mode='nearest')
+        return self.refine(total)
+
+
+NECKS = {
+    CameraNeck.LSS_FPN: (LssFpn, None),
+    CameraNeck.LSS_HORFPN_7X7: (LssFpn, Mixing.LOCAL),
+    CameraNeck.LSS_HORFPN_GF: (LssFpn, Mixing.GLOBAL),
+    CameraNeck.FPN: (Fpn, None),
+    CameraNeck.HORFPN_7X7: (Fpn, Mixing.LOCAL),
+    CameraNeck.HORFPN_GF: (Fpn, Mixing.GLOBAL)}
+
+
+def build_camera_neck(config: CameraBranchConfig, channels: tuple[int, ...]) -> LssFpn | Fpn:
+    """The neck that the configuration names, for maps of `channels`, finest first."""
+    kind, mixing = NECKS[config.neck]
+    return kind(channels, config.feature_channels, mixing)

@@ -1,6 +1,7 @@
 """BEV necks: the paper's "FPN layer ... from the fused BEV" (section 3.1), its form left open.
 
 `BevNeck` is ours, for a query grid of half the BEV grid's resolution; `SecondNeck` is BEVFusion's.
+Either takes HorFPN's gnConv (`gnconv`) where it has 3x3 convolutions that keep the resolution.
 """
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metabev_ros.config import BevNeckKind, ModelConfig
+from metabev_ros.network.gnconv import GnConvBlock, Mixing, neck_gnconv
 from metabev_ros.network.layers import ConvBlock, HalvingConv, ResidualBlock
 
 STAGE_CONVS = 5                             # after the one that changes the resolution
@@ -16,15 +18,18 @@ NORM = {'eps': 1e-3, 'momentum': 0.01}      # SECOND's batch norm
 
 
 class BevNeck(nn.Module):
-    """(B, d, Y/2, X/2) -> (B, C, Y, X): one step down and up for context, then pixel shuffle."""
+    """(B, d, Y/2, X/2) -> (B, C, Y, X): one step down and up for context, then pixel shuffle.
 
-    def __init__(self, c_in: int, c_out: int) -> None:
+    With a `mixing` the output blocks of both resolutions, `fine` and `refine`, are gnConvs.
+    """
+
+    def __init__(self, c_in: int, c_out: int, mixing: Mixing | None = None) -> None:
         super().__init__()
-        self.fine = ConvBlock(c_in, c_in)
+        self.fine = ConvBlock(c_in, c_in) if mixing is None else GnConvBlock(c_in, mixing)
         self.coarse = nn.Sequential(ConvBlock(c_in, 128, stride=2), ResidualBlock(128),
                                     ConvBlock(128, c_in, kernel=1))
         self.expand = nn.Sequential(ConvBlock(2 * c_in, 4 * c_out, kernel=1), nn.PixelShuffle(2))
-        self.refine = ConvBlock(c_out, c_out)
+        self.refine = ConvBlock(c_out, c_out) if mixing is None else GnConvBlock(c_out, mixing)
 
     def forward(self, x: Tensor) -> Tensor:
         fine = self.fine(x)
@@ -39,12 +44,15 @@ class SecondNeck(nn.Module):
     one convolution and five more; each is brought back to the full grid with C / 2 channels, the
     first by a 1x1 convolution, the second by a transposed one, and both are concatenated. Names
     of weights are mmdetection3d's without its `decoder.backbone` and `decoder.neck`.
+
+    With a `mixing` the five more are gnConvs.
     """
 
-    def __init__(self, c_in: int, c_out: int) -> None:
+    def __init__(self, c_in: int, c_out: int, mixing: Mixing | None = None) -> None:
         super().__init__()
         widths, up = (c_out // 4, c_out // 2), c_out // 2
-        self.blocks = nn.ModuleList([_stage(c_in, widths[0], 1), _stage(*widths, 2)])
+        self.blocks = nn.ModuleList([_stage(c_in, widths[0], 1, mixing),
+                                     _stage(*widths, 2, mixing)])
         self.deblocks = nn.ModuleList([
             nn.Sequential(nn.Conv2d(widths[0], up, 1, bias=False), *_norm(up)),
             nn.Sequential(nn.ConvTranspose2d(widths[1], up, 2, 2, bias=False), *_norm(up))])
@@ -61,17 +69,27 @@ def _norm(channels: int) -> tuple[nn.Module, nn.Module]:
     return nn.BatchNorm2d(channels, **NORM), nn.ReLU(inplace=True)
 
 
-def _stage(c_in: int, c_out: int, stride: int) -> nn.Sequential:
+def _stage(c_in: int, c_out: int, stride: int, mixing: Mixing | None) -> nn.Sequential:
     """One convolution with a stride (1 or 2) and `STAGE_CONVS` without."""
-    layers: list[nn.Module] = []
-    for i in range(1 + STAGE_CONVS):
-        layers += [HalvingConv(c_in, c_out) if i == 0 and stride == 2 else
-                   nn.Conv2d(c_in if i == 0 else c_out, c_out, 3, 1, 1, bias=False),
-                   *_norm(c_out)]
+    first = (HalvingConv(c_in, c_out) if stride == 2 else
+             nn.Conv2d(c_in, c_out, 3, 1, 1, bias=False))
+    layers: list[nn.Module] = [first, *_norm(c_out)]
+    for _ in range(STAGE_CONVS):
+        layers += [nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False) if mixing is None else
+                   neck_gnconv(c_out, mixing), *_norm(c_out)]
     return nn.Sequential(*layers)
+
+
+NECKS = {
+    BevNeckKind.NANO: (BevNeck, None),
+    BevNeckKind.NANO_HORFPN_7X7: (BevNeck, Mixing.LOCAL),
+    BevNeckKind.NANO_HORFPN_GF: (BevNeck, Mixing.GLOBAL),
+    BevNeckKind.SECOND: (SecondNeck, None),
+    BevNeckKind.SECOND_HORFPN_7X7: (SecondNeck, Mixing.LOCAL),
+    BevNeckKind.SECOND_HORFPN_GF: (SecondNeck, Mixing.GLOBAL)}
 
 
 def build_neck(config: ModelConfig) -> nn.Module:
     """The BEV neck that the configuration names: query grid in, BEV grid out."""
-    kind = SecondNeck if config.head.neck is BevNeckKind.SECOND else BevNeck
-    return kind(config.decoder.channels, config.head.neck_channels)
+    kind, mixing = NECKS[config.head.neck]
+    return kind(config.decoder.channels, config.head.neck_channels, mixing)

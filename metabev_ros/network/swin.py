@@ -16,22 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from metabev_ros.network.layers import DropPath
+
 WINDOW = 7
 MASKED = -100.0  # as trained; enough to vanish in a softmax, finite in float16
-
-
-class DropPath(nn.Module):
-    """Stochastic depth: in training a sample's residual branch is dropped with `rate`."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.rate == 0:
-            return x
-        keep = torch.rand((x.shape[0],) + (1,) * (x.dim() - 1), device=x.device) >= self.rate
-        return x * keep.to(x.dtype) / (1 - self.rate)
 
 
 def relative_position_index(window: int = WINDOW) -> Tensor:
