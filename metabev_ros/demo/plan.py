@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from metabev_ros.config import RigConfig
 from metabev_ros.errors import ConfigError
+from metabev_ros.faults.plan import FaultType, find_plan
 
 SHORTEST_PAUSE = 2.0  # seconds between two faults, so that each recovery can be seen
 
@@ -15,6 +16,9 @@ class FaultKind(enum.Enum):
 
     KILLED = 'killed'  # its publishers are destroyed and made anew
     FROZEN = 'frozen'  # the same picture again and again under new stamps
+
+
+_KINDS = {FaultType.OFF: FaultKind.KILLED, FaultType.STUCK: FaultKind.FROZEN}
 
 
 @dataclass(frozen=True)
@@ -86,27 +90,21 @@ class FailurePlan:
 
 def standard_plan(rig: RigConfig, fault_seconds: float = 4.0, pause_seconds: float = 3.5
                   ) -> FailurePlan:
-    """All cameras; the LiDAR; both; two of the cameras; one camera frozen.
+    """The faults of config/faults/sensor_loss.yaml, each `fault_seconds` long.
 
-    The faults begin at different phases of the sensors' period: nothing is timed to suit.
+    They begin at different phases of the sensors' period: nothing is timed to suit.
+
+    Raises:
+        ConfigError: if the rig lacks a sensor that the plan names.
     """
-    cameras = tuple(camera.name for camera in rig.cameras)
-    lidar = (rig.lidar.name,)
-    if len(cameras) < 3:
-        raise ConfigError('demo rig', 'at least three cameras', str(len(cameras)))
-    half = len(cameras) // 2
-    script = (
-        ('cameras', 'all cameras die', FaultKind.KILLED, cameras),
-        ('lidar', 'the LiDAR dies', FaultKind.KILLED, lidar),
-        ('everything', 'all sensors die', FaultKind.KILLED, cameras + lidar),
-        ('two_cameras', f'two of {len(cameras)} cameras die', FaultKind.KILLED,
-         (cameras[0], cameras[half])),
-        ('frozen', f'{cameras[0]} freezes', FaultKind.FROZEN, (cameras[0],)),
-    )
+    groups = {'cameras': tuple(camera.name for camera in rig.cameras),
+              'lidar': (rig.lidar.name,), 'all': rig.sensor_names}
     faults, begin = [], pause_seconds + 1.5
-    for index, (name, title, kind, sensors) in enumerate(script):
-        phase = 0.013 + 0.017 * index
-        faults.append(Fault(name, title, kind, sensors, round(begin + phase, 3),
-                            round(begin + phase + fault_seconds, 3)))
+    for index, planned in enumerate(find_plan('sensor_loss').faults):
+        planned.resolve(rig)
+        sensors = tuple(name for word in planned.sensors for name in groups.get(word, (word,)))
+        start = begin + 0.013 + 0.017 * index
+        faults.append(Fault(planned.name, planned.title, _KINDS[planned.type], sensors,
+                            round(start, 3), round(start + fault_seconds, 3)))
         begin += fault_seconds + pause_seconds
     return FailurePlan(tuple(faults), round(begin + 0.5, 3))

@@ -9,6 +9,7 @@ from metabev_ros.config import RigConfig, load_config
 from metabev_ros.demo.live import make_script, sensor_topics
 from metabev_ros.demo.plan import FailurePlan, Fault, FaultKind, standard_plan
 from metabev_ros.errors import ConfigError
+from metabev_ros.faults.plan import find_plan
 from metabev_ros.resources import resource_path
 
 
@@ -29,6 +30,13 @@ def test_the_standard_plan_holds_the_five_promised_faults(rig):
 def test_faults_begin_at_different_phases_of_the_sensors_period(rig):
     phases = {round(fault.begin * rig.lidar.rate_hz % 1, 3) for fault in standard_plan(rig).faults}
     assert len(phases) == 5 and 0.0 not in phases
+
+
+def test_the_standard_plan_is_the_shipped_one_at_its_own_times(rig):
+    plan = standard_plan(rig)
+    shipped = find_plan('sensor_loss').faults
+    assert [(f.name, f.title, f.begin, f.end) for f in plan.faults] == [
+        (f.name, f.title, f.begin, f.end) for f in shipped]
 
 
 def test_faults_without_a_pause_between_them_are_refused():
