@@ -101,9 +101,12 @@ class StatusReport:
 
     @property
     def reason(self) -> str:
-        """Why this modality: the sensors that are not well."""
+        """Why this modality: the sensors that are not well; until the first output, that too."""
         bad = [f'{r.name} {r.state.name}' for r in self.sensors if r.state is not SensorState.OK]
-        bad = [self.fault, *bad] if self.fault else bad
+        if self.fault:
+            bad = [self.fault, *bad]
+        elif self.is_heartbeat and not self.counters.outputs:
+            bad = ['STARTING: no output yet', *bad]
         text = clean_text(', '.join(bad), 256) if bad else 'all sensors are well'
         if self.injection:
             text = f'{INJECTION_ACTIVE} ({clean_text(self.injection)}): {text}'

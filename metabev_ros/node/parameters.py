@@ -76,6 +76,9 @@ SPECS = (
     ParameterSpec('model', '', 'model folder, or the name of a model of this package; empty: '
                                'metabev_nano'),
     ParameterSpec('backend', 'onnxruntime', 'inference runtime'),
+    ParameterSpec('provider', 'cpu', 'what onnxruntime computes with: cpu, cuda, tensorrt or '
+                                     'openvino; the start is refused if it cannot'),
+    ParameterSpec('precision', 'fp32', 'of the exported graphs: fp32, fp16 or int8'),
     ParameterSpec('fallback_backend', '', 'runtime to load when the first one keeps failing; '
                                           'empty: none, it is tried again and again'),
     ParameterSpec('threads', 2, 'inference threads', 1, 64),
@@ -87,6 +90,8 @@ SPECS = (
                   'seconds; a result that takes longer is dropped and reported', 0.01, 60),
     ParameterSpec('inference.hang_limit', InferenceLimits.hang_limit,
                   'seconds without a result until the process ends with exit code 3', 0.1, 600),
+    ParameterSpec('inference.table_wait', 0.2, 'seconds a sample waits for the tables of a new '
+                  'camera calibration before its LiDAR branch runs alone', 0.001, 60),
     *(ParameterSpec(f'sensing.{item.name}', item.default, *_SENSING[item.name])
       for item in dataclasses.fields(SensingConfig)),
 )
@@ -100,9 +105,12 @@ class NodeConfig:
     rig: RigConfig
     model_dir: Path
     backend: str
+    provider: str
+    precision: str
     fallback_backend: str
     threads: int
     limits: InferenceLimits
+    table_wait: float
     heartbeat_rate: float
     diagnostics_rate: float
     queue_depth: int
@@ -158,8 +166,10 @@ def read_parameters(node) -> NodeConfig:
     return NodeConfig(
         autostart=values['autostart'], rig=load_rig(values['rig']),
         model_dir=model_folder(values['model']), backend=values['backend'],
+        provider=values['provider'], precision=values['precision'],
         fallback_backend=values['fallback_backend'], threads=values['threads'],
         limits=InferenceLimits(values['inference.time_limit'], values['inference.hang_limit']),
+        table_wait=values['inference.table_wait'],
         heartbeat_rate=values['heartbeat_rate'],
         diagnostics_rate=values['diagnostics_rate'], queue_depth=values['queue_depth'],
         sensing=sensing)

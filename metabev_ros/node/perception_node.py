@@ -91,27 +91,32 @@ class PerceptionNode(LifecycleNode):
         try:
             self._config = read_parameters(self)
             started = time.monotonic()
-            self._pipeline = self._load(self._config.backend)
+            self._pipeline = self._load()
             self._outputs = OutputPublishers(self)
         except MetaBevError as error:
             return self._refuse(error)
         model = self._pipeline.model
         self.get_logger().info(
             f'model {model.name} {model.hash[:wire.HASH_DIGITS]} on {model.backend} '
-            f'({model.device}, {model.precision}), ready in {time.monotonic() - started:.1f} s')
+            f'({model.provider} on {model.device}, {model.precision}'
+            + (f', {model.gpu_memory / 1e6:.0f} MB of GPU memory' if model.gpu_memory else '')
+            + f'), ready in {time.monotonic() - started:.1f} s')
         return TransitionCallbackReturn.SUCCESS
 
-    def _load(self, backend: str) -> Pipeline:
-        pipeline = Pipeline.load(self._config.model_dir, backend=backend,
-                                 threads=self._config.threads)
-        pipeline.warm_up(len(self._config.rig.cameras))
+    def _load(self, fallback: str = '') -> Pipeline:
+        """The configured model; with a fallback backend that one, plain, in its place."""
+        config = self._config
+        chosen = ({'backend': fallback} if fallback else
+                  {'backend': config.backend, 'provider': config.provider,
+                   'precision': config.precision})
+        pipeline = Pipeline.load(config.model_dir, threads=config.threads,
+                                 table_patience=config.table_wait, **chosen)
+        pipeline.warm_up(len(config.rig.cameras))
         return pipeline
 
     def _load_again(self, attempt: int) -> Pipeline:
         """After repeated failures: the fallback, if one is configured, in every second attempt."""
-        fallback = self._config.fallback_backend
-        self._pipeline = self._load(fallback if fallback and attempt % 2 else
-                                    self._config.backend)
+        self._pipeline = self._load(self._config.fallback_backend if attempt % 2 else '')
         return self._pipeline
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
