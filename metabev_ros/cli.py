@@ -82,13 +82,18 @@ def replay(bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a ba
            video: Annotated[Path | None, typer.Option(help='Also draw an .mp4.')] = None,
            model: ModelOption = None, rig: RigOption = None,
            backend: BackendOption = 'onnxruntime',
-           threads: ThreadsOption = 2) -> None:
+           threads: ThreadsOption = 2,
+           provider: Annotated[str, typer.Option(
+               help='What onnxruntime computes with: cpu, cuda, tensorrt or openvino.')] = 'cpu',
+           precision: Annotated[str, typer.Option(
+               help='Of the exported graphs: fp32, fp16 or int8.')] = 'fp32') -> None:
     """Run the node's own perception over a bag, without ROS; outputs lie beside the inputs."""
     from metabev_ros.replay.run import replay_bag
     out = out or Path(f'{bag.resolve().stem}.metabev.mcap')
     with _bar('Replaying') as update:
         summary = replay_bag(bag, out, _model_dir(model), _rig(rig), SensingConfig(), backend,
-                             threads, video, lambda done, total: update(done, total))
+                             threads, video, lambda done, total: update(done, total),
+                             precision, provider)
     console.print('\n'.join(summary.lines()), markup=False)
     console.print(f'written: {out}' + (f' and {video}' if video else ''), markup=False)
     if summary.is_lossy:

@@ -71,8 +71,8 @@ def output_topic(topic: str) -> str:
 
 def replay_bag(bag_in: Path | str, bag_out: Path | str, model_dir: Path | str, rig: RigConfig,
                sensing: SensingConfig, backend: str = 'onnxruntime', threads: int = 2,
-               video: Path | str | None = None, progress: Progress | None = None
-               ) -> ReplaySummary:
+               video: Path | str | None = None, progress: Progress | None = None,
+               precision: str = 'fp32', provider: str = 'cpu') -> ReplaySummary:
     """Replay `bag_in` (an .mcap or .db3 file or a bag folder) into `bag_out` (.mcap).
 
     Raises:
@@ -83,7 +83,7 @@ def replay_bag(bag_in: Path | str, bag_out: Path | str, model_dir: Path | str, r
         raise ConfigError('replay', 'an output file beside the input', str(bag_out),
                           'choose another output name')
     reader = BagReader(bag_in)
-    pipeline = Pipeline.load(model_dir, backend=backend, threads=threads)
+    pipeline = Pipeline.load(model_dir, backend, threads, precision, provider)
     with BagWriter(bag_out, reader.schemas) as writer, VideoWriter(video, rig) as pictures:
         run = _Replay(reader, writer, pipeline, rig, sensing, pictures)
         run.run(progress or (lambda done, total: None))
