@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from metabev_ros.config.plain import require
 from metabev_ros.training.augmentation import AugmentationConfig
 from metabev_ros.training.curriculum import CurriculumConfig
+from metabev_ros.training.expert_selection import SelectionConfig
 from metabev_ros.training.sampling import ModalityDraw, Sampling
 from metabev_ros.training.schedule import (
     Schedule,
@@ -57,6 +58,11 @@ class TrainingConfig:
         depth_weight, box_weight, focal_weight, dice_weight: of the loss terms; the heatmap's is 1.
         auxiliary_weight: of the heads on each modality's own BEV map; 0: there are none.
         balance_weight: of the load-balancing term of routed experts.
+        importance_weight, load_weight: of AdaMV-MoE's balancing terms.
+        interaction_offset_rate: learning rate of the sampling offsets of task interaction over
+            that of everything else; they do not decay. (Scaling their gradients, as the paper
+            does under SGD, changes nothing under AdamW.)
+        expert_selection: AdaMV-MoE's, by validation losses.
         fixed_norms: batch norms use and keep the statistics they started with.
         recompute: gradient checkpointing of image backbone and decoder layers: less memory, a
             third more time.
@@ -89,6 +95,9 @@ class TrainingConfig:
     dice_weight: float = 3.0
     auxiliary_weight: float = 0.0
     balance_weight: float = 0.01
+    importance_weight: float = 0.005
+    load_weight: float = 0.005
+    interaction_offset_rate: float = 1.0
     seed: int = 0
     device: Device = Device.CPU
     precision: Precision = Precision.BF16
@@ -101,6 +110,7 @@ class TrainingConfig:
     picture_every: int = 0
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
+    expert_selection: SelectionConfig = field(default_factory=SelectionConfig)
     init: InitConfig | None = None
     frozen: tuple[str, ...] = ()
 
@@ -116,7 +126,7 @@ class TrainingConfig:
         require(0 < self.rise < 1, 'training.rise', 'between 0 and 1', self.rise)
         require(0 <= self.ema_decay < 1, 'training.ema_decay', '[0, 1)', self.ema_decay)
         for name in ('steps', 'threads', 'loaders', 'checkpoint_every', 'learning_rate',
-                     'clip_norm'):
+                     'clip_norm', 'interaction_offset_rate'):
             require(getattr(self, name) > 0, f'training.{name}', 'a positive number',
                     getattr(self, name))
         weights = [name for name in self.__dataclass_fields__ if name.endswith('_weight')]

@@ -87,3 +87,12 @@ class _Sum(torch.autograd.Function):
         gradient = gradient.clone()
         dist.all_reduce(gradient)
         return gradient
+
+
+def leaders_numbers(values: list[float], device: torch.device) -> list[float]:
+    """The first process's numbers, in all processes: what follows from them agrees to the bit."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return values
+    shared = torch.tensor(values, dtype=torch.float64, device=device)
+    dist.broadcast(shared, 0)
+    return shared.tolist()

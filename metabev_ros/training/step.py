@@ -4,6 +4,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from metabev_ros.network.adamv import take_routing_losses
 from metabev_ros.network.auxiliary import AuxiliaryHeads
 from metabev_ros.network.metabev import MetaBev, NetworkOutput
 from metabev_ros.network.moe import take_balance_loss
@@ -33,9 +34,9 @@ class TrainingStep(nn.Module):
             batch: what `TrainingSamples` gives, on the network's device.
         """
         cameras, lidars, targets = zip(*batch, strict=True)
-        device = targets[0]['map'].device.type
-        with torch.autocast(device, DTYPES[self.config.precision],
-                            enabled=self.config.precision is not Precision.FP32):
+        # Recomputation in the last backward pass noted the routers' terms a second time.
+        take_balance_loss(self.network), take_routing_losses(self.network)
+        with self._autocast(targets):
             bevs = {}
             bevs['camera'], bevs['lidar'], depths = self.network.encode(cameras, lidars)
             output = self.network.fuse(bevs['camera'], bevs['lidar'])
@@ -49,6 +50,30 @@ class TrainingStep(nn.Module):
         balance = take_balance_loss(self.network)
         if balance is not None:
             terms['balance'] = self.config.balance_weight * balance
+        return {**terms, **self._routing_terms()}
+
+    @torch.no_grad()
+    def task_losses(self, batch: list) -> dict[str, float]:
+        """Weighted loss of each task that is learned, alone: no depth, no auxiliary terms."""
+        cameras, lidars, targets = zip(*batch, strict=True)
+        with self._autocast(targets):
+            output, _ = self.network(cameras, lidars)
+        losses = dict.fromkeys(self.config.tasks, 0.0)
+        for name, term in self.task_terms(output, targets).items():
+            losses['map' if name.startswith('map_') else 'detection'] += float(term)
+        return losses
+
+    def _autocast(self, targets) -> torch.autocast:
+        return torch.autocast(targets[0]['map'].device.type, DTYPES[self.config.precision],
+                              enabled=self.config.precision is not Precision.FP32)
+
+    def _routing_terms(self) -> dict[str, Tensor]:
+        """AdaMV-MoE: each task's importance and load loss, with the weight of the task."""
+        config, terms = self.config, {}
+        for task, (importance, load) in take_routing_losses(self.network).items():
+            weight = config.detection_weight if task == 'detection' else config.map_weight
+            terms[f'importance_{task}'] = config.importance_weight * weight * importance
+            terms[f'load_{task}'] = config.load_weight * weight * load
         return terms
 
     def task_terms(self, output: NetworkOutput, targets: tuple[dict, ...]) -> dict[str, Tensor]:

@@ -17,16 +17,20 @@ from torch.nn.parallel import DistributedDataParallel
 
 from metabev_ros.config import ModelConfig, save_config, to_plain
 from metabev_ros.errors import ConfigError
+from metabev_ros.network.adamv import experts_used, use_experts
 from metabev_ros.network.auxiliary import AuxiliaryHeads
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.training.checkpoint import load_checkpoint, replace_file
 from metabev_ros.training.config import Device, Precision, TrainingConfig
 from metabev_ros.training.distributed import Processes
+from metabev_ros.training.expert_selection import SelectionMode, build_selection
 from metabev_ros.training.monitoring import Monitor, comparison_picture
+from metabev_ros.training.optimiser import parameter_groups
 from metabev_ros.training.recompute import enable_recompute
 from metabev_ros.training.samples import TrainingSamples
 from metabev_ros.training.sampling import BatchKeys, Sampling, record_classes
 from metabev_ros.training.step import TrainingStep, to_device
+from metabev_ros.training.validation import Validation, hold_out
 from metabev_ros.training.warm_start import freeze, initialise, train_unfrozen
 
 __all__ = ['Trainer', 'TrainingConfig']
@@ -67,6 +71,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type,
                                            enabled=config.precision is Precision.FP16)
         self.step, self.seconds = 0, 0.0
+        self.selection = self._build_selection()
         if self._checkpoint.exists():
             self._load()
 
@@ -93,6 +98,10 @@ class Trainer:
             progress: called with (step, terms of the loss, samples a second) by the first
                 process.
         """
+        validation = None
+        if self.selection is not None:
+            paths, held_out = hold_out(paths, self.config.expert_selection.scenes)
+            validation = Validation(held_out, self.model)
         loader = self._loader(paths)
         self._set_modes()
         leader = self.processes.is_leader
@@ -100,6 +109,8 @@ class Trainer:
         before = time.perf_counter()
         for batch in loader:
             terms = self._update(batch)
+            if validation is not None:
+                terms |= self._select_experts(validation)
             now = time.perf_counter()
             self.seconds += now - before
             rate, before = len(self.config.batch) / (now - before), now
@@ -111,6 +122,38 @@ class Trainer:
         if leader:
             monitor.close()
         self.processes.wait()
+
+    def _build_selection(self):
+        """Adaptive expert selection, None if it is off.
+
+        Raises:
+            ConfigError: if there are no experts to choose from.
+        """
+        config, used = self.config.expert_selection, experts_used(self.network)
+        if config.mode is SelectionMode.OFF:
+            return None
+        if not used:
+            raise ConfigError('training.expert_selection.mode', 'off, or decoder.ffn: adamv',
+                              config.mode.value)
+        return build_selection(config, self.config.steps,
+                               {task: used[task] for task in self.config.tasks},
+                               self.model.decoder.experts)
+
+    def _select_experts(self, validation: Validation) -> dict[str, float]:
+        """At the steps of a check: validation losses and what k became, for the log."""
+        config, share = self.config.expert_selection, self.step / self.config.steps
+        if self.step % config.every or share < config.warmup:
+            return {}
+        losses = validation.losses(self._step_module, self.device, self.processes)
+        self._set_modes()
+        if share < config.stop:
+            self.selection.check(self.step, losses)
+        else:
+            self.selection.freeze()
+        use_experts(self.network, experts_used(self.network) | self.selection.used)
+        self._copy_counts()
+        return {**{f'validation_{task}': loss for task, loss in losses.items()},
+                **{f'experts_{task}': k for task, k in experts_used(self.network).items()}}
 
     def _loader(self, paths: list[Path]) -> torch.utils.data.DataLoader:
         config, processes = self.config, self.processes
@@ -139,7 +182,8 @@ class Trainer:
         # Dropout is a function of seed, step and rank: a resumed run repeats it.
         torch.manual_seed((config.seed * 1_000_003 + self.step) * 1009 + self.processes.rank)
         for group in self.optimiser.param_groups:
-            group['lr'] = config.rate(self.step)
+            # Checkpoints of runs that began before there were factors have none.
+            group['lr'] = config.rate(self.step) * group.get('rate_factor', 1.0)
             group['betas'] = (config.beta1(self.step), group['betas'][1])
         terms = self._module(to_device(batch, self.device))
         loss = sum(terms.values())
@@ -166,7 +210,12 @@ class Trainer:
         for name, value in self.network.state_dict().items():
             if value.is_floating_point():
                 self.average[name].lerp_(value, 1 - decay)
-            else:
+        self._copy_counts()
+
+    def _copy_counts(self) -> None:
+        """Integers of the weights have no average."""
+        for name, value in self.network.state_dict().items():
+            if not value.is_floating_point():
                 self.average[name].copy_(value)
 
     def _save_and_show(self, monitor: Monitor, record: Path) -> None:
@@ -182,6 +231,7 @@ class Trainer:
         state = {'network': self.network.state_dict(), 'average': self.average,
                  'auxiliary': self.auxiliary.state_dict() if self.auxiliary else None,
                  'optimiser': self.optimiser.state_dict(), 'scaler': self.scaler.state_dict(),
+                 'selection': self.selection.state() if self.selection else None,
                  'step': self.step, 'seconds': self.seconds, 'seed': self.config.seed,
                  'model_hash': self.model.hash}
         replace_file(self._checkpoint, lambda path: torch.save(state, path))
@@ -202,6 +252,11 @@ class Trainer:
         if (self.auxiliary is None) != (state.get('auxiliary') is None):
             raise ConfigError('training.auxiliary_weight', 'heads as in the checkpoint',
                               str(self.config.auxiliary_weight), 'use another run folder')
+        if (self.selection is None) != (state.get('selection') is None):
+            raise ConfigError('training.expert_selection.mode', 'as in the checkpoint',
+                              self.config.expert_selection.mode.value, 'use another run folder')
+        if self.selection is not None:
+            self.selection.restore(state['selection'])
         self.network.load_state_dict(state['network'])
         if self.auxiliary is not None:
             self.auxiliary.load_state_dict(state['auxiliary'])
@@ -224,13 +279,3 @@ def find_device(device: Device, local: int) -> torch.device:
                           f'{torch.cuda.device_count()} GPUs', 'set training.device: cpu')
     torch.cuda.set_device(local)
     return torch.device('cuda', local)
-
-
-def parameter_groups(module: nn.Module, config: TrainingConfig) -> list[dict]:
-    """What learns, for AdamW: one group, or two if norms and biases do not decay."""
-    learning = [p for p in module.parameters() if p.requires_grad]
-    if config.decay_norms:
-        return [{'params': learning, 'weight_decay': config.weight_decay}]
-    return [{'params': [p for p in learning if p.ndim > 1],
-             'weight_decay': config.weight_decay},
-            {'params': [p for p in learning if p.ndim <= 1], 'weight_decay': 0.0}]

@@ -21,12 +21,13 @@ from metabev_ros.training.augmentation import AugmentationConfig
 from metabev_ros.training.config import Device, Precision, TrainingConfig
 from metabev_ros.training.curriculum import CurriculumConfig
 from metabev_ros.training.monitoring import comparison_picture
+from metabev_ros.training.optimiser import parameter_groups
 from metabev_ros.training.recompute import enable_recompute
 from metabev_ros.training.run import RunConfig
 from metabev_ros.training.samples import TrainingSamples
 from metabev_ros.training.sampling import BatchKeys, ModalityDraw
 from metabev_ros.training.step import TrainingStep
-from metabev_ros.training.train import Trainer, parameter_groups
+from metabev_ros.training.train import Trainer
 
 HERE = Path(__file__).parent
 CHILD = """
