@@ -112,6 +112,13 @@ def test_row_054_a_step_of_the_clock_by_an_hour_costs_a_second_at_most(hours):
 @pytest.mark.parametrize('seed', range(25))
 def test_row_119_random_plans_of_all_types_never_break_the_rules(seed):
     """Up to three faults at once on different sensors; `check_truth` holds every output."""
+    result = run(*random_plan(seed), seconds=6.0, seed=seed)
+    assert len(result.out) >= 40
+    assert all(s.modality is not Modality.NONE for s in result.samples)
+
+
+def random_plan(seed: int) -> list[PlannedFault]:
+    """One fault after the other on three of the sensors."""
     dice = np.random.default_rng(seed)
     faults = []
     for lane, name in enumerate(dice.permutation(SENSORS)[:3]):
@@ -120,9 +127,7 @@ def test_row_119_random_plans_of_all_types_never_break_the_rules(seed):
             end = begin + float(dice.uniform(0.45, 2.0))
             faults.append(random_fault(dice, str(name), begin, end, f'{lane} {begin:.2f}'))
             begin = end + float(dice.uniform(0.0, 1.0))
-    result = run(*faults, seconds=6.0, seed=seed)
-    assert len(result.out) >= 40
-    assert all(s.modality is not Modality.NONE for s in result.samples)
+    return faults
 
 
 def random_fault(dice, name: str, begin: float, end: float, label: str) -> PlannedFault:
