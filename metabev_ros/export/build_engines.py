@@ -152,9 +152,11 @@ def build_engines(request: EngineRequest,
     driver = _driver(request)
     folder = variant_folder(request.model, GraphForm.TENSORRT, request.precision)
     contract = load_contract(folder)
-    if contract.precision != request.precision.value:
-        raise ContractError(f'{folder}/contract.json: precision', request.precision.value,
-                            contract.precision, 'export this variant again')
+    for name, wanted, there in (('form', GraphForm.TENSORRT.value, contract.form.value),
+                                ('precision', request.precision.value, contract.precision)):
+        if wanted != there:
+            raise ContractError(f'{folder}/contract.json: {name}', wanted, there,
+                                'export this variant again')
     store = EngineStore(contract.config.name, request.cache)
     candidates = []
     for graph in GRAPHS:
