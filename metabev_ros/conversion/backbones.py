@@ -1,6 +1,7 @@
-"""Rules of image backbones: Swin-T in four dialects, ResNet-50 in one.
+"""Rules of image backbones: Swin-T in four dialects, ResNet-50 in one, HorNet in two.
 
-Names as published by microsoft/Swin-Transformer, timm, torchvision and mmdetection.
+Names as published by microsoft/Swin-Transformer, timm, torchvision, mmdetection, mmpretrain and
+raoyongming/HorNet.
 """
 from __future__ import annotations
 
@@ -110,3 +111,31 @@ def resnet50_rules(prefix: str) -> tuple[Rule, ...]:
 def torchvision_resnet50() -> SourceRules:
     part = Part('ResNet-50 backbone', BODY_PATTERN + '.*', resnet50_rules(''), required=True)
     return SourceRules((part,), (CLASSIFIER,))
+
+
+TRUNK = r'((?:downsample_layers|stages)\..*)'  # our names are the published ones
+HORNET_WITHOUT_NORMS = BODY_PATTERN + r'(downsample_layers|stages)\..*'
+DETECTOR = Ignored(r'(neck|rpn_head|roi_head|decode_head|auxiliary_head)\..*',
+                   'detector or segmenter in the image, not used')
+
+
+def hornet() -> SourceRules:
+    """raoyongming/HorNet: a classifier, or the backbone of one of its detectors."""
+    prefix = r'(?:backbone\.)?'
+    trunk = Part('HorNet backbone', HORNET_WITHOUT_NORMS, (Rule(prefix + TRUNK, BODY + r'\1'),),
+                 required=True)
+    norms = Part('output norms', BODY_PATTERN + r'norms\..*',
+                 (Rule(prefix + r'norm([123])\.' + AFFINE, BODY + r'norms.\1.\2'),))
+    unread = Ignored(prefix + r'norm0\.(weight|bias)', 'of stride 4, which is not read')
+    return SourceRules((trunk, norms), (CLASSIFIER, unread, DETECTOR))
+
+
+def mmpretrain_hornet() -> SourceRules:
+    """mmpretrain's port of the classifiers: two names differ."""
+    block = r'backbone\.(stages\.\d\.\d+\.'
+    trunk = Part('HorNet backbone', HORNET_WITHOUT_NORMS, (
+        Rule(block + r'gnconv\.)projs\.(\d\..*)', BODY + r'\1pws.\2'),
+        Rule(block + r'gamma[12])\.weight', BODY + r'\1'),
+        Rule(r'backbone\.' + TRUNK, BODY + r'\1')), required=True)
+    classifier = Ignored(r'(backbone\.norm3|head\.fc)\.(weight|bias)', CLASSIFIER.reason)
+    return SourceRules((trunk,), (classifier,))

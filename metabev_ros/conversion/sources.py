@@ -20,6 +20,8 @@ class Source(enum.Enum):
     TIMM_SWIN = 'timm_swin'                        # timm from 0.9
     TORCHVISION_SWIN_T = 'torchvision_swin_t'
     TORCHVISION_RESNET50 = 'torchvision_resnet50'  # timm's resnet50 has the same names
+    HORNET = 'hornet'                              # raoyongming/HorNet, classifiers and detectors
+    MMPRETRAIN_HORNET = 'mmpretrain_hornet'        # mmpretrain's classifiers
 
 
 def parse_source(name: str) -> Source:
@@ -46,5 +48,7 @@ def build_rules(source: Source, config: ModelConfig) -> SourceRules:
     builders = {Source.MMDET_SWIN: backbones.mmdet_swin, Source.SWIN: backbones.swin,
                 Source.TIMM_SWIN: backbones.timm_swin,
                 Source.TORCHVISION_SWIN_T: backbones.torchvision_swin_t,
-                Source.TORCHVISION_RESNET50: backbones.torchvision_resnet50}
+                Source.TORCHVISION_RESNET50: backbones.torchvision_resnet50,
+                Source.HORNET: backbones.hornet,
+                Source.MMPRETRAIN_HORNET: backbones.mmpretrain_hornet}
     return builders[source]()

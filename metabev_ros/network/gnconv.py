@@ -69,9 +69,8 @@ def filter_globally(x: Tensor, spectrum: Tensor) -> Tensor:
     """
     device = x.device.type
     # Products of half precision would lose the small differences between large sums.
-    exact = (torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device)
-             else nullcontext())
-    with exact:
+    lowered = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    with torch.autocast(device, enabled=False) if lowered else nullcontext():
         dtype = torch.promote_types(x.dtype, torch.float32)
         rows, columns, back = (torch.tensor(matrix, dtype=dtype, device=x.device)
                                for matrix in dft_matrices(*x.shape[-2:]))
