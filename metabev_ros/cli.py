@@ -349,6 +349,18 @@ def build_engines_command(
 
 
 @app.command()
+def experts(model: Annotated[Path, typer.Argument(
+                help='Model folder or training run with decoder.ffn: adamv.')],
+            out: Annotated[Path, typer.Option(help='Folder for the pictures.')] = Path(
+                'out/experts'),
+            drives: Annotated[int, typer.Option(min=1, help='Held-out worlds.')] = 2) -> None:
+    """Pictures of which experts serve which task and BEV cell, and of how many were selected."""
+    from metabev_ros.evaluation.expert_usage import report_experts
+    for path in report_experts(model, out, drives):
+        console.print(f'written: {path}', markup=False)
+
+
+@app.command()
 def convert(checkpoint: Annotated[Path, typer.Argument(help='.pth, .pt or .safetensors file.')],
             source: Annotated[str, typer.Option(
                 help='Project it comes from, see docs/pretrained_weights.md.')],

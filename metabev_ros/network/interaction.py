@@ -64,9 +64,17 @@ class DeformableMixing(nn.Module):
             nn.Conv2d(channels, channels, 3, 2, 1) for _ in range(config.levels - 1))
         self.attention = DeformableAttention(channels, config.heads, config.points, tuple(
             f'{task}_{level}' for task in tasks for level in range(config.levels)))
+        self.watched: list[Tensor] | None = None
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """As in Deformable-DETR; the decoder's rings are half as wide."""
         for layer in (self.attention.value_proj, self.attention.output_proj):
             nn.init.xavier_uniform_(layer.weight.data.flatten(1))
             nn.init.zeros_(layer.bias)
+        for layer in self.attention.offsets.values():
+            layer.bias.data.mul_(2)
+        self.register_buffer('start', layer.bias.detach().clone(), persistent=False)
 
     def values(self, task: str, bev: Tensor) -> dict[str, Tensor]:
         """(B, C, h, w) -> the projected maps of its pyramid, by source."""
@@ -85,8 +93,22 @@ class DeformableMixing(nn.Module):
     def _attend(self, bev: Tensor, values: dict[str, Tensor]) -> Tensor:
         query = bev.flatten(2).transpose(1, 2)
         reference = reference_points(*bev.shape[-2:]).to(query)
+        if self.watched is not None:
+            self.watched.append(self._offset_statistics(query, reference, values))
         return torch.cat([self.attention.attend(q, r, values) for q, r in zip(
             query.chunk(self.parts, 1), reference.chunk(self.parts), strict=True)], 1)
+
+    @torch.no_grad()
+    def _offset_statistics(self, query: Tensor, reference: Tensor, values: dict[str, Tensor]
+                           ) -> Tensor:
+        """(2,): mean way of the offsets from where they began, cells; share of samples outside."""
+        moved, outside = [], []
+        for name, value in values.items():
+            way = self.attention.offsets[name](query) - self.start
+            place = self.attention.locations(query, reference, name, value.shape[-2:])
+            moved.append(way.unflatten(-1, (-1, 2)).norm(dim=-1).mean())
+            outside.append(((place < 0) | (place > 1)).any(-1).to(way.dtype).mean())
+        return torch.stack([torch.stack(moved).mean(), torch.stack(outside).mean()])
 
 
 class GlobalMixing(nn.Module):
@@ -188,6 +210,27 @@ class TaskInteraction(nn.Module):
             return x
         return F.interpolate(x, scale_factor=float(self.stride), mode='bilinear',
                              align_corners=False)
+
+
+def watch_offsets(module: nn.Module) -> None:
+    """Measure the offsets of task interaction from now on, see `take_offset_statistics`."""
+    for part in module.modules():
+        if isinstance(part, DeformableMixing):
+            part.watched = []
+
+
+def take_offset_statistics(module: nn.Module) -> dict[str, float]:
+    """`offsets_moved` (cells of the map sampled) and `offsets_outside` (share of all samples),
+    means since `watch_offsets`; empty where nothing was measured. Ends the measuring."""
+    noted = []
+    for part in module.modules():
+        if isinstance(part, DeformableMixing) and part.watched is not None:
+            noted += part.watched
+            part.watched = None
+    if not noted:
+        return {}
+    moved, outside = torch.stack(noted).mean(0).tolist()
+    return {'offsets_moved': moved, 'offsets_outside': outside}
 
 
 def build_interaction(config: ModelConfig) -> TaskInteraction | None:

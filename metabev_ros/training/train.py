@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from metabev_ros.config import ModelConfig, save_config, to_plain
 from metabev_ros.errors import ConfigError
 from metabev_ros.network.adamv import experts_used, use_experts
 from metabev_ros.network.auxiliary import AuxiliaryHeads
+from metabev_ros.network.interaction import take_offset_statistics, watch_offsets
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.training.checkpoint import load_checkpoint, replace_file
 from metabev_ros.training.config import Device, Precision, TrainingConfig
@@ -35,6 +37,7 @@ from metabev_ros.training.warm_start import freeze, initialise, train_unfrozen
 
 __all__ = ['Trainer', 'TrainingConfig']
 ALONE = Processes()
+MOST_OUTSIDE = 0.3  # of the samples of task interaction; more and it collapses
 Progress = Callable[[int, dict[str, float], float], None]
 
 
@@ -108,7 +111,7 @@ class Trainer:
         monitor = Monitor(self.folder, self.step, self.config.tensorboard) if leader else None
         before = time.perf_counter()
         for batch in loader:
-            terms = self._update(batch)
+            terms = self._watched_update(batch)
             if validation is not None:
                 terms |= self._select_experts(validation)
             now = time.perf_counter()
@@ -176,6 +179,19 @@ class Trainer:
             for module in self._step_module.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
+
+    def _watched_update(self, batch: list) -> dict[str, float]:
+        """One step; with a checkpoint, also where task interaction samples."""
+        if (self.step + 1) % self.config.checkpoint_every:
+            return self._update(batch)
+        watch_offsets(self.network)
+        terms = self._update(batch)
+        statistics = take_offset_statistics(self.network)
+        if statistics.get('offsets_outside', 0.0) > MOST_OUTSIDE:
+            warnings.warn(f'step {self.step}: {statistics["offsets_outside"]:.0%} of the samples '
+                          'of task interaction lie outside the map: lower '
+                          'training.interaction_offset_rate', stacklevel=2)
+        return terms | statistics
 
     def _update(self, batch: list) -> dict[str, float]:
         config = self.config
