@@ -160,13 +160,14 @@ def run(*faults: PlannedFault, seconds: float = 4.0, seed: int = 0,
         sent = [m for item in messages for m in pipe.feed(item)] + pipe.flush()
         touched = dict(pipe.touched)
         assert all(touched.values()), f'a fault had no effect: {touched}'
-    result = Run(_perceive(end, sent), truths, end, touched)
+    result = Run(perceive(end, sent), truths, end, touched)
     if faults and check:
         check_truth(result)
     return result
 
 
-def _perceive(end: SensorFrontEnd, messages) -> list[tuple[int, Sample]]:
+def perceive(end: SensorFrontEnd, messages) -> list[tuple[int, Sample]]:
+    """Push messages, polling at every deadline; (time it came out, sample) each."""
     out = []
     for item in [*messages, None]:
         now = item.log_time_ns if item else messages[-1].log_time_ns + 400 * MS

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_drive import LIDAR, MS, SENSORS, T0
-from injected_drive import fault, run, stream
+from fake_drive import LIDAR, MS, SENSORS, T0, front_end
+from injected_drive import DEADLINE, PERIOD, fault, run, stream
 
+from metabev_ros import wire
 from metabev_ros.faults.plan import FaultType, PlannedFault, What
 from metabev_ros.node.workers import Mailbox
 from metabev_ros.structures import Modality, Sample, SensorState, Sweep
@@ -107,6 +108,35 @@ def test_row_054_a_step_of_the_clock_by_an_hour_costs_a_second_at_most(hours):
     after = [s for s in result.samples if abs(s.stamp_ns - T0 - step) < 100 * 10**9]
     assert after[0].stamp_ns <= T0 + step + 4 * 10**9
     assert after[-1].used_sensors == SENSORS and result.end.epoch == (hours < 0)
+
+
+def test_row_055_while_the_clock_stands_still_nothing_dies_and_afterwards_all_is_normal():
+    """Minutes of polling at one and the same time, as the heartbeat does while /clock pauses."""
+    messages, end = stream(4.0), front_end()
+    halt = next(k for k, m in enumerate(messages) if m.log_time_ns > T0 + 2000 * MS)
+    before = [s for m in messages[:halt] for s in pushed(end, m)]
+    now = messages[halt - 1].log_time_ns
+    states = {tuple(r.state for r in end.reports(now)) for _ in range(600) if end.poll(now) == []}
+    assert len(states) == 1 and end.modality(now) is Modality.FUSED
+    after = [s for m in messages[halt:] for s in pushed(end, m)]
+    assert len(before) >= 20 and len(after) >= 19 and end.epoch == 0
+    assert all(len(s.used_sensors) == 7 for s in [*before, *after])
+
+
+def pushed(end, item) -> list[Sample]:
+    return end.push(item.topic, wire.deserialize(item.cdr, item.msgtype), item.log_time_ns)
+
+
+@pytest.mark.parametrize('begin', [1.0, 1.033, 1.06, 1.095])
+def test_row_093_a_start_while_the_streams_run_makes_full_outputs_at_once_and_of_new_frames(begin):
+    messages = stream(4.0)
+    start = T0 + round(begin * 1e9)
+    late = [m for m in messages if m.log_time_ns >= start]
+    latched = [replace(m, log_time_ns=start) for m in messages if m.log_time_ns < T0 - 400 * MS]
+    result = run(messages=(*latched, *late))
+    assert result.out[0][0] <= start + 2 * PERIOD + DEADLINE
+    assert result.samples[0].stamp_ns >= start - PERIOD
+    assert all(len(s.used_sensors) == 7 for s in result.samples[1:])
 
 
 @pytest.mark.parametrize('seed', range(25))
