@@ -299,6 +299,28 @@ def _score_training(run, trainer, cache: Path, out: Path) -> Path:
 
 
 @app.command()
+def pretrain(config: Annotated[Path, typer.Argument(help='Pre-training YAML, see '
+                                                    'config/pretraining/.')],
+             out: Annotated[Path, typer.Option(help='Run folder.')] = Path('runs/pretraining'),
+             cache: Annotated[Path, typer.Option(help='Rendered records.')] = Path('runs/cache'),
+             workers: Annotated[int, typer.Option(min=1, max=256,
+                                                  help='Rendering processes.')] = 2) -> None:
+    """Teach the camera backbone to fill in masked images (SimMIM); stop and start again at will.
+
+    The weights go into `training.init` of a training run, see docs/plain_detr.md.
+    """
+    from metabev_ros.training.pretraining import PretrainingRun, pretrain_backbone
+    run = load_config(PretrainingRun, config)
+    with _bar('Working') as update:
+        pretrain_backbone(run, out, cache, workers,
+                          lambda done: update(done, run.data.worlds, 'worlds rendered'),
+                          lambda step, values, rate: update(
+                              step, run.pretraining.steps,
+                              f'loss {values["total"]:.3f}, {rate:.1f} images/s'))
+    console.print(f'written: {out}/weights.safetensors and {out}/filled_in.png', markup=False)
+
+
+@app.command()
 def export(model: Annotated[Path, typer.Argument(help='Model folder to write.')],
            run: Annotated[Path | None, typer.Option(
                help='Take weights and configuration from this training run first.')] = None

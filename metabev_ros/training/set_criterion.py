@@ -63,29 +63,28 @@ def true_boxes(target: dict[str, Tensor], grid: BevGrid) -> tuple[Tensor, Tensor
 def _group_sums(output: dict[str, Tensor], part: slice, repeats: int, truths: list,
                 config: ModelConfig) -> Tensor:
     """(4,): focal, code and velocity L1, 1 - GIoU, each over layers and samples; true boxes."""
-    names = ('logits', 'codes', 'references', 'boxes', 'velocities')
-    logits, *rest = (output[f'layer_{name}'][:, :, part] for name in names)
-    wanted, sums = torch.zeros_like(logits), []
+    norm, names = config.head.plain_detr.offset_norm, ('logits', 'codes', 'references', 'boxes')
+    logits, codes, references, _ = layers = [output[f'layer_{name}'][:, :, part]
+                                             for name in names]
+    pairs, truth, speeds, classes = [], [], [], []
     for sample, (boxes, velocity, labels) in enumerate(truths):
         for layer in range(logits.shape[1]):
-            scores = logits[sample, layer]
-            codes, references, found, speeds = (tensor[sample, layer] for tensor in rest)
-            queries, rows = match_boxes(scores, codes, references, found, boxes, labels, repeats,
-                                        config.head.plain_detr.offset_norm)
-            wanted[sample, layer, queries, labels[rows]] = 1.0
-            sums.append(_matched_sums(codes[queries], references[queries], boxes[rows],
-                                      speeds[queries] - velocity[rows],
-                                      config.head.plain_detr.offset_norm))
-    count = logits.new_tensor([repeats * sum(len(labels) for _, _, labels in truths)])
-    return torch.cat([focal_sum(logits, wanted)[None], torch.stack(sums).sum(0), count])
-
-
-def _matched_sums(codes: Tensor, references: Tensor, truth: Tensor, speed_error: Tensor,
-                  norm: OffsetNorm) -> Tensor:
-    """(2,): L1 of codes and velocities, and 1 - GIoU, of matched pairs (M, ...)."""
-    wanted = encode(truth, references, norm)
-    error = (codes - wanted).abs().sum() + VELOCITY_WEIGHT * speed_error.abs().sum()
-    return torch.stack([error, (1 - aligned_giou(codes, wanted, references, norm)).sum()])
+            queries, rows = match_boxes(*(values[sample, layer] for values in layers), boxes,
+                                        labels, repeats, norm)
+            place = torch.full_like(queries, sample), torch.full_like(queries, layer), queries
+            pairs.append(torch.stack(place))
+            truth.append(boxes[rows])
+            speeds.append(velocity[rows])
+            classes.append(labels[rows])
+    at, wanted = tuple(torch.cat(pairs, 1)), torch.zeros_like(logits)
+    wanted[(*at, torch.cat(classes))] = 1.0
+    codes, references = codes[at], references[at]
+    true_codes = encode(torch.cat(truth), references, norm)
+    slips = (output['layer_velocities'][:, :, part][at] - torch.cat(speeds)).abs().sum()
+    error = (codes - true_codes).abs().sum() + VELOCITY_WEIGHT * slips
+    overlap = (1 - aligned_giou(codes, true_codes, references, norm)).sum()
+    count = logits.new_tensor(repeats * sum(len(labels) for _, _, labels in truths))
+    return torch.stack([focal_sum(logits, wanted), error, overlap, count])
 
 
 @torch.no_grad()

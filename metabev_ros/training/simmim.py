@@ -1,0 +1,116 @@
+"""SimMIM (Xie et al. 2022): the camera backbone learns to fill in what was masked.
+
+A share of square patches is hidden; the backbone's last map, through one 1x1 convolution and a
+pixel shuffle, gives the pixels back; L1 on the hidden ones alone, of normalised pixels.
+
+Swin sees a learned token in place of hidden ones, after its stride-4 stem (published). Backbones
+of convolutions, whose stems overlap the patches (nano, ResNet), see the mean colour instead
+(ours). Differences: images keep their height and width, where the published code works on
+squares; nano is trained with its own top-down step, at stride 8.
+"""
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from metabev_ros.config import CameraBranchConfig
+from metabev_ros.network.camera import PIXEL_MEAN, PIXEL_STD, BackboneWithNeck, build_backbone
+from metabev_ros.network.swin import DropPath, SwinTransformer
+
+PREFIX = 'camera_encoder.backbone'  # of the names in `MetaBev.state_dict()`
+LAST_STRIDE, TOKEN_STRIDE = 32, 4   # of a body's last map, of its stem
+
+
+class SimMim(nn.Module):
+    """Backbone and linear decoder.
+
+    Attributes:
+        encoder: what is trained and kept: the backbone without a neck that is not its own.
+        prefix: of the encoder's names in `MetaBev.state_dict()`.
+        patch: edge of a patch, pixels.
+    """
+
+    def __init__(self, config: CameraBranchConfig, patch: int) -> None:
+        super().__init__()
+        backbone = build_backbone(config)
+        has_neck = isinstance(backbone, BackboneWithNeck)
+        self.encoder = backbone.body if has_neck else backbone
+        self.prefix = f'{PREFIX}.body' if has_neck else PREFIX
+        self.patch = patch
+        stride = LAST_STRIDE if has_neck else config.stride
+        channels = self.encoder.out_channels[-1] if has_neck else config.feature_channels
+        self.decoder = nn.Sequential(nn.Conv2d(channels, 3 * stride ** 2, 1),
+                                     nn.PixelShuffle(stride))
+        self.register_buffer('mean', torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
+        self.mask_token = None
+        if isinstance(self.encoder, SwinTransformer):
+            token = torch.empty(self.encoder.patch_embed['norm'].normalized_shape)
+            self.mask_token = nn.Parameter(nn.init.trunc_normal_(token, std=0.02))
+        for module in self.encoder.modules():
+            if isinstance(module, DropPath):
+                module.rate = 0.0   # published: none in pre-training
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """(N, H, W, 3) uint8 -> (N, 3, H, W) float32."""
+        return (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
+
+    def forward(self, images: Tensor, hidden: Tensor) -> Tensor:
+        """Pixels as the network would fill them in.
+
+        Args:
+            images: (N, H, W, 3) uint8, H and W multiples of the patch.
+            hidden: (N, H / patch, W / patch) bool.
+
+        Returns:
+            (N, 3, H, W) normalised.
+        """
+        x = self.normalised(images)
+        if self.mask_token is None:
+            return self._decoded(self.encoder(x * ~enlarged(hidden, self.patch)[:, None]))
+        tokens = enlarged(hidden, self.patch // TOKEN_STRIDE)[..., None]        # (N, h, w, 1)
+        hook = self.encoder.patch_embed['norm'].register_forward_hook(
+            lambda _, __, out: torch.where(tokens, self.mask_token.to(out.dtype), out))
+        try:
+            return self._decoded(self.encoder(x))
+        finally:
+            hook.remove()
+
+    def _decoded(self, maps: Tensor | list[Tensor]) -> Tensor:
+        return self.decoder(maps if isinstance(maps, Tensor) else maps[-1])
+
+    def loss(self, images: Tensor, hidden: Tensor) -> Tensor:
+        """Mean |difference| over the hidden pixels and their channels."""
+        filled = self(images, hidden).float()
+        return reconstruction_loss(filled, self.normalised(images), enlarged(hidden, self.patch))
+
+    def weights(self) -> dict[str, Tensor]:
+        """The encoder's, by their names in `MetaBev.state_dict()`."""
+        return {f'{self.prefix}.{name}': value.detach().cpu().contiguous()
+                for name, value in self.encoder.state_dict().items()}
+
+
+def enlarged(hidden: Tensor, factor: int) -> Tensor:
+    """(N, h, w) -> (N, factor h, factor w), every cell repeated."""
+    return hidden.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+
+
+def reconstruction_loss(filled: Tensor, truth: Tensor, hidden: Tensor) -> Tensor:
+    """Mean absolute error of the hidden pixels.
+
+    Args:
+        filled, truth: (N, 3, H, W).
+        hidden: (N, H, W) bool.
+    """
+    mask = hidden[:, None].to(filled.dtype)
+    return ((filled - truth).abs() * mask).sum() / (mask.sum() + 1e-5) / 3
+
+
+def hidden_patches(rows: int, columns: int, ratio: float, rng: np.random.Generator) -> np.ndarray:
+    """(rows, columns) bool with exactly ceil(ratio x rows x columns) patches hidden."""
+    hidden = np.zeros(rows * columns, bool)
+    hidden[rng.permutation(rows * columns)[:math.ceil(ratio * rows * columns)]] = True
+    return hidden.reshape(rows, columns)
