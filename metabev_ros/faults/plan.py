@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from metabev_ros.config import RigConfig, load_config
@@ -50,6 +50,7 @@ _OF_GARBAGE = (What.BYTES, What.TRUNCATED, What.NOISE)
 _OF_IMAGES = (What.BLACK, What.WHITE, What.TORN)
 _OF_CLOUDS = (What.EMPTY, What.SPARSE, What.HALF_FIELD, What.NOT_FINITE)
 _OF_STAMPS = (What.STAMP, What.DRIFT)
+_PARAMETERS = ('share', 'every', 'seconds', 'period', 'new_stamps')
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class PlannedFault:
         require(0 <= self.begin < self.end, where, '0 <= begin < end', f'{self.begin}..{self.end}')
         require(bool(self.sensors or self.topics), where, 'sensors or topics', 'neither')
         self._check_what(where)
-        given = {item.name for item in fields(self)[8:] if getattr(self, item.name) is not None}
+        given = {name for name in _PARAMETERS if getattr(self, name) is not None}
         allowed = self._parameters()
         require(given in allowed, where, f'the parameters {" or ".join(map(_words, allowed))}',
                 _words(given))

@@ -5,7 +5,7 @@ import importlib
 from dataclasses import dataclass, replace
 from unittest import mock
 
-from fake_drive import CAMERAS, LIDAR, MS, SENSORS, front_end, image_number, rig
+from fake_drive import CAMERAS, LIDAR, MS, SENSORS, T0, front_end, image_number, rig
 from injected_drive import PERIOD, stream
 
 from metabev_ros import wire
@@ -43,6 +43,8 @@ SITES = (
     'metabev_ros.sensing.synchroniser.Synchroniser._nearest',
 )
 
+TAIL = 0.5
+
 
 @dataclass
 class Failing:
@@ -51,10 +53,11 @@ class Failing:
     real: object
     at: int
     calls: int = 0
+    armed: bool = True
 
     def __call__(self, *arguments, **keywords):
-        self.calls += 1
-        if self.calls == self.at + 1:
+        self.calls += self.armed
+        if self.armed and self.calls == self.at + 1:
             raise RuntimeError('made to fail')
         return self.real(*arguments, **keywords)
 
@@ -87,6 +90,8 @@ def drive(seconds: float) -> list[BagMessage]:
 def fail_once(site: str, at: int, seconds: float) -> tuple[bool, list[Sample]]:
     """Run a clean drive in which one call fails, guarded as the sensing thread guards it.
 
+    The drive goes on for `TAIL` seconds, so that everything can come back.
+
     Returns:
         Whether that call happened, and the samples.
     """
@@ -103,7 +108,8 @@ def fail_once(site: str, at: int, seconds: float) -> tuple[bool, list[Sample]]:
     def call(*arguments, **keywords):  # a function, so that it binds like the method it replaces
         return failing(*arguments, **keywords)
     with mock.patch.object(owner, name, call):
-        for item in drive(seconds):
+        for item in drive(seconds + TAIL):
+            failing.armed = item.log_time_ns < T0 + seconds * 1e9
             while (due := end.next_deadline_ns()) is not None and due < item.log_time_ns:
                 guarded(end.poll, due)
                 if end.next_deadline_ns() == due:

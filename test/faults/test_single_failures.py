@@ -10,7 +10,7 @@ def test_row_100_one_failing_call_breaks_no_rule_and_everything_is_used_again(si
     """A sample of the n: `benchmark/reliability.py single-failures` tries every one."""
     happened = 0
     for at in (0, 1, 5, 12, 29, 47):
-        done, samples = fail_once(site, at, seconds=1.6)
+        done, samples = fail_once(site, at, seconds=1.1)
         if done:
             happened += 1
             check_rules(samples, f'{site} at call {at}')
