@@ -5,11 +5,13 @@ import zlib
 
 import numpy as np
 import pytest
+import rig_messages
 from fake_drive import CAMERAS, LIDAR, MS, SENSORS, T0, rig
 from injected_drive import LEAD, TOPICS, TYPES, fault, message, stream
 
 from metabev_ros import wire
 from metabev_ros.errors import ConfigError
+from metabev_ros.faults.damage import damage
 from metabev_ros.faults.pipe import (
     DAMAGED,
     DELAYED,
@@ -21,6 +23,7 @@ from metabev_ros.faults.pipe import (
     read_truth,
 )
 from metabev_ros.faults.plan import FaultPlan, What
+from metabev_ros.sensing.decoding import decode_compressed_image
 
 
 def pipe_of(*faults, seed: int = 0, types=TYPES):
@@ -120,6 +123,20 @@ def test_damaged_messages_differ_as_their_name_says(what):
         What.NOT_FINITE: lambda: 0.4 < np.isnan(points[:, 0]).mean() < 0.6,
         What.FRAME: lambda: got.header.frame_id == 'nowhere'}
     assert facts.get(what, lambda: True)()
+
+
+@pytest.mark.parametrize('kind,what', [('wrong', What.BLACK), ('wrong', What.WHITE),
+                                       ('wrong', What.TORN), ('garbage', What.NOISE)])
+def test_the_pixels_of_a_compressed_picture_are_damaged_and_it_is_still_a_picture(kind, what):
+    cdr, msgtype = rig_messages.image('CAM_FRONT', 1, T0), rig_messages.IMAGE_TYPE
+    hurt = damage(cdr, msgtype, fault(kind, 'cam1', 0.0, what=what), np.random.default_rng(1), 0.0)
+    was, got = (decode_compressed_image(wire.deserialize(b, msgtype))[0] for b in (cdr, hurt))
+    assert got.shape == was.shape and wire.read_stamp(hurt) == T0
+    top, bottom = got[:len(got) // 2 - 8], got[len(got) // 2 + 8:]
+    facts = {What.BLACK: got.max() <= 2, What.WHITE: got.min() >= 253,
+             What.TORN: bottom.max() <= 8 and np.abs(top.astype(int) - was[:len(top)]).mean() < 3,
+             What.NOISE: np.abs(got.astype(int) - was).mean() > 40}
+    assert facts[what]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not():

@@ -6,8 +6,10 @@ import pytest
 from fake_drive import CAMERAS, LIDAR, MS, SENSORS, T0, ring
 from injected_drive import (
     TOPICS,
+    TYPES,
     cloud_bytes,
     fault,
+    image_bytes,
     info_bytes,
     message,
     run,
@@ -15,6 +17,7 @@ from injected_drive import (
     tf_bytes,
 )
 
+from metabev_ros import wire
 from metabev_ros.faults.pipe import PASSED
 from metabev_ros.faults.plan import What
 from metabev_ros.sensing.content import MOST_POINTS
@@ -86,6 +89,18 @@ def test_row_018_019_a_black_or_white_picture_is_suspect_once_and_then_left_out(
     assert {r.state for r in reports[2:]} == {SensorState.FROZEN}, 'flat is also unchanging'
     assert not any(r.used for r in reports[1:])
     assert result.of('cam3')[-1].used and others_are_well(result, 'cam3')
+
+
+def test_row_019_a_picture_that_is_white_by_two_thirds_is_used_and_flagged():
+    def glare(k, at):
+        picture = wire.deserialize(image_bytes('cam3', k, at), TYPES['cam3/image'])
+        picture.data = picture.data.copy()
+        picture.data[:22 * 96] = 255  # of 32 rows
+        return wire.serialize(picture, TYPES['cam3/image'])
+    result = run(messages=replaced('cam3', glare, seconds=2.0))
+    reports = result.of('cam3')[10:]
+    assert all(r.used and r.state is SensorState.SUSPECT for r in reports)
+    assert 'over-exposed: 69%' in reports[-1].reason and others_are_well(result, 'cam3')
 
 
 def test_row_020_random_pixels_are_used_or_flagged_and_change_only_their_camera():
