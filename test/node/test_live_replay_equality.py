@@ -100,8 +100,12 @@ def live_and_replayed(graph, model: str, bag: Path, rig: RigConfig, folder: Path
     made = [m.log_time_ns for m in outputs if m.topic == output_topic(wire.DETECTIONS)]
     first = len(graph.records)
     save_config(rig, folder / 'this_rig.yaml')
+    # Replay takes the time it needs, for tables and for outputs; so must the node where bytes are
+    # compared, however busy the machine is.
     node = NodeProcess(folder, model=model, rig=folder / 'this_rig.yaml', use_sim_time=True,
-                       heartbeat_rate=50.0)
+                       heartbeat_rate=50.0, **{
+                           'inference.table_wait': 30.0, 'inference.time_limit': 60.0,
+                           'inference.hang_limit': 120.0})
     try:
         node.wait_for_log('active:')
         Lockstep(graph, rig, made).play(BagReader(bag))
