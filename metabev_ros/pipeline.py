@@ -30,7 +30,8 @@ class Pipeline:
 
     Attributes:
         preprocess, backend, postprocess: its three steps; evaluation calls them one by one to
-            share what does not change. `backend` has run(camera, lidar), name, device, precision.
+            share what does not change. `backend` has run(camera, lidar), name, device, precision,
+            provider and gpu_memory.
 
     Args:
         table_patience: see `Preprocessor`; None for everything but a node that runs live.
@@ -95,6 +96,7 @@ class Pipeline:
         for modality in (Modality.CAMERA, Modality.FUSED, Modality.LIDAR):
             self(Sample(0, images if modality.has_camera else {'0': None},
                         sweep if modality.has_lidar else None, modality))
+        self.model = dataclasses.replace(self.model, gpu_memory=self.backend.gpu_memory)
 
 
 def _without_cameras(sample: Sample) -> Sample:

@@ -93,9 +93,12 @@ def test_warm_up_of_a_live_pipeline_runs_the_camera_graphs_however_slow_the_tabl
         """The backend, and which inputs it was given."""
 
         name, device, precision, provider = 'onnxruntime', 'cpu', 'fp32', 'cpu'
+        gpu_memory = 4096
 
         def run(self, camera, lidar):
             ran.append(Modality.from_presence(camera is not None, lidar is not None))
             return pipeline.backend.run(camera, lidar)
-    Pipeline(pipeline.model.config, Counting(), 'x', table_patience=1e-6).warm_up(6)
+    live = Pipeline(pipeline.model.config, Counting(), 'x', table_patience=1e-6)
+    live.warm_up(6)
+    assert live.model.gpu_memory == 4096  # what the status says: known when all has run once
     assert set(ran) == {Modality.CAMERA, Modality.FUSED, Modality.LIDAR}

@@ -25,7 +25,8 @@ _SIGNATURES = {
     'cuDeviceGetAttribute': (_OUT(c_int), c_int, c_int),
     'cuDeviceTotalMem_v2': (_OUT(c_size_t), c_int),
     'cuDevicePrimaryCtxRetain': (_HANDLE_OUT, c_int), 'cuDevicePrimaryCtxRelease_v2': (c_int,),
-    'cuCtxSetCurrent': (c_void_p,), 'cuMemAlloc_v2': (_ADDRESS_OUT, c_size_t),
+    'cuCtxSetCurrent': (c_void_p,), 'cuMemGetInfo_v2': (_OUT(c_size_t), _OUT(c_size_t)),
+    'cuMemAlloc_v2': (_ADDRESS_OUT, c_size_t),
     'cuMemFree_v2': (_ADDRESS,), 'cuMemHostAlloc': (_HANDLE_OUT, c_size_t, c_uint),
     'cuMemFreeHost': (c_void_p,),
     'cuMemcpyHtoDAsync_v2': (_ADDRESS, c_void_p, c_size_t, c_void_p),
@@ -160,6 +161,13 @@ class Context:
     def make_current(self) -> None:
         """Needed once in every thread that uses the context; cheap."""
         self.driver.call('cuCtxSetCurrent', self._context)
+
+    def free_memory(self) -> int:
+        """Bytes of the GPU that nobody uses."""
+        self.make_current()
+        free, total = c_size_t(), c_size_t()
+        self.driver.call('cuMemGetInfo_v2', byref(free), byref(total))
+        return free.value
 
     def close(self) -> None:
         """Free buffers, streams, events and graphs, then the context; a second call is nothing.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from metabev_ros.backends.cuda_driver import Context, Driver
 from metabev_ros.backends.onnx_bytes import refuse_external_data
 from metabev_ros.backends.providers import Provider, check_session, require_provider
 from metabev_ros.config import ModelConfig
@@ -47,6 +48,8 @@ class OnnxRuntimeBackend:
             raise MissingDependencyError('backend onnxruntime', 'the package onnxruntime', 'none',
                                          'pip install onnxruntime') from error
         require_provider(provider, onnxruntime.get_available_providers())
+        self._gpu = _gpu_of(provider)
+        self._free_before = 0 if self._gpu is None else self._gpu.free_memory()
         self.contract = load_contract(folder)
         self.provider, self.device = provider.value, provider.device
         self._outputs = output_names(self.contract.config)
@@ -73,6 +76,13 @@ class OnnxRuntimeBackend:
     @property
     def precision(self) -> str:
         return self.contract.precision
+
+    @property
+    def gpu_memory(self) -> int:
+        """Bytes of GPU memory taken since loading began, by whoever; 0 without a GPU."""
+        if self._gpu is None:
+            return 0
+        return max(0, self._free_before - self._gpu.free_memory())
 
     @property
     def config(self) -> ModelConfig:
@@ -146,6 +156,21 @@ class OnnxRuntimeBackend:
             self._sessions[graph].run_with_iobinding(binding)
         except Exception as error:  # onnxruntime raises many types
             raise BackendError(graph, 'a successful run', str(error)[:200]) from error
+
+
+def _gpu_of(provider: Provider) -> Context | None:
+    """The GPU that the provider computes on; None for a CPU.
+
+    Raises:
+        BackendError: if there is none.
+    """
+    if provider.device == 'cpu':
+        return None
+    try:
+        return Context(Driver())
+    except BackendError as error:
+        raise BackendError(f'provider {provider.value}', error.expected, error.got,
+                           provider.remedy) from error
 
 
 def _session(onnxruntime, content: bytes, threads: int, provider: Provider, graph: str):

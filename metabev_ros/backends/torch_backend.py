@@ -45,6 +45,7 @@ class TorchBackend:
     """
 
     name, device, precision, provider = 'torch', 'cpu', 'fp32', 'cpu'
+    gpu_memory = 0
 
     def __init__(self, network: MetaBev, config: ModelConfig, model_hash: str = 'unsaved'
                  ) -> None:

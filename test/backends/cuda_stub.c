@@ -47,6 +47,7 @@ int cuDeviceTotalMem_v2(size_t *n, int d) { *n = memory_limit; return d; }
 int cuDevicePrimaryCtxRetain(void **c, int d) { *c = (void *)(uintptr_t)0x7f0000000001; live++; return d; }
 int cuDevicePrimaryCtxRelease_v2(int d) { live--; return d; }
 int cuCtxSetCurrent(void *c) { return c == (void *)(uintptr_t)0x7f0000000001 ? 0 : 201; }
+int cuMemGetInfo_v2(size_t *free, size_t *total) { *total = memory_limit; *free = memory_limit - memory_used; return 0; }
 int cuMemAlloc_v2(uint64_t *p, size_t n) {
     if (memory_used + n > memory_limit) return 2;
     memory_used += n; live++;

@@ -1,13 +1,15 @@
 """The provider that was asked for computes, or start-up stops and says what to do."""
 from __future__ import annotations
 
+import functools
 from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
 import pytest
 
-from metabev_ros.backends import build_backend
+from metabev_ros.backends import build_backend, onnxruntime_backend
+from metabev_ros.backends.cuda_driver import Driver
 from metabev_ros.backends.providers import Provider, check_session
 from metabev_ros.contract import graph_inputs
 from metabev_ros.errors import BackendError, ConfigError, MissingDependencyError
@@ -78,6 +80,17 @@ def test_arithmetic_left_to_the_cpu_is_refused_and_index_arithmetic_is_not(on_cp
         return
     with pytest.raises(BackendError, match=f'{on_cpu[-1]} on CPUExecutionProvider'):
         check_session(session, Provider.CUDA, 'camera_encoder')
+
+
+@pytest.mark.parametrize('provider', [Provider.CUDA, Provider.TENSORRT])
+def test_a_gpu_provider_without_a_driver_is_refused_before_anything_is_loaded(monkeypatch,
+                                                                             provider):
+    monkeypatch.setattr(onnxruntime, 'get_available_providers',
+                        lambda: [provider.runtime_name, 'CPUExecutionProvider'])
+    monkeypatch.setattr(onnxruntime_backend, 'Driver',
+                        functools.partial(Driver, 'no_such_driver.so'))
+    with pytest.raises(BackendError, match=f'provider {provider.value}.*use provider cpu'):
+        build_backend('onnxruntime', MODEL, 1, provider=provider.value)
 
 
 def test_every_session_has_the_stated_threads_does_not_spin_and_cannot_fall_back(backend):

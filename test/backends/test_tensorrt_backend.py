@@ -1,4 +1,5 @@
 """The TensorRT backend without a GPU: a stub driver and a fake TensorRT over ONNX Runtime."""
+import ast
 import ctypes
 import gc
 import re
@@ -12,10 +13,10 @@ import pytest
 from fake_tensorrt import FakeTensorRt, engine_bytes
 
 from metabev_ros.backends import BackendKind, build_backend
-from metabev_ros.backends.cuda_driver import Driver
+from metabev_ros.backends.cuda_driver import Context, Driver
 from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
 from metabev_ros.backends.tensorrt_backend import TensorRtBackend, engine_identity
-from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
+from metabev_ros.backends.tensorrt_library import API, Flavour, TensorRtLibrary
 from metabev_ros.contract import FUSION_OF, GRAPHS, load_contract
 from metabev_ros.errors import (
     BackendError,
@@ -188,6 +189,14 @@ def test_missing_and_unknown_inputs_and_no_inputs_are_refused(backend, inputs):
             call(None, None)
 
 
+def test_free_memory_falls_by_what_is_taken(stub, stub_path):
+    gpu = Context(Driver(stub_path))
+    before = gpu.free_memory()
+    gpu.buffer(1000)
+    assert before - gpu.free_memory() == 1000
+    gpu.close()
+
+
 def test_everything_is_given_back_when_the_backend_goes(stub, stub_path, plans):
     before = stub.stub_live()
     backend = make_backend(stub, stub_path, plans)
@@ -292,6 +301,26 @@ def test_a_library_without_a_name_that_is_needed_is_refused_with_the_name(stub):
     del trt.Builder.create_network
     with pytest.raises(BackendError, match='without Builder.create_network, IProgressMonitor'):
         TensorRtLibrary(trt, Flavour.TENSORRT)
+
+
+OWNERS = {'trt': '', 'library.trt': '', 'self._library.trt': '', 'builder': 'Builder',
+          'network': 'INetworkDefinition', 'parser': 'OnnxParser', 'config': 'IBuilderConfig',
+          'shapes': 'IOptimizationProfile', 'self._runtime': 'Runtime',
+          'self._engine': 'ICudaEngine', 'engine': 'ICudaEngine',
+          'self._context': 'IExecutionContext'}
+
+
+def test_every_name_of_tensorrt_that_is_used_is_checked_at_load(repo_root):
+    """`API` was compared with the real 10.3.0, 10.16.1, 11.4.0 and RTX 1.7.1 bindings."""
+    used = set()
+    for name in ('export/engine_builder.py', 'backends/tensorrt_engine.py'):
+        tree = ast.parse((repo_root / 'metabev_ros' / name).read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) in OWNERS:
+                used.add((OWNERS[ast.unparse(node.value)], node.attr))
+    assert len(used) > 25
+    for owner, name in used:
+        assert (name in API if not owner else name in API[owner]), (owner, name)
 
 
 def test_a_flavour_that_is_not_installed_names_the_command():
