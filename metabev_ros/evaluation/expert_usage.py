@@ -137,6 +137,8 @@ def plot_cells(gates: np.ndarray, truth: GroundTruth, grid, map_grid, path: Path
     """The most used expert of every BEV cell, per task and layer, beside the scene."""
     layers, experts = len(gates), gates.shape[-1]
     figure = _figure(3.1 * (layers + 1), 6.2)
+    from matplotlib import colormaps
+    colours = colormaps['turbo'].resampled(experts)
     axes = figure.subplots(len(TASKS), layers + 1, squeeze=False)
     side = (grid.y_max, grid.y_min, grid.x_min, grid.x_max)     # left is ego y at its largest
     view = BevView(400, 400, grid.x_max)
@@ -149,8 +151,7 @@ def plot_cells(gates: np.ndarray, truth: GroundTruth, grid, map_grid, path: Path
         for layer in range(layers):
             image = axes[row, layer + 1].imshow(
                 gates[layer, row].argmax(-1).T[::-1, ::-1], extent=side, vmin=-0.5,
-                vmax=experts - 0.5, cmap='tab10' if experts <= 10 else 'tab20',
-                interpolation='nearest')
+                vmax=experts - 0.5, cmap=colours, interpolation='nearest')
             axes[row, layer + 1].set_title(f'{task}, layer {layer + 1}', fontsize=10)
     for axis in axes.flat:
         axis.set_xlabel('y, m')

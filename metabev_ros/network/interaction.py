@@ -9,7 +9,8 @@ No official code is known; the paper's formulas are images. What it leaves open,
 (other sources name the same): the pyramid's convolution is shared by the tasks and not by the
 steps; a residual around the FFN, norms after; x and y share the code's channels; DeMT's query
 attention over all tokens afterwards (1 TMAC a task at 180 x 180) is left out, its residual stays.
-In DeMT each task has a deformable mixer before; one 3x3 convolution here. `stride` is ours.
+In DeMT each task has a deformable mixer before; one 3x3 convolution here. Ours are `stride`, and
+that what is added to a task's map begins as nothing: trained weights go on from where they were.
 """
 from __future__ import annotations
 
@@ -176,6 +177,7 @@ class TaskInteraction(nn.Module):
         self.steps = nn.ModuleList(InteractionStep(width, config, tasks)
                                    for _ in range(config.steps))
         self.restore = nn.Sequential(nn.Linear(channels, channels), nn.LayerNorm(channels))
+        nn.init.zeros_(self.restore[1].weight)
         rows, columns = (size // config.stride for size in shape)
         if self.position is not PositionCode.NONE:
             concat = self.position is PositionCode.CONCAT
@@ -186,12 +188,12 @@ class TaskInteraction(nn.Module):
 
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """Task -> (B, C, Y, X), the same back; a task that is not there gives nothing."""
-        adapted = {task: self.adapters[task](bev) for task, bev in features.items()}
-        maps = {task: self._with_position(task, bev) for task, bev in adapted.items()}
+        maps = {task: self._with_position(task, self.adapters[task](bev))
+                for task, bev in features.items()}
         for step in self.steps:
             maps = step(maps)
         return {task: bev + self._restored(maps[task], bev.shape[1])
-                for task, bev in adapted.items()}
+                for task, bev in features.items()}
 
     def _with_position(self, task: str, bev: Tensor) -> Tensor:
         if self.stride > 1:
