@@ -75,7 +75,11 @@ class Engine:
                  buffers: dict[str, Buffer]) -> None:
         self.graph, self._library, self._buffers = graph, library, buffers
         library.messages.clear()
-        self._runtime = library.trt.Runtime(library.logger)      # must outlive the engine
+        try:
+            self._runtime = library.trt.Runtime(library.logger)  # must outlive the engine
+        except TypeError as error:                  # pybind11: "factory function returned nullptr"
+            raise BackendError(f'{library.flavour.value} {library.version}', 'a runtime',
+                               library.last_messages(), 'check that it fits the driver') from error
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise ContractError(f'engine of {graph}', f'one that {library.flavour.value} '

@@ -49,7 +49,11 @@ def build_engine(library: TensorRtLibrary, content: bytes, graph: str,
     trt = library.trt
     library.messages.clear()
     start = perf_counter()
-    builder = trt.Builder(library.logger)
+    try:
+        builder = trt.Builder(library.logger)
+    except TypeError as error:                      # pybind11: "factory function returned nullptr"
+        raise BackendError(f'{library.flavour.value} {library.version}', 'a builder',
+                           library.last_messages(), 'check that it fits the driver') from error
     strongly_typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(strongly_typed)
     parser = trt.OnnxParser(network, library.logger)
