@@ -250,7 +250,7 @@ class SensorMonitor:
         if self._lost:  # wait only for the frame that brings it back
             return (self._good >= self._config.readmit_frames - 1 and self.misses == 0
                     and not self._bad)
-        return self.misses < 2
+        return True  # a sensor that missed twice is lost
 
     def expects(self, reference_ns: int, slack_ns: int) -> bool:
         """Whether this sensor's next frame is due for a sample at `reference_ns`."""

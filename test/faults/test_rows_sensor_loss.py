@@ -1,12 +1,13 @@
 """Fault matrix A, sensor loss: the injected truth is the oracle, times are exact."""
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
-from fake_drive import CAMERAS, LIDAR, MS, SENSORS, T0
-from injected_drive import DEADLINE, PERIOD, check_truth, fault, run
+from fake_drive import CAMERAS, LIDAR, MS, SENSORS, T0, rig
+from injected_drive import DEADLINE, PERIOD, check_truth, fault, run, stream
 
 from metabev_ros import wire
 from metabev_ros.config import ModelConfig, SensingConfig
@@ -47,6 +48,13 @@ def test_row_001_one_dead_camera_is_named_at_once_and_waited_for_twice_at_most(c
     assert all(time - sweeps[s.stamp_ns] <= DEADLINE for time, s in without[:2])
     assert all(time == sweeps[s.stamp_ns] for time, s in without[2:]), 'no extra wait'
     assert all(s.cameras[camera] is None for _, s in without), 'left out, not black'
+
+
+def test_row_001_a_picture_between_two_sweeps_is_not_used_again_when_no_other_comes():
+    """48 ms after one sweep is 52 ms before the next one: within the tolerance of both."""
+    result = run(fault('off', 'cam2', 1.0), messages=stream(2.5, offsets=(('cam2', 48),)))
+    used = [r.stamp_ns for r in result.of('cam2') if r.used]
+    assert len(used) == len(set(used)) == 10 and len(result.out) == 25
 
 
 @pytest.mark.parametrize('pair', list(itertools.combinations(CAMERAS, 2)))
@@ -99,6 +107,10 @@ def test_row_006_everything_returns_together_and_no_old_frame_is_used():
     after = result.between(10.9)
     assert after[0][0] <= T0 + 11_000 * MS + 2 * PERIOD + DEADLINE
     assert result.end.epoch == 0
+    for name in SENSORS:
+        truths = result.truth_of(name)
+        back = max(t.number for t in truths if t.action == DROPPED) + 1
+        assert truths[back].out_stamp_ns not in {r.stamp_ns for r in result.of(name) if r.used}
     full = next(s for _, s in after if len(s.used_sensors) == 7)
     assert full.stamp_ns <= T0 + 11_000 * MS + 2 * PERIOD + DEADLINE
 
@@ -113,6 +125,11 @@ def test_row_007_a_sensor_that_never_spoke_is_not_waited_for(absent):
     late = [s for time, s in result.out if time > first + 2200 * MS]
     assert len(late) >= 16
     assert all(set(s.used_sensors) == present for s in late)
+    arrivals = {n: {t.out_stamp_ns: t.out_arrival_ns for t in result.truth_of(n)}
+                for n in present}
+    for time, sample in result.out[-10:]:
+        assert time == max(arrivals[r.name][r.stamp_ns] for r in sample.sensors if r.used), (
+            'nothing is waited for that never came')
     last = {r.name: r.state for r in late[-1].sensors}
     assert all(last[name] is SensorState.NEVER for name in absent)
     assert all(sensor_level(last[name]) == ERROR for name in absent)
@@ -154,6 +171,15 @@ def test_row_010_at_a_quarter_of_its_rate_a_sensor_is_used_when_it_sends(name):
     assert sum(stamp in used for stamp in passed) >= len(passed) - 2
     last = result.of(name)[-3:]
     assert any('rate: 2.5 Hz' in r.reason or r.state is SensorState.MISSING for r in last)
+
+
+def test_row_010_a_picture_between_the_sweeps_of_a_slow_lidar_is_not_used_for_the_next_one():
+    """A LiDAR of 5 Hz; the last picture of a camera that dies is 100 ms older than the sweep."""
+    slow = dataclasses.replace(rig(), lidar=dataclasses.replace(rig().lidar, rate_hz=5.0))
+    result = run(fault('slow', LIDAR, -0.5, every=2), fault('off', 'cam2', 1.15), seconds=2.5,
+                 rig_config=slow)
+    assert len(result.out) == 13 and modalities(result.out) == {Modality.FUSED}
+    assert [r.used for r in result.of('cam2')] == [True] * 6 + [False] * 7
 
 
 def test_row_011_half_the_field_of_the_lidar_is_used_and_said():

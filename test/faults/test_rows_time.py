@@ -64,6 +64,12 @@ def test_row_048_050_one_sensor_ten_seconds_back_is_left_out_alone(name):
     assert name in result.samples[-1].used_sensors
 
 
+def test_row_050_a_camera_that_steps_back_by_less_than_a_second_is_named_and_left_out():
+    result = shifted(-0.3, 'cam2')
+    assert dead_between(result, 'cam2') and result.end.epoch == 0
+    assert any(r.reason.startswith('backwards') for r in result.of('cam2'))
+
+
 def test_row_051_messages_in_disorder_never_make_the_output_stamps_go_back():
     messages = list(stream(3.0))
     order = np.random.default_rng(3).permutation(5)
