@@ -23,6 +23,7 @@ from rich.progress import (
 )
 
 from metabev_ros.config import RigConfig, SensingConfig, load_config
+from metabev_ros.contract import GraphForm, GraphPrecision, variant_folder
 from metabev_ros.datasets.corruptions import SettingGroup
 from metabev_ros.errors import ConfigError, MetaBevError
 from metabev_ros.resources import resource_path
@@ -323,15 +324,55 @@ def pretrain(config: Annotated[Path, typer.Argument(help='Pre-training YAML, see
 @app.command()
 def export(model: Annotated[Path, typer.Argument(help='Model folder to write.')],
            run: Annotated[Path | None, typer.Option(
-               help='Take weights and configuration from this training run first.')] = None
-           ) -> None:
+               help='Take weights and configuration from this training run first.')] = None,
+           form: Annotated[GraphForm, typer.Option(
+               help='Runtime to write the graphs for; tensorrt goes into a folder of its own.'
+           )] = GraphForm.ONNXRUNTIME,
+           precision: Annotated[GraphPrecision, typer.Option(
+               help='fp16 and int8 go into a folder of their own, beside the fp32 graphs.'
+           )] = GraphPrecision.FP32,
+           calibration_bag: Annotated[Path | None, typer.Option(
+               help='With --precision: a bag of the vehicle (see --rig) in place of synthetic '
+                    'drives.')] = None,
+           rig: RigOption = None,
+           seed: Annotated[int | None, typer.Option(
+               min=0, help='Seed of the parity inputs; default: a new one, which is printed.'
+           )] = None) -> None:
     """Weights -> ONNX graphs and contract.json, through the parity gate."""
     from metabev_ros.export.to_onnx import export_model
-    contract, parity = export_model(model, run,
-                                    lambda line: console.print(line, markup=False))
-    for name, error in parity.items():
-        console.print(f'parity {name}: {error:.1e} of its range', markup=False)
-    console.print(f'contract {contract.hash} written to {model}', markup=False)
+
+    def report(line: str) -> None:
+        console.print(line, markup=False)
+    if precision is GraphPrecision.FP32:
+        if calibration_bag is not None:
+            raise ConfigError('export --calibration-bag', 'a --precision other than fp32', 'fp32',
+                              'fp32 needs no calibration: leave one of the two out')
+        contract, parity = export_model(model, run, report, form, seed)
+        report('\n'.join(parity.lines()))
+    else:
+        if run is not None:
+            raise ConfigError('export --run', 'precision fp32', precision.value,
+                              'export the run first, then the model folder in this precision')
+        contract = _export_precision(model, form, precision, calibration_bag, rig, report)
+    report(f'contract {contract.hash} written to {variant_folder(model, form, precision)}')
+
+
+def _export_precision(model: Path, form: GraphForm, precision: GraphPrecision, bag: Path | None,
+                      rig: Path | None, report):
+    from metabev_ros.contract import load_contract
+    from metabev_ros.export.calibration import bag_set, synthetic_set
+    from metabev_ros.export.precision import export_precision
+    config = load_contract(model).config
+    if bag is None:
+        with _bar('Rendering') as update:
+            samples = synthetic_set(config, progress=update)
+    else:
+        samples = bag_set(bag, _rig(rig), config)
+    contract, found = export_precision(model, form, precision, samples, report)
+    for modality, agreement in found.items():
+        report(f'{modality.name}: {agreement.box_share:.1%} of {agreement.boxes} sure boxes and '
+               f'{agreement.map_iou:.1%} of the map as fp32')
+    return contract
 
 
 @app.command('build-engines')

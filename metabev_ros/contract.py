@@ -11,7 +11,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from metabev_ros.config import DetectionHead, LidarEncoder, ModelConfig, from_plain, to_plain
+from metabev_ros.config import (
+    DetectionHead,
+    LidarEncoder,
+    ModelConfig,
+    ViewTransform,
+    from_plain,
+    to_plain,
+)
 from metabev_ros.config.sparse import (
     SPARSE_STAGES,
     SPARSE_STEPS,
@@ -66,23 +73,30 @@ class TensorSpec:
 def graph_inputs(config: ModelConfig) -> dict[str, tuple[TensorSpec, ...]]:
     """Input tensors of every graph, in order."""
     camera, lidar, (rows, columns) = config.camera, config.lidar, config.bev_grid.shape
-    splat_rows, splat_columns = config.splat_grid.shape
     camera_bev = TensorSpec('camera_bev', 'float32', (1, camera.bev_channels, rows, columns),
                             'B C Y X')
     lidar_bev = TensorSpec('lidar_bev', 'float32', (1, lidar.bev_channels, rows, columns),
                            'B C Y X')
     return {
-        'camera_encoder': (
-            TensorSpec('images', 'uint8', (None, camera.height, camera.width, 3),
-                       'N H W RGB'),
-            TensorSpec('depth_table', 'int32', (None, camera.splat_row), 'row entry'),
-            TensorSpec('pixel_table', 'int32', (None, camera.splat_row), 'row entry'),
-            TensorSpec('cell_table', 'int32', (None, None), 'active-cell row'),
-            TensorSpec('grid_table', 'int32', (splat_rows * splat_columns,), 'YX')),
+        'camera_encoder': _camera_inputs(config),
         'lidar_encoder': _lidar_inputs(config),
         'fusion_fused': (camera_bev, lidar_bev),
         'fusion_camera': (camera_bev,),
         'fusion_lidar': (lidar_bev,)}
+
+
+def _camera_inputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
+    """Input tensors of the view transform that the configuration names."""
+    camera, (rows, columns) = config.camera, config.splat_grid.shape
+    images = TensorSpec('images', 'uint8', (None, camera.height, camera.width, 3), 'N H W RGB')
+    if camera.view_transform is ViewTransform.PULL:
+        shape = rows * columns, camera.pull_views * camera.pull_heights
+        return (images, TensorSpec('depth_table', 'int32', shape, 'YX entry'),
+                TensorSpec('pixel_table', 'int32', shape, 'YX entry'))
+    return (images, TensorSpec('depth_table', 'int32', (None, camera.splat_row), 'row entry'),
+            TensorSpec('pixel_table', 'int32', (None, camera.splat_row), 'row entry'),
+            TensorSpec('cell_table', 'int32', (None, None), 'active-cell row'),
+            TensorSpec('grid_table', 'int32', (rows * columns,), 'YX'))
 
 
 def _lidar_inputs(config: ModelConfig) -> tuple[TensorSpec, ...]:

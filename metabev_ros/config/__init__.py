@@ -14,6 +14,7 @@ from metabev_ros.config.model import (
     LidarBranchConfig,
     LidarEncoder,
     ModelConfig,
+    ViewTransform,
 )
 from metabev_ros.config.plain import from_plain, load_config, save_config, to_plain
 from metabev_ros.config.plain_detr import PlainDetrConfig, QueryContent, RpbMode
@@ -26,4 +27,4 @@ __all__ = [
     'DecoderConfig', 'DecoderFfn', 'DetectionHead', 'Fuser', 'HeadConfig', 'LidarBranchConfig',
     'LidarConfig', 'LidarEncoder', 'ModelConfig',
     'PlainDetrConfig', 'QueryContent', 'RigConfig', 'RpbMode', 'SensingConfig', 'from_plain',
-    'load_config', 'save_config', 'to_plain']
+    'ViewTransform', 'load_config', 'save_config', 'to_plain']

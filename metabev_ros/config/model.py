@@ -13,7 +13,7 @@ from metabev_ros.config.class_sizes import MEAN_SIZES
 from metabev_ros.config.experts import AdamvConfig
 from metabev_ros.config.gnconv import require_gate_channels
 from metabev_ros.config.interaction import TaskInteractionConfig
-from metabev_ros.config.plain import require, to_plain
+from metabev_ros.config.plain import LATER, require, to_plain
 from metabev_ros.config.plain_detr import PlainDetrConfig
 from metabev_ros.geometry import NUSCENES_MAP_GRID, BevGrid
 from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES
@@ -51,6 +51,18 @@ class CameraNeck(enum.Enum):
     FPN = 'fpn'
     HORFPN_7X7 = 'horfpn_7x7'
     HORFPN_GF = 'horfpn_gf'
+
+
+class ViewTransform(enum.Enum):
+    """How image features come into the BEV.
+
+    `LIFT_SPLAT` adds up every lifted point (exact, any rig). `PULL` lets every cell look up a few
+    points in the views that see them best: cheaper, of fixed size, and another operator, so that
+    a network is trained with the one it runs.
+    """
+
+    LIFT_SPLAT = 'lift_splat'
+    PULL = 'pull'
 
 
 class LidarEncoder(enum.Enum):
@@ -120,7 +132,8 @@ class CameraBranchConfig:
         bev_channels: channels of the camera BEV map.
         splat_row: entries per row of the lift-splat tables (more pad, fewer make more rows).
         splat_factor: BEV cells per splat cell edge; 2 splats twice as fine and convolves down
-            (BEVFusion's vtransform), 1 splats onto the BEV grid itself.
+            (BEVFusion's vtransform), 1 splats onto the BEV grid itself. The same for pull.
+        pull_heights, pull_views: points above every cell, and views looked at for each (pull).
     """
 
     backbone: CameraBackbone = CameraBackbone.NANO
@@ -136,6 +149,9 @@ class CameraBranchConfig:
     bev_channels: int = 64
     splat_row: int = 16
     splat_factor: int = 1
+    view_transform: ViewTransform = field(default=ViewTransform.LIFT_SPLAT, metadata=LATER)
+    pull_heights: int = field(default=4, metadata=LATER)
+    pull_views: int = field(default=2, metadata=LATER)
 
     def __post_init__(self) -> None:
         for name in ('height', 'width'):
@@ -146,6 +162,8 @@ class CameraBranchConfig:
                 (self.depth_min, self.depth_max, self.depth_step))
         require(self.splat_factor in (1, 2), 'model.camera.splat_factor', '1 or 2',
                 self.splat_factor)
+        require(1 <= self.pull_heights <= 32 and 1 <= self.pull_views <= 8, 'model.camera.pull',
+                '1..32 heights and 1..8 views', (self.pull_heights, self.pull_views))
         own_neck = self.backbone is CameraBackbone.NANO
         joining = [neck.value for neck in CameraNeck if neck is not CameraNeck.NONE]
         require(own_neck == (self.neck is CameraNeck.NONE), 'model.camera.neck',

@@ -28,6 +28,10 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# Metadata of fields that came after the first models were shipped.
+LATER = {'later': True}
+
+
 def require(condition: bool, where: str, expected: str, got) -> None:
     """Stop with a ConfigError unless the condition holds.
 
@@ -41,12 +45,13 @@ def require(condition: bool, where: str, expected: str, got) -> None:
 def to_plain(config) -> dict:
     """A frozen dataclass as plain dicts, lists, numbers and strings.
 
-    A field that is None by default and is None is left out: configurations from before the
-    field existed keep their hash.
+    A field that is None by default and is None is left out, and so is one marked `LATER` with
+    its default: configurations from before the field existed keep their hash.
     """
     if dataclasses.is_dataclass(config):
         return {f.name: to_plain(getattr(config, f.name)) for f in dataclasses.fields(config)
-                if f.default is not None or getattr(config, f.name) is not None}
+                if not ((f.default is None or f.metadata == LATER)
+                        and getattr(config, f.name) == f.default)}
     if isinstance(config, enum.Enum):
         return config.value
     if isinstance(config, (tuple, list)):

@@ -6,6 +6,7 @@ training alone.
 
 Differences: the splat runs as Gather + MatMul over index tables that the host builds from the
 calibration (`preprocess.lift_splat`), an exact sum; the network sees calibration only as tables.
+In its place a network may be trained with the cheaper pull (`preprocess.pull`).
 """
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metabev_ros.config import CameraBackbone, CameraBranchConfig
+from metabev_ros.config import CameraBackbone, CameraBranchConfig, ViewTransform
 from metabev_ros.geometry import BevGrid
 from metabev_ros.network.fpn import build_camera_neck
 from metabev_ros.network.hornet import HorNet, build_hornet
@@ -100,6 +101,7 @@ class CameraEncoder(nn.Module):
     def __init__(self, config: CameraBranchConfig, grid: BevGrid) -> None:
         super().__init__()
         self.grid_shape = grid.shape
+        self.view_transform = config.view_transform
         self.depth_bins = config.depth_bins
         self.context_channels = config.context_channels
         self.register_buffer('mean', torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
@@ -124,12 +126,16 @@ class CameraEncoder(nn.Module):
         return x[:, :self.depth_bins], x[:, self.depth_bins:]
 
     def splat(self, depth: Tensor, context: Tensor, tables: dict[str, Tensor]) -> Tensor:
-        """Exact lift-splat sum: each BEV cell sums depth probability x context of its points.
+        """Each BEV cell sums depth probability x context of its points.
+
+        With lift-splat these are all that fall into it, in as many rows as they need; with pull
+        those it looks up, in the one row of the cell.
 
         Args:
             depth: (N, D, h, w) probabilities.
             context: (N, C, h, w).
-            tables: `preprocess.lift_splat.LiftSplatTables` as tensors.
+            tables: `preprocess.lift_splat.LiftSplatTables` or `preprocess.pull.PullTables` as
+                tensors.
 
         Returns:
             (1, C, Y, X) on the splat grid.
@@ -141,6 +147,8 @@ class CameraEncoder(nn.Module):
         weight = weights.index_select(0, tables['depth_table'].reshape(-1))
         feature = pixels.index_select(0, tables['pixel_table'].reshape(-1))
         row_sum = (weight.reshape(-1, 1, width) @ feature.reshape(-1, width, c))[:, 0]
+        if self.view_transform is ViewTransform.PULL:
+            return row_sum.t().reshape(1, c, *self.grid_shape)
         row_sum = torch.cat([row_sum, row_sum.new_zeros(1, c)])        # last = padding
         cells = tables['cell_table']
         cell_sum = row_sum.index_select(0, cells.reshape(-1)).reshape(

@@ -38,9 +38,9 @@ class LiftSplatTables:
         keys = [c.intrinsics.tobytes() + c.ego_from_camera.tobytes() for c in calibrations]
         key = b''.join(keys)
         if key not in self._tables:
-            cells = [_remember(self._cells, k, 64, lambda c=c: self.view_cells(c))
+            cells = [remember(self._cells, k, 64, lambda c=c: self.view_cells(c))
                      for k, c in zip(keys, calibrations, strict=True)]
-            return _remember(self._tables, key, self._cache_size,
+            return remember(self._tables, key, self._cache_size,
                              lambda: self._build(np.concatenate(cells)))
         self._tables.move_to_end(key)
         return self._tables[key]
@@ -103,7 +103,7 @@ def _stable_order(cells: np.ndarray) -> np.ndarray:
     return order[np.argsort(high[order], kind='stable')] if high.any() else order
 
 
-def _remember(cache: OrderedDict, key: bytes, limit: int, build):
+def remember(cache: OrderedDict, key: bytes, limit: int, build):
     """The cached value, newest last, oldest dropped."""
     if key not in cache:
         cache[key] = build()

@@ -3,15 +3,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from metabev_ros.config import LidarEncoder, ModelConfig
+from metabev_ros.config import LidarEncoder, ModelConfig, ViewTransform
 from metabev_ros.config.sparse import SparseExecution
 from metabev_ros.preprocess.background_tables import BackgroundTables
 from metabev_ros.preprocess.images import fit_image
 from metabev_ros.preprocess.lift_splat import LiftSplatTables
 from metabev_ros.preprocess.neighbours import build_tables
 from metabev_ros.preprocess.pillars import build_pillars
+from metabev_ros.preprocess.pull import PullTables
 from metabev_ros.preprocess.voxels import build_voxels
 from metabev_ros.structures import CameraCalibration, CameraImage, Sample, Sweep
+
+
+def view_tables(config: ModelConfig) -> LiftSplatTables | PullTables:
+    """The tables of the view transform that the configuration names."""
+    is_pull = config.camera.view_transform is ViewTransform.PULL
+    return (PullTables if is_pull else LiftSplatTables)(config.camera, config.splat_grid)
 
 
 class Preprocessor:
@@ -28,7 +35,7 @@ class Preprocessor:
                  execution: SparseExecution = SparseExecution.TABLES,
                  table_patience: float | None = None) -> None:
         self._config, self._execution = config, execution
-        self._tables = LiftSplatTables(config.camera, config.splat_grid)
+        self._tables = view_tables(config)
         self._background = (None if table_patience is None
                             else BackgroundTables(self._tables, table_patience))
 
