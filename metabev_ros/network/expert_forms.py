@@ -68,8 +68,8 @@ def in_blocks(experts: nn.ModuleList, tokens: Tensor, gate: Tensor, most: int) -
 
     The form with a capacity, except that the capacity is shared: `block_count` blocks hold every
     assignment there can be, however uneven, so that NOTHING OVERFLOWS and no token is dropped.
-    All shapes are fixed. Places are counted by CumSum in integers (TopK ends at 3840). About
-    T most (1 + 1/8) rows.
+    All shapes are fixed. Places are counted by CumSum in integers (TopK ends at 3840). An eighth
+    to a quarter more than T most rows.
 
     Args:
         experts, tokens, gate: see `by_nonzero`.
@@ -96,7 +96,8 @@ def in_blocks(experts: nn.ModuleList, tokens: Tensor, gate: Tensor, most: int) -
 
 
 def block_size(assignments: int, experts: int) -> int:
-    """Rows of a block: a power of two such that half-empty blocks cost about an eighth."""
+    """Rows of a block: a power of two such that a block of every expert is together an eighth to a
+    quarter of the assignments."""
     return 2 ** max(0, math.ceil(math.log2(assignments / (8 * experts))))
 
 
