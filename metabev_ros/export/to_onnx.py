@@ -128,7 +128,7 @@ def export_model(folder: Path, run: Path | None = None, report=print,
                               parity_inputs(config, seed))
         if run is not None:
             _copy_weights(run, folder)
-        _install(scratch, variant_folder(folder, form, GraphPrecision.FP32), contract)
+        install_graphs(scratch, variant_folder(folder, form, GraphPrecision.FP32), contract)
     return contract, parity
 
 
@@ -160,7 +160,7 @@ def _copy_weights(run: Path, folder: Path) -> None:
             write_atomically(folder / name, (run / name).read_bytes())
 
 
-def _install(scratch: Path, target: Path, contract: Contract) -> None:
+def install_graphs(scratch: Path, target: Path, contract: Contract) -> None:
     """The contract goes last: until then the old one refuses the new graphs."""
     target.mkdir(parents=True, exist_ok=True)
     for name in (*contract.digests, 'contract.json'):
