@@ -41,7 +41,7 @@ def wait_for(condition) -> None:
         time.sleep(0.002)
 
 
-def test_a_flood_on_one_topic_costs_only_its_own_oldest_messages():
+def test_row_070_a_flood_on_one_topic_costs_only_its_own_oldest_messages():
     queue = TopicQueue({'image': 3, 'tf': 3})
     queue.put(RawMessage('tf', b'tf', 0))
     for number in range(200):
@@ -116,7 +116,7 @@ def test_bytes_that_are_no_message_are_counted_at_their_sensor_and_logged(sensin
     assert any(topic in line and 'serialized' in line for line in sensing.lines.warnings)
 
 
-def test_an_exception_inside_the_front_end_does_not_end_the_thread(sensing, monkeypatch):
+def test_row_100_an_exception_inside_the_front_end_does_not_end_the_thread(sensing, monkeypatch):
     monkeypatch.setattr(SensorFrontEnd, 'push', lambda *a: 1 / 0)
     put(sensing, '/tf', rig_messages.static_transforms(1))
     wait_for(lambda: sensing.worker.snapshot.rejected == 1)
