@@ -264,6 +264,26 @@ def _differences(expected, there, where: str = ''):
         yield f'{where}: {json.dumps(expected)[:40]}, {json.dumps(there)[:40]}'
 
 
+def require_current_variant(model: Path, form: GraphForm, precision: GraphPrecision) -> None:
+    """Stop if a variant was made from other weights than the fp32 graphs beside it.
+
+    Exporting new weights leaves older variants in place: each fits its own contract, and the
+    vehicle would go on with the old network. A folder without fp32 graphs has nothing to compare.
+
+    Raises:
+        ContractError: naming both weights.
+    """
+    folder = variant_folder(model, form, precision)
+    if folder == Path(model) or not (Path(model) / 'contract.json').exists():
+        return
+    ours, theirs = load_contract(model).weights_sha256, load_contract(folder).weights_sha256
+    if ours != theirs:
+        raise ContractError(f'{folder}/contract.json: weights', f'{ours[:16]}..., those of the '
+                            'fp32 graphs', f'{theirs[:16]}...',
+                            f'run `metabev export MODEL --form {form.value} '
+                            f'--precision {precision.value}` again')
+
+
 def sha256_of(path: Path) -> str:
     """Hex digest of a file."""
     try:

@@ -9,7 +9,12 @@ import enum
 from pathlib import Path
 
 from metabev_ros.backends.providers import Provider, parse_provider
-from metabev_ros.contract import GraphForm, GraphPrecision, variant_folder
+from metabev_ros.contract import (
+    GraphForm,
+    GraphPrecision,
+    require_current_variant,
+    variant_folder,
+)
 from metabev_ros.errors import ConfigError, MissingDependencyError
 
 
@@ -54,13 +59,15 @@ def build_backend(kind: str, folder: Path, threads: int, precision: str = 'fp32'
                               'correct the parameter')
         return _torch_backend(folder, threads)
     from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
-    folder = variant_folder(folder, GraphForm.ONNXRUNTIME, parse_precision(precision))
-    return OnnxRuntimeBackend(folder, threads, chosen)
+    variant = GraphForm.ONNXRUNTIME, parse_precision(precision)
+    require_current_variant(folder, *variant)
+    return OnnxRuntimeBackend(variant_folder(folder, *variant), threads, chosen)
 
 
 def _tensorrt_backend(kind: str, folder: Path, precision: str):
     from metabev_ros.backends.tensorrt_backend import TensorRtBackend
     from metabev_ros.backends.tensorrt_library import Flavour
+    require_current_variant(folder, GraphForm.TENSORRT, parse_precision(precision))
     return TensorRtBackend.load(folder, parse_precision(precision), Flavour(kind))
 
 

@@ -1,4 +1,6 @@
 """int8 variants of the shipped model: all or nothing, and judged before they are installed."""
+import dataclasses
+
 import numpy as np
 import onnx
 import pytest
@@ -60,6 +62,16 @@ def test_int8_graphs_lie_in_their_folder_with_a_contract_and_the_backend_takes_t
     assert backend.precision == 'int8' and backend.model_hash == contract.hash
     outputs = backend.run(*samples.checked[0])
     assert all(np.isfinite(array).all() for array in outputs.values())
+
+
+def test_a_variant_of_older_weights_is_refused_after_a_new_export(model):
+    folder = variant_folder(model, ORT, INT8)
+    folder.mkdir()
+    contract = load_contract(model)
+    dataclasses.replace(contract, precision='int8', weights_sha256='0' * 64).save(
+        folder / 'contract.json')
+    with pytest.raises(ContractError, match='weights.*0000.*--precision int8'):
+        build_backend('onnxruntime', model, 1, 'int8')
 
 
 def test_an_interruption_leaves_the_old_variant_or_none(model, samples, monkeypatch):
