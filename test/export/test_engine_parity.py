@@ -69,6 +69,11 @@ def test_a_planted_error_is_found_and_the_message_names_graph_and_tensor(
         check_engines(reference, planted, inputs, TOLERANCE[GraphPrecision.FP16])
 
 
+def test_a_graph_that_no_input_reached_is_not_waved_through(reference, inputs):
+    with pytest.raises(ContractError, match='parity of fusion_fused: expected an input'):
+        check_engines(reference, reference, inputs[1:], 1e-6)
+
+
 @pytest.mark.parametrize('spoiled', [np.nan, np.inf, -np.inf])
 def test_a_value_that_is_not_finite_is_refused_with_its_place(spoiled):
     expected = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
