@@ -28,9 +28,9 @@ class OnnxRuntimeBackend:
 
     Args:
         folder: model folder with contract.json and *.onnx.
-        threads: intra-op threads of every graph. Graphs run one after the other: encoders side
-            by side, each with its share of the threads, were measured to take as long. Spinning
-            is off because several sessions that spin fight for the same cores.
+        threads: intra-op threads of every graph. Graphs run one after the other (encoders side
+            by side with half of the threads each took as long, docs/engines.md). Spinning is off
+            because several sessions that spin fight for the same cores.
         provider: what computes; there is no fallback to another one.
 
     Raises:
