@@ -50,7 +50,7 @@ def sampled_places(network, pipeline, sample, task: str, xy: np.ndarray):
                              weights.shape)
     span = np.array([grid.x_max - grid.x_min, grid.y_max - grid.y_min])
     metres = places.numpy().reshape(-1, 2) * span + [grid.x_min, grid.y_min]
-    return metres, weights.numpy().ravel(), owners.ravel()
+    return metres, weights.numpy().ravel() / attention.heads, owners.ravel()
 
 
 def draw_places(axis, network, pipeline, labelled, task: str) -> None:
@@ -65,9 +65,9 @@ def draw_places(axis, network, pipeline, labelled, task: str) -> None:
     for owner in TASKS:
         mine = owners == owner
         u, v = view.pixels(places[mine]).T
-        axis.scatter(u, v, s=600 * weights[mine], c=COLOURS[owner], alpha=0.8, linewidths=0.3,
+        axis.scatter(u, v, s=2400 * weights[mine], c=COLOURS[owner], alpha=0.8, linewidths=0.3,
                      edgecolors='black',
-                     label=f'{owner} maps, weight {weights[mine].sum():.2f}')
+                     label=f'from {owner}, weight {weights[mine].sum():.2f}')
     axis.plot(*view.pixels(xy), 'x', color='red', markersize=10, markeredgewidth=2)
     axis.set(xlim=(0, 479), ylim=(479, 0), xticks=[], yticks=[],
              title=f'what {task} reads at the red cross')
@@ -83,7 +83,7 @@ def draw_cost(axis) -> None:
     for levels, style in ((3, '-'), (1, '--')):
         costs = [deformable_cost(replace(config, levels=levels), 2, s, s, 256) for s in sides]
         axis.loglog(sides ** 2, [(c.attention + c.pyramid) / 1e9 for c in costs], f's{style}',
-                    color='#1b6ca8', label=f'deformable, {levels} levels, 16 points')
+                    color='#1b6ca8', label=f'deformable, 16 points, levels: {levels}')
     axis.set(xlabel='BEV cells of each of two tasks, 256 channels', ylabel='GMAC a step',
              title='cost of attention (with the pyramid)')
     axis.grid(alpha=0.3)

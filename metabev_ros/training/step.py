@@ -35,7 +35,8 @@ class TrainingStep(nn.Module):
         """
         cameras, lidars, targets = zip(*batch, strict=True)
         # Recomputation in the last backward pass noted the routers' terms a second time.
-        take_balance_loss(self.network), take_routing_losses(self.network)
+        take_balance_loss(self.network)
+        take_routing_losses(self.network)
         with self._autocast(targets):
             bevs = {}
             bevs['camera'], bevs['lidar'], depths = self.network.encode(cameras, lidars)
