@@ -17,7 +17,7 @@ from metabev_ros.structures import Detections, Modality
 
 SURE_SCORE, SAME_PLACE_M = 0.3, 0.5
 # Least share of sure boxes that both give, and least IoU of their maps.
-LEAST = {GraphPrecision.FP16: 0.97, GraphPrecision.INT8: 0.85}
+LEAST = {GraphPrecision.FP16: 0.97, GraphPrecision.INT8: 0.9}
 MODALITIES = (Modality.FUSED, Modality.CAMERA, Modality.LIDAR)
 
 

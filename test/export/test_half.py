@@ -8,8 +8,10 @@ from onnx import TensorProto
 from small_networks import sample_of, small_base, small_model
 from torch import nn
 
+from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
 from metabev_ros.config import DecoderFfn
-from metabev_ros.contract import GraphForm
+from metabev_ros.contract import GraphForm, graph_inputs, graph_outputs
+from metabev_ros.export.engine_builder import build_engine
 from metabev_ros.export.forms import written_for
 from metabev_ros.export.half import compute_in_half
 from metabev_ros.export.lint import lint
@@ -102,3 +104,12 @@ def test_onnx_runtime_runs_the_half_graph_on_a_cpu_near_the_fp32_network(fusion)
         expected = reference(*maps)
     for array, tensor in zip(got, expected, strict=True):
         assert np.abs(array - tensor.numpy()).max() < 0.01 * np.ptp(tensor.numpy())
+
+
+@pytest.mark.tensorrt
+def test_tensorrt_rtx_parses_and_builds_the_half_graph(fusion):
+    pytest.importorskip('tensorrt_rtx', reason='pip install -r requirements/tensorrt.txt')
+    config, name = CONFIGS['nano'], 'fusion_fused'
+    built = build_engine(TensorRtLibrary.load(Flavour.RTX), fusion[0], name,
+                         (graph_inputs(config)[name], graph_outputs(config)[name]), {})
+    assert built.plan

@@ -92,7 +92,7 @@ def test_graphs_that_say_something_else_are_not_installed(model, samples, monkey
     monkeypatch.setattr(precision, 'quantise', lambda content, inputs, form: content)
     monkeypatch.setattr(precision, 'measure_agreement', lambda *_: {
         Modality.CAMERA: Agreement(boxes=10, matched=5)})
-    with pytest.raises(ContractError, match=r'int8 CAMERA: boxes.*85%.*50\.0%.*stay with fp32'):
+    with pytest.raises(ContractError, match=r'int8 CAMERA: boxes.*90%.*50\.0%.*stay with fp32'):
         precision.export_precision(model, ORT, INT8, samples, lambda line: None)
     assert content_of(folder) == {'contract.json': b'the old one'}
 

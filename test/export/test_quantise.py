@@ -6,8 +6,10 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from metabev_ros.contract import GraphForm
+from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
+from metabev_ros.contract import GraphForm, TensorSpec
 from metabev_ros.errors import ConfigError
+from metabev_ros.export.engine_builder import build_engine
 from metabev_ros.export.quantise import quantise, quantised_convolutions
 from metabev_ros.export.value_ranges import ValueRange
 
@@ -165,3 +167,13 @@ def test_the_clip_has_the_smallest_squared_error_of_all_that_were_tried(levels):
     best = min(error(clip) for clip in np.geomspace(0.5, 200, 300))
     assert error(collected.clip(levels)) < 1.1 * best
     assert collected.has_negative == (levels == 127)
+
+
+@pytest.mark.tensorrt
+def test_tensorrt_rtx_parses_and_builds_the_placement_made_for_it():
+    pytest.importorskip('tensorrt_rtx', reason='pip install -r requirements/tensorrt.txt')
+    spec = {name: TensorSpec(name, 'float32', (1, 8, 16, 16), 'B C Y X') for name in 'xy'}
+    content = quantise(small_graph(), samples(1), TRT)
+    built = build_engine(TensorRtLibrary.load(Flavour.RTX), content, 'small',
+                         ((spec['x'],), (spec['y'],)), {})
+    assert built.plan
