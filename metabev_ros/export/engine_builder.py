@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import perf_counter
 
-from metabev_ros.backends.tensorrt_library import TensorRtLibrary
+from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
 from metabev_ros.contract import TensorSpec
 from metabev_ros.errors import BackendError, ContractError
 from metabev_ros.export.profiles import Shape
@@ -68,8 +68,8 @@ def build_engine(library: TensorRtLibrary, content: bytes, graph: str,
     config.clear_flag(trt.BuilderFlag.TF32)         # fp32 is fp32: TF32 keeps 10 bits of 23
     if progress is not None:
         config.progress_monitor = _progress_monitor(trt, progress)
-    # Without a GPU (TensorRT-RTX) nothing is timed and there is no cache.
-    times = config.create_timing_cache(timing_cache)
+    # TensorRT-RTX times nothing. A cache of another GPU or version is not taken.
+    times = None if library.flavour is Flavour.RTX else config.create_timing_cache(timing_cache)
     has_times = times is not None and config.set_timing_cache(times, False)
     if profile:
         shapes = builder.create_optimization_profile()
