@@ -32,6 +32,7 @@ from metabev_ros.datasets.samples import sample_from_frame
 from metabev_ros.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.errors import BackendError, ConfigError, MetaBevError
 from metabev_ros.evaluation.records import ResultRecord, make_record, merge_records
+from metabev_ros.export.half import compute_in_half
 from metabev_ros.export.parity import relative_errors
 from metabev_ros.export.same_detections import align_queries, count_matched
 from metabev_ros.export.to_onnx import write_graphs
@@ -76,8 +77,8 @@ def _has(package: str) -> bool:
 
 
 def model_folder(source: Path, options: argparse.Namespace) -> Path:
-    """A model folder as it is; of a configuration one with random weights and the fp32 graphs
-    that the candidates need.
+    """A model folder as it is; of a configuration one with random weights and the graphs that
+    the candidates need.
 
     Raises:
         ConfigError: if it is neither.
@@ -91,19 +92,26 @@ def model_folder(source: Path, options: argparse.Namespace) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     save_config(config, folder / 'config.yaml')
     save_file(network.state_dict(), folder / 'weights.safetensors')
-    for form in graph_forms(options):
-        target = variant_folder(folder, form, GraphPrecision.FP32)
-        target.mkdir(parents=True, exist_ok=True)
-        write_graphs(target, network, config, form, sha256_of(folder / 'weights.safetensors'))
+    digest = sha256_of(folder / 'weights.safetensors')
+    for precision in (GraphPrecision.FP32, GraphPrecision.FP16):
+        if precision is GraphPrecision.FP16:
+            network = compute_in_half(network)
+        for form in graph_forms(options, precision):
+            target = variant_folder(folder, form, precision)
+            target.mkdir(parents=True, exist_ok=True)
+            contract = write_graphs(target, network, config, form, digest)
+            dataclasses.replace(contract, precision=precision.value).save(
+                target / 'contract.json')
     return folder
 
 
-def graph_forms(options: argparse.Namespace) -> list[GraphForm]:
-    """Forms of the graphs that the candidates run on this device."""
-    names = ' '.join(candidate.value for candidate in options.candidates)
-    forms = [GraphForm.ONNXRUNTIME] if 'onnxruntime' in names else []
-    return forms + ([GraphForm.TENSORRT] if 'tensorrt' in names and options.device == 'cuda'
-                    else [])
+def graph_forms(options: argparse.Namespace, precision: GraphPrecision) -> list[GraphForm]:
+    """Forms of the graphs of a precision that the candidates run on this device."""
+    names = [candidate.value for candidate in options.candidates
+             if candidate.value.endswith(precision.value)]
+    return [form for form in GraphForm
+            if any(name.startswith(form.value) for name in names)
+            and (form is GraphForm.ONNXRUNTIME or options.device == 'cuda')]
 
 
 def branch_inputs(config: ModelConfig) -> dict[str, tuple[Arrays | None, Arrays | None]]:

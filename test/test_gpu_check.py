@@ -51,7 +51,7 @@ def checked(tmp_path_factory):
 
 def test_every_branch_of_every_candidate_that_runs_is_measured(checked):
     figures, _ = checked
-    for candidate in CANDIDATES[:3]:
+    for candidate in CANDIDATES[:4]:
         for branch in ('fused', 'camera', 'lidar'):
             start = f'gpu_check_on_cpu.small.{candidate}.{branch}'
             assert 0 < figures[f'{start}.p50'].value <= figures[f'{start}.p99'].value
@@ -61,16 +61,16 @@ def test_every_branch_of_every_candidate_that_runs_is_measured(checked):
 
 def test_candidates_agree_with_torch_in_float32_as_far_as_their_precision_goes(checked):
     figures, _ = checked
+    start = 'gpu_check_on_cpu.small'
     for branch in ('fused', 'camera', 'lidar'):
-        start = 'gpu_check_on_cpu.small'
         assert figures[f'{start}.onnxruntime_fp32.{branch}.error'].value < 1e-4
-        assert 1e-5 < figures[f'{start}.torch_fp16.{branch}.error'].value < 0.1
+        for half in ('torch_fp16', 'onnxruntime_fp16'):
+            assert 1e-5 < figures[f'{start}.{half}.{branch}.error'].value < 0.1
         assert f'{start}.torch_fp32.{branch}.error' not in figures
 
 
 def test_what_cannot_run_here_is_named_with_its_reason_and_the_rest_goes_on(checked):
     _, lines = checked
     not_run = [line for line in lines if line.startswith('not run:')]
-    assert len(not_run) == 2
-    assert 'small.onnxruntime_fp16' in not_run[0] and 'contract' in not_run[0]
-    assert 'small.tensorrt_fp32' in not_run[1] and 'cuda' in not_run[1]
+    assert len(not_run) == 1
+    assert 'small.tensorrt_fp32' in not_run[0] and 'cuda' in not_run[0]
