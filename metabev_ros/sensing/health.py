@@ -159,9 +159,10 @@ class SensorMonitor:
         self._stamps.append(stamp_ns)
         steps = [b - a for a, b in zip(list(self._stamps)[-4:-1], list(self._stamps)[-3:],
                                        strict=True)] if len(self._stamps) >= 4 else []
-        # Only a steady slow sensor changes what is expected; drops at random do not.
-        steady = steps and max(steps) < 1.3 * min(steps) and max(steps) < 5 * self.nominal_ns
-        self.period_ns = max(self.nominal_ns, max(steps)) if steady else self.nominal_ns
+        # Only a steady slow sensor changes what is expected; drops at random and jitter do not.
+        steady = (steps and 1.1 * self.nominal_ns < min(steps)
+                  and max(steps) < 1.3 * min(steps) and max(steps) < 5 * self.nominal_ns)
+        self.period_ns = sum(steps) // len(steps) if steady else self.nominal_ns
 
     # -------------------------------------------------------------------------------- silence
     def tick(self, now_ns: int) -> None:
