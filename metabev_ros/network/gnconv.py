@@ -13,7 +13,6 @@ from contextlib import nullcontext
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 NORM_EPS = 1e-6
 NECK_ORDER = 2
@@ -57,40 +56,48 @@ def dft_matrices(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.nd
     return rows, np.block([[cos, sin], [-sin, cos]]) / math.sqrt(height), back
 
 
+@functools.lru_cache(maxsize=64)
+def interpolation_matrix(stored: int, wanted: int) -> np.ndarray:
+    """(wanted, stored) float64: linear interpolation with aligned ends."""
+    place = np.linspace(0, stored - 1, wanted) if wanted > 1 else np.zeros(1)
+    return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(stored)))
+
+
+def resize_spectrum(spectrum: Tensor, size: tuple[int, int]) -> Tensor:
+    """(C, h, w, 2) -> (C, *size, 2), bilinear with aligned corners, as published."""
+    if spectrum.shape[1:3] == size:
+        return spectrum
+    rows, columns = (torch.tensor(interpolation_matrix(*lengths), dtype=spectrum.dtype,
+                                  device=spectrum.device)
+                     for lengths in zip(spectrum.shape[1:3], size, strict=True))
+    return (rows @ spectrum.permute(0, 3, 1, 2) @ columns.t()).permute(0, 2, 3, 1)
+
+
 def filter_globally(x: Tensor, spectrum: Tensor) -> Tensor:
     """irfft2(rfft2(x) K), both orthonormal: circular convolution with torch's irfft2(K).
 
-    Written as products with constant matrices, in training as in every runtime: ONNX Runtime and
-    TensorRT have no (dependable) FFT. Never below float32.
+    Written as products with constant matrices, in training as in every runtime: TensorRT has no
+    FFT. Never below float32.
 
     Args:
         x: (B, C, H, W).
-        spectrum: (C, H, W // 2 + 1, 2), real and imaginary parts of K.
+        spectrum: (C, h, w, 2), real and imaginary parts of K; resized to (H, W // 2 + 1).
     """
-    device = x.device.type
+    device, (height, width) = x.device.type, x.shape[-2:]
     # Products of half precision would lose the small differences between large sums.
     lowered = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     with torch.autocast(device, enabled=False) if lowered else nullcontext():
         dtype = torch.promote_types(x.dtype, torch.float32)
         rows, columns, back = (torch.tensor(matrix, dtype=dtype, device=x.device)
-                               for matrix in dft_matrices(*x.shape[-2:]))
+                               for matrix in dft_matrices(height, width))
         real, imaginary = (x.to(dtype) @ rows).chunk(2, -1)
         real, imaginary = (columns @ torch.cat([real, imaginary], -2)).chunk(2, -2)
-        k_real, k_imaginary = spectrum.to(dtype).unbind(-1)
+        k_real, k_imaginary = resize_spectrum(spectrum.to(dtype),
+                                              (height, width // 2 + 1)).unbind(-1)
         product = torch.cat([real * k_real - imaginary * k_imaginary,
                              real * k_imaginary + imaginary * k_real], -2)
         real, imaginary = (columns.t() @ product).chunk(2, -2)
         return torch.cat([real, imaginary], -1) @ back
-
-
-def resize_spectrum(spectrum: Tensor, size: tuple[int, int]) -> Tensor:
-    """(C, h, w, 2) -> (C, *size, 2), bilinear with aligned corners, as published; a constant of
-    an exported graph."""
-    if spectrum.shape[1:3] == size:
-        return spectrum
-    planes = spectrum.permute(3, 0, 1, 2)
-    return F.interpolate(planes, size=size, mode='bilinear', align_corners=True
-                         ).permute(1, 2, 3, 0)
 
 
 class GlobalLocalFilter(nn.Module):
@@ -113,9 +120,7 @@ class GlobalLocalFilter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         near, far = self.pre_norm(x).chunk(2, 1)
-        height, width = x.shape[-2:]
-        spectrum = resize_spectrum(self.complex_weight, (height, width // 2 + 1))
-        near, far = self.dw(near), filter_globally(far, spectrum)
+        near, far = self.dw(near), filter_globally(far, self.complex_weight)
         return self.post_norm(torch.stack([near.to(far.dtype), far], 2).flatten(1, 2))
 
 
