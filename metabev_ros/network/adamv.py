@@ -69,7 +69,7 @@ class AdaptiveExperts(ExpertPool):
     """Task-dependent routers over shared experts, as the FFN of a decoder layer.
 
     Args:
-        splits: give the tasks' outputs apart (`outputs`) and not merged (`forward`).
+        splits: give the tasks' outputs side by side and not merged.
     """
 
     def __init__(self, channels: int, hidden: int, dropout: float, experts: int,
@@ -138,9 +138,14 @@ class AdaptiveExperts(ExpertPool):
         return [y.reshape(x.shape) for y in self.mixtures(x.flatten(0, -2), gates)]
 
     def forward(self, x: Tensor, tasks: tuple[str, ...] = TASKS) -> Tensor:
-        """(B, Q, D) -> (B, Q, D): one task's output, or LayerNorm(Linear(concat)) of both."""
+        """(B, Q, D) -> (B, Q, D): one task's output, or LayerNorm(Linear(concat)) of both.
+
+        Where the layer splits: (B, Q, D for each task), side by side in the order of TASKS.
+        """
         outputs = self.outputs(x, tasks)
-        return outputs[0] if len(outputs) == 1 else self.norm(self.fuse(torch.cat(outputs, -1)))
+        if self.splits or len(outputs) == 1:
+            return torch.cat(outputs, -1)
+        return self.norm(self.fuse(torch.cat(outputs, -1)))
 
 
 def adaptive_layers(module: nn.Module) -> list[AdaptiveExperts]:

@@ -45,8 +45,8 @@ class EvolvingLayer(nn.Module):
         attended = self.attention(query + position, reference, values)
         query = self.norm1(query + self.dropout(attended))
         if isinstance(self.ffn, AdaptiveExperts) and self.ffn.splits:
-            return torch.cat([self.norm2(query + self.dropout(output))
-                              for output in self.ffn.outputs(query, tasks)], -1)
+            outputs = self.ffn(query, tasks).split(query.shape[-1], -1)
+            return torch.cat([self.norm2(query + self.dropout(y)) for y in outputs], -1)
         return self.norm2(query + self.dropout(self.ffn(query, tasks)))
 
 
