@@ -30,6 +30,7 @@ def library():
     return TensorRtLibrary.load(Flavour.RTX)
 
 
+@pytest.mark.timeout(3000)
 def test_every_graph_of_a_small_nano_is_parsed_and_built(tmp_path):
     _build(small_model(), tmp_path)
 
