@@ -2,8 +2,9 @@
 
     .venv/bin/metabev-env python tools/boxrpb_pictures.py
 
-Trains the Plain-DETR head alone, once per mode of BoxRPB, on a few rasterised scenes of turned
-rectangles; test/training/test_plain_detr_learns.py does the same.
+Losses and recalls go into docs/results/plain_detr.json. Trains the Plain-DETR head alone, once per
+mode of BoxRPB, on a few rasterised scenes of turned rectangles, as
+test/training/test_plain_detr_learns.py does.
 """
 from __future__ import annotations
 
@@ -25,6 +26,7 @@ from metabev_ros.config import (
 )
 from metabev_ros.config.class_sizes import MEAN_SIZES
 from metabev_ros.config.plain_detr import BoxRpbConfig, HybridConfig, QueryContent
+from metabev_ros.evaluation.records import make_record, merge_records
 from metabev_ros.geometry import BevGrid
 from metabev_ros.network.plain_detr import PlainDetrHead
 from metabev_ros.postprocess import Postprocessor
@@ -32,7 +34,9 @@ from metabev_ros.training.losses import detection_loss
 from metabev_ros.training.matching import box_iou, corners
 from metabev_ros.training.targets import detection_targets
 
-TARGET = Path(__file__).resolve().parent.parent / 'docs' / 'images' / 'plain_detr'
+DOCS = Path(__file__).resolve().parent.parent / 'docs'
+PICTURE = DOCS / 'images' / 'plain_detr' / 'attention.png'
+COMMAND, STEPS = 'python tools/boxrpb_pictures.py', 200
 CLASSES, GRID = ('car', 'truck'), BevGrid(-9.6, 9.6, -9.6, 9.6, 1.2)
 CHANNELS, SCENES, BOXES = 16, 8, 4
 FOUND_SCORE, FOUND_IOU = 0.3, 0.7
@@ -176,12 +180,17 @@ def draw(results: list[Trained], path: Path, columns: int = 4) -> None:
 
 
 def main() -> None:
-    results = [train(mode, seed=0, steps=300) for mode in TITLES]
+    results = [train(mode, seed=0, steps=STEPS) for mode in TITLES]
+    records = []
     for mode, result in zip(TITLES, results, strict=True):
-        print(f'{mode.value}: loss {np.mean(result.losses[-10:]):.3f}, '
-              f'recall {result.recall():.3f}')
-    draw(results, TARGET / 'attention.png')
-    print(TARGET / 'attention.png')
+        for name, value, unit, count in (
+                ('loss', np.mean(result.losses[-10:]), 'loss', STEPS),
+                ('recall', result.recall(), f'recall at IoU {FOUND_IOU}', SCENES * BOXES)):
+            records.append(make_record(f'toy.{mode.value}.{name}', round(float(value), 3), unit,
+                                       COMMAND, count))
+    merge_records(DOCS / 'results' / 'plain_detr.json', records)
+    draw(results, PICTURE)
+    print(PICTURE)
 
 
 if __name__ == '__main__':

@@ -5,7 +5,7 @@ places from proposals, their contents learned per rank; boxes refined from layer
 layer's attention seeing a detached box, each layer's loss also reaching the layer before (look
 forward twice); one-to-one queries that do not see the one-to-many group, which training alone
 has; positions added to keys and not to values; pre-norm, one shared last norm; truncated normal
-0.02 everywhere, zero for the last box layer.
+0.02 everywhere (wider in a narrower head, whose signals would fade), zero for the last box layer.
 
 Differences: proposals come from a class heatmap (`query_selection`); regression is metric and
 turns with the box (`box_coding`); the key map goes through a LayerNorm, cell by cell, where Plain-
@@ -31,6 +31,7 @@ from metabev_ros.network.layers import ConvBlock
 from metabev_ros.network.query_selection import HeatmapSelection
 
 CLASS_BIAS = -math.log(99)  # start at p = 0.01
+INITIAL_STD, PUBLISHED_WIDTH = 0.02, 256
 TEMPERATURE = 1e4
 Z_SPAN, SIZE_SPAN = 10.0, 20.0  # metres that the position codes of heights and sizes resolve
 
@@ -190,11 +191,12 @@ class PlainDetrHead(nn.Module):
             self.extra_contents = nn.Parameter(torch.empty(extra, d))
 
     def _initialise(self) -> None:
+        scaled = INITIAL_STD * (PUBLISHED_WIDTH / self.norm.bias.numel()) ** 0.5
         for name, parameter in self.named_parameters():
             if name.startswith('heatmap_head') or 'norm' in name or name.startswith('memory.'):
                 continue
             if parameter.dim() > 1:
-                nn.init.trunc_normal_(parameter, std=0.02)
+                nn.init.trunc_normal_(parameter, std=INITIAL_STD if '.rpb.' in name else scaled)
             elif name.endswith('bias'):
                 nn.init.zeros_(parameter)
         for branch in self.branches:

@@ -3,8 +3,8 @@
 A share of square patches is hidden; the backbone's last map, through one 1x1 convolution and a
 pixel shuffle, gives the pixels back; L1 on the hidden ones alone, of normalised pixels.
 
-Swin sees a learned token in place of hidden ones, after its stride-4 stem (published). Backbones
-of convolutions, whose stems overlap the patches (nano, ResNet), see the mean colour instead
+Swin and HorNet see a learned token in place of hidden ones, after their stride-4 stem (published
+for Swin). Backbones whose stems overlap the patches (nano, ResNet) see the mean colour instead
 (ours). Differences: images keep their height and width, where the published code works on
 squares; nano is trained with its own top-down step, at stride 8.
 """
@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from metabev_ros.config import CameraBranchConfig
 from metabev_ros.network.camera import PIXEL_MEAN, PIXEL_STD, BackboneWithNeck, build_backbone
-from metabev_ros.network.swin import DropPath, SwinTransformer
+from metabev_ros.network.hornet import HorNet
+from metabev_ros.network.layers import DropPath
+from metabev_ros.network.swin import SwinTransformer
 
 PREFIX = 'camera_encoder.backbone'  # of the names in `MetaBev.state_dict()`
 LAST_STRIDE, TOKEN_STRIDE = 32, 4   # of a body's last map, of its stem
@@ -47,8 +49,8 @@ class SimMim(nn.Module):
         self.register_buffer('mean', torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
         self.mask_token = None
-        if isinstance(self.encoder, SwinTransformer):
-            token = torch.empty(self.encoder.patch_embed['norm'].normalized_shape)
+        if token_stem(self.encoder) is not None:
+            token = torch.empty(self.encoder.out_channels[0] // 2)
             self.mask_token = nn.Parameter(nn.init.trunc_normal_(token, std=0.02))
         for module in self.encoder.modules():
             if isinstance(module, DropPath):
@@ -71,9 +73,11 @@ class SimMim(nn.Module):
         x = self.normalised(images)
         if self.mask_token is None:
             return self._decoded(self.encoder(x * ~enlarged(hidden, self.patch)[:, None]))
-        tokens = enlarged(hidden, self.patch // TOKEN_STRIDE)[..., None]        # (N, h, w, 1)
-        hook = self.encoder.patch_embed['norm'].register_forward_hook(
-            lambda _, __, out: torch.where(tokens, self.mask_token.to(out.dtype), out))
+        stem, axis = token_stem(self.encoder)
+        tokens = enlarged(hidden, self.patch // TOKEN_STRIDE).unsqueeze(axis)
+        token = self.mask_token if axis == -1 else self.mask_token[:, None, None]
+        hook = stem.register_forward_hook(
+            lambda _, __, out: torch.where(tokens, token.to(out.dtype), out))
         try:
             return self._decoded(self.encoder(x))
         finally:
@@ -91,6 +95,15 @@ class SimMim(nn.Module):
         """The encoder's, by their names in `MetaBev.state_dict()`."""
         return {f'{self.prefix}.{name}': value.detach().cpu().contiguous()
                 for name, value in self.encoder.state_dict().items()}
+
+
+def token_stem(encoder: nn.Module) -> tuple[nn.Module, int] | None:
+    """The stride-4 stem, if its windows do not overlap, and its channel axis."""
+    if isinstance(encoder, SwinTransformer):
+        return encoder.patch_embed['norm'], -1
+    if isinstance(encoder, HorNet):
+        return encoder.downsample_layers[0], 1
+    return None
 
 
 def enlarged(hidden: Tensor, factor: int) -> Tensor:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from small_networks import small_base, small_model
 from tiny import TINY
 
-from metabev_ros.config import from_plain, load_config
+from metabev_ros.config import CameraBackbone, from_plain, load_config
 from metabev_ros.errors import ConfigError
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.training.config import Precision
@@ -25,6 +25,8 @@ from metabev_ros.training.simmim import SimMim, enlarged, hidden_patches, recons
 from metabev_ros.training.warm_start import InitConfig, initialise
 
 NANO, SWIN = small_model(), small_base()
+HORNET = dataclasses.replace(SWIN, camera=dataclasses.replace(
+    SWIN.camera, backbone=CameraBackbone.HORNET_NANO_7X7))
 SHORT = PretrainingConfig(steps=3, warmup_steps=1, batch=2, precision=Precision.FP32, threads=1,
                           loaders=0, checkpoint_every=1)
 
@@ -58,7 +60,8 @@ def test_p12_visible_pixels_have_no_gradient_and_a_perfect_picture_has_no_loss()
     assert reconstruction_loss(mixed, truth, hidden).item() == 0
 
 
-@pytest.mark.parametrize(('model', 'patch'), [(NANO, 16), (SWIN, 32)], ids=['nano', 'swin_t'])
+@pytest.mark.parametrize(('model', 'patch'), [(NANO, 16), (SWIN, 32), (HORNET, 32)],
+                         ids=['nano', 'swin_t', 'hornet'])
 def test_p12_what_is_hidden_cannot_be_seen_on_rectangular_images(model, patch):
     torch.manual_seed(0)
     network, images = SimMim(model.camera, patch).eval(), images_of(model, 1)
