@@ -128,6 +128,9 @@ def name_offences(module: str) -> list[str]:
             for part in module.split('.') if part.strip('_') in VAGUE_NAMES]
 
 
+NODE_PROCESS = f'{PACKAGE}.node.process'  # ends a process whose inference hangs
+
+
 def print_offences(source: str, module: str) -> list[str]:
     """Calls that write to the terminal or end the process, outside of `if __name__ == ...`."""
     statements = [s for s in ast.parse(source).body
@@ -171,9 +174,9 @@ def test_every_room_of_the_package_has_a_layer(repo_root):
 
 
 def test_only_the_command_line_prints_or_exits(repo_root):
-    """A library that prints or exits cannot be used by a node."""
+    """A library that prints or exits cannot be used by a node; the node's `main` may end it."""
     offences = [offence for module, path in package_modules(repo_root).items()
-                if room_of(module) not in ('cli', '')
+                if room_of(module) not in ('cli', '') and module != NODE_PROCESS
                 for offence in print_offences(path.read_text(), module)]
     assert not offences, '\n' + '\n'.join(offences)
 

@@ -22,7 +22,7 @@ from metabev_ros.errors import BackendError
 from metabev_ros.node.rehearsal_script import Script, TopicFault
 from metabev_ros.resources import resource_path
 
-NODE_MODULE = 'metabev_ros.node.perception_node'
+NODE_MODULE = 'metabev_ros.node.process'
 REHEARSAL_MODULE = 'metabev_ros.node.rehearsal'
 NODE_NAME = 'perception'
 STOP_SECONDS = 15.0

@@ -6,26 +6,20 @@ The executor thread does nothing that takes longer than a few milliseconds.
 from __future__ import annotations
 
 import functools
-import os
-import signal
-import threading
 import time
 from dataclasses import replace
 
-import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.signals import SignalHandlerOptions
 
 from metabev_ros import wire
 from metabev_ros.bags import LATCHED_NAMES
-from metabev_ros.errors import ConfigError, MetaBevError
+from metabev_ros.errors import MetaBevError
 from metabev_ros.node import ros_support
 from metabev_ros.node.graph_watch import GraphFindings, GraphWatch, Input
 from metabev_ros.node.inference import ExitCode, InferenceWorker
 from metabev_ros.node.parameters import (
-    REMEDY,
     NodeConfig,
     declare_parameters,
     read_parameters,
@@ -46,7 +40,6 @@ from metabev_ros.wire import Counters, StatusReport
 NODE_NAME = 'perception'
 TRANSFORM_DEPTH = 100
 GRAPH_PERIOD = 0.5  # seconds between two looks at who publishes the inputs
-STOP_CHECK = 0.1  # seconds between two looks at the stop event
 JOIN_LIMIT = 5.0  # seconds a worker may need to end; one that hangs dies with the process
 SNAPSHOT_LIMIT = 2.0  # seconds; an older one means that the sensing thread hangs
 TF_TYPE = 'tf2_msgs/msg/TFMessage'
@@ -288,14 +281,14 @@ class PerceptionNode(LifecycleNode):
         self._outputs.send([wire.encode_diagnostics(self._report(), self._pipeline.model,
                                                     self.get_fully_qualified_name().strip('/'))])
 
-    def spin_once_guarded(self, executor) -> None:
+    def spin_once_guarded(self, executor, timeout: float) -> None:
         """No timer, service or parameter callback ends the node (rule R6).
 
         Raises:
             ExternalShutdownException: from the executor.
         """
         try:
-            executor.spin_once(timeout_sec=STOP_CHECK)
+            executor.spin_once(timeout_sec=timeout)
         except ExternalShutdownException:
             raise
         except Exception as error:  # rclpy passes on what a callback raised
@@ -307,78 +300,3 @@ class PerceptionNode(LifecycleNode):
         """Join the workers and leave the graph; never raises."""
         self._release()
         self.destroy_node()
-
-
-def _start(node: PerceptionNode) -> None:
-    """Configure and activate.
-
-    Raises:
-        MetaBevError: why a transition failed.
-    """
-    for transition in (node.trigger_configure, node.trigger_activate):
-        if transition() is not TransitionCallbackReturn.SUCCESS:
-            raise node.refusal or ConfigError(
-                'start-up', 'a node that can be activated', 'a failed transition',
-                'see the messages above')
-
-
-def _initialise(arguments: list[str] | None) -> None:
-    try:
-        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    except Exception as error:  # rclpy's own class is private; its text names the file
-        raise ConfigError('command line or parameter file', 'arguments ROS can parse',
-                          str(error), REMEDY) from error
-
-
-def _run(node: PerceptionNode, stop: threading.Event) -> ExitCode:
-    if node.autostart:
-        _start(node)
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        while not stop.is_set():
-            node.spin_once_guarded(executor)
-            if node.exit_code is not None:
-                return node.exit_code
-    except ExternalShutdownException:
-        pass
-    finally:
-        executor.shutdown()
-    return ExitCode.STOPPED
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM; returns an `ExitCode`.
-
-    The signal handlers are our own and only set an event: rclpy's, which shut the context down at
-    once and let a KeyboardInterrupt appear anywhere, left an exit code other than 0 in one of
-    some thirty stops.
-    """
-    stop, node = threading.Event(), None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        _initialise(arguments)
-        node = PerceptionNode()
-        code = _run(node, stop)
-        if code is not ExitCode.STOPPED:
-            rclpy.logging.get_logger(NODE_NAME).fatal(
-                f'{node.fault}: exit code {code} ({code.name}), to be started again')
-            os._exit(code)  # joining a thread that hangs in a driver would never end
-    except MetaBevError as error:
-        rclpy.logging.get_logger(NODE_NAME).fatal(
-            f'start-up refused: {type(error).__name__}: {error}')
-        return ExitCode.REFUSED
-    finally:
-        if node is not None:
-            node.close()
-        rclpy.try_shutdown()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # an impatient second one changes nothing
-    if any(isinstance(thread, InferenceWorker) for thread in threading.enumerate()):
-        os._exit(ExitCode.STOPPED)  # it hangs in a call that the interpreter cannot end
-    return ExitCode.STOPPED
-
-
-if __name__ == '__main__':
-    raise SystemExit(main())

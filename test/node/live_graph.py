@@ -172,7 +172,7 @@ class NodeProcess:
     """
 
     def __init__(self, folder: Path, program: tuple[str, ...] = (
-            sys.executable, '-m', 'metabev_ros.node.perception_node'), **parameters) -> None:
+            sys.executable, '-m', 'metabev_ros.node.process'), **parameters) -> None:
         save_config(rig_messages.rig(), folder / 'rig.yaml')
         values = {'rig': folder / 'rig.yaml', 'sensing.deadline': 0.1,
                   'inference.time_limit': 5.0, **parameters}  # a loaded machine is slow

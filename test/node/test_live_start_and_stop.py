@@ -109,5 +109,5 @@ def test_a_refused_configuration_leaves_the_node_unconfigured(tmp_path, graph):
 def test_importing_the_node_needs_no_torch():
     import subprocess
     import sys
-    code = 'import sys, metabev_ros.node.perception_node; assert "torch" not in sys.modules'
+    code = 'import sys, metabev_ros.node.process; assert "torch" not in sys.modules'
     assert subprocess.run([sys.executable, '-c', code], timeout=120).returncode == 0
