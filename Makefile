@@ -1,7 +1,8 @@
 # Every target is one call of the command line or of a tool; ARGS="..." is passed on.
 RUN = .venv/bin/metabev-env
 METABEV = .venv/bin/metabev
-.PHONY: setup setup-dev demo test lint train evaluate export bench clean
+.PHONY: setup setup-dev demo test test-nightly lint train evaluate export engines gpu-check bench \
+	clean
 
 setup:      ## ROS (the sourced one, else wheels), Python packages, messages: .venv/ and install/
 	@sh tools/setup.sh
@@ -11,6 +12,11 @@ demo: setup ## sensors die and come back while the real node runs: out/demo/repo
 	@$(METABEV) demo $(ARGS)
 test: setup-dev lint ## everything but the tests marked slow
 	@$(RUN) python -m pytest -q -m 'not slow' $(ARGS)
+test-nightly: setup-dev ## what is too slow for every commit, and TensorRT-RTX's parser and builder
+	@$(RUN) python -m pip install -q -r requirements/tensorrt.txt
+	@$(RUN) python -m pytest -q -m 'slow or tensorrt' $(ARGS)
+	@$(RUN) python benchmark/reliability.py mutants
+	@$(RUN) python benchmark/reliability.py single-failures
 lint: setup-dev
 	@$(RUN) python -m ruff check .
 train: setup-dev ## the shipped model anew: runs/metabev_nano
@@ -19,6 +25,10 @@ evaluate: setup ## the shipped model on held-out drives
 	@$(METABEV) evaluate $(ARGS)
 export: setup-dev ## the trained weights to ONNX: models/metabev_nano
 	@$(METABEV) export models/metabev_nano --run runs/metabev_nano $(ARGS)
+engines: setup-dev ## TensorRT engines of the shipped model for this GPU (docs/engines.md)
+	@$(METABEV) build-engines models/metabev_nano $(ARGS)
+gpu-check: setup-dev ## every engine and runtime on this GPU: parity, latency, memory
+	@$(RUN) python benchmark/gpu_check.py $(ARGS)
 bench: setup-dev ## latency of every branch beside torch eager
 	@$(RUN) python benchmark/branch_latency.py $(ARGS)
 clean:      ## everything that the targets above made, the trained models excepted
