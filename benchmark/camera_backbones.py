@@ -93,8 +93,10 @@ def main() -> None:
         command = shlex.join(['python', *sys.argv])
         merge_records(options.record, [
             record for name, (parameters, total) in counted.items() for record in (
-                make_record(f'hornet.{name}.parameters', round(parameters / 1e6, 3), 'M', command, 1),
-                make_record(f'hornet.{name}.products', round(total / 1e9, 3), 'GMAC', command, 1))])
+                make_record(f'hornet.{name}.parameters', round(parameters / 1e6, 3), 'M',
+                            command, 1),
+                make_record(f'hornet.{name}.products', round(total / 1e9, 3), 'GMAC',
+                            command, 1))])
 
 
 if __name__ == '__main__':

@@ -124,7 +124,8 @@ def test_row_008_after_a_revival_everything_is_used_again(graph, drive, phase):
     assert fused and fused[0] <= drive[phase].stamps[2 * drive.settled]
 
 
-def test_row_005_with_nothing_left_the_heartbeat_says_none_and_the_outputs_are_silent(graph, drive):
+def test_row_005_with_nothing_left_the_heartbeat_says_none_and_the_outputs_are_silent(
+        graph, drive):
     phase = drive['nothing']
     since, until = phase.times[drive.settled], phase.times[-1]
     beats = [r.message for r in graph.of(wire.STATUS, since, until)]

@@ -167,7 +167,8 @@ def test_the_real_malformed_bag_is_survived_and_its_bad_messages_are_counted(
     assert last.modality == 0
 
 
-def test_row_110_a_rig_that_does_not_fit_the_bag_is_said_topic_by_topic(model, shared_data, tmp_path):
+def test_row_110_a_rig_that_does_not_fit_the_bag_is_said_topic_by_topic(
+        model, shared_data, tmp_path):
     rig = load_config(RigConfig, resource_path('config/rigs/nuscenes_like.yaml'))
     summary = replay_bag(shared_data / 'bags' / 'malformed', tmp_path / 'out.mcap', model, rig,
                          SensingConfig())
