@@ -36,7 +36,7 @@ from metabev_ros.training.targets import detection_targets
 
 DOCS = Path(__file__).resolve().parent.parent / 'docs'
 PICTURE = DOCS / 'images' / 'plain_detr' / 'attention.png'
-COMMAND, STEPS = 'python tools/boxrpb_pictures.py', 200
+COMMAND, STEPS = 'python tools/boxrpb_pictures.py', 300
 CLASSES, GRID = ('car', 'truck'), BevGrid(-9.6, 9.6, -9.6, 9.6, 1.2)
 CHANNELS, SCENES, BOXES = 16, 8, 4
 FOUND_SCORE, FOUND_IOU = 0.3, 0.7
