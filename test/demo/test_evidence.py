@@ -29,7 +29,7 @@ from metabev_ros.structures import (
 START, FIRST = 1_800_000_000_000_000_000, 1_700_000_000_000_000_000
 STAMP = START + 300_000_000
 MODEL = SimpleNamespace(name='made_up', hash='ab' * 32, config=ModelConfig(), backend='none',
-                        device='cpu', precision='fp32')
+                        provider='none', gpu_memory=0, device='cpu', precision='fp32')
 
 
 @pytest.fixture

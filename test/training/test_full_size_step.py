@@ -1,0 +1,45 @@
+"""The paper's network at its full size learns from one step on two rendered samples."""
+import dataclasses
+
+import pytest
+import torch
+
+from metabev_ros.config import load_config
+from metabev_ros.network.metabev import MetaBev
+from metabev_ros.structures import Modality
+from metabev_ros.training.augmentation import AugmentationConfig
+from metabev_ros.training.cache import CacheConfig, build_cache
+from metabev_ros.training.config import Precision
+from metabev_ros.training.curriculum import CurriculumConfig
+from metabev_ros.training.recompute import enable_recompute
+from metabev_ros.training.run import RunConfig
+from metabev_ros.training.samples import TrainingSamples
+from metabev_ros.training.sampling import SampleKey
+from metabev_ros.training.step import TrainingStep
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_one_full_size_step_on_two_samples_lowers_the_loss(repo_root, tmp_path):
+    run = load_config(RunConfig, repo_root / 'config/training/metabev_base.yaml')
+    paths = build_cache(tmp_path, run.model, CacheConfig(
+        first_seed=710_000, worlds=2, frames_per_world=1), workers=1)
+    samples = TrainingSamples(paths, run.model, AugmentationConfig(
+        turn=0, brightness=0, view_drop=0), CurriculumConfig())
+    batch = [samples[SampleKey(i, Modality.FUSED.value, 0, 0, i)] for i in range(2)]
+    torch.manual_seed(0)
+    network = MetaBev(run.model).train()
+    enable_recompute(network)
+    config = dataclasses.replace(run.training, precision=Precision.BF16)  # a CPU has no fast fp16
+    step = TrainingStep(network, None, config)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    losses = []
+    for _ in range(2):
+        torch.manual_seed(1)  # the same dropout
+        loss = sum(step(batch).values())
+        losses.append(float(loss.detach()))
+        if len(losses) == 1:
+            loss.backward()
+            optimiser.step()
+    print(f'losses {losses}, {sum(p.numel() for p in network.parameters())} parameters')
+    assert losses[1] < losses[0]
