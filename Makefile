@@ -1,7 +1,7 @@
 # Every target is one call of the command line or of a tool; ARGS="..." is passed on.
 RUN = .venv/bin/metabev-env
 METABEV = .venv/bin/metabev
-.PHONY: setup setup-dev demo test test-nightly lint train evaluate export engines gpu-check bench \
+.PHONY: setup setup-dev demo test test-nightly lint train evaluate export engines gpu-check precision bench \
 	clean
 
 setup:      ## ROS (the sourced one, else wheels), Python packages, messages: .venv/ and install/
@@ -29,6 +29,8 @@ engines: setup-dev ## TensorRT engines of the shipped model for this GPU (docs/e
 	@$(METABEV) build-engines models/metabev_nano $(ARGS)
 gpu-check: setup-dev ## every engine and runtime on this GPU: parity, latency, memory
 	@$(RUN) python benchmark/gpu_check.py $(ARGS)
+precision: setup-dev ## accuracy and time of fp16 and int8 beside fp32
+	@$(RUN) python benchmark/precision.py $(ARGS)
 bench: setup-dev ## latency of every branch beside torch eager
 	@$(RUN) python benchmark/branch_latency.py $(ARGS)
 clean:      ## everything that the targets above made, the trained models excepted
