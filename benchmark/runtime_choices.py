@@ -2,9 +2,8 @@
 
     .venv/bin/metabev-env python benchmark/runtime_choices.py [--record docs/results/engines.json]
 
-`bound`: BEV maps in memory of their own, against plain session runs. `overlap`: both encoders at
-once, with half of the threads each or with all, against one after the other. `tables`: building
-the camera-to-BEV tables of six cameras, for the calibrations of one rig.
+`overlap`: both encoders at once, with half of the threads each or with all, against one after the
+other. `tables`: building the camera-to-BEV tables of six cameras, for the calibrations of one rig.
 """
 from __future__ import annotations
 
@@ -58,8 +57,7 @@ def measure_runs(runs: int, threads: int) -> dict[str, float]:
     seconds: dict[str, list[float]] = {}
     for turn in track(range(runs + WARM_UP), 'Measuring'):
         base = seconds_of(plain)
-        for name, run, *arguments in (('bound', backend.run, camera, lidar),
-                                      ('overlap_half_threads', overlapped, halved),
+        for name, run, *arguments in (('overlap_half_threads', overlapped, halved),
                                       ('overlap_all_threads', overlapped, backend)):
             ratio = seconds_of(run, *arguments) / base
             if turn >= WARM_UP:

@@ -57,11 +57,14 @@ class OnnxRuntimeBackend:
             graph: _session(onnxruntime, read_checked(Path(folder) / f'{graph}.onnx',
                                                       self.contract.digests[f'{graph}.onnx']),
                             threads, provider, graph) for graph in GRAPHS}
-        # The maps between encoders and fusion stay on the device, in the same memory always.
-        maps = {spec.name: spec for spec in graph_inputs(self.contract.config)['fusion_fused']}
-        self._maps = {name: onnxruntime.OrtValue.ortvalue_from_shape_and_type(
-            spec.shape, np.dtype(spec.dtype), self.device, 0) for name, spec in maps.items()}
-        self._bindings = {graph: self._bind(graph) for graph in GRAPHS}
+        # On a GPU the maps between encoders and fusion stay there; on a CPU binding gains nothing.
+        self._bindings = None
+        if self.device != 'cpu':
+            maps = {spec.name: spec for spec in
+                    graph_inputs(self.contract.config)['fusion_fused']}
+            self._maps = {name: onnxruntime.OrtValue.ortvalue_from_shape_and_type(
+                spec.shape, np.dtype(spec.dtype), self.device, 0) for name, spec in maps.items()}
+            self._bindings = {graph: self._bind(graph) for graph in GRAPHS}
 
     def _bind(self, graph: str):
         """The graph with its BEV maps bound; the other inputs and outputs change every sample."""
@@ -109,16 +112,21 @@ class OnnxRuntimeBackend:
         modality = Modality.from_presence(camera is not None, lidar is not None)
         if modality is Modality.NONE:
             raise BackendError('run', 'camera or LiDAR inputs', 'neither')
+        if self._bindings is None:
+            return self.fuse(None if camera is None else self.encode_camera(camera),
+                             None if lidar is None else self.encode_lidar(lidar))
         if camera is not None:
             self._run_bound('camera_encoder', camera)
         if lidar is not None:
             self._run_bound('lidar_encoder', lidar)
         fusion = FUSION_OF[modality]
-        for name in self._outputs:  # anew: a bound output would be overwritten by the next sample
+        for name in self._outputs:
             self._bindings[fusion].bind_output(name, 'cpu')
         self._run_bound(fusion, {})
         values = self._bindings[fusion].get_outputs()
-        return {name: value.numpy() for name, value in zip(self._outputs, values, strict=True)}
+        # Copies: these arrays look into memory that is freed when outputs are bound again.
+        return {name: value.numpy().copy()
+                for name, value in zip(self._outputs, values, strict=True)}
 
     def encode_camera(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """(1, C, Y, X) float32 BEV map of the views that are present."""
