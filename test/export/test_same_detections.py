@@ -1,8 +1,11 @@
 """Equal scores may change places; nothing else may."""
 import numpy as np
 import pytest
+from small_networks import small_model
 
 from metabev_ros.config import HeadConfig
+from metabev_ros.errors import ContractError
+from metabev_ros.export.parity import check_parity
 from metabev_ros.export.same_detections import align_queries, count_matched, is_tie_at_the_cut
 from metabev_ros.structures import Detections
 
@@ -86,3 +89,35 @@ def test_another_class_or_score_is_another_box():
     ours = detections(0.9)
     assert count_matched(ours, Detections(ours.boxes, ours.scores, ours.labels + 1), HEAD)[0] == 0
     assert count_matched(ours, detections(0.89), HEAD)[0] == 0
+
+
+class Fixed:
+    """A backend whose fusion gives what it is told."""
+
+    config = small_model('transfusion')
+
+    def __init__(self, outputs):
+        self.outputs = outputs
+
+    def encode_lidar(self, inputs):
+        return np.zeros((1, 8, 16, 16), np.float32)
+
+    def fuse(self, camera_bev, lidar_bev):
+        return self.outputs
+
+
+@pytest.mark.parametrize(('tensor', 'change'), [('map_logits', 0.1), (None, 0)])
+def test_with_a_tie_the_gate_compares_the_map_all_the_same(tensor, change):
+    expected = queries()
+    expected['map_logits'] = np.arange(18, dtype=np.float32).reshape(1, 2, 3, 3)
+    got = {name: array.copy() for name, array in expected.items()}
+    got['boxes'][0, 0, -1] += 50
+    pairs = [(Fixed(expected), Fixed(got)), (Fixed(expected), Fixed(expected))]
+    if tensor:
+        got[tensor][0, 0, 0, 0] += change
+        with pytest.raises(ContractError, match='fusion_lidar: map_logits'):
+            check_parity(*pairs[0], [(None, {})])
+        return
+    with pytest.raises(ContractError, match='without a tie'):
+        check_parity(*pairs[0], [(None, {})])
+    assert check_parity(*pairs[1], [(None, {})]).ties == 0
