@@ -8,7 +8,14 @@ from small_networks import camera_images, sweep
 
 from metabev_ros.backends import build_backend
 from metabev_ros.config import RigConfig, load_config
-from metabev_ros.contract import GRAPHS, GraphForm, GraphPrecision, load_contract, variant_folder
+from metabev_ros.contract import (
+    FUSION_OF,
+    GRAPHS,
+    GraphForm,
+    GraphPrecision,
+    load_contract,
+    variant_folder,
+)
 from metabev_ros.datasets.synthetic import DriveConfig, SyntheticDrive, write_bag
 from metabev_ros.errors import ConfigError, ContractError
 from metabev_ros.export import calibration, precision
@@ -48,15 +55,16 @@ def content_of(folder) -> dict:
 def test_int8_graphs_lie_in_their_folder_with_a_contract_and_the_backend_takes_them(
         model, samples, monkeypatch):
     monkeypatch.setitem(precision.require_agreement.__globals__['LEAST'], INT8, 0.0)
-    before = {name: content for name, content in content_of(model).items()}
+    before = content_of(model)
     contract, found = precision.export_precision(model, ORT, INT8, samples, lambda line: None)
     folder = variant_folder(model, ORT, INT8)
     assert load_contract(folder).hash == contract.hash and contract.precision == 'int8'
     assert contract.producer['calibration'] == 'noise, 1 samples'
     assert set(found) == {Modality.FUSED, Modality.CAMERA, Modality.LIDAR}
-    for graph in GRAPHS:
+    assert set(contract.digests) == {f'{graph}.onnx' for graph in GRAPHS}
+    for graph in ('camera_encoder', *FUSION_OF.values()):
         kinds = {node.op_type for node in onnx.load(folder / f'{graph}.onnx').graph.node}
-        assert ('QuantizeLinear' in kinds) == (graph != 'lidar_encoder') or 'Conv' in kinds
+        assert 'QuantizeLinear' in kinds, graph
     assert {n: (model / n).read_bytes() for n in before} == before, 'fp32 is not touched'
     backend = build_backend('onnxruntime', model, 1, 'int8')
     assert backend.precision == 'int8' and backend.model_hash == contract.hash
