@@ -57,8 +57,8 @@ class ViewTransform(enum.Enum):
     """How image features come into the BEV.
 
     `LIFT_SPLAT` adds up every lifted point (exact, any rig). `PULL` lets every cell look up a few
-    points in the views that see them best: cheaper, of fixed size, and another operator, so that
-    a network is trained with the one it runs.
+    points in the views that see them best: of fixed size, cheaper with many depth bins, and
+    another operator, so that a network is trained with the one it runs.
     """
 
     LIFT_SPLAT = 'lift_splat'

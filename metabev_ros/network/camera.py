@@ -6,7 +6,7 @@ training alone.
 
 Differences: the splat runs as Gather + MatMul over index tables that the host builds from the
 calibration (`preprocess.lift_splat`), an exact sum; the network sees calibration only as tables.
-In its place a network may be trained with the cheaper pull (`preprocess.pull`).
+In its place a network may be trained with pull (`preprocess.pull`).
 """
 from __future__ import annotations
 
