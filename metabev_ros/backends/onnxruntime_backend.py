@@ -120,13 +120,11 @@ class OnnxRuntimeBackend:
         if lidar is not None:
             self._run_bound('lidar_encoder', lidar)
         fusion = FUSION_OF[modality]
-        for name in self._outputs:
+        for name in self._outputs:  # anew: a bound output would be overwritten by the next sample
             self._bindings[fusion].bind_output(name, 'cpu')
         self._run_bound(fusion, {})
         values = self._bindings[fusion].get_outputs()
-        # Copies: these arrays look into memory that is freed when outputs are bound again.
-        return {name: value.numpy().copy()
-                for name, value in zip(self._outputs, values, strict=True)}
+        return {name: value.numpy() for name, value in zip(self._outputs, values, strict=True)}
 
     def encode_camera(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """(1, C, Y, X) float32 BEV map of the views that are present."""

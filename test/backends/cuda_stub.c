@@ -25,6 +25,7 @@ const char *stub_log(void) { return text; }
 void stub_clear(void) { used = 0; text[0] = 0; }
 int stub_live(void) { return live; }
 int stub_capturing(void) { return capturing; }
+int stub_graphs(void) { return graphs; }
 void stub_on_launch(void (*f)(void *)) { on_launch = f; }
 void stub_fail(const char *name, int code) { snprintf(failing, 64, "%s", name); failure = code; }
 

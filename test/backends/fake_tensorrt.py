@@ -19,7 +19,9 @@ DTYPES = {'tensor(float)': ('FLOAT', 'float32'), 'tensor(int32)': ('INT32', 'int
           'tensor(uint8)': ('UINT8', 'uint8'), 'tensor(float16)': ('HALF', 'float16')}
 
 
-RECORDED = []          # contexts in the order in which the stub driver numbers its graphs
+# (stub library, graph handle) -> context: every loaded stub numbers its graphs from 1, and a graph
+# replayed into another one's freed buffers corrupts the whole process.
+RECORDED = {}
 
 
 class Mode(enum.Enum):
@@ -62,7 +64,7 @@ class FakeTensorRt(SimpleNamespace):
                 return FakeEngine(module, plan)
         self.Runtime = Runtime
         callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(
-            lambda graph: RECORDED[graph - 1].compute())
+            lambda graph: RECORDED[stub._name, graph].compute())
         self._keep_alive = callback
         stub.stub_on_launch(callback)
 
@@ -117,7 +119,7 @@ class FakeContext:
         module = self.engine.module
         assert stream > 0, 'never the default stream'
         if module.stub.stub_capturing():
-            RECORDED.append(self)
+            RECORDED[module.stub._name, module.stub.stub_graphs() + 1] = self
         else:
             self.compute()
         return True
