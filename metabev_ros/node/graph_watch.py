@@ -2,10 +2,17 @@
 
 A publisher of another type or with incompatible QoS is never heard: without this the sensor would
 be NEVER without a reason. Two publishers of one sensor contradict each other: neither is believed
-until one of them is gone, because their frames cannot be told apart.
+until one of them is silent, because their frames cannot be told apart.
+
+The graph alone does not show two that speak: a driver that was killed and started again stays in
+it for as long as its lease lasts (20 s with Fast DDS), beside its successor. Sequence numbers
+tell: those of one publisher only rise, and fall once where another takes over; where two speak they fall
+all the time.
 """
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +21,9 @@ from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 
 from metabev_ros.config import RigConfig
 from metabev_ros.wire import clean_text
+
+FALLS = 2           # of sequence numbers within FALL_WINDOW: more than one publisher speaks
+FALL_WINDOW = 2.0   # seconds
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,7 @@ class GraphFindings:
     """What was seen at the last look.
 
     Attributes:
-        conflicts: topic of a sensor's data -> who publishes it, where that is more than one.
+        conflicts: topic of a sensor's data -> who publishes it, where more than one speaks.
         reasons: sensor -> why it may never be heard, or what else is wrong with its publishers.
         namesakes: other nodes with the name of this one.
     """
@@ -55,6 +65,21 @@ class GraphWatch:
         self._sensor_of[rig.lidar.topic] = rig.lidar.name
         self._data = frozenset(self._sensor_of)
         self._sensor_of |= {camera.info_topic: camera.name for camera in rig.cameras}
+        self._last: dict[str, int] = {}
+        self._falls: dict[str, deque[float]] = {topic: deque(maxlen=FALLS) for topic in self._data}
+
+    def heard(self, topic: str, sequence: int | None) -> None:
+        """Take note of a message; `sequence` is None where the middleware does not count."""
+        if topic not in self._falls:
+            return
+        if sequence is None or sequence < self._last.get(topic, sequence):
+            self._falls[topic].append(time.monotonic())
+        if sequence is not None:
+            self._last[topic] = sequence
+
+    def _several_speak(self, topic: str) -> bool:
+        falls = self._falls[topic]
+        return len(falls) == FALLS and time.monotonic() - falls[0] < FALL_WINDOW
 
     def look(self) -> GraphFindings:
         """Ask the middleware's own copy of the graph; nothing is sent."""
@@ -66,7 +91,7 @@ class GraphWatch:
             faults = [text for text in misfits if text]
             heard = [_name(info) for info, text in zip(publishers, misfits, strict=True)
                      if not text]
-            if item.topic in self._data and len(heard) > 1:
+            if item.topic in self._data and len(heard) > 1 and self._several_speak(item.topic):
                 conflicts[item.topic] = f'{len(heard)} publishers: {", ".join(sorted(heard))}'
                 faults.insert(0, conflicts[item.topic])
             if faults and item.topic in self._sensor_of:

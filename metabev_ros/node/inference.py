@@ -21,6 +21,7 @@ from metabev_ros.structures import Modality, PerceptionResult, Sample
 
 FAILURES_BEFORE_RELOAD = 2
 FIRST_RELOAD, LONGEST_RELOAD = 1.0, 30.0  # seconds until the model is loaded again
+RELOAD_LIMIT = 300.0  # seconds that loading may take: engines of a large model on a slow disk
 
 
 class ExitCode(enum.IntEnum):
@@ -64,13 +65,15 @@ class InferenceWorker(threading.Thread):
     def __init__(self, pipeline: Callable[[Sample], PerceptionResult], reload: Callable,
                  mailbox: Mailbox, publish: Callable, log: ThrottledLog,
                  limits: InferenceLimits) -> None:
-        super().__init__(name='inference', daemon=True)  # a call that hangs must not keep the
-        self._pipeline, self._reload = pipeline, reload  # process from ending
+        # Daemon: a call that hangs must not keep the process from ending.
+        super().__init__(name='inference', daemon=True)
+        self._pipeline, self._reload = pipeline, reload
         self._mailbox, self._publish, self._log = mailbox, publish, log
         self._limits = limits
         self._stop_event = threading.Event()
         self._last: tuple[int, int] | None = None  # (epoch, stamp) of the newest output
         self._since: float | None = None  # monotonic, of the sample that is worked on
+        self._reload_since: float | None = None
         self._failures = 0  # in a row
         self._reloads, self._next_reload = 0, 0.0
         self._fault = ''
@@ -93,11 +96,12 @@ class InferenceWorker(threading.Thread):
         """Set when only a new process can help."""
         if self._device_lost:
             return ExitCode.DEVICE_LOST
-        return ExitCode.HUNG if self._running_for() > self._limits.hang_limit else None
+        hangs = (self._running_for() > self._limits.hang_limit
+                 or _seconds_since(self._reload_since) > RELOAD_LIMIT)
+        return ExitCode.HUNG if hangs else None
 
     def _running_for(self) -> float:
-        since = self._since
-        return 0.0 if since is None else time.monotonic() - since
+        return _seconds_since(self._since)
 
     def run(self) -> None:
         while not self._stop_event.is_set() and not self._device_lost:
@@ -120,6 +124,8 @@ class InferenceWorker(threading.Thread):
         try:
             result = self._pipeline(sample)
             self._failures = self._reloads = 0
+            if self._stop_event.is_set():
+                return  # a result that outlived its node's activation is nobody's
             if self._running_for() > self._limits.time_limit:
                 self._drop_late(sample)
             else:
@@ -153,10 +159,16 @@ class InferenceWorker(threading.Thread):
         """A new pipeline, or a later attempt; samples are tried with the old one meanwhile."""
         self._reloads += 1
         wait = min(FIRST_RELOAD * 2 ** self._reloads, LONGEST_RELOAD)
+        self._reload_since = time.monotonic()
         try:
             self._pipeline = self._reload(self._reloads)
             self._log.line('inference', 'loaded', 'the model was loaded again')
         except Exception as error:  # the old one goes on, the next attempt comes
             self._log.line('inference', 'reload', 'the model cannot be loaded again, next attempt '
                            f'in {wait:g} s: {wire.clean_text(str(error), 400)}')
+        self._reload_since = None
         self._next_reload = time.monotonic() + wait
+
+
+def _seconds_since(start: float | None) -> float:
+    return 0.0 if start is None else time.monotonic() - start

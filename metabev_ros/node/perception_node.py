@@ -220,7 +220,8 @@ class PerceptionNode(LifecycleNode):
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
 
-    def _receive(self, topic: str, cdr: bytes) -> None:
+    def _receive(self, topic: str, cdr: bytes, info: dict) -> None:
+        self._watch.heard(topic, info.get('publication_sequence_number'))
         self._queue.put(RawMessage(topic, cdr, self._now_ns()))
 
     def _publish(self, result: PerceptionResult) -> None:

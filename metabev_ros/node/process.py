@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -16,6 +17,7 @@ from metabev_ros.node.parameters import REMEDY
 from metabev_ros.node.perception_node import NODE_NAME, PerceptionNode
 
 STOP_CHECK = 0.1  # seconds between two looks at the stop event
+STOP_LIMIT = 8.0  # seconds from a signal to the end, whatever hangs; systemd's unit waits for 10
 
 
 def _start(node: PerceptionNode) -> None:
@@ -56,6 +58,22 @@ def _run(node: PerceptionNode, stop: threading.Event) -> ExitCode:
     return ExitCode.STOPPED
 
 
+def _end_after_a_signal() -> None:
+    """A driver call that never returns, in the warm-up for one, keeps handlers from being run.
+
+    The interpreter's wake-up pipe is written by the signal itself; who reads it needs no handler.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+
+    def end() -> None:
+        os.read(reader, 1)
+        time.sleep(STOP_LIMIT)
+        os._exit(ExitCode.HUNG)
+    threading.Thread(target=end, name='end', daemon=True).start()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run until SIGINT or SIGTERM; returns an `ExitCode`.
 
@@ -64,6 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     some thirty stops.
     """
     stop, node = threading.Event(), None
+    _end_after_a_signal()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:

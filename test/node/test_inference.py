@@ -7,34 +7,24 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from made_samples import sample, wait_for
 
 from metabev_ros.errors import BackendError, ConfigError, DeviceLostError
 from metabev_ros.node import inference as inference_module
 from metabev_ros.node.inference import ExitCode, InferenceLimits, InferenceWorker
 from metabev_ros.node.workers import Mailbox, ThrottledLog
-from metabev_ros.structures import Modality, Sample, Sweep
 
 LIMITS = InferenceLimits(time_limit=0.3, hang_limit=1.0)
-
-
-def sample(stamp_ns: int, epoch: int = 0, modality: Modality = Modality.LIDAR) -> Sample:
-    sweep = Sweep(stamp_ns, np.ones((3, 5), np.float32), np.eye(4))
-    return Sample(stamp_ns, {}, sweep, modality, (), epoch)
-
-
-def wait_for(condition) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.002)
 
 
 @pytest.fixture
 def running():
     """A running inference thread whose pipelines do what the test says."""
     parts = SimpleNamespace(mailbox=Mailbox(), lines=[], published=[], error=None, delay=0.0,
-                            gate=threading.Event(), reloads=[], reload_error=None)
+                            gate=threading.Event(), reload_gate=threading.Event(), reloads=[],
+                            reload_error=None)
     parts.gate.set()
+    parts.reload_gate.set()
 
     def first(item):
         parts.gate.wait(30)
@@ -45,6 +35,7 @@ def running():
 
     def reload(attempt):
         parts.reloads.append((attempt, time.monotonic()))
+        parts.reload_gate.wait(30)
         if parts.reload_error is not None:
             raise parts.reload_error
         return lambda item: item
@@ -55,6 +46,7 @@ def running():
     parts.worker.start()
     yield parts
     parts.gate.set()
+    parts.reload_gate.set()
     parts.worker.stop()
     parts.worker.join()
 
@@ -164,3 +156,24 @@ def test_row_083_a_lost_device_asks_for_a_new_process_at_once(running):
 def test_limits_that_contradict_each_other_are_refused():
     with pytest.raises(ConfigError, match='less than inference.hang_limit'):
         InferenceLimits(time_limit=5, hang_limit=2)
+
+
+def test_a_result_that_outlives_its_worker_is_not_published(running):
+    running.gate.clear()
+    feed(running, 1)
+    running.worker.stop()
+    running.gate.set()
+    running.worker.join()
+    assert not running.published
+
+
+def test_a_model_that_never_finishes_loading_ends_the_process(running, monkeypatch):
+    monkeypatch.setattr(inference_module, 'FIRST_RELOAD', 0.01)
+    monkeypatch.setattr(inference_module, 'RELOAD_LIMIT', 0.3)
+    running.reload_gate.clear()
+    running.error = KeyError('broken')
+    feed(running, 1)
+    feed(running, 2)
+    wait_for(lambda: running.reloads)
+    assert running.worker.exit_code is None
+    wait_for(lambda: running.worker.exit_code is ExitCode.HUNG)

@@ -1,7 +1,11 @@
 """What the graph does to the inputs: two publishers, other types, other QoS, bursts, pauses."""
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 import time
+from pathlib import Path
 
 import pytest
 import rclpy
@@ -16,6 +20,26 @@ from metabev_ros.node.graph_watch import GraphWatch, Input
 
 pytestmark = pytest.mark.ros
 CAMERA = CAMERAS[0]
+DRIVER = textwrap.dedent(f"""
+    import sys, time
+    sys.path.insert(0, {str(Path(rig_messages.__file__).parent)!r})
+    import rclpy
+    import rig_messages
+    from rclpy.node import Node
+    from metabev_ros.node import ros_support
+    rclpy.init()
+    node = Node('driver')
+    images = node.create_publisher(ros_support.message_type(rig_messages.IMAGE_TYPE),
+                                   rig_messages.topic_of({CAMERA!r}), ros_support.reliable_qos(5))
+    infos = node.create_publisher(ros_support.message_type(rig_messages.INFO_TYPE),
+                                  '/{CAMERA}/camera_info', ros_support.reliable_qos(5))
+    print('publishing', flush=True)
+    for number in range(10 ** 6):
+        stamp = time.time_ns()
+        infos.publish(rig_messages.camera_info({CAMERA!r}, stamp))
+        images.publish(rig_messages.frame({CAMERA!r}, number, stamp))
+        time.sleep(rig_messages.PERIOD_NS * 1e-9)
+""")
 
 
 def sensor(record, name: str):
@@ -44,17 +68,59 @@ def other_node():
     context.try_shutdown()
 
 
-def test_row_068_of_two_publishers_of_one_sensor_neither_is_believed(
-        graph, rig, other_node):
+@pytest.fixture
+def start_driver(tmp_path, graph):
+    """Starts processes that publish the front camera; the rig of this process then does not."""
+    script, started = tmp_path / 'driver.py', []
+    script.write_text(DRIVER)
+
+    def start() -> subprocess.Popen:
+        started.append(subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE))
+        assert started[-1].stdout.readline() == b'publishing\n'
+        return started[-1]
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def tick_until_used(rig, graph, timeout: float) -> float:
+    """Seconds until an output uses the front camera, which others publish."""
+    since = time.monotonic()
+    while time.monotonic() < since + timeout:
+        rig.tick(off=frozenset({CAMERA}))
+        if any(CAMERA in r.message.sensors for r in graph.of(wire.DETECTIONS, since)):
+            return time.monotonic() - since
+    raise AssertionError(f'{CAMERA} was not used within {timeout} s')
+
+
+def test_row_068_of_two_publishers_of_one_sensor_neither_is_believed(graph, rig, start_driver):
     rig.tick_until_fused(graph, timeout=60)
-    other_node.create_publisher(ros_support.message_type(rig_messages.IMAGE_TYPE),
-                                rig_messages.topic_of(CAMERA), ros_support.reliable_qos(10))
-    told = tick_until(rig, graph, lambda r: '2 publishers' in sensor(r, CAMERA).reason)
+    start_driver()
+    told = tick_until(rig, graph, lambda r: 'publishers' in sensor(r, CAMERA).reason)
     assert sensor(told, CAMERA).state == sensor(told, CAMERA).STATE_INVALID
     for _ in range(10):
         rig.tick()
     outputs = [r for r in graph.of(wire.DETECTIONS) if r.stamp_ns > told.stamp_ns]
     assert outputs and all(CAMERA not in r.message.sensors for r in outputs)
+
+
+def test_a_driver_that_was_killed_and_started_again_is_believed_at_once(graph, rig, start_driver):
+    """The dead one stays in the graph for 20 s, beside its successor; it does not speak."""
+    first = start_driver()
+    tick_until_used(rig, graph, 30)
+    for _ in range(round(11 / (rig_messages.PERIOD_NS * 1e-9))):  # the flaps of tests before this
+        rig.tick(off=frozenset({CAMERA}))                         # one would keep it out for 10 s
+    first.kill()
+    first.wait()
+    start_driver()
+    since = time.monotonic()
+    took = tick_until_used(rig, graph, 15)
+    topic = rig_messages.topic_of(CAMERA)
+    assert graph.node.count_publishers(topic) >= 3  # this process's silent one, the dead, the new
+    told = [sensor(r, CAMERA).reason for r in graph.of(wire.STATUS, since)]
+    assert took < 5, set(told)
+    assert told and not any('publishers' in reason for reason in told)
 
 
 def test_row_068_a_sensor_with_one_publisher_again_is_used_again(graph, rig):

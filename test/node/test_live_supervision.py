@@ -1,6 +1,7 @@
 """What only a new process can cure ends the node, and the heartbeat said why."""
 from __future__ import annotations
 
+import signal
 import sys
 import textwrap
 
@@ -51,3 +52,30 @@ def test_row_081_a_hanging_inference_is_said_by_the_heartbeat_and_ends_with_code
     beats = [r.message for r in graph.of(wire.STATUS)]
     told = [b for b in beats if 'has been running for' in b.reason]
     assert len(told) >= 5 and all(b.modality == b.MODALITY_NONE for b in told)
+
+
+HANGING_START = textwrap.dedent("""
+    import time
+    from metabev_ros.node.process import main
+    from metabev_ros.pipeline import Pipeline
+
+    def hang(self, cameras):
+        print('warming up', flush=True)
+        while True:  # no signal handler of Python ends this
+            time.sleep(1)
+
+    Pipeline.warm_up = hang
+    raise SystemExit(main())
+""")
+
+
+def test_a_signal_ends_a_node_that_hangs_in_its_warm_up(tmp_path, model):
+    from live_graph import NodeProcess
+    script = tmp_path / 'hanging_start.py'
+    script.write_text(HANGING_START)
+    node = NodeProcess(tmp_path, program=(sys.executable, str(script)), model=model)
+    try:
+        node.wait_for_log('warming up')
+    finally:
+        code = node.stop(signal.SIGTERM)
+    assert code == 3

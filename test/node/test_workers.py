@@ -4,9 +4,9 @@ from __future__ import annotations
 import time
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import rig_messages
+from made_samples import sample, wait_for
 
 from metabev_ros.config import SensingConfig
 from metabev_ros.node.workers import (
@@ -17,7 +17,7 @@ from metabev_ros.node.workers import (
     TopicQueue,
 )
 from metabev_ros.sensing.front_end import SensorFrontEnd
-from metabev_ros.structures import Modality, Sample, SensorState, Sweep
+from metabev_ros.structures import Modality, SensorState
 
 
 class Lines:
@@ -27,18 +27,6 @@ class Lines:
         self.warnings: list[str] = []
         self.infos: list[str] = []
         self.log = ThrottledLog(self.warnings.append, self.infos.append)
-
-
-def sample(stamp_ns: int, epoch: int = 0, modality: Modality = Modality.LIDAR) -> Sample:
-    sweep = Sweep(stamp_ns, np.ones((3, 5), np.float32), np.eye(4))
-    return Sample(stamp_ns, {}, sweep, modality, (), epoch)
-
-
-def wait_for(condition) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.002)
 
 
 def test_row_070_a_flood_on_one_topic_costs_only_its_own_oldest_messages():
