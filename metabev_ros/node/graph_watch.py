@@ -5,8 +5,8 @@ be NEVER without a reason. Two publishers of one sensor contradict each other: n
 until one of them is silent, because their frames cannot be told apart.
 
 The graph alone does not show two that speak: a driver that was killed and started again stays in
-it for as long as its lease lasts (20 s with Fast DDS), beside its successor. Sequence numbers
-tell: those of one publisher only rise, and fall once where another takes over; where two speak they fall
+it for as long as its lease lasts (20 s with Fast DDS), beside its successor. Sequence numbers do:
+those of one publisher only rise, and fall once where another takes over. Where two speak they fall
 all the time.
 """
 from __future__ import annotations

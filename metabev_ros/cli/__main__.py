@@ -1,0 +1,4 @@
+"""python -m metabev_ros.cli"""
+from metabev_ros.cli import main
+
+main()

@@ -1,0 +1,70 @@
+"""The application, what its commands share, and its exit codes."""
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from metabev_ros.config import RigConfig, load_config
+from metabev_ros.errors import MetaBevError
+from metabev_ros.resources import resource_path
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help='MetaBEV: perception that goes on when sensors fail.')
+console = Console()
+
+ModelOption = Annotated[Path | None, typer.Option('--model', help='Model folder; default: the '
+                                                  'shipped metabev_nano.')]
+RigOption = Annotated[Path | None, typer.Option('--rig', help='Rig YAML; default: the shipped '
+                                                'nuScenes-like rig.')]
+BackendOption = Annotated[str, typer.Option(help='Inference runtime.')]
+ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help='Inference threads.')]
+
+
+def model_dir(model: Path | None) -> Path:
+    return resource_path('models/metabev_nano') if model is None else model
+
+
+def rig_config(rig: Path | None) -> RigConfig:
+    path = resource_path('config/rigs/nuscenes_like.yaml') if rig is None else rig
+    return load_config(RigConfig, path)
+
+
+@contextmanager
+def progress_bar(description: str):
+    """A progress bar; gives update(done, total, text)."""
+    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
+               TimeElapsedColumn(), TimeRemainingColumn(), TextColumn('{task.fields[text]}'))
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(description, total=None, text='')
+
+        def update(done: int, total: int | None = None, text: str = '') -> None:
+            progress.update(task, completed=done, total=total, text=text)
+        yield update
+
+
+def command_line() -> str:
+    """The command line as a person would type it."""
+    return shlex.join(['metabev', *sys.argv[1:]])
+
+
+def main() -> None:
+    """Console entry: errors of ours are one line, not a traceback."""
+    try:
+        app()
+    except MetaBevError as error:
+        Console(stderr=True).print(f'metabev: {error}', markup=False, style='red')
+        sys.exit(2)
