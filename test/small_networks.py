@@ -21,7 +21,7 @@ from metabev_ros.config import (
     LidarEncoder,
     ModelConfig,
 )
-from metabev_ros.config.model import CENTERPOINT_GROUPS
+from metabev_ros.config.heads import CENTERPOINT_GROUPS
 from metabev_ros.config.plain_detr import BoxRpbConfig, HybridConfig, PlainDetrConfig
 from metabev_ros.geometry import BevGrid, rigid_transform, rotation_z
 from metabev_ros.preprocess.preprocessor import Preprocessor

@@ -6,7 +6,7 @@ import torch
 from small_networks import small_model, truth_boxes
 
 from metabev_ros.config import HeadConfig, ModelConfig
-from metabev_ros.config.model import CENTERPOINT_GROUPS
+from metabev_ros.config.heads import CENTERPOINT_GROUPS
 from metabev_ros.errors import BackendError
 from metabev_ros.geometry import wrap_angle
 from metabev_ros.postprocess import (

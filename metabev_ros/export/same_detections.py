@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metabev_ros.config.model import HeadConfig
+from metabev_ros.config import HeadConfig
 from metabev_ros.geometry import wrap_angle
 from metabev_ros.structures import Detections
 

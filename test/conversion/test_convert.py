@@ -16,7 +16,7 @@ from metabev_ros.config import (
     ModelConfig,
     load_config,
 )
-from metabev_ros.config.model import CENTERPOINT_GROUPS
+from metabev_ros.config.heads import CENTERPOINT_GROUPS
 from metabev_ros.conversion.convert import convert_checkpoint, convert_state, network_shapes
 from metabev_ros.conversion.coverage import coverage_table
 from metabev_ros.conversion.sources import Source, build_rules, parse_source
