@@ -143,6 +143,11 @@ def project_points(intrinsics: np.ndarray, points_camera: np.ndarray):
     return uvw[..., :2] / safe[..., None], depth
 
 
+# Pairs of corners of `box_corners`: bottom, top, uprights.
+BOX_EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4),
+             (0, 4), (1, 5), (2, 6), (3, 7))
+
+
 def box_corners(boxes: np.ndarray) -> np.ndarray:
     """(M, 8, 3) corners of (M, >=7) boxes `x y z l w h yaw`.
 

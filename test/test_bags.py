@@ -17,7 +17,7 @@ from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagWriter
 
 from metabev_ros import bags, wire
-from metabev_ros.bags import BagMessage, BagReader, BagWriter
+from metabev_ros.bags import BagMessage, BagReader, BagWriter, records
 from metabev_ros.errors import SensorDataError
 
 HEADER = 'std_msgs/msg/Header'
@@ -145,7 +145,7 @@ def chunk_record(uncompressed_size: int, compression: bytes, data: bytes) -> byt
 @pytest.mark.parametrize('compress', [zstandard.compress, lz4.frame.compress])
 def test_row_107_a_decompression_bomb_is_refused_and_not_unpacked(tmp_path, monkeypatch, compress):
     limit = 2**22
-    monkeypatch.setattr(bags, 'RECORD_LIMIT', limit)
+    monkeypatch.setattr(records, 'RECORD_LIMIT', limit)
     packed = compress(bytes(16 * limit))
     name = b'zstd' if compress is zstandard.compress else b'lz4'
     path = tmp_path / 'bomb.mcap'

@@ -14,14 +14,11 @@ from metabev_ros.drawing.style import (
     text_width,
 )
 from metabev_ros.errors import ConfigError
-from metabev_ros.geometry import box_corners, inverse_rigid, transform_points
+from metabev_ros.geometry import BOX_EDGES, box_corners, inverse_rigid, transform_points
 from metabev_ros.structures import DETECTION_CLASSES, CameraCalibration
 
 NEAR_PLANE_M = 0.1
-# Corner indices of geometry.box_corners: 0..3 bottom, 4..7 top, 0 and 3 in front.
-BOX_EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4),
-             (0, 4), (1, 5), (2, 6), (3, 7))
-FRONT_FACE = (0, 3, 7, 4)
+FRONT_FACE = (0, 3, 7, 4)  # corners of geometry.box_corners
 
 
 def draw_boxes_on_image(image: np.ndarray, boxes: np.ndarray, labels: np.ndarray,

@@ -1,0 +1,100 @@
+"""Writing ROS 2 bags without ROS; a file appears under its name only when it is complete."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mcap.writer import CompressionType
+from mcap.writer import Writer as McapWriter
+
+from metabev_ros.errors import SensorDataError
+from metabev_ros.wire import clean_text, knows_type, type_definition
+
+CHUNK_SIZE = 2**20
+LATCHED_NAMES = ('tf_static', 'fault_injection')  # last parts of topics
+# rosbag2's form of "reliable, transient local, keep last 1", so that a player latches it.
+LATCHED_QOS = (
+    '- history: 1\n  depth: 1\n  reliability: 1\n  durability: 1\n'
+    '  deadline: {sec: 9223372036, nsec: 854775807}\n'
+    '  lifespan: {sec: 9223372036, nsec: 854775807}\n  liveliness: 1\n'
+    '  liveliness_lease_duration: {sec: 9223372036, nsec: 854775807}\n'
+    '  avoid_ros_namespace_conventions: false\n')
+
+
+class BagWriter:
+    """Writes one .mcap file; it appears under its name only when complete.
+
+    Args:
+        path: the file to make or replace; its folder is made.
+        schemas: .msg texts of types this package does not know (BagReader.schemas).
+    """
+
+    def __init__(self, path: Path | str, schemas: dict[str, str] | None = None) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._schema_texts = schemas or {}
+        self._partial = self.path.with_name(f'.{self.path.name}.{os.getpid()}.part')
+        self._writer: McapWriter | None = McapWriter(
+            str(self._partial), chunk_size=CHUNK_SIZE, compression=CompressionType.ZSTD)
+        self._writer.start(profile='ros2', library='metabev_ros')
+        self._schemas: dict[str, int] = {}
+        self._channels: dict[str, tuple[int, str]] = {}
+        self._counts: dict[str, int] = {}
+
+    def write(self, topic: str, msgtype: str, stamp_ns: int, cdr: bytes) -> None:
+        """Append one message with log time `stamp_ns`.
+
+        Raises:
+            SensorDataError: for an unknown type, or a topic with two types.
+        """
+        if topic not in self._channels:
+            self._channels[topic] = self._register(topic, msgtype), msgtype
+        channel, known_type = self._channels[topic]
+        if known_type != msgtype:
+            raise SensorDataError('type', f'bag topic {topic}', known_type, msgtype)
+        count = self._counts.get(topic, 0)
+        self._writer.add_message(channel, stamp_ns, bytes(cdr), stamp_ns, count % 2**32)
+        self._counts[topic] = count + 1
+
+    def _register(self, topic: str, msgtype: str) -> int:
+        if msgtype not in self._schemas:
+            text = self._schema_texts.get(msgtype)
+            if text is None and not knows_type(msgtype):
+                raise SensorDataError('type', f'bag topic {topic}', 'a known message type',
+                                      clean_text(msgtype))
+            data = (text or type_definition(msgtype)).encode()
+            self._schemas[msgtype] = self._writer.register_schema(msgtype, 'ros2msg', data)
+        latched = topic.rsplit('/', 1)[-1] in LATCHED_NAMES
+        return self._writer.register_channel(
+            topic, 'cdr', self._schemas[msgtype],
+            {'offered_qos_profiles': LATCHED_QOS if latched else ''})
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Messages written per topic."""
+        return dict(self._counts)
+
+    def close(self) -> None:
+        """Finish the file and give it its name."""
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.finish()
+            os.replace(self._partial, self.path)
+
+    def discard(self) -> None:
+        """Give up: nothing appears under the name."""
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            try:
+                writer.finish()
+            finally:
+                self._partial.unlink(missing_ok=True)
+
+    def __enter__(self) -> BagWriter:
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()

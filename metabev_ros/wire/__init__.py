@@ -1,0 +1,47 @@
+"""ROS 2 messages as CDR bytes, in and out, without ROS.
+
+`cdr` reads and writes bytes, `outputs` and `status` say what this package publishes, `topics`
+where and as which type. Node and replay send what is made here, byte for byte.
+"""
+from metabev_ros.wire.cdr import (
+    TEXT_LIMIT,
+    clean_text,
+    deserialize,
+    has_header_first,
+    header,
+    knows_type,
+    message_class,
+    read_stamp,
+    serialize,
+    stamp_to_ns,
+    type_definition,
+    typestore,
+    with_stamp,
+)
+from metabev_ros.wire.outputs import check_result, encode_result
+from metabev_ros.wire.status import (
+    INJECTION_ACTIVE,
+    Counters,
+    StatusReport,
+    encode_diagnostics,
+    encode_status,
+    sensor_level,
+)
+from metabev_ros.wire.topics import (
+    BEV_MAP,
+    DETECTIONS,
+    DIAGNOSTICS,
+    DRIVABLE_AREA,
+    HASH_DIGITS,
+    MARKERS,
+    OUTPUT_TYPES,
+    STATUS,
+    OutMessage,
+)
+
+__all__ = [
+    'BEV_MAP', 'DETECTIONS', 'DIAGNOSTICS', 'DRIVABLE_AREA', 'HASH_DIGITS', 'INJECTION_ACTIVE',
+    'MARKERS', 'OUTPUT_TYPES', 'STATUS', 'TEXT_LIMIT', 'Counters', 'OutMessage', 'StatusReport',
+    'check_result', 'clean_text', 'deserialize', 'encode_diagnostics', 'encode_result',
+    'encode_status', 'has_header_first', 'header', 'knows_type', 'message_class', 'read_stamp',
+    'sensor_level', 'serialize', 'stamp_to_ns', 'type_definition', 'typestore', 'with_stamp']

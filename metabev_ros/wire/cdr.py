@@ -1,0 +1,110 @@
+"""CDR bytes into message objects and back, without ROS; bytes are treated as hostile.
+
+Types are those of ROS 2 Jazzy plus this package's `msg/*.msg`.
+"""
+from __future__ import annotations
+
+import functools
+import struct
+
+from rosbags.interfaces import Nodetype
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from metabev_ros.errors import SensorDataError
+from metabev_ros.resources import resource_path
+
+PACKAGE = 'metabev_ros'
+TEXT_LIMIT = 64
+
+
+@functools.cache
+def typestore():
+    """The message types this package can read and write (rosbags Jazzy store + msg/*.msg)."""
+    store = get_typestore(Stores.ROS2_JAZZY)
+    definitions = {}
+    for path in sorted(resource_path('msg').glob('*.msg')):
+        text = path.read_text(encoding='utf-8')
+        definitions.update(get_types_from_msg(text, f'{PACKAGE}/msg/{path.stem}'))
+    store.register(definitions)
+    return store
+
+
+def knows_type(msgtype: str) -> bool:
+    """Whether `deserialize` and `serialize` can handle this type."""
+    return msgtype in typestore().types
+
+
+def type_definition(msgtype: str) -> str:
+    """The complete .msg text with its dependencies, as MCAP's `ros2msg` encoding wants it."""
+    return typestore().generate_msgdef(msgtype, ros_version=2)[0]
+
+
+def message_class(msgtype: str) -> type:
+    """The class of a message; constructed with all its fields."""
+    return typestore().types[msgtype]
+
+
+def deserialize(cdr: bytes | memoryview, msgtype: str):
+    """A message object with ROS field names; arrays of numbers are NumPy arrays.
+
+    Raises:
+        SensorDataError: reason 'cdr' if the bytes are no such message, 'type' if it is unknown.
+    """
+    if not knows_type(msgtype):
+        raise SensorDataError('type', 'wire.deserialize', 'a known message type',
+                              clean_text(msgtype))
+    try:
+        return typestore().deserialize_cdr(cdr, msgtype)
+    except Exception as error:  # hostile bytes: whatever the parser trips over, it is the message
+        raise SensorDataError('cdr', msgtype, 'a well-formed serialized message',
+                              f'{len(cdr)} bytes ({clean_text(str(error))})') from error
+
+
+def serialize(message, msgtype: str) -> bytes:
+    """CDR bytes, little endian."""
+    return bytes(typestore().serialize_cdr(message, msgtype, little_endian=True))
+
+
+def clean_text(text: str, limit: int = TEXT_LIMIT) -> str:
+    """Foreign text made safe for logs and diagnostics: printable, one line, bounded."""
+    safe = ''.join(c if c.isprintable() else '?' for c in text[:limit + 1])
+    return safe if len(safe) <= limit else safe[:limit - 1] + '…'
+
+
+def stamp_to_ns(stamp) -> int:
+    """builtin_interfaces/Time to integer nanoseconds."""
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
+
+
+def has_header_first(msgtype: str) -> bool:
+    """Whether a message of this type begins with std_msgs/Header."""
+    if not knows_type(msgtype):
+        return False
+    first = next(iter(typestore().fielddefs[msgtype][1]), None)
+    return first is not None and first[1] == (Nodetype.NAME, 'std_msgs/msg/Header')
+
+
+def read_stamp(cdr: bytes) -> int:
+    """Nanoseconds of the header stamp in the bytes of a header-first message."""
+    seconds, nanoseconds = struct.unpack_from(_stamp_format(cdr), cdr, 4)
+    return seconds * 1_000_000_000 + nanoseconds
+
+
+def with_stamp(cdr: bytes, stamp_ns: int) -> bytes:
+    """The same header-first message with another header stamp; nothing else is touched."""
+    seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
+    return cdr[:4] + struct.pack(_stamp_format(cdr), seconds, nanoseconds) + cdr[12:]
+
+
+def _stamp_format(cdr: bytes) -> str:
+    return '<iI' if cdr[1] & 1 else '>iI'
+
+
+def _time(stamp_ns: int):
+    seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
+    return message_class('builtin_interfaces/msg/Time')(sec=seconds, nanosec=nanoseconds)
+
+
+def header(stamp_ns: int, frame: str):
+    """std_msgs/Header."""
+    return message_class('std_msgs/msg/Header')(stamp=_time(stamp_ns), frame_id=frame)
