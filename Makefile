@@ -15,8 +15,8 @@ test: setup-dev lint ## everything but the tests marked slow
 test-nightly: setup-dev ## what is too slow for every commit, and TensorRT-RTX's parser and builder
 	@$(RUN) python -m pip install -q -r requirements/tensorrt.txt
 	@$(RUN) python -m pytest -q -m 'slow or tensorrt' $(ARGS)
-	@$(RUN) python benchmark/reliability.py mutants
-	@$(RUN) python benchmark/reliability.py single-failures
+	@$(RUN) python benchmark/reliability mutants
+	@$(RUN) python benchmark/reliability single-failures
 lint: setup-dev
 	@$(RUN) python -m ruff check .
 train: setup-dev ## the shipped model anew: runs/metabev_nano

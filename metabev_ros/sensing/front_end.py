@@ -13,6 +13,7 @@ from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.errors import SensorDataError
 from metabev_ros.sensing.clock import ClockWatch
 from metabev_ros.sensing.content import GOOD, Verdict
+from metabev_ros.sensing.health import to_ns
 from metabev_ros.sensing.inputs import CameraInput, LidarInput, PrepareImage, Reading
 from metabev_ros.sensing.modality import choose_modality
 from metabev_ros.sensing.synchroniser import Collected, Synchroniser
@@ -184,7 +185,8 @@ class SensorFrontEnd:
         return [sample for name in self._inputs for sample in self._retry(name)]
 
     def _on_odometry(self, message) -> list[Sample]:
-        self._odometry.update(message)
+        self._odometry.update(message,
+                              self._clock.now_ns + to_ns(self._config.future_tolerance))
         return []
 
     def _on_injection(self, message) -> list[Sample]:

@@ -16,13 +16,14 @@ from metabev_ros.sensing.calibration import (
 )
 from metabev_ros.sensing.content import GOOD, CloudCheck, ImageCheck, Verdict, limit_points
 from metabev_ros.sensing.decoding import (
+    compressed_size,
     decode_compressed_image,
     decode_image,
     decode_point_cloud,
 )
 from metabev_ros.sensing.health import SensorMonitor
 from metabev_ros.sensing.transforms import TfTree
-from metabev_ros.sensing.untrusted import read_frame, sanitise
+from metabev_ros.sensing.untrusted import byte_view, read_frame, sanitise
 from metabev_ros.structures import CameraCalibration, CameraImage, SensorKind, Sweep
 
 PrepareImage = Callable[[np.ndarray, CameraCalibration], tuple[np.ndarray, CameraCalibration]]
@@ -107,11 +108,15 @@ class CameraInput:
         """Decode and check.
 
         Raises:
-            SensorDataError: what `decoding` raises, or 'frame'.
+            SensorDataError: what `decoding` raises, 'frame', or 'calibration' for a compressed
+                picture of another size than that of its CameraInfo.
         """
         frame = read_frame(message.header)
         if frame != self.frame:
             raise SensorDataError('frame', 'header.frame_id', self.frame, sanitise(frame))
+        if self.compressed and self._intrinsics is not None:
+            # A file of a few bytes may hold 32 million pixels: not before they are decoded.
+            self._intrinsics.for_size(*compressed_size(byte_view(message.data, 'data')))
         if self.compressed:
             pixels, size = decode_compressed_image(message, self._reduce)
         else:

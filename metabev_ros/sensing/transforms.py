@@ -18,6 +18,7 @@ from metabev_ros.sensing.untrusted import read_stamp, sanitise
 MAX_FRAMES = 1000
 MAX_LEVER = 20.0  # metres from the ego origin to a sensor; more is a mistake
 _DYNAMIC_AGE_NS = 500_000_000
+_DYNAMIC_AHEAD_NS = 2_000_000_000  # a link stamped years ahead would never become too old
 _EXTRAPOLATION_NS = 100_000_000
 
 
@@ -29,7 +30,8 @@ def _read_pose(translation, rotation, where: str) -> np.ndarray:
     """
     offset = np.array([translation.x, translation.y, translation.z], dtype=np.float64)
     try:
-        matrix = quaternion_to_rotation(rotation.x, rotation.y, rotation.z, rotation.w)
+        with np.errstate(over='ignore'):  # 1e308 is refused in any case
+            matrix = quaternion_to_rotation(rotation.x, rotation.y, rotation.z, rotation.w)
     except ConfigError as error:
         raise SensorDataError('transform', where, error.expected, error.got) from error
     if not (np.abs(offset) < 1e8).all():
@@ -80,12 +82,14 @@ class TfTree:
         """(4, 4) float64 ego_from_frame; dynamic links are taken as they are last known.
 
         Raises:
-            SensorDataError: 'transform' if there is no chain, a dynamic link on it is older
-                than 0.5 s at `stamp_ns`, or the sensor would be absurdly far away.
+            SensorDataError: 'transform' if there is no chain, a dynamic link on it is 0.5 s
+                older or 2 s newer than `stamp_ns`, or the sensor would be absurdly far away.
         """
         to_frame = self._chain(frame)
         to_ego = self._chain(self._ego)
-        common = next((name for name in to_frame if name in to_ego), None)
+        # The ego frame itself first: a wrong link above it must not lead around the right ones.
+        common = next((name for name in (self._ego, *to_frame)
+                       if name in to_ego and name in to_frame), None)
         if common is None:
             raise SensorDataError('transform', '/tf', f'a chain {self._ego} -> {sanitise(frame)}',
                                   'none')
@@ -109,7 +113,8 @@ class TfTree:
         pose = np.eye(4)
         for child in chain[:chain.index(ancestor)]:
             _, parent_from_child, stamp = self._links[child]
-            if stamp is not None and stamp_ns - stamp > _DYNAMIC_AGE_NS:
+            if stamp is not None and not (
+                    -_DYNAMIC_AHEAD_NS <= stamp_ns - stamp <= _DYNAMIC_AGE_NS):
                 raise SensorDataError('transform', f'/tf {sanitise(child)}',
                                       'a transform newer than 0.5 s',
                                       f'{(stamp_ns - stamp) / 1e9:.1f} s')
@@ -129,13 +134,21 @@ class OdometryBuffer:
         self._stamps.clear()
         self._poses.clear()
 
-    def update(self, message) -> None:
+    def update(self, message, latest_ns: int) -> None:
         """Take a nav_msgs/Odometry; its child frame must be the ego frame.
+
+        Args:
+            message: stamped at `latest_ns` at the latest: one from the future would make all
+                that follow look old.
+            latest_ns: a little later than now.
 
         Raises:
             SensorDataError: 'stamp', 'transform' or 'frame'.
         """
         stamp = read_stamp(message.header)
+        if stamp > latest_ns:
+            raise SensorDataError('stamp', 'Odometry', 'a stamp that is not in the future',
+                                  f'{(stamp - latest_ns) / 1e9:.3f} s ahead')
         child = str(message.child_frame_id).lstrip('/')
         if child != self._ego:
             raise SensorDataError('frame', 'Odometry.child_frame_id', self._ego, sanitise(child))

@@ -74,13 +74,14 @@ def cloud_bytes(points, stamp_ns: int, frame: str = LIDAR) -> bytes:
         data=_bytes(points.astype('<f4').tobytes()), is_dense=True), TYPES['lidar/points'])
 
 
-def info_bytes(name: str, stamp_ns: int, focal: float = 30.0, width: int = 32) -> bytes:
-    k = np.array([focal, 0, 16, 0, focal, 16, 0, 0, 1.0])
+def info_bytes(name: str, stamp_ns: int, focal: float = 30.0, width: int = 32,
+               height: int = 32) -> bytes:
+    k = np.array([focal, 0, width / 2, 0, focal, height / 2, 0, 0, 1.0])
     roi = _make('sensor_msgs/msg/RegionOfInterest', x_offset=0, y_offset=0, height=0, width=0,
                 do_rectify=False)
     return wire.serialize(_make(
-        'sensor_msgs/msg/CameraInfo', header=wire.header(stamp_ns, name), height=32, width=width,
-        distortion_model='plumb_bob', d=np.zeros(5), k=k, r=np.eye(3).reshape(-1),
+        'sensor_msgs/msg/CameraInfo', header=wire.header(stamp_ns, name), height=height,
+        width=width, distortion_model='plumb_bob', d=np.zeros(5), k=k, r=np.eye(3).reshape(-1),
         p=np.insert(k.reshape(3, 3), 3, 0, axis=1).reshape(-1), binning_x=0, binning_y=0,
         roi=roi), 'sensor_msgs/msg/CameraInfo')
 

@@ -7,7 +7,7 @@ from single_failures import SITES, check_rules, fail_once
 
 @pytest.mark.parametrize('site', SITES)
 def test_row_100_one_failing_call_breaks_no_rule_and_everything_is_used_again(site):
-    """A sample of the n: `benchmark/reliability.py single-failures` tries every one."""
+    """A sample of the n: `benchmark/reliability single-failures` tries every one."""
     happened = 0
     for at in (0, 1, 5, 12, 29, 47):
         done, samples = fail_once(site, at, seconds=1.1)

@@ -210,18 +210,21 @@ def test_row_095_two_hundred_activations_leave_memory_files_and_threads_as_they_
 
 @pytest.mark.slow
 def test_row_118_a_node_that_reaches_its_memory_limit_says_so_or_lives_on(tmp_path, graph, model):
-    """The address space is capped a little above what the running node has."""
+    """The address space is capped a little above what the running node has.
+
+    Only the soft limit: a process may take that back, the hard one it may not.
+    """
     import resource
     node, rig = start(tmp_path, graph, model)
     try:
         used = int(Path(f'/proc/{node.process.pid}/statm').read_text().split()[0])
         limit = used * os.sysconf('SC_PAGE_SIZE') + 8 * 2 ** 20
-        resource.prlimit(node.process.pid, resource.RLIMIT_AS, (limit, limit))
+        hard = resource.prlimit(node.process.pid, resource.RLIMIT_AS)[1]
+        resource.prlimit(node.process.pid, resource.RLIMIT_AS, (limit, hard))
         for _ in range(20):
             rig.tick()
         if node.process.poll() is None:
-            resource.prlimit(node.process.pid, resource.RLIMIT_AS,
-                             (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            resource.prlimit(node.process.pid, resource.RLIMIT_AS, (hard, hard))
             rig.tick_until_fused(graph, timeout=60)
     finally:
         code = node.stop() if node.process.poll() is None else node.process.returncode

@@ -177,6 +177,21 @@ def test_row_060_a_dynamic_transform_goes_stale_and_a_static_one_does_not():
     assert tree.ego_from('cam', T0 + 10**15).shape == (4, 4)
 
 
+def test_row_060_a_dynamic_transform_stamped_years_ahead_does_not_live_for_ever():
+    tree = TfTree('base_link')
+    tree.update(tf_message(transform('base_link', 'cam', ns=T0 + 10**18)), static=False)
+    no_transform(tree)
+    tree.update(tf_message(transform('base_link', 'cam', (1, 0, 0))), static=False)
+    assert tree.ego_from('cam', T0)[0, 3] == 1
+
+
+def test_a_wrong_link_above_the_ego_frame_does_not_lead_around_the_right_one():
+    tree = TfTree('base_link')
+    tree.update(tf_message(transform('base_link', 'cam', (1, 2, 3))), True)
+    tree.update(tf_message(transform('cam', 'base_link', (9, 9, 9))), True)  # a cycle
+    assert tree.ego_from('cam', T0)[:3, 3].tolist() == [1, 2, 3]
+
+
 def test_a_flood_of_frames_is_bounded():
     tree = TfTree('base_link')
     flood = tf_message(*(transform('base_link', f'f{i}') for i in range(1500)))
@@ -184,6 +199,10 @@ def test_a_flood_of_frames_is_bounded():
 
 
 # ---------------------------------------------------------------------------------- odometry
+def take(buffer: OdometryBuffer, message, latest_ns: int = T0 + 10**10) -> None:
+    buffer.update(message, latest_ns)
+
+
 def test_motion_between_two_stamps_is_the_true_motion():
     buffer = OdometryBuffer('base_link')
     speed, turn = 12.0, 0.4
@@ -191,7 +210,7 @@ def test_motion_between_two_stamps_is_the_true_motion():
     def pose(t):
         return rigid_transform(rotation_z(turn * t), (speed * t, 0, 0))
     for k in range(20):
-        buffer.update(odometry(T0 + k * 20_000_000, speed * k * 0.02, turn * k * 0.02))
+        take(buffer, odometry(T0 + k * 20_000_000, speed * k * 0.02, turn * k * 0.02))
     motion = buffer.motion(T0 + 311_000_000, T0 + 268_000_000)
     assert np.allclose(motion, inverse_rigid(pose(0.311)) @ pose(0.268), atol=1e-9)
     ahead = buffer.motion(T0 + 450_000_000, T0 + 400_000_000)
@@ -201,22 +220,32 @@ def test_motion_between_two_stamps_is_the_true_motion():
 def test_motion_is_unknown_where_odometry_does_not_reach():
     buffer = OdometryBuffer('base_link')
     assert buffer.motion(T0, T0) is None
-    buffer.update(odometry(T0, 0))
+    take(buffer, odometry(T0, 0))
     assert buffer.motion(T0, T0) is None
-    buffer.update(odometry(T0 + 50_000_000, 1))
+    take(buffer, odometry(T0 + 50_000_000, 1))
     assert buffer.motion(T0 + 10, T0 - 10) is None
     assert buffer.motion(T0 + 200_000_000, T0) is None
-    buffer.update(odometry(T0 + 9_000_000_000, 2))
+    take(buffer, odometry(T0 + 9_000_000_000, 2))
     assert buffer.motion(T0 + 4_000_000_000, T0) is None, 'a hole is not bridged'
 
 
 def test_wrong_odometry_is_refused():
     buffer = OdometryBuffer('base_link')
-    buffer.update(odometry(T0, 0))
+    take(buffer, odometry(T0, 0))
     foreign = odometry(T0 + 1, 0)
     foreign.child_frame_id = 'trailer'
     for message, reason in ((odometry(T0, 0), 'stamp'), (odometry(T0 + 5, NAN), 'transform'),
                             (foreign, 'frame'), (odometry(0, 0), 'stamp')):
         with pytest.raises(SensorDataError) as caught:
-            buffer.update(message)
+            take(buffer, message)
         assert caught.value.reason == reason
+
+
+def test_one_odometry_from_the_future_is_refused_and_costs_those_that_follow_nothing():
+    buffer = OdometryBuffer('base_link')
+    with pytest.raises(SensorDataError) as caught:
+        take(buffer, odometry(T0 + 10**18, 0))
+    assert caught.value.reason == 'stamp'
+    take(buffer, odometry(T0, 0))
+    take(buffer, odometry(T0 + 50_000_000, 1))
+    assert buffer.motion(T0, T0 + 50_000_000)[0, 3] == pytest.approx(1)

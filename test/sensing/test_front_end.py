@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import itertools
+import struct
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from fake_drive import (
@@ -18,6 +20,7 @@ from fake_drive import (
     check_truth,
     cloud,
     front_end,
+    header,
     image,
     numbered_image,
     odometry,
@@ -357,6 +360,23 @@ def test_row_029_064_a_resolution_change_is_uncalibrated_until_camera_info_match
     states = [report(s, 'cam1').state for s in samples]
     assert set(states[10:20]) == {SensorState.UNCALIBRATED}
     assert states[-1] is SensorState.OK and samples[-1].cameras['cam1'].pixels.shape[0] == 40
+
+
+def test_a_small_file_that_holds_a_huge_picture_is_refused_before_it_is_decoded(monkeypatch):
+    """A JPEG of some hundred bytes may say that it has 32 million pixels."""
+    import metabev_ros.sensing.inputs as inputs
+    cameras = tuple(CameraConfig(n, f'{n}/image_compressed', f'{n}/camera_info', n)
+                    for n in CAMERAS)
+    rig_config = RigConfig(cameras, LidarConfig(LIDAR, 'lidar/points', LIDAR))
+    end = set_up(front_end(rig_config=rig_config))
+    file = bytearray(cv2.imencode('.jpg', np.full((32, 32, 3), 90, np.uint8))[1].tobytes())
+    at = file.index(b'\xff\xc0') + 5
+    file[at:at + 4] = struct.pack('>HH', 4000, 8000)
+    monkeypatch.setattr(inputs, 'decode_compressed_image', lambda *_: pytest.fail('decoded'))
+    end.push('cam1/image_compressed', SimpleNamespace(
+        header=header(T0, 'cam1'), format='jpeg', data=bytes(file)), T0)
+    found = end.reports(T0)[1]
+    assert found.state is SensorState.UNCALIBRATED and '8000 x 4000' in found.reason
 
 
 def test_row_031_045_a_frame_id_of_another_camera_is_refused():

@@ -1,0 +1,54 @@
+"""Figures of reliability: each of these measures one and may record it.
+
+    .venv/bin/metabev-env python benchmark/reliability detection        # F1, F2, F5
+    .venv/bin/metabev-env python benchmark/reliability clean            # F3
+    .venv/bin/metabev-env python benchmark/reliability fuzz             # F6, in the process
+    .venv/bin/metabev-env python benchmark/reliability single-failures  # F7
+    .venv/bin/metabev-env python benchmark/reliability mutants          # F14
+
+Time is made up (the stamps' own) where it can be, so delays are exact and do not depend on the
+machine; the drives and the check against the injected truth are those of test/faults.
+"""
+from __future__ import annotations
+
+import argparse
+import importlib
+import shlex
+import sys
+from pathlib import Path
+
+import drives  # noqa: F401  before all others: it says where the scripted drives are
+
+from metabev_ros.evaluation.records import make_record, merge_records
+
+COMMANDS = {'detection': 'detection.detection', 'clean': 'detection.clean',
+            'fuzz': 'fuzz.fuzz',
+            'single-failures': 'teeth.single_failures', 'mutants': 'teeth.mutants'}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('figure', choices=COMMANDS)
+    parser.add_argument('--seeds', type=int, default=100, help='random plans, clean drives')
+    parser.add_argument('--seconds', type=float, default=1.2, help='drive of a single failure')
+    parser.add_argument('--stride', type=int, default=1, help='try every n-th call only')
+    parser.add_argument('--seed', type=int, default=20261, help='of everything that is drawn')
+    parser.add_argument('--small', type=int, default=900, help='fuzz: blocks of 1000 messages')
+    parser.add_argument('--big', type=int, default=100, help='fuzz: the same, large payloads')
+    parser.add_argument('--block', type=int, help='fuzz: repeat this block alone')
+    parser.add_argument('--record', type=Path, help='merge the figures into this JSON file')
+    options = parser.parse_args()
+    command = shlex.join(['python', *sys.argv])
+    module, _, function = COMMANDS[options.figure].partition('.')
+    figures = getattr(importlib.import_module(module), function)(options)
+    records = [make_record(f.id, f.value, f.unit, command, f.n, f.target) for f in figures]
+    for record in records:
+        sys.stdout.write(f'{record.id}: {record.value:g} {record.unit} of {record.n} '
+                         f'({record.target or "no target"})\n')
+    if options.record:
+        merge_records(options.record, records)
+    return 1 if any(record.met is False for record in records) else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
