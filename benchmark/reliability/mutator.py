@@ -10,7 +10,6 @@ import numpy as np
 from rosbags.interfaces import Nodetype
 
 from metabev_ros import wire
-from metabev_ros.errors import SensorDataError
 
 LONGEST_TEXT = 4000
 _TEXTS = ('', ' ', '/', '..', '../../etc/passwd', 'base_link', '/base_link', 'cam0', 'cam1',
@@ -49,9 +48,11 @@ class Mutator:
         for _ in range(self._dice.integers(1, 4)):
             self._change(message, msgtype)
         try:
-            return wire.serialize(message, msgtype)
+            damaged = wire.serialize(message, msgtype)
         except (struct.error, ValueError, TypeError, UnicodeError, OverflowError):
-            return self._damage_bytes(cdr, others)  # such a value has no bytes
+            damaged = b''  # such a value has no bytes
+        fits = 0 < len(damaged) <= max(self._most, len(cdr))
+        return damaged if fits else self._damage_bytes(cdr, others)
 
     def _pick(self, items):
         return items[self._dice.integers(len(items))]
@@ -145,11 +146,3 @@ class Mutator:
                 changed[self._dice.integers(len(cdr))] = self._dice.integers(256)
         return bytes(changed)
 
-
-def is_readable(cdr: bytes, msgtype: str) -> bool:
-    """Whether these bytes still are a message of that type."""
-    try:
-        wire.deserialize(cdr, msgtype)
-    except SensorDataError:
-        return False
-    return True

@@ -52,7 +52,13 @@ class TfTree:
 
         Returns:
             (child frame, error) of every refused link.
+
+        Raises:
+            SensorDataError: 'transform' for more links at once than frames may be known.
         """
+        if len(message.transforms) > MAX_FRAMES:
+            raise SensorDataError('transform', '/tf', f'at most {MAX_FRAMES} transforms',
+                                  str(len(message.transforms)))
         refused = []
         for transform in message.transforms:
             child = str(transform.child_frame_id).lstrip('/')

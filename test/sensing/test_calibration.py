@@ -194,8 +194,11 @@ def test_a_wrong_link_above_the_ego_frame_does_not_lead_around_the_right_one():
 
 def test_a_flood_of_frames_is_bounded():
     tree = TfTree('base_link')
-    flood = tf_message(*(transform('base_link', f'f{i}') for i in range(1500)))
-    assert len(tree.update(flood, True)) == 500
+    flood = [transform('base_link', f'f{i}') for i in range(1500)]
+    assert tree.update(tf_message(*flood[:800]), True) == []
+    assert len(tree.update(tf_message(*flood[800:]), True)) == 500
+    with pytest.raises(SensorDataError, match='at most 1000 transforms'):
+        tree.update(tf_message(*flood), True)
 
 
 # ---------------------------------------------------------------------------------- odometry
