@@ -6,6 +6,7 @@ The executor thread does nothing that takes longer than a few milliseconds.
 from __future__ import annotations
 
 import functools
+import gc
 import time
 from dataclasses import replace
 
@@ -215,6 +216,7 @@ class PerceptionNode(LifecycleNode):
         if self._outputs is not None:
             self._outputs.destroy()
         self._outputs = self._pipeline = None
+        gc.collect()  # a cycle must not keep a model's memory and threads until some later day
 
     # -------------------------------------------------------------------------------- data
     def _now_ns(self) -> int:

@@ -204,7 +204,8 @@ def test_row_095_two_hundred_activations_leave_memory_files_and_threads_as_they_
     finally:
         assert node.stop() == 0
     memory, files, threads = np.array(seen[20:]).T
-    assert memory[-20:].mean() - memory[:20].mean() < 20
+    # What a cycle leaves in the allocator varies by 100 MB; a leak would lift the floor of it.
+    assert memory[-40:].min() - memory[:40].min() < 20
     assert files.max() - files.min() <= 2 and threads.max() - threads.min() <= 2
 
 
