@@ -62,8 +62,10 @@ class DecoderConfig:
         require(self.points >= 1, 'model.decoder.points', 'at least 1', self.points)
         require(self.cross_layers >= 1 and self.self_layers >= 0, 'model.decoder.layers',
                 'at least one cross-modal layer', (self.cross_layers, self.self_layers))
-        require(1 <= self.experts_used <= self.experts <= 64, 'model.decoder.experts_used',
-                f'1..experts ({self.experts}, at most 64)', self.experts_used)
+        require(1 <= self.experts <= 64, 'model.decoder.experts', '1..64', self.experts)
+        require(1 <= self.experts_used and (  # AdaMV-MoE has its own, by task
+            self.experts_used <= self.experts or self.ffn is DecoderFfn.ADAMV),
+            'model.decoder.experts_used', f'1..experts ({self.experts})', self.experts_used)
         require(0 <= self.dropout < 1, 'model.decoder.dropout', '[0, 1)', self.dropout)
         wanted = self.ffn is DecoderFfn.ADAMV
         require(wanted == (self.adamv is not None), 'model.decoder.adamv',
