@@ -184,7 +184,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--only', nargs='+', choices=list(variants()), help='default: all')
     parser.add_argument('--seeds', nargs='+', type=int, default=[1, 2, 3])
-    parser.add_argument('--steps', type=int, default=80, help='of three samples each')
+    parser.add_argument('--steps', type=int, default=60, help='of three samples each')
     parser.add_argument('--drives', type=int, default=20, help='held-out worlds')
     parser.add_argument('--per-drive', type=int, default=3)
     parser.add_argument('--workers', type=int, default=1, help='of the evaluation')
