@@ -60,16 +60,21 @@ class InferenceWorker(threading.Thread):
         reload: gives a new pipeline after repeated failures, or raises; called on this thread
             with the number of attempts so far.
         publish: takes a PerceptionResult; runs on this thread.
+        is_wanted: asked before each sample; False leaves it.
+
+    Attributes:
+        is_idle: the newest sample was left because nobody wanted its result.
     """
 
     def __init__(self, pipeline: Callable[[Sample], PerceptionResult], reload: Callable,
                  mailbox: Mailbox, publish: Callable, log: ThrottledLog,
-                 limits: InferenceLimits) -> None:
+                 limits: InferenceLimits, is_wanted: Callable[[], bool] = lambda: True) -> None:
         # Daemon: a call that hangs must not keep the process from ending.
         super().__init__(name='inference', daemon=True)
         self._pipeline, self._reload = pipeline, reload
         self._mailbox, self._publish, self._log = mailbox, publish, log
-        self._limits = limits
+        self._limits, self._is_wanted = limits, is_wanted
+        self.is_idle = False
         self._stop_event = threading.Event()
         self._last: tuple[int, int] | None = None  # (epoch, stamp) of the newest output
         self._since: float | None = None  # monotonic, of the sample that is worked on
@@ -109,7 +114,9 @@ class InferenceWorker(threading.Thread):
                 self._load_again()
             sample = self._mailbox.get(LONGEST_WAIT)
             if sample is not None and self._is_new(sample):
-                self._process(sample)
+                self.is_idle = not self._is_wanted()
+                if not self.is_idle:
+                    self._process(sample)
 
     def _is_new(self, sample: Sample) -> bool:
         """Output stamps strictly increase inside an epoch (rule R3)."""

@@ -92,6 +92,8 @@ SPECS = (
                   'seconds without a result until the process ends with exit code 3', 0.1, 600),
     ParameterSpec('inference.table_wait', 0.2, 'seconds a sample waits for the tables of a new '
                   'camera calibration before its LiDAR branch runs alone', 0.001, 60),
+    ParameterSpec('inference.idle_without_subscribers', False, 'no inference while nobody '
+                  'subscribes to an output; the status goes on'),
     *(ParameterSpec(f'sensing.{item.name}', item.default, *_SENSING[item.name])
       for item in dataclasses.fields(SensingConfig)),
 )
@@ -111,6 +113,7 @@ class NodeConfig:
     threads: int
     limits: InferenceLimits
     table_wait: float
+    idle_without_subscribers: bool
     heartbeat_rate: float
     diagnostics_rate: float
     queue_depth: int
@@ -170,6 +173,7 @@ def read_parameters(node) -> NodeConfig:
         fallback_backend=values['fallback_backend'], threads=values['threads'],
         limits=InferenceLimits(values['inference.time_limit'], values['inference.hang_limit']),
         table_wait=values['inference.table_wait'],
+        idle_without_subscribers=values['inference.idle_without_subscribers'],
         heartbeat_rate=values['heartbeat_rate'],
         diagnostics_rate=values['diagnostics_rate'], queue_depth=values['queue_depth'],
         sensing=sensing)

@@ -43,6 +43,7 @@ TRANSFORM_DEPTH = 100
 GRAPH_PERIOD = 0.5  # seconds between two looks at who publishes the inputs
 JOIN_LIMIT = 5.0  # seconds a worker may need to end; one that hangs dies with the process
 SNAPSHOT_LIMIT = 2.0  # seconds; an older one means that the sensing thread hangs
+NO_CLOCK = 'use_sim_time is set, but nothing comes on /clock'
 TF_TYPE = 'tf2_msgs/msg/TFMessage'
 
 
@@ -172,7 +173,8 @@ class PerceptionNode(LifecycleNode):
         self._sensing = SensingWorker(front_end, self._queue, self._mailbox, msgtypes,
                                       self._now_ns, self._log)
         self._inference = InferenceWorker(self._pipeline, self._load_again, self._mailbox,
-                                          self._publish, self._log, self._config.limits)
+                                          self._publish, self._log, self._config.limits,
+                                          self._is_wanted)
         self._sensing.start()
         self._inference.start()
 
@@ -238,6 +240,9 @@ class PerceptionNode(LifecycleNode):
             latency=(self._now_ns() - sample.stamp_ns) * 1e-9, injection=sample.injection)
         self._outputs.send([wire.encode_status(status, self._pipeline.model, frame), *outputs])
 
+    def _is_wanted(self) -> bool:
+        return not self._config.idle_without_subscribers or self._outputs.is_read
+
     def _counters(self) -> Counters:
         return Counters(self._published, self._mailbox.dropped, self._sensing.snapshot.rejected,
                         self._inference.failed)
@@ -245,15 +250,19 @@ class PerceptionNode(LifecycleNode):
     def _report(self) -> StatusReport:
         """What the heartbeat says: NONE as soon as nothing can be looked at (rule R11)."""
         snapshot, fault = self._sensing.snapshot, self._inference.fault
+        if self._now_ns() == 0:
+            fault = f'STARTING: {NO_CLOCK}'
         if time.monotonic() - snapshot.taken > SNAPSHOT_LIMIT:
             fault = 'the sensing thread does not answer'
+        modality = Modality.NONE if fault else snapshot.modality
+        if not fault and self._inference.is_idle:
+            fault = 'idle: nobody subscribes to an output'
         sensors = tuple(replace(report, reason=self._findings.reasons.get(report.name,
                                                                           report.reason))
                         if not report.state.is_usable else report for report in snapshot.sensors)
         return StatusReport(
-            self._now_ns(), Modality.NONE if fault else snapshot.modality, sensors,
-            self._counters(), epoch=snapshot.epoch, is_heartbeat=True, fault=fault,
-            injection=snapshot.injection)
+            self._now_ns(), modality, sensors, self._counters(), epoch=snapshot.epoch,
+            is_heartbeat=True, fault=fault, injection=snapshot.injection)
 
     def _look_at_graph(self) -> None:
         self._findings = self._watch.look()
@@ -267,7 +276,7 @@ class PerceptionNode(LifecycleNode):
 
     def _beat(self) -> None:
         if self._now_ns() == 0:
-            self._log.line('clock', 'silent', 'use_sim_time is set, but nothing comes on /clock')
+            self._log.line('clock', 'silent', NO_CLOCK)
         self._outputs.send([wire.encode_status(self._report(), self._pipeline.model,
                                                self._config.rig.ego_frame)])
 

@@ -7,6 +7,7 @@ from metabev_ros import wire
 from metabev_ros.node import ros_support
 from metabev_ros.wire import OutMessage
 
+RESULTS = (wire.DETECTIONS, wire.BEV_MAP, wire.MARKERS, wire.DRIVABLE_AREA)
 DEPTHS = {wire.STATUS: 100, wire.DIAGNOSTICS: 10}
 
 
@@ -25,6 +26,12 @@ class OutputPublishers:
                 ros_support.message_type(msgtype), private_name(topic),
                 ros_support.reliable_qos(DEPTHS.get(topic, 5)))
             for topic, msgtype in wire.OUTPUT_TYPES.items()}
+
+    @property
+    def is_read(self) -> bool:
+        """Whether anybody subscribes to what inference makes; its label alone does not count."""
+        return any(publisher.get_subscription_count() > 0
+                   for topic, publisher in self._publishers.items() if topic in RESULTS)
 
     def send(self, messages: Iterable[OutMessage]) -> None:
         """Publish in the given order; nothing once ROS was shut down by a signal."""

@@ -10,6 +10,7 @@ from metabev_ros.errors import ConfigError, SensorDataError
 from metabev_ros.sensing.untrusted import sanitise
 
 _MAX_FOCAL = 1e6
+_MAX_WIDTHS = 1000.0  # of an image in focal lengths: 179.8 degrees
 # distortion model: allowed lengths of D; both are one polynomial family in OpenCV
 _DISTORTION_LENGTHS = {'': (0,), 'plumb_bob': (0, 4, 5), 'rational_polynomial': (8,)}
 
@@ -121,8 +122,10 @@ def _check_matrix(matrix: np.ndarray, width: int, height: int) -> None:
     if not np.isfinite(matrix).all():
         raise _refused('finite intrinsics', 'NaN or infinity')
     fx, fy, cx, cy = matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]
-    if not (0 < fx < _MAX_FOCAL and 0 < fy < _MAX_FOCAL):
+    if not (width / _MAX_WIDTHS < fx < _MAX_FOCAL and height / _MAX_WIDTHS < fy < _MAX_FOCAL):
         raise _refused('positive focal lengths', f'{fx:.4g}, {fy:.4g}')
+    if abs(matrix[0, 1]) > fx:
+        raise _refused('axes that are about square', f'skew {matrix[0, 1]:.4g}')
     if not (-width < cx < 2 * width and -height < cy < 2 * height):
         raise _refused('a principal point near the image', f'{cx:.4g}, {cy:.4g}')
     if abs(matrix[2] - (0, 0, 1)).max() > 1e-6 or matrix[1, 0] != 0:

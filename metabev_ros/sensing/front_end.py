@@ -114,7 +114,8 @@ class SensorFrontEnd:
             return samples + self._refuse(sensor, error)
         except Exception as error:  # a message must never end the node, whatever it does
             return samples + self._refuse(sensor, SensorDataError(
-                'internal', topic, 'a message of its type', type(error).__name__))
+                'internal', topic, 'a message of its type',
+                sanitise(f'{type(error).__name__}: {error}')))
 
     def reject(self, topic: str, reason: str, arrival_ns: int) -> list[Sample]:
         """Count a message that could not even be deserialised."""

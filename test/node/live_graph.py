@@ -43,9 +43,9 @@ class Received:
 
 
 class Graph:
-    """This process's node; records every output of the perception node."""
+    """A node of this process; records outputs of the perception node, all unless told which."""
 
-    def __init__(self) -> None:
+    def __init__(self, outputs: Iterable[str] = tuple(wire.OUTPUT_TYPES)) -> None:
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
         self.node = Node('live_test', context=self.context)
@@ -53,8 +53,8 @@ class Graph:
         self._publishers = {}
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
-        for topic, msgtype in wire.OUTPUT_TYPES.items():
-            self._record(topic, msgtype)
+        for topic in outputs:
+            self._record(topic, wire.OUTPUT_TYPES[topic])
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._spin)
         self._thread.start()

@@ -76,6 +76,23 @@ def test_output_stamps_never_go_back_inside_an_epoch(running):
     assert [(s.epoch, s.stamp_ns) for s in running.published] == [(0, 5), (0, 6), (1, 1), (1, 2)]
 
 
+def test_row_073_while_nobody_wants_a_result_no_sample_is_worked_on():
+    wanted, made, mailbox = [False], [], Mailbox()
+    worker = InferenceWorker(lambda item: item, None, mailbox, made.append,
+                             ThrottledLog(print, print), LIMITS, lambda: wanted[0])
+    worker.start()
+    try:
+        mailbox.put(sample(1))
+        wait_for(lambda: worker.is_idle)
+        wanted[0] = True
+        mailbox.put(sample(2))
+        wait_for(lambda: made)
+        assert [item.stamp_ns for item in made] == [2] and not worker.is_idle
+    finally:
+        worker.stop()
+        worker.join()
+
+
 @pytest.mark.parametrize('error', [BackendError('network', 'a', 'b'), MemoryError(), KeyError(1)])
 def test_row_077_one_failed_inference_costs_one_sample_and_is_named(running, error):
     running.error = error

@@ -30,6 +30,7 @@ def refused(**changes) -> str:
 
 @pytest.mark.parametrize('changes,word', [
     ({'k': [0.0] * 9}, 'uncalibrated'), ({'k': [NAN, *K[1:]]}, 'NaN'),
+    ({'k': [5e-324, *K[1:]]}, 'focal'), ({'k': [K[0], -1e308, *K[2:]]}, 'skew'),
     ({'k': [-30.0, *K[1:]]}, 'focal'), ({'k': [1e9, *K[1:]]}, 'focal'),
     ({'k': [*K[:2], 1e5, *K[3:]]}, 'principal'), ({'k': [*K[:8], 7.0]}, 'last row'),
     ({'k': K[:4]}, '9 numbers'), ({'d': [0.1] * 3}, 'D to fit'),
