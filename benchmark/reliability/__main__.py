@@ -3,6 +3,10 @@
     .venv/bin/metabev-env python benchmark/reliability detection        # F1, F2, F5
     .venv/bin/metabev-env python benchmark/reliability clean            # F3
     .venv/bin/metabev-env python benchmark/reliability fuzz             # F6, in the process
+    .venv/bin/metabev-env python benchmark/reliability fuzz-live        # F6, over DDS
+    .venv/bin/metabev-env python benchmark/reliability restart          # F11
+    .venv/bin/metabev-env python benchmark/reliability shutdown         # F12
+    .venv/bin/metabev-env python benchmark/reliability overload         # F13
     .venv/bin/metabev-env python benchmark/reliability single-failures  # F7
     .venv/bin/metabev-env python benchmark/reliability mutants          # F14
 
@@ -22,7 +26,8 @@ import drives  # noqa: F401  before all others: it says where the scripted drive
 from metabev_ros.evaluation.records import make_record, merge_records
 
 COMMANDS = {'detection': 'detection.detection', 'clean': 'detection.clean',
-            'fuzz': 'fuzz.fuzz',
+            'fuzz': 'fuzz.fuzz', 'fuzz-live': 'live.fuzz_live', 'restart': 'live.restart',
+            'shutdown': 'live.shutdown', 'overload': 'live.overload',
             'single-failures': 'teeth.single_failures', 'mutants': 'teeth.mutants'}
 
 
@@ -36,6 +41,9 @@ def main() -> int:
     parser.add_argument('--small', type=int, default=900, help='fuzz: blocks of 1000 messages')
     parser.add_argument('--big', type=int, default=100, help='fuzz: the same, large payloads')
     parser.add_argument('--block', type=int, help='fuzz: repeat this block alone')
+    parser.add_argument('--messages', type=int, default=21_000, help='fuzz-live: how many')
+    parser.add_argument('--cycles', type=int, default=50, help='restart, shutdown: how many')
+    parser.add_argument('--overload', type=float, default=60.0, help='overload: seconds')
     parser.add_argument('--record', type=Path, help='merge the figures into this JSON file')
     options = parser.parse_args()
     command = shlex.join(['python', *sys.argv])
