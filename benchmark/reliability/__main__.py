@@ -4,6 +4,7 @@
     .venv/bin/metabev-env python benchmark/reliability clean            # F3
     .venv/bin/metabev-env python benchmark/reliability fuzz             # F6, in the process
     .venv/bin/metabev-env python benchmark/reliability fuzz-live        # F6, over DDS
+    .venv/bin/metabev-env python benchmark/reliability soak             # F8
     .venv/bin/metabev-env python benchmark/reliability restart          # F11
     .venv/bin/metabev-env python benchmark/reliability shutdown         # F12
     .venv/bin/metabev-env python benchmark/reliability overload         # F13
@@ -27,7 +28,7 @@ from metabev_ros.evaluation.records import make_record, merge_records
 
 COMMANDS = {'detection': 'detection.detection', 'clean': 'detection.clean',
             'fuzz': 'fuzz.fuzz', 'fuzz-live': 'live.fuzz_live', 'restart': 'live.restart',
-            'shutdown': 'live.shutdown', 'overload': 'live.overload',
+            'shutdown': 'live.shutdown', 'overload': 'live.overload', 'soak': 'soak.soak',
             'single-failures': 'teeth.single_failures', 'mutants': 'teeth.mutants'}
 
 
@@ -44,6 +45,7 @@ def main() -> int:
     parser.add_argument('--messages', type=int, default=21_000, help='fuzz-live: how many')
     parser.add_argument('--cycles', type=int, default=50, help='restart, shutdown: how many')
     parser.add_argument('--overload', type=float, default=60.0, help='overload: seconds')
+    parser.add_argument('--frames', type=int, default=864_000, help='soak: sweeps')
     parser.add_argument('--record', type=Path, help='merge the figures into this JSON file')
     options = parser.parse_args()
     command = shlex.join(['python', *sys.argv])

@@ -142,7 +142,8 @@ class SensorFrontEnd:
 
     def modality(self, now_ns: int) -> Modality:
         """The branch that the sensors' states allow now."""
-        present = {report.name: report.state.is_usable for report in self.reports(now_ns)}
+        self._synchroniser.tick(now_ns)
+        present = {name: monitor.state.is_usable for name, monitor in self._monitors.items()}
         return choose_modality(present, self._rig.kinds, self._config.min_cameras)
 
     def _begin_epoch(self) -> None:
