@@ -465,7 +465,7 @@ def test_a_failing_prepare_image_changes_only_its_camera():
     end.push('/tf_static', tf_message(transform('base_link', 'cam3', (5, 0, 0))), T0 - 400 * MS)
     samples = [s for _, s in play(end, Drive(2).events)]
     assert all(set(s.used_sensors) == set(SENSORS) - {'cam3'} for s in samples)
-    assert report(samples[-1], 'cam3').reason == 'internal: ValueError'
+    assert report(samples[-1], 'cam3').reason == 'internal: ValueError: no'
 
 
 def test_row_114_control_characters_and_floods_of_text_never_reach_a_reason():
