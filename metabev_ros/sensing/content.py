@@ -14,6 +14,10 @@ _STRIDE = 16
 MOST_POINTS = 300_000  # of a sweep that are used: the latency of what follows is bounded
 _MIN_RANGE, _MAX_RANGE = 1.0, 200.0
 _SECTORS = 36
+_ROWS = 30            # of one degree each, from the lowest to _HIGHEST degrees
+_HIGHEST = -2.0       # lower beams hit the ground wherever the vehicle is; higher ones may not
+_PLACES = np.arange(8192) + np.random.default_rng(0).uniform(0, 1, 8192)
+_LEAST_ROWS = 6       # a sensor with fewer beams below that is not judged by them
 _HISTORY = 20
 _WARM_UP = 5
 
@@ -112,6 +116,7 @@ class CloudCheck:
         self._frozen = FrozenDetector(frozen_frames)
         self._counts: deque[int] = deque(maxlen=_HISTORY)
         self._sectors: deque[np.ndarray] = deque(maxlen=_HISTORY)
+        self._rows: deque[np.ndarray] = deque(maxlen=_HISTORY)
 
     def check(self, points: np.ndarray, announced: int) -> Verdict:
         """The verdict on (P, 5) float32 usable points of `announced` points in the message."""
@@ -123,27 +128,45 @@ class CloudCheck:
         frozen = self._frozen.check(points, np.ascontiguousarray(points[::_STRIDE]))
         if frozen.state is SensorState.FROZEN:
             return frozen
-        sparse = points[::max(1, len(points) // 8192)]
+        sparse = _thinned(points)
         distance = np.hypot(sparse[:, 0], sparse[:, 1])
         in_range = (distance > _MIN_RANGE) & (distance < _MAX_RANGE)
         if in_range.mean() < 0.1:
             return Verdict(SensorState.INVALID, f'in range: {in_range.mean():.1%}')
-        verdict = self._against_history(len(points), _sector_counts(sparse[in_range]))
+        verdict = self._against_history(len(points), _sector_counts(sparse[in_range]),
+                                        _row_counts(sparse[in_range], distance[in_range]))
         return verdict if verdict is not GOOD else frozen
 
-    def _against_history(self, count: int, sectors: np.ndarray) -> Verdict:
+    def _against_history(self, count: int, sectors: np.ndarray, rows: np.ndarray) -> Verdict:
         if len(self._counts) >= _WARM_UP:
             usual = float(np.median(self._counts))
             if count < 0.3 * usual:
                 return Verdict(SensorState.SUSPECT, f'sparse: {count} of {usual:.0f} points')
-            expected = np.median(np.stack(self._sectors), axis=0)
-            lost = int(((sectors == 0) & (expected >= 4)).sum())
+            lost, _ = _missing(sectors, self._sectors)
             if lost >= 3:
                 return Verdict(SensorState.SUSPECT, f'blocked: {lost * 360 // _SECTORS} deg')
+            lost, all_rows = _missing(rows, self._rows)
+            if all_rows >= _LEAST_ROWS and 3 * lost >= all_rows:
+                return Verdict(SensorState.SUSPECT, f'beams: {lost} of {all_rows} rows empty')
         # Only good sweeps make the past: a fault does not become the norm.
         self._counts.append(count)
         self._sectors.append(sectors)
+        self._rows.append(rows)
         return GOOD
+
+
+def _thinned(points: np.ndarray) -> np.ndarray:
+    """At most 8192 of the points, at random places: drivers send the beams in turn, and a fixed
+    step would see the same few of them always."""
+    if len(points) <= len(_PLACES):
+        return points
+    return points[(_PLACES * (len(points) / len(_PLACES))).astype(np.int64)]
+
+
+def _missing(counts: np.ndarray, past: deque[np.ndarray]) -> tuple[int, int]:
+    """How many bins are empty that usually are not, and how many usually are not."""
+    usual = np.median(np.stack(past), axis=0) >= 4
+    return int(((counts == 0) & usual).sum()), int(usual.sum())
 
 
 def _sector_counts(points: np.ndarray) -> np.ndarray:
@@ -151,3 +174,9 @@ def _sector_counts(points: np.ndarray) -> np.ndarray:
     azimuth = np.arctan2(points[:, 1], points[:, 0])
     index = ((azimuth + np.pi) * (_SECTORS / (2 * np.pi))).astype(np.int64) % _SECTORS
     return np.bincount(index, minlength=_SECTORS)
+
+
+def _row_counts(points: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """(30,) points per degree of elevation below the horizon, in the sensor's own frame."""
+    below = np.floor(_HIGHEST - np.rad2deg(np.arctan2(points[:, 2], distance))).astype(np.int64)
+    return np.bincount(below[(below >= 0) & (below < _ROWS)], minlength=_ROWS)
