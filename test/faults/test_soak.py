@@ -1,0 +1,41 @@
+"""Part of a day under faults; the whole of it is `benchmark/reliability soak`."""
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def soak(repo_root, monkeypatch):
+    monkeypatch.syspath_prepend(repo_root / 'benchmark/reliability')
+    sys.modules.pop('soak', None)
+    import soak
+    return soak
+
+
+def drive(soak, minutes: int):
+    """The machine after so many minutes, and its resources after each of them."""
+    machine, start, seen = soak.Machine(), soak.T0, []
+    for number in range(minutes):
+        for item in soak.minute(number, start):
+            machine.take(item.topic.lstrip('/'), item.cdr, item.log_time_ns)
+        start += soak.MINUTE - (soak.BACK if number % 10 == 9 else 0)
+        seen.append(soak.resources())
+    return machine, np.array(seen)
+
+
+def test_row_117_the_machine_of_the_soak_perceives_under_faults(soak):
+    machine, _ = drive(soak, 2)
+    assert 1100 < machine.outputs <= 1202 and machine.inference.failed >= 1
+    assert machine.sensing._escaped == 0 and machine.bytes > 10**6
+
+
+@pytest.mark.slow
+def test_row_117_36_minutes_under_faults_leave_memory_files_and_threads_as_they_were(soak):
+    machine, seen = drive(soak, 36)
+    memory, files, threads = seen[6:].T
+    assert machine.front_end.epoch == 3
+    assert np.median(memory[-6:]) - np.median(memory[:6]) < 5
+    assert np.ptp(files) == 0 and np.ptp(threads) == 0
