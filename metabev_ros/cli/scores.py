@@ -71,8 +71,8 @@ def evaluate(models: Annotated[list[str] | None, typer.Argument(
         result.save(out / f'{result.name}.json')
     report = write_comparison(results, out)
     if record is not None:
-        merge_records(record, [*robustness_records(results, command_line()),
-                               *claim_records(results, command_line())])
+        merge_records(record, [*robustness_records(results, command_line(), record.stem),
+                               *claim_records(results, command_line(), record.stem)])
     console.print(report.read_text(encoding='utf-8'), markup=False)
     console.print(f'written: {report}', markup=False)
 
@@ -123,5 +123,5 @@ def compare(results: Annotated[list[Path], typer.Argument(
     loaded = [ModelResults.load(path) for path in results]
     report = write_comparison(loaded, out)
     if record is not None:
-        merge_records(record, claim_records(loaded, command_line()))
+        merge_records(record, claim_records(loaded, command_line(), record.stem))
     console.print(f'written: {report}', markup=False)

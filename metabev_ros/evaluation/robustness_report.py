@@ -70,10 +70,11 @@ class ModelResults:
         return [setting for id_, setting in SETTING_OF.items() if id_ in self.figures]
 
 
-def robustness_records(results: Iterable[ModelResults], command: str) -> list[ResultRecord]:
-    """One record a figure: robustness.<name>.<setting>.<degree>.<figure>."""
-    origin = make_record('robustness', 0.0, '', command, 0)  # asks for the commit once
-    return [replace(origin, id=f'robustness.{r.name}.{setting}.{figure}', value=value,
+def robustness_records(results: Iterable[ModelResults], command: str, topic: str = 'robustness'
+                       ) -> list[ResultRecord]:
+    """One record a figure: <topic>.<name>.<setting>.<degree>.<figure>; one topic a test set."""
+    origin = make_record(topic, 0.0, '', command, 0)  # asks for the commit once
+    return [replace(origin, id=f'{topic}.{r.name}.{setting}.{figure}', value=value,
                     unit=FIGURES[figure], n=r.samples)
             for r in results for setting, figures in r.figures.items()
             for figure, value in figures.items() if value is not None]
@@ -85,11 +86,12 @@ KEPT_TARGETS = {('mc.1', 'nds'): '>= 0.97', ('mc.1', 'miou'): '>= 0.78',
                 ('ml.1', 'nds'): '>= 0.60', ('ml.1', 'miou'): '>= 0.80'}
 
 
-def claim_records(results: Sequence[ModelResults], command: str) -> list[ResultRecord]:
+def claim_records(results: Sequence[ModelResults], command: str, topic: str = 'robustness'
+                  ) -> list[ResultRecord]:
     """What the first model is asked for, and its lead over the others at the headline degrees.
 
-    Ids: robustness.claims.<setting>.<figure>, ...<figure>_kept, and
-    robustness.claims.over_<other>.<setting>.<figure> (target: above 0 against a baseline).
+    Ids: <topic>.claims.<setting>.<figure>, ...<figure>_kept, and
+    <topic>.claims.over_<other>.<setting>.<figure> (target: above 0 against a baseline).
 
     Raises:
         ConfigError: if the results do not compare.
@@ -111,7 +113,7 @@ def claim_records(results: Sequence[ModelResults], command: str) -> list[ResultR
                            first.figures[setting.id][figure] - other.figures[setting.id][figure],
                            target) for figure in ('nds', 'miou')]
     units = {**FIGURES, 'nds_kept': 'of clean NDS', 'miou_kept': 'of clean mIoU'}
-    return [make_record(f'robustness.claims.{prefix}{setting}.{figure}', value, units[figure],
+    return [make_record(f'{topic}.claims.{prefix}{setting}.{figure}', value, units[figure],
                         command, n, target)
             for prefix, (setting, figure), value, target in found if value is not None]
 

@@ -110,4 +110,4 @@ def test_the_compare_command_writes_the_report_and_the_claims(pair, tmp_path):
     assert done.exit_code == 0, done.output
     assert (tmp_path / 'out' / 'comparison.md').read_text() == markdown(pair)
     ids = [record.id for record in read_records(tmp_path / 'figures.json')]
-    assert ids == [record.id for record in claim_records(pair, '')]
+    assert ids == [record.id for record in claim_records(pair, '', 'figures')]
