@@ -189,10 +189,15 @@ class Synchroniser:
                 or image.stamp_ns > self._last.reference_ns + self._camera_period // 2)
 
     def _sweep_may_anchor(self, sweep: Sweep) -> bool:
-        """Stamps increase; right after a camera sample a sweep of the same moment is late."""
+        """Stamps increase; right after a camera sample a sweep of the same moment is late.
+
+        Within the tolerance of that sample the pictures of this sweep are in it already: it would
+        make a sample in which every camera is missing.
+        """
         if self._last is None:
             return True
-        gap = 0 if self._last.sweep is not None else 2 * self._lidar_period // 5
+        gap = 0 if self._last.sweep is not None else max(2 * self._lidar_period // 5,
+                                                         self._tolerance)
         return sweep.stamp_ns > self._last.reference_ns + gap
 
     def _open_from_buffer(self, now_ns: int, deadline_ns: int) -> bool:

@@ -253,3 +253,16 @@ def test_the_check_against_the_truth_finds_a_false_label():
     result.out = clean.out
     with pytest.raises(AssertionError, match='nobody sent'):
         check_truth(result)
+
+
+@pytest.mark.parametrize('kind,parameters', [
+    ('wrong', {'what': What.FRAME}), ('delayed', {'seconds': 0.2}), ('slow', {'every': 4}),
+    ('off', {})])
+@pytest.mark.parametrize('phase', [0.0, 0.02, 0.04, 0.06, 0.08])
+def test_row_005_008_the_trigger_changes_hands_without_an_output_that_lacks_sound_cameras(
+        kind, parameters, phase):
+    """A sweep whose pictures were used up by a camera sample would make one of the LiDAR alone."""
+    result = run(fault(kind, LIDAR, 1.0 + phase, 2.5, **parameters), seconds=4.0)
+    assert {r.state for s in result.samples for r in s.sensors if r.name != LIDAR} == {
+        SensorState.OK}
+    assert len(result.out) >= 36
