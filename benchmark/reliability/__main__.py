@@ -2,6 +2,7 @@
 
     .venv/bin/metabev-env python benchmark/reliability detection        # F1, F2, F5
     .venv/bin/metabev-env python benchmark/reliability clean            # F3
+    .venv/bin/metabev-env python benchmark/reliability truth            # F4
     .venv/bin/metabev-env python benchmark/reliability fuzz             # F6, in the process
     .venv/bin/metabev-env python benchmark/reliability fuzz-live        # F6, over DDS
     .venv/bin/metabev-env python benchmark/reliability soak             # F8
@@ -29,6 +30,7 @@ from metabev_ros.evaluation.records import make_record, merge_records
 COMMANDS = {'detection': 'detection.detection', 'clean': 'detection.clean',
             'fuzz': 'fuzz.fuzz', 'fuzz-live': 'live.fuzz_live', 'restart': 'live.restart',
             'shutdown': 'live.shutdown', 'overload': 'live.overload', 'soak': 'soak.soak',
+            'truth': 'truth.detection_truth',
             'single-failures': 'teeth.single_failures', 'mutants': 'teeth.mutants'}
 
 
@@ -46,6 +48,7 @@ def main() -> int:
     parser.add_argument('--cycles', type=int, default=50, help='restart, shutdown: how many')
     parser.add_argument('--overload', type=float, default=60.0, help='overload: seconds')
     parser.add_argument('--frames', type=int, default=864_000, help='soak: sweeps')
+    parser.add_argument('--phases', type=int, default=20, help='truth: of the period')
     parser.add_argument('--record', type=Path, help='merge the figures into this JSON file')
     options = parser.parse_args()
     command = shlex.join(['python', *sys.argv])
