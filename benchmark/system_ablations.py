@@ -106,7 +106,7 @@ def score_records(results: Results, command: str, samples: int) -> list[ResultRe
                 values = [run[setting, score] for run in runs.values()]
                 found = {score: (np.mean(values), unit, samples * len(values))}
                 if len(values) > 1:
-                    found[f'{score}_sd'] = (np.std(values, ddof=1), 'sd', len(values))
+                    found[f'{score}_sd'] = (np.std(values, ddof=1), f'{unit} sd', len(values))
                 prefix = f'ablations.{setting}.{name}'
                 records += [make_record(f'{prefix}.{figure}', value, unit, command, n)
                             for figure, (value, unit, n) in found.items()]
@@ -123,7 +123,7 @@ def difference_records(prefix: str, differences: list[float], unit: str, command
     n = len(differences)
     half = stats.t.ppf(0.975, n - 1) * np.std(differences, ddof=1) / np.sqrt(n)
     return [make_record(prefix, np.mean(differences), unit, command, n),
-            make_record(f'{prefix}_within', half, '+-', command, n)]
+            make_record(f'{prefix}_within', half, f'{unit} within', command, n)]
 
 
 @torch.inference_mode()
