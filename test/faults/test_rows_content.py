@@ -103,10 +103,19 @@ def test_row_019_a_picture_that_is_white_by_two_thirds_is_used_and_flagged():
     assert 'over-exposed: 69%' in reports[-1].reason and others_are_well(result, 'cam3')
 
 
-def test_row_020_random_pixels_are_used_or_flagged_and_change_only_their_camera():
+def test_row_020_random_pixels_are_flagged_and_change_only_their_camera():
     result = run(fault('garbage', 'cam1', 1.0, what=What.NOISE), seconds=3.0)
-    assert {r.state for r in faulted(result, 'cam1')} <= {SensorState.OK, SensorState.SUSPECT}
+    reports = faulted(result, 'cam1')
+    assert all(r.used and r.state is SensorState.SUSPECT and 'noise' in r.reason for r in reports)
     assert others_are_well(result, 'cam1') and len(result.out) == 30
+
+
+def test_row_020_a_sweep_of_random_points_is_refused_and_the_cameras_go_on():
+    result = run(fault('garbage', LIDAR, 1.0, 2.0, what=What.NOISE), seconds=3.0)
+    reports = hit(result, LIDAR, 1.06)[:9]
+    assert all(r.state is SensorState.INVALID and 'noise' in r.reason for r in reports)
+    assert {s.modality for _, s in result.between(1.06, 1.9)} == {Modality.CAMERA}
+    assert result.of(LIDAR)[-1].used and others_are_well(result, LIDAR)
 
 
 def test_row_021_a_torn_picture_is_used_and_suspect():

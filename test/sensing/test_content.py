@@ -1,10 +1,11 @@
-"""What a sweep says of its sensor: beams that went dark, of a 32-beam LiDAR on flat ground."""
+"""What the data says of its sensor: noise, and beams that went dark on flat ground."""
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
-from metabev_ros.sensing.content import CloudCheck
+from metabev_ros.sensing.content import CloudCheck, ImageCheck
 from metabev_ros.structures import SensorState
 
 ELEVATIONS = np.deg2rad(np.linspace(-30.67, 10.67, 32))  # of the beams of an HDL-32E
@@ -60,4 +61,41 @@ def test_row_012_clean_noisy_sweeps_raise_no_alarm():
     check = warm()
     for number in range(10, 60):
         points = sweep(range(32), number, share=0.7 + 0.3 * np.random.default_rng(number).random())
+        assert check.check(points, len(points)).state is SensorState.OK
+
+
+@pytest.mark.parametrize('quality', [None, 95, 40], ids=['raw', 'jpeg 95', 'jpeg 40'])
+@pytest.mark.parametrize('reduced', [False, True])
+def test_row_020_a_picture_of_noise_is_suspect_however_it_was_compressed(quality, reduced):
+    pixels = np.random.default_rng(0).integers(0, 256, (450, 800, 3), dtype=np.uint8)
+    if quality is not None:
+        data = cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        pixels = cv2.imdecode(data, cv2.IMREAD_REDUCED_COLOR_2 if reduced else cv2.IMREAD_COLOR)
+    verdict = ImageCheck(3).check(pixels)
+    assert verdict.state is SensorState.SUSPECT and 'noise' in verdict.reason
+
+
+@pytest.mark.parametrize('scale', [1, 2, 4])
+def test_row_020_real_pictures_with_sensor_noise_are_no_alarm(scale, shared_data):
+    dice = np.random.default_rng(1)
+    for path in sorted((shared_data / 'nuscenes_keyframe').glob('*.jpg')):
+        pixels = cv2.imread(str(path))[..., ::-1]
+        pixels = cv2.resize(pixels, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA)
+        noisy = (pixels + dice.normal(0, 10, pixels.shape)).clip(0, 255).astype(np.uint8)
+        for picture in (pixels, noisy, noisy // 8):
+            assert ImageCheck(3).check(picture).state is SensorState.OK
+
+
+def test_row_020_a_sweep_of_noise_is_invalid_and_one_of_another_firing_order_is_not():
+    noise = np.random.default_rng(0).uniform(-60, 60, (30_000, 5)).astype(np.float32)
+    verdict = warm().check(noise, len(noise))
+    assert verdict.state is SensorState.INVALID and 'noise' in verdict.reason
+    points = sweep(range(32), 99).reshape(1080, 32, 5).transpose(1, 0, 2).reshape(-1, 5)
+    assert warm().check(points, len(points)).state is SensorState.OK
+
+
+def test_row_020_clouds_that_never_had_an_order_are_no_alarm():
+    check, dice = CloudCheck(3), np.random.default_rng(3)
+    for number in range(12):
+        points = dice.permutation(sweep(range(32), number))
         assert check.check(points, len(points)).state is SensorState.OK

@@ -350,7 +350,8 @@ def test_row_029_064_a_resolution_change_is_uncalibrated_until_camera_info_match
     def bigger(sensor, k, at):
         if sensor != 'cam1' or k < 10:
             return None
-        pixels = np.random.default_rng(k).integers(0, 255, (40, 32, 3), dtype=np.uint8)
+        ramp = np.add.outer(np.arange(40), np.arange(32)).astype(np.uint8)
+        pixels = ramp[..., None].repeat(3, 2)
         pixels[0, 0] = 0, 0, k
         return image(pixels, at, 'cam1')
     drive = Drive(3, make=bigger)
