@@ -11,6 +11,9 @@
     .venv/bin/metabev-env python benchmark/reliability overload         # F13
     .venv/bin/metabev-env python benchmark/reliability single-failures  # F7
     .venv/bin/metabev-env python benchmark/reliability mutants          # F14
+    .venv/bin/metabev-env python benchmark/reliability cost             # F16
+    .venv/bin/metabev-env python benchmark/reliability log-volume       # F17
+    .venv/bin/metabev-env python benchmark/reliability alarms           # of each check
 
 Time is made up (the stamps' own) where it can be, so delays are exact and do not depend on the
 machine; the drives and the check against the injected truth are those of test/faults.
@@ -31,6 +34,7 @@ COMMANDS = {'detection': 'detection.detection', 'clean': 'detection.clean',
             'fuzz': 'fuzz.fuzz', 'fuzz-live': 'live.fuzz_live', 'restart': 'live.restart',
             'shutdown': 'live.shutdown', 'overload': 'live.overload', 'soak': 'soak.soak',
             'truth': 'truth.detection_truth',
+            'cost': 'checks.cost', 'alarms': 'checks.alarms', 'log-volume': 'volume.log_volume',
             'single-failures': 'teeth.single_failures', 'mutants': 'teeth.mutants'}
 
 
@@ -48,6 +52,8 @@ def main() -> int:
     parser.add_argument('--cycles', type=int, default=50, help='restart, shutdown: how many')
     parser.add_argument('--overload', type=float, default=60.0, help='overload: seconds')
     parser.add_argument('--frames', type=int, default=864_000, help='soak: sweeps')
+    parser.add_argument('--outputs', type=int, default=2000, help='cost, alarms: how many')
+    parser.add_argument('--minutes', type=int, default=10, help='log-volume: of made-up time')
     parser.add_argument('--phases', type=int, default=20, help='truth: of the period')
     parser.add_argument('--record', type=Path, help='merge the figures into this JSON file')
     options = parser.parse_args()

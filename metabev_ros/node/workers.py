@@ -17,6 +17,8 @@ from metabev_ros.errors import SensorDataError
 from metabev_ros.structures import Modality, Sample, SensorReport, SensorState
 
 LOG_PERIOD = 5.0  # seconds between two lines of one source and reason (rule R10)
+# A source that flaps has a new reason each time: so many lines at once, then as many a second.
+LOG_BURST, LOG_RATE = 8, 0.4
 LONGEST_WAIT = 0.05  # the snapshot for the heartbeat is never older than this and one message
 DEADLINE_CHECK = 0.01  # under simulated time a deadline cannot be slept for exactly
 
@@ -89,25 +91,37 @@ class Mailbox:
 
 
 class ThrottledLog:
-    """One line per source and reason at once, then at most one every `LOG_PERIOD` seconds."""
+    """One line per source and reason at once, then at most one every `LOG_PERIOD` seconds.
+
+    A source as a whole has `LOG_BURST` lines, and `LOG_RATE` more every second.
+    """
 
     def __init__(self, warn: Callable[[str], None], info: Callable[[str], None]) -> None:
         self._warn, self._info = warn, info
         self._last: dict[tuple[str, str], float] = {}
         self._suppressed: Counter[tuple[str, str]] = Counter()
+        self._left: dict[str, tuple[float, float]] = {}  # source -> lines it had left, and when
         self._lock = threading.Lock()
 
     def line(self, source: str, reason: str, text: str, is_good: bool = False) -> None:
         """Write `text` unless this source and reason was written lately."""
         key, now = (source, reason), time.monotonic()
         with self._lock:
-            if now - self._last.get(key, -LOG_PERIOD) < LOG_PERIOD:
+            if (now - self._last.get(key, -LOG_PERIOD) < LOG_PERIOD
+                    or not self._has_line_left(source, now)):
                 self._suppressed[key] += 1
                 return
             self._last[key] = now
             more = self._suppressed.pop(key, 0)
         write = self._info if is_good else self._warn
         write(text + (f' ({more} more like this)' if more else ''))
+
+    def _has_line_left(self, source: str, now: float) -> bool:
+        """Whether the source may write; takes one line from what it has left if so."""
+        left, since = self._left.get(source, (float(LOG_BURST), now))
+        left = min(LOG_BURST, left + (now - since) * LOG_RATE)
+        self._left[source] = (left - (left >= 1), now)
+        return left >= 1
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,21 @@ def test_a_repeated_reason_is_logged_once_and_its_repeats_counted(monkeypatch):
     assert any('more like this' in line for line in lines.warnings)
 
 
+def test_a_source_that_flaps_for_ten_minutes_is_logged_at_most_every_other_second(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
+    lines = Lines()
+    for number in range(6000):
+        state = ('OK', 'LATE', 'STALE', 'MISSING', 'RECOVERING', 'INVALID')[number % 6]
+        lines.log.line('CAM', state, f'CAM: {state}')
+        if number == 3000:
+            lines.log.line('LIDAR', 'LATE', 'LIDAR: LATE')
+        now[0] += 0.1
+    assert [line[5:] for line in lines.warnings[:3]] == ['OK', 'LATE', 'STALE']
+    of_camera = [line for line in lines.warnings if line.startswith('CAM')]
+    assert 200 < len(of_camera) <= 300 and 'LIDAR: LATE' in lines.warnings
+
+
 @pytest.fixture
 def sensing():
     """A running sensing thread on the test rig, and its parts."""
