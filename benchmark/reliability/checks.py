@@ -1,0 +1,139 @@
+"""F16 and the detectors: what the checks of content cost, and how often they alarm wrongly."""
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from unittest import mock
+
+import cv2
+import numpy as np
+from detection import Stop
+from drives import Figure
+
+from metabev_ros.datasets.synthetic import DriveConfig, DriveFrame, SyntheticDrive
+from metabev_ros.sensing import content
+from metabev_ros.structures import SensorState
+
+# What a check is made of; some of these do more than one kind of fault.
+PARTS = {'frozen': 'FrozenDetector.check', 'dark': 'cv2.meanStdDev', 'torn': '_torn_share',
+         'noise_of_pictures': '_noise_share', 'noise_of_sweeps': '_turn',
+         'thinning': '_thinned', 'sectors': '_sector_counts', 'beams': '_row_counts'}
+DETECTORS = ('dark', 'over-exposed', 'torn', 'noise', 'identical', 'empty', 'non-finite',
+             'in range', 'sparse', 'blocked', 'beams')
+WORLDS, FRAMES = 12, 30
+WIDTH, HEIGHT = 352, 128
+FULL_SIZE = (1600, 900)
+GREY_NOISE, RANGE_NOISE, DROPPED = 6.0, 0.03, 0.1  # levels, metres, largest share of points
+
+
+@dataclass
+class Rig:
+    """The checks of six cameras and one LiDAR, as the front end holds them."""
+
+    cameras: list[content.ImageCheck] = field(
+        default_factory=lambda: [content.ImageCheck(3) for _ in range(6)])
+    lidar: content.CloudCheck = field(default_factory=lambda: content.CloudCheck(3))
+
+    def check(self, pictures: list[np.ndarray], points: np.ndarray) -> list[content.Verdict]:
+        verdicts = [check.check(pixels)
+                    for check, pixels in zip(self.cameras, pictures, strict=True)]
+        return [*verdicts, self.lidar.check(points, len(points))]
+
+
+class Noise:
+    """Makes a rendered frame one that a sensor might give: never the same twice."""
+
+    def __init__(self, seed: int) -> None:
+        self._dice = np.random.default_rng(seed)
+        self._fields = self._dice.normal(0, GREY_NOISE, (16, HEIGHT + 64, WIDTH + 64, 3)).astype(
+            np.int16)
+
+    def picture(self, pixels: np.ndarray) -> np.ndarray:
+        which, y, x = self._dice.integers(0, (16, 64, 64))
+        noise = self._fields[which, y:y + HEIGHT, x:x + WIDTH]
+        return (pixels + noise).clip(0, 255).astype(np.uint8)
+
+    def sweep(self, points: np.ndarray) -> np.ndarray:
+        """Noise of the range, and a share of the points lost."""
+        lost = self._dice.random() * DROPPED
+        points = points[self._dice.random(len(points), dtype=np.float32) >= lost]
+        distance = np.linalg.norm(points[:, :3], axis=1, keepdims=True)
+        noise = self._dice.standard_normal(distance.shape, dtype=np.float32) * RANGE_NOISE
+        points[:, :3] *= 1 + noise / np.maximum(distance, 1)
+        return points
+
+
+def _frames(seed: int, count: int = FRAMES) -> list[DriveFrame]:
+    config = DriveConfig(count, image_width=WIDTH, image_height=HEIGHT)
+    return list(SyntheticDrive(seed, config))
+
+
+def alarms(options) -> list[Figure]:
+    """False alarms of each check on rendered drives with noise; each is driven to and fro."""
+    noise, found, outputs = Noise(options.seed), Counter(), 0
+    for number in Stop().until(range(WORLDS), 'worlds', 1):
+        frames = _frames(960_000 + number)
+        there_and_back = [*frames, *frames[-2:0:-1]]
+        rig = Rig()
+        for k in range(options.outputs // WORLDS):
+            frame = there_and_back[k % len(there_and_back)]
+            pictures = [noise.picture(pixels) for pixels in frame.images.values()]
+            verdicts = rig.check(pictures, noise.sweep(frame.points))
+            bad = {v.reason for v in verdicts if v.state is not SensorState.OK}
+            found.update({next(d for d in DETECTORS if d in reason) for reason in bad})
+            outputs += 1
+    sys.stdout.write(f'{dict(found)}\n')
+    return [Figure('checks.outputs', outputs, 'outputs', outputs, '>= 100000'),
+            *[Figure(f'checks.{name.replace(" ", "_").replace("-", "_")}.false_alarms',
+                     found[name], 'outputs', outputs, '<= 1') for name in DETECTORS]]
+
+
+class Clock:
+    """Wraps a function and adds up the time inside of it."""
+
+    def __init__(self, function) -> None:
+        self._function, self.seconds = function, 0.0
+
+    def __call__(self, *arguments, **keywords):
+        begin = time.perf_counter()
+        try:
+            return self._function(*arguments, **keywords)
+        finally:
+            self.seconds += time.perf_counter() - begin
+
+
+def cost(options) -> list[Figure]:
+    """F16: time inside all checks for six pictures of 1600 x 900 and a sweep, and of each part."""
+    frames, noise = _frames(960_000, 12), Noise(options.seed)
+    pictures = [[cv2.resize(noise.picture(p), FULL_SIZE) for p in frame.images.values()]
+                for frame in frames]
+    total, parts = [], {name: [] for name in PARTS}
+    rig, order = Rig(), [*range(12), *range(10, 0, -1)]
+    gc.disable()
+    for k in range(options.outputs):
+        chosen = order[k % len(order)]
+        points = noise.sweep(frames[chosen].points)
+        begin = time.perf_counter()
+        rig.check(pictures[chosen], points)
+        total.append(time.perf_counter() - begin)
+    gc.enable()
+    for name, place in PARTS.items():
+        owner, _, attribute = place.rpartition('.')
+        target = content if not owner else getattr(content, owner)
+        clock = Clock(getattr(target, attribute))
+        rig = Rig()
+        with mock.patch.object(target, attribute, lambda *a, clock=clock, **k: clock(*a, **k)):
+            for k in range(min(options.outputs, 500)):
+                chosen = order[k % len(order)]
+                before = clock.seconds
+                rig.check(pictures[chosen], frames[chosen].points)
+                parts[name].append(clock.seconds - before)
+    milliseconds = np.array(total) * 1e3
+    return [Figure('f16.checks_p50', float(np.median(milliseconds)), 'ms', len(total)),
+            Figure('f16.checks_p99', float(np.quantile(milliseconds, 0.99)), 'ms', len(total),
+                   '<= 5'),
+            *[Figure(f'f16.{name}_p99', float(np.quantile(values, 0.99)) * 1e3, 'ms',
+                     len(values)) for name, values in parts.items()]]
