@@ -1,8 +1,8 @@
 # Every target is one call of the command line or of a tool; ARGS="..." is passed on.
 RUN = .venv/bin/metabev-env
 METABEV = .venv/bin/metabev
-.PHONY: setup setup-dev demo test test-nightly lint train evaluate export engines gpu-check precision bench \
-	clean
+.PHONY: setup setup-dev demo test test-nightly test-training audit lint train evaluate export \
+	engines gpu-check precision bench clean
 
 setup:      ## ROS (the sourced one, else wheels), Python packages, messages: .venv/ and install/
 	@sh tools/setup.sh
@@ -12,11 +12,16 @@ demo: setup ## sensors die and come back while the real node runs: out/demo/repo
 	@$(METABEV) demo $(ARGS)
 test: setup-dev lint ## everything but the tests marked slow
 	@$(RUN) python -m pytest -q -m 'not slow' $(ARGS)
-test-nightly: setup-dev ## what is too slow for every commit, and TensorRT-RTX's parser and builder
+test-nightly: setup-dev ## rows too slow for every commit, mutants, TensorRT-RTX's parser and builder
 	@$(RUN) python -m pip install -q -r requirements/tensorrt.txt
-	@$(RUN) python -m pytest -q -m 'slow or tensorrt' $(ARGS)
+	@$(RUN) python -m pytest -q -m 'slow or tensorrt' --ignore test/training $(ARGS)
 	@$(RUN) python benchmark/reliability mutants
 	@$(RUN) python benchmark/reliability single-failures
+test-training: setup-dev ## what learns: eight samples by heart, a step at full size (hours)
+	@$(RUN) python -m pytest -q -m slow test/training $(ARGS)
+audit: setup ## what is installed against the advisories on PyPI (asks pypi.org)
+	@$(RUN) python -m pip install -q -r requirements/audit.txt
+	@$(RUN) python -m pip_audit --local --progress-spinner off $(ARGS)
 lint: setup-dev
 	@$(RUN) python -m ruff check .
 train: setup-dev ## the shipped model anew: runs/metabev_nano
