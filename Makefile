@@ -1,8 +1,8 @@
 # Every target is one call of the command line or of a tool; ARGS="..." is passed on.
 RUN = .venv/bin/metabev-env
 METABEV = .venv/bin/metabev
-.PHONY: setup setup-dev demo test test-nightly test-training audit lint train evaluate export \
-	engines gpu-check precision bench clean
+.PHONY: setup setup-dev demo test test-nightly test-training coverage audit lint train evaluate \
+	export engines gpu-check precision bench clean
 
 setup:      ## ROS (the sourced one, else wheels), Python packages, messages: .venv/ and install/
 	@sh tools/setup.sh
@@ -19,6 +19,14 @@ test-nightly: setup-dev ## rows too slow for every commit, mutants, TensorRT-RTX
 	@$(RUN) python benchmark/reliability single-failures
 test-training: setup-dev ## what learns: eight samples by heart, a step at full size (hours)
 	@$(RUN) python -m pytest -q -m slow test/training $(ARGS)
+coverage: setup-dev ## F15: lines and branches from message to output that its tests reach
+	@$(RUN) python -m pip install -q -r requirements/coverage.txt
+	@mkdir -p out/coverage && $(RUN) python -m coverage erase
+	@$(RUN) python -m coverage run -m pytest -q -m 'not slow' test/backends test/faults test/node \
+		test/preprocess test/replay test/sensing test/test_*.py
+	@$(RUN) python -m coverage combine -q
+	@$(RUN) python -m coverage json -q -o out/coverage/report.json
+	@$(RUN) python benchmark/reliability coverage $(ARGS)
 audit: setup ## what is installed against the advisories on PyPI (asks pypi.org)
 	@$(RUN) python -m pip install -q -r requirements/audit.txt
 	@$(RUN) python -m pip_audit --local --progress-spinner off $(ARGS)

@@ -11,6 +11,7 @@
     .venv/bin/metabev-env python benchmark/reliability overload         # F13
     .venv/bin/metabev-env python benchmark/reliability single-failures  # F7
     .venv/bin/metabev-env python benchmark/reliability mutants          # F14
+    make coverage                                                       # F15
     .venv/bin/metabev-env python benchmark/reliability cost             # F16
     .venv/bin/metabev-env python benchmark/reliability log-volume       # F17
     .venv/bin/metabev-env python benchmark/reliability alarms           # of each check
@@ -35,7 +36,8 @@ COMMANDS = {'detection': 'detection.detection', 'clean': 'detection.clean',
             'shutdown': 'live.shutdown', 'overload': 'live.overload', 'soak': 'soak.soak',
             'truth': 'truth.detection_truth',
             'cost': 'checks.cost', 'alarms': 'checks.alarms', 'log-volume': 'volume.log_volume',
-            'single-failures': 'teeth.single_failures', 'mutants': 'teeth.mutants'}
+            'single-failures': 'teeth.single_failures', 'mutants': 'teeth.mutants',
+            'coverage': 'teeth.coverage'}
 
 
 def main() -> int:

@@ -1,6 +1,7 @@
-"""F7 and F14: every single failure is survived, and the tests notice a guard that is gone."""
+"""F7, F14, F15: single failures are survived, a guard that is gone is noticed, what is reached."""
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -54,7 +55,7 @@ def _passes_with(guard: dict, folder: Path) -> bool:
     path = folder / 'metabev_ros' / guard['file']
     text = path.read_text(encoding='utf-8')
     if text.count(guard['text']) != 1:
-        raise SystemExit(f'guard {guard["id"]}: {guard["is"]!r} is not once in {guard["file"]}')
+        raise SystemExit(f'guard {guard["id"]}: {guard["text"]!r} is not once in {guard["file"]}')
     path.write_text(text.replace(guard['text'], guard['instead']), encoding='utf-8')
     paths = os.pathsep.join([str(folder), os.environ.get('PYTHONPATH', '')])
     result = subprocess.run(
@@ -64,3 +65,18 @@ def _passes_with(guard: dict, folder: Path) -> bool:
     if result.returncode not in (0, 1):
         raise SystemExit(f'guard {guard["id"]}: {result.stdout[-800:]}{result.stderr[-800:]}')
     return result.returncode == 0
+
+
+def coverage(options) -> list[Figure]:
+    """F15: of the report that `make coverage` has just written."""
+    report = ROOT / 'out/coverage/report.json'
+    content = json.loads(report.read_text(encoding='utf-8'))
+    for path, file in sorted(content['files'].items(),
+                             key=lambda item: item[1]['summary']['percent_covered']):
+        sys.stdout.write(f'{file["summary"]["percent_covered"]:6.1f} % {path}\n')
+    total = content['totals']
+    lines, branches = total['num_statements'], total['num_branches']
+    return [Figure('f15.lines_reached', 100 * total['covered_lines'] / lines, '%', lines,
+                   '>= 95'),
+            Figure('f15.branches_reached', 100 * total['covered_branches'] / branches, '%',
+                   branches, '>= 90')]
