@@ -41,6 +41,19 @@ def _initialise(arguments: list[str] | None) -> None:
                           str(error), REMEDY) from error
 
 
+def _create() -> PerceptionNode:
+    """The node; one that cannot enter its enclave never runs outside of it."""
+    try:
+        return PerceptionNode()
+    except MetaBevError:
+        raise
+    except Exception as error:
+        if os.environ.get('ROS_SECURITY_ENABLE') != 'true':
+            raise
+        raise ConfigError('ROS_SECURITY_KEYSTORE and --enclave', 'a node inside of its enclave',
+                          str(error), 'see docs/security.md') from error
+
+
 def _run(node: PerceptionNode, stop: threading.Event) -> ExitCode:
     if node.autostart:
         _start(node)
@@ -87,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         _initialise(arguments)
-        node = PerceptionNode()
+        node = _create()
         code = _run(node, stop)
         if code is not ExitCode.STOPPED:
             rclpy.logging.get_logger(NODE_NAME).fatal(

@@ -28,6 +28,17 @@ def test_row_096_a_wrong_parameter_stops_start_up_with_one_line(tmp_path, parame
     assert 'Traceback' not in node.log
 
 
+def test_a_node_that_cannot_enter_its_enclave_is_refused_and_never_runs_outside(tmp_path,
+                                                                               monkeypatch):
+    from live_graph import NodeProcess
+    for name, value in {'ENABLE': 'true', 'STRATEGY': 'Enforce', 'KEYSTORE': str(tmp_path)}.items():
+        monkeypatch.setenv(f'ROS_SECURITY_{name}', value)
+    node = NodeProcess(tmp_path)
+    assert node.wait() == 2
+    assert 'start-up refused' in node.log and 'enclave' in node.log
+    assert 'Traceback' not in node.log and 'active:' not in node.log
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_row_091_a_signal_in_the_middle_of_the_data_ends_the_node_with_zero(tmp_path, graph, model,
                                                                     number):
