@@ -4,7 +4,8 @@
     python benchmark/engine_builds.py config/models/metabev_base.yaml [--record FILE]
 
 The weights are random: parsing and building do not depend on them. The graphs stay in --out
-and are used again. For engines that are to be run: `metabev build-engines`.
+and are used again; with --go-on the engines too, so that a run that was stopped goes on after the
+last finished graph. For engines that are to be run: `metabev build-engines`.
 """
 from __future__ import annotations
 
@@ -33,12 +34,12 @@ def write_random_graphs(config: ModelConfig, model: Path, report=print) -> None:
     write_graphs(folder, MetaBev(config).eval(), config, GraphForm.TENSORRT, '0' * 64, report)
 
 
-def build_all(config: ModelConfig, out: Path, progress=None) -> EngineOutcome:
-    """Write the graphs and build their engines below `out`."""
+def build_all(config: ModelConfig, out: Path, progress=None, force: bool = True) -> EngineOutcome:
+    """Write the graphs and build their engines below `out`; without `force` those it lacks."""
     model = out / config.name
     write_random_graphs(config, model, lambda line: None)
     return build_engines(EngineRequest(model, GraphPrecision.FP32, Flavour.RTX, build_only=True,
-                                       force=True, cache=out / 'engines'), progress)
+                                       force=force, cache=out / 'engines'), progress)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,10 +47,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('config', type=Path, help='model YAML')
     parser.add_argument('--out', type=Path, default=Path.home() / '.cache/metabev/engine_builds',
                         help='folder for graphs and engines, outside the checkout')
+    parser.add_argument('--go-on', action='store_true', help='keep the engines that are there')
     parser.add_argument('--record', type=Path, help='merge the figures into this file')
     options = parser.parse_args(arguments)
     config = load_config(ModelConfig, options.config)
-    outcome = build_all(config, options.out, lambda graph, phase, done, total: None)
+    def tell(graph: str, phase: str, done: int, total: int) -> None:
+        sys.stderr.write(f'{graph}: {phase} {done} of {total}\n')
+    outcome = build_all(config, options.out, tell, force=not options.go_on)
     sys.stdout.write('\n'.join(outcome.lines()) + '\n')
     if options.record is not None:
         command = f'python benchmark/engine_builds.py {options.config}'
