@@ -59,6 +59,11 @@ def numbered_image(number: int, ns: int, frame: str) -> SimpleNamespace:
     return image(pixels, ns, frame)
 
 
+def numbered_pixels(number: int) -> np.ndarray:
+    """(32, 32, 3) RGB of a numbered image of cam1."""
+    return np.frombuffer(numbered_image(number, T0, 'cam1').data, np.uint8).reshape(32, 32, 3)
+
+
 def image_number(pixels: np.ndarray) -> int:
     r, g, b = (int(v) for v in pixels[0, 0])
     return r << 16 | g << 8 | b
@@ -220,3 +225,19 @@ def check_truth(out, drive: Drive, tolerance_ms: float = 55) -> None:
             assert abs(sent - sample.stamp_ns) <= tolerance_ms * MS
             assert (name, number) not in used, f'{name} {number} used twice'
             used.add((name, number))
+
+
+def run(drive: Drive, config: SensingConfig | None = None):
+    end = set_up(front_end(config))
+    out = play(end, drive.events)
+    check_truth(out, drive)
+    return end, [sample for _, sample in out]
+
+
+def report(sample, name):
+    return next(r for r in sample.sensors if r.name == name)
+
+
+def faulty(name: str, begin: int, end: int, make):
+    """A `make` for Drive: messages begin..end of one sensor are `make(number, stamp)`."""
+    return lambda sensor, k, at: make(k, at) if sensor == name and begin <= k < end else None

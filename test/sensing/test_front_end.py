@@ -1,7 +1,6 @@
-"""Content, time and hostile messages through the whole front end, with a fake clock."""
+"""Calibration and hostile messages through the whole front end, with a fake clock."""
 from __future__ import annotations
 
-import itertools
 import struct
 from types import SimpleNamespace
 
@@ -17,18 +16,19 @@ from fake_drive import (
     T0,
     Drive,
     camera_info,
-    check_truth,
     cloud,
     front_end,
     header,
     image,
     numbered_image,
+    numbered_pixels,
     odometry,
     play,
+    report,
     rig,
     ring,
+    run,
     set_up,
-    stamp,
     tf_message,
     transform,
 )
@@ -40,271 +40,7 @@ from metabev_ros.geometry import rigid_transform
 from metabev_ros.sensing.front_end import SensorFrontEnd
 from metabev_ros.structures import Modality, SensorState
 
-PERIOD, DEADLINE = 100 * MS, 50 * MS
 
-
-def run(drive: Drive, config: SensingConfig | None = None):
-    end = set_up(front_end(config))
-    out = play(end, drive.events)
-    check_truth(out, drive)
-    return end, [sample for _, sample in out]
-
-
-def report(sample, name):
-    return next(r for r in sample.sensors if r.name == name)
-
-
-def faulty(name: str, begin: int, end: int, make):
-    """A `make` for Drive: messages begin..end of one sensor are `make(number, stamp)`."""
-    return lambda sensor, k, at: make(k, at) if sensor == name and begin <= k < end else None
-
-
-# ------------------------------------------------------------------------------------ content
-def test_a_frozen_camera_is_named_at_the_third_identical_frame_and_left_out():
-    drive = Drive(4, make=faulty('cam1', 10, 25, lambda k, at: image(
-        numbered_pixels(10), at, 'cam1')))
-    end = set_up(front_end())
-    samples = [sample for _, sample in play(end, drive.events)]
-    states = [report(s, 'cam1').state for s in samples]
-    used = [report(s, 'cam1').used for s in samples]
-    assert states[10:13] == [SensorState.OK, SensorState.SUSPECT, SensorState.FROZEN]
-    assert set(states[12:25]) == {SensorState.FROZEN} and not any(used[12:25])
-    assert states[25] is SensorState.RECOVERING and not used[25]
-    assert all(used[26:]) and states[26] is SensorState.OK
-    assert 'identical' in report(samples[14], 'cam1').reason
-    assert all(len(s.used_sensors) == 6 for s in samples[12:25])
-    assert report(samples[-1], 'cam1').rejected == 13
-
-
-def numbered_pixels(number: int) -> np.ndarray:
-    return np.frombuffer(numbered_image(number, T0, 'cam1').data, np.uint8).reshape(32, 32, 3)
-
-
-def test_row_016_noise_of_one_grey_level_in_one_pixel_is_not_frozen():
-    def twin(k, at):
-        pixels = numbered_pixels(10).copy()
-        pixels[0, 0] = 0, 0, k
-        pixels[17, 13, 1] ^= k & 1
-        return image(pixels, at, 'cam1')
-    _, samples = run(Drive(3, make=faulty('cam1', 5, 30, twin)))
-    assert {report(s, 'cam1').state for s in samples} == {SensorState.OK}
-
-
-def test_a_frozen_lidar_hands_the_trigger_to_the_cameras():
-    drive = Drive(3, make=faulty(LIDAR, 10, 30, lambda k, at: cloud(ring(10), at)))
-    end = set_up(front_end())
-    samples = [sample for _, sample in play(end, drive.events)]
-    late = [s for s in samples if s.stamp_ns > T0 + 1400 * MS]
-    assert len(late) >= 14 and all(s.modality is Modality.CAMERA for s in late)
-    assert {report(s, LIDAR).state for s in late} == {SensorState.FROZEN}
-
-
-@pytest.mark.parametrize('value,word', [(0, 'dark'), (255, 'over-exposed')])
-def test_black_and_white_pictures_are_suspect_once_then_invalid(value, word):
-    def flat(k, at):
-        pixels = np.full((32, 32, 3), value, np.uint8)
-        pixels[0, 0] = 0, 0, k
-        return image(pixels, at, 'cam3')
-    _, samples = run(Drive(3, make=faulty('cam3', 10, 20, flat)))
-    reports = [report(s, 'cam3') for s in samples]
-    assert reports[10].state is SensorState.SUSPECT and reports[10].used
-    assert {r.state for r in reports[11:20]} == {SensorState.INVALID}
-    assert not any(r.used for r in reports[11:21]) and word in reports[12].reason
-    assert all(r.used for r in reports[21:])
-
-
-def test_row_018_a_night_picture_with_a_few_lights_is_used_without_a_flag():
-    def night(k, at):
-        pixels = np.random.default_rng(k).integers(0, 9, (32, 32, 3), dtype=np.uint8)
-        pixels[4:6, 4:9] = 230
-        pixels[0, 0] = 0, 0, k
-        return image(pixels, at, 'cam3')
-    _, samples = run(Drive(3, make=faulty('cam3', 5, 30, night)))
-    assert {report(s, 'cam3').state for s in samples} == {SensorState.OK}
-
-
-def test_a_torn_picture_is_used_but_suspect():
-    def torn(k, at):
-        message = numbered_image(k, at, 'cam3')
-        pixels = np.frombuffer(message.data, np.uint8).reshape(32, 32, 3).copy()
-        pixels[16:] = 0
-        return image(pixels, at, 'cam3')
-    _, samples = run(Drive(2, make=faulty('cam3', 10, 20, torn)))
-    flagged = [report(s, 'cam3') for s in samples[10:]]
-    assert all(r.used and r.state is SensorState.SUSPECT and 'torn' in r.reason for r in flagged)
-
-
-@pytest.mark.parametrize('make,state,word', [
-    (lambda k, at: cloud(ring(k)[:0], at), SensorState.INVALID, 'empty'),
-    (lambda k, at: cloud(ring(k) * np.nan, at), SensorState.INVALID, 'empty'),
-    (lambda k, at: cloud(np.where(np.arange(720)[:, None] < 40, ring(k), np.nan), at),
-     SensorState.INVALID, 'non-finite'),
-    (lambda k, at: cloud(ring(k) * (1e-3, 1e-3, 1e-3, 1), at), SensorState.INVALID, 'in range'),
-    (lambda k, at: cloud(ring(k)[::5], at), SensorState.SUSPECT, 'sparse'),
-    (lambda k, at: cloud(ring(k)[:360], at), SensorState.SUSPECT, 'blocked')])
-def test_a_damaged_sweep_is_named_and_only_suspect_ones_are_used(make, state, word):
-    drive = Drive(3, make=faulty(LIDAR, 12, 30, make))
-    end = set_up(front_end())
-    samples = [sample for _, sample in play(end, drive.events)]
-    hit = [report(s, LIDAR) for s in samples if s.stamp_ns > T0 + 1450 * MS]
-    assert {r.state for r in hit} == {state} and all(word in r.reason for r in hit)
-    assert all(r.used == (state is SensorState.SUSPECT) for r in hit)
-    assert len(samples) >= 28
-
-
-def test_one_truncated_image_is_left_out_and_the_next_good_one_is_used():
-    drive = Drive(2, make=faulty('cam2', 10, 11, lambda k, at: image(
-        numbered_pixels(k), at, 'cam2', data=b'short')))
-    end = set_up(front_end())
-    samples = [sample for _, sample in play(end, drive.events)]
-    assert report(samples[10], 'cam2').state is SensorState.INVALID
-    assert report(samples[10], 'cam2').reason.startswith('size')
-    assert not report(samples[10], 'cam2').used and report(samples[11], 'cam2').used
-
-
-def test_two_bad_images_in_a_row_need_recovery():
-    drive = Drive(2, make=faulty('cam2', 8, 12, lambda k, at: image(
-        numbered_pixels(k), at, 'cam2', encoding='bgr9')))
-    samples = [sample for _, sample in play(set_up(front_end()), drive.events)]
-    states = [report(s, 'cam2').state for s in samples]
-    assert set(states[8:12]) == {SensorState.INVALID}
-    assert states[12] is SensorState.RECOVERING and states[13] is SensorState.OK
-
-
-# --------------------------------------------------------------------------------------- time
-def one_bad_stamp(name, k_bad, change):
-    def make(sensor, k, at):
-        if sensor != name or k != k_bad:
-            return None
-        message = Drive._message(name, k, at)
-        message.header.stamp = change(at)
-        return message
-    return make
-
-
-@pytest.mark.parametrize('name', ['cam2', LIDAR])
-@pytest.mark.parametrize('change,word', [
-    (lambda at: stamp(0), 'stamp'), (lambda at: stamp(at + 10**10), 'future'),
-    (lambda at: stamp(at + 365 * 86400 * 10**9), 'future'),
-    (lambda at: SimpleNamespace(sec=-5, nanosec=0), 'stamp'),
-    (lambda at: SimpleNamespace(sec=5, nanosec=10**9), 'stamp')])
-def test_row_046_047_057_one_impossible_stamp_is_invalid_and_normal_frames_go_on(name, change,
-                                                                            word):
-    drive = Drive(2.5, make=one_bad_stamp(name, 10, change))
-    end = set_up(front_end())
-    out = play(end, drive.events)
-    samples = [s for _, s in out]
-    assert all(b.stamp_ns > a.stamp_ns for a, b in itertools.pairwise(samples))
-    hit = [s for s in samples if T0 + 940 * MS < s.stamp_ns < T0 + 1050 * MS]
-    assert hit and not any(report(s, name).used for s in hit)
-    assert any(report(s, name).reason.startswith(word) for s in hit)
-    assert all(name in s.used_sensors for s in samples if s.stamp_ns > T0 + 1150 * MS)
-    assert report(samples[-1], name).rejected == 1
-
-
-def test_a_stamp_slightly_in_the_future_is_accepted():
-    drive = Drive(2, latency={'cam5': -40})
-    _, samples = run(drive)
-    assert all('cam5' in s.used_sensors for s in samples)
-
-
-@pytest.mark.parametrize('name', ['cam2', LIDAR])
-def test_replayed_old_data_of_one_sensor_is_never_used(name):
-    def make(sensor, k, at):
-        if sensor == name and k >= 10:
-            return Drive._message(name, k, at - 10**10)
-        return None
-    drive = Drive(3, make=make)
-    end = set_up(front_end())
-    samples = [s for _, s in play(end, drive.events)]
-    assert end.epoch == 0 and len(samples) >= 28
-    late = [s for s in samples if s.stamp_ns > T0 + 1200 * MS]
-    assert all(set(s.used_sensors) == set(SENSORS) - {name} for s in late)
-    assert report(samples[-1], name).rejected >= 19
-
-
-def test_a_sensor_that_is_ten_seconds_behind_from_the_start_is_old():
-    def make(sensor, k, at):
-        return Drive._message('cam2', k, at - 10**10) if sensor == 'cam2' else None
-    samples = [s for _, s in play(set_up(front_end()), Drive(3, make=make).events)]
-    last = report(samples[-1], 'cam2')
-    assert not last.used and last.reason.startswith('old') and last.state is SensorState.STALE
-
-
-@pytest.mark.parametrize('name', ['cam2', LIDAR])
-def test_the_same_message_again_is_ignored_and_no_input_is_used_twice(name):
-    drive = Drive(2)
-    topic = 'lidar/points' if name == LIDAR else f'{name}/image'
-    doubled = []
-    for event in drive.events:
-        doubled += [event, (event[0] + 3 * MS, *event[1:])] if event[1] == topic else [event]
-    drive.events = sorted(doubled, key=lambda event: event[0])
-    end, samples = run(drive)
-    assert len(samples) == 20 and all(len(s.used_sensors) == 7 for s in samples)
-    assert report(samples[-1], name).rejected >= 19
-
-
-@pytest.mark.parametrize('order', list(itertools.permutations(range(5))))
-def test_row_051_stamps_increase_whatever_the_order_of_arrival(order):
-    end = set_up(front_end())
-    events = [(T0 + k * 10 * MS + 500 * MS, 'lidar/points', cloud(ring(i), T0 + i * PERIOD))
-              for k, i in enumerate(order)]
-    stamps = [s.stamp_ns for _, s in play(end, events)]
-    assert stamps == sorted(set(stamps)) and max(stamps) == T0 + 4 * PERIOD
-
-
-@pytest.mark.parametrize('clock_too', [True, False])
-@pytest.mark.parametrize('dead', [(), CAMERAS, (LIDAR,)])
-def test_row_049_a_bag_that_loops_begins_a_new_epoch_and_outputs_resume(clock_too, dead):
-    loops, length = 6, 3000 * MS
-    events, ends = [], []
-    for loop in range(loops):
-        drive = Drive(3, dead=dict.fromkeys(dead, [(-9, 99)]), first=0)
-        shift = 0 if clock_too else loop * (length + 200 * MS)
-        events += [(arrival + shift, topic, message) for arrival, topic, message in drive.events]
-        ends.append(len(events))
-    end = set_up(front_end())
-    samples = []
-    for arrival, topic, message in events:
-        samples += end.push(topic, message, arrival)
-    assert end.epoch == loops - 1
-    by_epoch = {epoch: [s for s in samples if s.epoch == epoch] for epoch in range(loops)}
-    for epoch in range(1, loops):
-        stamps = [s.stamp_ns for s in by_epoch[epoch]]
-        assert stamps == sorted(set(stamps)) and len(stamps) >= 27
-        assert stamps[0] <= T0 + 2 * PERIOD
-        last = by_epoch[epoch][-1]
-        assert set(last.used_sensors) == set(SENSORS) - set(dead)
-
-
-def test_row_050_one_sensor_that_jumps_back_is_left_out_alone():
-    def make(sensor, k, at):
-        return Drive._message(sensor, k, at - 5 * 10**9) if sensor == 'cam0' and k >= 10 else None
-    end = set_up(front_end())
-    samples = [s for _, s in play(end, Drive(3, make=make).events)]
-    assert end.epoch == 0 and len(samples) == 30
-    assert all(set(s.used_sensors) == set(SENSORS) - {'cam0'} for s in samples[10:])
-
-
-def test_a_bag_played_without_its_clock_still_makes_fused_samples():
-    drive = Drive(2)
-    hour = 3600 * 10**9
-    end = set_up(front_end(), T0 + hour - 500 * MS)
-    out = play(end, [(arrival + hour, topic, m) for arrival, topic, m in drive.events])
-    assert len(out) == 20 and all(s.modality is Modality.FUSED for _, s in out)
-
-
-def test_row_075_a_queue_of_old_frames_after_a_stopped_publisher_is_not_used():
-    drive = Drive(8)
-    stop, go = T0 + 2000 * MS, T0 + 5000 * MS
-    events = sorted(((go if stop <= a < go else a), i, t, m)
-                    for i, (a, t, m) in enumerate(drive.events))
-    out = play(set_up(front_end()), [(a, t, m) for a, _, t, m in events])
-    assert all(time - s.stamp_ns < 1200 * MS for time, s in out)
-    assert out[-1][1].modality is Modality.FUSED
-
-
-# -------------------------------------------------------------------------------- calibration
 def test_an_image_that_comes_before_its_camera_info_waits_for_it():
     end = front_end()
     for name in CAMERAS:
@@ -427,7 +163,7 @@ def test_images_are_moved_to_the_ego_frame_at_the_reference_stamp():
         assert ('no odometry' in report(still, name).reason) == (abs(offset) > 1)
 
 
-# ----------------------------------------------------------------------------------- hostility
+
 class Explosive:
     """A message whose every field raises."""
 
