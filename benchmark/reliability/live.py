@@ -73,7 +73,7 @@ def fuzz_live(options) -> list[Figure]:
             for topic, msgtype in TYPES.items():
                 graph.publisher(topic, msgtype, latched=topic == f'/{INJECTION_TOPIC}')
             others = [_good(topic, 0) for topic in TYPES]
-            before = _received(graph)
+            before, memory = _received(graph), _resident(node)
             for number in track(range(options.messages), 'damaged messages', transient=True):
                 topic = list(TYPES)[dice.integers(len(TYPES))]
                 cdr = mutator.damage(_good(topic, number), TYPES[topic], others)
@@ -89,6 +89,7 @@ def fuzz_live(options) -> list[Figure]:
             crashes = int(node.process.poll() is not None)
             taken = 0 if crashes else _received(graph) - before
             recovered = not crashes and _recovers(graph)
+            growth = 0.0 if crashes else _resident(node) - memory
             code = node.stop() if not crashes else node.process.returncode
             traces = node.log.count('Traceback')
             unclean = sum(not line.isprintable() for line in node.log.splitlines())
@@ -98,8 +99,15 @@ def fuzz_live(options) -> list[Figure]:
             Figure('f6.dds_messages_that_reached_a_sensor', taken, 'messages', sent),
             Figure('f6.dds_crashes', crashes + (code != 0) + traces, 'crashes', sent, '== 0'),
             Figure('f6.dds_seconds_without_heartbeat', 2 * silent, 's', sent, '== 0'),
+            Figure('f6.dds_growth_of_memory', growth, 'MB', sent, '<= 256'),
             Figure('f6.dds_not_fused_again', int(not recovered), 'runs', 1, '== 0'),
             Figure('f6.dds_log_lines_with_control_characters', unclean, 'lines', sent, '== 0')]
+
+
+def _resident(node: NodeProcess) -> float:
+    """Megabytes that the node holds."""
+    status = Path(f'/proc/{node.process.pid}/status').read_text(encoding='ascii')
+    return int(status.split('VmRSS:')[1].split()[0]) / 1024
 
 
 def _received(graph: Graph) -> int:
