@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 # Given by a ROS distribution or by NVIDIA, not by PyPI; optional ones are imported where used.
 NOT_FROM_PYPI = {'tensorrt', 'tensorrt_rtx', 'ament_index_python', 'launch', 'launch_ros',
                  'message_filters', 'sensor_msgs_py', 'cv_bridge', 'metabev_ros'}
-OPTIONAL = {'ray', 'spconv'}
+OPTIONAL = {'ray'}
 
 
 def pins(repo_root, *names: str) -> dict[str, Requirement]:

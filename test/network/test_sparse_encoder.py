@@ -308,7 +308,7 @@ def test_a_cloud_at_the_papers_size_gives_its_map(base):
 
 
 needs_spconv = pytest.mark.skipif(not importlib.util.find_spec('spconv'),
-                                  reason='needs spconv (docs/dependencies.md): the oracle')
+                                  reason='spconv, the oracle, has wheels for x86-64 only')
 
 
 @pytest.fixture
