@@ -194,7 +194,8 @@ class PerceptionNode(LifecycleNode):
             qos = ros_support.latched_qos(depth) if latched else ros_support.sensor_qos(depth)
             self._subscriptions_made.append(self.create_subscription(
                 ros_support.message_type(msgtype), topic,
-                functools.partial(self._receive, topic), qos, raw=True))
+                ros_support.raw_callback(functools.partial(self._receive, topic)), qos,
+                raw=True))
             inputs.append(Input(topic, msgtype, qos))
         self._watch = GraphWatch(self, self._config.rig, tuple(inputs))
 

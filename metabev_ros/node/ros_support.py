@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 
 from metabev_ros.errors import MissingDependencyError
 
@@ -36,6 +38,19 @@ def has_message_type(msgtype: str) -> bool:
     except MissingDependencyError:
         return False
     return True
+
+
+# Since Iron rclpy hands what the middleware knows of a message to callbacks that take it; Humble's
+# calls every callback with the message alone.
+GIVES_MESSAGE_INFO = hasattr(Subscription, 'CallbackType')
+
+
+def raw_callback(take: Callable[[bytes, dict], None],
+                 gives_info: bool = GIVES_MESSAGE_INFO) -> Callable:
+    """A subscription's callback that calls take(message, info); info is empty where none comes."""
+    if gives_info:
+        return lambda cdr, info: take(cdr, info)
+    return lambda cdr: take(cdr, {})
 
 
 def sensor_qos(depth: int) -> QoSProfile:
