@@ -2,7 +2,7 @@
 
     python benchmark/system_ablations.py                     # train, evaluate, record
     python benchmark/system_ablations.py --seeds 1 --only base itsa --train-only
-    python benchmark/system_ablations.py --latency           # on an idle machine
+    python benchmark/system_ablations.py --latency           # after the training
 
 What is finished is skipped, what was interrupted goes on. `system_variants.py` says what is
 compared and what it starts from; docs/ablations.md shows the figures.
@@ -13,6 +13,7 @@ import argparse
 import json
 import shlex
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from metabev_ros.config import ModelConfig
 from metabev_ros.datasets.corruptions import CLEAN, Failure, Setting
+from metabev_ros.datasets.samples import restrict_to
 from metabev_ros.evaluation.records import ResultRecord, make_record, merge_records
 from metabev_ros.evaluation.robustness import HeldOutDrives, ModelSource, evaluate_robustness
-from metabev_ros.evaluation.run import evaluate_model, held_out_samples
+from metabev_ros.evaluation.run import held_out_samples
 from metabev_ros.evaluation.spreading import Spread
 from metabev_ros.export.to_onnx import export_model
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.pipeline import Pipeline
+from metabev_ros.structures import Modality, Sample
 from metabev_ros.training.cache import CacheConfig
 from metabev_ros.training.run import train_model
 
@@ -158,21 +161,42 @@ def cost_records(names: list[str], command: str) -> list[ResultRecord]:
 
 
 def latency_records(names: list[str], seed: int, options, command: str) -> list[ResultRecord]:
-    """Median time of a pipeline call with the exported graphs on one thread."""
-    records = []
+    """Processor time of a pipeline call with the exported graphs on one thread, in turns.
+
+    In turns and in processor time, so that what else runs on the machine does not decide.
+    """
+    pipelines = {}
     for name in names:
         if variants()[name].start_of is not None:
             continue
         folder = options.out / 'exported' / name
         if not (folder / 'contract.json').exists():
             export_model(folder, run_folder(options.out, name, seed), report=lambda line: None)
-        pipeline = Pipeline.load(folder, 'onnxruntime', threads=1)
-        samples = held_out_samples(pipeline, drives=LATENCY_DRIVES)
-        for modality, result in evaluate_model(pipeline, samples).items():
-            records.append(make_record(
-                f'ablations.latency.{name}.{modality.name.lower()}', result.latency_ms, 'ms',
-                command, len(samples)))
+        pipelines[name] = Pipeline.load(folder, 'onnxruntime', threads=1)
+    samples = held_out_samples(pipelines['base'], drives=LATENCY_DRIVES)
+    times = time_in_turns(pipelines, [labelled.sample for labelled in samples])
+    records = []
+    for (name, modality), values in times.items():
+        ratio = float(np.median(values / times['base', modality]))
+        start = f'ablations.latency.{name}.{modality.name.lower()}'
+        records += [make_record(start, float(np.median(values)) * 1e3, 'ms of one core', command,
+                                len(values)),
+                    make_record(f'{start}.ratio', ratio, 'of base', command, len(values))]
     return records
+
+
+def time_in_turns(pipelines: dict[str, Pipeline], samples: list[Sample]
+                  ) -> dict[tuple[str, Modality], np.ndarray]:
+    """Seconds of this thread for every sample, by pipeline and modality."""
+    times = {(name, modality): [] for name in pipelines
+             for modality in (Modality.FUSED, Modality.LIDAR, Modality.CAMERA)}
+    for sample in samples:
+        for name, modality in times:
+            rest = restrict_to(sample, modality)
+            begin = time.thread_time()
+            pipelines[name](rest)
+            times[name, modality].append(time.thread_time() - begin)
+    return {key: np.array(values) for key, values in times.items()}
 
 
 def print_scores(records: list[ResultRecord]) -> None:
