@@ -40,11 +40,17 @@ def _figure(size: tuple[float, float]):
 
 
 def styles(results: Sequence[ModelResults]) -> dict[str, dict]:
-    """Line style by name: a colour per model, dashed for the one trained on the failures."""
+    """Line and marker by name: a colour per model; dashed and hollow for the one that was trained
+    on the failures."""
     bases = list(dict.fromkeys(r.name.removesuffix(IN_DOMAIN) for r in results))
-    return {r.name: {'color': COLOURS[bases.index(r.name.removesuffix(IN_DOMAIN)) % len(COLOURS)],
-                     'linestyle': '--' if r.name.endswith(IN_DOMAIN) else '-',
-                     'linewidth': 1.8} for r in results}
+    found = {}
+    for r in results:
+        colour = COLOURS[bases.index(r.name.removesuffix(IN_DOMAIN)) % len(COLOURS)]
+        trained = r.name.endswith(IN_DOMAIN)
+        found[r.name] = {'color': colour, 'linestyle': '--' if trained else '-', 'linewidth': 1.8,
+                         'marker': 'o', 'markersize': 4,
+                         'markerfacecolor': 'white' if trained else colour}
+    return found
 
 
 def plot_radar(results: Sequence[ModelResults], path: Path) -> None:
@@ -58,8 +64,8 @@ def plot_radar(results: Sequence[ModelResults], path: Path) -> None:
         top = 0.1
         for r in results:
             values = _values(r, HEADLINE, name)
-            axis.plot(np.append(angles, angles[0]), np.append(values, values[0]), marker='o',
-                      markersize=4, label=r.name, **style[r.name])
+            axis.plot(np.append(angles, angles[0]), np.append(values, values[0]), label=r.name,
+                      **style[r.name])
             axis.fill(angles, np.nan_to_num(values), color=style[r.name]['color'], alpha=0.08)
             clean = _values(r, [CLEAN], name)[0]
             circle = np.linspace(0, 2 * np.pi, 100)
@@ -98,7 +104,7 @@ def _plot_grid(results, path: Path, panels: dict, columns: int) -> None:
             for r in results:
                 values = _values(r, settings, name)
                 joined = code != 'several'  # combinations have no order
-                axis.plot(range(len(values)), values, marker='o', markersize=4, label=r.name,
+                axis.plot(range(len(values)), values, label=r.name,
                           **{**style[r.name], **({} if joined else {'linestyle': 'none'})})
             axis.set_xticks(range(len(names)), names, fontsize=8)
             axis.grid(alpha=0.3)
@@ -106,7 +112,7 @@ def _plot_grid(results, path: Path, panels: dict, columns: int) -> None:
     for axis in axes.flat:
         axis.set_visible(bool(axis.lines))
     for row in axes:
-        row[0].set_ylim(0, row[0].get_ylim()[1])  # the row shares it, and knows all lines now
+        row[0].set_ylim(0, 1.03 * row[0].get_ylim()[1])  # shared, all lines are there
     _legend(figure, axes[0, 0], '')
     _save(figure, path)
 
