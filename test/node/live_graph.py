@@ -116,6 +116,7 @@ class RigPublisher:
     def __init__(self, graph: Graph) -> None:
         self._graph, self._tick = graph, 0
         self.sent: dict[int, frozenset[str]] = {}  # stamp -> sensors that sent a frame
+        self.sent_until: dict[int, int] = {}  # stamp -> when its last message was out
         graph.publisher('/tf_static', rig_messages.TF_TYPE, latched=True).publish(
             rig_messages.static_transforms(1))
         for sensor in rig_messages.SENSORS:
@@ -151,6 +152,7 @@ class RigPublisher:
             self._graph.publisher(
                 rig_messages.topic_of(sensor), rig_messages.type_of(sensor)).publish(cdr)
         self.sent[stamp] = frozenset(rig_messages.SENSORS) - off
+        self.sent_until[stamp] = time.time_ns()
         return stamp
 
     def tick_until_fused(self, graph: Graph, timeout: float = 30.0) -> None:
