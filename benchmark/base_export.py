@@ -38,6 +38,7 @@ from metabev_ros.structures import Modality
 
 # Of `parity_inputs`: fused with 1, 4 and 6 cameras, camera alone, noise, LiDAR alone.
 CASES = {GraphForm.ONNXRUNTIME: (0, 3, 6, 7, 8, 9), GraphForm.TENSORRT: (3, 7, 9)}
+WITHOUT_LIDAR = {GraphForm.ONNXRUNTIME: (0, 3), GraphForm.TENSORRT: ()}  # 1 and 4 cameras alone
 
 
 class RememberingBackend:
@@ -156,7 +157,9 @@ def main() -> None:
             if options.record is not None:
                 merge_records(options.record, records)
             backend = FrugalBackend(Path(folder), network.config, options.threads)
-            report = check_parity(reference, backend, [inputs[case] for case in cases])
+            pairs = [*(inputs[case] for case in cases),
+                     *((inputs[case][0], None) for case in WITHOUT_LIDAR[form])]
+            report = check_parity(reference, backend, pairs)
         print('\n'.join(f'{form.value} {line}' for line in report.lines()), flush=True)
         if options.record is not None:
             merge_records(options.record, parity_records(form, report, command))
