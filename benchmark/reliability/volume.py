@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import replace
 from unittest import mock
 
 import numpy as np
@@ -38,7 +39,7 @@ class CountingMachine(Machine):
 
     def _line(self, text: str) -> None:
         super()._line(text)
-        source = text.partition(':')[0]
+        source = text.partition(':')[0].partition('/')[0]  # of a sensor, or of one of its topics
         self.sources[source if source in SENSORS else 'inference'] += 1
 
     def fail_for_ever(self) -> None:
@@ -67,8 +68,7 @@ def _messages(faults: tuple[PlannedFault, ...], seconds: int):
             cdr, shift = item.cdr, minute * MINUTE
             if item.topic != 'tf_static':
                 cdr = wire.with_stamp(cdr, wire.read_stamp(cdr) + shift)
-            yield from pipe.feed(item.__class__(item.topic, item.msgtype,
-                                                item.log_time_ns + shift, cdr))
+            yield from pipe.feed(replace(item, cdr=cdr, log_time_ns=item.log_time_ns + shift))
 
 
 def lines(faults: tuple[PlannedFault, ...], seconds: int, fails: bool = False) -> Counter[str]:

@@ -45,10 +45,9 @@ def has_message_type(msgtype: str) -> bool:
 GIVES_MESSAGE_INFO = hasattr(Subscription, 'CallbackType')
 
 
-def raw_callback(take: Callable[[bytes, dict], None],
-                 gives_info: bool = GIVES_MESSAGE_INFO) -> Callable:
+def raw_callback(take: Callable[[bytes, dict], None]) -> Callable:
     """A subscription's callback that calls take(message, info); info is empty where none comes."""
-    if gives_info:
+    if GIVES_MESSAGE_INFO:
         return lambda cdr, info: take(cdr, info)
     return lambda cdr: take(cdr, {})
 

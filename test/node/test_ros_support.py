@@ -2,33 +2,42 @@
 from __future__ import annotations
 
 import inspect
-import time
+import sys
 
 import pytest
 
-from metabev_ros import wire
-
 pytestmark = pytest.mark.ros
-TYPE = 'std_msgs/msg/String'
+# Humble's rclpy calls whatever callback it was given with the message alone.
+AS_IN_HUMBLE = (sys.executable, '-c', """
+from rclpy.subscription import Subscription
+alone = Subscription.CallbackType.MessageOnly
+Subscription._callback_type = property(lambda self: alone, lambda self, kind: None)
+from metabev_ros.node import process, ros_support
+ros_support.GIVES_MESSAGE_INFO = False
+raise SystemExit(process.main())
+""")
 
 
 @pytest.mark.parametrize('gives_info', [False, True], ids=['as in Humble', 'since Iron'])
-def test_messages_arrive_whether_rclpy_gives_an_info_or_not(graph, gives_info):
+def test_a_callback_takes_what_rclpy_gives(monkeypatch, gives_info):
     from metabev_ros.node import ros_support
+    monkeypatch.setattr(ros_support, 'GIVES_MESSAGE_INFO', gives_info)
     taken = []
-    callback = ros_support.raw_callback(lambda cdr, info: taken.append((bytes(cdr), info)),
-                                        gives_info)
+    callback = ros_support.raw_callback(lambda cdr, info: taken.append((cdr, info)))
     assert len(inspect.signature(callback).parameters) == 1 + gives_info
-    topic = f'ros_support_{gives_info}'
-    subscription = graph.node.create_subscription(
-        ros_support.message_type(TYPE), topic, callback, ros_support.reliable_qos(1), raw=True)
-    publisher = graph.publisher(topic, TYPE)
-    graph.wait_until_heard([topic])
-    cdr = wire.serialize(wire.message_class(TYPE)(data='here'), TYPE)
-    publisher.publish(cdr)
-    end = time.monotonic() + 20
-    while not taken and time.monotonic() < end:
-        time.sleep(0.02)
-    graph.node.destroy_subscription(subscription)
-    assert wire.deserialize(taken[0][0], TYPE).data == 'here'
-    assert taken[0][1].get('publication_sequence_number') == (1 if gives_info else None)
+    given = (b'here', {'publication_sequence_number': 1})[:1 + gives_info]
+    callback(*given)
+    assert taken == [(b'here', {'publication_sequence_number': 1} if gives_info else {})]
+
+
+def test_the_node_perceives_where_rclpy_gives_callbacks_the_message_alone(tmp_path, graph, model):
+    from live_graph import NodeProcess, RigPublisher
+    node = NodeProcess(tmp_path, AS_IN_HUMBLE, model=model)
+    try:
+        node.wait_for_log('active:')
+        rig = RigPublisher(graph)
+        graph.wait_until_heard(rig.topics)
+        rig.tick_until_fused(graph)
+    finally:
+        node.stop()
+    assert 'Traceback' not in node.log
