@@ -119,7 +119,8 @@ def test_a_driver_that_was_killed_and_started_again_is_believed_at_once(graph, r
     topic = rig_messages.topic_of(CAMERA)
     assert graph.node.count_publishers(topic) >= 3  # this process's silent one, the dead, the new
     told = [sensor(r, CAMERA).reason for r in graph.of(wire.STATUS, since)]
-    assert took < 5, set(told)
+    # Fast DDS announces a participant every 3 s, and may miss it twice; the dead one stays for 20.
+    assert took < 10, set(told)
     assert told and not any('publishers' in reason for reason in told)
 
 
