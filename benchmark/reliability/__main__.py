@@ -1,6 +1,7 @@
 """Figures of reliability: each of these measures one and may record it.
 
     .venv/bin/metabev-env python benchmark/reliability detection        # F1, F2, F5
+    .venv/bin/metabev-env python benchmark/reliability deaths           # F1, the real node
     .venv/bin/metabev-env python benchmark/reliability clean            # F3
     .venv/bin/metabev-env python benchmark/reliability truth            # F4
     .venv/bin/metabev-env python benchmark/reliability fuzz             # F6, in the process
@@ -31,13 +32,13 @@ import drives  # noqa: F401  before all others: it says where the scripted drive
 
 from metabev_ros.evaluation.records import make_record, merge_records
 
-COMMANDS = {'detection': 'detection.detection', 'clean': 'detection.clean',
-            'fuzz': 'fuzz.fuzz', 'fuzz-live': 'live.fuzz_live', 'restart': 'live.restart',
-            'shutdown': 'live.shutdown', 'overload': 'live.overload', 'soak': 'soak.soak',
-            'truth': 'truth.detection_truth',
-            'cost': 'checks.cost', 'alarms': 'checks.alarms', 'log-volume': 'volume.log_volume',
+COMMANDS = {'detection': 'detection.detection', 'deaths': 'deaths.deaths',
+            'clean': 'detection.clean', 'truth': 'truth.detection_truth', 'fuzz': 'fuzz.fuzz',
+            'fuzz-live': 'live.fuzz_live', 'soak': 'soak.soak', 'restart': 'live.restart',
+            'shutdown': 'live.shutdown', 'overload': 'live.overload',
             'single-failures': 'teeth.single_failures', 'mutants': 'teeth.mutants',
-            'coverage': 'teeth.coverage'}
+            'coverage': 'teeth.coverage', 'cost': 'checks.cost', 'alarms': 'checks.alarms',
+            'log-volume': 'volume.log_volume'}
 
 
 def main() -> int:
@@ -51,7 +52,8 @@ def main() -> int:
     parser.add_argument('--big', type=int, default=100, help='fuzz: the same, large payloads')
     parser.add_argument('--block', type=int, help='fuzz: repeat this block alone')
     parser.add_argument('--messages', type=int, default=21_000, help='fuzz-live: how many')
-    parser.add_argument('--cycles', type=int, default=50, help='restart, shutdown: how many')
+    parser.add_argument('--cycles', type=int, default=50,
+                        help='restart, shutdown: how many; deaths: of each source')
     parser.add_argument('--overload', type=float, default=60.0, help='overload: seconds')
     parser.add_argument('--frames', type=int, default=864_000, help='soak: sweeps')
     parser.add_argument('--outputs', type=int, default=2000, help='cost, alarms: how many')

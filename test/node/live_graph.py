@@ -124,7 +124,7 @@ class RigPublisher:
         for camera in rig_messages.CAMERAS:
             graph.publisher(f'/{camera}/camera_info', rig_messages.INFO_TYPE)
         self._last: dict[str, bytes] = {}
-        self._next = 0.0
+        self.due = 0.0  # when the newest tick was due, monotonic seconds
 
     @property
     def topics(self) -> list[str]:
@@ -134,8 +134,8 @@ class RigPublisher:
     def tick(self, off: frozenset[str] = frozenset(), frozen: frozenset[str] = frozenset()) -> int:
         """Wait for the next tick, publish, and return its stamp."""
         now = time.monotonic()
-        self._next = max(self._next + rig_messages.PERIOD_NS * 1e-9, now)
-        time.sleep(self._next - now)
+        self.due = max(self.due + rig_messages.PERIOD_NS * 1e-9, now)
+        time.sleep(self.due - now)
         stamp = time.time_ns()
         self._tick += 1
         for sensor in rig_messages.SENSORS:

@@ -1,0 +1,73 @@
+"""F1 by the clock on the wall: sensors die while the real node runs at 10 Hz, over DDS."""
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rig_messages
+from drives import Figure
+from live import running
+from live_graph import Graph, RigPublisher
+from rich.progress import track
+
+from metabev_ros import wire
+
+SOURCES = (*((name,) for name in rig_messages.SENSORS), rig_messages.CAMERAS)
+DEAD, ALIVE = 8, 12  # ticks
+DEADLINE = 0.05
+TRANSPORT = 0.02  # encoding, DDS and wake-ups on the way in and out, seconds
+
+
+@dataclass(frozen=True)
+class Death:
+    """From the moment at which the first missing message was due, in seconds."""
+
+    delay: float    # until the first output without the source was here
+    service: float  # longest service of an output meanwhile
+    wrong: int      # outputs that name what was not sent
+
+
+def _die(graph: Graph, rig: RigPublisher, source: tuple[str, ...]) -> Death:
+    """One death and return of a source."""
+    for _ in range(ALIVE):
+        rig.tick()
+    rig.tick(frozenset(source))
+    due = rig.due
+    for _ in range(DEAD - 1):
+        rig.tick(frozenset(source))
+    outputs = graph.of(wire.DETECTIONS, due)
+    first = next(r for r in outputs if not set(source) & set(r.message.sensors))
+    labels = [r.message for r in graph.of(wire.STATUS, due, first.received)
+              if not r.message.is_heartbeat]
+    wrong = sum(not set(r.message.sensors) <= rig.sent[r.stamp_ns] for r in outputs)
+    return Death(first.received - due, max(sum(label.stage_latencies) for label in labels), wrong)
+
+
+def deaths(options) -> list[Figure]:
+    """F1 live: `--cycles` deaths of each source."""
+    rig_messages.RATE_HZ, rig_messages.PERIOD_NS = 10.0, 100_000_000
+    graph, found = Graph(outputs=(wire.DETECTIONS, wire.STATUS)), []
+    try:
+        with tempfile.TemporaryDirectory() as folder, running(
+                Path(folder), graph, **{'sensing.deadline': DEADLINE}) as (_, rig):
+            rig.tick_until_fused(graph, timeout=60)
+            for number in track(range(options.cycles * len(SOURCES)), 'deaths', transient=True):
+                found.append(_die(graph, rig, SOURCES[number % len(SOURCES)]))
+                graph.records.clear()
+    finally:
+        graph.close()
+    delay = 1e3 * np.array([death.delay for death in found])
+    service = 1e3 * np.array([death.service for death in found])
+    bound = 1e3 * (DEADLINE + TRANSPORT) + 2 * service  # it may wait for one that is running
+    n = len(found)
+    return [Figure('f1.live.outputs_with_a_wrong_label', sum(d.wrong for d in found), 'outputs',
+                   n, '== 0'),
+            Figure('f1.live.missing_message_to_output_p50', float(np.median(delay)), 'ms', n),
+            Figure('f1.live.missing_message_to_output_p99', float(np.quantile(delay, 0.99)), 'ms',
+                   n),
+            Figure('f1.live.missing_message_to_output_worst', float(delay.max()), 'ms', n),
+            Figure('f1.live.service_median', float(np.median(service)), 'ms', n),
+            Figure('f1.live.later_than_deadline_and_two_services', int((delay > bound).sum()),
+                   'deaths', n, '== 0')]
