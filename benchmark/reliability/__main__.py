@@ -7,6 +7,7 @@
     .venv/bin/metabev-env python benchmark/reliability fuzz             # F6, in the process
     .venv/bin/metabev-env python benchmark/reliability fuzz-live        # F6, over DDS
     .venv/bin/metabev-env python benchmark/reliability soak             # F8
+    .venv/bin/metabev-env python benchmark/reliability replay           # F9, F10
     .venv/bin/metabev-env python benchmark/reliability restart          # F11
     .venv/bin/metabev-env python benchmark/reliability shutdown         # F12
     .venv/bin/metabev-env python benchmark/reliability overload         # F13
@@ -34,8 +35,8 @@ from metabev_ros.evaluation.records import make_record, merge_records
 
 COMMANDS = {'detection': 'detection.detection', 'deaths': 'deaths.deaths',
             'clean': 'detection.clean', 'truth': 'truth.detection_truth', 'fuzz': 'fuzz.fuzz',
-            'fuzz-live': 'live.fuzz_live', 'soak': 'soak.soak', 'restart': 'live.restart',
-            'shutdown': 'live.shutdown', 'overload': 'live.overload',
+            'fuzz-live': 'live.fuzz_live', 'soak': 'soak.soak', 'replay': 'replays.replay',
+            'restart': 'live.restart', 'shutdown': 'live.shutdown', 'overload': 'live.overload',
             'single-failures': 'teeth.single_failures', 'mutants': 'teeth.mutants',
             'coverage': 'teeth.coverage', 'cost': 'checks.cost', 'alarms': 'checks.alarms',
             'log-volume': 'volume.log_volume'}
