@@ -1,4 +1,4 @@
-"""F9 and F10: bags of failing sensors replayed: nothing is lost, and the bytes are the same again."""
+"""F9 and F10: bags of failing sensors replayed: nothing is lost, the bytes are the same again."""
 from __future__ import annotations
 
 import hashlib
