@@ -25,7 +25,7 @@ class Death:
     """From the moment at which the first missing message was due, in seconds."""
 
     delay: float    # until the first output without the source was here
-    service: float  # longest service of an output meanwhile
+    service: float  # longer one of that output and the one before it
     wrong: int      # outputs that name what was not sent
 
 
@@ -39,8 +39,8 @@ def _die(graph: Graph, rig: RigPublisher, source: tuple[str, ...]) -> Death:
         rig.tick(frozenset(source))
     outputs = graph.of(wire.DETECTIONS, due)
     first = next(r for r in outputs if not set(source) & set(r.message.sensors))
-    labels = [r.message for r in graph.of(wire.STATUS, due, first.received)
-              if not r.message.is_heartbeat]
+    labels = [r.message for r in graph.of(wire.STATUS)
+              if r.stamp_ns <= first.stamp_ns and not r.message.is_heartbeat][-2:]
     wrong = sum(not set(r.message.sensors) <= rig.sent[r.stamp_ns] for r in outputs)
     return Death(first.received - due, max(sum(label.stage_latencies) for label in labels), wrong)
 
