@@ -6,7 +6,9 @@ import sys
 from importlib import metadata
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 # Given by a ROS distribution or by NVIDIA, not by PyPI; optional ones are imported where used.
 NOT_FROM_PYPI = {'tensorrt', 'tensorrt_rtx', 'ament_index_python', 'launch', 'launch_ros',
@@ -34,7 +36,7 @@ def test_every_requirement_names_one_exact_version(repo_root):
             assert specifier.operator == '==' and '*' not in specifier.version, requirement
 
 
-@pytest.mark.parametrize('name', ['train', 'dev'])
+@pytest.mark.parametrize('name', ['installer', 'train', 'dev'])
 def test_what_is_installed_is_what_is_pinned(repo_root, name):
     for package, requirement in pins(repo_root, name).items():
         installed = metadata.version(package).partition('+')[0]
@@ -66,6 +68,14 @@ def test_every_package_that_is_imported_is_pinned(repo_root):
 
 def test_every_pinned_package_is_explained(repo_root):
     text = (repo_root / 'docs/dependencies.md').read_text().lower()
-    for name in ('run', 'train', 'dev', 'audit'):
+    for name in ('installer', 'run', 'train', 'dev', 'audit'):
         for package in pins(repo_root, name):
             assert package in text, f'{package} of requirements/{name}.txt: not in dependencies.md'
+
+
+def test_nothing_that_is_installed_has_a_weakness_that_is_written_down(repo_root):
+    known = yaml.safe_load((repo_root / 'requirements/weaknesses.yaml').read_text())
+    assert {'pip', 'torch', 'onnx', 'pillow'} <= {entry['package'] for entry in known}
+    for entry in known:
+        installed = Version(metadata.version(entry['package']))
+        assert installed >= Version(entry['fixed_in']), f'{installed} of {entry}'

@@ -27,6 +27,10 @@ INSTALL = ROOT / 'install'
 BUILD = ROOT / 'build'
 STAMP = VENV / 'metabev_stamp.json'
 LOG = BUILD / 'setup.log'
+INSTALLER = ROOT / 'requirements/installer.txt'
+# Without compilation: only what is imported gets compiled, at its first import.
+PIP_INSTALL = (str(VENV / 'bin/python'), '-m', 'pip', 'install', '--no-compile', '--no-input',
+               '--disable-pip-version-check', '--progress-bar', 'off')
 INSTALLED = ('metabev_ros', 'config', 'launch', 'models', 'rviz')
 # The environment of another ROS or Python must not leak into the private one.
 FOREIGN = ('PYTHONPATH', 'PYTHONHOME', 'VIRTUAL_ENV', 'LD_LIBRARY_PATH', 'AMENT_PREFIX_PATH',
@@ -115,7 +119,7 @@ def run(title: str, command: list[str], env: dict[str, str]) -> None:
 
 def make_venv(stamp: dict, distribution: str, env: dict[str, str]) -> dict:
     """Makes the virtual environment anew when there is none or it fits another Python or ROS."""
-    identity = digest([], str(ROOT), sys.version, sys.base_prefix, distribution)
+    identity = digest([INSTALLER], str(ROOT), sys.version, sys.base_prefix, distribution)
     if stamp.get('venv') == identity and (VENV / 'bin/python').exists():
         return stamp
     if VENV.exists():
@@ -123,6 +127,7 @@ def make_venv(stamp: dict, distribution: str, env: dict[str, str]) -> dict:
     extra = ['--system-site-packages'] if distribution else []
     run(f'virtual environment, Python {sys.version.split()[0]}',
         [sys.executable, '-m', 'venv', *extra, str(VENV)], env)
+    run('pip', [*PIP_INSTALL, '-r', str(INSTALLER)], env)
     write_stamp({'venv': identity})
     return {'venv': identity}
 
@@ -152,10 +157,7 @@ def install_requirements(stamp: dict, sets: list[str], env: dict[str, str]) -> d
     if all(installed.get(name) == value for name, value in wanted.items()):
         return stamp
     files = [part for name in sets for part in ('-r', f'requirements/{name}.txt')]
-    # Without compilation: only what is imported gets compiled, at its first import.
-    run(f'Python packages: {", ".join(sets)}',
-        [str(VENV / 'bin/python'), '-m', 'pip', 'install', '--no-compile', '--no-input',
-         '--disable-pip-version-check', '--progress-bar', 'off', *files], env)
+    run(f'Python packages: {", ".join(sets)}', [*PIP_INSTALL, *files], env)
     stamp = {**stamp, 'requirements': {**installed, **wanted}}
     write_stamp(stamp)
     return stamp
