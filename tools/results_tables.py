@@ -15,6 +15,10 @@ each ROW (which may hold dots), and if wanted the beginnings of the rows:
 
     <!-- matrix:robustness ours,baseline nds,miou lf. mo. -->
     <!-- /results -->
+
+or one figure with its unit in a sentence or in a cell of a table written by hand:
+
+    <!-- figure:reliability f1.live.lidar.worst -->373 ms<!-- /figure -->
 """
 from __future__ import annotations
 
@@ -29,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r'(<!-- results:([\w-]+)((?: [\w.-]+)*) -->\n).*?(<!-- /results -->)', re.S)
 MATRIX = re.compile(r'(<!-- matrix:([\w-]+) ([\w,-]+) ([\w,]+)((?: [\w.-]+)*) -->\n)'
                     r'.*?(<!-- /results -->)', re.S)
+FIGURE = re.compile(r'(<!-- figure:([\w-]+) ([\w.-]+) -->).*?(<!-- /figure -->)')
 HEADER = ('figure', 'value', 'target', 'met', 'n', 'commit', 'date')
 
 
@@ -87,6 +92,21 @@ def render_matrix(records: list[dict], topic: str, columns: list[str], figures: 
     return '\n'.join([f'| {" | ".join(row)} |' for row in rows] + _origin(used, keys)) + '\n'
 
 
+def render_figure(records: list[dict], topic: str, name: str) -> str:
+    """Value and unit: three digits, or all of a whole number.
+
+    Raises:
+        SystemExit: nobody recorded it.
+    """
+    for record in records:
+        if record['id'] == name:
+            value = record['value']
+            number = f'{value:,.0f}'.replace(',', ' ') if abs(value) >= 1000 else f'{value:.3g}'
+            return f'{number} {record["unit"]}'.strip()
+    raise SystemExit(f'docs/results/{topic}.json has no figure {name!r}: correct the marker, or '
+                     'record it first')
+
+
 def refreshed(text: str, results: Path) -> str:
     """The document's text with every block made anew."""
     def records_of(topic: str) -> list[dict]:
@@ -103,7 +123,10 @@ def refreshed(text: str, results: Path) -> str:
         prefixes = tuple(match[3].split()) or ('',)
         chosen = [r for r in records if r['id'].startswith(prefixes)]
         return match[1] + render(chosen) + match[4]
-    return MATRIX.sub(matrix, BLOCK.sub(table, text))
+
+    def figure(match: re.Match) -> str:
+        return match[1] + render_figure(records_of(match[2]), match[2], match[3]) + match[4]
+    return FIGURE.sub(figure, MATRIX.sub(matrix, BLOCK.sub(table, text)))
 
 
 def stale_documents(root: Path, write: bool) -> list[Path]:

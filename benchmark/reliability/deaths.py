@@ -14,7 +14,8 @@ from rich.progress import track
 
 from metabev_ros import wire
 
-SOURCES = (*((name,) for name in rig_messages.SENSORS), rig_messages.CAMERAS)
+SOURCES = (*(('one_camera', (name,)) for name in rig_messages.CAMERAS),
+           ('lidar', (rig_messages.LIDAR,)), ('all_cameras', rig_messages.CAMERAS))
 DEAD, ALIVE = 8, 12  # ticks
 DEADLINE = 0.05
 TRANSPORT = 0.02  # encoding, DDS and wake-ups on the way in and out, seconds
@@ -24,25 +25,28 @@ TRANSPORT = 0.02  # encoding, DDS and wake-ups on the way in and out, seconds
 class Death:
     """From the moment at which the first missing message was due, in seconds."""
 
+    kind: str       # of SOURCES
     delay: float    # until the first output without the source was here
     service: float  # longer one of that output and the one before it
     wrong: int      # outputs that name what was not sent
 
 
-def _die(graph: Graph, rig: RigPublisher, source: tuple[str, ...]) -> Death:
+def _die(graph: Graph, rig: RigPublisher, kind: str, source: tuple[str, ...]) -> Death:
     """One death and return of a source."""
     for _ in range(ALIVE):
         rig.tick()
-    rig.tick(frozenset(source))
+    stamp = rig.tick(frozenset(source))
     due = rig.due
     for _ in range(DEAD - 1):
         rig.tick(frozenset(source))
     outputs = graph.of(wire.DETECTIONS, due)
-    first = next(r for r in outputs if not set(source) & set(r.message.sensors))
+    first = next(r for r in outputs
+                 if r.stamp_ns >= stamp and not set(source) & set(r.message.sensors))
     labels = [r.message for r in graph.of(wire.STATUS)
               if r.stamp_ns <= first.stamp_ns and not r.message.is_heartbeat][-2:]
     wrong = sum(not set(r.message.sensors) <= rig.sent[r.stamp_ns] for r in outputs)
-    return Death(first.received - due, max(sum(label.stage_latencies) for label in labels), wrong)
+    service = max(sum(label.stage_latencies) for label in labels)
+    return Death(kind, first.received - due, service, wrong)
 
 
 def deaths(options) -> list[Figure]:
@@ -54,14 +58,20 @@ def deaths(options) -> list[Figure]:
                 Path(folder), graph, **{'sensing.deadline': DEADLINE}) as (_, rig):
             rig.tick_until_fused(graph, timeout=60)
             for number in track(range(options.cycles * len(SOURCES)), 'deaths', transient=True):
-                found.append(_die(graph, rig, SOURCES[number % len(SOURCES)]))
+                found.append(_die(graph, rig, *SOURCES[number % len(SOURCES)]))
                 graph.records.clear()
     finally:
         graph.close()
+    return _figures(found)
+
+
+def _figures(found: list[Death]) -> list[Figure]:
     delay = 1e3 * np.array([death.delay for death in found])
     service = 1e3 * np.array([death.service for death in found])
     bound = 1e3 * (DEADLINE + TRANSPORT) + 2 * service  # it may wait for one that is running
     n = len(found)
+    by_kind = {kind: delay[[death.kind == kind for death in found]]
+               for kind in ('one_camera', 'all_cameras', 'lidar')}
     return [Figure('f1.live.outputs_with_a_wrong_label', sum(d.wrong for d in found), 'outputs',
                    n, '== 0'),
             Figure('f1.live.missing_message_to_output_p50', float(np.median(delay)), 'ms', n),
@@ -70,4 +80,8 @@ def deaths(options) -> list[Figure]:
             Figure('f1.live.missing_message_to_output_worst', float(delay.max()), 'ms', n),
             Figure('f1.live.service_median', float(np.median(service)), 'ms', n),
             Figure('f1.live.later_than_deadline_and_two_services', int((delay > bound).sum()),
-                   'deaths', n, '== 0')]
+                   'deaths', n, '== 0'),
+            *(Figure(f'f1.live.{kind}.missing_message_to_output_{name}', float(of(values)), 'ms',
+                     len(values))
+              for kind, values in by_kind.items()
+              for name, of in (('p50', np.median), ('worst', np.max)))]

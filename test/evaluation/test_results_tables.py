@@ -91,3 +91,28 @@ def test_a_matrix_sets_models_side_by_side_and_shows_what_is_missing(tables, che
     assert 'mo.0_3' not in text and '0.8' not in text and 'Samples: `400`' in text
     assert text.endswith('<!-- /results -->\nEnd.')
     assert tables.main(['--check', '--root', str(checkout)]) == 0
+
+
+def test_a_figure_stands_in_a_sentence_with_its_unit(tables, checkout):
+    page = checkout / 'docs' / 'page.md'
+    page.write_text('Silent for <!-- figure:demo demo.silence -->9 s<!-- /figure -->, mAP '
+                    '<!-- figure:demo evaluation.fused.map --><!-- /figure -->.')
+    assert tables.main(['--check', '--root', str(checkout)]) == 1
+    tables.main(['--root', str(checkout)])
+    assert page.read_text() == (
+        'Silent for <!-- figure:demo demo.silence -->450 ms<!-- /figure -->, mAP '
+        '<!-- figure:demo evaluation.fused.map -->0.41 mAP<!-- /figure -->.')
+
+
+def test_a_figure_that_nobody_recorded_is_an_error(tables, checkout):
+    (checkout / 'README.md').write_text('<!-- figure:demo demo.silense -->1 s<!-- /figure -->')
+    with pytest.raises(SystemExit, match="demo.json has no figure 'demo.silense'"):
+        tables.main(['--root', str(checkout)])
+
+
+@pytest.mark.parametrize('value, unit, text', [
+    (1022637, 'outputs', '1 022 637 outputs'), (0.5156, 's', '0.516 s'), (0, '', '0'),
+    (-0.01973, 's', '-0.0197 s')])
+def test_a_figure_has_three_digits_or_is_whole(tables, value, unit, text):
+    record = {'id': 'f', 'value': value, 'unit': unit}
+    assert tables.render_figure([record], 'demo', 'f') == text
