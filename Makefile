@@ -17,6 +17,8 @@ test-nightly: setup-dev ## rows too slow for every commit, mutants, TensorRT-RTX
 	@$(RUN) python -m pytest -q -m 'slow or tensorrt' --ignore test/training $(ARGS)
 	@$(RUN) python benchmark/reliability mutants
 	@$(RUN) python benchmark/reliability single-failures
+	@$(RUN) python benchmark/reliability fuzz
+	@$(RUN) python benchmark/reliability restart
 test-training: setup-dev ## what learns: eight samples by heart, a step at full size (hours)
 	@$(RUN) python -m pytest -q -m slow test/training $(ARGS)
 coverage: setup-dev ## F15: lines and branches from message to output that its tests reach
