@@ -7,6 +7,7 @@
     .venv/bin/metabev-env python benchmark/reliability fuzz             # F6, in the process
     .venv/bin/metabev-env python benchmark/reliability fuzz-live        # F6, over DDS
     .venv/bin/metabev-env python benchmark/reliability soak             # F8
+    .venv/bin/metabev-env python benchmark/reliability endurance        # F8, the real node
     .venv/bin/metabev-env python benchmark/reliability replay           # F9, F10
     .venv/bin/metabev-env python benchmark/reliability restart          # F11
     .venv/bin/metabev-env python benchmark/reliability shutdown         # F12
@@ -35,7 +36,8 @@ from metabev_ros.evaluation.records import make_record, merge_records
 
 COMMANDS = {'detection': 'detection.detection', 'deaths': 'deaths.deaths',
             'clean': 'detection.clean', 'truth': 'truth.detection_truth', 'fuzz': 'fuzz.fuzz',
-            'fuzz-live': 'live.fuzz_live', 'soak': 'soak.soak', 'replay': 'replays.replay',
+            'fuzz-live': 'live.fuzz_live', 'soak': 'soak.soak',
+            'endurance': 'endurance.endurance', 'replay': 'replays.replay',
             'restart': 'live.restart', 'shutdown': 'live.shutdown', 'overload': 'live.overload',
             'single-failures': 'teeth.single_failures', 'mutants': 'teeth.mutants',
             'coverage': 'teeth.coverage', 'cost': 'checks.cost', 'alarms': 'checks.alarms',
@@ -58,7 +60,8 @@ def main() -> int:
     parser.add_argument('--overload', type=float, default=60.0, help='overload: seconds')
     parser.add_argument('--frames', type=int, default=864_000, help='soak: sweeps')
     parser.add_argument('--outputs', type=int, default=2000, help='cost, alarms: how many')
-    parser.add_argument('--minutes', type=int, default=10, help='log-volume: of made-up time')
+    parser.add_argument('--minutes', type=int, default=10,
+                        help='log-volume: of made-up time; endurance: of real time')
     parser.add_argument('--phases', type=int, default=20, help='truth: of the period')
     parser.add_argument('--record', type=Path, help='merge the figures into this JSON file')
     options = parser.parse_args()

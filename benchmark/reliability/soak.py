@@ -146,11 +146,12 @@ def minute(number: int, start: int):
     yield from pipe.flush()
 
 
-def resources() -> tuple[float, int, int]:
-    """(resident MB, open files, threads) of this process."""
-    status = Path('/proc/self/status').read_text(encoding='ascii')
-    return (int(status.split('VmRSS:')[1].split()[0]) / 1024, len(os.listdir('/proc/self/fd')),
-            len(os.listdir('/proc/self/task')))
+def resources(process: int | str = 'self') -> tuple[float, int, int]:
+    """(resident MB, open files, threads) of a process."""
+    place = Path('/proc') / str(process)
+    status = (place / 'status').read_text(encoding='ascii')
+    return (int(status.split('VmRSS:')[1].split()[0]) / 1024, len(os.listdir(place / 'fd')),
+            len(os.listdir(place / 'task')))
 
 
 def slope_bound(frames: np.ndarray, values: np.ndarray) -> tuple[float, float]:
@@ -162,8 +163,24 @@ def slope_bound(frames: np.ndarray, values: np.ndarray) -> tuple[float, float]:
     return slope, slope + 1.96 * error
 
 
+def growth(prefix: str, seen: list[tuple[int, float, int, int]], frames: int) -> list[Figure]:
+    """What (frames so far, *resources) did after the first tenth, which is warm-up."""
+    kept = np.array(seen[len(seen) // 10:])
+    slope, bound = slope_bound(kept[:, 0], kept[:, 1])
+    tenth = max(1, len(kept) // 10)
+    rise = float(np.median(kept[-tenth:, 1]) - np.median(kept[:tenth, 1]))
+    n = len(kept)
+    return [Figure(f'{prefix}.memory_growth', rise, 'MB', frames, '< 20'),
+            Figure(f'{prefix}.memory_slope_per_1e5_frames', slope, 'MB', n),
+            Figure(f'{prefix}.memory_slope_95_percent_bound', bound, 'MB', n, '< 1'),
+            Figure(f'{prefix}.change_of_open_files', float(np.ptp(kept[:, 2])), 'files', n,
+                   '== 0'),
+            Figure(f'{prefix}.change_of_threads', float(np.ptp(kept[:, 3])), 'threads', n,
+                   '== 0')]
+
+
 def soak(options) -> list[Figure]:
-    """F8 over `--frames` sweeps; the first tenth is warm-up."""
+    """F8 over `--frames` sweeps."""
     machine, seen, start, frames = Machine(), [], T0, 0
     minutes = range(options.frames // FRAMES)
     for number in Stop().until(minutes, 'minutes', 20):
@@ -175,21 +192,11 @@ def soak(options) -> list[Figure]:
         if number % 20 == 19:
             sys.stdout.write(f'{frames} frames: {seen[-1][1]:.1f} MB, {seen[-1][2]} files, '
                              f'{machine.outputs} outputs, {machine.lines} log lines\n')
-    kept = np.array(seen[len(seen) // 10:])
-    slope, bound = slope_bound(kept[:, 0], kept[:, 1])
-    tenth = max(1, len(kept) // 10)
-    growth = float(np.median(kept[-tenth:, 1]) - np.median(kept[:tenth, 1]))
     lost = machine.sensing._escaped
     sensors = len(CAMERAS) + len((LIDAR,))
     sys.stdout.write(f'{machine.outputs} outputs, {machine.inference.failed} planned failures, '
                      f'{machine.lines} log lines of {sensors} sensors\n')
     return [Figure('f8.frames', frames, 'sweeps', frames, '>= 864000'),
             Figure('f8.outputs', machine.outputs, 'outputs', frames),
-            Figure('f8.memory_growth', growth, 'MB', frames, '< 20'),
-            Figure('f8.memory_slope_per_1e5_frames', slope, 'MB', len(kept)),
-            Figure('f8.memory_slope_95_percent_bound', bound, 'MB', len(kept), '< 1'),
-            Figure('f8.change_of_open_files', float(np.ptp(kept[:, 2])), 'files', len(kept),
-                   '== 0'),
-            Figure('f8.change_of_threads', float(np.ptp(kept[:, 3])), 'threads', len(kept),
-                   '== 0'),
+            *growth('f8', seen, frames),
             Figure('f8.exceptions_that_nobody_foresaw', lost, 'exceptions', frames, '== 0')]
