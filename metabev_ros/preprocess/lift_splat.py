@@ -9,6 +9,7 @@ on which views are present, not on the pixels.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from metabev_ros.geometry import BevGrid
 from metabev_ros.structures import CameraCalibration
 
 HEIGHT_RANGE = (-10.0, 10.0)  # metres in the ego frame, BEVFusion's zbound
+KEPT = 16                     # combinations of views and calibrations
 
 
 class LiftSplatTables:
@@ -28,14 +30,14 @@ class LiftSplatTables:
         cache_size: combinations of views and calibrations kept.
     """
 
-    def __init__(self, config: CameraBranchConfig, grid: BevGrid, cache_size: int = 16) -> None:
+    def __init__(self, config: CameraBranchConfig, grid: BevGrid, cache_size: int = KEPT) -> None:
         self._config, self._grid, self._cache_size = config, grid, cache_size
         self._cells: OrderedDict[bytes, np.ndarray] = OrderedDict()
         self._tables: OrderedDict[bytes, dict[str, np.ndarray]] = OrderedDict()
 
     def __call__(self, calibrations: list[CameraCalibration]) -> dict[str, np.ndarray]:
         """Tables for these views, in this order, for images of the network's input size."""
-        keys = [c.intrinsics.tobytes() + c.ego_from_camera.tobytes() for c in calibrations]
+        keys = calibration_keys(calibrations)
         key = b''.join(keys)
         if key not in self._tables:
             cells = [remember(self._cells, k, 64, lambda c=c: self.view_cells(c))
@@ -101,6 +103,11 @@ def _stable_order(cells: np.ndarray) -> np.ndarray:
     order = np.argsort(cells.astype(np.uint16), kind='stable')
     high = (cells >> 16).astype(np.uint16)
     return order[np.argsort(high[order], kind='stable')] if high.any() else order
+
+
+def calibration_keys(calibrations: Sequence[CameraCalibration]) -> list[bytes]:
+    """What tells two calibrations apart in a cache; joined, two rigs."""
+    return [c.intrinsics.tobytes() + c.ego_from_camera.tobytes() for c in calibrations]
 
 
 def remember(cache: OrderedDict, key: bytes, limit: int, build):
