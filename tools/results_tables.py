@@ -18,7 +18,7 @@ each ROW (which may hold dots), and if wanted the beginnings of the rows:
 
 or one figure with its unit in a sentence or in a cell of a table written by hand:
 
-    <!-- figure:reliability f1.live.lidar.worst -->373 ms<!-- /figure -->
+    <!-- figure:demo demo.lidar.silence -->223 ms<!-- /figure -->
 """
 from __future__ import annotations
 

@@ -7,13 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from metabev_ros.preprocess.lift_splat import (
-    KEPT,
-    LiftSplatTables,
-    calibration_keys,
-    remember,
-)
+from metabev_ros.preprocess.lift_splat import LiftSplatTables, calibration_keys, remember
 from metabev_ros.structures import CameraCalibration
+
+ANSWERS = 4  # as cameras come and go; tables of a large network are 26 MB each
 
 
 class BackgroundTables:
@@ -22,7 +19,7 @@ class BackgroundTables:
     The answer is the tables of exactly the calibrations that were asked for, or None: never
     those of an older calibration. What a wait was too short for is finished all the same and
     there for the next sample; of the builds that nobody waits for any more only the running one
-    goes on. What was answered once is answered at once, whatever the builder does meanwhile and
+    goes on. What was answered lately is answered at once, whatever the builder does meanwhile and
     however late a loaded machine wakes it. The builder thread owns the cache of `tables` and the
     asking thread that of the answers, so neither needs a lock.
 
@@ -53,4 +50,4 @@ class BackgroundTables:
         except concurrent.futures.TimeoutError:
             future.cancel()
             return None
-        return remember(self._answers, key, KEPT, lambda: tables)
+        return remember(self._answers, key, ANSWERS, lambda: tables)

@@ -18,7 +18,6 @@ from metabev_ros.geometry import BevGrid
 from metabev_ros.structures import CameraCalibration
 
 HEIGHT_RANGE = (-10.0, 10.0)  # metres in the ego frame, BEVFusion's zbound
-KEPT = 16                     # combinations of views and calibrations
 
 
 class LiftSplatTables:
@@ -30,7 +29,7 @@ class LiftSplatTables:
         cache_size: combinations of views and calibrations kept.
     """
 
-    def __init__(self, config: CameraBranchConfig, grid: BevGrid, cache_size: int = KEPT) -> None:
+    def __init__(self, config: CameraBranchConfig, grid: BevGrid, cache_size: int = 16) -> None:
         self._config, self._grid, self._cache_size = config, grid, cache_size
         self._cells: OrderedDict[bytes, np.ndarray] = OrderedDict()
         self._tables: OrderedDict[bytes, dict[str, np.ndarray]] = OrderedDict()

@@ -14,7 +14,7 @@ import numpy as np
 
 from metabev_ros.config import CameraBranchConfig
 from metabev_ros.geometry import BevGrid, inverse_rigid
-from metabev_ros.preprocess.lift_splat import KEPT, calibration_keys, remember
+from metabev_ros.preprocess.lift_splat import calibration_keys, remember
 from metabev_ros.structures import CameraCalibration
 
 HEIGHTS = (-1.0, 3.0)  # metres in the ego frame: the points lie in the middles of equal slabs
@@ -29,7 +29,7 @@ class PullTables:
         cache_size: combinations of views and calibrations kept.
     """
 
-    def __init__(self, config: CameraBranchConfig, grid: BevGrid, cache_size: int = KEPT) -> None:
+    def __init__(self, config: CameraBranchConfig, grid: BevGrid, cache_size: int = 16) -> None:
         self._config, self._grid, self._cache_size = config, grid, cache_size
         self._looks: OrderedDict[bytes, tuple] = OrderedDict()
         self._tables: OrderedDict[bytes, dict[str, np.ndarray]] = OrderedDict()

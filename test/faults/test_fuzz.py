@@ -4,22 +4,13 @@ The million is `benchmark/reliability fuzz`, whose blocks these are.
 """
 from __future__ import annotations
 
-import sys
-
 import pytest
-
-
-@pytest.fixture
-def fuzz(repo_root, monkeypatch):
-    monkeypatch.syspath_prepend(repo_root / 'benchmark/reliability')
-    sys.modules.pop('fuzz', None)
-    import fuzz
-    return fuzz
 
 
 @pytest.mark.parametrize('big, blocks', [(False, 45), (True, 5)])
 def test_fifty_thousand_damaged_messages_raise_nothing_and_leave_no_sensor_out(
-        fuzz, capfd, big, blocks):
+        reliability_module, capfd, big, blocks):
+    fuzz = reliability_module('fuzz')
     for block in range(blocks):
         target = fuzz.run_block(5, block, big)
         assert target.samples and target.end.reasons['internal'] == 0, (block, target.end.reasons)

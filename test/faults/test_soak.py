@@ -1,7 +1,6 @@
 """Part of a day under faults; the whole of it is `benchmark/reliability soak`."""
 from __future__ import annotations
 
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -10,11 +9,8 @@ import pytest
 
 
 @pytest.fixture
-def soak(repo_root, monkeypatch):
-    monkeypatch.syspath_prepend(repo_root / 'benchmark/reliability')
-    sys.modules.pop('soak', None)
-    import soak
-    return soak
+def soak(reliability_module):
+    return reliability_module('soak')
 
 
 def drive(soak, minutes: int):

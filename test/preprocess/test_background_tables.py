@@ -9,8 +9,8 @@ import pytest
 
 from metabev_ros.config import CameraBranchConfig
 from metabev_ros.geometry import BevGrid, rigid_transform, rotation_z
-from metabev_ros.preprocess.background_tables import BackgroundTables
-from metabev_ros.preprocess.lift_splat import KEPT, LiftSplatTables
+from metabev_ros.preprocess.background_tables import ANSWERS, BackgroundTables
+from metabev_ros.preprocess.lift_splat import LiftSplatTables
 from metabev_ros.structures import CameraCalibration
 
 CONFIG = CameraBranchConfig(height=32, width=64, depth_max=8.0)
@@ -80,12 +80,12 @@ def test_known_tables_are_there_at_once_while_others_are_built(held):
     assert background([looking(0)], False) is known
 
 
-def test_no_more_answers_are_kept_than_the_cache_has(held):
+def test_only_the_latest_answers_are_kept(held):
     held.go.set()
     background = BackgroundTables(held, 5)
-    for yaw in range(2 * KEPT):
+    for yaw in range(2 * ANSWERS):
         background([looking(yaw / 100)], True)
-    assert len(background._answers) == KEPT
+    assert len(background._answers) == ANSWERS
 
 
 def test_a_calibration_that_changes_all_the_time_never_heaps_up_builds(held):
