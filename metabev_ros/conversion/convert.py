@@ -101,26 +101,26 @@ def _place(key: str, rule: Rule, state: Mapping[str, Tensor],
            shapes: Mapping[str, tuple[int, ...]], tensors: dict[str, Tensor]) -> list[str]:
     """Convert one tensor into `tensors`; gives what is wrong with it."""
     match = rule.match(key)
-    target = match.expand(rule.target)
     others = [match.expand(template) for template in rule.also]
     lacking = [other for other in others if other not in state]
     if lacking:
         return [f'{key} (needs {lacking[0]})']
-    if target not in shapes:
-        return [f'{key} (would be {target}, which the configuration does not have)']
-    if target in tensors:
-        return [f'{key} (a second {target})']
-    tensor, expected = state[key], shapes[target]
+    tensor = state[key]
     try:
         if rule.change is not None:
             tensor = rule.change(tensor, *(state[other] for other in others))
     except (RuntimeError, IndexError) as error:
         return [f'{key} (shape {list(state[key].shape)}: {str(error).splitlines()[0]})']
-    if tuple(tensor.shape) != expected:
-        return [f'{key} (shape {list(state[key].shape)} gives {list(tensor.shape)}, '
-                f'{target} is {list(expected)})']
     tensor = tensor.float() if tensor.is_floating_point() else tensor
-    tensors[target] = tensor.clone().contiguous()
+    for target in (match.expand(template) for template in (rule.target, *rule.copies)):
+        if target not in shapes:
+            return [f'{key} (would be {target}, which the configuration does not have)']
+        if target in tensors:
+            return [f'{key} (a second {target})']
+        if tuple(tensor.shape) != shapes[target]:
+            return [f'{key} (shape {list(state[key].shape)} gives {list(tensor.shape)}, '
+                    f'{target} is {list(shapes[target])})']
+        tensors[target] = tensor.clone().contiguous()
     return []
 
 

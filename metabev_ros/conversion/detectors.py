@@ -17,7 +17,16 @@ from metabev_ros.conversion.backbones import (
     mmdet_swin_rules,
     resnet50_rules,
 )
-from metabev_ros.conversion.rules import AFFINE, NORM, Ignored, Part, Rule, SourceRules
+from metabev_ros.conversion.rules import (
+    AFFINE,
+    NORM,
+    STATISTICS,
+    Ignored,
+    Part,
+    Rule,
+    SourceRules,
+)
+from metabev_ros.network.fusers import MODALITY_SETS
 
 # Lower end of z in the published nuScenes configurations, LiDAR frame.
 LIDAR_Z_MIN = -5.0
@@ -228,5 +237,15 @@ def _map_part(dialect: Dialect) -> Part:
 
 
 def _fuser_part(dialect: Dialect) -> Part:
-    return Part('convolutional fuser', r'fusion\.decoder\.fuse\..*',
-                _conv_norm(dialect.fuser, 'fusion.decoder.fuse.', dialect.kernel, ('0', '1')))
+    """The published fuser knows fused batches alone: its statistics serve every set of modalities.
+
+    That is how it is used when a sensor is gone; training estimates them per set.
+    """
+    fuse, source = 'fusion.decoder.fuse.', dialect.fuser
+    first, *others = (f'{fuse}norm.statistics.{name}.' for name in MODALITY_SETS)
+    group = _groups(source) + 1
+    return Part('convolutional fuser', r'fusion\.decoder\.fuse\..*', (
+        Rule(rf'{source}0\.weight', f'{fuse}convolution.weight', dialect.kernel),
+        Rule(rf'{source}1\.{AFFINE}', rf'{fuse}norm.\g<{group}>'),
+        Rule(rf'{source}1\.{STATISTICS}', rf'{first}\g<{group}>',
+             copies=tuple(rf'{other}\g<{group}>' for other in others))))

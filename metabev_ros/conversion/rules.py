@@ -17,12 +17,14 @@ class Rule:
         target: template with \\1, \\2 ... of the groups.
         change: tensor(s) -> tensor in our layout.
         also: templates of further source keys, whose tensors `change` gets after the first.
+        copies: templates of further targets that get the same tensor.
     """
 
     source: str
     target: str
     change: Callable[..., Tensor] | None = None
     also: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
 
     def match(self, key: str) -> re.Match | None:
         return re.fullmatch(self.source, key)
@@ -62,3 +64,4 @@ class SourceRules:
 # Batch norm's tensors, layer norm's and a linear layer's, as a group.
 NORM = '(weight|bias|running_mean|running_var|num_batches_tracked)'
 AFFINE = '(weight|bias)'
+STATISTICS = '(running_mean|running_var|num_batches_tracked)'

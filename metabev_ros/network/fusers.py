@@ -7,16 +7,63 @@ from torch import Tensor, nn
 
 from metabev_ros.config import DecoderConfig, Fuser, ModelConfig
 from metabev_ros.network.decoder import BevEvolvingDecoder
-from metabev_ros.network.layers import ConvBlock, ResidualBlock
 from metabev_ros.network.moe import TASKS
 
 BASELINE_BLOCKS = 2
+MODALITY_SETS = ('fused', 'camera', 'lidar')
+
+
+class ModalityNorm(nn.Module):
+    """Batch norm with statistics per set of modalities; weight and bias are shared.
+
+    `MetaBev.fuse` runs a batch one set of modalities after the other, so in training every set is
+    normalised by its own statistics. A single running estimate would be that of the mixture, and
+    would fit no set in use.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.statistics = nn.ModuleDict({
+            name: nn.BatchNorm2d(channels, affine=False) for name in MODALITY_SETS})
+
+    def forward(self, x: Tensor, modalities: str) -> Tensor:
+        """(B, C, Y, X) of samples that all have the same set of modalities -> the same shape."""
+        return (self.statistics[modalities](x) * self.weight[:, None, None]
+                + self.bias[:, None, None])
+
+
+class _ConvNorm(nn.Module):
+    """3x3 convolution and `ModalityNorm`: (B, C_in, Y, X) -> (B, C_out, Y / stride, X / stride)."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int = 1) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
+        self.norm = ModalityNorm(c_out)
+
+    def forward(self, x: Tensor, modalities: str) -> Tensor:
+        return self.norm(self.convolution(x), modalities)
+
+
+class _Residual(nn.Module):
+    """Two 3x3 convolutions with an identity shortcut (He et al. 2016, basic block)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = _ConvNorm(channels, channels)
+        self.second = _ConvNorm(channels, channels)
+
+    def forward(self, x: Tensor, modalities: str) -> Tensor:
+        inner = self.first(x, modalities).relu()
+        return (x + self.second(inner, modalities)).relu()
 
 
 class ConvFuser(nn.Module):
     """BASELINE, not for a vehicle: BEVFusion's ConvFuser (Liu et al. 2023, section 3.3).
 
-    Concatenation of both maps, 3x3 convolution, batch norm, ReLU at the BEV grid. An absent
+    Concatenation of both maps, 3x3 convolution, batch norm, ReLU at the BEV grid. The norm's
+    statistics are per set of modalities (`ModalityNorm`). An absent
     modality's map is filled with ZEROS, which is what BEVFusion users do when a sensor is gone and
     what the paper compares with. This is the only place of the project where absence is zeros.
 
@@ -31,9 +78,9 @@ class ConvFuser(nn.Module):
         super().__init__()
         self.channels = dict(bev_channels)
         d = config.channels
-        self.fuse = ConvBlock(sum(bev_channels.values()), d)
-        self.to_queries = ConvBlock(d, d, stride=stride)
-        self.blocks = nn.Sequential(*(ResidualBlock(d) for _ in range(BASELINE_BLOCKS)))
+        self.fuse = _ConvNorm(sum(bev_channels.values()), d)
+        self.to_queries = _ConvNorm(d, d, stride)
+        self.blocks = nn.ModuleList(_Residual(d) for _ in range(BASELINE_BLOCKS))
 
     def forward(self, maps: dict[str, Tensor], tasks: tuple[str, ...] = TASKS) -> Tensor:
         """BEV maps of the available modalities -> fused BEV, the decoder's interface.
@@ -49,7 +96,12 @@ class ConvFuser(nn.Module):
         b, _, *shape = present.shape
         stack = [maps[name] if name in maps else present.new_zeros(b, c, *shape)
                  for name, c in self.channels.items()]
-        return self.blocks(self.to_queries(self.fuse(torch.cat(stack, 1))))
+        modalities = 'fused' if len(maps) == len(self.channels) else next(iter(maps))
+        fused = self.fuse(torch.cat(stack, 1), modalities).relu()
+        fused = self.to_queries(fused, modalities).relu()
+        for block in self.blocks:
+            fused = block(fused, modalities)
+        return fused
 
 
 def build_fuser(config: ModelConfig) -> nn.Module:

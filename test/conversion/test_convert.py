@@ -21,6 +21,7 @@ from metabev_ros.conversion.convert import convert_checkpoint, convert_state, ne
 from metabev_ros.conversion.coverage import coverage_table
 from metabev_ros.conversion.sources import Source, build_rules, parse_source
 from metabev_ros.errors import ConfigError, ContractError
+from metabev_ros.network.fusers import MODALITY_SETS
 
 
 @pytest.fixture(scope='module')
@@ -107,7 +108,10 @@ def test_lss_fills_the_depth_layer_and_the_baseline_takes_the_fuser(small):
     result = _convert(state, Source.BEVFUSION, config, network_shapes(config))
     assert torch.equal(result.tensors['camera_encoder.depth_and_context.weight'],
                        state['encoders.camera.vtransform.depthnet.weight'])
-    assert result.tensors['fusion.decoder.fuse.0.weight'].shape == (256, 336, 3, 3)
+    assert result.tensors['fusion.decoder.fuse.convolution.weight'].shape == (256, 336, 3, 3)
+    for modalities in MODALITY_SETS:
+        mean = result.tensors[f'fusion.decoder.fuse.norm.statistics.{modalities}.running_mean']
+        assert torch.equal(mean, state['fuser.1.running_mean'])
 
 
 def test_bevfusion_with_resnet50_and_a_map_head_of_the_necks_width(small):

@@ -60,3 +60,17 @@ def test_the_baseline_is_as_large_as_the_decoder_and_computes_no_less():
         products.append(counter.get_total_flops() / 2)
     assert parameters == [609_936, 526_464]
     assert products == [pytest.approx(1.504e9, rel=1e-3), pytest.approx(3.511e9, rel=1e-3)]
+
+
+def test_in_a_mixed_batch_use_gives_what_training_gave():
+    """One running estimate for all modalities is that of the mixture and fits none of them."""
+    torch.manual_seed(0)
+    fuser = ConvFuser(DecoderConfig(channels=12), {'camera': 5, 'lidar': 7}, stride=2).train()
+    camera, lidar = 3 + 2 * torch.randn(4, 5, 16, 16), torch.randn(4, 7, 16, 16) - 1
+    groups = ({'camera': camera, 'lidar': lidar}, {'camera': camera}, {'lidar': lidar})
+    for _ in range(200):  # until the running statistics have arrived
+        trained = [fuser(maps) for maps in groups]
+    used = [fuser.eval()(maps) for maps in groups]
+    for maps, seen, given in zip(groups, trained, used, strict=True):
+        error = (seen - given).abs().max() / seen.abs().max()
+        assert error < 0.02, f'{sorted(maps)}: {error:.3f} between training and use'
