@@ -14,13 +14,13 @@ test: setup-dev lint ## everything but the tests marked slow
 	@$(RUN) python -m pytest -q -m 'not slow' $(ARGS)
 test-nightly: setup-dev ## rows too slow for every commit, mutants, TensorRT-RTX's parser and builder
 	@$(RUN) python -m pip install -q -r requirements/tensorrt.txt
-	@$(RUN) python -m pytest -q -m 'slow or tensorrt' --ignore test/training $(ARGS)
+	@$(RUN) python -m pytest -q -m 'slow or tensorrt' --ignore test/lab/training $(ARGS)
 	@$(RUN) python benchmark/reliability mutants
 	@$(RUN) python benchmark/reliability single-failures
 	@$(RUN) python benchmark/reliability fuzz
 	@$(RUN) python benchmark/reliability restart
 test-training: setup-dev ## what learns: eight samples by heart, a step at full size (hours)
-	@$(RUN) python -m pytest -q -m slow test/training $(ARGS)
+	@$(RUN) python -m pytest -q -m slow test/lab/training $(ARGS)
 coverage: setup-dev ## F15: lines and branches from message to output that its tests reach
 	@$(RUN) python -m pip install -q -r requirements/coverage.txt
 	@mkdir -p out/coverage && $(RUN) python -m coverage erase

@@ -19,19 +19,19 @@ import onnx
 import onnxruntime
 import torch
 
+from metabev_ros.backends.same_detections import LEAST_MATCHED
 from metabev_ros.backends.torch_backend import TorchBackend
 from metabev_ros.config import ModelConfig, load_config
 from metabev_ros.contract import FUSION_OF, GraphForm, output_names
-from metabev_ros.evaluation.records import ResultRecord, make_record, merge_records
-from metabev_ros.export.parity import (
+from metabev_ros.lab.evaluation.records import ResultRecord, make_record, merge_records
+from metabev_ros.lab.export.parity import (
     PARITY_SEED,
     TOLERANCE,
     ParityReport,
     check_parity,
     parity_inputs,
 )
-from metabev_ros.export.same_detections import LEAST_MATCHED
-from metabev_ros.export.to_onnx import write_graphs
+from metabev_ros.lab.export.to_onnx import write_graphs
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.resources import resource_path
 from metabev_ros.structures import Modality

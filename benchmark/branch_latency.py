@@ -18,9 +18,9 @@ from rich.progress import track
 
 from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
 from metabev_ros.backends.torch_backend import TorchBackend, load_network
-from metabev_ros.datasets.samples import restrict_to, sample_from_frame
-from metabev_ros.datasets.synthetic import DriveConfig, SyntheticDrive
-from metabev_ros.evaluation.records import make_record, merge_records
+from metabev_ros.lab.datasets.samples import restrict_to, sample_from_frame
+from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
+from metabev_ros.lab.evaluation.records import make_record, merge_records
 from metabev_ros.postprocess import Postprocessor
 from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.resources import resource_path

@@ -18,7 +18,7 @@ from rich.table import Table
 from torch import nn
 
 from metabev_ros.config import BevNeckKind, CameraBackbone, CameraBranchConfig, CameraNeck
-from metabev_ros.evaluation.records import make_record, merge_records
+from metabev_ros.lab.evaluation.records import make_record, merge_records
 from metabev_ros.network.camera import build_backbone
 from metabev_ros.network.gnconv import GlobalLocalFilter
 from metabev_ros.network.neck import NECKS

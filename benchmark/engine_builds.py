@@ -15,12 +15,13 @@ from pathlib import Path
 
 import torch
 
+from metabev_ros.backends.build_engines import EngineOutcome, EngineRequest, build_engines
 from metabev_ros.backends.tensorrt_library import Flavour
 from metabev_ros.config import ModelConfig, load_config
 from metabev_ros.contract import GRAPHS, GraphForm, GraphPrecision, variant_folder
-from metabev_ros.evaluation.records import make_record, merge_records
-from metabev_ros.export.build_engines import EngineOutcome, EngineRequest, build_engines
-from metabev_ros.export.to_onnx import write_graphs
+from metabev_ros.lab.evaluation.records import make_record, merge_records
+from metabev_ros.lab.export.parity import parity_inputs
+from metabev_ros.lab.export.to_onnx import write_graphs
 from metabev_ros.network.metabev import MetaBev
 
 
@@ -39,7 +40,8 @@ def build_all(config: ModelConfig, out: Path, progress=None, force: bool = True)
     model = out / config.name
     write_random_graphs(config, model, lambda line: None)
     return build_engines(EngineRequest(model, GraphPrecision.FP32, Flavour.RTX, build_only=True,
-                                       force=force, cache=out / 'engines'), progress)
+                                       force=force, cache=out / 'engines'),
+                         parity_inputs, progress)
 
 
 def main(arguments: list[str] | None = None) -> int:

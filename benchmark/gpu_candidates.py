@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from metabev_ros.backends import BackendKind, build_backend
+from metabev_ros.backends.build_engines import EngineRequest, build_engines
 from metabev_ros.backends.tensorrt_library import Flavour
 from metabev_ros.backends.torch_backend import load_network
 from metabev_ros.contract import GraphForm, GraphPrecision, graph_inputs, output_names
 from metabev_ros.errors import BackendError
-from metabev_ros.export.build_engines import EngineRequest, build_engines
-from metabev_ros.export.forms import written_for
+from metabev_ros.lab.export.forms import written_for
+from metabev_ros.lab.export.parity import parity_inputs
 
 Arrays = dict[str, np.ndarray]
 
@@ -132,5 +133,5 @@ def build_candidate(candidate: Candidate, folder: Path, device: str, engines: Pa
         raise BackendError(candidate.value, 'device cuda', device, 'leave it out')
     from metabev_ros.backends.tensorrt_backend import TensorRtBackend
     chosen = GraphPrecision(precision), Flavour(runtime)
-    build_engines(EngineRequest(folder, *chosen, cache=engines))
+    build_engines(EngineRequest(folder, *chosen, cache=engines), parity_inputs)
     return TensorRtBackend.load(folder, *chosen, engines)

@@ -26,16 +26,16 @@ import torch
 from gpu_candidates import Arrays, Candidate, TorchRunner, build_candidate
 from safetensors.torch import save_file
 
+from metabev_ros.backends.same_detections import align_queries, count_matched
 from metabev_ros.config import ModelConfig, load_config, save_config
 from metabev_ros.contract import GraphForm, GraphPrecision, sha256_of, variant_folder
-from metabev_ros.datasets.samples import sample_from_frame
-from metabev_ros.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.errors import BackendError, ConfigError, MetaBevError
-from metabev_ros.evaluation.records import ResultRecord, make_record, merge_records
-from metabev_ros.export.half import compute_in_half
-from metabev_ros.export.parity import relative_errors
-from metabev_ros.export.same_detections import align_queries, count_matched
-from metabev_ros.export.to_onnx import write_graphs
+from metabev_ros.lab.datasets.samples import sample_from_frame
+from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
+from metabev_ros.lab.evaluation.records import ResultRecord, make_record, merge_records
+from metabev_ros.lab.export.half import compute_in_half
+from metabev_ros.lab.export.parity import relative_errors
+from metabev_ros.lab.export.to_onnx import write_graphs
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.postprocess import Postprocessor
 from metabev_ros.preprocess.preprocessor import Preprocessor

@@ -28,14 +28,14 @@ from metabev_ros.contract import (
     load_contract,
     variant_folder,
 )
-from metabev_ros.datasets.samples import LabelledSample
 from metabev_ros.errors import ContractError
-from metabev_ros.evaluation.records import ResultRecord, make_record, merge_records
-from metabev_ros.evaluation.run import held_out_samples
-from metabev_ros.evaluation.score import Score
-from metabev_ros.export.calibration import synthetic_set
-from metabev_ros.export.precision import export_precision
-from metabev_ros.export.to_onnx import export_model
+from metabev_ros.lab.datasets.samples import LabelledSample
+from metabev_ros.lab.evaluation.records import ResultRecord, make_record, merge_records
+from metabev_ros.lab.evaluation.run import held_out_samples
+from metabev_ros.lab.evaluation.score import Score
+from metabev_ros.lab.export.calibration import synthetic_set
+from metabev_ros.lab.export.precision import export_precision
+from metabev_ros.lab.export.to_onnx import export_model
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import resource_path
 from metabev_ros.structures import Modality

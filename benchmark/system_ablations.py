@@ -25,18 +25,18 @@ from system_variants import PRETRAINED, build_run, variants
 from torch.utils.flop_counter import FlopCounterMode
 
 from metabev_ros.config import ModelConfig
-from metabev_ros.datasets.corruptions import CLEAN, Failure, Setting
-from metabev_ros.datasets.samples import restrict_to
-from metabev_ros.evaluation.records import ResultRecord, make_record, merge_records
-from metabev_ros.evaluation.robustness import HeldOutDrives, ModelSource, evaluate_robustness
-from metabev_ros.evaluation.run import held_out_samples
-from metabev_ros.evaluation.spreading import Spread
-from metabev_ros.export.to_onnx import export_model
+from metabev_ros.lab.datasets.corruptions import CLEAN, Failure, Setting
+from metabev_ros.lab.datasets.samples import restrict_to
+from metabev_ros.lab.evaluation.records import ResultRecord, make_record, merge_records
+from metabev_ros.lab.evaluation.robustness import HeldOutDrives, ModelSource, evaluate_robustness
+from metabev_ros.lab.evaluation.run import held_out_samples
+from metabev_ros.lab.evaluation.spreading import Spread
+from metabev_ros.lab.export.to_onnx import export_model
+from metabev_ros.lab.training.cache import CacheConfig
+from metabev_ros.lab.training.run import train_model
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import Modality, Sample
-from metabev_ros.training.cache import CacheConfig
-from metabev_ros.training.run import train_model
 
 SETTINGS = {'fused': CLEAN, 'no_camera': Setting(Failure.MISSING_CAMERA, 1),
             'no_lidar': Setting(Failure.MISSING_LIDAR, 1)}

@@ -20,12 +20,12 @@ from metabev_ros.config import (
     ModelConfig,
     load_config,
 )
+from metabev_ros.lab.training.cache import CacheConfig
+from metabev_ros.lab.training.config import TrainingConfig
+from metabev_ros.lab.training.run import RunConfig
+from metabev_ros.lab.training.warm_start import InitConfig
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.resources import resource_path
-from metabev_ros.training.cache import CacheConfig
-from metabev_ros.training.config import TrainingConfig
-from metabev_ros.training.run import RunConfig
-from metabev_ros.training.warm_start import InitConfig
 
 PRETRAINED = 'models/metabev_nano_pretrained/weights.safetensors'
 BATCH = ('fused', 'camera', 'lidar')

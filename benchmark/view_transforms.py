@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 
 from metabev_ros.config import ModelConfig, ViewTransform, load_config
-from metabev_ros.datasets.samples import sample_from_frame
-from metabev_ros.datasets.synthetic import DriveConfig, SyntheticDrive
-from metabev_ros.evaluation.records import make_record, merge_records
+from metabev_ros.lab.datasets.samples import sample_from_frame
+from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
+from metabev_ros.lab.evaluation.records import make_record, merge_records
 from metabev_ros.network.camera import CameraEncoder
 from metabev_ros.preprocess.preprocessor import Preprocessor, view_tables
 from metabev_ros.resources import resource_path

@@ -13,15 +13,21 @@ PACKAGE = 'metabev_ros'
 # From the top: a module imports only from rows below its own; names in one row are siblings.
 LAYERS = (
     ('cli',),
-    ('demo',),
-    ('node', 'replay', 'export', 'conversion', 'training', 'evaluation'),
+    ('lab',),
+    ('node', 'replay'),
     ('pipeline',),
-    ('preprocess', 'backends', 'postprocess', 'datasets', 'drawing', 'faults'),
+    ('preprocess', 'backends', 'postprocess', 'drawing', 'faults'),
     ('network',),
     ('sensing', 'contract', 'wire', 'bags'),
     ('config', 'resources'),
     ('structures', 'geometry'),
     ('errors',),
+)
+# Rooms of `lab`, off the vehicle; only `cli` may import it.
+LAB_LAYERS = (
+    ('demo',),
+    ('export', 'conversion', 'training', 'evaluation'),
+    ('datasets',),
 )
 # (importer, imported): bags holds messages as wire encodes them.
 ALLOWED_SIBLINGS = {('bags', 'wire')}
@@ -63,6 +69,35 @@ def imported_modules(tree: ast.AST, module: str, is_package: bool) -> list[tuple
             # `from metabev_ros import errors` imports a module; other names are harmless here.
             found += [(node.lineno, f'{base}.{alias.name}') for alias in node.names]
     return found
+
+
+def lab_room_of(module: str) -> str:
+    """'metabev_ros.lab.training.step' -> 'training'; '' outside of `lab`."""
+    parts = module.split('.')
+    return parts[2] if len(parts) > 2 and parts[1] == 'lab' else ''
+
+
+def lab_rank_of(room: str) -> int:
+    """Row of a room of `lab`, 0 at the top."""
+    for rank, row in enumerate(LAB_LAYERS):
+        if room in row:
+            return rank
+    raise AssertionError(f'lab.{room} has no layer: name it in LAB_LAYERS and in '
+                         'docs/architecture.md')
+
+
+def lab_offences(module: str, imports: list[tuple[int, str]]) -> list[str]:
+    """Only `cli` imports `lab`; inside of it the rows of LAB_LAYERS hold."""
+    offences, room = [], lab_room_of(module)
+    for line, name in imports:
+        if not f'{name}.'.startswith(f'{PACKAGE}.lab.'):
+            continue
+        if room_of(module) not in ('cli', 'lab'):
+            offences.append(f'{module}:{line} imports {name}: only cli imports lab')
+        other = lab_room_of(name)
+        if room and other and other != room and lab_rank_of(other) <= lab_rank_of(room):
+            offences.append(f'{module}:{line} imports {name}: {other} is not below {room}')
+    return offences
 
 
 def layer_offences(module: str, imports: list[tuple[int, str]]) -> list[str]:
@@ -145,7 +180,7 @@ def offences_of(source: str, module: str, is_package: bool = False) -> list[str]
     """All rules on one module."""
     tree = ast.parse(source)
     imports = imported_modules(tree, module, is_package)
-    return [*layer_offences(module, imports), *ros_offences(module, imports),
+    return [*layer_offences(module, imports), *lab_offences(module, imports), *ros_offences(module, imports),
             *io_offences(module, tree, imports), *assert_offences(module, tree),
             *name_offences(module)]
 
@@ -171,6 +206,8 @@ def test_every_room_of_the_package_has_a_layer(repo_root):
     for module in package_modules(repo_root):
         if room_of(module) not in ('', '__main__'):
             rank_of(room_of(module))
+        if lab_room_of(module):
+            lab_rank_of(lab_room_of(module))
 
 
 def test_only_the_command_line_prints_or_exits(repo_root):
@@ -194,7 +231,10 @@ def test_a_print_in_a_function_is_found_and_an_exit_under_the_main_guard_is_not(
     ('sensing.health', 'from ..wire import encode', 'wire is not below sensing'),
     ('sensing.health', 'from .. import pipeline', 'pipeline is not below sensing'),
     ('pipeline', 'from metabev_ros import replay', 'replay is not below pipeline'),
-    ('evaluation.map', 'def f():\n    import metabev_ros.training.loop', 'training is not below'),
+    ('lab.evaluation.map', 'def f():\n    import metabev_ros.lab.training.loop',
+     'training is not below'),
+    ('replay.run', 'from metabev_ros.lab import datasets', 'only cli imports lab'),
+    ('node.process', 'import metabev_ros.lab.demo.run', 'lab is not below node'),
     ('replay.run', 'import metabev_ros.node.ros', 'node is not below replay'),
     ('replay.run', 'import rclpy', 'only node/ may'),
     ('wire', 'from sensor_msgs.msg import Image', 'only node/ may'),
@@ -215,8 +255,8 @@ def test_a_planted_offender_is_found(module, source, rule):
 
 
 @pytest.mark.parametrize(('module', 'source'), [
-    ('cli', 'from metabev_ros.demo import run'),
-    ('demo.run', 'from metabev_ros.evaluation import report\nfrom metabev_ros import replay'),
+    ('cli', 'from metabev_ros.lab.demo import run'),
+    ('lab.demo.run', 'from metabev_ros.lab.evaluation import report\nfrom metabev_ros import replay'),
     ('node.perception_node', 'import rclpy\nfrom metabev_ros.msg import BevMap'),
     ('node.perception_node', 'from metabev_ros.pipeline import Pipeline\nfrom . import support'),
     ('pipeline', 'from metabev_ros.sensing.health import Health\nimport numpy as np'),

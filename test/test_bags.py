@@ -7,7 +7,6 @@ import tracemalloc
 
 import lz4.frame
 import pytest
-import rig_messages
 import zstandard
 from mcap.opcode import Opcode
 from mcap.reader import make_reader
@@ -15,6 +14,7 @@ from mcap.writer import CompressionType, IndexType
 from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagWriter
+from support import rig_messages
 
 from metabev_ros import bags, wire
 from metabev_ros.bags import BagMessage, BagReader, BagWriter, records

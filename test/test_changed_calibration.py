@@ -7,9 +7,9 @@ import threading
 import numpy as np
 import pytest
 
-from metabev_ros.datasets.samples import restrict_to, sample_from_frame
-from metabev_ros.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.geometry import rigid_transform, rotation_z
+from metabev_ros.lab.datasets.samples import restrict_to, sample_from_frame
+from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.preprocess.lift_splat import LiftSplatTables
 from metabev_ros.resources import resource_path

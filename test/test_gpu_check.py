@@ -11,10 +11,10 @@ import pytest
 
 torch = pytest.importorskip('torch')
 
-from small_networks import small_model  # noqa: E402
+from support.small_networks import small_model  # noqa: E402
 
 from metabev_ros.config import save_config  # noqa: E402
-from metabev_ros.evaluation.records import read_records  # noqa: E402
+from metabev_ros.lab.evaluation.records import read_records  # noqa: E402
 
 BENCHMARK = Path(__file__).parents[1] / 'benchmark'
 sys.path.insert(0, str(BENCHMARK))

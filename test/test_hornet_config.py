@@ -12,7 +12,7 @@ from metabev_ros.config import (
     load_config,
 )
 from metabev_ros.errors import ConfigError
-from metabev_ros.training.run import RunConfig
+from metabev_ros.lab.training.run import RunConfig
 
 
 def test_the_shipped_model_keeps_its_hash(repo_root):

@@ -4,7 +4,7 @@ import pytest
 from metabev_ros.config import ModelConfig, RpbMode, from_plain, load_config, to_plain
 from metabev_ros.contract import load_contract
 from metabev_ros.errors import ConfigError
-from metabev_ros.training.run import RunConfig
+from metabev_ros.lab.training.run import RunConfig
 
 
 def head(**changes):

@@ -3,12 +3,14 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from small_networks import small_model, truth_boxes
+from support.small_networks import small_model, truth_boxes
 
 from metabev_ros.config import HeadConfig, ModelConfig
 from metabev_ros.config.heads import CENTERPOINT_GROUPS
 from metabev_ros.errors import BackendError
 from metabev_ros.geometry import wrap_angle
+from metabev_ros.lab.training.losses import absolute_channels
+from metabev_ros.lab.training.targets import detection_targets
 from metabev_ros.postprocess import (
     POST_HEIGHT,
     POST_MARGIN,
@@ -18,8 +20,6 @@ from metabev_ros.postprocess import (
     find_peaks,
     sigmoid,
 )
-from metabev_ros.training.losses import absolute_channels
-from metabev_ros.training.targets import detection_targets
 
 CONFIG = ModelConfig()
 GROUPS = dataclasses.replace(CONFIG, head=HeadConfig(groups=CENTERPOINT_GROUPS))

@@ -6,7 +6,7 @@ import pytest
 
 from metabev_ros.config import ModelConfig, from_plain
 from metabev_ros.errors import ConfigError
-from metabev_ros.training.run import RunConfig
+from metabev_ros.lab.training.run import RunConfig
 
 
 def refused(kind: type, plain: dict, where: str) -> str:

@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from metabev_ros.evaluation.records import read_records
+from metabev_ros.lab.evaluation.records import read_records
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / 'docs' / 'results' / 'ablations.json'

@@ -4,7 +4,7 @@
 
 Losses and recalls go into docs/results/plain_detr.json. Trains the Plain-DETR head alone, once per
 mode of BoxRPB, on a few rasterised scenes of turned rectangles, as
-test/training/test_plain_detr_learns.py does.
+test/lab/training/test_plain_detr_learns.py does.
 """
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from metabev_ros.config import (
 )
 from metabev_ros.config.class_sizes import MEAN_SIZES
 from metabev_ros.config.plain_detr import BoxRpbConfig, HybridConfig, QueryContent
-from metabev_ros.evaluation.records import make_record, merge_records
 from metabev_ros.geometry import BevGrid
+from metabev_ros.lab.evaluation.records import make_record, merge_records
+from metabev_ros.lab.training.losses import detection_loss
+from metabev_ros.lab.training.matching import box_iou, corners
+from metabev_ros.lab.training.targets import detection_targets
 from metabev_ros.network.plain_detr import PlainDetrHead
 from metabev_ros.postprocess import Postprocessor
-from metabev_ros.training.losses import detection_loss
-from metabev_ros.training.matching import box_iou, corners
-from metabev_ros.training.targets import detection_targets
 
 DOCS = Path(__file__).resolve().parent.parent / 'docs'
 PICTURE = DOCS / 'images' / 'plain_detr' / 'attention.png'

@@ -18,10 +18,10 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / 'test' / name) for name in ('faults', 'sensing')]
+sys.path.insert(0, str(ROOT / 'test'))
 
-from fake_drive import LIDAR, SENSORS, T0  # noqa: E402
-from injected_drive import LEAD, Run, run  # noqa: E402
+from support.fake_drive import LIDAR, SENSORS, T0  # noqa: E402
+from support.injected_drive import LEAD, Run, run  # noqa: E402
 
 from metabev_ros.config import RigConfig, load_config  # noqa: E402
 from metabev_ros.faults.plan import FaultPlan, find_plan  # noqa: E402

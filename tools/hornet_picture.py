@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from metabev_ros.config import CameraBackbone, ModelConfig
-from metabev_ros.datasets.synthetic import DriveConfig, SyntheticDrive
+from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.network.camera import PIXEL_MEAN, PIXEL_STD
 from metabev_ros.network.gnconv import GnConv, Mixing
 from metabev_ros.network.hornet import NANO, ORDERS, SCALE, HorNet, build_hornet

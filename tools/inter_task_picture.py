@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from metabev_ros.backends.torch_backend import TorchBackend, load_network
 from metabev_ros.config import TaskInteractionConfig
 from metabev_ros.drawing.bev import BevView, draw_bev
-from metabev_ros.evaluation.interaction_cost import deformable_cost, global_macs
-from metabev_ros.evaluation.run import held_out_samples
+from metabev_ros.lab.evaluation.interaction_cost import deformable_cost, global_macs
+from metabev_ros.lab.evaluation.run import held_out_samples
 from metabev_ros.network.decoder import reference_points
 from metabev_ros.network.moe import TASKS
 from metabev_ros.pipeline import Pipeline

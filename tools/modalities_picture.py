@@ -10,10 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from metabev_ros.datasets.samples import restrict_to, sample_from_frame
-from metabev_ros.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.drawing import BevView, draw_banner, draw_bev, draw_boxes_on_image
 from metabev_ros.geometry import transform_points
+from metabev_ros.lab.datasets.samples import restrict_to, sample_from_frame
+from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import resource_path
 from metabev_ros.structures import Modality

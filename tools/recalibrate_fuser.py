@@ -3,8 +3,7 @@
     .venv/bin/metabev-env python tools/recalibrate_fuser.py models/bevfusion_nano_masked \
         --run config/training/bevfusion_nano_masked.yaml --samples 96
 
-No weight changes. The samples are those of the run's own recipe: its drives, augmentation and
-curriculum; `--clean` takes them as recorded.
+No weight changes. The samples are the first ones of the run's own drives, as recorded.
 """
 from __future__ import annotations
 
@@ -18,12 +17,12 @@ from safetensors.torch import save
 from metabev_ros.backends.torch_backend import load_network
 from metabev_ros.config import load_config
 from metabev_ros.contract import write_atomically
-from metabev_ros.training.cache import build_cache
-from metabev_ros.training.curriculum import CurriculumConfig
-from metabev_ros.training.recalibration import recalibrate_fuser
-from metabev_ros.training.run import RunConfig
-from metabev_ros.training.samples import TrainingSamples
-from metabev_ros.training.validation import AS_RECORDED
+from metabev_ros.lab.training.cache import build_cache
+from metabev_ros.lab.training.curriculum import CurriculumConfig
+from metabev_ros.lab.training.recalibration import recalibrate_fuser
+from metabev_ros.lab.training.run import RunConfig
+from metabev_ros.lab.training.samples import TrainingSamples
+from metabev_ros.lab.training.validation import AS_RECORDED
 
 
 def main() -> int:
@@ -33,7 +32,6 @@ def main() -> int:
     parser.add_argument('--run', type=Path, required=True, help='the YAML that trained it')
     parser.add_argument('--samples', type=int, default=96, help='training samples, from the first')
     parser.add_argument('--cache', type=Path, default=Path('out/records'))
-    parser.add_argument('--clean', action='store_true', help='no augmentation, no curriculum')
     parser.add_argument('--out', type=Path, help='file; default: the weights themselves')
     options = parser.parse_args()
     run = load_config(RunConfig, options.run)
@@ -42,11 +40,9 @@ def main() -> int:
     paths = build_cache(options.cache, config, dataclasses.replace(run.data, worlds=worlds),
                         progress=lambda done: print(f'\rworlds rendered: {done}/{worlds}',
                                                     end='', flush=True))
-    training = run.training
-    samples = (TrainingSamples(paths, config, AS_RECORDED, CurriculumConfig()) if options.clean
-               else TrainingSamples(paths, config, training.augmentation, training.curriculum))
-    recalibrate_fuser(network, samples, options.samples, training.seed,
-                      lambda done: print(f'\rbatches: {done}', end='', flush=True))
+    samples = TrainingSamples(paths, config, AS_RECORDED, CurriculumConfig())
+    recalibrate_fuser(network, samples, options.samples, lambda done: print(
+        f'\rbatches: {done}', end='', flush=True))
     out = options.out or options.model / 'weights.safetensors'
     write_atomically(out, save(network.state_dict()))
     print(f'\nwritten: {out}')

@@ -17,8 +17,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from metabev_ros.config import ModelConfig, TaskInteractionConfig, load_config
-from metabev_ros.evaluation.interaction_cost import deformable_cost, global_flops, global_macs
-from metabev_ros.evaluation.records import make_record, merge_records
+from metabev_ros.lab.evaluation.interaction_cost import deformable_cost, global_flops, global_macs
+from metabev_ros.lab.evaluation.records import make_record, merge_records
 from metabev_ros.network.adamv import adaptive_layers
 from metabev_ros.network.expert_forms import ExpertForm
 from metabev_ros.network.metabev import Fusion

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from metabev_ros.evaluation.records import read_records
+from metabev_ros.lab.evaluation.records import read_records
 
 ROOT = Path(__file__).resolve().parent.parent
 VARIANTS = {

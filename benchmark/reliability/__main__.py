@@ -32,7 +32,7 @@ from pathlib import Path
 
 import drives  # noqa: F401  before all others: it says where the scripted drives are
 
-from metabev_ros.evaluation.records import make_record, merge_records
+from metabev_ros.lab.evaluation.records import make_record, merge_records
 
 COMMANDS = {'detection': 'detection.detection', 'deaths': 'deaths.deaths',
             'clean': 'detection.clean', 'truth': 'truth.detection_truth', 'fuzz': 'fuzz.fuzz',

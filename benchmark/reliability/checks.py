@@ -13,7 +13,7 @@ import numpy as np
 from detection import Stop
 from drives import Figure
 
-from metabev_ros.datasets.synthetic import DriveConfig, DriveFrame, SyntheticDrive
+from metabev_ros.lab.datasets.synthetic import DriveConfig, DriveFrame, SyntheticDrive
 from metabev_ros.sensing import content
 from metabev_ros.structures import SensorState
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import rig_messages
 from drives import Figure
 from live import running
-from live_graph import Graph, RigPublisher
 from rich.progress import track
+from support import rig_messages
+from support.live_graph import Graph, RigPublisher
 
 from metabev_ros import wire
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 import signal
 import sys
 
-import fake_drive
 from drives import Figure
-from injected_drive import DEADLINE, PERIOD, Run, check_truth, fault, run
 from rich.progress import track
+from support import fake_drive
+from support.injected_drive import DEADLINE, PERIOD, Run, check_truth, fault, run
 from test_rows_time import random_plan
 
 from metabev_ros.faults.pipe import DROPPED

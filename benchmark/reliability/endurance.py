@@ -5,13 +5,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import rig_messages
 from deaths import ALIVE, DEAD, DEADLINE, SOURCES
 from drives import Figure
 from live import running
-from live_graph import Graph, RigPublisher
 from rich.progress import track
 from soak import growth, resources
+from support import rig_messages
+from support.live_graph import Graph, RigPublisher
 
 from metabev_ros import wire
 

@@ -17,15 +17,15 @@ import cv2
 import numpy as np
 from detection import Stop
 from drives import Figure
-from fake_drive import MS, T0, ring
-from injected_drive import cloud_bytes, image_bytes, info_bytes, tf_bytes
 from mutator import Mutator
+from support.fake_drive import MS, T0, ring
+from support.injected_drive import cloud_bytes, image_bytes, info_bytes, tf_bytes
 
 from metabev_ros import wire
 from metabev_ros.config import CameraConfig, LidarConfig, RigConfig, SensingConfig
 from metabev_ros.errors import SensorDataError
 from metabev_ros.preprocess.images import fit_image
-from metabev_ros.sensing.content import MOST_POINTS
+from metabev_ros.sensing.checks import MOST_POINTS
 from metabev_ros.sensing.front_end import INJECTION_TOPIC, SensorFrontEnd
 from metabev_ros.structures import Sample
 

@@ -20,9 +20,9 @@ import numpy as np  # noqa: E402
 import rig_messages  # noqa: E402
 from drives import Figure  # noqa: E402
 from fuzz import INJECTION_TOPIC, good  # noqa: E402
-from live_graph import Graph, NodeProcess, RigPublisher  # noqa: E402
 from mutator import Mutator  # noqa: E402
 from rich.progress import track  # noqa: E402
+from support.live_graph import Graph, NodeProcess, RigPublisher  # noqa: E402
 
 from metabev_ros import wire  # noqa: E402
 from metabev_ros.bags import BagReader  # noqa: E402
@@ -193,7 +193,7 @@ def _parts(log: str, spawned: float, output: float) -> tuple[float, float, float
 
 WRITER = textwrap.dedent("""
     import sys
-    import rig_messages
+    from support import rig_messages
     from metabev_ros.bags import BagWriter
     print('ready', flush=True)
     with BagWriter(sys.argv[1], {}) as writer:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import rig_messages
 from drives import Figure
 from rich.progress import track
-from rig_messages import CAMERAS, LIDAR, PERIOD_NS
+from support import rig_messages
+from support.rig_messages import CAMERAS, LIDAR, PERIOD_NS
 
 from metabev_ros import wire
 from metabev_ros.bags import BagReader, BagWriter

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from detection import Stop
 from drives import Figure
-from fake_drive import CAMERAS, LIDAR, T0, rig
-from injected_drive import LEAD, stream
+from support.fake_drive import CAMERAS, LIDAR, T0, rig
+from support.injected_drive import LEAD, stream
 from test_rows_time import random_plan
 
 from metabev_ros import wire

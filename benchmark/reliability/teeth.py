@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 from drives import ROOT, Figure
 from rich.progress import track
-from single_failures import SITES, check_rules, fail_once
+from support.single_failures import SITES, check_rules, fail_once
 
 
 def single_failures(options) -> list[Figure]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 from drives import Figure
-from fake_drive import LIDAR, SENSORS
-from injected_drive import Run, fault, run
+from support.fake_drive import LIDAR, SENSORS
+from support.injected_drive import Run, fault, run
 
 from metabev_ros.faults.pipe import PASSED
 from metabev_ros.faults.plan import What

@@ -8,9 +8,9 @@ from unittest import mock
 
 import numpy as np
 from drives import Figure
-from fake_drive import CAMERAS, LIDAR, SENSORS, T0, rig
-from injected_drive import fault, stream
 from soak import MINUTE, Machine, StubBackend, small_config
+from support.fake_drive import CAMERAS, LIDAR, SENSORS, T0, rig
+from support.injected_drive import fault, stream
 from truth import COMMON, OF_CAMERAS, OF_LIDAR
 
 from metabev_ros import wire

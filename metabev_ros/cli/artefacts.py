@@ -37,7 +37,7 @@ def export(model: Annotated[Path, typer.Argument(help='Model folder to write.')]
                min=0, help='Seed of the parity inputs; default: a new one, which is printed.'
            )] = None) -> None:
     """Weights -> ONNX graphs and contract.json, through the parity gate."""
-    from metabev_ros.export.to_onnx import export_model
+    from metabev_ros.lab.export.to_onnx import export_model
 
     def report(line: str) -> None:
         console.print(line, markup=False)
@@ -58,8 +58,8 @@ def export(model: Annotated[Path, typer.Argument(help='Model folder to write.')]
 def _export_precision(model: Path, form: GraphForm, precision: GraphPrecision, bag: Path | None,
                       rig: Path | None, report):
     from metabev_ros.contract import load_contract
-    from metabev_ros.export.calibration import bag_set, synthetic_set
-    from metabev_ros.export.precision import export_precision
+    from metabev_ros.lab.export.calibration import bag_set, synthetic_set
+    from metabev_ros.lab.export.precision import export_precision
     config = load_contract(model).config
     if bag is None:
         with progress_bar('Rendering') as update:
@@ -93,14 +93,15 @@ def build_engines_command(
             help='Merge the figures into this docs/results/*.json.')] = None) -> None:
     """ONNX graphs -> TensorRT engines that were compared with ONNX Runtime."""
     from metabev_ros.backends import parse_precision
+    from metabev_ros.backends.build_engines import EngineRequest, build_engines, parse_stale
+    from metabev_ros.backends.profiles import ProfileLimits
     from metabev_ros.backends.tensorrt_library import parse_flavour
-    from metabev_ros.evaluation.records import make_record, merge_records
-    from metabev_ros.export.build_engines import EngineRequest, build_engines, parse_stale
-    from metabev_ros.export.profiles import ProfileLimits
+    from metabev_ros.lab.evaluation.records import make_record, merge_records
+    from metabev_ros.lab.export.parity import parity_inputs
     request = EngineRequest(model, parse_precision(precision), parse_flavour(flavour), build_only,
                             parse_stale(stale), force, ProfileLimits(cameras, headroom), cache)
     with progress_bar('Building') as update:
-        outcome = build_engines(request, lambda graph, phase, done, total: update(
+        outcome = build_engines(request, parity_inputs, lambda graph, phase, done, total: update(
             done, total, f'{graph}: {phase}'))
     for line in outcome.lines():
         console.print(line, markup=False)
@@ -120,9 +121,9 @@ def convert(checkpoint: Annotated[Path, typer.Argument(help='.pth, .pt or .safet
             ) -> None:
     """Weights of BEVFusion, mmdetection3d, timm or torchvision -> our names, as safetensors."""
     from metabev_ros.config import ModelConfig
-    from metabev_ros.conversion.convert import convert_checkpoint
-    from metabev_ros.conversion.coverage import coverage_table
-    from metabev_ros.conversion.sources import parse_source
+    from metabev_ros.lab.conversion.convert import convert_checkpoint
+    from metabev_ros.lab.conversion.coverage import coverage_table
+    from metabev_ros.lab.conversion.sources import parse_source
     result = convert_checkpoint(checkpoint, parse_source(source), load_config(ModelConfig, config),
                                 out, skip or ())
     console.print(coverage_table(result))

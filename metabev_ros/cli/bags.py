@@ -27,7 +27,7 @@ def simulate(out: Annotated[Path, typer.Argument(help='The bag to write (.mcap).
              rate: Annotated[float, typer.Option(min=0.1, max=50, help='Samples a second.')] = 10.0
              ) -> None:
     """Render a synthetic drive with ground truth into a bag."""
-    from metabev_ros.datasets.synthetic import DriveConfig, SyntheticDrive, write_bag
+    from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive, write_bag
     drive = SyntheticDrive(seed, DriveConfig(frames=max(1, round(seconds * rate)), rate_hz=rate))
     with progress_bar('Rendering') as update:
         write_bag(drive, out, lambda done, total: update(done, total))

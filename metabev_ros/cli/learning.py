@@ -27,8 +27,8 @@ def train(config: Annotated[Path, typer.Argument(help='Run YAML, see config/trai
 
     On several GPUs or machines: torchrun ... -m metabev_ros.cli train ...
     """
-    from metabev_ros.training.distributed import this_process
-    from metabev_ros.training.run import RunConfig, train_model
+    from metabev_ros.lab.training.distributed import this_process
+    from metabev_ros.lab.training.run import RunConfig, train_model
     run = load_config(RunConfig, config)
     is_leader = this_process().is_leader
     with progress_bar('Working') if is_leader else nullcontext(lambda *_: None) as update:
@@ -48,11 +48,11 @@ def train(config: Annotated[Path, typer.Argument(help='Run YAML, see config/trai
 
 def _score_training(run, trainer, cache: Path, out: Path) -> Path:
     """Report of the averaged weights on what they were trained on."""
-    from metabev_ros.evaluation.report import write_report
-    from metabev_ros.evaluation.run import Evaluation, evaluate_model
-    from metabev_ros.training.cache import record_paths
-    from metabev_ros.training.monitoring import weights_pipeline
-    from metabev_ros.training.records import RecordSamples
+    from metabev_ros.lab.evaluation.report import write_report
+    from metabev_ros.lab.evaluation.run import Evaluation, evaluate_model
+    from metabev_ros.lab.training.cache import record_paths
+    from metabev_ros.lab.training.monitoring import weights_pipeline
+    from metabev_ros.lab.training.records import RecordSamples
     pipeline = weights_pipeline(trainer.average, run.model)
     samples = RecordSamples(record_paths(cache, run.data))
     evaluation = Evaluation(run.model.name, pipeline.model.hash, pipeline.model.backend,
@@ -72,7 +72,7 @@ def pretrain(config: Annotated[Path, typer.Argument(help='Pre-training YAML, see
 
     The weights go into `training.init` of a training run, see docs/plain_detr.md.
     """
-    from metabev_ros.training.pretraining import PretrainingRun, pretrain_backbone
+    from metabev_ros.lab.training.pretraining import PretrainingRun, pretrain_backbone
     run = load_config(PretrainingRun, config)
     with progress_bar('Working') as update:
         pretrain_backbone(run, out, cache, workers,
@@ -90,6 +90,6 @@ def experts(model: Annotated[Path, typer.Argument(
                 'out/experts'),
             drives: Annotated[int, typer.Option(min=1, help='Held-out worlds.')] = 2) -> None:
     """Pictures of which experts serve which task and BEV cell, and of how many were selected."""
-    from metabev_ros.evaluation.expert_usage import report_experts
+    from metabev_ros.lab.evaluation.adamv import report_experts
     for path in report_experts(model, out, drives):
         console.print(f'written: {path}', markup=False)

@@ -14,8 +14,8 @@ from metabev_ros.cli.app import (
     model_dir,
     progress_bar,
 )
-from metabev_ros.datasets.corruptions import SettingGroup
 from metabev_ros.errors import ConfigError
+from metabev_ros.lab.datasets.corruptions import SettingGroup
 
 
 @app.command()
@@ -50,15 +50,15 @@ def evaluate(models: Annotated[list[str] | None, typer.Argument(
         _evaluate_modalities(_model_source(folders[0], backend), threads, drives or 40,
                              per_drive or 3, out, record)
         return
-    from metabev_ros.evaluation.records import merge_records
-    from metabev_ros.evaluation.robustness import HeldOutDrives, evaluate_robustness
-    from metabev_ros.evaluation.robustness_report import (
+    from metabev_ros.lab.evaluation.records import merge_records
+    from metabev_ros.lab.evaluation.robustness import HeldOutDrives, evaluate_robustness
+    from metabev_ros.lab.evaluation.robustness_report import (
         ModelResults,
         claim_records,
         robustness_records,
         write_comparison,
     )
-    from metabev_ros.evaluation.spreading import Spread
+    from metabev_ros.lab.evaluation.spreading import Spread
     sources = tuple(_model_source(text, backend) for text in folders)
     test_set = HeldOutDrives(drives or 20, per_drive or 20)
     with progress_bar('Evaluating') as update:
@@ -79,7 +79,7 @@ def evaluate(models: Annotated[list[str] | None, typer.Argument(
 
 def _model_source(text: str, backend: str):
     """'NAME=FOLDER' or 'FOLDER', whose last part is the name then."""
-    from metabev_ros.evaluation.robustness import ModelSource, with_backend
+    from metabev_ros.lab.evaluation.robustness import ModelSource, with_backend
     name, separator, folder = text.rpartition('=')
     folder = Path(folder)
     return with_backend(ModelSource(name if separator else folder.resolve().name, folder,
@@ -88,9 +88,9 @@ def _model_source(text: str, backend: str):
 
 def _evaluate_modalities(source, threads: int, drives: int, per_drive: int, out: Path,
                          record: Path | None) -> None:
-    from metabev_ros.evaluation.records import merge_records
-    from metabev_ros.evaluation.report import evaluation_records, write_report
-    from metabev_ros.evaluation.run import evaluate_on_synthetic
+    from metabev_ros.lab.evaluation.records import merge_records
+    from metabev_ros.lab.evaluation.report import evaluation_records, write_report
+    from metabev_ros.lab.evaluation.run import evaluate_on_synthetic
     with progress_bar('Evaluating') as update:
         done = 0
 
@@ -114,8 +114,8 @@ def compare(results: Annotated[list[Path], typer.Argument(
             record: Annotated[Path | None, typer.Option(
                 help='Merge the figures into this docs/results/*.json.')] = None) -> None:
     """Tables and pictures of models that were evaluated one by one on the same drives."""
-    from metabev_ros.evaluation.records import merge_records
-    from metabev_ros.evaluation.robustness_report import (
+    from metabev_ros.lab.evaluation.records import merge_records
+    from metabev_ros.lab.evaluation.robustness_report import (
         ModelResults,
         claim_records,
         write_comparison,

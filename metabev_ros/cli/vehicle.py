@@ -37,7 +37,7 @@ def demo(out: Annotated[Path, typer.Option(help='Report folder.')] = Path('out/d
          record: Annotated[Path | None, typer.Option(
              help='Merge the figures into this docs/results/*.json.')] = None) -> None:
     """Sensors die and come back while the real node runs; measures it and writes a report."""
-    from metabev_ros.demo.run import run_demo
+    from metabev_ros.lab.demo.run import run_demo
     passed = run_demo(out, seed, model_dir(model), record, command_line(), console)
     if not passed:
         raise typer.Exit(1)

@@ -1,4 +1,5 @@
 """Frozen, validated configuration. A number that follows from others is a property."""
+from metabev_ros.config.adamv import AdamvConfig, TaskExperts, TaskStream
 from metabev_ros.config.decoder import DecoderConfig, DecoderFfn, Fuser
 from metabev_ros.config.encoders import (
     CameraBackbone,
@@ -8,13 +9,12 @@ from metabev_ros.config.encoders import (
     LidarEncoder,
     ViewTransform,
 )
-from metabev_ros.config.experts import AdamvConfig, TaskExperts, TaskStream
 from metabev_ros.config.heads import BevNeckKind, DetectionHead, HeadConfig
 from metabev_ros.config.interaction import InteractionKind, PositionCode, TaskInteractionConfig
 from metabev_ros.config.model import ModelConfig
-from metabev_ros.config.plain import from_plain, load_config, save_config, to_plain
 from metabev_ros.config.plain_detr import PlainDetrConfig, QueryContent, RpbMode
 from metabev_ros.config.rig import CameraConfig, LidarConfig, RigConfig, SensingConfig
+from metabev_ros.config.yaml import from_plain, load_config, save_config, to_plain
 
 __all__ = [
     'AdamvConfig', 'BevNeckKind', 'CameraBackbone', 'CameraBranchConfig', 'CameraConfig',

@@ -4,8 +4,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from metabev_ros.config.experts import AdamvConfig
-from metabev_ros.config.plain import require
+from metabev_ros.config.adamv import AdamvConfig
+from metabev_ros.config.yaml import require
 
 
 class Fuser(enum.Enum):

@@ -5,7 +5,7 @@ import enum
 from dataclasses import dataclass, field
 
 from metabev_ros.config.gnconv import require_gate_channels
-from metabev_ros.config.plain import LATER, require
+from metabev_ros.config.yaml import LATER, require
 
 
 class CameraBackbone(enum.Enum):

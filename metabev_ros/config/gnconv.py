@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import enum
 
-from metabev_ros.config.plain import require
+from metabev_ros.config.yaml import require
 
 
 def require_gate_channels(choice: enum.Enum, where: str, channels: int, share: int = 1) -> None:

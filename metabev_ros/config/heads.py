@@ -4,8 +4,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from metabev_ros.config.plain import require
 from metabev_ros.config.plain_detr import PlainDetrConfig
+from metabev_ros.config.yaml import require
 
 
 class BevNeckKind(enum.Enum):

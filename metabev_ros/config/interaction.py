@@ -4,7 +4,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from metabev_ros.config.plain import require
+from metabev_ros.config.yaml import require
 from metabev_ros.geometry import BevGrid
 
 POSITION_CHANNELS = 24

@@ -14,7 +14,7 @@ from metabev_ros.config.encoders import CameraBranchConfig, LidarBranchConfig, L
 from metabev_ros.config.gnconv import require_gate_channels
 from metabev_ros.config.heads import HeadConfig
 from metabev_ros.config.interaction import TaskInteractionConfig
-from metabev_ros.config.plain import require, to_plain
+from metabev_ros.config.yaml import require, to_plain
 from metabev_ros.geometry import NUSCENES_MAP_GRID, BevGrid
 from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from metabev_ros.config.plain import require
+from metabev_ros.config.yaml import require
 from metabev_ros.structures import SensorKind
 
 

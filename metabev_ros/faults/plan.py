@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metabev_ros.config import RigConfig, load_config
-from metabev_ros.config.plain import require
+from metabev_ros.config.yaml import require
 from metabev_ros.errors import ConfigError
 from metabev_ros.resources import resource_path
 from metabev_ros.wire import has_header_first

@@ -35,7 +35,7 @@ class ModalityNorm(nn.Module):
 
 
 class _ConvNorm(nn.Module):
-    """3x3 convolution and `ModalityNorm`: (B, C_in, Y, X) -> (B, C_out, Y / stride, X / stride)."""
+    """3x3 convolution and norm: (B, C_in, Y, X) -> (B, C_out, Y / stride, X / stride)."""
 
     def __init__(self, c_in: int, c_out: int, stride: int = 1) -> None:
         super().__init__()

@@ -34,8 +34,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metabev_ros.config import ModelConfig
-from metabev_ros.config.plain import require
 from metabev_ros.config.sparse import SPARSE_STAGES, SPARSE_STEPS, sparse_shapes
+from metabev_ros.config.yaml import require
 
 # Width of every stage; a stage ends in a strided convolution to the next width.
 STAGE_CHANNELS = (16, 32, 64, 128)

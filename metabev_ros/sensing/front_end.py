@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.errors import SensorDataError
+from metabev_ros.sensing.checks import GOOD, Verdict
 from metabev_ros.sensing.clock import ClockWatch
-from metabev_ros.sensing.content import GOOD, Verdict
 from metabev_ros.sensing.health import to_ns
 from metabev_ros.sensing.inputs import CameraInput, LidarInput, PrepareImage, Reading
 from metabev_ros.sensing.modality import choose_modality

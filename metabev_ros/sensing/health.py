@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from metabev_ros.config import SensingConfig
 from metabev_ros.errors import SensorDataError
-from metabev_ros.sensing.content import Verdict
+from metabev_ros.sensing.checks import Verdict
 from metabev_ros.sensing.untrusted import sanitise
 from metabev_ros.structures import SensorKind, SensorReport, SensorState
 

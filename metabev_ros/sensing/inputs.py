@@ -14,7 +14,7 @@ from metabev_ros.sensing.calibration import (
     fixed_pose,
     read_camera_info,
 )
-from metabev_ros.sensing.content import GOOD, CloudCheck, ImageCheck, Verdict, limit_points
+from metabev_ros.sensing.checks import GOOD, CloudCheck, ImageCheck, Verdict, limit_points
 from metabev_ros.sensing.decoding import (
     compressed_size,
     decode_compressed_image,

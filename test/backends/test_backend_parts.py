@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from metabev_ros.backends import build_backend
-from metabev_ros.datasets.samples import sample_from_frame
-from metabev_ros.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.errors import BackendError, ContractError
+from metabev_ros.lab.datasets.samples import sample_from_frame
+from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.resources import resource_path

@@ -12,7 +12,7 @@ from metabev_ros.backends import build_backend, onnxruntime_backend
 from metabev_ros.backends.cuda_driver import Driver
 from metabev_ros.backends.providers import Provider, check_session
 from metabev_ros.errors import BackendError, ConfigError, MissingDependencyError
-from metabev_ros.export.parity import parity_inputs
+from metabev_ros.lab.export.parity import parity_inputs
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import resource_path
 

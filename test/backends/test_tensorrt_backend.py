@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_tensorrt import FakeTensorRt, engine_bytes
+from support.fake_tensorrt import FakeTensorRt, engine_bytes
 
 from metabev_ros.backends import BackendKind, build_backend
 from metabev_ros.backends.cuda_driver import Context, Driver
 from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
+from metabev_ros.backends.profiles import ProfileLimits, graph_profile
 from metabev_ros.backends.tensorrt_backend import TensorRtBackend, engine_identity
 from metabev_ros.backends.tensorrt_library import API, Flavour, TensorRtLibrary
 from metabev_ros.contract import FUSION_OF, GRAPHS, load_contract
@@ -25,12 +26,11 @@ from metabev_ros.errors import (
     DeviceLostError,
     MissingDependencyError,
 )
-from metabev_ros.export.parity import parity_inputs
-from metabev_ros.export.profiles import ProfileLimits, graph_profile
+from metabev_ros.lab.export.parity import parity_inputs
 from metabev_ros.resources import resource_path
 
 MODEL = resource_path('models/metabev_nano')
-HERE = Path(__file__).parent
+STUB = Path(__file__).parents[1] / 'support/cuda_stub.c'
 
 
 @pytest.fixture(scope='session')
@@ -40,7 +40,7 @@ def stub_path(tmp_path_factory):
         pytest.skip('no C compiler for the stub driver')
     path = tmp_path_factory.mktemp('stub') / 'libcuda_stub.so'
     subprocess.run([compiler, '-Wall', '-Werror', '-shared', '-fPIC', '-o', path,
-                    HERE / 'cuda_stub.c'], check=True)
+                    STUB], check=True)
     return str(path)
 
 

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from metabev_ros import resources
 from metabev_ros.backends import build_backend
 from metabev_ros.backends.onnx_bytes import refuse_external_data
-from metabev_ros.config import plain as plain_config
+from metabev_ros.config import yaml as plain_config
 from metabev_ros.contract import sha256_of
 from metabev_ros.errors import ConfigError, ContractError, MetaBevError
 from metabev_ros.resources import resource_path
@@ -97,7 +97,7 @@ def test_row_111_a_pickle_in_a_model_folder_is_never_loaded(folder, tmp_path, ki
 @pytest.mark.parametrize('suffix', ['.pt', '.pth'])
 def test_row_111_the_converter_refuses_a_pickle_that_runs_code(tmp_path, suffix):
     pytest.importorskip('torch')
-    from metabev_ros.conversion.checkpoint import read_checkpoint
+    from metabev_ros.lab.conversion.checkpoint import read_checkpoint
     canary, path = tmp_path / 'canary', tmp_path / f'weights{suffix}'
     path.write_bytes(malicious_pickle(canary))
     with pytest.raises(MetaBevError):

@@ -1,13 +1,10 @@
-"""The scripted rig of the sensing tests is the one that faults are injected into."""
+"""Access to the measurements of benchmark/reliability."""
 from __future__ import annotations
 
 import importlib
 import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'sensing'))
 
 
 @pytest.fixture

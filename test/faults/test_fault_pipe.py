@@ -5,9 +5,9 @@ import zlib
 
 import numpy as np
 import pytest
-import rig_messages
-from fake_drive import CAMERAS, LIDAR, MS, SENSORS, T0, rig
-from injected_drive import LEAD, TOPICS, TYPES, fault, message, stream
+from support import rig_messages
+from support.fake_drive import CAMERAS, LIDAR, MS, SENSORS, T0, rig
+from support.injected_drive import LEAD, TOPICS, TYPES, fault, message, stream
 
 from metabev_ros import wire
 from metabev_ros.errors import ConfigError

@@ -4,7 +4,7 @@ from __future__ import annotations
 import zlib
 
 import pytest
-import rig_messages
+from support import rig_messages
 from typer.testing import CliRunner
 
 from metabev_ros import wire

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fake_drive import CAMERAS, LIDAR, MS, SENSORS, T0, ring
-from injected_drive import (
+from support.fake_drive import CAMERAS, LIDAR, MS, SENSORS, T0, ring
+from support.injected_drive import (
     TOPICS,
     TYPES,
     cloud_bytes,
@@ -20,7 +20,7 @@ from injected_drive import (
 from metabev_ros import wire
 from metabev_ros.faults.pipe import PASSED
 from metabev_ros.faults.plan import What
-from metabev_ros.sensing.content import MOST_POINTS
+from metabev_ros.sensing.checks import MOST_POINTS
 from metabev_ros.structures import Modality, SensorState
 
 

@@ -6,8 +6,8 @@ import itertools
 
 import numpy as np
 import pytest
-from fake_drive import CAMERAS, LIDAR, MS, SENSORS, T0, rig
-from injected_drive import DEADLINE, PERIOD, check_truth, fault, run, stream
+from support.fake_drive import CAMERAS, LIDAR, MS, SENSORS, T0, rig
+from support.injected_drive import DEADLINE, PERIOD, check_truth, fault, run, stream
 
 from metabev_ros import wire
 from metabev_ros.config import ModelConfig, SensingConfig

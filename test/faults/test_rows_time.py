@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_drive import LIDAR, MS, SENSORS, T0, front_end
-from injected_drive import DEADLINE, PERIOD, fault, run, stream
+from support.fake_drive import LIDAR, MS, SENSORS, T0, front_end
+from support.injected_drive import DEADLINE, PERIOD, fault, run, stream
 
 from metabev_ros import wire
 from metabev_ros.faults.plan import FaultType, PlannedFault, What

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import pytest
-from single_failures import SITES, check_rules, fail_once
+from support.single_failures import SITES, check_rules, fail_once
 
 
 @pytest.mark.parametrize('site', SITES)

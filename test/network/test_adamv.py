@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from metabev_ros.config import AdamvConfig, DecoderConfig, DecoderFfn, TaskExperts, TaskStream
-from metabev_ros.config.plain import from_plain
+from metabev_ros.config.yaml import from_plain
 from metabev_ros.errors import ConfigError
 from metabev_ros.network.adamv import (
     AdaptiveExperts,

@@ -1,7 +1,7 @@
 """gnConv by its defining properties: tests H2 to H6 and H8 of the specification."""
 import pytest
 import torch
-from products import products
+from support.products import products
 from torch.nn import functional as F
 
 from metabev_ros.network.gnconv import (

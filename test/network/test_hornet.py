@@ -1,7 +1,7 @@
 """HorNet as published, and that it learns: tests H1, H7 and H10 of the specification."""
 import pytest
 import torch
-from products import products
+from support.products import products
 from torch import nn
 
 from metabev_ros.config import CameraBackbone, CameraBranchConfig, CameraNeck

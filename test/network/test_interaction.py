@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from interaction_cases import disturbed, settings
-from small_networks import small_model
+from support.interaction_cases import disturbed, settings
+from support.small_networks import small_model
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -18,9 +18,9 @@ from metabev_ros.config import (
     PositionCode,
     TaskInteractionConfig,
 )
-from metabev_ros.config.plain import from_plain
+from metabev_ros.config.yaml import from_plain
 from metabev_ros.errors import ConfigError
-from metabev_ros.evaluation.interaction_cost import (
+from metabev_ros.lab.evaluation.interaction_cost import (
     deformable_cost,
     global_flops,
     global_macs,

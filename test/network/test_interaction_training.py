@@ -5,9 +5,11 @@ import math
 
 import numpy as np
 import torch
-from interaction_cases import disturbed, settings
-from small_networks import small_model
+from support.interaction_cases import disturbed, settings
+from support.small_networks import small_model
 
+from metabev_ros.lab.training.config import TrainingConfig
+from metabev_ros.lab.training.optimiser import parameter_groups
 from metabev_ros.network.interaction import (
     DeformableMixing,
     InteractionStep,
@@ -16,8 +18,6 @@ from metabev_ros.network.interaction import (
 )
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.network.moe import TASKS
-from metabev_ros.training.config import TrainingConfig
-from metabev_ros.training.optimiser import parameter_groups
 
 
 def scaled_gradients(module, factor):

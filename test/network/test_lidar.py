@@ -63,7 +63,7 @@ def test_one_state_dict_fits_both_executions():
 def test_the_sparse_encoder_exports_and_its_graph_equals_it():
     """Sizes of the trace are free; an empty sweep is one more size."""
     onnxruntime = pytest.importorskip('onnxruntime')
-    to_onnx = pytest.importorskip('metabev_ros.export.to_onnx')
+    to_onnx = pytest.importorskip('metabev_ros.lab.export.to_onnx')
     torch.manual_seed(0)
     encoder = build_lidar_encoder(SPARSE).eval()
     content = to_onnx.trace(encoder, 'lidar_encoder', SPARSE)

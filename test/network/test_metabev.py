@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_networks import (
+from support.small_networks import (
     DETECTION_HEADS,
     camera_images,
     sample_of,

@@ -4,7 +4,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from small_networks import SMALL_PLAIN_DETR, small_model
+from support.small_networks import SMALL_PLAIN_DETR, small_model
 
 from metabev_ros.config.class_sizes import MEAN_SIZES
 from metabev_ros.config.plain_detr import HybridConfig, OffsetNorm, QueryContent

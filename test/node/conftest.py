@@ -23,7 +23,7 @@ def model():
 @pytest.fixture(scope='module')
 def graph():
     """This process in the graph, recording the node's outputs."""
-    from live_graph import Graph
+    from support.live_graph import Graph
     graph = Graph()
     yield graph
     graph.close()
@@ -32,7 +32,7 @@ def graph():
 @pytest.fixture(scope='module')
 def live_node(tmp_path_factory, graph, model):
     """One running node for the tests that do not stop it."""
-    from live_graph import NodeProcess
+    from support.live_graph import NodeProcess
     node = NodeProcess(tmp_path_factory.mktemp('live_node'), model=model)
     try:
         node.wait_for_log('active:')
@@ -44,7 +44,7 @@ def live_node(tmp_path_factory, graph, model):
 @pytest.fixture(scope='module')
 def rig(graph, live_node):
     """The publishers of the test rig, heard by `live_node`."""
-    from live_graph import RigPublisher
+    from support.live_graph import RigPublisher
     rig = RigPublisher(graph)
     graph.wait_until_heard(rig.topics)
     return rig

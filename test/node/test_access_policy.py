@@ -5,7 +5,7 @@ import time
 import xml.etree.ElementTree as ET
 
 import pytest
-import rig_messages
+from support import rig_messages
 
 from metabev_ros.node.access_policy import access_policy
 

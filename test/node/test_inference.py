@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from made_samples import sample, wait_for
+from support.made_samples import sample, wait_for
 
 from metabev_ros.errors import BackendError, ConfigError, DeviceLostError
 from metabev_ros.node import inference as inference_module

@@ -5,8 +5,8 @@ import time
 
 import numpy as np
 import pytest
-import rig_messages
-from rig_messages import CAMERAS, LIDAR
+from support import rig_messages
+from support.rig_messages import CAMERAS, LIDAR
 
 from metabev_ros import wire
 from metabev_ros.bags import BagReader

@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 import pytest
-import rig_messages
-from rig_messages import CAMERAS, SENSORS, TF_TYPE
+from support import rig_messages
+from support.rig_messages import CAMERAS, SENSORS, TF_TYPE
 
 from metabev_ros import wire
 from metabev_ros.config import SensingConfig
@@ -52,7 +52,7 @@ def outputs_of_a_fresh_pipeline(pipeline: Pipeline, transforms: bytes, tick: int
 
 def test_row_059_a_camera_turned_on_tf_static_is_projected_anew_from_the_next_sample_on(
         tmp_path, graph, model):
-    from live_graph import NodeProcess, RigPublisher
+    from support.live_graph import NodeProcess, RigPublisher
     node = NodeProcess(tmp_path, model=model)
     try:
         node.wait_for_log('active:')
@@ -96,7 +96,7 @@ def assert_as_fresh(graph, model: str, transforms: bytes, ticks: dict[int, int])
 
 def test_row_088_data_that_comes_before_the_warm_up_is_neither_queued_nor_used(
         tmp_path, graph, model):
-    from live_graph import NodeProcess, RigPublisher
+    from support.live_graph import NodeProcess, RigPublisher
     rig = RigPublisher(graph)
     since = time.monotonic()
     node = NodeProcess(tmp_path, model=model)

@@ -7,8 +7,8 @@ import sys
 import time
 
 import pytest
-import rig_messages
-from live_graph import RigPublisher
+from support import rig_messages
+from support.live_graph import RigPublisher
 
 from metabev_ros import wire
 from metabev_ros.config import save_config

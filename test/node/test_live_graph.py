@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import rclpy
-import rig_messages
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rig_messages import CAMERAS, LIDAR, PERIOD_NS
+from support import rig_messages
+from support.rig_messages import CAMERAS, LIDAR, PERIOD_NS
 
 from metabev_ros import wire
 from metabev_ros.node import ros_support
@@ -22,9 +22,9 @@ pytestmark = pytest.mark.ros
 CAMERA = CAMERAS[0]
 DRIVER = textwrap.dedent(f"""
     import sys, time
-    sys.path.insert(0, {str(Path(rig_messages.__file__).parent)!r})
+    sys.path.insert(0, {str(Path(rig_messages.__file__).parent.parent)!r})
     import rclpy
-    import rig_messages
+    from support import rig_messages
     from rclpy.node import Node
     from metabev_ros.node import ros_support
     rclpy.init()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rig_messages
+from support import rig_messages
 
 from metabev_ros import wire
 from metabev_ros.node.parameters import SPECS
@@ -26,7 +26,7 @@ def resident_mb(pid: int) -> float:
 
 def start(folder, graph, model, **parameters):
     """A node that has already given a fused output, and its publishers."""
-    from live_graph import NodeProcess, RigPublisher
+    from support.live_graph import NodeProcess, RigPublisher
     folder.mkdir(exist_ok=True)
     node = NodeProcess(folder, model=model, **parameters)
     node.wait_for_log('active:')
@@ -161,7 +161,7 @@ FAILING_TIMER = textwrap.dedent("""
 
 
 def test_row_100_an_exception_in_a_timer_is_counted_and_survived(tmp_path, graph, model):
-    from live_graph import NodeProcess
+    from support.live_graph import NodeProcess
     script = tmp_path / 'failing.py'
     script.write_text(FAILING_TIMER)
     node = NodeProcess(tmp_path, program=(sys.executable, str(script)), model=model)
@@ -195,7 +195,7 @@ def test_row_095_two_hundred_activations_leave_memory_files_and_threads_as_they_
         tmp_path, graph, model, monkeypatch):
     from lifecycle_msgs.msg import Transition
     from lifecycle_msgs.srv import ChangeState
-    from live_graph import NodeProcess
+    from support.live_graph import NodeProcess
     # glibc gives back what is freed: what stays is the node's, not its allocator's.
     for name, value in (('ARENA_MAX', 1), ('MMAP_THRESHOLD_', 65536), ('TRIM_THRESHOLD_', 0)):
         monkeypatch.setenv(f'MALLOC_{name}', str(value))

@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import rig_messages
-from rig_messages import CAMERAS, LIDAR, PERIOD_NS
+from support import rig_messages
+from support.rig_messages import CAMERAS, LIDAR, PERIOD_NS
 
 from metabev_ros import wire
 from metabev_ros.bags import BagReader, BagWriter
@@ -92,7 +92,7 @@ class Lockstep:
 
 def live_and_replayed(graph, model: str, bag: Path, rig: RigConfig, folder: Path):
     """Outputs of the live node and of replay: two dicts topic -> list of bytes."""
-    from live_graph import NodeProcess
+    from support.live_graph import NodeProcess
     replay_bag(bag, folder / 'out.mcap', model, rig, SensingConfig(deadline=0.1))
     outputs = list(BagReader(folder / 'out.mcap'))
     replayed = {topic: [m.cdr for m in outputs if m.topic == output_topic(topic)]

@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass, field
 
 import pytest
-import rig_messages
-from rig_messages import CAMERAS, LIDAR, PERIOD_NS, SENSORS
+from support import rig_messages
+from support.rig_messages import CAMERAS, LIDAR, PERIOD_NS, SENSORS
 
 from metabev_ros import wire
 from metabev_ros.structures import Modality, SensorState

@@ -4,7 +4,7 @@ from __future__ import annotations
 import time
 
 import pytest
-import rig_messages
+from support import rig_messages
 
 from metabev_ros import wire
 
@@ -21,7 +21,7 @@ def set_clock(graph, now_ns: int) -> None:
 
 def test_row_056_without_a_clock_the_node_says_so_every_5_s_and_starts_when_one_comes(
         tmp_path, graph, model):
-    from live_graph import NodeProcess, RigPublisher
+    from support.live_graph import NodeProcess, RigPublisher
     node = NodeProcess(tmp_path, model=model, use_sim_time=True)
     try:
         node.wait_for_log(NO_CLOCK)
@@ -61,7 +61,7 @@ def test_row_056_without_a_clock_the_node_says_so_every_5_s_and_starts_when_one_
 
 def test_row_076_when_all_peers_leave_the_network_and_others_come_it_goes_on(graph, live_node):
     """The sensors' participant is gone for 10 s; the one that comes then is a new one."""
-    from live_graph import Graph, RigPublisher
+    from support.live_graph import Graph, RigPublisher
 
     def publish_until_fused(peer: Graph) -> RigPublisher:
         rig = RigPublisher(peer)

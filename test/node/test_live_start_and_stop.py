@@ -20,7 +20,7 @@ pytestmark = pytest.mark.ros
     ({'model': '/does/not/exist'}, 'parameter model: expected the folder of an exported model'),
 ])
 def test_row_096_a_wrong_parameter_stops_start_up_with_one_line(tmp_path, parameters, expected):
-    from live_graph import NodeProcess
+    from support.live_graph import NodeProcess
     node = NodeProcess(tmp_path, **parameters)
     assert node.wait() == 2
     lines = [line for line in node.log.splitlines() if 'start-up refused' in line]
@@ -29,7 +29,7 @@ def test_row_096_a_wrong_parameter_stops_start_up_with_one_line(tmp_path, parame
 
 
 def test_a_node_that_cannot_enter_its_enclave_is_refused(tmp_path, monkeypatch):
-    from live_graph import NodeProcess
+    from support.live_graph import NodeProcess
     monkeypatch.setenv('ROS_SECURITY_ENABLE', 'true')
     monkeypatch.setenv('ROS_SECURITY_STRATEGY', 'Enforce')
     monkeypatch.setenv('ROS_SECURITY_KEYSTORE', str(tmp_path))
@@ -42,7 +42,7 @@ def test_a_node_that_cannot_enter_its_enclave_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_row_091_a_signal_in_the_middle_of_the_data_ends_the_node_with_zero(tmp_path, graph, model,
                                                                     number):
-    from live_graph import NodeProcess, RigPublisher
+    from support.live_graph import NodeProcess, RigPublisher
     node = NodeProcess(tmp_path, model=model)
     try:
         node.wait_for_log('active:')
@@ -59,7 +59,7 @@ def test_row_091_a_signal_in_the_middle_of_the_data_ends_the_node_with_zero(tmp_
 def test_row_094_transitions_are_obeyed_and_wrong_ones_refused(tmp_path, graph, model):
     from lifecycle_msgs.msg import Transition
     from lifecycle_msgs.srv import ChangeState
-    from live_graph import NodeProcess
+    from support.live_graph import NodeProcess
     node = NodeProcess(tmp_path, model=model, autostart=False)
     client = graph.node.create_client(ChangeState, '/perception/change_state')
 
@@ -101,7 +101,7 @@ def test_row_094_transitions_are_obeyed_and_wrong_ones_refused(tmp_path, graph, 
 def test_a_refused_configuration_leaves_the_node_unconfigured(tmp_path, graph):
     from lifecycle_msgs.msg import Transition
     from lifecycle_msgs.srv import ChangeState
-    from live_graph import NodeProcess
+    from support.live_graph import NodeProcess
     node = NodeProcess(tmp_path, model=str(tmp_path), autostart=False)
     client = graph.node.create_client(ChangeState, '/perception/change_state')
     try:

@@ -32,7 +32,7 @@ HANGING = textwrap.dedent("""
 
 def test_row_081_a_hanging_inference_is_said_by_the_heartbeat_and_ends_with_code_3(
         tmp_path, graph, model):
-    from live_graph import NodeProcess, RigPublisher
+    from support.live_graph import NodeProcess, RigPublisher
     script = tmp_path / 'hanging.py'
     script.write_text(HANGING)
     node = NodeProcess(tmp_path, program=(sys.executable, str(script)), model=model,
@@ -70,7 +70,7 @@ HANGING_START = textwrap.dedent("""
 
 
 def test_a_signal_ends_a_node_that_hangs_in_its_warm_up(tmp_path, model):
-    from live_graph import NodeProcess
+    from support.live_graph import NodeProcess
     script = tmp_path / 'hanging_start.py'
     script.write_text(HANGING_START)
     node = NodeProcess(tmp_path, program=(sys.executable, str(script)), model=model)

@@ -11,7 +11,7 @@ from metabev_ros.structures import Modality
 pytestmark = pytest.mark.ros
 
 TICKS = 60
-# Exporting is most of the time: what is exported in test/export/ runs as a network here.
+# Exporting is most of the time: what is exported in test/lab/export/ runs as a network here.
 CASES = (('hornet', 'onnxruntime'), ('adamv', 'torch'), ('itsa', 'torch'), ('plain_detr', 'torch'),
          *(pytest.param((name, 'onnxruntime'), marks=pytest.mark.slow)
            for name in ('adamv', 'itsa', 'plain_detr')))
@@ -20,9 +20,8 @@ CASES = (('hornet', 'onnxruntime'), ('adamv', 'torch'), ('itsa', 'torch'), ('pla
 @pytest.fixture(scope='module', params=CASES, ids='-'.join)
 def played(request, graph, tmp_path_factory):
     """(model, node's exit code, its log, modality -> (detections, map) of one stamp)."""
-    import rig_messages
-    import system_models
-    from live_graph import NodeProcess, RigPublisher
+    from support import rig_messages, system_models
+    from support.live_graph import NodeProcess, RigPublisher
     name, backend = request.param
     make = system_models.exported if backend == 'onnxruntime' else system_models.saved
     folder, first = make(name), len(graph.records)

@@ -5,8 +5,8 @@ import threading
 import time
 
 import pytest
-import rig_messages
-from rig_messages import CAMERAS, LIDAR, PERIOD_NS, SENSORS
+from support import rig_messages
+from support.rig_messages import CAMERAS, LIDAR, PERIOD_NS, SENSORS
 
 from metabev_ros import wire
 from metabev_ros.bags import BagReader, BagWriter

@@ -31,7 +31,7 @@ def test_a_callback_takes_what_rclpy_gives(monkeypatch, gives_info):
 
 
 def test_the_node_perceives_where_rclpy_gives_callbacks_the_message_alone(tmp_path, graph, model):
-    from live_graph import NodeProcess, RigPublisher
+    from support.live_graph import NodeProcess, RigPublisher
     node = NodeProcess(tmp_path, AS_IN_HUMBLE, model=model)
     try:
         node.wait_for_log('active:')

@@ -5,8 +5,8 @@ import time
 from types import SimpleNamespace
 
 import pytest
-import rig_messages
-from made_samples import sample, wait_for
+from support import rig_messages
+from support.made_samples import sample, wait_for
 
 from metabev_ros.config import SensingConfig
 from metabev_ros.node.workers import (

@@ -4,7 +4,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from small_networks import camera_images, sample_of, small_model, tensors
+from support.small_networks import camera_images, sample_of, small_model, tensors
 
 from metabev_ros.config import ModelConfig, ViewTransform, from_plain, to_plain
 from metabev_ros.contract import graph_inputs

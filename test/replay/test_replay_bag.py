@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import rig_messages
-from rig_messages import CAMERAS, LIDAR, PERIOD_NS
+from support import rig_messages
+from support.rig_messages import CAMERAS, LIDAR, PERIOD_NS
 
 from metabev_ros import wire
 from metabev_ros.bags import BagReader, BagWriter

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from fake_drive import T0, camera_info, odometry, tf_message, transform
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.fake_drive import T0, camera_info, odometry, tf_message, transform
 
 from metabev_ros.config import CameraConfig
 from metabev_ros.errors import ConfigError, SensorDataError

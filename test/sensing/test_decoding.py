@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from fake_drive import cloud, field, image
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.fake_drive import cloud, field, image
 
 from metabev_ros.errors import SensorDataError
 from metabev_ros.sensing.decoding import (

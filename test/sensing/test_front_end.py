@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from fake_drive import (
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.fake_drive import (
     CAMERAS,
     LIDAR,
     MS,
@@ -32,8 +34,6 @@ from fake_drive import (
     tf_message,
     transform,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from metabev_ros.config import CameraConfig, LidarConfig, RigConfig, SensingConfig
 from metabev_ros.geometry import rigid_transform

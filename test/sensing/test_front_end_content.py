@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fake_drive import (
+from support.fake_drive import (
     LIDAR,
     MS,
     T0,

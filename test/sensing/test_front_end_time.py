@@ -5,7 +5,7 @@ import itertools
 from types import SimpleNamespace
 
 import pytest
-from fake_drive import (
+from support.fake_drive import (
     CAMERAS,
     LIDAR,
     MS,

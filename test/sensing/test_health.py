@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fake_drive import MS, T0
+from support.fake_drive import MS, T0
 
 from metabev_ros.config import SensingConfig
 from metabev_ros.errors import SensorDataError
-from metabev_ros.sensing.content import GOOD, FrozenDetector
+from metabev_ros.sensing.checks import GOOD, FrozenDetector
 from metabev_ros.sensing.health import SensorMonitor
 from metabev_ros.sensing.untrusted import sanitise
 from metabev_ros.structures import SensorKind, SensorState

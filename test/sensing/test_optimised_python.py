@@ -9,7 +9,7 @@ HOSTILE = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import numpy as np
-from fake_drive import camera_info, cloud, field, image
+from support.fake_drive import camera_info, cloud, field, image
 from metabev_ros import wire
 from metabev_ros.errors import SensorDataError
 from metabev_ros.sensing.calibration import read_camera_info
@@ -49,7 +49,7 @@ sys.exit(0 if all(right) else f'wrong: {right}')
 
 
 def test_row_024_027_028_038_039_041_065_the_hazards_are_refused_under_optimised_python():
-    here = Path(__file__).resolve().parent
-    result = subprocess.run([sys.executable, '-O', '-c', HOSTILE, str(here)], text=True,
-                            capture_output=True, timeout=300, cwd=here.parent.parent)
+    tests = Path(__file__).resolve().parents[1]
+    result = subprocess.run([sys.executable, '-O', '-c', HOSTILE, str(tests)], text=True,
+                            capture_output=True, timeout=300, cwd=tests.parent)
     assert result.returncode == 0, result.stderr

@@ -1,0 +1,121 @@
+"""One graph -> one engine, with what TensorRT 10.3, 11 and TensorRT-RTX have in common.
+
+Always strongly typed: the precision stands in the ONNX types, so no builder flag decides it.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from time import perf_counter
+
+from metabev_ros.backends.profiles import Shape
+from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
+from metabev_ros.contract import TensorSpec
+from metabev_ros.errors import BackendError, ContractError
+
+
+@dataclass(frozen=True)
+class BuiltEngine:
+    """Result of a build.
+
+    Attributes:
+        plan: the serialised engine.
+        timing_cache: kernel times to keep for the next build; empty if there are none.
+        parse_seconds, build_seconds: wall time.
+    """
+
+    plan: bytes
+    timing_cache: bytes
+    parse_seconds: float
+    build_seconds: float
+
+
+def build_engine(library: TensorRtLibrary, content: bytes, graph: str,
+                 specs: tuple[Iterable[TensorSpec], Iterable[TensorSpec]],
+                 profile: dict[str, tuple[Shape, Shape, Shape]], timing_cache: bytes = b'',
+                 progress: Callable[[str, int, int], None] | None = None) -> BuiltEngine:
+    """Parse and build.
+
+    Args:
+        content: the ONNX file, checked by the caller.
+        specs: inputs and outputs as the contract lists them.
+        profile: see `profiles.graph_profile`.
+        progress: called with (phase, steps done, steps).
+
+    Raises:
+        ContractError: if the parser refuses the graph or it has other tensors than the contract.
+        BackendError: if the build fails; the message holds TensorRT's own.
+    """
+    trt = library.trt
+    library.messages.clear()
+    start = perf_counter()
+    try:
+        builder = trt.Builder(library.logger)
+    except TypeError as error:                      # pybind11: "factory function returned nullptr"
+        raise BackendError(f'{library.flavour.value} {library.version}', 'a builder',
+                           library.last_messages(), 'check that it fits the driver') from error
+    strongly_typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network = builder.create_network(strongly_typed)
+    parser = trt.OnnxParser(network, library.logger)
+    if not parser.parse(content):
+        first = parser.get_error(0) if parser.num_errors else library.last_messages()
+        raise ContractError(f'{graph}.onnx', f'a graph that {library.flavour.value} '
+                            f'{library.version} can parse', ' '.join(str(first).split())[:400],
+                            'export the model again for TensorRT')
+    _check_tensors(network, graph, specs)
+    parsed = perf_counter()
+    config = builder.create_builder_config()
+    config.clear_flag(trt.BuilderFlag.TF32)         # fp32 is fp32: TF32 keeps 10 bits of 23
+    if progress is not None:
+        config.progress_monitor = _progress_monitor(trt, progress)
+    # TensorRT-RTX times nothing. A cache of another GPU or version is not taken.
+    times = None if library.flavour is Flavour.RTX else config.create_timing_cache(timing_cache)
+    has_times = times is not None and config.set_timing_cache(times, False)
+    if profile:
+        shapes = builder.create_optimization_profile()
+        for name, (smallest, typical, largest) in profile.items():
+            shapes.set_shape(name, smallest, typical, largest)
+        config.add_optimization_profile(shapes)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise BackendError(f'engine of {graph}', 'a build', library.last_messages(),
+                           'out of memory: a smaller --headroom or --cameras; else see '
+                           'docs/engines.md')
+    kept = bytes(config.get_timing_cache().serialize()) if has_times else b''
+    return BuiltEngine(bytes(plan), kept, parsed - start, perf_counter() - parsed)
+
+
+def _check_tensors(network, graph: str, specs) -> None:
+    """The parsed network has the contract's tensors, in any order."""
+    found = [network.get_input(i) for i in range(network.num_inputs)]
+    found += [network.get_output(i) for i in range(network.num_outputs)]
+    actual = {tensor.name: tuple(tensor.shape) for tensor in found}
+    expected = {spec.name: tuple(-1 if size is None else size for size in spec.shape)
+                for side in specs for spec in side}
+    if actual != expected:
+        names = sorted(name for name in actual.keys() | expected.keys()
+                       if actual.get(name) != expected.get(name))
+        raise ContractError(
+            f'{graph}.onnx', ', '.join(f'{n} {expected.get(n, "absent")}' for n in names),
+            ', '.join(f'{n} {actual.get(n, "absent")}' for n in names), 'export the model again')
+
+
+def _progress_monitor(trt, progress: Callable[[str, int, int], None]):
+    class Monitor(trt.IProgressMonitor):
+        """TensorRT's phases nest; the innermost that moves is shown."""
+
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)  # pybind11 demands it without super()
+            self.steps: dict[str, int] = {}
+
+        def phase_start(self, phase_name, parent_phase, num_steps) -> None:
+            self.steps[phase_name] = num_steps
+
+        def step_complete(self, phase_name, step) -> bool:
+            progress(phase_name, step + 1, self.steps.get(phase_name, step + 1))
+            return True
+
+        def phase_finish(self, phase_name) -> None:
+            self.steps.pop(phase_name, None)
+
+    return Monitor()

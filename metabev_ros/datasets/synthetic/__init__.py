@@ -1,6 +1,0 @@
-"""A procedural world: streets, traffic, a nuScenes-like rig, and the truth about all of it."""
-from metabev_ros.datasets.synthetic.bag import write_bag
-from metabev_ros.datasets.synthetic.config import DriveConfig, Weather
-from metabev_ros.datasets.synthetic.drive import DriveFrame, SyntheticDrive
-
-__all__ = ['DriveConfig', 'DriveFrame', 'SyntheticDrive', 'Weather', 'write_bag']

@@ -1,5 +1,0 @@
-"""Measuring: detection and map metrics, evaluation runs, result records."""
-from metabev_ros.evaluation.detection import DetectionEvaluator, DetectionResult
-from metabev_ros.evaluation.map_segmentation import MapEvaluator, MapResult
-
-__all__ = ['DetectionEvaluator', 'DetectionResult', 'MapEvaluator', 'MapResult']

@@ -1,0 +1,1 @@
+"""Everything that runs off the vehicle: data, training, evaluation, export, demonstration."""

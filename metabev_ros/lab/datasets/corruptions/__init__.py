@@ -1,0 +1,15 @@
+"""Sensor failures: on arrays (`lidar`, `camera`), and as a suite of settings on samples."""
+from metabev_ros.lab.datasets.corruptions.settings import (
+    ALL,
+    BEYOND,
+    CLEAN,
+    HEADLINE,
+    PAPER,
+    Failure,
+    Setting,
+    SettingGroup,
+)
+from metabev_ros.lab.datasets.corruptions.suite import corrupt
+
+__all__ = ['ALL', 'BEYOND', 'CLEAN', 'HEADLINE', 'PAPER', 'Failure', 'Setting',
+           'SettingGroup', 'corrupt']

@@ -1,0 +1,221 @@
+"""A setting applied to a labelled sample.
+
+Where: on the `Sample`, whose images are already at the network's input size. Zeros and noise are
+the same at either stage (the paper does not say); masks and fog are made at that size.
+
+Seeds: all randomness of a sample comes from (failure, seed), not from the degree or the model.
+Every model sees the same corruption in every process, and a higher degree fails a superset of
+what a lower one fails (views, objects, sensors).
+"""
+from __future__ import annotations
+
+import dataclasses
+import zlib
+
+import numpy as np
+
+from metabev_ros.errors import ConfigError
+from metabev_ros.geometry import rigid_transform
+from metabev_ros.lab.datasets.corruptions import camera, lidar
+from metabev_ros.lab.datasets.corruptions.lidar import BeamChoice
+from metabev_ros.lab.datasets.corruptions.settings import Failure, Setting
+from metabev_ros.lab.datasets.samples import LabelledSample, restrict_to, without_sensors
+from metabev_ros.structures import CameraImage, Modality, Sample
+
+FROZEN_MS = 500
+SHIFT_M = 0.03  # translation that goes with a wrong rotation, metres along a random direction
+
+
+def corrupt(labelled: LabelledSample, setting: Setting, seed: int) -> Sample:
+    """The sample as it is under this failure; arrays that do not change are shared, not copied.
+
+    A view that is black, noisy, frozen or covered stays in the sample and is fed to the network.
+    MISSING_CAMERA, MISSING_LIDAR and INDEPENDENT take sensors out of it: the modality changes,
+    and may become NONE.
+
+    Args:
+        seed: of the sample, the same for all settings and models.
+
+    Raises:
+        ConfigError: if the setting needs earlier frames and the sample has none.
+    """
+    sample = labelled.sample
+    if setting.is_harmless:
+        return sample
+    rng = _generator(setting.failure, seed)
+    if setting.failure is Failure.SEVERAL:
+        for part in _COMBINED[int(setting.degree)]:
+            sample = corrupt(dataclasses.replace(labelled, sample=sample), part, seed)
+        return sample
+    return _APPLY[setting.failure](labelled, setting, rng)
+
+
+def _generator(failure: Failure, seed: int) -> np.random.Generator:
+    return np.random.default_rng([zlib.crc32(failure.value.encode()), seed])
+
+
+# Each part draws by its own failure's generator.
+_COMBINED = {
+    1: (Setting(Failure.VIEW_DROP, 2), Setting(Failure.LIMITED_FIELD, 120),
+        Setting(Failure.BEAM_REDUCTION, 8, BeamChoice.BEVFUSION)),
+    2: (Setting(Failure.VIEW_NOISE, 3), Setting(Failure.POINT_LOSS, 0.8)),
+    3: (Setting(Failure.FROZEN_VIEWS, 1), Setting(Failure.FOG, 100)),
+    4: (Setting(Failure.OCCLUSION, 1), Setting(Failure.NIGHT, 0.25),
+        Setting(Failure.BEAM_REDUCTION, 16, BeamChoice.BEVFUSION))}
+
+
+def _with_points(sample: Sample, points: np.ndarray) -> Sample:
+    return dataclasses.replace(sample, sweep=dataclasses.replace(sample.sweep, points=points))
+
+
+def _with_pixels(sample: Sample, pixels: dict[str, np.ndarray]) -> Sample:
+    """New pixels for some views."""
+    return dataclasses.replace(sample, cameras={
+        name: dataclasses.replace(image, pixels=pixels[name]) if name in pixels else image
+        for name, image in sample.cameras.items()})
+
+
+def _present(sample: Sample) -> dict[str, CameraImage]:
+    return {name: image for name, image in sample.cameras.items() if image is not None}
+
+
+def _chosen_views(sample: Sample, count: float, rng: np.random.Generator) -> list[str]:
+    """The first `count` of a random order: more views hit a superset."""
+    names = list(_present(sample))
+    return [names[i] for i in rng.permutation(len(names))[:int(count)]]
+
+
+def _limited_field(labelled, setting, rng) -> Sample:
+    points = lidar.limit_field(labelled.sample.sweep.points, setting.degree / 2)
+    return _with_points(labelled.sample, points)
+
+
+def _missing_objects(labelled, setting, rng) -> Sample:
+    sweep = labelled.sample.sweep
+    return _with_points(labelled.sample, lidar.remove_objects(
+        sweep.points, sweep.ego_from_lidar, labelled.truth.boxes, setting.degree, rng))
+
+
+def _beam_reduction(labelled, setting, rng) -> Sample:
+    return _with_points(labelled.sample, lidar.reduce_beams(
+        labelled.sample.sweep.points, int(setting.degree), setting.variant))
+
+
+def _point_loss(labelled, setting, rng) -> Sample:
+    return _with_points(labelled.sample, lidar.drop_points(
+        labelled.sample.sweep.points, setting.degree, rng))
+
+
+def _view_drop(labelled, setting, rng) -> Sample:
+    sample = labelled.sample
+    return _with_pixels(sample, {name: camera.zero_view(sample.cameras[name].pixels)
+                                 for name in _chosen_views(sample, setting.degree, rng)})
+
+
+def _view_noise(labelled, setting, rng) -> Sample:
+    sample = labelled.sample
+    return _with_pixels(sample, {name: camera.noise_view(sample.cameras[name].pixels, rng)
+                                 for name in _chosen_views(sample, setting.degree, rng)})
+
+
+def _occlusion(labelled, setting, rng) -> Sample:
+    """Every view gets one of the 16 masks, as in the cited toolkit."""
+    return _with_pixels(labelled.sample, {
+        name: camera.occlude(image.pixels,
+                             camera.obstacle_mask(int(rng.integers(camera.MASKS))))
+        for name, image in _present(labelled.sample).items()})
+
+
+def _frozen_views(labelled, setting, rng) -> Sample:
+    """Old pixels under a new stamp and calibration: nothing tells that they are old."""
+    old = _earlier(labelled, FROZEN_MS)
+    return _with_pixels(labelled.sample, {
+        name: old.cameras[name].pixels
+        for name in _chosen_views(labelled.sample, setting.degree, rng)})
+
+
+def _time_skew(labelled, setting, rng) -> Sample:
+    """All images are older than their stamps say, so their poses are not compensated either."""
+    old = _earlier(labelled, int(setting.degree))
+    return _with_pixels(labelled.sample, {
+        name: old.cameras[name].pixels for name in _present(labelled.sample)})
+
+
+def _earlier(labelled: LabelledSample, milliseconds: int) -> Sample:
+    if labelled.earlier is None:
+        raise ConfigError('corrupt', 'a sample that can give earlier frames', labelled.source,
+                          'see SyntheticSamples.first')
+    return labelled.earlier(milliseconds)
+
+
+def _miscalibration(labelled, setting, rng) -> Sample:
+    """Every camera is turned about an axis of its own by the degree and moved by SHIFT_M."""
+    cameras = {}
+    for name, image in _present(labelled.sample).items():
+        axis, shift = (v / np.linalg.norm(v) for v in rng.normal(size=(2, 3)))
+        wrong = rigid_transform(_rotation(axis, np.deg2rad(setting.degree)), SHIFT_M * shift)
+        calibration = dataclasses.replace(
+            image.calibration, ego_from_camera=image.calibration.ego_from_camera @ wrong)
+        cameras[name] = dataclasses.replace(image, calibration=calibration)
+    return dataclasses.replace(labelled.sample, cameras={**labelled.sample.cameras, **cameras})
+
+
+def _rotation(axis: np.ndarray, angle: float) -> np.ndarray:
+    """(3, 3) by Rodrigues' formula; `axis` is a unit vector."""
+    x, y, z = axis
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+def _fog(labelled, setting, rng) -> Sample:
+    sample = labelled.sample
+    pixels = {}
+    for name, image in _present(sample).items():
+        depth = labelled.truth.depth.get(name)
+        if depth is not None:
+            depth = fitted_depth(depth, *image.pixels.shape[:2])
+        pixels[name] = camera.fog(image.pixels, setting.degree, depth)
+    sample = _with_pixels(sample, pixels)
+    if sample.sweep is None:
+        return sample
+    return _with_points(sample, lidar.fog(sample.sweep.points, setting.degree, rng))
+
+
+def fitted_depth(depth: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A rendered depth image at the network's input size: scaled to cover, bottom centre kept.
+
+    The crop of preprocess.images.fit_image for an image without distortion; nearest pixel,
+    because a mean over an edge or over the sky (inf) is no depth.
+    """
+    rows, columns = depth.shape
+    scale = max(width / columns, height / rows)
+    top = round(rows * scale) - height
+    left = (round(columns * scale) - width) // 2
+    v = np.clip(np.rint((np.arange(height) + top + 0.5) / scale - 0.5), 0, rows - 1).astype(int)
+    u = np.clip(np.rint((np.arange(width) + left + 0.5) / scale - 0.5), 0, columns - 1)
+    return depth[v[:, None], u.astype(int)[None]]
+
+
+def _night(labelled, setting, rng) -> Sample:
+    """Cameras only: a LiDAR brings its own light."""
+    return _with_pixels(labelled.sample, {
+        name: camera.night(image.pixels, setting.degree, rng)
+        for name, image in _present(labelled.sample).items()})
+
+
+def _independent(labelled, setting, rng) -> Sample:
+    sensors = labelled.sample.sensors
+    lost = rng.random(len(sensors)) < setting.degree
+    return without_sensors(labelled.sample, [
+        report.name for report, is_lost in zip(sensors, lost, strict=True) if is_lost])
+
+
+_APPLY = {
+    Failure.LIMITED_FIELD: _limited_field, Failure.MISSING_OBJECTS: _missing_objects,
+    Failure.BEAM_REDUCTION: _beam_reduction, Failure.VIEW_DROP: _view_drop,
+    Failure.VIEW_NOISE: _view_noise, Failure.OCCLUSION: _occlusion,
+    Failure.MISSING_CAMERA: lambda labelled, *_: restrict_to(labelled.sample, Modality.LIDAR),
+    Failure.MISSING_LIDAR: lambda labelled, *_: restrict_to(labelled.sample, Modality.CAMERA),
+    Failure.FROZEN_VIEWS: _frozen_views, Failure.MISCALIBRATION: _miscalibration,
+    Failure.TIME_SKEW: _time_skew, Failure.FOG: _fog, Failure.NIGHT: _night,
+    Failure.POINT_LOSS: _point_loss, Failure.INDEPENDENT: _independent}

@@ -1,0 +1,182 @@
+"""A synthetic frame as the `Sample` that the synchroniser would have handed to the pipeline."""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from metabev_ros.config import RigConfig
+from metabev_ros.errors import ConfigError
+from metabev_ros.lab.datasets.synthetic import DriveConfig, DriveFrame, SyntheticDrive
+from metabev_ros.structures import (
+    CameraCalibration,
+    CameraImage,
+    GroundTruth,
+    Modality,
+    Sample,
+    SensorKind,
+    SensorReport,
+    SensorState,
+    Sweep,
+)
+
+PrepareImage = Callable[[np.ndarray, CameraCalibration], tuple[np.ndarray, CameraCalibration]]
+LIDAR_NAME = 'LIDAR_TOP'
+
+
+@dataclass(frozen=True)
+class LabelledSample:
+    """A sample, its truth, and where it came from.
+
+    Attributes:
+        earlier: gives the sample some milliseconds before this one; None where there is none.
+    """
+
+    sample: Sample
+    truth: GroundTruth
+    source: str = ''
+    earlier: Callable[[int], Sample] | None = None
+
+
+def sample_from_frame(frame: DriveFrame, prepare_image: PrepareImage | None = None,
+                      rig: RigConfig | None = None, rate_hz: float = 10.0) -> Sample:
+    """All sensors present, in time and healthy.
+
+    Args:
+        prepare_image: (pixels, calibration) -> the same at the network's input size; None keeps
+            the frame's images.
+        rig: gives sensor names and order; None takes the frame's own.
+
+    Raises:
+        ConfigError: if the rig has a camera that the frame lacks.
+    """
+    names = tuple(frame.images) if rig is None else tuple(c.name for c in rig.cameras)
+    missing = [name for name in names if name not in frame.images]
+    if missing:
+        raise ConfigError('sample_from_frame.rig', f'cameras among {list(frame.images)}',
+                          str(missing))
+    cameras = {}
+    for name in names:
+        pixels, calibration = frame.images[name], frame.calibrations[name]
+        if prepare_image is not None:
+            pixels, calibration = prepare_image(pixels, calibration)
+        cameras[name] = CameraImage(frame.stamp_ns, pixels, calibration)
+    kinds = {**dict.fromkeys(names, SensorKind.CAMERA),
+             LIDAR_NAME if rig is None else rig.lidar.name: SensorKind.LIDAR}
+    reports = tuple(
+        SensorReport(name, kind, SensorState.OK, used=True, stamp_ns=frame.stamp_ns, age_ns=0,
+                     rate_hz=rate_hz, received=1) for name, kind in kinds.items())
+    return Sample(frame.stamp_ns, cameras,
+                  Sweep(frame.stamp_ns, frame.points, frame.ego_from_lidar), Modality.FUSED,
+                  reports)
+
+
+def without_sensors(sample: Sample, names: Sequence[str]) -> Sample:
+    """The sample as it is when these sensors give nothing; modality and reports follow.
+
+    Raises:
+        ConfigError: for a name that the sample does not know.
+    """
+    known = [report.name for report in sample.sensors]
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ConfigError('without_sensors.names', f'names among {known}', str(unknown))
+    cameras = {name: None if name in names else image for name, image in sample.cameras.items()}
+    lost_lidar = any(r.kind is SensorKind.LIDAR and r.name in names for r in sample.sensors)
+    sweep = None if lost_lidar else sample.sweep
+    reports = tuple(
+        dataclasses.replace(report, state=SensorState.MISSING, used=False, stamp_ns=None,
+                            age_ns=None, rate_hz=0.0, reason='removed')
+        if report.name in names else report for report in sample.sensors)
+    modality = Modality.from_presence(any(image is not None for image in cameras.values()),
+                                      sweep is not None)
+    return dataclasses.replace(sample, cameras=cameras, sweep=sweep, modality=modality,
+                               sensors=reports)
+
+
+def restrict_to(sample: Sample, modality: Modality) -> Sample:
+    """The sample with the sensors of `modality` only."""
+    names = [report.name for report in sample.sensors
+             if not (modality.has_camera if report.kind is SensorKind.CAMERA
+                     else modality.has_lidar)]
+    return without_sensors(sample, names)
+
+
+@dataclass(frozen=True)
+class SyntheticSamples:
+    """Labelled samples of several drives: for every seed, `per_drive` frames `stride` apart.
+
+    Attributes:
+        seeds: one drive each; keep training and held-out seeds apart.
+        per_drive: samples of each drive.
+        config: of the drives; must be long enough for all samples.
+        stride: frames from one sample to the next. A drive at 20 Hz with stride 20 gives samples
+            a second apart that know what was 50 ms, 100 ms ... before them.
+        first: frame of the first sample, so that it too has earlier frames.
+    """
+
+    seeds: tuple[int, ...]
+    per_drive: int
+    config: DriveConfig
+    prepare_image: PrepareImage | None = None
+    rig: RigConfig | None = None
+    stride: int = 1
+    first: int = 0
+
+    def __post_init__(self) -> None:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ConfigError('SyntheticSamples.seeds', 'distinct seeds', str(self.seeds))
+        if self.stride < 1 or self.first < 0:
+            raise ConfigError('SyntheticSamples', 'stride >= 1 and first >= 0',
+                              f'{self.stride}, {self.first}')
+        most = (self.config.frames - 1 - self.first) // self.stride + 1
+        if not 1 <= self.per_drive <= most:
+            raise ConfigError('SyntheticSamples.per_drive', f'1..{most}',
+                              str(self.per_drive), 'raise DriveConfig.frames')
+
+    def __len__(self) -> int:
+        return len(self.seeds) * self.per_drive
+
+    def __iter__(self) -> Iterator[LabelledSample]:
+        return (labelled for seed in self.seeds for labelled in self.drive(seed))
+
+    def drive(self, seed: int) -> Iterator[LabelledSample]:
+        """The samples of one drive."""
+        drive = SyntheticDrive(seed, self.config)
+        for i in range(self.per_drive):
+            index = self.first + i * self.stride
+            frame = drive[index]
+            yield LabelledSample(
+                sample_from_frame(frame, self.prepare_image, self.rig, self.config.rate_hz),
+                frame.ground_truth, f'seed {seed} frame {index}',
+                EarlierFrames(drive, index, self.prepare_image, self.rig))
+
+
+class EarlierFrames:
+    """What the sensors of a drive gave some milliseconds before a frame; rendered when asked."""
+
+    def __init__(self, drive: SyntheticDrive, index: int,
+                 prepare_image: PrepareImage | None = None, rig: RigConfig | None = None) -> None:
+        self._drive, self._index = drive, index
+        self._prepare_image, self._rig = prepare_image, rig
+        self._samples: dict[int, Sample] = {}
+
+    def __call__(self, milliseconds: int) -> Sample:
+        """The sample of that instant.
+
+        Raises:
+            ConfigError: if it lies between two frames or before the first one.
+        """
+        back = milliseconds * self._drive.config.rate_hz / 1000
+        if back != int(back) or not 0 <= back <= self._index:
+            period = 1000 / self._drive.config.rate_hz
+            raise ConfigError(
+                'EarlierFrames', f'a multiple of {period:g} ms, at most {self._index} frames back',
+                f'{milliseconds} ms', 'raise DriveConfig.rate_hz or SyntheticSamples.first')
+        if milliseconds not in self._samples:
+            self._samples[milliseconds] = sample_from_frame(
+                self._drive[self._index - int(back)], self._prepare_image, self._rig,
+                self._drive.config.rate_hz)
+        return self._samples[milliseconds]

@@ -1,0 +1,234 @@
+"""What one live run left behind, read back from its bag: nothing else is asked."""
+from __future__ import annotations
+
+import json
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from metabev_ros import wire
+from metabev_ros.bags import BagMessage, BagReader
+from metabev_ros.config import RigConfig
+from metabev_ros.errors import SensorDataError
+from metabev_ros.lab.demo.live import NODE_NAME, sensor_topics
+from metabev_ros.node.rehearsal_script import ACTIONS_TOPIC
+from metabev_ros.structures import (
+    Detections,
+    Modality,
+    SensorKind,
+    SensorReport,
+    SensorState,
+)
+
+
+@dataclass(frozen=True)
+class Output:
+    """One DetectionArray or BevMap: its label, and when it came.
+
+    Attributes:
+        wall_ns: reception, clock of the recorder.
+        ages_ns: sensor name -> stamp of the output minus stamp of that sensor's data.
+    """
+
+    topic: str
+    stamp_ns: int
+    wall_ns: int
+    modality: Modality
+    ages_ns: dict[str, int]
+
+    @property
+    def sensors(self) -> frozenset[str]:
+        return frozenset(self.ages_ns)
+
+
+@dataclass(frozen=True)
+class Status:
+    """One PerceptionStatus."""
+
+    stamp_ns: int
+    wall_ns: int
+    is_heartbeat: bool
+    modality: Modality
+    sensors: tuple[SensorReport, ...]
+    latency_s: float
+    stages: dict[str, float]
+    model: str
+
+    def state(self, sensor: str) -> SensorState:
+        return next(report.state for report in self.sensors if report.name == sensor)
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """The node's own entry of one DiagnosticArray."""
+
+    wall_ns: int
+    level: int
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What was found at one stamp: filled from DetectionArray and BevMap."""
+
+    modality: Modality
+    sensors: tuple[str, ...]
+    detections: Detections
+    map_probabilities: np.ndarray | None
+
+
+@dataclass
+class Evidence:
+    """The run in order of time.
+
+    Attributes:
+        start_ns: wall clock and stamp of the bag's first message.
+        first_ns: its log time in the bag that was played; truth is stamped by that clock.
+        actions: (fault name, 'begin' or 'end') -> wall clock when it was done.
+        published: sensor name -> (N, 2) int64 stamp and wall clock of every publication.
+        payloads: sensor name -> stamp -> serialized bytes as published.
+        results: topic -> serialized bytes per output, as `outputs` and `maps`.
+    """
+
+    start_ns: int = 0
+    first_ns: int = 0
+    actions: dict[tuple[str, str], int] = field(default_factory=dict)
+    published: dict[str, np.ndarray] = field(default_factory=dict)
+    payloads: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    outputs: list[Output] = field(default_factory=list)
+    maps: list[Output] = field(default_factory=list)
+    results: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    statuses: list[Status] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+    def seconds(self, wall_ns: int) -> float:
+        """Seconds since the start of the drive."""
+        return (wall_ns - self.start_ns) * 1e-9
+
+    def truth_stamp(self, stamp_ns: int) -> int:
+        """The stamp of the same instant in the bag that was played."""
+        return stamp_ns - self.start_ns + self.first_ns
+
+    def heartbeats(self, begin_ns: int, end_ns: int) -> list[Status]:
+        """Timer statuses received in [begin, end)."""
+        return [s for s in self.statuses if s.is_heartbeat and begin_ns <= s.wall_ns < end_ns]
+
+    def label_status(self, stamp_ns: int) -> Status | None:
+        """The status that belongs to the output of a stamp."""
+        index = bisect_left(self._labels, stamp_ns, key=lambda status: status.stamp_ns)
+        found = self._labels[index:index + 1]
+        return found[0] if found and found[0].stamp_ns == stamp_ns else None
+
+    def last_heartbeat(self, wall_ns: int) -> Status | None:
+        """The newest timer status at a time."""
+        index = bisect_right(self._beats, wall_ns, key=lambda status: status.wall_ns)
+        return self._beats[index - 1] if index else None
+
+    def finish(self) -> None:
+        """Sort what comes from several threads; prepare the look-ups."""
+        for items in (self.outputs, self.maps, self.statuses, self.diagnostics):
+            items.sort(key=lambda item: item.wall_ns)
+        self._labels = sorted((s for s in self.statuses if not s.is_heartbeat),
+                              key=lambda status: status.stamp_ns)
+        self._beats = [s for s in self.statuses if s.is_heartbeat]
+
+    def frame(self, stamp_ns: int) -> Frame | None:
+        """Boxes and map of one output, decoded now; None if there was none."""
+        boxes = self.results[wire.DETECTIONS].get(stamp_ns)
+        if boxes is None:
+            return None
+        message = wire.deserialize(boxes, wire.OUTPUT_TYPES[wire.DETECTIONS])
+        layers = self.results[wire.BEV_MAP].get(stamp_ns)
+        return Frame(Modality(message.modality), tuple(message.sensors),
+                     _detections(message), None if layers is None else _layers(layers))
+
+
+def read_evidence(bag: Path, rig: RigConfig) -> Evidence:
+    """Read the bag that a rehearsal wrote.
+
+    Raises:
+        SensorDataError: reason 'bag' if it is damaged or no rehearsal.
+    """
+    reader, evidence = BagReader(bag), Evidence()
+    sensors = {topic: name for name, topic in sensor_topics(rig).items()}
+    instants: dict[str, list[tuple[int, int]]] = {name: [] for name in sensors.values()}
+    evidence.payloads = {name: {} for name in instants}
+    evidence.results = {wire.DETECTIONS: {}, wire.BEV_MAP: {}}
+    for message in reader:
+        name = sensors.get(message.topic)
+        if name is not None:
+            stamp = wire.read_stamp(message.cdr)
+            instants[name].append((stamp, message.log_time_ns))
+            evidence.payloads[name][stamp] = message.cdr
+        else:
+            _take(evidence, message)
+    if reader.integrity.is_lossy or not evidence.start_ns:
+        raise SensorDataError('bag', str(bag), 'the whole bag of a rehearsal',
+                              reader.integrity.describe())
+    evidence.published = {name: np.array(pairs, np.int64).reshape(-1, 2)
+                          for name, pairs in instants.items()}
+    evidence.finish()
+    return evidence
+
+
+def _take(evidence: Evidence, message: BagMessage) -> None:
+    topic, prefix = message.topic, f'/{NODE_NAME}/'
+    if topic == ACTIONS_TOPIC:
+        _take_action(evidence, message)
+    elif topic == prefix + wire.STATUS:
+        evidence.statuses.append(_status(message))
+    elif topic == wire.DIAGNOSTICS:
+        content = wire.deserialize(message.cdr, message.msgtype)
+        level = next((s.level for s in content.status if s.name == NODE_NAME), None)
+        if level is not None:
+            number = level[0] if isinstance(level, (bytes, bytearray)) else int(level)
+            evidence.diagnostics.append(Diagnostic(message.log_time_ns, number))
+    elif topic in (prefix + wire.DETECTIONS, prefix + wire.BEV_MAP):
+        output = _output(message, topic[len(prefix):])
+        (evidence.outputs if output.topic == wire.DETECTIONS else evidence.maps).append(output)
+        evidence.results[output.topic][output.stamp_ns] = message.cdr
+
+
+def _take_action(evidence: Evidence, message: BagMessage) -> None:
+    note = json.loads(wire.deserialize(message.cdr, message.msgtype).data)
+    if note['action'] == 'start':
+        evidence.start_ns, evidence.first_ns = note['start_ns'], note['first_ns']
+    else:
+        evidence.actions[note['fault'], note['action']] = message.log_time_ns
+
+
+def _output(message: BagMessage, topic: str) -> Output:
+    content = wire.deserialize(message.cdr, message.msgtype)
+    ages = {name: round(float(age) * 1e9)
+            for name, age in zip(content.sensors, content.sensor_ages, strict=True)}
+    return Output(topic, wire.stamp_to_ns(content.header.stamp), message.log_time_ns,
+                  Modality(content.modality), ages)
+
+
+def _status(message: BagMessage) -> Status:
+    content = wire.deserialize(message.cdr, message.msgtype)
+    reports = tuple(SensorReport(
+        s.name, SensorKind.CAMERA if s.kind == 1 else SensorKind.LIDAR, SensorState(s.state),
+        s.used, None, None if np.isnan(s.age) else round(float(s.age) * 1e9), float(s.rate),
+        s.reason, int(s.received), int(s.rejected)) for s in content.sensors)
+    return Status(wire.stamp_to_ns(content.header.stamp), message.log_time_ns,
+                  content.is_heartbeat, Modality(content.modality), reports,
+                  float(content.latency),
+                  dict(zip(content.stages, map(float, content.stage_latencies), strict=True)),
+                  f'{content.model_name} {content.model_hash} on {content.backend}')
+
+
+def _detections(message) -> Detections:
+    rows = [(d.center.x, d.center.y, d.center.z, d.size.x, d.size.y, d.size.z, d.yaw,
+             d.velocity.x, d.velocity.y) for d in message.detections]
+    return Detections(np.array(rows, np.float32).reshape(-1, 9),
+                      np.array([d.score for d in message.detections], np.float32),
+                      np.array([d.class_id for d in message.detections], np.int64))
+
+
+def _layers(cdr: bytes) -> np.ndarray:
+    """(K, Y, X) float32 probabilities."""
+    message = wire.deserialize(cdr, wire.OUTPUT_TYPES[wire.BEV_MAP])
+    shape = len(message.class_names), message.height, message.width
+    return np.asarray(message.data, np.float32).reshape(shape) / 255

@@ -1,0 +1,149 @@
+"""The still pictures of the report."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from metabev_ros.config import RigConfig
+from metabev_ros.drawing import BevView, PanelLayout, draw_bev, draw_map
+from metabev_ros.lab.datasets.samples import restrict_to, sample_from_frame
+from metabev_ros.lab.datasets.synthetic import DriveFrame
+from metabev_ros.lab.demo.evidence import Evidence
+from metabev_ros.lab.demo.plan import FailurePlan
+from metabev_ros.lab.demo.scene import (
+    HALF_LENGTH,
+    Mounting,
+    Scene,
+    boxes_shown,
+    draw_scene,
+    scene_at,
+    scene_images,
+    scene_points,
+    visible_truth,
+)
+from metabev_ros.pipeline import Pipeline
+from metabev_ros.structures import GroundTruth, Modality
+
+STILL_LAYOUT = PanelLayout(width=1520, height=612, bev_width=560, tile_aspect=704 / 256)
+SQUARE = BevView(520, 520, HALF_LENGTH)
+LATE_SHARE = 0.7  # of a fault: by then the node has long settled
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture with the line that explains it."""
+
+    name: str
+    caption: str
+    pixels: np.ndarray
+
+
+def stamp_near(evidence: Evidence, rig: RigConfig, seconds: float) -> int:
+    """The stamp of the sample nearest to a time of the drive."""
+    stamps = np.unique(np.concatenate([evidence.published[name][:, 0]
+                                       for name in rig.sensor_names]))
+    wanted = evidence.start_ns + round(seconds * 1e9)
+    return int(stamps[np.argmin(np.abs(stamps - wanted))])
+
+
+def output_near(evidence: Evidence, rig: RigConfig, seconds: float) -> int:
+    """The stamp of the output nearest to a time, if one is within half a second."""
+    wanted = evidence.start_ns + round(seconds * 1e9)
+    nearest = min((o.stamp_ns for o in evidence.outputs), key=lambda s: abs(s - wanted),
+                  default=None)
+    if nearest is None or abs(nearest - wanted) > 500_000_000:
+        return stamp_near(evidence, rig, seconds)
+    return nearest
+
+
+def moments(plan: FailurePlan) -> list[tuple[str, float, str]]:
+    """(name, seconds, caption) of the instants worth a picture."""
+    def late(name: str) -> float:
+        fault = plan.named(name)
+        return fault.begin + LATE_SHARE * fault.duration
+
+    return [
+        ('fused', plan.faults[0].begin - 1.0, 'All sensors live.'),
+        ('lidar_only', late('cameras'), 'All cameras dead: the network goes on with the LiDAR.'),
+        ('camera_only', late('lidar'), 'The LiDAR dead: the cameras take over the trigger; there '
+         'are no points.'),
+        ('two_missing', late('two_cameras'), 'Two cameras dead: the others and the LiDAR go on.'),
+        ('frozen', late('frozen'), 'One camera sends the same picture under new stamps: it is '
+         'outlined, and what it sent is shown.'),
+    ]
+
+
+def made_from(scene: Scene) -> str:
+    """What the output of a scene says of itself."""
+    if scene.frame is None:
+        return 'No output for this instant.'
+    cameras = sum(name in scene.images for name in scene.frame.sensors)
+    parts = [f'{cameras} of {len(scene.images)} cameras'] if cameras else []
+    parts += ['the LiDAR'] if len(scene.frame.sensors) > cameras else []
+    return f'Labelled {scene.frame.modality.name}: {" and ".join(parts)}.'
+
+
+def panels(evidence: Evidence, truths: dict[int, GroundTruth], rig: RigConfig,
+           plan: FailurePlan, mounting: Mounting) -> list[Picture]:
+    """One panel per moment."""
+    found = []
+    for name, seconds, caption in moments(plan):
+        stamp = output_near(evidence, rig, seconds)
+        scene = scene_at(evidence, truths, rig, stamp, f'{evidence.seconds(stamp):.1f} s')
+        found.append(Picture(name, f'{caption} {made_from(scene)}',
+                             draw_scene(scene, mounting, STILL_LAYOUT)))
+    return found
+
+
+def boxes_against_truth(scene: Scene, mounting: Mounting) -> list[Picture]:
+    """Bird's-eye view of detections over truth, and the front camera with both."""
+    boxes, labels, scores = boxes_shown(scene.frame)
+    truth = visible_truth(scene.truth)
+    bev = draw_bev(BevView(720, 720, HALF_LENGTH), None, points=scene_points(scene, mounting),
+                   boxes=boxes, labels=labels, scores=scores, truth=truth)
+    found = [Picture('boxes_bev', "Bird's-eye view: detections in class colours over the truth "
+                     '(thin white), LiDAR points in grey. Forward is up.', bev)]
+    drawn = scene_images(scene, mounting, boxes, labels, scores, with_text=True)
+    shots = [drawn[name] for name in ('CAM_FRONT_LEFT', 'CAM_FRONT', 'CAM_FRONT_RIGHT')
+             if drawn.get(name) is not None]
+    if shots:
+        found.append(Picture('boxes_cameras', 'The same detections in the cameras that look '
+                             'forward.', np.concatenate(shots, axis=0)))
+    return found
+
+
+def same_moment(pipeline: Pipeline, frame: DriveFrame, rig: RigConfig) -> list[Picture]:
+    """One instant with all sensors, without LiDAR, without cameras, beside the truth."""
+    sample = sample_from_frame(frame, pipeline.prepare_image, rig)
+    truth = visible_truth(frame.ground_truth)
+    found = [Picture('truth', 'Truth.', draw_bev(
+        SQUARE, frame.ground_truth.map_layers.astype(np.float32), truth=truth))]
+    for modality, name, caption in ((Modality.FUSED, 'all', 'All sensors.'),
+                                    (Modality.LIDAR, 'no_cameras', 'Without cameras.'),
+                                    (Modality.CAMERA, 'no_lidar', 'Without LiDAR.')):
+        result = pipeline(restrict_to(sample, modality))
+        shown = result.detections.scores >= 0.25
+        found.append(Picture(f'map_{name}', caption, draw_bev(
+            SQUARE, result.map_probabilities, boxes=result.detections.boxes[shown],
+            labels=result.detections.labels[shown], scores=result.detections.scores[shown],
+            truth=truth)))
+    return found
+
+
+def live_maps(evidence: Evidence, truths: dict[int, GroundTruth], rig: RigConfig,
+              plan: FailurePlan) -> list[tuple[Picture, Picture]]:
+    """(published map, its truth) while all live, the cameras are dead, the LiDAR is dead."""
+    found = []
+    for name, seconds, _ in moments(plan)[:3]:
+        stamp = output_near(evidence, rig, seconds)
+        scene = scene_at(evidence, truths, rig, stamp, '')
+        if scene.frame is None or scene.frame.map_probabilities is None or scene.truth is None:
+            continue
+        at = f'{evidence.seconds(stamp):.1f} s'
+        found.append((
+            Picture(f'live_{name}', f'{at}: as published. {made_from(scene)}',
+                    draw_map(SQUARE, scene.frame.map_probabilities)),
+            Picture(f'live_{name}_truth', f'{at}: truth.',
+                    draw_map(SQUARE, scene.truth.map_layers.astype(np.float32)))))
+    return found

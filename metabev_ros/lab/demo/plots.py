@@ -1,0 +1,204 @@
+"""The plots of the report, as SVG texts."""
+from __future__ import annotations
+
+import io
+import itertools
+
+import numpy as np
+
+from metabev_ros.config import RigConfig
+from metabev_ros.drawing import MODALITY_COLOURS, STATE_COLOURS
+from metabev_ros.errors import MissingDependencyError
+from metabev_ros.lab.demo.evidence import Evidence
+from metabev_ros.lab.demo.measures import NEVER_MS, Measures
+from metabev_ros.lab.demo.plan import FailurePlan, FaultKind
+from metabev_ros.structures import Modality, SensorState
+
+INK, FAINT, SHADE = '#22262c', '#8b929c', '#f1ecec'
+SHORT = {'CAM_FRONT': 'front', 'CAM_FRONT_RIGHT': 'front right', 'CAM_BACK_RIGHT': 'back right',
+         'CAM_BACK': 'back', 'CAM_BACK_LEFT': 'back left', 'CAM_FRONT_LEFT': 'front left',
+         'LIDAR_TOP': 'LiDAR'}
+LEGEND = ((SensorState.OK, 'OK'), (SensorState.LATE, 'LATE'), (SensorState.SUSPECT, 'SUSPECT'),
+          (SensorState.STALE, 'STALE or FROZEN'), (SensorState.RECOVERING, 'RECOVERING'),
+          (SensorState.NEVER, 'nothing yet'))
+
+
+def _figure(width: float, height: float):
+    """A figure and its axes, without pyplot's global state."""
+    try:
+        import matplotlib
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError('demo report', 'matplotlib', 'not installed',
+                                     'pip install matplotlib') from error
+    matplotlib.rcParams['svg.hashsalt'] = 'metabev'  # the same plot gives the same text
+    figure = Figure(figsize=(width, height), layout='constrained')
+    FigureCanvasAgg(figure)
+    axis = figure.add_subplot()
+    for side in ('top', 'right'):
+        axis.spines[side].set_visible(False)
+    for side in ('left', 'bottom'):
+        axis.spines[side].set_color('#c3c8cf')
+    axis.tick_params(colors=INK, labelsize=9, length=3, color='#c3c8cf')
+    return figure, axis
+
+
+def _svg(figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format='svg', metadata={'Date': None})
+    return buffer.getvalue()
+
+
+def _hex(colour: tuple[int, int, int]) -> str:
+    return '#{:02x}{:02x}{:02x}'.format(*colour)
+
+
+def _shade_faults(axis, plan: FailurePlan, top: float, with_titles: bool = True) -> None:
+    for fault in plan.faults:
+        axis.axvspan(fault.begin, fault.end, color=SHADE, zorder=0, linewidth=0)
+        if with_titles:
+            axis.text((fault.begin + fault.end) / 2, top, fault.title.replace(' die', '\ndie')
+                      .replace(' freezes', '\nfreezes'), ha='center', va='bottom', fontsize=9,
+                      color=INK)
+
+
+def plot_timeline(evidence: Evidence, plan: FailurePlan, rig: RigConfig) -> str:
+    """Per sensor what it published and what the node said of it; chosen modality; outputs."""
+    names = list(rig.sensor_names)
+    figure, axis = _figure(11, 4.9)
+    _shade_faults(axis, plan, -0.75)
+    for row, name in enumerate(names):
+        _plot_publications(axis, evidence, plan, name, row)
+        _plot_states(axis, evidence, name, row)
+    _plot_modality(axis, evidence, len(names) + 0.35)
+    stamps = [evidence.seconds(o.wall_ns) for o in evidence.outputs]
+    axis.vlines(stamps, len(names) + 1.0, len(names) + 1.5, color=INK, linewidth=0.6)
+    ticks = [*range(len(names)), len(names) + 0.35, len(names) + 1.25]
+    axis.set_yticks(ticks, [*(SHORT.get(name, name) for name in names), 'modality', 'outputs'])
+    axis.set_ylim(len(names) + 1.75, -0.75)
+    axis.set_xlim(0, plan.duration)
+    axis.set_xlabel('seconds since the start of the drive', fontsize=9, color=INK)
+    axis.tick_params(axis='y', length=0)
+    axis.spines['left'].set_visible(False)
+    _timeline_legend(figure)
+    return _svg(figure)
+
+
+def _plot_publications(axis, evidence: Evidence, plan: FailurePlan, name: str, row: int) -> None:
+    """Ticks above the middle: messages sent; red ones repeat a frozen picture."""
+    seconds = (evidence.published[name][:, 0] - evidence.start_ns) * 1e-9
+    stuck = np.zeros(len(seconds), dtype=bool)
+    for fault in plan.faults:
+        if fault.kind is FaultKind.FROZEN and name in fault.sensors:
+            stuck |= (seconds >= fault.begin) & (seconds < fault.end)
+    for chosen, colour in ((~stuck, '#5b6470'), (stuck, _hex(STATE_COLOURS[SensorState.FROZEN]))):
+        axis.vlines(seconds[chosen], row - 0.36, row - 0.04, color=colour, linewidth=0.7)
+
+
+def _plot_states(axis, evidence: Evidence, name: str, row: int) -> None:
+    """A strip below the middle in the colour of the state that the node reported."""
+    times = [evidence.seconds(s.wall_ns) for s in evidence.statuses if s.is_heartbeat]
+    states = [s.state(name) for s in evidence.statuses if s.is_heartbeat]
+    for begin, end, state in _segments(times, states):
+        axis.broken_barh([(begin, end - begin)], (row + 0.02, 0.3), linewidth=0,
+                         facecolor=_hex(STATE_COLOURS[state]))
+
+
+def _plot_modality(axis, evidence: Evidence, row: float) -> None:
+    times = [evidence.seconds(s.wall_ns) for s in evidence.statuses if s.is_heartbeat]
+    values = [s.modality for s in evidence.statuses if s.is_heartbeat]
+    for begin, end, modality in _segments(times, values):
+        axis.broken_barh([(begin, end - begin)], (row - 0.25, 0.5), linewidth=0,
+                         facecolor=_hex(MODALITY_COLOURS[modality]))
+        if end - begin > 1.2:
+            axis.text((max(begin, 0) + end) / 2, row, modality.name, ha='center', va='center',
+                      fontsize=8, color='white', fontweight='bold')
+
+
+def _segments(times: list[float], values: list) -> list[tuple[float, float, object]]:
+    """(begin, end, value) of the stretches in which the value stays the same."""
+    found, begin = [], 0
+    for index in range(1, len(times) + 1):
+        if index == len(times) or values[index] != values[begin]:
+            end = times[min(index, len(times) - 1)]
+            found.append((times[begin], end, values[begin]))
+            begin = index
+    return found
+
+
+def _timeline_legend(figure) -> None:
+    from matplotlib.patches import Patch
+
+    handles = [Patch(facecolor='#5b6470', label='message published'),
+               *(Patch(facecolor=_hex(STATE_COLOURS[state]), label=text)
+                 for state, text in LEGEND)]
+    figure.legend(handles=handles, loc='outside lower center', ncols=len(handles), fontsize=8,
+                  frameon=False, handlelength=1, handleheight=0.8)
+
+
+def plot_delays(measures: Measures) -> str:
+    """Per fault: how long until the label was right, and until all was back."""
+    events = measures.events
+    figure, axis = _figure(11, 0.62 * len(events) + 1.1)
+    for row, event in enumerate(events):
+        lines = (('noticed (stamp time)', event.label_stamp, -0.24, '#2e6ec8'),
+                 ('noticed (received)', event.label_wall, 0.0, '#8fb4e6'),
+                 ('recovered', event.recovery, 0.24, '#2ea05a'))
+        for label, value, offset, colour in lines:
+            never = value >= NEVER_MS
+            axis.barh(row + offset, 1000 if never else value, 0.2, color=colour,
+                      label=label if row == 0 else None)
+            axis.annotate('never' if never else f'{value:.0f} ms',
+                          (1000 if never else value, row + offset), (4, 0), va='center',
+                          textcoords='offset points', fontsize=8, color=INK)
+    axis.set_yticks(range(len(events)), [event.fault.title for event in events])
+    axis.set_ylim(len(events) - 0.5, -0.5)
+    axis.tick_params(axis='y', length=0)
+    axis.set_xlabel('milliseconds', fontsize=9, color=INK)
+    figure.legend(*axis.get_legend_handles_labels(), fontsize=8, frameon=False,
+                  loc='outside upper right', ncols=3)
+    return _svg(figure)
+
+
+def plot_latency(evidence: Evidence, plan: FailurePlan) -> str:
+    """Latency of every output, from its stamp to its publication."""
+    figure, axis = _figure(11, 2.9)
+    labels = [s for s in evidence.statuses if not s.is_heartbeat]
+    values = [1e3 * s.latency_s for s in labels]
+    top = 1.15 * max(values, default=100.0)
+    _shade_faults(axis, plan, top * 1.01)
+    order = sorted({s.modality for s in labels}, reverse=True)
+    for modality in order:
+        chosen = [s for s in labels if s.modality is modality]
+        axis.plot([evidence.seconds(s.stamp_ns) for s in chosen],
+                  [1e3 * s.latency_s for s in chosen], '.', markersize=4,
+                  color=_hex(MODALITY_COLOURS[modality]), label=modality.name)
+    axis.set_xlim(0, plan.duration)
+    axis.set_ylim(0, top)
+    axis.set_xlabel('seconds since the start of the drive', fontsize=9, color=INK)
+    axis.set_ylabel('ms', fontsize=9, color=INK)
+    axis.legend(fontsize=8, frameon=False, loc='lower right', ncols=3, markerscale=2,
+                handletextpad=0.2)
+    return _svg(figure)
+
+
+def plot_quality(qualities: list) -> str:
+    """Mean AP and mean IoU per kind of output."""
+    figure, axis = _figure(11, 0.55 * len(qualities) + 1.0)
+    colours = itertools.cycle((_hex(MODALITY_COLOURS[Modality.FUSED]), '#b9c3ce'))
+    for offset, (title, pick) in zip((-0.17, 0.17), (
+            ('detection: mean AP over the classes present', lambda q: q.mean_ap),
+            ('map: mean IoU', lambda q: q.mean_iou)), strict=True):
+        values = [pick(quality) for quality in qualities]
+        places = np.arange(len(qualities)) + offset
+        axis.barh(places, values, 0.3, color=next(colours), label=title)
+        for place, value in zip(places, values, strict=True):
+            axis.text(value + 0.008, place, f'{value:.2f}', va='center', fontsize=8, color=INK)
+    axis.set_yticks(range(len(qualities)),
+                    [f'{q.title} ({q.samples} outputs)' for q in qualities])
+    axis.set_ylim(len(qualities) - 0.5, -0.5)
+    axis.set_xlim(0, 1)
+    axis.tick_params(axis='y', length=0)
+    axis.legend(fontsize=8, frameon=False, loc='lower right')
+    return _svg(figure)

@@ -1,0 +1,169 @@
+"""Image and 3D augmentation that keeps pixels, points, boxes and map aligned.
+
+An image moves by an affine map of its pixels, which goes into the intrinsics; a mirrored image is
+that of a camera with a mirrored x axis, so focal lengths stay positive. The scene moves by one
+affine map of the ego frame, which goes into the sensors' poses, the boxes and the map. The camera
+model stays exact. Ranges of BEVFusion (metabev.md 1.6) are in config/training/metabev_base.yaml.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from metabev_ros.config.yaml import require
+from metabev_ros.geometry import BevGrid, rotation_z
+
+MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """Training-time variation. The defaults are nano's: their lift-splat tables are cached.
+
+    Attributes:
+        turn: chance of turning the ego frame by half a turn; images stay as they are, their
+            calibration turns with the frame. A mirror would put traffic on the other side of the
+            road and so take away what tells a heading.
+        brightness: largest relative change of gain, and of offset in units of 255 / 4.
+        view_drop: chance that one to three views of a sample are missing.
+        image_scale: smallest and largest size over the network's; bottom kept, random crop at the
+            sides; every view has its own draw.
+        image_flip: chance of a mirrored image, per view.
+        image_rotation: largest turn of an image about its centre, degrees.
+        rotation: largest turn of the ego frame about z, degrees.
+        scale: smallest and largest scale of the scene.
+        translation: standard deviation per axis, metres.
+        flip_x, flip_y: chance of mirroring the scene front to back (x), left to right (y).
+    """
+
+    turn: float = 0.5
+    brightness: float = 0.2
+    view_drop: float = 0.15
+    image_scale: tuple[float, ...] = (1.0, 1.0)
+    image_flip: float = 0.0
+    image_rotation: float = 0.0
+    rotation: float = 0.0
+    scale: tuple[float, ...] = (1.0, 1.0)
+    translation: float = 0.0
+    flip_x: float = 0.0
+    flip_y: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ('turn', 'view_drop', 'image_flip', 'flip_x', 'flip_y', 'brightness'):
+            require(0 <= getattr(self, name) <= 1, f'augmentation.{name}', '0..1',
+                    getattr(self, name))
+        for name in ('image_rotation', 'rotation', 'translation'):
+            require(getattr(self, name) >= 0, f'augmentation.{name}', 'at least 0',
+                    getattr(self, name))
+        for name in ('image_scale', 'scale'):
+            value = getattr(self, name)
+            require(len(value) == 2 and 0 < value[0] <= value[1], f'augmentation.{name}',
+                    'two numbers, 0 < low <= high', value)
+
+    @property
+    def moves_images(self) -> bool:
+        return (self.image_flip > 0 or self.image_rotation > 0
+                or self.image_scale != (1.0, 1.0))
+
+    def draw_scene(self, rng: np.random.Generator) -> np.ndarray:
+        """(4, 4) new_from_old of the ego frame: turn, flips, rotation, scale, translation."""
+        sign = -1.0 if rng.random() < self.turn else 1.0
+        new_from_old = np.diag([sign, sign, 1.0, 1.0])
+        if self.flip_x > 0 or self.flip_y > 0:
+            flips = [-1.0 if rng.random() < chance else 1.0
+                     for chance in (self.flip_x, self.flip_y)]
+            new_from_old = np.diag([*flips, 1.0, 1.0]) @ new_from_old
+        if self.rotation > 0 or self.scale != (1.0, 1.0) or self.translation > 0:
+            move = np.eye(4)
+            move[:3, :3] = rotation_z(np.deg2rad(rng.uniform(-self.rotation, self.rotation)))
+            move[:3, :3] *= rng.uniform(*self.scale)
+            move[:3, 3] = rng.normal(0, self.translation, 3)
+            new_from_old = move @ new_from_old
+        return new_from_old
+
+    def draw_image(self, width: int, height: int, rng: np.random.Generator
+                   ) -> tuple[np.ndarray, bool]:
+        """(3, 3) new_from_old on pixels of a picture of this size, and whether it mirrors."""
+        scale = rng.uniform(*self.image_scale)
+        mirrored = bool(rng.random() < self.image_flip)
+        angle = np.deg2rad(rng.uniform(-self.image_rotation, self.image_rotation))
+        left = rng.random() * (scale * width - width)
+        # u' + 0.5 = (u + 0.5) * scale - left; the bottom edge stays where it is.
+        matrix = np.array([[scale, 0, (scale - 1) / 2 - left],
+                           [0, scale, (scale - 1) / 2 - (scale - 1) * height], [0, 0, 1.0]])
+        if mirrored:
+            matrix = np.array([[-1.0, 0, width - 1], [0, 1, 0], [0, 0, 1]]) @ matrix
+        centre = np.array([(width - 1) / 2, (height - 1) / 2])
+        turn = rotation_z(angle)
+        turn[:2, 2] = centre - turn[:2, :2] @ centre
+        return turn @ matrix, mirrored
+
+
+def move_image(pixels: np.ndarray, new_from_old: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 under an affine map of its pixels; black where nothing was."""
+    height, width = pixels.shape[:2]
+    return cv2.warpAffine(np.ascontiguousarray(pixels), new_from_old[:2], (width, height),
+                          flags=cv2.INTER_LINEAR)
+
+
+def move_camera(intrinsics: np.ndarray, ego_from_camera: np.ndarray, new_from_old: np.ndarray,
+                mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Intrinsics and pose whose projection is the old one followed by the affine map."""
+    if mirrored:
+        return new_from_old @ intrinsics @ MIRROR[:3, :3], ego_from_camera @ MIRROR
+    return new_from_old @ intrinsics, ego_from_camera
+
+
+def move_depth(depth: np.ndarray, new_from_old: np.ndarray, stride: int) -> np.ndarray:
+    """(h, w) metres at feature pixels of the moved image; inf where the old one has none.
+
+    Args:
+        depth: (h, w) metres along the optical axis at the centres of the old feature pixels;
+            the axis does not move, so values stay.
+        stride: image pixels per feature pixel.
+    """
+    h, w = depth.shape
+    u, v = np.meshgrid((np.arange(w) + 0.5) * stride - 0.5, (np.arange(h) + 0.5) * stride - 0.5)
+    old_from_new = np.linalg.inv(new_from_old)
+    old = np.stack([u, v], -1) @ old_from_new[:2, :2].T + old_from_new[:2, 2]
+    column, row = np.floor((old + 0.5) / stride).astype(int).transpose(2, 0, 1)
+    inside = (column >= 0) & (column < w) & (row >= 0) & (row < h)
+    values = depth[np.clip(row, 0, h - 1), np.clip(column, 0, w - 1)]
+    return np.where(inside, values, np.inf).astype(np.float32)
+
+
+def move_boxes(boxes: np.ndarray, new_from_old: np.ndarray) -> np.ndarray:
+    """(M, 9) float64 boxes in the new ego frame; sizes and velocities scale with the scene."""
+    boxes = boxes.astype(np.float64)
+    linear = new_from_old[:2, :2]
+    scale = np.cbrt(abs(np.linalg.det(new_from_old[:3, :3])))
+    heading = np.stack([np.cos(boxes[:, 6]), np.sin(boxes[:, 6])], 1) @ linear.T
+    boxes[:, :3] = boxes[:, :3] @ new_from_old[:3, :3].T + new_from_old[:3, 3]
+    boxes[:, 3:6] *= scale
+    boxes[:, 6] = np.arctan2(heading[:, 1], heading[:, 0])
+    boxes[:, 7:9] = boxes[:, 7:9] @ linear.T
+    return boxes
+
+
+def move_map(layers: np.ndarray, grid: BevGrid, new_from_old: np.ndarray
+             ) -> tuple[np.ndarray, np.ndarray | None]:
+    """Map layers in the new ego frame, nearest cell.
+
+    Args:
+        layers: (L, Y, X) bool on `grid`.
+
+    Returns:
+        (L, Y, X) bool, and (Y, X) bool: cells whose truth is known, None when all are.
+    """
+    signs = np.diag(new_from_old)[:2]
+    symmetric = (grid.x_min, grid.y_min) == (-grid.x_max, -grid.y_max)
+    if symmetric and np.array_equal(new_from_old, np.diag([*signs, 1.0, 1.0])) and (
+            np.abs(signs) == 1).all():
+        return np.ascontiguousarray(layers[:, ::int(signs[1]), ::int(signs[0])]), None
+    old_from_new = np.linalg.inv(new_from_old)
+    cells = grid.cell_index(grid.centres() @ old_from_new[:2, :2].T + old_from_new[:2, 3])
+    known = cells >= 0
+    moved = layers.reshape(len(layers), -1)[:, np.where(known, cells, 0)] & known
+    return moved, known

@@ -1,0 +1,157 @@
+"""Losses: Gaussian focal + L1 for boxes, focal + Dice for the map, cross-entropy for depth.
+
+Each is a ratio of sums; `sum_over_ranks` makes them those of the batch of all processes. None is
+weighted: the trainer weighs terms and tasks (the paper: detection x 10, map x 1; BEVFusion: boxes
+x 0.25).
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from metabev_ros.config import DetectionHead, ModelConfig
+from metabev_ros.lab.training.distributed import sum_over_ranks
+from metabev_ros.lab.training.matching import match_queries
+from metabev_ros.lab.training.plain_detr import focal_sum, set_losses
+
+# Weights of dx dy z log-l log-w log-h sin cos vx vy; velocity as in BEVFusion (0.2).
+BOX_WEIGHTS = (2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.2, 0.2)
+QUERY_BOX_WEIGHTS = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.2, 0.2)
+
+
+def detection_loss(output: dict[str, Tensor], targets: Sequence[dict[str, Tensor]],
+                   config: ModelConfig) -> dict[str, Tensor]:
+    """Unweighted loss terms of the detection head that the configuration names.
+
+    Args:
+        output: `NetworkOutput.detection`.
+        targets: per sample what `targets.detection_targets` gives, on the same device.
+
+    Returns:
+        `heatmap`, `boxes` and, for TransFusion and Plain-DETR, `classes`, for the latter also
+        `overlap`; with groups of classes the centre head's terms are sums over the groups
+        (BEVFusion).
+    """
+    truth = torch.stack([target['heatmap'] for target in targets])
+    if config.head.detection is DetectionHead.TRANSFUSION:
+        classes, boxes = query_loss(output['class_logits'], output['boxes'], targets, config)
+        return {'heatmap': heatmap_loss(output['heatmap'], truth), 'classes': classes,
+                'boxes': boxes}
+    if config.head.detection is DetectionHead.PLAIN_DETR:
+        return {'heatmap': heatmap_loss(output['heatmap'], truth),
+                **set_losses(output, targets, config)}
+    counts = [len(group) for group in config.detection_groups]
+    heatmaps, maps = output['heatmap'].split(counts, 1), output['boxes'].chunk(len(counts), 1)
+    terms = {'heatmap': 0.0, 'boxes': 0.0}
+    first = 0
+    for logits, layer, part, count in zip(heatmaps, truth.split(counts, 1), maps, counts,
+                                          strict=True):
+        mine = [(t['labels'] >= first) & (t['labels'] < first + count) for t in targets]
+        terms['heatmap'] += heatmap_loss(logits, layer)
+        terms['boxes'] += box_loss(
+            part, [t['cells'][m] for t, m in zip(targets, mine, strict=True)],
+            [t['channels'][m] for t, m in zip(targets, mine, strict=True)])
+        first += count
+    return terms
+
+
+def heatmap_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Gaussian focal loss (CornerNet: alpha 2, beta 4), averaged over the peaks.
+
+    Args:
+        logits, target: (B, K, Y, X).
+    """
+    logits = logits.float()
+    p = logits.sigmoid()
+    positive = target == 1
+    at_peaks = (F.logsigmoid(logits) * (1 - p) ** 2)[positive].sum()
+    elsewhere = (F.logsigmoid(-logits) * p ** 2 * (1 - target) ** 4 * ~positive).sum()
+    total, peaks = sum_over_ranks(torch.stack([at_peaks + elsewhere, positive.sum().float()]))
+    return -total / peaks.clamp(min=1)
+
+
+def box_loss(maps: Tensor, cells: list[Tensor], channels: list[Tensor]) -> Tensor:
+    """L1 at the centre cells, averaged over boxes.
+
+    Args:
+        maps: (B, 10, Y, X) of one group of classes.
+        cells, channels: per sample (M,) flat cells and (M, 10) targets.
+    """
+    flat = maps.float().flatten(2)
+    predicted = torch.cat([flat[i][:, c].t() for i, c in enumerate(cells)])
+    error = (predicted - torch.cat(channels)).abs() * predicted.new_tensor(BOX_WEIGHTS)
+    total, boxes = sum_over_ranks(torch.stack([error.sum(), error.new_tensor(len(predicted))]))
+    return total / boxes.clamp(min=1)
+
+
+def query_loss(logits: Tensor, boxes: Tensor, targets: Sequence[dict[str, Tensor]],
+               config: ModelConfig) -> tuple[Tensor, Tensor]:
+    """Class and box loss of TransFusion's queries after Hungarian matching.
+
+    Sigmoid focal loss (gamma 2, alpha 0.25) of all queries, those without a box against no class,
+    and L1 of the matched boxes; both divided by the number of matched queries (BEVFusion).
+
+    Args:
+        logits: (B, K, P).
+        boxes: (B, 10, P), x and y in cells from the grid's corner.
+        targets: per sample `labels` (M,), `cells` (M,), `channels` (M, 10).
+    """
+    logits, boxes = logits.float(), boxes.float()
+    wanted = torch.zeros_like(logits)
+    errors = [boxes.new_zeros(())]
+    for i, target in enumerate(targets):
+        truth = absolute_channels(target, config)
+        queries, rows = match_queries(logits[i], boxes[i], truth, target['labels'], config)
+        wanted[i, target['labels'][rows], queries] = 1.0
+        difference = (boxes[i][:, queries].t() - truth[rows]).abs()
+        errors.append((difference * boxes.new_tensor(QUERY_BOX_WEIGHTS)).sum())
+    focal, error, matched = sum_over_ranks(torch.stack(
+        [focal_sum(logits, wanted), torch.stack(errors).sum(), wanted.sum()]))
+    return focal / matched.clamp(min=1), error / matched.clamp(min=1)
+
+
+def absolute_channels(target: dict[str, Tensor], config: ModelConfig) -> Tensor:
+    """(M, 10) channels of `detection_targets` with x and y from the grid's corner instead of the
+    cell's, as TransFusion's boxes have them."""
+    columns = config.bev_grid.columns
+    corner = torch.stack([target['cells'] % columns, target['cells'] // columns], 1)
+    return torch.cat([target['channels'][:, :2] + corner, target['channels'][:, 2:]], 1)
+
+
+def map_loss(logits: Tensor, target: Tensor, known: Tensor | None = None
+             ) -> tuple[Tensor, Tensor]:
+    """Sigmoid focal (gamma 2, BEVFusion: mean over pixels, sum over classes) and Dice.
+
+    Dice is ours: focal alone leaves thin classes (stop lines, dividers) below every threshold.
+
+    Args:
+        logits, target: (B, L, Y, X), target float 0 or 1.
+        known: (B, 1, Y, X) bool, cells that have a truth; None: all.
+    """
+    logits = logits.float()
+    cross = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
+    p = logits.sigmoid()
+    focal = cross * (p - target).abs() ** 2
+    known = torch.ones_like(p[:, :1]) if known is None else known.to(p.dtype)
+    sums = torch.stack([(value * known).sum((0, 2, 3))
+                        for value in (focal, p * target, p + target)])
+    sums = sum_over_ranks(torch.cat([sums, known.sum().expand(1, sums.shape[1])]))
+    focal, overlap, both, cells = sums
+    dice = 1 - (2 * overlap + 1) / (both + 1)
+    return (focal / cells.clamp(min=1)).sum(), dice.mean()
+
+
+def depth_loss(logits: list[Tensor | None], bins: list[Tensor | None]) -> Tensor:
+    """Cross-entropy over depth bins where truth exists; the samples with cameras only."""
+    present = [(depth, truth) for depth, truth in zip(logits, bins, strict=True)
+               if depth is not None]
+    if not present:
+        return torch.zeros(())
+    depth = torch.cat([depth for depth, _ in present]).float()
+    truth = torch.cat([truth for _, truth in present])
+    total = F.cross_entropy(depth, truth, ignore_index=-1, reduction='sum')
+    total, pixels = sum_over_ranks(torch.stack([total, (truth >= 0).sum().float()]))
+    return total / pixels.clamp(min=1)

@@ -1,0 +1,62 @@
+"""Statistics of the baseline fuser's norms, estimated anew on training samples.
+
+Weights do not change. A run that trains with `ModalityNorm` needs none of this: it is for weights
+whose norms had one running estimate for all modalities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import nn
+
+from metabev_ros.lab.training.samples import SampleKey, TrainingSamples
+from metabev_ros.network.fusers import MODALITY_SETS, ConvFuser
+from metabev_ros.network.metabev import MetaBev
+from metabev_ros.structures import Modality
+
+BATCH = 8  # samples that are normalised together, as in training
+
+
+@torch.no_grad()
+def recalibrate_fuser(network: MetaBev, samples: TrainingSamples, count: int,
+                      progress: Callable[[int], None] | None = None) -> None:
+    """Estimate the statistics of every set of modalities as the mean over batches.
+
+    Args:
+        network: with the convolutional fuser; is left in evaluation mode.
+        samples: training samples; each is used once per set of modalities.
+        count: how many of them, from the first on; a multiple of BATCH.
+        progress: called with the number of finished batches.
+
+    Raises:
+        TypeError: if the network has another fuser.
+    """
+    fuser = network.fusion.decoder
+    if not isinstance(fuser, ConvFuser):
+        raise TypeError(f'expected the convolutional fuser, got {type(fuser).__name__}')
+    network.eval()
+    for norm in _norms(fuser):
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over all batches
+        norm.train()
+    for done, first in enumerate(range(0, count, BATCH), 1):
+        for name in MODALITY_SETS:
+            modality = Modality[name.upper()]
+            keys = [SampleKey(i, modality.value, 0, 0, i) for i in range(first, first + BATCH)]
+            cameras, lidars, _ = zip(*(samples[key] for key in keys), strict=True)
+            camera_bevs, lidar_bevs, _ = network.encode(cameras, lidars)
+            maps = {name: torch.cat(bevs) for name, bevs in (('camera', camera_bevs),
+                                                             ('lidar', lidar_bevs))
+                    if bevs[0] is not None}
+            fuser(maps)
+        if progress is not None:
+            progress(done)
+    for norm in _norms(fuser):
+        norm.momentum = 0.1
+        norm.eval()
+
+
+def _norms(fuser: ConvFuser) -> Iterable[nn.BatchNorm2d]:
+    return [module for module in fuser.modules() if isinstance(module, nn.BatchNorm2d)]

@@ -1,0 +1,297 @@
+"""`metabev train`: the paper's recipe on rendered drives, one process or many.
+
+A run is a function of its configuration, its records and the number of its processes: what is
+drawn, dropout included, depends on seed, step and rank, never on when a process was started.
+"""
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from metabev_ros.config import ModelConfig, save_config, to_plain
+from metabev_ros.errors import ConfigError
+from metabev_ros.lab.training.adamv import SelectionMode, build_selection
+from metabev_ros.lab.training.checkpoint import load_checkpoint, replace_file
+from metabev_ros.lab.training.config import Device, Precision, TrainingConfig
+from metabev_ros.lab.training.distributed import Processes
+from metabev_ros.lab.training.monitoring import Monitor, comparison_picture
+from metabev_ros.lab.training.optimiser import parameter_groups
+from metabev_ros.lab.training.recompute import enable_recompute
+from metabev_ros.lab.training.samples import TrainingSamples
+from metabev_ros.lab.training.sampling import BatchKeys, Sampling, record_classes
+from metabev_ros.lab.training.step import TrainingStep, to_device
+from metabev_ros.lab.training.validation import Validation, hold_out
+from metabev_ros.lab.training.warm_start import freeze, initialise, train_unfrozen
+from metabev_ros.network.adamv import experts_used, use_experts
+from metabev_ros.network.auxiliary import AuxiliaryHeads
+from metabev_ros.network.interaction import take_offset_statistics, watch_offsets
+from metabev_ros.network.metabev import MetaBev
+
+__all__ = ['Trainer', 'TrainingConfig']
+ALONE = Processes()
+MOST_OUTSIDE = 0.3  # of the samples of task interaction; more and it collapses
+Progress = Callable[[int, dict[str, float], float], None]
+
+
+class Trainer:
+    """State of one run in a folder: weights, averaged weights, optimiser, step.
+
+    Args:
+        processes: this one among those of the run; only the first writes.
+
+    Raises:
+        ConfigError: if the device is not there, or weights or checkpoint do not fit.
+    """
+
+    def __init__(self, folder: Path, model: ModelConfig, config: TrainingConfig,
+                 processes: Processes = ALONE) -> None:
+        self.folder, self.model, self.config = Path(folder), model, config
+        self.processes, self.device = processes, find_device(config.device, processes.local)
+        torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._checkpoint = self.folder / 'checkpoint.pt'
+        self.network = MetaBev(model).to(self.device)
+        self.auxiliary = None
+        if config.auxiliary_weight > 0:
+            self.auxiliary = AuxiliaryHeads(model).to(self.device)
+        if config.init is not None and not self._checkpoint.exists():
+            initialise(self.network, config.init)
+        freeze(self.network, config.frozen)
+        self.average = {name: value.detach().clone()
+                        for name, value in self.network.state_dict().items()}
+        self._module = self._prepared(TrainingStep(self.network, self.auxiliary, config))
+        self.optimiser = torch.optim.AdamW(parameter_groups(self._step_module, config),
+                                           lr=config.learning_rate)
+        self.scaler = torch.amp.GradScaler(self.device.type,
+                                           enabled=config.precision is Precision.FP16)
+        self.step, self.seconds = 0, 0.0
+        self.selection = self._build_selection()
+        if self._checkpoint.exists():
+            self._load()
+
+    def _prepared(self, step: TrainingStep) -> nn.Module:
+        """The step as the trainer calls it: recomputing, synchronised, distributed."""
+        if self.config.recompute:
+            enable_recompute(self.network)
+        if self.processes.world > 1 and self.device.type == 'cuda':
+            step = nn.SyncBatchNorm.convert_sync_batchnorm(step)
+            self.network, self.auxiliary = step.network, step.auxiliary
+        self._step_module = step
+        if self.processes.world == 1:
+            return step
+        # A modality that no sample has leaves its encoder without gradients.
+        return DistributedDataParallel(
+            step, device_ids=[self.device.index] if self.device.type == 'cuda' else None,
+            find_unused_parameters=True)
+
+    def run(self, paths: list[Path], progress: Progress | None = None) -> None:
+        """Train to the last step.
+
+        Args:
+            paths: records.
+            progress: called with (step, terms of the loss, samples a second) by the first
+                process.
+        """
+        validation = None
+        if self.selection is not None:
+            paths, held_out = hold_out(paths, self.config.expert_selection.scenes)
+            validation = Validation(held_out, self.model)
+        loader = self._loader(paths)
+        self._set_modes()
+        leader = self.processes.is_leader
+        monitor = Monitor(self.folder, self.step, self.config.tensorboard) if leader else None
+        before = time.perf_counter()
+        for batch in loader:
+            terms = self._watched_update(batch)
+            if validation is not None:
+                terms |= self._select_experts(validation)
+            now = time.perf_counter()
+            self.seconds += now - before
+            rate, before = len(self.config.batch) / (now - before), now
+            if leader:
+                if progress is not None:
+                    progress(self.step, terms, rate)
+                monitor.scalars(self.step, self.seconds, {**terms, 'samples_per_s': rate})
+                self._save_and_show(monitor, paths[0])
+        if leader:
+            monitor.close()
+        self.processes.wait()
+
+    def _build_selection(self):
+        """Adaptive expert selection, None if it is off.
+
+        Raises:
+            ConfigError: if there are no experts to choose from.
+        """
+        config, used = self.config.expert_selection, experts_used(self.network)
+        if config.mode is SelectionMode.OFF:
+            return None
+        if not used:
+            raise ConfigError('training.expert_selection.mode', 'off, or decoder.ffn: adamv',
+                              config.mode.value)
+        return build_selection(config, self.config.steps,
+                               {task: used[task] for task in self.config.tasks},
+                               self.model.decoder.experts)
+
+    def _select_experts(self, validation: Validation) -> dict[str, float]:
+        """At the steps of a check: validation losses and what k became, for the log."""
+        config, share = self.config.expert_selection, self.step / self.config.steps
+        if self.step % config.every or share < config.warmup:
+            return {}
+        losses = validation.losses(self._step_module, self.device, self.processes)
+        self._set_modes()
+        if share < config.stop:
+            self.selection.check(self.step, losses)
+        else:
+            self.selection.freeze()
+        use_experts(self.network, experts_used(self.network) | self.selection.used)
+        self._copy_counts()
+        return {**{f'validation_{task}': loss for task, loss in losses.items()},
+                **{f'experts_{task}': k for task, k in experts_used(self.network).items()}}
+
+    def _loader(self, paths: list[Path]) -> torch.utils.data.DataLoader:
+        config, processes = self.config, self.processes
+        classes = record_classes(paths) if config.sampling is Sampling.CBGS else None
+        return torch.utils.data.DataLoader(
+            TrainingSamples(paths, self.model, config.augmentation, config.curriculum),
+            batch_sampler=BatchKeys(len(paths), config, self.step, processes.rank,
+                                    processes.world, classes),
+            collate_fn=list, num_workers=config.loaders, prefetch_factor=3,
+            pin_memory=self.device.type == 'cuda',
+            multiprocessing_context='spawn')  # forking beside OpenCV's threads can hang
+
+    def _set_modes(self) -> None:
+        """Training mode where something learns; fixed norms stay as in evaluation."""
+        train_unfrozen(self.network, self.config.frozen)
+        self._step_module.training = True
+        if self.auxiliary is not None:
+            self.auxiliary.train()
+        if self.config.fixed_norms:
+            for module in self._step_module.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+
+    def _watched_update(self, batch: list) -> dict[str, float]:
+        """One step; with a checkpoint, also where task interaction samples."""
+        if (self.step + 1) % self.config.checkpoint_every:
+            return self._update(batch)
+        watch_offsets(self.network)
+        terms = self._update(batch)
+        statistics = take_offset_statistics(self.network)
+        if statistics.get('offsets_outside', 0.0) > MOST_OUTSIDE:
+            warnings.warn(f'step {self.step}: {statistics["offsets_outside"]:.0%} of the samples '
+                          'of task interaction lie outside the map: lower '
+                          'training.interaction_offset_rate', stacklevel=2)
+        return terms | statistics
+
+    def _update(self, batch: list) -> dict[str, float]:
+        config = self.config
+        # Dropout is a function of seed, step and rank: a resumed run repeats it.
+        torch.manual_seed((config.seed * 1_000_003 + self.step) * 1009 + self.processes.rank)
+        for group in self.optimiser.param_groups:
+            # Checkpoints of runs that began before there were factors have none.
+            group['lr'] = config.rate(self.step) * group.get('rate_factor', 1.0)
+            group['betas'] = (config.beta1(self.step), group['betas'][1])
+        terms = self._module(to_device(batch, self.device))
+        loss = sum(terms.values())
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimiser)
+        norm = nn.utils.clip_grad_norm_(
+            [p for p in self._step_module.parameters() if p.requires_grad], config.clip_norm)
+        if self.scaler.is_enabled():
+            self.scaler.step(self.optimiser)  # leaves out steps that overflowed, and rescales
+            self.scaler.update()
+        elif torch.isfinite(norm):  # one bad batch must not destroy the run
+            self.optimiser.step()
+        self.step += 1
+        if self.processes.is_leader:
+            self._move_average()
+        values = {name: float(value.detach()) for name, value in terms.items()}
+        return {**values, 'grad_norm': float(norm), 'total': float(loss.detach()),
+                'rate': config.rate(self.step - 1)}
+
+    @torch.no_grad()
+    def _move_average(self) -> None:
+        decay = min(self.config.ema_decay, self.step / (self.step + 20))
+        for name, value in self.network.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+        self._copy_counts()
+
+    def _copy_counts(self) -> None:
+        """Integers of the weights have no average."""
+        for name, value in self.network.state_dict().items():
+            if not value.is_floating_point():
+                self.average[name].copy_(value)
+
+    def _save_and_show(self, monitor: Monitor, record: Path) -> None:
+        config, last = self.config, self.step == self.config.steps
+        if self.step % config.checkpoint_every == 0 or last:
+            self.save()
+        if config.tensorboard and config.picture_every and (
+                last or self.step % config.picture_every == 0):
+            monitor.picture(self.step, comparison_picture(self.average, self.model, record))
+
+    def save(self) -> None:
+        """Write the checkpoint and the averaged weights; each file is replaced atomically."""
+        state = {'network': self.network.state_dict(), 'average': self.average,
+                 'auxiliary': self.auxiliary.state_dict() if self.auxiliary else None,
+                 'optimiser': self.optimiser.state_dict(), 'scaler': self.scaler.state_dict(),
+                 'selection': self.selection.state() if self.selection else None,
+                 'step': self.step, 'seconds': self.seconds, 'seed': self.config.seed,
+                 'model_hash': self.model.hash}
+        replace_file(self._checkpoint, lambda path: torch.save(state, path))
+        weights = {name: value.cpu().contiguous() for name, value in self.average.items()}
+        replace_file(self.folder / 'weights.safetensors', lambda path: save_file(weights, path))
+        replace_file(self.folder / 'config.yaml', lambda path: save_config(self.model, path))
+        replace_file(self.folder / 'training.json', lambda path: path.write_text(json.dumps(
+            {'step': self.step, 'samples': self.step * len(self.config.batch),
+             'seconds': round(self.seconds), 'processes': self.processes.world,
+             'config': to_plain(self.config)}, indent=1)))
+
+    def _load(self) -> None:
+        state = load_checkpoint(self._checkpoint, self.model.hash)
+        # Sampler position and dropout follow from seed and step: no generator state is needed.
+        if state.get('seed', self.config.seed) != self.config.seed:
+            raise ConfigError('training.seed', f'{state["seed"]}, as in {self._checkpoint}',
+                              str(self.config.seed), 'use another run folder')
+        if (self.auxiliary is None) != (state.get('auxiliary') is None):
+            raise ConfigError('training.auxiliary_weight', 'heads as in the checkpoint',
+                              str(self.config.auxiliary_weight), 'use another run folder')
+        if (self.selection is None) != (state.get('selection') is None):
+            raise ConfigError('training.expert_selection.mode', 'as in the checkpoint',
+                              self.config.expert_selection.mode.value, 'use another run folder')
+        if self.selection is not None:
+            self.selection.restore(state['selection'])
+        self.network.load_state_dict(state['network'])
+        if self.auxiliary is not None:
+            self.auxiliary.load_state_dict(state['auxiliary'])
+        self.average = to_device(state['average'], self.device)
+        self.optimiser.load_state_dict(state['optimiser'])
+        self.scaler.load_state_dict(state.get('scaler', {}))
+        self.step, self.seconds = state['step'], state['seconds']
+
+
+def find_device(device: Device, local: int) -> torch.device:
+    """The device that is asked for.
+
+    Raises:
+        ConfigError: if there is none; nothing falls back to a CPU in silence.
+    """
+    if device is Device.CPU:
+        return torch.device('cpu')
+    if torch.cuda.device_count() <= local:
+        raise ConfigError('training.device', f'GPU number {local}',
+                          f'{torch.cuda.device_count()} GPUs', 'set training.device: cpu')
+    torch.cuda.set_device(local)
+    return torch.device('cuda', local)

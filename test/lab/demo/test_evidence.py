@@ -1,0 +1,113 @@
+"""A bag as a rehearsal writes it, made by hand, is read back as what it says."""
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from metabev_ros import wire
+from metabev_ros.bags import BagWriter
+from metabev_ros.config import ModelConfig, RigConfig, load_config
+from metabev_ros.errors import SensorDataError
+from metabev_ros.lab.demo.evidence import read_evidence
+from metabev_ros.lab.demo.quality import truth_of
+from metabev_ros.node.rehearsal_script import ACTIONS_TOPIC, TEXT_TYPE
+from metabev_ros.resources import resource_path
+from metabev_ros.structures import (
+    Detections,
+    Modality,
+    PerceptionResult,
+    Sample,
+    SensorKind,
+    SensorReport,
+    SensorState,
+    Sweep,
+)
+
+START, FIRST = 1_800_000_000_000_000_000, 1_700_000_000_000_000_000
+STAMP = START + 300_000_000
+MODEL = SimpleNamespace(name='made_up', hash='ab' * 32, config=ModelConfig(), backend='none',
+                        provider='none', gpu_memory=0, device='cpu', precision='fp32')
+
+
+@pytest.fixture
+def rig():
+    return load_config(RigConfig, resource_path('config/rigs/nuscenes_like.yaml'))
+
+
+def result():
+    boxes = np.array([[10, 2, 1, 4, 2, 1.5, 0.1, 3, 0]], np.float32)
+    layers = np.zeros((6, 200, 200), np.float32)
+    layers[0, 100] = 1.0
+    reports = (SensorReport('CAM_FRONT', SensorKind.CAMERA, SensorState.STALE),
+               SensorReport('LIDAR_TOP', SensorKind.LIDAR, SensorState.OK, True, STAMP, 0, 10.0))
+    sweep = Sweep(STAMP, np.zeros((1, 5), np.float32), np.eye(4))
+    sample = Sample(STAMP, {'CAM_FRONT': None}, sweep, Modality.LIDAR, reports)
+    found = Detections(boxes, np.array([0.9], np.float32), np.array([3]))
+    return PerceptionResult(sample, found, layers, {'network': 0.05})
+
+
+def write_run(path, with_start=True):
+    sample = result().sample
+    status = wire.StatusReport(STAMP, Modality.LIDAR, sample.sensors, latency=0.06)
+    beat = wire.StatusReport(STAMP + 1, Modality.LIDAR, sample.sensors, is_heartbeat=True)
+    with BagWriter(path) as writer:
+        for offset, note in ((0, {'action': 'start', 'start_ns': START, 'first_ns': FIRST}),
+                             (200_000_000, {'action': 'begin', 'fault': 'cameras'})):
+            if with_start or note['action'] != 'start':
+                text = wire.serialize(wire.message_class(TEXT_TYPE)(data=json.dumps(note)),
+                                      TEXT_TYPE)
+                writer.write(ACTIONS_TOPIC, TEXT_TYPE, START + offset, text)
+        image = wire.message_class('sensor_msgs/msg/CompressedImage')(
+            header=wire.header(START, 'CAM_FRONT'), format='', data=np.zeros(4, np.uint8))
+        writer.write('/CAM_FRONT/image_rect_compressed', 'sensor_msgs/msg/CompressedImage',
+                     START + 1000, wire.serialize(image, 'sensor_msgs/msg/CompressedImage'))
+        messages = [wire.encode_status(status, MODEL, 'base_link'),
+                    *wire.encode_result(result(), MODEL, 'base_link'),
+                    wire.encode_status(beat, MODEL, 'base_link'),
+                    wire.encode_diagnostics(beat, MODEL, 'perception')]
+        for message in messages:
+            topic = message.topic if message.topic.startswith('/') else (
+                f'/perception/{message.topic}')
+            writer.write(topic, message.msgtype, STAMP + 60_000_000, message.cdr)
+
+
+def test_everything_that_is_judged_is_read_back(tmp_path, rig):
+    write_run(tmp_path / 'run.mcap')
+    evidence = read_evidence(tmp_path / 'run.mcap', rig)
+    assert (evidence.start_ns, evidence.first_ns) == (START, FIRST)
+    assert evidence.actions == {('cameras', 'begin'): START + 200_000_000}
+    assert evidence.published['CAM_FRONT'].tolist() == [[START, START + 1000]]
+    assert len(evidence.published['LIDAR_TOP']) == 0
+    for output in (*evidence.outputs, *evidence.maps):
+        assert output.stamp_ns == STAMP and output.modality is Modality.LIDAR
+        assert output.ages_ns == {'LIDAR_TOP': 0}
+        assert output.wall_ns == STAMP + 60_000_000
+    assert len(evidence.outputs) == len(evidence.maps) == 1
+    assert evidence.label_status(STAMP).state('CAM_FRONT') is SensorState.STALE
+    assert evidence.label_status(STAMP + 1) is None
+    assert [d.level for d in evidence.diagnostics] == [1]  # degraded: a camera is missing
+
+
+def test_boxes_and_map_are_decoded_as_they_were_encoded(tmp_path, rig):
+    write_run(tmp_path / 'run.mcap')
+    frame = read_evidence(tmp_path / 'run.mcap', rig).frame(STAMP)
+    np.testing.assert_allclose(frame.detections.boxes, result().detections.boxes, rtol=1e-6)
+    np.testing.assert_array_equal(frame.map_probabilities, result().map_probabilities)
+    assert frame.sensors == ('LIDAR_TOP',)
+
+
+def test_truth_is_found_by_the_stamp_in_the_played_bag(tmp_path, rig):
+    write_run(tmp_path / 'run.mcap')
+    evidence = read_evidence(tmp_path / 'run.mcap', rig)
+    truths = {FIRST + 300_000_000: 'this', FIRST + 400_000_000: 'that'}
+    assert truth_of(evidence, truths, STAMP) == 'this'
+    assert truth_of(evidence, truths, STAMP + 50_000_000) is None
+
+
+def test_a_bag_that_is_no_rehearsal_is_refused(tmp_path, rig):
+    write_run(tmp_path / 'run.mcap', with_start=False)
+    with pytest.raises(SensorDataError, match='rehearsal'):
+        read_evidence(tmp_path / 'run.mcap', rig)

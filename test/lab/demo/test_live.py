@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+import socket
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from metabev_ros.bags import BagWriter
+from metabev_ros.config import RigConfig, load_config
+from metabev_ros.errors import BackendError
+from metabev_ros.lab.demo.live import (
+    FIRST_PORT,
+    PORTS_PER_DOMAIN,
+    free_domain,
+    make_script,
+    run_live,
+)
+from metabev_ros.lab.demo.plan import standard_plan
+from metabev_ros.lab.demo.run import DemoConfig, run_configured
+from metabev_ros.resources import resource_path
+
+RIG = 'config/rigs/nuscenes_like.yaml'
+
+
+def test_a_domain_that_is_in_use_is_not_taken():
+    taken = free_domain()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(('', FIRST_PORT + PORTS_PER_DOMAIN * taken))
+        assert free_domain() != taken
+
+
+@pytest.mark.ros
+def test_a_node_that_refuses_to_start_ends_the_demonstration_with_its_own_words(tmp_path):
+    rig_path = resource_path(RIG)
+    rig = load_config(RigConfig, rig_path)
+    with BagWriter(tmp_path / 'in.mcap'):
+        pass
+    script = make_script(tmp_path / 'in.mcap', tmp_path / 'out.mcap', standard_plan(rig), rig)
+    with pytest.raises(BackendError, match='start-up refused'):
+        run_live(script, tmp_path / 'logs', tmp_path / 'no_such_model', rig_path,
+                 lambda state: None, lambda: None)
+
+
+@pytest.mark.ros
+@pytest.mark.slow
+def test_the_whole_demonstration_never_labels_an_output_untruly(tmp_path):
+    run_configured(DemoConfig(tmp_path, fault_seconds=2.5, pause_seconds=2.6), Console())
+    for name in ('report.html', 'output.mcap', 'run.mp4'):
+        assert (tmp_path / name).stat().st_size > 100_000
+    summary = json.loads((tmp_path / 'summary.json').read_text())
+    assert summary['labels']['wrong'] == []
+    assert [event['name'] for event in summary['events']] == [
+        'cameras', 'lidar', 'everything', 'two_cameras', 'frozen']
+    checks = {check['id']: check for check in summary['checks']}
+    assert checks['demo.everything.none_share']['met'] and checks['demo.node_exit']['met']
+    assert all(np.isfinite(check['value']) for check in summary['checks'])

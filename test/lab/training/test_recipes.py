@@ -1,0 +1,34 @@
+"""The recipes of config/training/ load and say what they claim."""
+import pytest
+import yaml
+
+from metabev_ros.config import ModelConfig, load_config
+from metabev_ros.errors import ConfigError
+from metabev_ros.lab.training.run import RunConfig
+from metabev_ros.lab.training.sampling import ModalityDraw, Sampling, draw_modalities
+
+
+def test_every_recipe_loads(repo_root):
+    paths = sorted((repo_root / 'config/training').rglob('*.yaml'))
+    assert paths
+    for path in paths:
+        assert load_config(RunConfig, path).training.steps > 0, path
+
+
+def test_the_base_recipe_trains_the_base_model_as_the_paper_says(repo_root):
+    run = load_config(RunConfig, repo_root / 'config/training/metabev_base.yaml')
+    assert run.model == load_config(ModelConfig, repo_root / 'config/models/metabev_base.yaml')
+    training = run.training
+    assert (training.weight_decay, training.sampling) == (0.05, Sampling.CBGS)
+    assert training.detection_weight / training.map_weight == 10
+    assert training.draw is ModalityDraw.PER_ITERATION
+    assert training.modality_shares == pytest.approx([1 / 3] * 3)
+    assert len(draw_modalities(training, 0, 8)) == len(training.batch) == 32
+    assert training.rate(40_000) == pytest.approx(1e-3)
+
+
+def test_an_unknown_switch_is_named(tmp_path):
+    path = tmp_path / 'run.yaml'
+    path.write_text(yaml.safe_dump({'training': {'curriculum': {'snow': 1.0}}}))
+    with pytest.raises(ConfigError, match=r'training.curriculum.*snow'):
+        load_config(RunConfig, path)

@@ -1,0 +1,1 @@
+"""What tests and benchmarks share: scripted rigs, small networks, recorded oracles."""

@@ -1,0 +1,226 @@
+"""A drive as serialized messages, through a FaultPipe into the front end; the truth is the oracle.
+
+Times of faults count from sweep 0 (T0), which is `LEAD` seconds after the stream's first message.
+"""
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from metabev_ros import wire
+from metabev_ros.bags import BagMessage
+from metabev_ros.config import RigConfig, SensingConfig
+from metabev_ros.errors import SensorDataError
+from metabev_ros.faults.pipe import DAMAGED, DROPPED, PASSED, REPEATED, FaultPipe, Truth
+from metabev_ros.faults.plan import FaultPlan, FaultType, PlannedFault
+from metabev_ros.sensing.front_end import SensorFrontEnd
+from metabev_ros.structures import Modality, Sample
+from support.fake_drive import (
+    CAMERAS,
+    LIDAR,
+    MS,
+    NUSCENES_OFFSETS,
+    SENSORS,
+    T0,
+    front_end,
+    image_number,
+    numbered_image,
+    rig,
+    ring,
+)
+
+LEAD = 0.5
+END = 9e3  # a fault until the end of the stream
+PERIOD, DEADLINE = 100 * MS, 50 * MS
+TOPICS = {name: f'{name}/image' for name in CAMERAS} | {LIDAR: 'lidar/points'}
+TYPES = dict.fromkeys(TOPICS.values(), 'sensor_msgs/msg/Image') | {
+    'lidar/points': 'sensor_msgs/msg/PointCloud2', 'tf_static': 'tf2_msgs/msg/TFMessage',
+    **{f'{name}/camera_info': 'sensor_msgs/msg/CameraInfo' for name in CAMERAS}}
+
+
+def fault(kind: str, sensors, begin: float, end: float = END, name: str = '',
+          **parameters) -> PlannedFault:
+    """A fault on sensors (a name or several) from `begin` to `end` seconds after sweep 0."""
+    sensors = (sensors,) if isinstance(sensors, str) else tuple(sensors)
+    return PlannedFault(name or f'{kind} {" ".join(sensors)} {begin:g}', FaultType(kind),
+                        begin + LEAD, end + LEAD, sensors=sensors, **parameters)
+
+
+# ---------------------------------------------------------------------------------- messages
+def _make(msgtype: str, **fields):
+    return wire.message_class(msgtype)(**fields)
+
+
+def image_bytes(name: str, number: int, stamp_ns: int) -> bytes:
+    plain = numbered_image(number, stamp_ns, name)
+    return wire.serialize(_make(
+        TYPES[TOPICS[name]], header=wire.header(stamp_ns, name), height=plain.height,
+        width=plain.width, encoding=plain.encoding, is_bigendian=0, step=plain.step,
+        data=_bytes(plain.data)), TYPES[TOPICS[name]])
+
+
+def _bytes(data: bytes) -> np.ndarray:
+    return np.frombuffer(data, np.uint8)
+
+
+def cloud_bytes(points, stamp_ns: int, frame: str = LIDAR) -> bytes:
+    fields = [_make('sensor_msgs/msg/PointField', name=name, offset=4 * k, datatype=7, count=1)
+              for k, name in enumerate(('x', 'y', 'z', 'intensity'))]
+    return wire.serialize(_make(
+        TYPES['lidar/points'], header=wire.header(stamp_ns, frame), height=1, width=len(points),
+        fields=fields, is_bigendian=False, point_step=16, row_step=16 * len(points),
+        data=_bytes(points.astype('<f4').tobytes()), is_dense=True), TYPES['lidar/points'])
+
+
+def info_bytes(name: str, stamp_ns: int, focal: float = 30.0, width: int = 32,
+               height: int = 32) -> bytes:
+    k = np.array([focal, 0, width / 2, 0, focal, height / 2, 0, 0, 1.0])
+    roi = _make('sensor_msgs/msg/RegionOfInterest', x_offset=0, y_offset=0, height=0, width=0,
+                do_rectify=False)
+    return wire.serialize(_make(
+        'sensor_msgs/msg/CameraInfo', header=wire.header(stamp_ns, name), height=height,
+        width=width, distortion_model='plumb_bob', d=np.zeros(5), k=k, r=np.eye(3).reshape(-1),
+        p=np.insert(k.reshape(3, 3), 3, 0, axis=1).reshape(-1), binning_x=0, binning_y=0,
+        roi=roi), 'sensor_msgs/msg/CameraInfo')
+
+
+def tf_bytes(names=SENSORS, stamp_ns: int = T0, xyz=(0.0, 0.0, 1.5)) -> bytes:
+    links = [_make(
+        'geometry_msgs/msg/TransformStamped', header=wire.header(stamp_ns, 'base_link'),
+        child_frame_id=name, transform=_make(
+            'geometry_msgs/msg/Transform',
+            translation=_make('geometry_msgs/msg/Vector3', x=xyz[0], y=xyz[1], z=xyz[2]),
+            rotation=_make('geometry_msgs/msg/Quaternion', x=0.0, y=0.0, z=0.0, w=1.0)))
+        for name in names]
+    return wire.serialize(_make(TYPES['tf_static'], transforms=links), TYPES['tf_static'])
+
+
+def message(topic: str, arrival_ns: int, cdr: bytes) -> BagMessage:
+    return BagMessage(topic, TYPES[topic], arrival_ns, cdr)
+
+
+@functools.lru_cache(maxsize=32)
+def stream(seconds: float, start: int = T0, offsets: tuple = tuple(NUSCENES_OFFSETS.items()),
+           without: tuple[str, ...] = ()) -> tuple[BagMessage, ...]:
+    """Everything the rig sends: message k of a topic holds the number k."""
+    early = start - round(LEAD * 1e9)
+    found = [message('tf_static', early, tf_bytes(stamp_ns=early))]
+    found += [message(f'{name}/camera_info', early + 1, info_bytes(name, early))
+              for name in CAMERAS if f'{name}/camera_info' not in without]
+    shifts = dict(offsets)
+    for name in SENSORS:
+        for k in range(round(seconds * 10)):
+            at = start + k * PERIOD + shifts.get(name, 0) * MS
+            cdr = cloud_bytes(ring(k), at) if name == LIDAR else image_bytes(name, k, at)
+            found.append(message(TOPICS[name], at + (10 if name == LIDAR else 5) * MS, cdr))
+    return tuple(sorted(found, key=lambda m: m.log_time_ns))
+
+
+# --------------------------------------------------------------------------------------- run
+@dataclass
+class Run:
+    """What came out of the front end, and the truth about what went in."""
+
+    out: list[tuple[int, Sample]]
+    truths: list[Truth]
+    end: SensorFrontEnd
+    touched: dict[str, int]
+
+    @property
+    def samples(self) -> list[Sample]:
+        return [sample for _, sample in self.out]
+
+    def of(self, name: str) -> list:
+        """The reports of one sensor, sample by sample."""
+        return [report for sample in self.samples for report in sample.sensors
+                if report.name == name]
+
+    def truth_of(self, name: str) -> list[Truth]:
+        return [truth for truth in self.truths if truth.topic == TOPICS[name]]
+
+    def between(self, begin: float, end: float = END) -> list[tuple[int, Sample]]:
+        """Outputs whose reference stamp lies in a span of seconds after sweep 0."""
+        return [(time, s) for time, s in self.out if begin <= (s.stamp_ns - T0) / 1e9 < end]
+
+
+def run(*faults: PlannedFault, seconds: float = 4.0, seed: int = 0,
+        config: SensingConfig | None = None, messages: tuple[BagMessage, ...] | None = None,
+        rig_config: RigConfig | None = None, check: bool = True) -> Run:
+    """Inject, perceive, hold against the truth (rules R1 to R3, R5)."""
+    truths: list[Truth] = []
+    messages = stream(seconds) if messages is None else messages
+    config_rig = rig_config or rig()
+    end = front_end(config, config_rig)
+    sent = list(messages)
+    touched = {}
+    if faults:
+        types = {m.topic: m.msgtype for m in messages}
+        pipe = FaultPipe(FaultPlan('test', '', faults), config_rig, types, seed, truths.append)
+        sent = [m for item in messages for m in pipe.feed(item)] + pipe.flush()
+        touched = dict(pipe.touched)
+    result = Run(perceive(end, sent), truths, end, touched)
+    if faults and check:
+        assert all(touched.values()), f'a fault had no effect: {touched}'
+        check_truth(result)
+    return result
+
+
+def perceive(end: SensorFrontEnd, messages) -> list[tuple[int, Sample]]:
+    """Push messages, polling at every deadline; (time it came out, sample) each."""
+    out = []
+    for item in [*messages, None]:
+        now = item.log_time_ns if item else messages[-1].log_time_ns + 400 * MS
+        while (due := end.next_deadline_ns()) is not None and due < now:
+            out += [(due, sample) for sample in end.poll(due)]
+        if item is None:
+            return out + [(now, sample) for sample in end.poll(now)]
+        try:
+            content = wire.deserialize(item.cdr, item.msgtype)
+        except SensorDataError as error:
+            out += [(now, s) for s in end.reject(item.topic, error.reason, now)]
+        else:
+            out += [(now, s) for s in end.push(item.topic, content, now)]
+    return out
+
+
+def contents(truths: list[Truth]) -> dict[int, tuple[int | None, int]]:
+    """Stamp that went out -> (number of the frame in it, arrival), of one sensor's truths."""
+    found, last = {}, None
+    for truth in truths:
+        if truth.action == PASSED and not truth.fault:
+            last = truth.number
+        if truth.action == DROPPED:
+            continue
+        number = {REPEATED: last, DAMAGED: None}.get(truth.action, truth.number)
+        found.setdefault(truth.out_stamp_ns, (number, truth.out_arrival_ns))
+    return found
+
+
+def check_truth(result: Run, tolerance_ms: float = 55) -> None:
+    """Every label of every output is what the truth says was sent; counters agree."""
+    truth = {name: contents(result.truth_of(name)) for name in SENSORS}
+    used: set[tuple[str, int]] = set()
+    before = None
+    for time, sample in result.out:
+        key = (sample.epoch, sample.stamp_ns)
+        assert before is None or key > before, 'R3: stamps increase inside an epoch'
+        before = key
+        there = {name for name, picture in sample.cameras.items() if picture is not None}
+        there |= {LIDAR} if sample.sweep is not None else set()
+        assert set(sample.used_sensors) == there, 'R1: the label names what is in the sample'
+        assert sample.modality is Modality.from_presence(bool(there - {LIDAR}), LIDAR in there)
+        for name in there:
+            data = sample.sweep if name == LIDAR else sample.cameras[name]
+            assert data.stamp_ns in truth[name], f'{name}: a frame that nobody sent'
+            number, arrival = truth[name][data.stamp_ns]
+            got = int(data.points[0, 3]) if name == LIDAR else image_number(data.pixels)
+            assert number is None or number == got, f'{name}: frame {got} under a foreign stamp'
+            assert arrival <= time, f'{name}: used before it came'
+            assert abs(data.stamp_ns - sample.stamp_ns) <= tolerance_ms * MS, 'R2: too old'
+            assert (name, data.stamp_ns, sample.epoch) not in used, f'{name}: used twice'
+            used.add((name, data.stamp_ns, sample.epoch))
+    for report in result.end.reports(result.end._clock.now_ns):
+        sent = sum(t.out_crc is not None for t in result.truth_of(report.name))
+        assert report.received == sent, 'the injection reached the front end'
