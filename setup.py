@@ -1,4 +1,5 @@
 """pip install: the ROS-free core and the `metabev` command. The node comes with colcon."""
+
 from pathlib import Path
 
 from setuptools import find_packages, setup

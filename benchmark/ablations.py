@@ -8,6 +8,7 @@ pre-trained weights, the decoder from random numbers; encoders stay frozen, so t
 goes into what is compared. What is finished is skipped, what was interrupted goes on. Evaluate
 with the command that is printed at the end.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -29,34 +30,50 @@ from metabev_ros.lab.training.warm_start import InitConfig
 PRETRAINED = Path('models/metabev_nano_pretrained/weights.safetensors')
 DECODER = DecoderConfig()
 BASE = TrainingConfig(
-    steps=240, warmup_steps=30, decay_steps=120, learning_rate=1.5e-3, ema_decay=0.98, seed=7,
-    batch=('fused',) * 4, draw=ModalityDraw.PER_SAMPLE, modality_shares=(0.5, 0.25, 0.25),
+    steps=240,
+    warmup_steps=30,
+    decay_steps=120,
+    learning_rate=1.5e-3,
+    ema_decay=0.98,
+    seed=7,
+    batch=('fused',) * 4,
+    draw=ModalityDraw.PER_SAMPLE,
+    modality_shares=(0.5, 0.25, 0.25),
     curriculum=CurriculumConfig(probability=0.5, second=0.25),
-    init=InitConfig(str(PRETRAINED), ('camera_encoder', 'lidar_encoder', 'fusion.neck',
-                                      'fusion.detection', 'fusion.map')),
-    frozen=('camera_encoder', 'lidar_encoder'))
+    init=InitConfig(
+        str(PRETRAINED),
+        ('camera_encoder', 'lidar_encoder', 'fusion.neck', 'fusion.detection', 'fusion.map'),
+    ),
+    frozen=('camera_encoder', 'lidar_encoder'),
+)
 THIRD = 1 / 3
 TRAINING = {
     'base': {},
     'no_switching': {'draw': ModalityDraw.OFF},
     'thirds': {'modality_shares': (1 - 2 * THIRD, THIRD, THIRD)},
     'per_iteration': {'draw': ModalityDraw.PER_ITERATION},
-    'no_curriculum': {'curriculum': CurriculumConfig()}}
+    'no_curriculum': {'curriculum': CurriculumConfig()},
+}
 NETWORK = {
     'moe_hard': {'ffn': DecoderFfn.HM2OE},
     'moe_routed': {'ffn': DecoderFfn.RM2OE},
     'points_8': {'points': 8},
     'layers_1_1': {'cross_layers': 1},
     'layers_2_0': {'self_layers': 0},
-    'layers_3_1': {'cross_layers': 3}}
+    'layers_3_1': {'cross_layers': 3},
+}
 
 
 def variant(name: str) -> RunConfig:
     """The run of one row of the table."""
-    model = ModelConfig(name=f'ablation_{name}',
-                        decoder=dataclasses.replace(DECODER, **NETWORK.get(name, {})))
-    return RunConfig(model, dataclasses.replace(BASE, **TRAINING.get(name, {})),
-                     CacheConfig(first_seed=100_000, worlds=1100))
+    model = ModelConfig(
+        name=f'ablation_{name}', decoder=dataclasses.replace(DECODER, **NETWORK.get(name, {}))
+    )
+    return RunConfig(
+        model,
+        dataclasses.replace(BASE, **TRAINING.get(name, {})),
+        CacheConfig(first_seed=100_000, worlds=1100),
+    )
 
 
 def main() -> None:
@@ -74,12 +91,21 @@ def main() -> None:
         for name in chosen:
             run = variant(name)
             task = progress.add_task(name, total=run.training.steps)
-            train_model(run, options.out / name, options.cache, 2, None,
-                        lambda step, terms, rate, task=task: progress.update(
-                            task, completed=step))
+            train_model(
+                run,
+                options.out / name,
+                options.cache,
+                2,
+                None,
+                lambda step, terms, rate, task=task: progress.update(task, completed=step),
+            )
     models = ' '.join(f'abl_{name}={options.out / name}' for name in chosen)
-    console.print(f'metabev evaluate {models} --settings headline --drives 10 --per-drive 8 '
-                  '--record docs/results/robustness.json', soft_wrap=True, markup=False)
+    console.print(
+        f'metabev evaluate {models} --settings headline --drives 10 --per-drive 8 '
+        '--record docs/results/robustness.json',
+        soft_wrap=True,
+        markup=False,
+    )
 
 
 if __name__ == '__main__':

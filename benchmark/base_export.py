@@ -5,6 +5,7 @@
 The weights are random. Every input runs through torch once and through ONNX Runtime in either
 form. Needs 8 GB of memory.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -59,7 +60,7 @@ class RememberingBackend:
     def _once(self, compute, *arguments):
         key = tuple(map(id, arguments))
         if key not in self._known:
-            self._known[key] = arguments, compute(*arguments)   # arguments stay, and so their ids
+            self._known[key] = arguments, compute(*arguments)  # arguments stay, and so their ids
         return self._known[key][1]
 
 
@@ -79,14 +80,18 @@ class FrugalBackend:
         return self._run('lidar_encoder', inputs)[0]
 
     def fuse(self, camera_bev, lidar_bev):
-        maps = {name: bev for name, bev in (('camera_bev', camera_bev), ('lidar_bev', lidar_bev))
-                if bev is not None}
+        maps = {
+            name: bev
+            for name, bev in (('camera_bev', camera_bev), ('lidar_bev', lidar_bev))
+            if bev is not None
+        }
         graph = FUSION_OF[Modality.from_presence(camera_bev is not None, lidar_bev is not None)]
         return dict(zip(self._outputs, self._run(graph, maps), strict=True))
 
     def _run(self, graph: str, inputs: dict) -> list:
-        session = onnxruntime.InferenceSession(self._folder / f'{graph}.onnx', self._options,
-                                               providers=['CPUExecutionProvider'])
+        session = onnxruntime.InferenceSession(
+            self._folder / f'{graph}.onnx', self._options, providers=['CPUExecutionProvider']
+        )
         return session.run(None, inputs)
 
 
@@ -105,8 +110,9 @@ def random_network() -> MetaBev:
     return network
 
 
-def export_form(network: MetaBev, form: GraphForm, folder: Path, command: str
-                ) -> list[ResultRecord]:
+def export_form(
+    network: MetaBev, form: GraphForm, folder: Path, command: str
+) -> list[ResultRecord]:
     """Write the graphs; size, nodes and seconds of each."""
     records, start = [], time.perf_counter()
 
@@ -114,34 +120,57 @@ def export_form(network: MetaBev, form: GraphForm, folder: Path, command: str
         nonlocal start
         name, seconds = line.partition('.onnx')[0], time.perf_counter() - start
         path = folder / f'{name}.onnx'
-        figures = {'size': (path.stat().st_size / 1e6, 'MB'),
-                   'nodes': (len(onnx.load(path).graph.node), 'nodes'),
-                   'export': (seconds, 's')}
-        print(f'{form.value} {name}: ' + ', '.join(f'{v:.4g} {u}' for v, u in figures.values()),
-              flush=True)
-        records.extend(make_record(f'export.base.{form.value}.{name}.{figure}', value, unit,
-                                   command, 1) for figure, (value, unit) in figures.items())
+        figures = {
+            'size': (path.stat().st_size / 1e6, 'MB'),
+            'nodes': (len(onnx.load(path).graph.node), 'nodes'),
+            'export': (seconds, 's'),
+        }
+        print(
+            f'{form.value} {name}: ' + ', '.join(f'{v:.4g} {u}' for v, u in figures.values()),
+            flush=True,
+        )
+        records.extend(
+            make_record(f'export.base.{form.value}.{name}.{figure}', value, unit, command, 1)
+            for figure, (value, unit) in figures.items()
+        )
         start = time.perf_counter()
+
     write_graphs(folder, network, network.config, form, '0' * 64, graph_done)
     return records
 
 
 def parity_records(form: GraphForm, report: ParityReport, command: str) -> list[ResultRecord]:
     prefix = f'parity.base.{form.value}'
-    return [*(make_record(f'{prefix}.{graph}.{name}', error, 'of its range', command,
-                          report.cases, f'<= {TOLERANCE:.4f}')
-              for graph, errors in report.errors.items() for name, error in errors.items()),
-            make_record(f'{prefix}.boxes_the_same', report.matched_share, 'of the boxes', command,
-                        report.detections, f'>= {LEAST_MATCHED}'),
-            make_record(f'{prefix}.ties', report.ties, 'inputs', command, report.cases)]
+    return [
+        *(
+            make_record(
+                f'{prefix}.{graph}.{name}',
+                error,
+                'of its range',
+                command,
+                report.cases,
+                f'<= {TOLERANCE:.4f}',
+            )
+            for graph, errors in report.errors.items()
+            for name, error in errors.items()
+        ),
+        make_record(
+            f'{prefix}.boxes_the_same',
+            report.matched_share,
+            'of the boxes',
+            command,
+            report.detections,
+            f'>= {LEAST_MATCHED}',
+        ),
+        make_record(f'{prefix}.ties', report.ties, 'inputs', command, report.cases),
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--seed', type=int, default=PARITY_SEED)
-    parser.add_argument('--form', choices=[form.value for form in GraphForm],
-                        help='default: both')
+    parser.add_argument('--form', choices=[form.value for form in GraphForm], help='default: both')
     parser.add_argument('--record', type=Path)
     options = parser.parse_args()
     command = shlex.join(['python', *sys.argv])
@@ -157,8 +186,10 @@ def main() -> None:
             if options.record is not None:
                 merge_records(options.record, records)
             backend = FrugalBackend(Path(folder), network.config, options.threads)
-            pairs = [*(inputs[case] for case in cases),
-                     *((inputs[case][0], None) for case in WITHOUT_LIDAR[form])]
+            pairs = [
+                *(inputs[case] for case in cases),
+                *((inputs[case][0], None) for case in WITHOUT_LIDAR[form]),
+            ]
             report = check_parity(reference, backend, pairs)
         print('\n'.join(f'{form.value} {line}' for line in report.lines()), flush=True)
         if options.record is not None:

@@ -4,6 +4,7 @@
 
 Both get the same inputs in turn, so the ratio holds where the machine's speed drifts.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -37,8 +38,9 @@ def measure(runs: int, threads: int) -> dict[str, list[float]]:
     network, config = load_network(folder)
     backend, peer = OnnxRuntimeBackend(folder, threads), TorchBackend(network, config)
     preprocess, postprocess = Preprocessor(config), Postprocessor(config)
-    sample = sample_from_frame(SyntheticDrive(SEED, DriveConfig(frames=1))[0],
-                               preprocess.prepare_image)
+    sample = sample_from_frame(
+        SyntheticDrive(SEED, DriveConfig(frames=1))[0], preprocess.prepare_image
+    )
     seconds: dict[str, list[float]] = {}
     modalities = (Modality.FUSED, Modality.CAMERA, Modality.LIDAR)
     for turn in track(range(runs + WARM_UP), 'Measuring'):
@@ -54,8 +56,12 @@ def measure(runs: int, threads: int) -> dict[str, list[float]]:
             peer.run(*inputs)
             marks.append(time.perf_counter())
             if turn >= WARM_UP:
-                for name, begin, end in zip(('preprocess', 'network', 'postprocess', 'torch'),
-                                            marks, marks[1:], strict=False):
+                for name, begin, end in zip(
+                    ('preprocess', 'network', 'postprocess', 'torch'),
+                    marks,
+                    marks[1:],
+                    strict=False,
+                ):
                     seconds.setdefault(f'{modality.name.lower()}.{name}', []).append(end - begin)
     return seconds
 
@@ -72,15 +78,25 @@ def main() -> None:
     for name, values in seconds.items():
         median = statistics.median(values) * 1e3
         print(f'{name:20} median {median:7.1f} ms   max {max(values) * 1e3:7.1f} ms')
-        records.append(make_record(f'latency.{name}', median, 'ms, median', command,
-                                   options.runs))
+        records.append(make_record(f'latency.{name}', median, 'ms, median', command, options.runs))
     for modality in ('fused', 'camera', 'lidar'):
-        ratios = [a / b for a, b in zip(seconds[f'{modality}.network'],
-                                        seconds[f'{modality}.torch'], strict=True)]
+        ratios = [
+            a / b
+            for a, b in zip(
+                seconds[f'{modality}.network'], seconds[f'{modality}.torch'], strict=True
+            )
+        ]
         ratio = statistics.median(ratios)
         print(f'{modality:20} ONNX Runtime / torch eager {ratio:.2f}')
-        records.append(make_record(f'latency.{modality}.ratio_to_torch', ratio,
-                                   'ONNX Runtime / torch eager', command, options.runs))
+        records.append(
+            make_record(
+                f'latency.{modality}.ratio_to_torch',
+                ratio,
+                'ONNX Runtime / torch eager',
+                command,
+                options.runs,
+            )
+        )
     if options.record:
         merge_records(options.record, records)
 

@@ -5,6 +5,7 @@
 Products (multiply-accumulates) are of one view, of convolutions, linear layers and the Fourier
 products of global filters; norms, gates and activations are left out.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -25,17 +26,34 @@ from metabev_ros.network.neck import NECKS
 
 NANO, BASE = (128, 352), (256, 704)
 CAMERA_ROWS = (
-    *((CameraBackbone(name), CameraNeck(neck), NANO) for name, neck in (
-        ('nano', 'none'), ('hornet_nano_7x7', 'lss_fpn'), ('hornet_nano_7x7', 'lss_horfpn_7x7'),
-        ('hornet_nano_7x7', 'horfpn_7x7'), ('hornet_nano_gf', 'lss_horfpn_gf'))),
-    *((CameraBackbone(name), CameraNeck(neck), BASE) for name, neck in (
-        ('swin_t', 'lss_fpn'), ('resnet50', 'lss_fpn'), ('hornet_t_7x7', 'lss_fpn'),
-        ('hornet_t_7x7', 'lss_horfpn_7x7'), ('hornet_t_gf', 'lss_horfpn_gf'),
-        ('hornet_s_7x7', 'lss_horfpn_7x7'), ('hornet_b_7x7', 'lss_horfpn_7x7'),
-        ('hornet_l_7x7', 'lss_horfpn_7x7'))))
+    *(
+        (CameraBackbone(name), CameraNeck(neck), NANO)
+        for name, neck in (
+            ('nano', 'none'),
+            ('hornet_nano_7x7', 'lss_fpn'),
+            ('hornet_nano_7x7', 'lss_horfpn_7x7'),
+            ('hornet_nano_7x7', 'horfpn_7x7'),
+            ('hornet_nano_gf', 'lss_horfpn_gf'),
+        )
+    ),
+    *(
+        (CameraBackbone(name), CameraNeck(neck), BASE)
+        for name, neck in (
+            ('swin_t', 'lss_fpn'),
+            ('resnet50', 'lss_fpn'),
+            ('hornet_t_7x7', 'lss_fpn'),
+            ('hornet_t_7x7', 'lss_horfpn_7x7'),
+            ('hornet_t_gf', 'lss_horfpn_gf'),
+            ('hornet_s_7x7', 'lss_horfpn_7x7'),
+            ('hornet_b_7x7', 'lss_horfpn_7x7'),
+            ('hornet_l_7x7', 'lss_horfpn_7x7'),
+        )
+    ),
+)
 # Channels in, out and grid of the BEV neck: nano's, and the paper's.
-BEV_ROWS = tuple((kind, (96, 64, 64) if kind.query_cells == 2 else (256, 512, 180))
-                 for kind in BevNeckKind)
+BEV_ROWS = tuple(
+    (kind, (96, 64, 64) if kind.query_cells == 2 else (256, 512, 180)) for kind in BevNeckKind
+)
 
 
 def products(module: nn.Module, x: torch.Tensor) -> int:
@@ -44,14 +62,18 @@ def products(module: nn.Module, x: torch.Tensor) -> int:
 
     def layer(layer: nn.Module, _, out: torch.Tensor) -> None:
         nonlocal total
-        total += (out.numel() * layer.weight[0].numel() if not isinstance(
-            layer, nn.ConvTranspose2d) else out.numel() * layer.weight.shape[0])
+        total += (
+            out.numel() * layer.weight[0].numel()
+            if not isinstance(layer, nn.ConvTranspose2d)
+            else out.numel() * layer.weight.shape[0]
+        )
 
     def fourier(_, inputs: tuple[torch.Tensor], out: torch.Tensor) -> None:
         nonlocal total
         channels, (h, w) = out.shape[0] * out.shape[1] // 2, out.shape[-2:]
         kept = w // 2 + 1
         total += channels * (2 * h * w * 2 * kept + 2 * (2 * h) ** 2 * kept + 4 * h * kept)
+
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.Linear | nn.ConvTranspose2d):
             part.register_forward_hook(layer)
@@ -67,17 +89,24 @@ def rows() -> dict[str, tuple[int, int]]:
     with torch.device('meta'):
         for backbone, neck, size in CAMERA_ROWS:
             channels = 96 if size == NANO else 256
-            network = build_backbone(CameraBranchConfig(backbone, neck, *size,
-                                                        feature_channels=channels)).eval()
+            network = build_backbone(
+                CameraBranchConfig(backbone, neck, *size, feature_channels=channels)
+            ).eval()
             counted[f'camera.{backbone.value}.{neck.value}'] = (
-                network, products(network, torch.zeros(1, 3, *size)))
+                network,
+                products(network, torch.zeros(1, 3, *size)),
+            )
         for kind, (c_in, c_out, cells) in BEV_ROWS:
             neck_type, mixing = NECKS[kind]
             network = neck_type(c_in, c_out, mixing).eval()
             counted[f'bev.{kind.value}'] = (
-                network, products(network, torch.zeros(1, c_in, cells, cells)))
-    return {name: (sum(p.numel() for p in network.parameters()), total)
-            for name, (network, total) in counted.items()}
+                network,
+                products(network, torch.zeros(1, c_in, cells, cells)),
+            )
+    return {
+        name: (sum(p.numel() for p in network.parameters()), total)
+        for name, (network, total) in counted.items()
+    }
 
 
 def main() -> None:
@@ -91,12 +120,21 @@ def main() -> None:
     Console().print(table)
     if options.record is not None:
         command = shlex.join(['python', *sys.argv])
-        merge_records(options.record, [
-            record for name, (parameters, total) in counted.items() for record in (
-                make_record(f'hornet.{name}.parameters', round(parameters / 1e6, 3), 'M',
-                            command, 1),
-                make_record(f'hornet.{name}.products', round(total / 1e9, 3), 'GMAC',
-                            command, 1))])
+        merge_records(
+            options.record,
+            [
+                record
+                for name, (parameters, total) in counted.items()
+                for record in (
+                    make_record(
+                        f'hornet.{name}.parameters', round(parameters / 1e6, 3), 'M', command, 1
+                    ),
+                    make_record(
+                        f'hornet.{name}.products', round(total / 1e9, 3), 'GMAC', command, 1
+                    ),
+                )
+            ],
+        )
 
 
 if __name__ == '__main__':

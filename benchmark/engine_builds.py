@@ -7,6 +7,7 @@ The weights are random: parsing and building do not depend on them. The graphs s
 and are used again; with --go-on the engines too, so that a run that was stopped goes on after the
 last finished graph. For engines that are to be run: `metabev build-engines`.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -39,31 +40,55 @@ def build_all(config: ModelConfig, out: Path, progress=None, force: bool = True)
     """Write the graphs and build their engines below `out`; without `force` those it lacks."""
     model = out / config.name
     write_random_graphs(config, model, lambda line: None)
-    return build_engines(EngineRequest(model, GraphPrecision.FP32, Flavour.RTX, build_only=True,
-                                       force=force, cache=out / 'engines'),
-                         parity_inputs, progress)
+    return build_engines(
+        EngineRequest(
+            model,
+            GraphPrecision.FP32,
+            Flavour.RTX,
+            build_only=True,
+            force=force,
+            cache=out / 'engines',
+        ),
+        parity_inputs,
+        progress,
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', type=Path, help='model YAML')
-    parser.add_argument('--out', type=Path, default=Path.home() / '.cache/metabev/engine_builds',
-                        help='folder for graphs and engines, outside the checkout')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path.home() / '.cache/metabev/engine_builds',
+        help='folder for graphs and engines, outside the checkout',
+    )
     parser.add_argument('--go-on', action='store_true', help='keep the engines that are there')
     parser.add_argument('--record', type=Path, help='merge the figures into this file')
     options = parser.parse_args(arguments)
     config = load_config(ModelConfig, options.config)
+
     def tell(graph: str, phase: str, done: int, total: int) -> None:
         sys.stderr.write(f'{graph}: {phase} {done} of {total}\n')
+
     outcome = build_all(config, options.out, tell, force=not options.go_on)
     sys.stdout.write('\n'.join(outcome.lines()) + '\n')
     if options.record is not None:
         command = f'python benchmark/engine_builds.py {options.config}'
-        records = [make_record(name, value, unit, command, 1)
-                   for name, value, unit in outcome.figures()]
+        records = [
+            make_record(name, value, unit, command, 1) for name, value, unit in outcome.figures()
+        ]
         prefix = f'{Flavour.RTX.value}.{config.name}.{GraphPrecision.FP32.value}'
-        records.append(make_record(f'{prefix}.graphs_built', len(outcome.reports), 'graphs',
-                                   command, len(GRAPHS), f'== {len(GRAPHS)}'))
+        records.append(
+            make_record(
+                f'{prefix}.graphs_built',
+                len(outcome.reports),
+                'graphs',
+                command,
+                len(GRAPHS),
+                f'== {len(GRAPHS)}',
+            )
+        )
         merge_records(options.record, records)
     return 0
 

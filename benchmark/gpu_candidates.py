@@ -1,4 +1,5 @@
 """The ways to run a model that `gpu_check.py` compares; all take and give NumPy arrays."""
+
 from __future__ import annotations
 
 import contextlib
@@ -98,8 +99,10 @@ class TorchRunner:
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
                 self.network.fusion(maps)
-            return tuple(_median_seconds(run, runs) for run in (
-                lambda: self.network.fusion(maps), graph.replay))
+            return tuple(
+                _median_seconds(run, runs)
+                for run in (lambda: self.network.fusion(maps), graph.replay)
+            )
 
 
 def _median_seconds(run, runs: int) -> float:
@@ -127,11 +130,17 @@ def build_candidate(candidate: Candidate, folder: Path, device: str, engines: Pa
     if runtime.startswith('torch'):
         return TorchRunner(folder, device, precision == 'fp16', runtime == 'torch_compile')
     if runtime == BackendKind.ONNXRUNTIME.value:
-        return build_backend(runtime, folder, torch.get_num_threads(), precision,
-                             'cuda' if device == 'cuda' else 'cpu')
+        return build_backend(
+            runtime,
+            folder,
+            torch.get_num_threads(),
+            precision,
+            'cuda' if device == 'cuda' else 'cpu',
+        )
     if device != 'cuda':
         raise BackendError(candidate.value, 'device cuda', device, 'leave it out')
     from metabev_ros.backends.tensorrt_backend import TensorRtBackend
+
     chosen = GraphPrecision(precision), Flavour(runtime)
     build_engines(EngineRequest(folder, *chosen, cache=engines), parity_inputs)
     return TensorRtBackend.load(folder, *chosen, engines)

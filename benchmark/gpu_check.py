@@ -11,6 +11,7 @@ Needs an NVIDIA GPU; without one it ends with exit code 2. `--device cpu` runs t
 where there is none: to try it, not to publish it. docs/gpu_check.md says what to carry to a
 machine without network.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -44,8 +45,15 @@ from metabev_ros.resources import resource_path
 SEED = 900_500
 WARM_UP = 10
 DEFAULT_MODELS = ('models/metabev_nano', 'config/models/metabev_base.yaml')
-PACKAGES = ('torch', 'onnxruntime', 'onnxruntime-gpu', 'tensorrt', 'tensorrt-cu12',
-            'tensorrt-cu13', 'tensorrt-rtx-cu13')
+PACKAGES = (
+    'torch',
+    'onnxruntime',
+    'onnxruntime-gpu',
+    'tensorrt',
+    'tensorrt-cu12',
+    'tensorrt-cu13',
+    'tensorrt-rtx-cu13',
+)
 
 
 def require_device(device: str) -> None:
@@ -55,10 +63,13 @@ def require_device(device: str) -> None:
         BackendError: if it cannot.
     """
     if device == 'cuda' and not torch.cuda.is_available():
-        raise BackendError('gpu-check', 'an NVIDIA GPU that torch can use',
-                           f'none (torch {torch.__version__})',
-                           'run it on a machine with one, see docs/gpu_check.md; --device cpu '
-                           'tries the program itself')
+        raise BackendError(
+            'gpu-check',
+            'an NVIDIA GPU that torch can use',
+            f'none (torch {torch.__version__})',
+            'run it on a machine with one, see docs/gpu_check.md; --device cpu '
+            'tries the program itself',
+        )
 
 
 def machine_words(device: str) -> str:
@@ -100,18 +111,23 @@ def model_folder(source: Path, options: argparse.Namespace) -> Path:
             target = variant_folder(folder, form, precision)
             target.mkdir(parents=True, exist_ok=True)
             contract = write_graphs(target, network, config, form, digest)
-            dataclasses.replace(contract, precision=precision.value).save(
-                target / 'contract.json')
+            dataclasses.replace(contract, precision=precision.value).save(target / 'contract.json')
     return folder
 
 
 def graph_forms(options: argparse.Namespace, precision: GraphPrecision) -> list[GraphForm]:
     """Forms of the graphs of a precision that the candidates run on this device."""
-    names = [candidate.value for candidate in options.candidates
-             if candidate.value.endswith(precision.value)]
-    return [form for form in GraphForm
-            if any(name.startswith(form.value) for name in names)
-            and (form is GraphForm.ONNXRUNTIME or options.device == 'cuda')]
+    names = [
+        candidate.value
+        for candidate in options.candidates
+        if candidate.value.endswith(precision.value)
+    ]
+    return [
+        form
+        for form in GraphForm
+        if any(name.startswith(form.value) for name in names)
+        and (form is GraphForm.ONNXRUNTIME or options.device == 'cuda')
+    ]
 
 
 def branch_inputs(config: ModelConfig) -> dict[str, tuple[Arrays | None, Arrays | None]]:
@@ -157,8 +173,7 @@ class Check:
     def run(self, candidate: Candidate) -> None:
         """Raises MetaBevError or RuntimeError: why this candidate does not run."""
         options, before = self._options, gpu_memory_used(self._options.device)
-        runner = build_candidate(candidate, self._folder, options.device,
-                                 options.out / 'engines')
+        runner = build_candidate(candidate, self._folder, options.device, options.out / 'engines')
         for branch, inputs in self._inputs.items():
             outputs, seconds = measure(runner, inputs, options.runs)
             name = f'{candidate.value}.{branch}'
@@ -172,8 +187,7 @@ class Check:
             self._graph_gain(candidate, runner)
 
     def _note(self, name: str, value: float, unit: str) -> None:
-        self.figures.append((f'{self.config.name}.{name}', float(value), unit,
-                             self._options.runs))
+        self.figures.append((f'{self.config.name}.{name}', float(value), unit, self._options.runs))
         print(f'{self.config.name}.{name}: {value:.4g} {unit}', flush=True)
 
     def _compare(self, name: str, branch: str, outputs: Arrays) -> None:
@@ -218,22 +232,36 @@ def check_model(source: Path, options: argparse.Namespace) -> tuple[list, dict[s
 def records_of(figures: list, device: str, command: str) -> list[ResultRecord]:
     """The figures with device and versions as part of the machine."""
     prefix, words = {'cuda': 'gpu', 'cpu': 'gpu_check_on_cpu'}[device], machine_words(device)
-    records = [make_record(f'{prefix}.{name}', value, unit, command, runs)
-               for name, value, unit, runs in figures]
-    return [dataclasses.replace(record, machine=f'{record.machine}; {words}')
-            for record in records]
+    records = [
+        make_record(f'{prefix}.{name}', value, unit, command, runs)
+        for name, value, unit, runs in figures
+    ]
+    return [
+        dataclasses.replace(record, machine=f'{record.machine}; {words}') for record in records
+    ]
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--models', nargs='+', type=Path, help='model folders, or configurations '
-                        'that get random weights', default=[])
-    parser.add_argument('--candidates', nargs='+', type=Candidate, default=list(Candidate),
-                        help=' '.join(candidate.value for candidate in Candidate))
+    parser.add_argument(
+        '--models',
+        nargs='+',
+        type=Path,
+        help='model folders, or configurations that get random weights',
+        default=[],
+    )
+    parser.add_argument(
+        '--candidates',
+        nargs='+',
+        type=Candidate,
+        default=list(Candidate),
+        help=' '.join(candidate.value for candidate in Candidate),
+    )
     parser.add_argument('--device', choices=('cuda', 'cpu'), default='cuda')
     parser.add_argument('--runs', type=int, default=100)
-    parser.add_argument('--out', type=Path, default=Path('out/gpu_check'),
-                        help='random models and engines')
+    parser.add_argument(
+        '--out', type=Path, default=Path('out/gpu_check'), help='random models and engines'
+    )
     parser.add_argument('--record', type=Path, help='merge the figures into this JSON file')
     options = parser.parse_args(arguments)
     if options.runs < 1:

@@ -7,6 +7,7 @@ Variants that are missing or belong to other weights are made first, in a copy o
 turn, so the ratios of their times hold where the machine's speed drifts. Graphs for TensorRT run
 on ONNX Runtime here: their accuracy is that of their arithmetic, their time says nothing.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -41,9 +42,12 @@ from metabev_ros.resources import resource_path
 from metabev_ros.structures import Modality
 
 ORT, TRT = GraphForm.ONNXRUNTIME, GraphForm.TENSORRT
-VARIANTS = {'fp32': (ORT, GraphPrecision.FP32), 'int8': (ORT, GraphPrecision.INT8),
-            'tensorrt_fp16': (TRT, GraphPrecision.FP16),
-            'tensorrt_int8': (TRT, GraphPrecision.INT8)}
+VARIANTS = {
+    'fp32': (ORT, GraphPrecision.FP32),
+    'int8': (ORT, GraphPrecision.INT8),
+    'tensorrt_fp16': (TRT, GraphPrecision.FP16),
+    'tensorrt_int8': (TRT, GraphPrecision.INT8),
+}
 MODALITIES = (Modality.FUSED, Modality.CAMERA, Modality.LIDAR)
 FIGURES = {'map': 'mAP', 'nds': 'NDS', 'miou': 'mIoU'}
 WARM_UP = 2
@@ -67,13 +71,19 @@ def make_variants(model: Path, out: Path, names: list[str]) -> Path:
             continue
         if precision is not GraphPrecision.FP32:
             samples = samples or synthetic_set(load_contract(copy).config)
-            if form is TRT and precision is GraphPrecision.INT8 and not _is_current(
-                    copy, TRT, GraphPrecision.FP32):
+            if (
+                form is TRT
+                and precision is GraphPrecision.INT8
+                and not _is_current(copy, TRT, GraphPrecision.FP32)
+            ):
                 export_model(copy, form=TRT)
             _, found = export_precision(copy, form, precision, samples, print)
             for modality, agreement in found.items():
-                print(f'{name} {modality.name}: boxes {agreement.box_share:.1%}, '
-                      f'map {agreement.map_iou:.1%} as fp32', flush=True)
+                print(
+                    f'{name} {modality.name}: boxes {agreement.box_share:.1%}, '
+                    f'map {agreement.map_iou:.1%} as fp32',
+                    flush=True,
+                )
     return copy
 
 
@@ -86,9 +96,12 @@ def _is_current(model: Path, form: GraphForm, precision: GraphPrecision) -> bool
     return contract.weights_sha256 == load_contract(model).weights_sha256
 
 
-def measure(backends: dict[str, OnnxRuntimeBackend], pipeline: Pipeline,
-            samples: Iterable[LabelledSample], total: int
-            ) -> tuple[dict, dict[tuple[str, Modality], list[float]]]:
+def measure(
+    backends: dict[str, OnnxRuntimeBackend],
+    pipeline: Pipeline,
+    samples: Iterable[LabelledSample],
+    total: int,
+) -> tuple[dict, dict[tuple[str, Modality], list[float]]]:
     """Scores, and seconds of the network, by (variant, modality)."""
     scores = {(name, modality): Score() for name in backends for modality in MODALITIES}
     seconds: dict[tuple[str, Modality], list[float]] = {key: [] for key in scores}
@@ -102,8 +115,10 @@ def measure(backends: dict[str, OnnxRuntimeBackend], pipeline: Pipeline,
             marks.append(time.perf_counter())
             for modality in MODALITIES:
                 start = time.perf_counter()
-                outputs = backend.fuse(camera_bev if modality.has_camera else None,
-                                       lidar_bev if modality.has_lidar else None)
+                outputs = backend.fuse(
+                    camera_bev if modality.has_camera else None,
+                    lidar_bev if modality.has_lidar else None,
+                )
                 spent = time.perf_counter() - start
                 spent += (marks[1] - marks[0]) * modality.has_camera
                 spent += (marks[2] - marks[1]) * modality.has_lidar
@@ -113,8 +128,9 @@ def measure(backends: dict[str, OnnxRuntimeBackend], pipeline: Pipeline,
     return scores, seconds
 
 
-def records_of(scores: dict, seconds: dict, copy: Path, names: list[str], command: str,
-               count: int) -> list[ResultRecord]:
+def records_of(
+    scores: dict, seconds: dict, copy: Path, names: list[str], command: str, count: int
+) -> list[ResultRecord]:
     """Figures, losses against fp32, ratios of times, sizes."""
     records = []
     for name in names:
@@ -124,18 +140,38 @@ def records_of(scores: dict, seconds: dict, copy: Path, names: list[str], comman
         for modality in MODALITIES:
             start = f'precision.{name}.{modality.name.lower()}'
             got, base = (scores[key, modality].result().figures for key in (name, 'fp32'))
-            records += [make_record(f'{start}.{figure}', got[figure], unit, command, count)
-                        for figure, unit in FIGURES.items()]
+            records += [
+                make_record(f'{start}.{figure}', got[figure], unit, command, count)
+                for figure, unit in FIGURES.items()
+            ]
             if name == 'fp32':
                 continue
-            records += [make_record(f'{start}.{figure}_loss', base[figure] - got[figure],
-                                    f'{unit} lost against fp32', command, count)
-                        for figure, unit in FIGURES.items()]
+            records += [
+                make_record(
+                    f'{start}.{figure}_loss',
+                    base[figure] - got[figure],
+                    f'{unit} lost against fp32',
+                    command,
+                    count,
+                )
+                for figure, unit in FIGURES.items()
+            ]
             if VARIANTS[name][0] is ORT:
-                ratios = [a / b for a, b in zip(seconds[name, modality],
-                                                seconds['fp32', modality], strict=True)]
-                records.append(make_record(f'{start}.time_ratio', statistics.median(ratios),
-                                           'network time / fp32', command, len(ratios)))
+                ratios = [
+                    a / b
+                    for a, b in zip(
+                        seconds[name, modality], seconds['fp32', modality], strict=True
+                    )
+                ]
+                records.append(
+                    make_record(
+                        f'{start}.time_ratio',
+                        statistics.median(ratios),
+                        'network time / fp32',
+                        command,
+                        len(ratios),
+                    )
+                )
     return records
 
 
@@ -151,13 +187,16 @@ def main() -> None:
     options = parser.parse_args()
     names = list(dict.fromkeys(['fp32', *options.variants]))
     copy = make_variants(options.model, options.out, names)
-    backends = {name: OnnxRuntimeBackend(variant_folder(copy, *VARIANTS[name]), options.threads)
-                for name in names}
+    backends = {
+        name: OnnxRuntimeBackend(variant_folder(copy, *VARIANTS[name]), options.threads)
+        for name in names
+    }
     pipeline = Pipeline(backends['fp32'].config, backends['fp32'], backends['fp32'].model_hash)
     samples = held_out_samples(pipeline, options.drives, options.per_drive)
     scores, seconds = measure(backends, pipeline, samples, len(samples))
-    records = records_of(scores, seconds, copy, names, shlex.join(['python', *sys.argv]),
-                         len(samples))
+    records = records_of(
+        scores, seconds, copy, names, shlex.join(['python', *sys.argv]), len(samples)
+    )
     for record in records:
         print(f'{record.id:45} {record.value:9.4f} {record.unit}')
     if options.record:

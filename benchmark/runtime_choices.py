@@ -5,6 +5,7 @@
 `overlap`: both encoders at once, with half of the threads each or with all, against one after the
 other. `tables`: building the camera-to-BEV tables of six cameras, for the calibrations of one rig.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -57,8 +58,10 @@ def measure_runs(runs: int, threads: int) -> dict[str, float]:
     seconds: dict[str, list[float]] = {}
     for turn in track(range(runs + WARM_UP), 'Measuring'):
         base = seconds_of(plain)
-        for name, run, *arguments in (('overlap_half_threads', overlapped, halved),
-                                      ('overlap_all_threads', overlapped, backend)):
+        for name, run, *arguments in (
+            ('overlap_half_threads', overlapped, halved),
+            ('overlap_all_threads', overlapped, backend),
+        ):
             ratio = seconds_of(run, *arguments) / base
             if turn >= WARM_UP:
                 seconds.setdefault(name, []).append(ratio)
@@ -71,8 +74,13 @@ def measure_tables(config_path: Path, runs: int) -> tuple[str, float, float]:
     prepare_image = Preprocessor(config).prepare_image
     sample = sample_from_frame(SyntheticDrive(SEED, DriveConfig(frames=1))[0], prepare_image)
     calibrations = [image.calibration for image in sample.cameras.values()]
-    times = [1e3 * seconds_of(LiftSplatTables(config.camera, config.splat_grid), calibrations,
-                              clock=time.thread_time) for _ in range(runs)]
+    times = [
+        1e3
+        * seconds_of(
+            LiftSplatTables(config.camera, config.splat_grid), calibrations, clock=time.thread_time
+        )
+        for _ in range(runs)
+    ]
     return config.name, float(np.median(times)), min(times)
 
 
@@ -83,12 +91,16 @@ def main() -> None:
     parser.add_argument('--record', type=Path)
     options = parser.parse_args()
     command, runs = shlex.join(['python', *sys.argv]), options.runs
-    figures = [(f'runtime.{name}', ratio, 'of plain runs one after the other')
-               for name, ratio in measure_runs(runs, options.threads).items()]
+    figures = [
+        (f'runtime.{name}', ratio, 'of plain runs one after the other')
+        for name, ratio in measure_runs(runs, options.threads).items()
+    ]
     for model in MODELS:
         name, median, smallest = measure_tables(resource_path(model), runs)
-        figures += [(f'tables.{name}.build', median, 'ms of one core, median'),
-                    (f'tables.{name}.build_least', smallest, 'ms of one core, smallest')]
+        figures += [
+            (f'tables.{name}.build', median, 'ms of one core, median'),
+            (f'tables.{name}.build_least', smallest, 'ms of one core, smallest'),
+        ]
     for name, value, unit in figures:
         print(f'{name:32} {value:8.3f} {unit}')
     if options.record:

@@ -7,6 +7,7 @@
 What is finished is skipped, what was interrupted goes on. `system_variants.py` says what is
 compared and what it starts from; docs/ablations.md shows the figures.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -38,8 +39,11 @@ from metabev_ros.network.metabev import MetaBev
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import Modality, Sample
 
-SETTINGS = {'fused': CLEAN, 'no_camera': Setting(Failure.MISSING_CAMERA, 1),
-            'no_lidar': Setting(Failure.MISSING_LIDAR, 1)}
+SETTINGS = {
+    'fused': CLEAN,
+    'no_camera': Setting(Failure.MISSING_CAMERA, 1),
+    'no_lidar': Setting(Failure.MISSING_LIDAR, 1),
+}
 SCORES = {'nds': 'NDS', 'miou': 'mIoU'}
 DATA = CacheConfig(first_seed=100_000, worlds=1100)
 LATENCY_DRIVES = 10  # of three samples each
@@ -69,9 +73,14 @@ def train(names: list[str], seeds: list[int], options) -> None:
                     continue
                 run = build_run(name, seed, options.steps, DATA)
                 task = progress.add_task(folder.name, total=options.steps)
-                train_model(run, folder, options.cache, 1, None,
-                            lambda step, terms, rate, task=task: progress.update(
-                                task, completed=step))
+                train_model(
+                    run,
+                    folder,
+                    options.cache,
+                    1,
+                    None,
+                    lambda step, terms, rate, task=task: progress.update(task, completed=step),
+                )
 
 
 def evaluate(names: list[str], seeds: list[int], options) -> Results:
@@ -79,18 +88,28 @@ def evaluate(names: list[str], seeds: list[int], options) -> Results:
     test_set = HeldOutDrives(options.drives, options.per_drive, spacing_s=2.0)
     results: Results = {name: {} for name in names}
     for seed in seeds:
-        sources = tuple(ModelSource(f'{name}_{seed}', run_folder(options.out, name, seed), 'torch')
-                        for name in names)
+        sources = tuple(
+            ModelSource(f'{name}_{seed}', run_folder(options.out, name, seed), 'torch')
+            for name in names
+        )
         with Progress(console=Console()) as progress:
             task = progress.add_task(f'evaluation, seed {seed}')
             _, scores = evaluate_robustness(
-                sources, tuple(SETTINGS.values()), test_set, options.out / 'partial',
-                Spread(options.workers), lambda done, total, text, p=progress, t=task: p.update(
-                    t, completed=done, total=total))
+                sources,
+                tuple(SETTINGS.values()),
+                test_set,
+                options.out / 'partial',
+                Spread(options.workers),
+                lambda done, total, text, p=progress, t=task: p.update(
+                    t, completed=done, total=total
+                ),
+            )
         for name in names:
             results[name][seed] = {
                 (setting, score): scores[f'{name}_{seed}', failure].result().figures[score]
-                for setting, failure in SETTINGS.items() for score in SCORES}
+                for setting, failure in SETTINGS.items()
+                for score in SCORES
+            }
     return results
 
 
@@ -111,22 +130,33 @@ def score_records(results: Results, command: str, samples: int) -> list[ResultRe
                 if len(values) > 1:
                     found[f'{score}_sd'] = (np.std(values, ddof=1), f'{unit} sd', len(values))
                 prefix = f'ablations.{setting}.{name}'
-                records += [make_record(f'{prefix}.{figure}', value, unit, command, n)
-                            for figure, (value, unit, n) in found.items()]
+                records += [
+                    make_record(f'{prefix}.{figure}', value, unit, command, n)
+                    for figure, (value, unit, n) in found.items()
+                ]
                 if control is not runs and len(pairs) > 1:
-                    records += difference_records(f'ablations.{setting}_gain.{name}.{score}', [
-                        runs[seed][setting, score] - control[seed][setting, score]
-                        for seed in pairs], unit, command)
+                    records += difference_records(
+                        f'ablations.{setting}_gain.{name}.{score}',
+                        [
+                            runs[seed][setting, score] - control[seed][setting, score]
+                            for seed in pairs
+                        ],
+                        unit,
+                        command,
+                    )
     return records
 
 
-def difference_records(prefix: str, differences: list[float], unit: str, command: str
-                       ) -> list[ResultRecord]:
+def difference_records(
+    prefix: str, differences: list[float], unit: str, command: str
+) -> list[ResultRecord]:
     """Mean of paired differences and half its 95 % interval."""
     n = len(differences)
     half = stats.t.ppf(0.975, n - 1) * np.std(differences, ddof=1) / np.sqrt(n)
-    return [make_record(prefix, np.mean(differences), unit, command, n),
-            make_record(f'{prefix}_within', half, f'{unit} within', command, n)]
+    return [
+        make_record(prefix, np.mean(differences), unit, command, n),
+        make_record(f'{prefix}_within', half, f'{unit} within', command, n),
+    ]
 
 
 @torch.inference_mode()
@@ -137,15 +167,17 @@ def cost(config: ModelConfig) -> tuple[float, float]:
     torch.manual_seed(0)
     network, camera, shape = MetaBev(config).eval(), config.camera, config.bev_grid.shape
     images = torch.zeros(6, camera.height, camera.width, 3, dtype=torch.uint8)
-    maps = {'camera': torch.randn(1, camera.bev_channels, *shape),
-            'lidar': torch.randn(1, config.lidar.bev_channels, *shape)}
+    maps = {
+        'camera': torch.randn(1, camera.bev_channels, *shape),
+        'lidar': torch.randn(1, config.lidar.bev_channels, *shape),
+    }
     with FlopCounterMode(display=False) as counter:
         network.camera_encoder.image_features(images)
-        network.camera_encoder.bev(torch.zeros(1, camera.context_channels,
-                                               *config.splat_grid.shape))
+        network.camera_encoder.bev(
+            torch.zeros(1, camera.context_channels, *config.splat_grid.shape)
+        )
         network.fusion(maps)
-    return (sum(p.numel() for p in network.parameters()) / 1e6,
-            counter.get_total_flops() / 2e9)
+    return (sum(p.numel() for p in network.parameters()) / 1e6, counter.get_total_flops() / 2e9)
 
 
 def cost_records(names: list[str], command: str) -> list[ResultRecord]:
@@ -156,7 +188,8 @@ def cost_records(names: list[str], command: str) -> list[ResultRecord]:
             parameters, products = cost(variants()[name].model)
             records += [
                 make_record(f'ablations.cost.{name}.parameters', parameters, 'M', command, 1),
-                make_record(f'ablations.cost.{name}.products', products, 'GMAC', command, 1)]
+                make_record(f'ablations.cost.{name}.products', products, 'GMAC', command, 1),
+            ]
     return records
 
 
@@ -179,17 +212,24 @@ def latency_records(names: list[str], seed: int, options, command: str) -> list[
     for (name, modality), values in times.items():
         ratio = float(np.median(values / times['base', modality]))
         start = f'ablations.latency.{name}.{modality.name.lower()}'
-        records += [make_record(start, float(np.median(values)) * 1e3, 'ms of one core', command,
-                                len(values)),
-                    make_record(f'{start}.ratio', ratio, 'of base', command, len(values))]
+        records += [
+            make_record(
+                start, float(np.median(values)) * 1e3, 'ms of one core', command, len(values)
+            ),
+            make_record(f'{start}.ratio', ratio, 'of base', command, len(values)),
+        ]
     return records
 
 
-def time_in_turns(pipelines: dict[str, Pipeline], samples: list[Sample]
-                  ) -> dict[tuple[str, Modality], np.ndarray]:
+def time_in_turns(
+    pipelines: dict[str, Pipeline], samples: list[Sample]
+) -> dict[tuple[str, Modality], np.ndarray]:
     """Seconds of this thread for every sample, by pipeline and modality."""
-    times = {(name, modality): [] for name in pipelines
-             for modality in (Modality.FUSED, Modality.LIDAR, Modality.CAMERA)}
+    times = {
+        (name, modality): []
+        for name in pipelines
+        for modality in (Modality.FUSED, Modality.LIDAR, Modality.CAMERA)
+    }
     for sample in samples:
         for name, modality in times:
             rest = restrict_to(sample, modality)
@@ -243,8 +283,10 @@ def main() -> None:
         if options.train_only:
             return
         results = evaluate(names, options.seeds, options)
-        records = [*score_records(results, command, options.drives * options.per_drive),
-                   *cost_records(names, command)]
+        records = [
+            *score_records(results, command, options.drives * options.per_drive),
+            *cost_records(names, command),
+        ]
     print_scores(records)
     merge_records(options.record, records)
 

@@ -5,6 +5,7 @@ random: a whole backbone, head or FFN, which would lose any short comparison aga
 So each system has a control: metabev_nano in which the parts that the system replaces are random
 too. Systems against controls compare systems; against `base` they compare head starts.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -55,13 +56,18 @@ class Variant:
 def variants() -> dict[str, Variant]:
     """By name, in the order of the table."""
     base, learning = ModelConfig(), ('lidar_encoder',)
-    hornet = replace(base, camera=replace(base.camera, backbone=CameraBackbone.HORNET_NANO_7X7,
-                                          neck=CameraNeck.LSS_FPN))
+    hornet = replace(
+        base,
+        camera=replace(
+            base.camera, backbone=CameraBackbone.HORNET_NANO_7X7, neck=CameraNeck.LSS_FPN
+        ),
+    )
     horfpn = replace(hornet, camera=replace(hornet.camera, neck=CameraNeck.LSS_HORFPN_7X7))
     neck = replace(base, head=replace(base.head, neck=BevNeckKind.NANO_HORFPN_7X7))
-    adamv, itsa, detr = (load_config(ModelConfig, resource_path(f'config/models/{name}.yaml'))
-                         for name in ('metabev_nano_adamv', 'metabev_nano_itsa',
-                                      'metabev_nano_plain_detr'))
+    adamv, itsa, detr = (
+        load_config(ModelConfig, resource_path(f'config/models/{name}.yaml'))
+        for name in ('metabev_nano_adamv', 'metabev_nano_itsa', 'metabev_nano_plain_detr')
+    )
     gated = {'clip_norm': 5.0}  # products of features have long-tailed gradients
     return {
         'base': Variant(base),
@@ -74,7 +80,8 @@ def variants() -> dict[str, Variant]:
         'horfpn_bev': Variant(neck, 'horfpn_bev_control', recipe=gated),
         'hornet_control': Variant(base, start_of=hornet, frozen=learning),
         'hornet': Variant(hornet, 'hornet_control', frozen=learning, recipe=gated),
-        'hornet_horfpn': Variant(horfpn, 'hornet_control', frozen=learning, recipe=gated)}
+        'hornet_horfpn': Variant(horfpn, 'hornet_control', frozen=learning, recipe=gated),
+    }
 
 
 def shared_names(models: list[ModelConfig], path: Path | str = PRETRAINED) -> tuple[str, ...]:
@@ -96,8 +103,17 @@ def build_run(name: str, seed: int, steps: int, data: CacheConfig) -> RunConfig:
     variant = variants()[name]
     models = [m for m in (variant.model, variant.start_of) if m is not None]
     training = TrainingConfig(
-        steps=steps, warmup_steps=steps // 8, decay_steps=steps // 2, learning_rate=1.2e-3,
-        ema_decay=0.95, batch=BATCH, seed=seed, threads=1, checkpoint_every=20,
-        init=InitConfig(PRETRAINED, shared_names(models)), frozen=variant.frozen)
+        steps=steps,
+        warmup_steps=steps // 8,
+        decay_steps=steps // 2,
+        learning_rate=1.2e-3,
+        ema_decay=0.95,
+        batch=BATCH,
+        seed=seed,
+        threads=1,
+        checkpoint_every=20,
+        init=InitConfig(PRETRAINED, shared_names(models)),
+        frozen=variant.frozen,
+    )
     model = dataclasses.replace(variant.model, name=f'ablation_{name}')
     return RunConfig(model, replace(training, **variant.recipe), data)

@@ -4,6 +4,7 @@
 
 Torch on one thread; the two take turns, so the ratio holds where the speed of a machine drifts.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -44,10 +45,13 @@ def measure(config: ModelConfig, runs: int) -> dict[ViewTransform, list[float]]:
     context = torch.randn(len(calibrations), config.camera.context_channels, h, w)
     sides = {}
     for kind in ViewTransform:
-        model = dataclasses.replace(config, camera=dataclasses.replace(
-            config.camera, view_transform=kind))
-        tables = {name: torch.from_numpy(table)
-                  for name, table in view_tables(model)(calibrations).items()}
+        model = dataclasses.replace(
+            config, camera=dataclasses.replace(config.camera, view_transform=kind)
+        )
+        tables = {
+            name: torch.from_numpy(table)
+            for name, table in view_tables(model)(calibrations).items()
+        }
         sides[kind] = CameraEncoder(model.camera, model.splat_grid).eval(), tables
     seconds = {kind: [] for kind in sides}
     for _ in range(runs):
@@ -70,8 +74,15 @@ def main() -> None:
         for kind, values in seconds.items():
             median = statistics.median(values) * 1e3
             print(f'{name} {kind.value}: median {median:.1f} ms')
-            records.append(make_record(f'view_transform.{name}.{kind.value}', median,
-                                       'ms, median', command, options.runs))
+            records.append(
+                make_record(
+                    f'view_transform.{name}.{kind.value}',
+                    median,
+                    'ms, median',
+                    command,
+                    options.runs,
+                )
+            )
     if options.record is not None:
         merge_records(options.record, records)
 

@@ -1,7 +1,8 @@
 """Starts the perception node: configured, activated and started again should it ever die.
 
-    ros2 launch metabev_ros perception.launch.py rig:=/path/rig.yaml remap:='odom:=/vehicle/odom'
+ros2 launch metabev_ros perception.launch.py rig:=/path/rig.yaml remap:='odom:=/vehicle/odom'
 """
+
 from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -18,9 +19,11 @@ from launch_ros.substitutions import FindPackageShare
 REFUSED = 2  # exit code of a node whose parameters or model are wrong: starting again is no cure
 
 ARGUMENTS = (
-    ('params_file', PathJoinSubstitution(
-        [FindPackageShare('metabev_ros'), 'config', 'perception.param.yaml']),
-     'parameter file; the arguments below win over it'),
+    (
+        'params_file',
+        PathJoinSubstitution([FindPackageShare('metabev_ros'), 'config', 'perception.param.yaml']),
+        'parameter file; the arguments below win over it',
+    ),
     ('rig', '', 'rig YAML file: names, topics, frames and rates of the sensors'),
     ('model', '', 'model folder, or the name of a model of this package'),
     ('backend', '', 'inference runtime'),
@@ -67,13 +70,18 @@ def start_node(context, *args, **kwargs) -> list:
     overrides = {name: value[name] for name in ('rig', 'model', 'backend') if value[name]}
     overrides |= {name: is_true(name, value[name]) for name in ('autostart', 'use_sim_time')}
     node = LifecycleNode(
-        package='metabev_ros', executable='perception_node',
-        name=value['name'], namespace=value['namespace'],
+        package='metabev_ros',
+        executable='perception_node',
+        name=value['name'],
+        namespace=value['namespace'],
         parameters=[value['params_file'], overrides],
         remappings=parse_remappings(value['remap']),
         ros_arguments=['--log-level', value['log_level']],
-        respawn=is_true('respawn', value['respawn']), respawn_delay=2.0,
-        output='screen', emulate_tty=True)
+        respawn=is_true('respawn', value['respawn']),
+        respawn_delay=2.0,
+        output='screen',
+        emulate_tty=True,
+    )
 
     def end_if_refused(event, context) -> list:
         if event.returncode != REFUSED:
@@ -84,6 +92,8 @@ def start_node(context, *args, **kwargs) -> list:
 
 
 def generate_launch_description() -> LaunchDescription:
-    arguments = [DeclareLaunchArgument(name, default_value=default, description=description)
-                 for name, default, description in ARGUMENTS]
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, default, description in ARGUMENTS
+    ]
     return LaunchDescription([*arguments, OpaqueFunction(function=start_node)])

@@ -1,7 +1,8 @@
 """Plays a bag to the perception node and shows what it sees in RViz.
 
-    ros2 launch metabev_ros replay.launch.py bag:=/path/to/bag
+ros2 launch metabev_ros replay.launch.py bag:=/path/to/bag
 """
+
 from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -42,8 +43,17 @@ def player_command(bag: str, rate: str, loop: bool, player: str) -> list[str]:
     """
     commands = {
         'rosbag2': ['ros2', 'bag', 'play', bag, '--clock', '100', '--rate', rate],
-        'metabev': ['ros2', 'run', 'metabev_ros', 'metabev', 'play', bag, '--clock',
-                    '--rate', rate],
+        'metabev': [
+            'ros2',
+            'run',
+            'metabev_ros',
+            'metabev',
+            'play',
+            bag,
+            '--clock',
+            '--rate',
+            rate,
+        ],
     }
     if player not in commands:
         raise ValueError(f'player: expected {" or ".join(commands)}, got {player!r}')
@@ -52,28 +62,45 @@ def player_command(bag: str, rate: str, loop: bool, player: str) -> list[str]:
 
 def start_player(context, *args, **kwargs) -> list:
     """The player, and the end of everything when it has played the bag."""
-    value = {name: LaunchConfiguration(name).perform(context)
-             for name in ('bag', 'rate', 'loop', 'player')}
+    value = {
+        name: LaunchConfiguration(name).perform(context)
+        for name in ('bag', 'rate', 'loop', 'player')
+    }
     play = ExecuteProcess(
-        cmd=player_command(value['bag'], value['rate'], value['loop'].lower() == 'true',
-                           value['player']), output='screen')
-    at_end = OnProcessExit(target_action=play,
-                           on_exit=[EmitEvent(event=Shutdown(reason='the bag has ended'))])
+        cmd=player_command(
+            value['bag'], value['rate'], value['loop'].lower() == 'true', value['player']
+        ),
+        output='screen',
+    )
+    at_end = OnProcessExit(
+        target_action=play, on_exit=[EmitEvent(event=Shutdown(reason='the bag has ended'))]
+    )
     return [RegisterEventHandler(at_end), TimerAction(period=START_DELAY, actions=[play])]
 
 
 def generate_launch_description() -> LaunchDescription:
-    arguments = [DeclareLaunchArgument(name, description=description,
-                                       default_value=default[0] if default else None)
-                 for name, description, *default in ARGUMENTS]
+    arguments = [
+        DeclareLaunchArgument(
+            name, description=description, default_value=default[0] if default else None
+        )
+        for name, description, *default in ARGUMENTS
+    ]
     share = FindPackageShare('metabev_ros')
     node = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(
-            PathJoinSubstitution([share, 'launch', 'perception.launch.py'])),
-        launch_arguments=[('use_sim_time', 'true'), *(
-            (name, LaunchConfiguration(name)) for name in ('rig', 'model', 'remap'))])
-    rviz = Node(package='rviz2', executable='rviz2', name='rviz2',
-                arguments=['-d', PathJoinSubstitution([share, 'rviz', 'perception.rviz'])],
-                parameters=[{'use_sim_time': True}],
-                condition=IfCondition(LaunchConfiguration('rviz')))
+            PathJoinSubstitution([share, 'launch', 'perception.launch.py'])
+        ),
+        launch_arguments=[
+            ('use_sim_time', 'true'),
+            *((name, LaunchConfiguration(name)) for name in ('rig', 'model', 'remap')),
+        ],
+    )
+    rviz = Node(
+        package='rviz2',
+        executable='rviz2',
+        name='rviz2',
+        arguments=['-d', PathJoinSubstitution([share, 'rviz', 'perception.rviz'])],
+        parameters=[{'use_sim_time': True}],
+        condition=IfCondition(LaunchConfiguration('rviz')),
+    )
     return LaunchDescription([*arguments, node, rviz, OpaqueFunction(function=start_player)])

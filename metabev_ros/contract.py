@@ -2,6 +2,7 @@
 
 `contract.json` lies beside the ONNX files; it is checked before a graph is loaded.
 """
+
 from __future__ import annotations
 
 import enum
@@ -30,8 +31,11 @@ from metabev_ros.structures import Modality
 
 FORMAT = 1
 ENCODERS = ('camera_encoder', 'lidar_encoder')
-FUSION_OF = {Modality.FUSED: 'fusion_fused', Modality.CAMERA: 'fusion_camera',
-             Modality.LIDAR: 'fusion_lidar'}
+FUSION_OF = {
+    Modality.FUSED: 'fusion_fused',
+    Modality.CAMERA: 'fusion_camera',
+    Modality.LIDAR: 'fusion_lidar',
+}
 GRAPHS = (*ENCODERS, *FUSION_OF.values())
 
 
@@ -73,16 +77,19 @@ class TensorSpec:
 def graph_inputs(config: ModelConfig) -> dict[str, tuple[TensorSpec, ...]]:
     """Input tensors of every graph, in order."""
     camera, lidar, (rows, columns) = config.camera, config.lidar, config.bev_grid.shape
-    camera_bev = TensorSpec('camera_bev', 'float32', (1, camera.bev_channels, rows, columns),
-                            'B C Y X')
-    lidar_bev = TensorSpec('lidar_bev', 'float32', (1, lidar.bev_channels, rows, columns),
-                           'B C Y X')
+    camera_bev = TensorSpec(
+        'camera_bev', 'float32', (1, camera.bev_channels, rows, columns), 'B C Y X'
+    )
+    lidar_bev = TensorSpec(
+        'lidar_bev', 'float32', (1, lidar.bev_channels, rows, columns), 'B C Y X'
+    )
     return {
         'camera_encoder': _camera_inputs(config),
         'lidar_encoder': _lidar_inputs(config),
         'fusion_fused': (camera_bev, lidar_bev),
         'fusion_camera': (camera_bev,),
-        'fusion_lidar': (lidar_bev,)}
+        'fusion_lidar': (lidar_bev,),
+    }
 
 
 def _camera_inputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
@@ -91,12 +98,18 @@ def _camera_inputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
     images = TensorSpec('images', 'uint8', (None, camera.height, camera.width, 3), 'N H W RGB')
     if camera.view_transform is ViewTransform.PULL:
         shape = rows * columns, camera.pull_views * camera.pull_heights
-        return (images, TensorSpec('depth_table', 'int32', shape, 'YX entry'),
-                TensorSpec('pixel_table', 'int32', shape, 'YX entry'))
-    return (images, TensorSpec('depth_table', 'int32', (None, camera.splat_row), 'row entry'),
-            TensorSpec('pixel_table', 'int32', (None, camera.splat_row), 'row entry'),
-            TensorSpec('cell_table', 'int32', (None, None), 'active-cell row'),
-            TensorSpec('grid_table', 'int32', (rows * columns,), 'YX'))
+        return (
+            images,
+            TensorSpec('depth_table', 'int32', shape, 'YX entry'),
+            TensorSpec('pixel_table', 'int32', shape, 'YX entry'),
+        )
+    return (
+        images,
+        TensorSpec('depth_table', 'int32', (None, camera.splat_row), 'row entry'),
+        TensorSpec('pixel_table', 'int32', (None, camera.splat_row), 'row entry'),
+        TensorSpec('cell_table', 'int32', (None, None), 'active-cell row'),
+        TensorSpec('grid_table', 'int32', (rows * columns,), 'YX'),
+    )
 
 
 def _lidar_inputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
@@ -104,13 +117,21 @@ def _lidar_inputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
     lidar = config.lidar
     if lidar.encoder is LidarEncoder.PILLAR:
         rows, columns = config.pillar_grid.shape
-        return (TensorSpec('pillars', 'float32',
-                           (None, lidar.points_per_pillar, lidar.pillar_features), 'V S F'),
-                TensorSpec('pillar_table', 'int32', (rows * columns,), 'YX'))
+        return (
+            TensorSpec(
+                'pillars',
+                'float32',
+                (None, lidar.points_per_pillar, lidar.pillar_features),
+                'V S F',
+            ),
+            TensorSpec('pillar_table', 'int32', (rows * columns,), 'YX'),
+        )
     specs = [TensorSpec('voxel_features', 'float32', (None, lidar.voxel_features), 'V F')]
     for stage, step in zip(SPARSE_STAGES, SPARSE_STEPS, strict=True):
-        specs += [TensorSpec(stage, 'int32', (None, SUBMANIFOLD_OFFSETS), 'V offset'),
-                  TensorSpec(step.name, 'int32', (None, step.offsets), 'V offset')]
+        specs += [
+            TensorSpec(stage, 'int32', (None, SUBMANIFOLD_OFFSETS), 'V offset'),
+            TensorSpec(step.name, 'int32', (None, step.offsets), 'V offset'),
+        ]
     depth, rows, columns = sparse_shapes(config)[-1]
     return (*specs, TensorSpec('voxel_table', 'int32', (depth * rows * columns,), 'ZYX'))
 
@@ -123,9 +144,12 @@ def output_names(config: ModelConfig) -> tuple[str, ...]:
 def _fusion_outputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
     rows, columns = config.bev_grid.shape
     classes, proposals = len(config.detection_classes), config.head.proposals
-    map_logits = TensorSpec('map_logits', 'float32',
-                            (1, len(config.map_classes), *config.map_grid.shape),
-                            'B L Ym Xm, logits')
+    map_logits = TensorSpec(
+        'map_logits',
+        'float32',
+        (1, len(config.map_classes), *config.map_grid.shape),
+        'B L Ym Xm, logits',
+    )
     boxes = TensorSpec('boxes', 'float32', (1, 10, proposals), 'B C P')
     logits = TensorSpec('class_logits', 'float32', (1, classes, proposals), 'B K P, logits')
     if config.head.detection is DetectionHead.PLAIN_DETR:
@@ -134,15 +158,21 @@ def _fusion_outputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
         scores = TensorSpec('query_scores', 'float32', (1, classes, proposals), 'B K P')
         return boxes, logits, scores, map_logits
     channels = 10 * len(config.detection_groups)
-    return (TensorSpec('heatmap', 'float32', (1, classes, rows, columns), 'B K Y X, logits'),
-            TensorSpec('boxes', 'float32', (1, channels, rows, columns), 'B C Y X'), map_logits)
+    return (
+        TensorSpec('heatmap', 'float32', (1, classes, rows, columns), 'B K Y X, logits'),
+        TensorSpec('boxes', 'float32', (1, channels, rows, columns), 'B C Y X'),
+        map_logits,
+    )
 
 
 def graph_outputs(config: ModelConfig) -> dict[str, tuple[TensorSpec, ...]]:
     """Output tensors of every graph, in order."""
     camera_bev, lidar_bev = graph_inputs(config)['fusion_fused']
-    return {'camera_encoder': (camera_bev,), 'lidar_encoder': (lidar_bev,),
-            **{name: _fusion_outputs(config) for name in FUSION_OF.values()}}
+    return {
+        'camera_encoder': (camera_bev,),
+        'lidar_encoder': (lidar_bev,),
+        **{name: _fusion_outputs(config) for name in FUSION_OF.values()},
+    }
 
 
 @dataclass(frozen=True)
@@ -194,19 +224,28 @@ class Contract:
 
     def _plain(self) -> dict:
         def specs(table):
-            return {graph: [to_plain(spec) for spec in tensors]
-                    for graph, tensors in table.items()}
+            return {
+                graph: [to_plain(spec) for spec in tensors] for graph, tensors in table.items()
+            }
+
         form = {} if self.form is GraphForm.ONNXRUNTIME else {'form': self.form.value}
-        return {**form, 'format': FORMAT, 'config_sha256': self.config.hash, 'opset': self.opset,
-                'precision': self.precision, 'digests': self.digests, 'producer': self.producer,
-                'weights_sha256': self.weights_sha256,
-                'detection_classes': list(self.config.detection_classes),
-                'map_classes': list(self.config.map_classes),
-                'bev_grid': to_plain(self.config.bev_grid),
-                'map_grid': to_plain(self.config.map_grid),
-                'inputs': specs(graph_inputs(self.config)),
-                'outputs': specs(graph_outputs(self.config)),
-                'config': to_plain(self.config)}
+        return {
+            **form,
+            'format': FORMAT,
+            'config_sha256': self.config.hash,
+            'opset': self.opset,
+            'precision': self.precision,
+            'digests': self.digests,
+            'producer': self.producer,
+            'weights_sha256': self.weights_sha256,
+            'detection_classes': list(self.config.detection_classes),
+            'map_classes': list(self.config.map_classes),
+            'bev_grid': to_plain(self.config.bev_grid),
+            'map_grid': to_plain(self.config.map_grid),
+            'inputs': specs(graph_inputs(self.config)),
+            'outputs': specs(graph_outputs(self.config)),
+            'config': to_plain(self.config),
+        }
 
     def save(self, path: Path) -> None:
         """Write the JSON atomically."""
@@ -223,32 +262,50 @@ def load_contract(folder: Path) -> Contract:
     try:
         plain = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError) as error:
-        raise ContractError(str(path), 'a readable contract', str(error),
-                            'run `metabev export` for this model') from error
+        raise ContractError(
+            str(path), 'a readable contract', str(error), 'run `metabev export` for this model'
+        ) from error
     if not isinstance(plain, dict) or plain.get('format') != FORMAT:
-        raise ContractError(f'{path}: format', str(FORMAT),
-                            repr(plain.get('format') if isinstance(plain, dict) else plain),
-                            'export the model again with this version')
+        raise ContractError(
+            f'{path}: format',
+            str(FORMAT),
+            repr(plain.get('format') if isinstance(plain, dict) else plain),
+            'export the model again with this version',
+        )
     try:
-        contract = Contract(from_plain(ModelConfig, plain['config'], f'{path.name}: config'),
-                            plain['opset'], plain['precision'], plain['digests'],
-                            plain['producer'], plain['weights_sha256'],
-                            GraphForm(plain.get('form', GraphForm.ONNXRUNTIME.value)))
+        contract = Contract(
+            from_plain(ModelConfig, plain['config'], f'{path.name}: config'),
+            plain['opset'],
+            plain['precision'],
+            plain['digests'],
+            plain['producer'],
+            plain['weights_sha256'],
+            GraphForm(plain.get('form', GraphForm.ONNXRUNTIME.value)),
+        )
     except KeyError as error:
-        raise ContractError(str(path), f'the field {error}', 'none',
-                            'export the model again') from error
+        raise ContractError(
+            str(path), f'the field {error}', 'none', 'export the model again'
+        ) from error
     except ConfigError as error:
-        raise ContractError(f'{path}: {error.where}', error.expected, error.got,
-                            'export the model again') from error
+        raise ContractError(
+            f'{path}: {error.where}', error.expected, error.got, 'export the model again'
+        ) from error
     except ValueError as error:
-        raise ContractError(f'{path}: form', f'one of {[form.value for form in GraphForm]}',
-                            repr(plain.get('form')), 'export the model again') from error
+        raise ContractError(
+            f'{path}: form',
+            f'one of {[form.value for form in GraphForm]}',
+            repr(plain.get('form')),
+            'export the model again',
+        ) from error
     differing = list(_differences(json.loads(json.dumps(contract._plain())), plain))
     if differing:
         more = f' and {len(differing) - 8} more' if len(differing) > 8 else ''
-        raise ContractError(str(path), 'what this version makes of its configuration',
-                            f'(expected, there) {"; ".join(differing[:8])}{more}',
-                            'export the model again')
+        raise ContractError(
+            str(path),
+            'what this version makes of its configuration',
+            f'(expected, there) {"; ".join(differing[:8])}{more}',
+            'export the model again',
+        )
     return contract
 
 
@@ -278,10 +335,12 @@ def require_current_variant(model: Path, form: GraphForm, precision: GraphPrecis
         return
     ours, theirs = load_contract(model).weights_sha256, load_contract(folder).weights_sha256
     if ours != theirs:
-        raise ContractError(f'{folder}/contract.json: weights', f'{ours[:16]}..., those of the '
-                            'fp32 graphs', f'{theirs[:16]}...',
-                            f'run `metabev export MODEL --form {form.value} '
-                            f'--precision {precision.value}` again')
+        raise ContractError(
+            f'{folder}/contract.json: weights',
+            f'{ours[:16]}..., those of the fp32 graphs',
+            f'{theirs[:16]}...',
+            f'run `metabev export MODEL --form {form.value} --precision {precision.value}` again',
+        )
 
 
 def sha256_of(path: Path) -> str:
@@ -289,8 +348,12 @@ def sha256_of(path: Path) -> str:
     try:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError as error:
-        raise ContractError(str(path), 'a readable file', str(error.strerror),
-                            'run `metabev export` for this model') from error
+        raise ContractError(
+            str(path),
+            'a readable file',
+            str(error.strerror),
+            'run `metabev export` for this model',
+        ) from error
 
 
 def read_checked(path: Path, digest: str) -> bytes:
@@ -302,12 +365,20 @@ def read_checked(path: Path, digest: str) -> bytes:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise ContractError(str(path), 'a readable file', str(error.strerror),
-                            'run `metabev export` for this model') from error
+        raise ContractError(
+            str(path),
+            'a readable file',
+            str(error.strerror),
+            'run `metabev export` for this model',
+        ) from error
     actual = hashlib.sha256(content).hexdigest()
     if actual != digest:
-        raise ContractError(str(path), f'SHA-256 {digest[:16]}...', f'{actual[:16]}...',
-                            'the file was changed after its export: export the model again')
+        raise ContractError(
+            str(path),
+            f'SHA-256 {digest[:16]}...',
+            f'{actual[:16]}...',
+            'the file was changed after its export: export the model again',
+        )
     return content
 
 

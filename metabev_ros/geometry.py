@@ -1,4 +1,5 @@
 """BEV grids, rigid transforms, projection, yaw. Transforms are `<target>_from_<source>`."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -27,8 +28,11 @@ class BevGrid:
         for low, high, axis in ((self.x_min, self.x_max, 'x'), (self.y_min, self.y_max, 'y')):
             count = (high - low) / self.cell if self.cell > 0 else 0
             if count < 1 or abs(count - round(count)) > 1e-6:
-                raise ConfigError(f'BevGrid.{axis}', 'a positive whole number of cells',
-                                  f'[{low}, {high}] m in cells of {self.cell} m')
+                raise ConfigError(
+                    f'BevGrid.{axis}',
+                    'a positive whole number of cells',
+                    f'[{low}, {high}] m in cells of {self.cell} m',
+                )
 
     @property
     def columns(self) -> int:
@@ -101,10 +105,13 @@ def quaternion_to_rotation(x: float, y: float, z: float, w: float) -> np.ndarray
     if not np.isfinite(norm) or abs(norm - 1.0) > 1e-2:
         raise ConfigError('quaternion', 'a unit quaternion', f'{q.tolist()}')
     x, y, z, w = q / norm
-    return np.array([
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)]])
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
 
 
 def rotation_to_quaternion(rotation: np.ndarray) -> np.ndarray:
@@ -113,11 +120,32 @@ def rotation_to_quaternion(rotation: np.ndarray) -> np.ndarray:
     The eigenvector form is stable for every angle (Bar-Itzhack 2000).
     """
     r = np.asarray(rotation, dtype=np.float64)
-    k = np.array([
-        [r[0, 0] - r[1, 1] - r[2, 2], r[0, 1] + r[1, 0], r[0, 2] + r[2, 0], r[2, 1] - r[1, 2]],
-        [r[0, 1] + r[1, 0], r[1, 1] - r[0, 0] - r[2, 2], r[1, 2] + r[2, 1], r[0, 2] - r[2, 0]],
-        [r[0, 2] + r[2, 0], r[1, 2] + r[2, 1], r[2, 2] - r[0, 0] - r[1, 1], r[1, 0] - r[0, 1]],
-        [r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], np.trace(r)]]) / 3.0
+    k = (
+        np.array(
+            [
+                [
+                    r[0, 0] - r[1, 1] - r[2, 2],
+                    r[0, 1] + r[1, 0],
+                    r[0, 2] + r[2, 0],
+                    r[2, 1] - r[1, 2],
+                ],
+                [
+                    r[0, 1] + r[1, 0],
+                    r[1, 1] - r[0, 0] - r[2, 2],
+                    r[1, 2] + r[2, 1],
+                    r[0, 2] - r[2, 0],
+                ],
+                [
+                    r[0, 2] + r[2, 0],
+                    r[1, 2] + r[2, 1],
+                    r[2, 2] - r[0, 0] - r[1, 1],
+                    r[1, 0] - r[0, 1],
+                ],
+                [r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], np.trace(r)],
+            ]
+        )
+        / 3.0
+    )
     q = np.linalg.eigh(k)[1][:, -1]
     return q if q[3] >= 0 else -q
 
@@ -144,8 +172,20 @@ def project_points(intrinsics: np.ndarray, points_camera: np.ndarray):
 
 
 # Pairs of corners of `box_corners`: bottom, top, uprights.
-BOX_EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4),
-             (0, 4), (1, 5), (2, 6), (3, 7))
+BOX_EDGES = (
+    (0, 1),
+    (1, 2),
+    (2, 3),
+    (3, 0),
+    (4, 5),
+    (5, 6),
+    (6, 7),
+    (7, 4),
+    (0, 4),
+    (1, 5),
+    (2, 6),
+    (3, 7),
+)
 
 
 def box_corners(boxes: np.ndarray) -> np.ndarray:

@@ -1,4 +1,5 @@
 """Sample -> PerceptionResult: preprocess, network, postprocess."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -37,19 +38,33 @@ class Pipeline:
         table_patience: see `Preprocessor`; None for everything but a node that runs live.
     """
 
-    def __init__(self, config: ModelConfig, backend, model_hash: str,
-                 table_patience: float | None = None) -> None:
+    def __init__(
+        self, config: ModelConfig, backend, model_hash: str, table_patience: float | None = None
+    ) -> None:
         self.preprocess = Preprocessor(config, table_patience=table_patience)
         self.backend = backend
         self.postprocess = Postprocessor(config)
         self.prepare_image = self.preprocess.prepare_image
-        self.model = ModelInfo(config.name, model_hash, config, backend.name, backend.device,
-                               backend.precision, backend.provider)
+        self.model = ModelInfo(
+            config.name,
+            model_hash,
+            config,
+            backend.name,
+            backend.device,
+            backend.precision,
+            backend.provider,
+        )
 
     @classmethod
-    def load(cls, model_dir: Path | str, backend: str = 'onnxruntime', threads: int = 2,
-             precision: str = 'fp32', provider: str = 'cpu',
-             table_patience: float | None = None) -> Pipeline:
+    def load(
+        cls,
+        model_dir: Path | str,
+        backend: str = 'onnxruntime',
+        threads: int = 2,
+        precision: str = 'fp32',
+        provider: str = 'cpu',
+        table_patience: float | None = None,
+    ) -> Pipeline:
         """A model folder on a backend, see `build_backend`.
 
         Raises:
@@ -77,34 +92,57 @@ class Pipeline:
         outputs = self.backend.run(camera, lidar)
         inferred = perf_counter()
         detections, map_probabilities = self.postprocess(outputs)
-        return PerceptionResult(sample, detections, map_probabilities, {
-            'preprocess': prepared - start, 'network': inferred - prepared,
-            'postprocess': perf_counter() - inferred})
+        return PerceptionResult(
+            sample,
+            detections,
+            map_probabilities,
+            {
+                'preprocess': prepared - start,
+                'network': inferred - prepared,
+                'postprocess': perf_counter() - inferred,
+            },
+        )
 
     def warm_up(self, cameras: int) -> None:
         """Run every branch once on made-up inputs, so that the first real sample is not slow."""
         config = self.model.config
         focal = config.camera.width / 2.0
         intrinsics = np.array([[focal, 0, focal], [0, focal, config.camera.height / 2], [0, 0, 1]])
-        forward = np.array([[0., 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 1.5], [0, 0, 0, 1]])
+        forward = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 1.5], [0, 0, 0, 1]])
         pixels = np.zeros((config.camera.height, config.camera.width, 3), np.uint8)
-        image = CameraImage(0, pixels, CameraCalibration(
-            config.camera.width, config.camera.height, intrinsics, forward))
+        image = CameraImage(
+            0,
+            pixels,
+            CameraCalibration(config.camera.width, config.camera.height, intrinsics, forward),
+        )
         images = {str(i): image for i in range(cameras)}
         sweep = Sweep(0, np.array([[5.0, 0, 0, 0, 0]], np.float32), np.eye(4))
         # CAMERA first: it waits for its tables, and FUSED finds them then.
         for modality in (Modality.CAMERA, Modality.FUSED, Modality.LIDAR):
-            self(Sample(0, images if modality.has_camera else {'0': None},
-                        sweep if modality.has_lidar else None, modality))
+            self(
+                Sample(
+                    0,
+                    images if modality.has_camera else {'0': None},
+                    sweep if modality.has_lidar else None,
+                    modality,
+                )
+            )
         self.model = dataclasses.replace(self.model, gpu_memory=self.backend.gpu_memory)
 
 
 def _without_cameras(sample: Sample) -> Sample:
     """The sample as its LiDAR branch sees it; every camera in it says why it does not count."""
     reports = tuple(
-        dataclasses.replace(report, used=False, state=SensorState.RECOVERING,
-                            reason='new calibration: its tables are being built')
-        if report.used and report.kind is SensorKind.CAMERA else report
-        for report in sample.sensors)
-    return dataclasses.replace(sample, cameras=dict.fromkeys(sample.cameras),
-                               modality=Modality.LIDAR, sensors=reports)
+        dataclasses.replace(
+            report,
+            used=False,
+            state=SensorState.RECOVERING,
+            reason='new calibration: its tables are being built',
+        )
+        if report.used and report.kind is SensorKind.CAMERA
+        else report
+        for report in sample.sensors
+    )
+    return dataclasses.replace(
+        sample, cameras=dict.fromkeys(sample.cameras), modality=Modality.LIDAR, sensors=reports
+    )

@@ -1,4 +1,5 @@
 """Raw network outputs -> Detections and map probabilities: the one decoder of all callers."""
+
 from __future__ import annotations
 
 import cv2
@@ -25,11 +26,15 @@ class Postprocessor:
 
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
-        self._radius = np.array([
-            config.head.nms_radius_scale * min(MEAN_SIZES[name][:2])
-            for name in config.detection_classes])
-        self._group = np.concatenate([np.full(len(group), i)
-                                      for i, group in enumerate(config.detection_groups)])
+        self._radius = np.array(
+            [
+                config.head.nms_radius_scale * min(MEAN_SIZES[name][:2])
+                for name in config.detection_classes
+            ]
+        )
+        self._group = np.concatenate(
+            [np.full(len(group), i) for i, group in enumerate(config.detection_groups)]
+        )
         peaks = config.head.detection is DetectionHead.CENTER
         self._detections = self._from_peaks if peaks else self._from_queries
 
@@ -47,22 +52,27 @@ class Postprocessor:
         """
         for name, array in outputs.items():
             if not np.isfinite(array).all():
-                raise BackendError(f'output {name}', 'finite numbers',
-                                   f'{np.count_nonzero(~np.isfinite(array))} non-finite')
+                raise BackendError(
+                    f'output {name}',
+                    'finite numbers',
+                    f'{np.count_nonzero(~np.isfinite(array))} non-finite',
+                )
         return self._detections(outputs), sigmoid(outputs['map_logits'][0])
 
     def _from_peaks(self, outputs: dict[str, np.ndarray]) -> Detections:
-        scores, labels, rows, columns = find_peaks(outputs['heatmap'][0],
-                                                   self._config.head.score_threshold)
+        scores, labels, rows, columns = find_peaks(
+            outputs['heatmap'][0], self._config.head.score_threshold
+        )
         maps = outputs['boxes'][0]
-        maps = maps.reshape(-1, 10, *maps.shape[1:])                    # (G, 10, Y, X)
-        boxes = decode_boxes(maps[self._group[labels], :, rows, columns], rows, columns,
-                             self._config)
-        keep = circle_nms(boxes, labels, self._radius)[:self._config.head.max_detections]
+        maps = maps.reshape(-1, 10, *maps.shape[1:])  # (G, 10, Y, X)
+        boxes = decode_boxes(
+            maps[self._group[labels], :, rows, columns], rows, columns, self._config
+        )
+        keep = circle_nms(boxes, labels, self._radius)[: self._config.head.max_detections]
         return Detections(boxes[keep], scores[keep], labels[keep])
 
     def _from_queries(self, outputs: dict[str, np.ndarray]) -> Detections:
-        score = sigmoid(outputs['class_logits'][0])                     # (K, P)
+        score = sigmoid(outputs['class_logits'][0])  # (K, P)
         if self._config.head.detection is DetectionHead.TRANSFUSION:
             score = score * outputs['query_scores'][0]
         score = np.clip(score, 0.0, 1.0)
@@ -70,14 +80,16 @@ class Postprocessor:
         channels, zero = outputs['boxes'][0].T, np.zeros(score.shape[1], np.int64)
         boxes = decode_boxes(channels, zero, zero, self._config)
         grid = self._config.bev_grid
-        keep = ((best >= self._config.head.score_threshold)
-                & (np.abs(boxes[:, 2]) <= POST_HEIGHT)
-                & (boxes[:, 0] >= grid.x_min - POST_MARGIN)
-                & (boxes[:, 0] <= grid.x_max + POST_MARGIN)
-                & (boxes[:, 1] >= grid.y_min - POST_MARGIN)
-                & (boxes[:, 1] <= grid.y_max + POST_MARGIN))
+        keep = (
+            (best >= self._config.head.score_threshold)
+            & (np.abs(boxes[:, 2]) <= POST_HEIGHT)
+            & (boxes[:, 0] >= grid.x_min - POST_MARGIN)
+            & (boxes[:, 0] <= grid.x_max + POST_MARGIN)
+            & (boxes[:, 1] >= grid.y_min - POST_MARGIN)
+            & (boxes[:, 1] <= grid.y_max + POST_MARGIN)
+        )
         order = np.flatnonzero(keep)
-        order = order[np.argsort(-best[order], kind='stable')][:self._config.head.max_detections]
+        order = order[np.argsort(-best[order], kind='stable')][: self._config.head.max_detections]
         return Detections(boxes[order], best[order], labels[order])
 
 
@@ -106,8 +118,9 @@ def find_peaks(heatmap: np.ndarray, threshold: float):
     return sigmoid(logits[order]), labels, rows, columns
 
 
-def decode_boxes(channels: np.ndarray, rows: np.ndarray, columns: np.ndarray,
-                 config: ModelConfig) -> np.ndarray:
+def decode_boxes(
+    channels: np.ndarray, rows: np.ndarray, columns: np.ndarray, config: ModelConfig
+) -> np.ndarray:
     """Box channels at peaks -> metric boxes; the inverse of `training.targets.encode_boxes`.
 
     Args:
@@ -132,7 +145,7 @@ def decode_boxes(channels: np.ndarray, rows: np.ndarray, columns: np.ndarray,
 def circle_nms(boxes: np.ndarray, labels: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """Indices kept of boxes sorted by score: no two of a class nearer than its radius."""
     delta = boxes[:, None, :2] - boxes[None, :, :2]
-    near = (delta ** 2).sum(-1) < radius[labels][:, None] ** 2
+    near = (delta**2).sum(-1) < radius[labels][:, None] ** 2
     near &= labels[:, None] == labels[None]
     kept = np.ones(len(boxes), bool)
     for better, worse in np.argwhere(np.triu(near, 1)):  # row by row: `better` is decided

@@ -1,4 +1,5 @@
 """Where the files that are not Python lie: in a source checkout or in an install tree."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -32,9 +33,11 @@ def resource_root(package_dir: Path) -> Path:
         if (share / 'package.xml').is_file():
             return share
     raise ConfigError(
-        'resources', f'{checkout}/package.xml or <prefix>/share/{PACKAGE_NAME}/package.xml',
+        'resources',
+        f'{checkout}/package.xml or <prefix>/share/{PACKAGE_NAME}/package.xml',
         f'neither above {package_dir}',
-        'install the package with pip or colcon, or run from a checkout')
+        'install the package with pip or colcon, or run from a checkout',
+    )
 
 
 def resource_path(name: str) -> Path:
@@ -50,22 +53,34 @@ def resource_path(name: str) -> Path:
     root = resource_root(Path(__file__).parent)
     parts = Path(name).parts
     if not parts or parts[0] not in FOLDERS or '..' in parts:
-        raise ConfigError('resources', f'a relative path below one of {", ".join(FOLDERS)}',
-                          repr(name))
+        raise ConfigError(
+            'resources', f'a relative path below one of {", ".join(FOLDERS)}', repr(name)
+        )
     path = root / name
     try:
         real, folder, exists = path.resolve(), (root / parts[0]).resolve(), path.exists()
-    except (OSError, ValueError) as error:      # too long for a path, or with a NUL
-        raise ConfigError('resources', 'the name of a file or folder',
-                          f'{name[:64]!r} ({error})'[:200], 'check the name') from error
+    except (OSError, ValueError) as error:  # too long for a path, or with a NUL
+        raise ConfigError(
+            'resources',
+            'the name of a file or folder',
+            f'{name[:64]!r} ({error})'[:200],
+            'check the name',
+        ) from error
     # Folders only: colcon's --symlink-install links every file of ours to the checkout.
     if path.is_dir() and folder not in (real, *real.parents):
-        raise ConfigError('resources', f'a folder in {folder}', f'{name}, a link to {real}',
-                          'give the folder itself as a path')
+        raise ConfigError(
+            'resources',
+            f'a folder in {folder}',
+            f'{name}, a link to {real}',
+            'give the folder itself as a path',
+        )
     if not exists:
         folder = path.parent
         found = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-        raise ConfigError('resources', f'{name} in {root}',
-                          f'a folder with {", ".join(found) or "nothing"}',
-                          'check the name, or install the package again')
+        raise ConfigError(
+            'resources',
+            f'{name} in {root}',
+            f'a folder with {", ".join(found) or "nothing"}',
+            'check the name, or install the package again',
+        )
     return path

@@ -3,6 +3,7 @@
 Frames are REP 103: ego = `base_link` (x forward, y left, z up), camera = optical frame
 (x right, y down, z forward). All stamps are integer nanoseconds.
 """
+
 from __future__ import annotations
 
 import enum
@@ -14,10 +15,18 @@ import numpy as np
 from metabev_ros.errors import ConfigError
 
 DETECTION_CLASSES = (
-    'car', 'truck', 'construction_vehicle', 'bus', 'trailer', 'barrier',
-    'motorcycle', 'bicycle', 'pedestrian', 'traffic_cone')
-MAP_CLASSES = (
-    'drivable_area', 'ped_crossing', 'walkway', 'stop_line', 'carpark_area', 'divider')
+    'car',
+    'truck',
+    'construction_vehicle',
+    'bus',
+    'trailer',
+    'barrier',
+    'motorcycle',
+    'bicycle',
+    'pedestrian',
+    'traffic_cone',
+)
+MAP_CLASSES = ('drivable_area', 'ped_crossing', 'walkway', 'stop_line', 'carpark_area', 'divider')
 POINT_COLUMNS = ('x', 'y', 'z', 'intensity', 'time_lag')
 
 
@@ -54,16 +63,16 @@ class SensorState(enum.IntEnum):
     """What the health monitor says of one sensor; the values are those of SensorStatus.msg."""
 
     OK = 0
-    LATE = 1          # one frame missed its sample; not yet an alarm
-    MISSING = 2       # no frame for this output
-    STALE = 3         # two or more misses in a row: no longer waited for
-    FROZEN = 4        # identical content again and again
-    INVALID = 5       # undecodable, wrong size, dark, empty ...: see the reason
+    LATE = 1  # one frame missed its sample; not yet an alarm
+    MISSING = 2  # no frame for this output
+    STALE = 3  # two or more misses in a row: no longer waited for
+    FROZEN = 4  # identical content again and again
+    INVALID = 5  # undecodable, wrong size, dark, empty ...: see the reason
     UNCALIBRATED = 6  # no intrinsics that fit
-    NO_TF = 7         # no transform from the sensor to the ego frame
-    SUSPECT = 8       # used, but flagged
-    RECOVERING = 9    # back, not yet trusted
-    NEVER = 10        # nothing received since the start
+    NO_TF = 7  # no transform from the sensor to the ego frame
+    SUSPECT = 8  # used, but flagged
+    RECOVERING = 9  # back, not yet trusted
+    NEVER = 10  # nothing received since the start
 
     @property
     def is_usable(self) -> bool:
@@ -92,11 +101,15 @@ class CameraCalibration:
         _check_matrix('CameraCalibration.intrinsics', self.intrinsics, (3, 3))
         _check_matrix('CameraCalibration.ego_from_camera', self.ego_from_camera, (4, 4))
         if self.intrinsics[0, 0] <= 0 or self.intrinsics[1, 1] <= 0:
-            raise ConfigError('CameraCalibration.intrinsics', 'positive focal lengths',
-                              f'{self.intrinsics[0, 0]}, {self.intrinsics[1, 1]}')
+            raise ConfigError(
+                'CameraCalibration.intrinsics',
+                'positive focal lengths',
+                f'{self.intrinsics[0, 0]}, {self.intrinsics[1, 1]}',
+            )
         if self.width <= 0 or self.height <= 0:
-            raise ConfigError('CameraCalibration', 'a positive image size',
-                              f'{self.width} x {self.height}')
+            raise ConfigError(
+                'CameraCalibration', 'a positive image size', f'{self.width} x {self.height}'
+            )
 
 
 def _check_matrix(where: str, matrix: np.ndarray, shape: tuple[int, int]) -> None:
@@ -187,8 +200,11 @@ class Sample:
         camera = any(image is not None for image in self.cameras.values())
         present = Modality.from_presence(camera, self.sweep is not None)
         if self.modality & ~present:
-            raise ConfigError('Sample.modality', f'a subset of what is present ({present.name})',
-                              self.modality.name)
+            raise ConfigError(
+                'Sample.modality',
+                f'a subset of what is present ({present.name})',
+                self.modality.name,
+            )
 
     @property
     def used_sensors(self) -> tuple[str, ...]:

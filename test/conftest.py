@@ -1,4 +1,5 @@
 """Shared by all tests: real data where it lies beside the checkout, and what a marker needs."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -30,5 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     for item in items:
         if item.get_closest_marker('ros'):
-            item.add_marker(pytest.mark.skip(
-                reason='needs rclpy and metabev_ros.msg: make setup, then .venv/bin/metabev-env'))
+            item.add_marker(
+                pytest.mark.skip(
+                    reason='needs ROS and our messages: make setup, then .venv/bin/metabev-env'
+                )
+            )

@@ -1,4 +1,5 @@
 """The rules of docs/architecture.md, read from the syntax trees of all modules."""
+
 from __future__ import annotations
 
 import ast
@@ -31,13 +32,43 @@ LAB_LAYERS = (
 )
 # (importer, imported): bags holds messages as wire encodes them.
 ALLOWED_SIBLINGS = {('bags', 'wire')}
-ROS_MODULES = {'rclpy', 'tf2_ros', 'tf2_py', 'message_filters', 'cv_bridge', 'sensor_msgs_py',
-               'builtin_interfaces', 'rosidl_runtime_py', 'launch', 'launch_ros'}
+ROS_MODULES = {
+    'rclpy',
+    'tf2_ros',
+    'tf2_py',
+    'message_filters',
+    'cv_bridge',
+    'sensor_msgs_py',
+    'builtin_interfaces',
+    'rosidl_runtime_py',
+    'launch',
+    'launch_ros',
+}
 VAGUE_NAMES = {'utils', 'util', 'common', 'helpers', 'helper', 'misc', 'tools'}
-NUMPY_FILE_FUNCTIONS = {'load', 'save', 'savez', 'savez_compressed', 'loadtxt', 'savetxt',
-                        'fromfile', 'tofile', 'genfromtxt', 'memmap', 'open_memmap'}
-IO_MODULES = {'pathlib', 'io', 'os', 'shutil', 'tempfile', 'socket', 'urllib', 'subprocess',
-              'safetensors'}
+NUMPY_FILE_FUNCTIONS = {
+    'load',
+    'save',
+    'savez',
+    'savez_compressed',
+    'loadtxt',
+    'savetxt',
+    'fromfile',
+    'tofile',
+    'genfromtxt',
+    'memmap',
+    'open_memmap',
+}
+IO_MODULES = {
+    'pathlib',
+    'io',
+    'os',
+    'shutil',
+    'tempfile',
+    'socket',
+    'urllib',
+    'subprocess',
+    'safetensors',
+}
 
 
 def rank_of(room: str) -> int:
@@ -82,8 +113,9 @@ def lab_rank_of(room: str) -> int:
     for rank, row in enumerate(LAB_LAYERS):
         if room in row:
             return rank
-    raise AssertionError(f'lab.{room} has no layer: name it in LAB_LAYERS and in '
-                         'docs/architecture.md')
+    raise AssertionError(
+        f'lab.{room} has no layer: name it in LAB_LAYERS and in docs/architecture.md'
+    )
 
 
 def lab_offences(module: str, imports: list[tuple[int, str]]) -> list[str]:
@@ -103,8 +135,11 @@ def lab_offences(module: str, imports: list[tuple[int, str]]) -> list[str]:
 def layer_offences(module: str, imports: list[tuple[int, str]]) -> list[str]:
     room = room_of(module)
     if not room:
-        return [f'{module}:{line} the package itself imports {name}'
-                for line, name in imports if name.split('.')[0] == PACKAGE]
+        return [
+            f'{module}:{line} the package itself imports {name}'
+            for line, name in imports
+            if name.split('.')[0] == PACKAGE
+        ]
     offences = []
     for line, name in imports:
         if name.split('.')[0] != PACKAGE or name.startswith(f'{PACKAGE}.msg'):
@@ -126,16 +161,20 @@ def is_ros(name: str) -> bool:
 def ros_offences(module: str, imports: list[tuple[int, str]]) -> list[str]:
     if room_of(module) == 'node':
         return []
-    return [f'{module}:{line} imports {name}: only node/ may' for line, name in imports
-            if is_ros(name)]
+    return [
+        f'{module}:{line} imports {name}: only node/ may' for line, name in imports if is_ros(name)
+    ]
 
 
 def io_offences(module: str, tree: ast.AST, imports: list[tuple[int, str]]) -> list[str]:
     """The network is arithmetic: it opens nothing."""
     if room_of(module) != 'network':
         return []
-    offences = [f'{module}:{line} imports {name}: network/ does no I/O' for line, name in imports
-                if name.split('.')[0] in IO_MODULES]
+    offences = [
+        f'{module}:{line} imports {name}: network/ does no I/O'
+        for line, name in imports
+        if name.split('.')[0] in IO_MODULES
+    ]
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
@@ -143,10 +182,14 @@ def io_offences(module: str, tree: ast.AST, imports: list[tuple[int, str]]) -> l
         if isinstance(function, ast.Name) and function.id == 'open':
             offences.append(f'{module}:{node.lineno} calls open(): network/ does no I/O')
         owner = function.value if isinstance(function, ast.Attribute) else None
-        if isinstance(owner, ast.Name) and owner.id in ('np', 'numpy', 'torch') and (
-                function.attr in NUMPY_FILE_FUNCTIONS):
-            offences.append(f'{module}:{node.lineno} calls {owner.id}.{function.attr}(): '
-                            'network/ does no I/O')
+        if (
+            isinstance(owner, ast.Name)
+            and owner.id in ('np', 'numpy', 'torch')
+            and (function.attr in NUMPY_FILE_FUNCTIONS)
+        ):
+            offences.append(
+                f'{module}:{node.lineno} calls {owner.id}.{function.attr}(): network/ does no I/O'
+            )
     return offences
 
 
@@ -154,13 +197,19 @@ def assert_offences(module: str, tree: ast.AST) -> list[str]:
     """`python -O` removes assert: what comes from outside is checked with an exception."""
     if room_of(module) not in ('sensing', 'wire', 'bags', 'contract', 'config'):
         return []
-    return [f'{module}:{node.lineno} uses assert: raise an error of metabev_ros.errors'
-            for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+    return [
+        f'{module}:{node.lineno} uses assert: raise an error of metabev_ros.errors'
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assert)
+    ]
 
 
 def name_offences(module: str) -> list[str]:
-    return [f'{module}: {part} says nothing about what is inside'
-            for part in module.split('.') if part.strip('_') in VAGUE_NAMES]
+    return [
+        f'{module}: {part} says nothing about what is inside'
+        for part in module.split('.')
+        if part.strip('_') in VAGUE_NAMES
+    ]
 
 
 NODE_PROCESS = f'{PACKAGE}.node.process'  # ends a process whose inference hangs
@@ -168,21 +217,32 @@ NODE_PROCESS = f'{PACKAGE}.node.process'  # ends a process whose inference hangs
 
 def print_offences(source: str, module: str) -> list[str]:
     """Calls that write to the terminal or end the process, outside of `if __name__ == ...`."""
-    statements = [s for s in ast.parse(source).body
-                  if not (isinstance(s, ast.If) and '__name__' in ast.unparse(s.test))]
-    return [f'{module}:{node.lineno} calls {ast.unparse(node.func)}()'
-            for statement in statements for node in ast.walk(statement)
-            if isinstance(node, ast.Call)
-            and ast.unparse(node.func) in ('print', 'exit', 'quit', 'sys.exit', 'os._exit')]
+    statements = [
+        s
+        for s in ast.parse(source).body
+        if not (isinstance(s, ast.If) and '__name__' in ast.unparse(s.test))
+    ]
+    return [
+        f'{module}:{node.lineno} calls {ast.unparse(node.func)}()'
+        for statement in statements
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ('print', 'exit', 'quit', 'sys.exit', 'os._exit')
+    ]
 
 
 def offences_of(source: str, module: str, is_package: bool = False) -> list[str]:
     """All rules on one module."""
     tree = ast.parse(source)
     imports = imported_modules(tree, module, is_package)
-    return [*layer_offences(module, imports), *lab_offences(module, imports), *ros_offences(module, imports),
-            *io_offences(module, tree, imports), *assert_offences(module, tree),
-            *name_offences(module)]
+    return [
+        *layer_offences(module, imports),
+        *lab_offences(module, imports),
+        *ros_offences(module, imports),
+        *io_offences(module, tree, imports),
+        *assert_offences(module, tree),
+        *name_offences(module),
+    ]
 
 
 def package_modules(root: Path) -> dict[str, Path]:
@@ -197,8 +257,11 @@ def package_modules(root: Path) -> dict[str, Path]:
 def test_every_module_keeps_the_rules(repo_root):
     modules = package_modules(repo_root)
     assert f'{PACKAGE}.errors' in modules
-    offences = [offence for module, path in modules.items()
-                for offence in offences_of(path.read_text(), module, path.name == '__init__.py')]
+    offences = [
+        offence
+        for module, path in modules.items()
+        for offence in offences_of(path.read_text(), module, path.name == '__init__.py')
+    ]
     assert not offences, '\n' + '\n'.join(offences)
 
 
@@ -212,56 +275,75 @@ def test_every_room_of_the_package_has_a_layer(repo_root):
 
 def test_only_the_command_line_prints_or_exits(repo_root):
     """A library that prints or exits cannot be used by a node; the node's `main` may end it."""
-    offences = [offence for module, path in package_modules(repo_root).items()
-                if room_of(module) not in ('cli', '') and module != NODE_PROCESS
-                for offence in print_offences(path.read_text(), module)]
+    offences = [
+        offence
+        for module, path in package_modules(repo_root).items()
+        if room_of(module) not in ('cli', '') and module != NODE_PROCESS
+        for offence in print_offences(path.read_text(), module)
+    ]
     assert not offences, '\n' + '\n'.join(offences)
 
 
 def test_a_print_in_a_function_is_found_and_an_exit_under_the_main_guard_is_not():
     assert print_offences('def f():\n    print(1)', f'{PACKAGE}.pipeline')
     assert print_offences('import sys\nsys.exit(1)', f'{PACKAGE}.pipeline')
-    assert not print_offences("if __name__ == '__main__':\n    sys.exit(main())",
-                              f'{PACKAGE}.node.perception_node')
+    assert not print_offences(
+        "if __name__ == '__main__':\n    sys.exit(main())", f'{PACKAGE}.node.perception_node'
+    )
 
 
-@pytest.mark.parametrize(('module', 'source', 'rule'), [
-    ('errors', 'import metabev_ros.config', 'config is not below errors'),
-    ('sensing.health', 'from metabev_ros.wire import encode', 'wire is not below sensing'),
-    ('sensing.health', 'from ..wire import encode', 'wire is not below sensing'),
-    ('sensing.health', 'from .. import pipeline', 'pipeline is not below sensing'),
-    ('pipeline', 'from metabev_ros import replay', 'replay is not below pipeline'),
-    ('lab.evaluation.map', 'def f():\n    import metabev_ros.lab.training.loop',
-     'training is not below'),
-    ('replay.run', 'from metabev_ros.lab import datasets', 'only cli imports lab'),
-    ('node.process', 'import metabev_ros.lab.demo.run', 'lab is not below node'),
-    ('replay.run', 'import metabev_ros.node.ros', 'node is not below replay'),
-    ('replay.run', 'import rclpy', 'only node/ may'),
-    ('wire', 'from sensor_msgs.msg import Image', 'only node/ may'),
-    ('replay.run', 'from metabev_ros.msg import BevMap', 'only node/ may'),
-    ('replay.run', 'from metabev_ros import msg', 'only node/ may'),
-    ('sensing.tf', 'def f():\n    from tf2_ros import Buffer', 'only node/ may'),
-    ('network.heads', 'open("weights")', 'network/ does no I/O'),
-    ('network.heads', 'import numpy as np\nnp.load("x.npy")', 'network/ does no I/O'),
-    ('network.heads', 'import torch\ntorch.load("x.pt")', 'network/ does no I/O'),
-    ('network.heads', 'from pathlib import Path', 'network/ does no I/O'),
-    ('sensing.decoding', 'def f(x):\n    assert x > 0', 'uses assert'),
-    ('sensing.utils', '', 'says nothing'),
-    ('helpers', '', 'says nothing'),
-])
+@pytest.mark.parametrize(
+    ('module', 'source', 'rule'),
+    [
+        ('errors', 'import metabev_ros.config', 'config is not below errors'),
+        ('sensing.health', 'from metabev_ros.wire import encode', 'wire is not below sensing'),
+        ('sensing.health', 'from ..wire import encode', 'wire is not below sensing'),
+        ('sensing.health', 'from .. import pipeline', 'pipeline is not below sensing'),
+        ('pipeline', 'from metabev_ros import replay', 'replay is not below pipeline'),
+        (
+            'lab.evaluation.map',
+            'def f():\n    import metabev_ros.lab.training.loop',
+            'training is not below',
+        ),
+        ('replay.run', 'from metabev_ros.lab import datasets', 'only cli imports lab'),
+        ('node.process', 'import metabev_ros.lab.demo.run', 'lab is not below node'),
+        ('replay.run', 'import metabev_ros.node.ros', 'node is not below replay'),
+        ('replay.run', 'import rclpy', 'only node/ may'),
+        ('wire', 'from sensor_msgs.msg import Image', 'only node/ may'),
+        ('replay.run', 'from metabev_ros.msg import BevMap', 'only node/ may'),
+        ('replay.run', 'from metabev_ros import msg', 'only node/ may'),
+        ('sensing.tf', 'def f():\n    from tf2_ros import Buffer', 'only node/ may'),
+        ('network.heads', 'open("weights")', 'network/ does no I/O'),
+        ('network.heads', 'import numpy as np\nnp.load("x.npy")', 'network/ does no I/O'),
+        ('network.heads', 'import torch\ntorch.load("x.pt")', 'network/ does no I/O'),
+        ('network.heads', 'from pathlib import Path', 'network/ does no I/O'),
+        ('sensing.decoding', 'def f(x):\n    assert x > 0', 'uses assert'),
+        ('sensing.utils', '', 'says nothing'),
+        ('helpers', '', 'says nothing'),
+    ],
+)
 def test_a_planted_offender_is_found(module, source, rule):
     offences = offences_of(source, f'{PACKAGE}.{module}')
     assert any(rule in offence for offence in offences), offences
 
 
-@pytest.mark.parametrize(('module', 'source'), [
-    ('cli', 'from metabev_ros.lab.demo import run'),
-    ('lab.demo.run', 'from metabev_ros.lab.evaluation import report\nfrom metabev_ros import replay'),
-    ('node.perception_node', 'import rclpy\nfrom metabev_ros.msg import BevMap'),
-    ('node.perception_node', 'from metabev_ros.pipeline import Pipeline\nfrom . import support'),
-    ('pipeline', 'from metabev_ros.sensing.health import Health\nimport numpy as np'),
-    ('network.heads', 'import torch\nfrom metabev_ros.geometry import BevGrid'),
-])
+@pytest.mark.parametrize(
+    ('module', 'source'),
+    [
+        ('cli', 'from metabev_ros.lab.demo import run'),
+        (
+            'lab.demo.run',
+            'from metabev_ros.lab.evaluation import report\nfrom metabev_ros import replay',
+        ),
+        ('node.perception_node', 'import rclpy\nfrom metabev_ros.msg import BevMap'),
+        (
+            'node.perception_node',
+            'from metabev_ros.pipeline import Pipeline\nfrom . import support',
+        ),
+        ('pipeline', 'from metabev_ros.sensing.health import Health\nimport numpy as np'),
+        ('network.heads', 'import torch\nfrom metabev_ros.geometry import BevGrid'),
+    ],
+)
 def test_what_the_rules_allow_is_not_an_offence(module, source):
     assert not offences_of(source, f'{PACKAGE}.{module}')
 
@@ -285,7 +367,12 @@ print('imported', *(name for name in Blocker.blocked if name in sys.modules))
 
 
 def test_the_pipeline_is_imported_without_torch_ros_and_plotting(repo_root):
-    result = subprocess.run([sys.executable, '-c', BLOCKED_IMPORT], cwd=repo_root, text=True,
-                            capture_output=True, timeout=120)
+    result = subprocess.run(
+        [sys.executable, '-c', BLOCKED_IMPORT],
+        cwd=repo_root,
+        text=True,
+        capture_output=True,
+        timeout=120,
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == ['imported']

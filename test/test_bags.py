@@ -1,4 +1,5 @@
 """Bags read and written against the mcap package, and damaged in every way."""
+
 from __future__ import annotations
 
 import random
@@ -50,12 +51,19 @@ def test_what_is_written_is_read_back_and_understood_by_the_mcap_package(tmp_pat
     expected += [BagMessage('/a', HEADER, 1000 + n, header_cdr(n)) for n in range(50)]
     assert list(BagReader(path)) == expected
     with path.open('rb') as file:
-        found = [(schema.name, channel.topic, channel.metadata['offered_qos_profiles'] != '',
-                  message.log_time, message.data)
-                 for schema, channel, message in make_reader(
-                     file, validate_crcs=True).iter_messages()]
-    assert found == [(m.msgtype, m.topic, m.topic == '/tf_static', m.log_time_ns, m.cdr)
-                     for m in expected]
+        found = [
+            (
+                schema.name,
+                channel.topic,
+                channel.metadata['offered_qos_profiles'] != '',
+                message.log_time,
+                message.data,
+            )
+            for schema, channel, message in make_reader(file, validate_crcs=True).iter_messages()
+        ]
+    assert found == [
+        (m.msgtype, m.topic, m.topic == '/tf_static', m.log_time_ns, m.cdr) for m in expected
+    ]
 
 
 def test_nothing_appears_under_the_name_before_the_bag_is_complete(tmp_path):
@@ -92,8 +100,9 @@ def test_a_topic_keeps_its_type_and_unknown_types_are_refused(tmp_path):
 def test_row_109_messages_come_in_log_time_order_and_ties_in_file_order(tmp_path, compression):
     stamps = [5, 3, 3, 9, 1, 7, 3, 2**64 - 1, 0] * 40
     path = write_headers(tmp_path / 'a.mcap', stamps, chunk_size=500, compression=compression)
-    found = [(m.log_time_ns, wire.deserialize(m.cdr, HEADER).stamp.nanosec)
-             for m in BagReader(path)]
+    found = [
+        (m.log_time_ns, wire.deserialize(m.cdr, HEADER).stamp.nanosec) for m in BagReader(path)
+    ]
     assert found == sorted((stamp, number) for number, stamp in enumerate(stamps))
 
 
@@ -111,7 +120,7 @@ def test_row_101_a_file_cut_anywhere_gives_what_lies_before_the_cut_and_says_so(
         cut.write_bytes(whole[:position])
         reader = BagReader(cut)
         found = [m.cdr for m in reader]
-        assert found == full[:len(found)]
+        assert found == full[: len(found)]
         assert reader.integrity.messages == len(found)
         lost = len(found) < len(full)
         assert not lost or not reader.integrity.is_finalised
@@ -168,8 +177,9 @@ def test_row_107_a_record_that_claims_to_be_huge_ends_the_reading(tmp_path):
 
 
 def test_random_damage_never_raises_and_never_invents_topics(tmp_path):
-    whole = write_headers(tmp_path / 'a.mcap', chunk_size=600, enable_crcs=False,
-                          compression=CompressionType.NONE).read_bytes()
+    whole = write_headers(
+        tmp_path / 'a.mcap', chunk_size=600, enable_crcs=False, compression=CompressionType.NONE
+    ).read_bytes()
     path, dice = tmp_path / 'bad.mcap', random.Random(1)
     for _ in range(300):
         data = bytearray(whole)
@@ -202,8 +212,11 @@ def test_row_104_channels_that_are_not_cdr_or_have_no_schema_are_skipped_by_name
         writer = McapWriter(file)
         writer.start()
         schema = writer.register_schema(HEADER, 'ros2msg', b'')
-        for topic, encoding, schema_id in (('/good', 'cdr', schema), ('/json', 'json', schema),
-                                           ('/bare', 'cdr', 0)):
+        for topic, encoding, schema_id in (
+            ('/good', 'cdr', schema),
+            ('/json', 'json', schema),
+            ('/bare', 'cdr', 0),
+        ):
             channel = writer.register_channel(topic, encoding, schema_id)
             writer.add_message(channel, 1, header_cdr(1), 1)
         writer.finish()
@@ -218,7 +231,8 @@ def test_an_sqlite_bag_is_read_through_rosbags(tmp_path):
         for number in range(5):
             writer.write(connection, 10 + number, header_cdr(number))
     assert list(BagReader(tmp_path / 'bag')) == [
-        BagMessage('/a', HEADER, 10 + n, header_cdr(n)) for n in range(5)]
+        BagMessage('/a', HEADER, 10 + n, header_cdr(n)) for n in range(5)
+    ]
 
 
 def test_the_real_unfinalised_bag_gives_all_its_messages(shared_data):
@@ -241,10 +255,13 @@ def test_row_104_a_wrong_schema_text_costs_nothing_and_an_unknown_type_is_still_
     with path.open('wb') as file:
         writer = McapWriter(file)
         writer.start()
-        for topic, name, text in (('/a', HEADER, b'string lies\n'),
-                                  ('/own', 'my_msgs/msg/Own', b'int8 x\n')):
+        for topic, name, text in (
+            ('/a', HEADER, b'string lies\n'),
+            ('/own', 'my_msgs/msg/Own', b'int8 x\n'),
+        ):
             channel = writer.register_channel(
-                topic, 'cdr', writer.register_schema(name, 'ros2msg', text))
+                topic, 'cdr', writer.register_schema(name, 'ros2msg', text)
+            )
             writer.add_message(channel, 1, header_cdr(1), 1)
         writer.finish()
     reader = BagReader(path)
@@ -252,9 +269,18 @@ def test_row_104_a_wrong_schema_text_costs_nothing_and_an_unknown_type_is_still_
     assert reader.schemas['my_msgs/msg/Own'] == 'int8 x\n'
 
 
-@pytest.mark.parametrize('use', [{'use_statistics': False, 'use_summary_offsets': False,
-                                  'repeat_channels': False, 'repeat_schemas': False},
-                                 {'index_types': IndexType.NONE}])
+@pytest.mark.parametrize(
+    'use',
+    [
+        {
+            'use_statistics': False,
+            'use_summary_offsets': False,
+            'repeat_channels': False,
+            'repeat_schemas': False,
+        },
+        {'index_types': IndexType.NONE},
+    ],
+)
 def test_row_105_without_summary_or_index_the_same_messages_are_read(tmp_path, use):
     plain = list(BagReader(write_headers(tmp_path / 'a.mcap')))
     assert list(BagReader(write_headers(tmp_path / 'b.mcap', **use))) == plain
@@ -267,7 +293,7 @@ def test_row_105_an_index_that_lies_is_never_asked(tmp_path):
     while at + 9 <= len(data) - len(bags.MAGIC):
         opcode, length = struct.unpack_from('<BQ', data, at)
         if opcode in (Opcode.MESSAGE_INDEX, Opcode.CHUNK_INDEX, Opcode.FOOTER):
-            data[at + 9:at + 9 + length] = b'\xff' * length
+            data[at + 9 : at + 9 + length] = b'\xff' * length
             lies += 1
         at += 9 + length
     path.write_bytes(data)
@@ -302,14 +328,16 @@ def test_row_107_a_whole_file_of_hostile_lengths_stays_within_its_memory(tmp_pat
 
 def test_row_108_damaged_bytes_of_every_input_type_are_refused_or_read():
     """Nothing but SensorDataError ever escapes, whatever byte of a true message is wrong."""
-    messages = [(rig_messages.cloud(1, 5, points=20), rig_messages.CLOUD_TYPE),
-                (rig_messages.camera_info('CAM_FRONT', 5), rig_messages.INFO_TYPE),
-                (rig_messages.static_transforms(5), rig_messages.TF_TYPE),
-                (header_cdr(1), HEADER)]
+    messages = [
+        (rig_messages.cloud(1, 5, points=20), rig_messages.CLOUD_TYPE),
+        (rig_messages.camera_info('CAM_FRONT', 5), rig_messages.INFO_TYPE),
+        (rig_messages.static_transforms(5), rig_messages.TF_TYPE),
+        (header_cdr(1), HEADER),
+    ]
     dice, outcomes = random.Random(8), {'read': 0, 'refused': 0}
     for number in range(8000):
         whole, msgtype = messages[number % len(messages)]
-        cdr = bytearray(whole[:dice.choice([len(whole), dice.randrange(len(whole))])])
+        cdr = bytearray(whole[: dice.choice([len(whole), dice.randrange(len(whole))])])
         for _ in range(dice.randrange(1, 5) if cdr else 0):
             cdr[dice.randrange(len(cdr))] = dice.randrange(256)
         try:

@@ -1,4 +1,5 @@
 """A camera that is turned while the pipeline runs is used as it is, from the next sample on."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -27,15 +28,17 @@ def pipeline():
 
 @pytest.fixture(scope='module')
 def sample(pipeline):
-    return sample_from_frame(SyntheticDrive(900_902, DriveConfig(frames=1))[0],
-                             pipeline.prepare_image)
+    return sample_from_frame(
+        SyntheticDrive(900_902, DriveConfig(frames=1))[0], pipeline.prepare_image
+    )
 
 
 def with_turned_camera(sample: Sample) -> Sample:
     """Five degrees and five centimetres, as after a kerb or a new calibration."""
     image = sample.cameras[CAMERA]
     calibration = dataclasses.replace(
-        image.calibration, ego_from_camera=TURN @ image.calibration.ego_from_camera)
+        image.calibration, ego_from_camera=TURN @ image.calibration.ego_from_camera
+    )
     cameras = {**sample.cameras, CAMERA: dataclasses.replace(image, calibration=calibration)}
     return dataclasses.replace(sample, cameras=cameras)
 
@@ -48,7 +51,8 @@ def assert_same(result, expected) -> None:
 
 @pytest.mark.parametrize('modality', [Modality.FUSED, Modality.CAMERA])
 def test_the_next_output_is_that_of_a_fresh_pipeline_and_no_session_is_made_again(
-        pipeline, sample, modality):
+    pipeline, sample, modality
+):
     before = restrict_to(sample, modality)
     after = with_turned_camera(before)
     old = pipeline(before)
@@ -61,15 +65,18 @@ def test_the_next_output_is_that_of_a_fresh_pipeline_and_no_session_is_made_agai
 
 
 def test_until_the_tables_are_there_the_lidar_runs_alone_and_the_output_says_so(
-        pipeline, sample, monkeypatch):
-    live = Pipeline(pipeline.model.config, pipeline.backend, pipeline.model.hash,
-                    table_patience=0.05)
+    pipeline, sample, monkeypatch
+):
+    live = Pipeline(
+        pipeline.model.config, pipeline.backend, pipeline.model.hash, table_patience=0.05
+    )
     live.warm_up(6)
     go, build = threading.Event(), LiftSplatTables._build
 
     def held_build(self, cells):
         assert go.wait(30)
         return build(self, cells)
+
     monkeypatch.setattr(LiftSplatTables, '_build', held_build)
     turned = with_turned_camera(sample)
     pending = live(turned)
@@ -98,6 +105,7 @@ def test_warm_up_of_a_live_pipeline_runs_the_camera_graphs_however_slow_the_tabl
         def run(self, camera, lidar):
             ran.append(Modality.from_presence(camera is not None, lidar is not None))
             return pipeline.backend.run(camera, lidar)
+
     live = Pipeline(pipeline.model.config, Counting(), 'x', table_patience=1e-6)
     live.warm_up(6)
     assert live.model.gpu_memory == 4096  # what the status says: known when all has run once

@@ -27,20 +27,26 @@ def test_the_shipped_rig_names_six_cameras_and_a_lidar(repo_root):
     assert len(rig.cameras) == 6 and rig.sensor_names[-1] == 'LIDAR_TOP'
 
 
-@pytest.mark.parametrize(('change', 'where'), [
-    ({'nmae': 'x'}, 'model'),
-    ({'camera': {'height': 100}}, 'model.camera.height'),
-    ({'camera': {'depth_min': 9.0, 'depth_max': 3.0}}, 'model.camera.depth'),
-    ({'camera': {'backbone': 'resnet'}}, 'model.camera.backbone'),
-    ({'camera': {'height': 'tall'}}, 'model.camera.height'),
-    ({'camera': {'height': True}}, 'model.camera.height'),
-    ({'decoder': {'channels': 97}}, 'model.decoder.channels'),
-    ({'head': {'max_detections': 501}}, 'model.head.max_detections'),
-    ({'lidar': {'pillar': 0.5}}, 'model.lidar.pillar'),
-    ({'bev_grid': {'x_min': 0, 'x_max': 10, 'y_min': 0, 'y_max': 10, 'cell': 3.0}}, 'BevGrid.x'),
-    ({'bev_grid': {'x_min': 0}}, 'model.bev_grid'),
-    ('text', 'model'),
-])
+@pytest.mark.parametrize(
+    ('change', 'where'),
+    [
+        ({'nmae': 'x'}, 'model'),
+        ({'camera': {'height': 100}}, 'model.camera.height'),
+        ({'camera': {'depth_min': 9.0, 'depth_max': 3.0}}, 'model.camera.depth'),
+        ({'camera': {'backbone': 'resnet'}}, 'model.camera.backbone'),
+        ({'camera': {'height': 'tall'}}, 'model.camera.height'),
+        ({'camera': {'height': True}}, 'model.camera.height'),
+        ({'decoder': {'channels': 97}}, 'model.decoder.channels'),
+        ({'head': {'max_detections': 501}}, 'model.head.max_detections'),
+        ({'lidar': {'pillar': 0.5}}, 'model.lidar.pillar'),
+        (
+            {'bev_grid': {'x_min': 0, 'x_max': 10, 'y_min': 0, 'y_max': 10, 'cell': 3.0}},
+            'BevGrid.x',
+        ),
+        ({'bev_grid': {'x_min': 0}}, 'model.bev_grid'),
+        ('text', 'model'),
+    ],
+)
 def test_a_wrong_model_field_is_refused_by_its_path(change, where):
     with pytest.raises(ConfigError) as error:
         from_plain(ModelConfig, change, 'model')
@@ -79,12 +85,21 @@ def test_derived_numbers_follow_the_configuration():
         LidarBranchConfig(z_min=2.0, z_max=1.0)
 
 
-@pytest.mark.parametrize(('text', 'word'), [
-    ('lidar: {', 'line 1'), ('min_cameras: 1\ndeadline: 0.1\nmin_cameras: 2\n', 'line 1'),
-    ('a: &a [1, 1]\nb: *a\n', 'line 2'), ('misspelt: 1\n', 'misspelt'), ('', 'mapping'),
-    ('[' * 3000, 'valid YAML'), ('? [1, 2]\n: 3\n', 'YAML'),
-    ('a: !!python/name:os.system\n', 'line 1'),
-    ('deadline: "\\x00"\n', 'deadline'), ('deadline: .nan\n', '0..60')])
+@pytest.mark.parametrize(
+    ('text', 'word'),
+    [
+        ('lidar: {', 'line 1'),
+        ('min_cameras: 1\ndeadline: 0.1\nmin_cameras: 2\n', 'line 1'),
+        ('a: &a [1, 1]\nb: *a\n', 'line 2'),
+        ('misspelt: 1\n', 'misspelt'),
+        ('', 'mapping'),
+        ('[' * 3000, 'valid YAML'),
+        ('? [1, 2]\n: 3\n', 'YAML'),
+        ('a: !!python/name:os.system\n', 'line 1'),
+        ('deadline: "\\x00"\n', 'deadline'),
+        ('deadline: .nan\n', '0..60'),
+    ],
+)
 def test_row_099_yaml_that_is_not_what_it_seems_is_refused_with_its_place(tmp_path, text, word):
     path = tmp_path / 'c.yaml'
     path.write_text(text, encoding='utf-8')

@@ -22,11 +22,18 @@ def test_a_saved_contract_loads_with_the_same_hash(tmp_path):
     assert loaded == CONTRACT and loaded.hash == CONTRACT.hash and len(loaded.hash) == 16
 
 
-@pytest.mark.parametrize(('path', 'value'), [
-    (('format',), 2), (('config_sha256',), 'x'), (('detection_classes', 0), 'lorry'),
-    (('bev_grid', 'cell'), 0.5), (('config', 'camera', 'height'), 160),
-    (('inputs', 'camera_encoder', 0, 'name'), 'image'),
-    (('outputs', 'fusion_lidar', 0, 'shape', 1), 11)])
+@pytest.mark.parametrize(
+    ('path', 'value'),
+    [
+        (('format',), 2),
+        (('config_sha256',), 'x'),
+        (('detection_classes', 0), 'lorry'),
+        (('bev_grid', 'cell'), 0.5),
+        (('config', 'camera', 'height'), 160),
+        (('inputs', 'camera_encoder', 0, 'name'), 'image'),
+        (('outputs', 'fusion_lidar', 0, 'shape', 1), 11),
+    ],
+)
 def test_a_changed_field_is_named(tmp_path, path, value):
     CONTRACT.save(tmp_path / 'contract.json')
     plain = json.loads((tmp_path / 'contract.json').read_text())

@@ -1,4 +1,5 @@
 """What the package imports, what is pinned, what is installed and what is written down agree."""
+
 from __future__ import annotations
 
 import ast
@@ -11,8 +12,17 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 # Given by a ROS distribution or by NVIDIA, not by PyPI; optional ones are imported where used.
-NOT_FROM_PYPI = {'tensorrt', 'tensorrt_rtx', 'ament_index_python', 'launch', 'launch_ros',
-                 'message_filters', 'sensor_msgs_py', 'cv_bridge', 'metabev_ros'}
+NOT_FROM_PYPI = {
+    'tensorrt',
+    'tensorrt_rtx',
+    'ament_index_python',
+    'launch',
+    'launch_ros',
+    'message_filters',
+    'sensor_msgs_py',
+    'cv_bridge',
+    'metabev_ros',
+}
 OPTIONAL = {'ray'}
 
 

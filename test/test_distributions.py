@@ -1,4 +1,5 @@
 """Messages have the same fields in every ROS distribution that is supported, and in newer ones."""
+
 from __future__ import annotations
 
 import re
@@ -19,13 +20,17 @@ def definition(store, msgtype: str) -> dict[str, list]:
         name = waiting.pop()
         if name not in found:
             found[name] = [(field, str(kind)) for field, kind in store.fielddefs[name][1]]
-            waiting += [inner for _, kind in found[name]
-                        for inner in re.findall(r"'(\w+/msg/\w+)'", kind)]
+            waiting += [
+                inner for _, kind in found[name] for inner in re.findall(r"'(\w+/msg/\w+)'", kind)
+            ]
     return found
 
 
-@pytest.mark.parametrize('other', [Stores.ROS2_HUMBLE, Stores.ROS2_KILTED, Stores.LATEST],
-                         ids=['humble', 'kilted', 'newest'])
+@pytest.mark.parametrize(
+    'other',
+    [Stores.ROS2_HUMBLE, Stores.ROS2_KILTED, Stores.LATEST],
+    ids=['humble', 'kilted', 'newest'],
+)
 def test_every_input_and_output_has_the_same_fields_in_another_distribution(other):
     rig = load_config(RigConfig, resource_path('config/rigs/nuscenes_like.yaml'))
     inputs = SensorFrontEnd(rig, SensingConfig(), lambda *image: image).subscriptions()

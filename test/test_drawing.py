@@ -1,4 +1,5 @@
 """Pictures: what is drawn stands where geometry says, and what is missing looks missing."""
+
 import pickle
 
 import cv2
@@ -36,9 +37,10 @@ from metabev_ros.structures import (
     SensorState,
 )
 
-FORWARD = np.array([[0., 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 1.5], [0, 0, 0, 1]])
-CALIBRATION = CameraCalibration(704, 256, np.array([[560., 0, 352], [0, 560, 120], [0, 0, 1]]),
-                                FORWARD)
+FORWARD = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 1.5], [0, 0, 0, 1]])
+CALIBRATION = CameraCalibration(
+    704, 256, np.array([[560.0, 0, 352], [0, 560, 120], [0, 0, 1]]), FORWARD
+)
 CAR = np.array([[15.0, 2.0, 1.0, 4.5, 1.9, 1.6, 0.4, 0.0, 0.0]])
 CAR_LABEL = np.array([DETECTION_CLASSES.index('car')])
 VIEW = BevView(400, 400, 40.0)
@@ -62,7 +64,7 @@ def test_every_projected_corner_has_the_class_colour():
     corners = transform_points(inverse_rigid(FORWARD), box_corners(CAR))[0]
     pixels = np.round(project_points(CALIBRATION.intrinsics, corners)[0]).astype(int)
     for u, v in pixels:
-        patch = picture[v - 1:v + 2, u - 1:u + 2].reshape(-1, 3)
+        patch = picture[v - 1 : v + 2, u - 1 : u + 2].reshape(-1, 3)
         assert any(looks_like(pixel, class_colour('car'), 90) for pixel in patch), (u, v)
 
 
@@ -80,9 +82,13 @@ def test_the_front_face_is_shaded_and_the_rear_is_not():
     towards[0, 6] = np.pi  # it looks at the camera
     away = CAR.copy()
     away[0, 6] = 0.0
-    area = [changed(draw_boxes_on_image(black(), box, CAR_LABEL, None, CALIBRATION,
-                                        with_text=False), black()).sum()
-            for box in (towards, away)]
+    area = [
+        changed(
+            draw_boxes_on_image(black(), box, CAR_LABEL, None, CALIBRATION, with_text=False),
+            black(),
+        ).sum()
+        for box in (towards, away)
+    ]
     assert area[0] > 1.2 * area[1]  # the nearer face is larger in the picture
 
 
@@ -113,8 +119,12 @@ def test_the_nearer_box_is_drawn_over_the_farther_one():
     boxes[:, 6] = 0.0
     boxes[1, 0] += 4.4  # starts where the first ends
     labels = np.array([CAR_LABEL[0], DETECTION_CLASSES.index('bus')])
-    pictures = [draw_boxes_on_image(black(), boxes[order], labels[order], None, CALIBRATION,
-                                    with_text=False) for order in ([0, 1], [1, 0])]
+    pictures = [
+        draw_boxes_on_image(
+            black(), boxes[order], labels[order], None, CALIBRATION, with_text=False
+        )
+        for order in ([0, 1], [1, 0])
+    ]
     np.testing.assert_array_equal(pictures[0], pictures[1])
 
 
@@ -143,9 +153,14 @@ def test_pixels_and_metres_are_inverse():
     np.testing.assert_allclose(VIEW.pixels(metres), np.stack([u, v], axis=-1), atol=1e-9)
 
 
-@pytest.mark.parametrize(('xy', 'row', 'column'), [
-    ((20.0, 0.0), slice(95, 105), slice(195, 205)), ((0.0, 20.0), slice(195, 205), slice(95, 105)),
-    ((-20.0, -20.0), slice(295, 305), slice(295, 305))])
+@pytest.mark.parametrize(
+    ('xy', 'row', 'column'),
+    [
+        ((20.0, 0.0), slice(95, 105), slice(195, 205)),
+        ((0.0, 20.0), slice(195, 205), slice(95, 105)),
+        ((-20.0, -20.0), slice(295, 305), slice(295, 305)),
+    ],
+)
 def test_lidar_points_appear_where_they_are(xy, row, column):
     empty = draw_bev(VIEW)
     picture = draw_bev(VIEW, points=np.array([[*xy, 1.0]]))
@@ -180,10 +195,13 @@ def test_a_bev_box_has_its_corners_in_class_colour_and_its_heading_ahead_of_its_
     picture = draw_bev(VIEW, boxes=box, labels=CAR_LABEL)
     for corner in box_corners(box)[0, :4, :2]:
         u, v = np.round(VIEW.pixels(corner)).astype(int)
-        assert any(looks_like(p, class_colour('car'))
-                   for p in picture[v - 1:v + 2, u - 1:u + 2].reshape(-1, 3))
-    heading, tail = (np.round(VIEW.pixels(box[0, :2] + [0, side])).astype(int)
-                     for side in (1.5, -1.5))
+        assert any(
+            looks_like(p, class_colour('car'))
+            for p in picture[v - 1 : v + 2, u - 1 : u + 2].reshape(-1, 3)
+        )
+    heading, tail = (
+        np.round(VIEW.pixels(box[0, :2] + [0, side])).astype(int) for side in (1.5, -1.5)
+    )
     assert looks_like(picture[heading[1], heading[0]], class_colour('car'))
     assert not looks_like(picture[tail[1], tail[0]], class_colour('car'))
 
@@ -199,8 +217,16 @@ def test_truth_outlines_and_detections_are_told_apart():
 # --------------------------------------------------------------------------------- the panel
 def reports_with(state: SensorState, name: str):
     names = PanelLayout().camera_order
-    return [SensorReport(n, SensorKind.CAMERA, state if n == name else SensorState.OK,
-                         used=n != name or state == SensorState.OK, age_ns=0) for n in names]
+    return [
+        SensorReport(
+            n,
+            SensorKind.CAMERA,
+            state if n == name else SensorState.OK,
+            used=n != name or state == SensorState.OK,
+            age_ns=0,
+        )
+        for n in names
+    ]
 
 
 def grey_images():
@@ -210,11 +236,12 @@ def grey_images():
 def tile_of(panel, index, layout):
     top = layout.banner_height + index // 3 * layout.tile_height
     left = index % 3 * layout.tile_width
-    return panel[top:top + layout.tile_height, left:left + layout.tile_width]
+    return panel[top : top + layout.tile_height, left : left + layout.tile_width]
 
 
-@pytest.mark.parametrize('layout', [PanelLayout(), PanelLayout(tile_aspect=2.75),
-                                    PanelLayout(1920, 1080, 78, 768)])
+@pytest.mark.parametrize(
+    'layout', [PanelLayout(), PanelLayout(tile_aspect=2.75), PanelLayout(1920, 1080, 78, 768)]
+)
 def test_a_panel_has_its_layouts_even_size_whatever_is_missing(layout):
     bev = np.zeros((50, 30, 3), np.uint8)
     for images in ({}, grey_images(), dict.fromkeys(layout.camera_order)):
@@ -237,23 +264,27 @@ def test_a_missing_camera_is_a_red_tile_and_the_others_stay_as_they_were():
     mean = tile_of(partial, index, layout).reshape(-1, 3).mean(axis=0)
     assert mean[0] > 1.5 * mean[1]
     for other in set(range(6)) - {index}:
-        np.testing.assert_array_equal(tile_of(partial, other, layout),
-                                      tile_of(whole, other, layout))
+        np.testing.assert_array_equal(
+            tile_of(partial, other, layout), tile_of(whole, other, layout)
+        )
 
 
 def test_a_black_image_is_not_shown_as_missing():
     bev = np.zeros((668, 512, 3), np.uint8)
     images = {**grey_images(), 'CAM_FRONT': np.zeros((90, 160, 3), np.uint8)}
     black_tile = tile_of(compose_panel(images, bev, Modality.FUSED), 1, PanelLayout())
-    missing = tile_of(compose_panel({**images, 'CAM_FRONT': None}, bev, Modality.FUSED), 1,
-                      PanelLayout())
+    missing = tile_of(
+        compose_panel({**images, 'CAM_FRONT': None}, bev, Modality.FUSED), 1, PanelLayout()
+    )
     assert black_tile[60:100, 60:200].mean() < 5 < missing[60:100, 60:200].mean()
 
 
 def test_cameras_stand_in_their_places_left_to_right_front_row_first():
     layout = PanelLayout()
-    images = {name: np.full((90, 160, 3), 30 * i + 40, np.uint8)
-              for i, name in enumerate(layout.camera_order)}
+    images = {
+        name: np.full((90, 160, 3), 30 * i + 40, np.uint8)
+        for i, name in enumerate(layout.camera_order)
+    }
     shuffled = dict(reversed(images.items()))
     panel = compose_panel(shuffled, np.zeros((668, 512, 3), np.uint8), Modality.FUSED)
     middles = [int(tile_of(panel, i, layout)[100, 128, 0]) for i in range(6)]
@@ -262,8 +293,9 @@ def test_cameras_stand_in_their_places_left_to_right_front_row_first():
 
 def test_a_frozen_camera_is_framed_in_its_states_colour():
     layout, bev = PanelLayout(), np.zeros((668, 512, 3), np.uint8)
-    panel = compose_panel(grey_images(), bev, Modality.FUSED,
-                          reports_with(SensorState.FROZEN, 'CAM_FRONT'))
+    panel = compose_panel(
+        grey_images(), bev, Modality.FUSED, reports_with(SensorState.FROZEN, 'CAM_FRONT')
+    )
     assert tuple(tile_of(panel, 1, layout)[-1, 100]) == STATE_COLOURS[SensorState.FROZEN]
     assert tuple(tile_of(panel, 0, layout)[-1, 100]) == STATE_COLOURS[SensorState.OK]
 
@@ -278,8 +310,10 @@ def test_the_banner_shows_the_modality_in_its_colour(modality):
 def test_a_sensor_that_is_not_used_has_an_outlined_chip():
     used = draw_banner(1280, 52, Modality.FUSED, reports_with(SensorState.OK, 'CAM_FRONT'))
     lost = draw_banner(1280, 52, Modality.FUSED, reports_with(SensorState.STALE, 'CAM_FRONT'))
-    count = [(np.abs(b.astype(int) - STATE_COLOURS[SensorState.OK]).max(axis=2) < 3).sum()
-             for b in (used, lost)]
+    count = [
+        (np.abs(b.astype(int) - STATE_COLOURS[SensorState.OK]).max(axis=2) < 3).sum()
+        for b in (used, lost)
+    ]
     assert count[1] < 0.9 * count[0]
     red = np.abs(lost.astype(int) - STATE_COLOURS[SensorState.STALE]).max(axis=2) < 3
     assert 50 < red.sum() < count[0] / 6
@@ -292,8 +326,9 @@ def test_boxes_of_a_real_keyframe_lie_on_their_lidar_points_in_the_picture(share
     ego_from_lidar = np.array(info['lidar_points']['lidar2ego'])
     points = np.fromfile(folder / info['lidar_points']['lidar_path'], np.float32).reshape(-1, 5)
     camera = info['images']['CAM_BACK']
-    calibration = CameraCalibration(1600, 900, np.array(camera['cam2img']),
-                                    np.array(camera['cam2ego']))
+    calibration = CameraCalibration(
+        1600, 900, np.array(camera['cam2img']), np.array(camera['cam2ego'])
+    )
     image = cv2.imread(str(folder / camera['img_path']))[..., ::-1]
     seen = 0
     for instance in info['instances']:
@@ -302,11 +337,13 @@ def test_boxes_of_a_real_keyframe_lie_on_their_lidar_points_in_the_picture(share
         heading = ego_from_lidar[:3, :3] @ [np.cos(box[6]), np.sin(box[6]), 0]
         box[:3] = transform_points(ego_from_lidar, box[:3])
         box[6] = np.arctan2(heading[1], heading[0])
-        picture = draw_boxes_on_image(image, box[None], CAR_LABEL, None, calibration,
-                                      with_text=False)
+        picture = draw_boxes_on_image(
+            image, box[None], CAR_LABEL, None, calibration, with_text=False
+        )
         rows, columns = np.nonzero((picture != image).any(axis=2))
         camera_points = transform_points(
-            inverse_rigid(calibration.ego_from_camera), transform_points(ego_from_lidar, inside))
+            inverse_rigid(calibration.ego_from_camera), transform_points(ego_from_lidar, inside)
+        )
         pixels, depth = project_points(calibration.intrinsics, camera_points)
         if len(inside) < 10 or len(rows) == 0 or (depth < 1).any():
             continue

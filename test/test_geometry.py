@@ -22,11 +22,13 @@ from metabev_ros.geometry import (
 def test_quaternions_equal_scipy_both_ways():
     for rotation in Rotation.random(100, rng=0):
         quaternion = rotation.as_quat()
-        np.testing.assert_allclose(quaternion_to_rotation(*quaternion), rotation.as_matrix(),
-                                   atol=1e-12)
+        np.testing.assert_allclose(
+            quaternion_to_rotation(*quaternion), rotation.as_matrix(), atol=1e-12
+        )
         back = rotation_to_quaternion(rotation.as_matrix())
-        np.testing.assert_allclose(Rotation.from_quat(back).as_matrix(), rotation.as_matrix(),
-                                   atol=1e-12)
+        np.testing.assert_allclose(
+            Rotation.from_quat(back).as_matrix(), rotation.as_matrix(), atol=1e-12
+        )
 
 
 @pytest.mark.parametrize('quaternion', [(0, 0, 0, 0), (np.nan, 0, 0, 1), (0, 0, 0, 1.5)])
@@ -38,7 +40,7 @@ def test_a_quaternion_that_is_no_rotation_is_refused(quaternion):
 def test_projection_equals_opencv():
     rng = np.random.default_rng(0)
     points = rng.uniform([-3, -2, 1], [3, 2, 20], (50, 3))
-    intrinsics = np.array([[700., 0, 320], [0, 710, 240], [0, 0, 1]])
+    intrinsics = np.array([[700.0, 0, 320], [0, 710, 240], [0, 0, 1]])
     expected, _ = cv2.projectPoints(points, np.zeros(3), np.zeros(3), intrinsics, None)
     pixels, depth = project_points(intrinsics, points)
     np.testing.assert_allclose(pixels, expected[:, 0], atol=1e-9)
@@ -49,7 +51,8 @@ def test_inverse_transform_undoes_the_transform():
     pose = rigid_transform(Rotation.random(rng=1).as_matrix(), [1, -2, 3])
     points = np.random.default_rng(0).normal(size=(7, 3))
     np.testing.assert_allclose(
-        transform_points(inverse_rigid(pose), transform_points(pose, points)), points, atol=1e-12)
+        transform_points(inverse_rigid(pose), transform_points(pose, points)), points, atol=1e-12
+    )
 
 
 def test_grid_rows_are_y_and_columns_are_x():
@@ -63,7 +66,7 @@ def test_grid_rows_are_y_and_columns_are_x():
 
 
 def test_box_corners_are_inside_and_just_outside_of_their_box():
-    box = np.array([[1., 2, 0.5, 4, 2, 1.5, 0.6]])
+    box = np.array([[1.0, 2, 0.5, 4, 2, 1.5, 0.6]])
     corners, centre = box_corners(box)[0], box[0, :3]
     assert points_in_box(centre + (corners - centre) * 0.999, box[0]).all()
     assert not points_in_box(centre + (corners - centre) * 1.001, box[0]).any()

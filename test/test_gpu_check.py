@@ -1,4 +1,5 @@
 """`make gpu-check` refuses plainly without a GPU; its program runs on a CPU for this test."""
+
 from __future__ import annotations
 
 import contextlib
@@ -26,8 +27,12 @@ CANDIDATES = ('torch_fp32', 'torch_fp16', 'onnxruntime_fp32', 'onnxruntime_fp16'
 def test_without_a_gpu_it_says_what_is_missing_and_ends_with_2():
     if torch.cuda.is_available():
         pytest.skip('there is a GPU here')
-    done = subprocess.run([sys.executable, str(BENCHMARK / 'gpu_check.py')], capture_output=True,
-                          text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARK / 'gpu_check.py')],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 2
     assert 'expected an NVIDIA GPU' in done.stderr and 'docs/gpu_check.md' in done.stderr
     assert 'Traceback' not in done.stderr and not done.stdout
@@ -40,10 +45,22 @@ def checked(tmp_path_factory):
     save_config(small_model(), folder / 'small.yaml')
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        code = gpu_check.main([
-            '--device', 'cpu', '--runs', '2', '--models', str(folder / 'small.yaml'),
-            '--candidates', *CANDIDATES, '--out', str(folder / 'out'),
-            '--record', str(folder / 'engines.json')])
+        code = gpu_check.main(
+            [
+                '--device',
+                'cpu',
+                '--runs',
+                '2',
+                '--models',
+                str(folder / 'small.yaml'),
+                '--candidates',
+                *CANDIDATES,
+                '--out',
+                str(folder / 'out'),
+                '--record',
+                str(folder / 'engines.json'),
+            ]
+        )
     assert code == 0
     figures = {record.id: record for record in read_records(folder / 'engines.json')}
     return figures, printed.getvalue().splitlines()

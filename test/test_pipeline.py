@@ -1,4 +1,5 @@
 """The shipped model through the whole main path, without torch."""
+
 import subprocess
 import sys
 
@@ -24,8 +25,9 @@ def pipeline():
 
 @pytest.fixture(scope='module')
 def sample(pipeline):
-    return sample_from_frame(SyntheticDrive(900_900, DriveConfig(frames=1))[0],
-                             pipeline.prepare_image)
+    return sample_from_frame(
+        SyntheticDrive(900_900, DriveConfig(frames=1))[0], pipeline.prepare_image
+    )
 
 
 @pytest.mark.parametrize('modality', [Modality.FUSED, Modality.CAMERA, Modality.LIDAR])
@@ -42,8 +44,10 @@ def test_every_branch_gives_valid_outputs_and_repeats_bit_for_bit(pipeline, samp
 
 
 def test_fused_camera_and_lidar_outputs_differ(pipeline, sample):
-    maps = [pipeline(restrict_to(sample, m)).map_probabilities
-            for m in (Modality.FUSED, Modality.CAMERA, Modality.LIDAR)]
+    maps = [
+        pipeline(restrict_to(sample, m)).map_probabilities
+        for m in (Modality.FUSED, Modality.CAMERA, Modality.LIDAR)
+    ]
     assert not np.array_equal(maps[0], maps[1]) and not np.array_equal(maps[0], maps[2])
 
 
@@ -51,10 +55,16 @@ def test_pixels_of_a_missing_view_cannot_change_the_output(pipeline, sample):
     """Whatever the dead camera would have shown: without it the result is one and the same."""
     names = [report.name for report in sample.sensors[:1]]
     first = pipeline(without_sensors(sample, names))
-    other = sample_from_frame(SyntheticDrive(900_901, DriveConfig(frames=1))[0],
-                              pipeline.prepare_image)
-    swapped = Sample(sample.stamp_ns, {**sample.cameras, names[0]: other.cameras[names[0]]},
-                     sample.sweep, sample.modality, sample.sensors)
+    other = sample_from_frame(
+        SyntheticDrive(900_901, DriveConfig(frames=1))[0], pipeline.prepare_image
+    )
+    swapped = Sample(
+        sample.stamp_ns,
+        {**sample.cameras, names[0]: other.cameras[names[0]]},
+        sample.sweep,
+        sample.modality,
+        sample.sensors,
+    )
     second = pipeline(without_sensors(swapped, names))
     np.testing.assert_array_equal(first.detections.boxes, second.detections.boxes)
     assert not np.array_equal(first.map_probabilities, pipeline(sample).map_probabilities)
@@ -73,18 +83,26 @@ def test_the_shipped_files_fit_their_contract():
     assert isinstance(contract.config, ModelConfig) and contract.opset == 18
 
 
-@pytest.mark.parametrize(('arguments', 'error'), [
-    ({'model_dir': '/nowhere'}, ContractError), ({'backend': 'tensorflow'}, ConfigError),
-    ({'threads': 0}, ConfigError)])
+@pytest.mark.parametrize(
+    ('arguments', 'error'),
+    [
+        ({'model_dir': '/nowhere'}, ContractError),
+        ({'backend': 'tensorflow'}, ConfigError),
+        ({'threads': 0}, ConfigError),
+    ],
+)
 def test_wrong_start_up_arguments_are_refused(arguments, error):
     with pytest.raises(error):
         Pipeline.load(**{'model_dir': MODEL, **arguments})
 
 
 def test_the_model_runs_where_torch_cannot_be_imported():
-    code = ('import sys; sys.modules["torch"] = None\n'
-            'from metabev_ros.pipeline import Pipeline\n'
-            f'Pipeline.load({str(MODEL)!r}).warm_up(6); print("ok")')
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
-                          cwd=MODEL.parents[1])
+    code = (
+        'import sys; sys.modules["torch"] = None\n'
+        'from metabev_ros.pipeline import Pipeline\n'
+        f'Pipeline.load({str(MODEL)!r}).warm_up(6); print("ok")'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, cwd=MODEL.parents[1]
+    )
     assert done.stdout.strip() == 'ok', done.stderr

@@ -1,4 +1,5 @@
 """Every command of the README runs as it stands there."""
+
 import re
 import shutil
 import subprocess
@@ -46,8 +47,9 @@ def test_the_commands_of_the_readme_run_in_order(repo_root, folder):
         script = '\n'.join(line for line in block.splitlines() if not line.startswith('make '))
         if not script.strip():
             continue
-        done = subprocess.run(['bash', '-e', '-c', script], cwd=folder, text=True,
-                              capture_output=True, timeout=400)
+        done = subprocess.run(
+            ['bash', '-e', '-c', script], cwd=folder, text=True, capture_output=True, timeout=400
+        )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     for name in ('drive.mcap', 'seen.mcap', 'seen.mp4', 'out/evaluation/report.md'):
         assert (folder / name).stat().st_size > 1000, name

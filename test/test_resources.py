@@ -1,4 +1,5 @@
 """The package's own files are found from a checkout and from every kind of install tree."""
+
 import re
 from pathlib import Path
 
@@ -20,16 +21,23 @@ def _install(prefix: Path, site: str) -> Path:
 
 def test_the_rig_and_the_messages_are_found_in_the_checkout(repo_root):
     assert resource_path('config/rigs/nuscenes_like.yaml') == (
-        repo_root / 'config/rigs/nuscenes_like.yaml')
+        repo_root / 'config/rigs/nuscenes_like.yaml'
+    )
     assert {p.name for p in resource_path('msg').glob('*.msg')} >= {
-        'DetectionArray.msg', 'BevMap.msg', 'PerceptionStatus.msg'}
+        'DetectionArray.msg',
+        'BevMap.msg',
+        'PerceptionStatus.msg',
+    }
 
 
-@pytest.mark.parametrize('site', [
-    'lib/python3.11/site-packages',         # virtual environment, colcon
-    'local/lib/python3.10/dist-packages',   # colcon on Ubuntu 22.04
-    'lib/python3/dist-packages',            # Debian package
-])
+@pytest.mark.parametrize(
+    'site',
+    [
+        'lib/python3.11/site-packages',  # virtual environment, colcon
+        'local/lib/python3.10/dist-packages',  # colcon on Ubuntu 22.04
+        'lib/python3/dist-packages',  # Debian package
+    ],
+)
 def test_an_install_tree_is_found_from_the_package_folder(tmp_path, site):
     package_dir = _install(tmp_path / 'prefix', site)
     assert resource_root(package_dir) == tmp_path / 'prefix/share/metabev_ros'

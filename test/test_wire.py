@@ -1,4 +1,5 @@
 """CDR bytes against rosbags' parser, hand-made byte layouts and, where ROS is there, rclpy."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -26,10 +27,21 @@ from metabev_ros.structures import (
 STAMP = 1_532_402_927_647_951_123
 MODEL = ModelInfo('metabev_nano', '0123456789abcdef', ModelConfig(), 'onnxruntime', 'cpu', 'fp32')
 REPORTS = (
-    SensorReport('CAM_FRONT', SensorKind.CAMERA, SensorState.STALE, False, STAMP - 10**9, 10**9,
-                 9.9, 'silent', 12, 3),
+    SensorReport(
+        'CAM_FRONT',
+        SensorKind.CAMERA,
+        SensorState.STALE,
+        False,
+        STAMP - 10**9,
+        10**9,
+        9.9,
+        'silent',
+        12,
+        3,
+    ),
     SensorReport('CAM_BACK', SensorKind.CAMERA, SensorState.NEVER),
-    SensorReport('LIDAR_TOP', SensorKind.LIDAR, SensorState.OK, True, STAMP, 25_000_000, 20.0))
+    SensorReport('LIDAR_TOP', SensorKind.LIDAR, SensorState.OK, True, STAMP, 25_000_000, 20.0),
+)
 
 
 def make_result(boxes=None, scores=None, labels=None, probabilities=None) -> PerceptionResult:
@@ -38,8 +50,11 @@ def make_result(boxes=None, scores=None, labels=None, probabilities=None) -> Per
     if boxes is None:
         boxes = [[10, -3, 0.5, 4.6, 1.9, 1.7, 0.3, 5, -1], [-20, 8, 0.2, 0.7, 0.6, 1.8, -3, 0, 1]]
         scores, labels = [0.9, 0.25], [0, 8]
-    found = Detections(np.array(boxes, np.float32).reshape(-1, 9), np.array(scores, np.float32),
-                       np.array(labels, np.int64))
+    found = Detections(
+        np.array(boxes, np.float32).reshape(-1, 9),
+        np.array(scores, np.float32),
+        np.array(labels, np.int64),
+    )
     if probabilities is None:
         probabilities = np.linspace(0, 1, 6 * 200 * 200, dtype=np.float32).reshape(6, 200, 200)
     return PerceptionResult(sample, found, probabilities, {'network': 0.04})
@@ -59,7 +74,11 @@ def test_a_detection_array_carries_boxes_label_and_sensors_of_the_result():
     assert message.sensor_ages == pytest.approx([0.025])
     car, person = message.detections
     assert (car.class_name, car.class_id, person.class_name, person.class_id) == (
-        'car', 0, 'pedestrian', 8)
+        'car',
+        0,
+        'pedestrian',
+        8,
+    )
     assert (car.center.x, car.center.y) == pytest.approx((10, -3))
     assert (car.size.x, car.size.y) == pytest.approx((4.6, 1.9))
     assert (car.yaw, car.velocity.x, car.velocity.y, car.score) == pytest.approx((0.3, 5, -1, 0.9))
@@ -82,7 +101,8 @@ def test_the_occupancy_grid_is_free_where_the_drivable_area_is_certain():
     probabilities = np.zeros((6, 200, 200), np.float32)
     probabilities[0, 10, 20] = 1.0
     grid = decoded(wire.encode_result(make_result(probabilities=probabilities), MODEL, 'b'))[
-        wire.DRIVABLE_AREA]
+        wire.DRIVABLE_AREA
+    ]
     assert grid.data[10 * 200 + 20] == 0
     assert (np.delete(grid.data, 10 * 200 + 20) == 100).all()
     assert (grid.info.origin.position.x, grid.info.origin.position.y) == (-50, -50)
@@ -106,8 +126,9 @@ def test_an_empty_result_is_an_empty_array_not_a_missing_one():
     assert message.detections == [] and message.modality == 2
 
 
-@pytest.mark.parametrize(('where', 'value'), [
-    ((0, 0), math.nan), ((0, 8), math.inf), ((1, 4), 0.0), ((1, 5), -1.0)])
+@pytest.mark.parametrize(
+    ('where', 'value'), [((0, 0), math.nan), ((0, 8), math.inf), ((1, 4), 0.0), ((1, 5), -1.0)]
+)
 def test_row_079_impossible_boxes_never_leave_the_process(where, value):
     result = make_result()
     result.detections.boxes[where] = value
@@ -132,15 +153,30 @@ def test_the_same_result_gives_the_same_bytes():
 
 
 def test_a_status_names_every_sensor_and_why():
-    report = wire.StatusReport(STAMP, Modality.LIDAR, REPORTS, wire.Counters(5, 4, 3, 2), epoch=1,
-                               latency_s={'network': 0.04}, latency=0.2)
+    report = wire.StatusReport(
+        STAMP,
+        Modality.LIDAR,
+        REPORTS,
+        wire.Counters(5, 4, 3, 2),
+        epoch=1,
+        latency_s={'network': 0.04},
+        latency=0.2,
+    )
     message = decoded([wire.encode_status(report, MODEL, 'base_link')])[wire.STATUS]
     assert message.reason == 'CAM_FRONT STALE, CAM_BACK NEVER'
     assert [(s.name, s.state, s.kind, s.used) for s in message.sensors] == [
-        ('CAM_FRONT', 3, 1, False), ('CAM_BACK', 10, 1, False), ('LIDAR_TOP', 0, 2, True)]
+        ('CAM_FRONT', 3, 1, False),
+        ('CAM_BACK', 10, 1, False),
+        ('LIDAR_TOP', 0, 2, True),
+    ]
     assert math.isnan(message.sensors[1].age)
-    assert (message.outputs, message.dropped_samples, message.rejected_messages,
-            message.failed_samples, message.epoch) == (5, 4, 3, 2, 1)
+    assert (
+        message.outputs,
+        message.dropped_samples,
+        message.rejected_messages,
+        message.failed_samples,
+        message.epoch,
+    ) == (5, 4, 3, 2, 1)
     assert (message.stages, message.model_hash) == (['network'], '0123456789abcdef')
 
 
@@ -160,17 +196,33 @@ def test_diagnostics_are_an_error_with_none_and_a_warning_when_degraded():
     well = REPORTS[2:]
     assert levels(Modality.LIDAR, well)['perception'] == 0
     assert levels(Modality.LIDAR, REPORTS) == {
-        'perception': 1, 'perception: CAM_FRONT': 2, 'perception: CAM_BACK': 2,
-        'perception: LIDAR_TOP': 0}
+        'perception': 1,
+        'perception: CAM_FRONT': 2,
+        'perception: CAM_BACK': 2,
+        'perception: LIDAR_TOP': 0,
+    }
     assert levels(Modality.NONE, REPORTS)['perception'] == 2
 
 
-@pytest.mark.parametrize('cdr', [
-    b'', b'\0', b'\0\1\0\0', b'\0\1\0\0\3\0\0\0', b'\7\7\7\7' + bytes(60),
-    b'\0\1\0\0' + b'\xff' * 60, bytes(range(256))])
+@pytest.mark.parametrize(
+    'cdr',
+    [
+        b'',
+        b'\0',
+        b'\0\1\0\0',
+        b'\0\1\0\0\3\0\0\0',
+        b'\7\7\7\7' + bytes(60),
+        b'\0\1\0\0' + b'\xff' * 60,
+        bytes(range(256)),
+    ],
+)
 def test_bytes_that_are_no_message_are_refused_with_reason_cdr(cdr):
-    for msgtype in ('sensor_msgs/msg/PointCloud2', 'sensor_msgs/msg/CompressedImage',
-                    'sensor_msgs/msg/CameraInfo', 'tf2_msgs/msg/TFMessage'):
+    for msgtype in (
+        'sensor_msgs/msg/PointCloud2',
+        'sensor_msgs/msg/CompressedImage',
+        'sensor_msgs/msg/CameraInfo',
+        'tf2_msgs/msg/TFMessage',
+    ):
         with pytest.raises(SensorDataError) as caught:
             wire.deserialize(cdr, msgtype)
         assert caught.value.reason == 'cdr'
@@ -181,7 +233,7 @@ def test_no_cut_or_flipped_message_raises_anything_but_sensor_data_error():
     random = np.random.default_rng(0)
     refused = 0
     for trial in range(3000):
-        bad = bytearray(cdr[:random.integers(len(cdr))] if trial % 3 == 0 else cdr)
+        bad = bytearray(cdr[: random.integers(len(cdr))] if trial % 3 == 0 else cdr)
         for position in random.integers(0, max(len(bad), 1), 4):
             if bad:
                 bad[position] = random.integers(256)
@@ -226,11 +278,16 @@ def test_rclpy_reads_the_same_values_from_the_bytes():
     from rclpy.serialization import deserialize_message
 
     from metabev_ros.node.ros_support import message_type
+
     report = wire.StatusReport(STAMP, Modality.LIDAR, REPORTS, wire.Counters(5, 4, 3, 2))
-    messages = {m.topic: deserialize_message(m.cdr, message_type(m.msgtype))
-                for m in (*wire.encode_result(make_result(), MODEL, 'base_link'),
-                          wire.encode_status(report, MODEL, 'base_link'),
-                          wire.encode_diagnostics(report, MODEL, 'perception'))}
+    messages = {
+        m.topic: deserialize_message(m.cdr, message_type(m.msgtype))
+        for m in (
+            *wire.encode_result(make_result(), MODEL, 'base_link'),
+            wire.encode_status(report, MODEL, 'base_link'),
+            wire.encode_diagnostics(report, MODEL, 'perception'),
+        )
+    }
     assert set(messages) == set(wire.OUTPUT_TYPES)
     assert messages[wire.DETECTIONS].detections[1].class_name == 'pedestrian'
     assert messages[wire.DETECTIONS].detections[0].size.x == pytest.approx(4.6)
@@ -252,8 +309,9 @@ def test_row_080_a_class_that_the_model_does_not_have_never_leaves_the_process(l
 
 def test_row_080_outputs_of_the_wrong_shape_or_without_end_never_leave_the_process():
     short = make_result()
-    short = dataclasses.replace(short, detections=dataclasses.replace(
-        short.detections, scores=short.detections.scores[:1]))
+    short = dataclasses.replace(
+        short, detections=dataclasses.replace(short.detections, scores=short.detections.scores[:1])
+    )
     box = [1, 1, 1, 1, 1, 1, 0, 0, 0]
     crowd = make_result([box] * 100_000, [0.5] * 100_000, [0] * 100_000)
     for result, word in ((short, 'shapes'), (crowd, 'number')):
@@ -267,6 +325,8 @@ def test_an_injected_stream_is_said_first_in_the_status_and_warned_of_in_diagnos
     assert report.reason == 'INJECTION ACTIVE (plan?1): all sensors are well'
     status = decoded([wire.encode_status(report, MODEL, 'b')])[wire.STATUS]
     assert status.reason.startswith(wire.INJECTION_ACTIVE)
-    levels = [s.level for s in decoded([wire.encode_diagnostics(report, MODEL, 'n')])[
-        wire.DIAGNOSTICS].status]
+    levels = [
+        s.level
+        for s in decoded([wire.encode_diagnostics(report, MODEL, 'n')])[wire.DIAGNOSTICS].status
+    ]
     assert levels == [1, 0]

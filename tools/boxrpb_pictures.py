@@ -6,6 +6,7 @@ Losses and recalls go into docs/results/plain_detr.json. Trains the Plain-DETR h
 mode of BoxRPB, on a few rasterised scenes of turned rectangles, as
 test/lab/training/test_plain_detr_learns.py does.
 """
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -47,14 +48,26 @@ TITLES = {RpbMode.NONE: 'no bias', RpbMode.AABB: 'aabb', RpbMode.BOX_FRAME: 'box
 def toy_model(mode: RpbMode) -> ModelConfig:
     """A head of two layers on 16 x 16 cells; the rest of the network is not built."""
     plain = PlainDetrConfig(
-        layers=2, heads=2, ffn_channels=64, content=QueryContent.LEARNED,
+        layers=2,
+        heads=2,
+        ffn_channels=64,
+        content=QueryContent.LEARNED,
         boxrpb=BoxRpbConfig(mode=mode, hidden=32, knots=64, reach=16.0),
-        hybrid=HybridConfig(queries=16, repeats=3))
+        hybrid=HybridConfig(queries=16, repeats=3),
+    )
     return ModelConfig(
-        bev_grid=GRID, detection_classes=CLASSES,
-        lidar=LidarBranchConfig(pillar=GRID.cell / 2), decoder=DecoderConfig(cell=2 * GRID.cell),
-        head=HeadConfig(detection=DetectionHead.PLAIN_DETR, plain_detr=plain, proposals=8,
-                        neck_channels=CHANNELS, det_channels=32))
+        bev_grid=GRID,
+        detection_classes=CLASSES,
+        lidar=LidarBranchConfig(pillar=GRID.cell / 2),
+        decoder=DecoderConfig(cell=2 * GRID.cell),
+        head=HeadConfig(
+            detection=DetectionHead.PLAIN_DETR,
+            plain_detr=plain,
+            proposals=8,
+            neck_channels=CHANNELS,
+            det_channels=32,
+        ),
+    )
 
 
 def scene(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -63,11 +76,14 @@ def scene(seed: int) -> tuple[np.ndarray, np.ndarray]:
     while len(boxes) < BOXES:
         label = int(rng.integers(len(CLASSES)))
         size = np.array(MEAN_SIZES[CLASSES[label]]) * rng.uniform(0.85, 1.2, 3)
-        box = np.array([*rng.uniform(-8, 8, 2), size[2] / 2, *size, rng.uniform(-np.pi, np.pi),
-                        0, 0])
+        box = np.array(
+            [*rng.uniform(-8, 8, 2), size[2] / 2, *size, rng.uniform(-np.pi, np.pi), 0, 0]
+        )
         reach = np.hypot(*size[:2])
-        if all(np.hypot(*(box[:2] - other[:2])) > (reach + np.hypot(*other[3:5])) / 2
-               for other in boxes):
+        if all(
+            np.hypot(*(box[:2] - other[:2])) > (reach + np.hypot(*other[3:5])) / 2
+            for other in boxes
+        ):
             boxes.append(box)
             labels.append(label)
     return np.array(boxes), np.array(labels)
@@ -82,10 +98,11 @@ def rasterised(boxes: np.ndarray, labels: np.ndarray) -> np.ndarray:
         for shift in np.stack(np.meshgrid(SUBCELLS, SUBCELLS), -1).reshape(-1, 2):
             d = centres + shift - box[:2]
             u, v = cos * d[..., 0] + sin * d[..., 1], cos * d[..., 1] - sin * d[..., 0]
-            inside = ((abs(u) <= box[3] / 2) & (abs(v) <= box[4] / 2)) / SUBCELLS.size ** 2
+            inside = ((abs(u) <= box[3] / 2) & (abs(v) <= box[4] / 2)) / SUBCELLS.size**2
             maps[label] += inside
-            maps[2:] += np.stack([inside * (u > 0), inside * sin, inside * cos,
-                                  inside * box[5] / 3])
+            maps[2:] += np.stack(
+                [inside * (u > 0), inside * sin, inside * cos, inside * box[5] / 3]
+            )
     mixture = np.random.default_rng(0).normal(size=(CHANNELS, len(maps)))
     return np.einsum('fc,cyx->fyx', mixture, maps).astype(np.float32)
 
@@ -105,9 +122,13 @@ class Trained(NamedTuple):
             output = self.head(self.maps)
         decode, hits = Postprocessor(self.model), []
         for i, (boxes, labels) in enumerate(self.scenes):
-            found, _ = decode({'boxes': output['boxes'][i:i + 1].numpy(),
-                               'class_logits': output['class_logits'][i:i + 1].numpy(),
-                               'map_logits': np.zeros((1, 1, 1, 1), np.float32)})
+            found, _ = decode(
+                {
+                    'boxes': output['boxes'][i : i + 1].numpy(),
+                    'class_logits': output['class_logits'][i : i + 1].numpy(),
+                    'map_logits': np.zeros((1, 1, 1, 1), np.float32),
+                }
+            )
             good = box_iou(boxes[:, :7], found.boxes[:, :7].astype(float)) >= FOUND_IOU
             good &= (labels[:, None] == found.labels) & (found.scores >= FOUND_SCORE)
             hits += good.any(1).tolist()
@@ -119,8 +140,10 @@ def train(mode: RpbMode, seed: int, steps: int, rate: float = 3e-3) -> Trained:
     model = toy_model(mode)
     scenes = [scene(i) for i in range(SCENES)]
     maps = torch.from_numpy(np.stack([rasterised(*each) for each in scenes]))
-    targets = [{name: torch.as_tensor(value)
-                for name, value in detection_targets(*each, model).items()} for each in scenes]
+    targets = [
+        {name: torch.as_tensor(value) for name, value in detection_targets(*each, model).items()}
+        for each in scenes
+    ]
     torch.manual_seed(seed)
     head = PlainDetrHead(model.head, CLASSES, GRID)
     optimiser, losses = torch.optim.AdamW(head.parameters(), rate, weight_decay=1e-4), []
@@ -142,10 +165,10 @@ def attention(trained: Trained) -> tuple[np.ndarray, np.ndarray]:
     (P, 7) that the layer starts from."""
     head, seen = trained.head, {}
     layer = head.layers[-1]
-    hooks = [layer.register_forward_pre_hook(
-                 lambda _, given: seen.update(boxes=given[2])),
-             layer.cross_attention.register_forward_pre_hook(
-                 lambda _, given: seen.update(given=given))]
+    hooks = [
+        layer.register_forward_pre_hook(lambda _, given: seen.update(boxes=given[2])),
+        layer.cross_attention.register_forward_pre_hook(lambda _, given: seen.update(given=given)),
+    ]
     head(trained.maps[:1])
     for hook in hooks:
         hook.remove()
@@ -160,8 +183,10 @@ def draw(results: list[Trained], path: Path, columns: int = 4) -> None:
     """One row per head: where the query nearest to each true box looks."""
     matplotlib.use('Agg')
     import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(len(results), columns, layout='constrained',
-                                figsize=(2.4 * columns, 2.55 * len(results)))
+
+    figure, axes = plt.subplots(
+        len(results), columns, layout='constrained', figsize=(2.4 * columns, 2.55 * len(results))
+    )
     extent = (GRID.x_min, GRID.x_max, GRID.y_min, GRID.y_max)
     for row, trained in zip(axes, results, strict=True):
         weights, boxes = attention(trained)
@@ -184,10 +209,14 @@ def main() -> None:
     records = []
     for mode, result in zip(TITLES, results, strict=True):
         for name, value, unit, count in (
-                ('loss', np.mean(result.losses[-10:]), 'loss', STEPS),
-                ('recall', result.recall(), f'recall at IoU {FOUND_IOU}', SCENES * BOXES)):
-            records.append(make_record(f'toy.{mode.value}.{name}', round(float(value), 3), unit,
-                                       COMMAND, count))
+            ('loss', np.mean(result.losses[-10:]), 'loss', STEPS),
+            ('recall', result.recall(), f'recall at IoU {FOUND_IOU}', SCENES * BOXES),
+        ):
+            records.append(
+                make_record(
+                    f'toy.{mode.value}.{name}', round(float(value), 3), unit, COMMAND, count
+                )
+            )
     merge_records(DOCS / 'results' / 'plain_detr.json', records)
     draw(results, PICTURE)
     print(PICTURE)

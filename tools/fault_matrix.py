@@ -1,9 +1,10 @@
 """Makes docs/fault_matrix.md from test/faults/matrix.yaml and the tests that bear row numbers.
 
-    python tools/fault_matrix.py            # write the document
-    python tools/fault_matrix.py --check    # exit 1 if it is out of date, or a row has neither
-                                            # a test nor a reason (a test does this)
+python tools/fault_matrix.py            # write the document
+python tools/fault_matrix.py --check    # exit 1 if it is out of date, or a row has neither
+                                        # a test nor a reason (a test does this)
 """
+
 from __future__ import annotations
 
 import argparse
@@ -40,7 +41,8 @@ def tests_by_row(root: Path) -> dict[int, list[str]]:
         for match in TEST_NAME.finditer(path.read_text(encoding='utf-8')):
             for number in match[2].strip('_').split('_'):
                 found.setdefault(int(number), []).append(
-                    f'{path.relative_to(root / "test")}::{match[1]}')
+                    f'{path.relative_to(root / "test")}::{match[1]}'
+                )
     return found
 
 
@@ -55,27 +57,49 @@ def offences(rows: list[dict], tests: dict[int, list[str]]) -> list[str]:
     for row in rows:
         tested, is_open = bool(tests.get(row['row'])), bool(row.get('open'))
         if tested == is_open:
-            found.append(f'row {row["row"]} ({row["fault"]}): ' + (
-                'open, but a test bears its number' if tested else 'neither a test nor a reason'))
-    found += [f'{test}: there is no row {number}' for number, names in tests.items()
-              if number not in numbers for test in names]
+            found.append(
+                f'row {row["row"]} ({row["fault"]}): '
+                + (
+                    'open, but a test bears its number'
+                    if tested
+                    else 'neither a test nor a reason'
+                )
+            )
+    found += [
+        f'{test}: there is no row {number}'
+        for number, names in tests.items()
+        if number not in numbers
+        for test in names
+    ]
     return found
 
 
 def render(rows: list[dict], tests: dict[int, list[str]]) -> str:
     """The document."""
     proven = sum(bool(tests.get(row['row'])) for row in rows)
-    lines = [f'{proven} of {len(rows)} rows have tests; {len(rows) - proven} are open or do not '
-             'apply.\n']
+    lines = [
+        f'{proven} of {len(rows)} rows have tests; {len(rows) - proven} are open or do not '
+        'apply.\n'
+    ]
     section = None
     for row in rows:
         if row['section'] != section:
             section = row['section']
-            lines += [f'\n## {section}\n', '| # | fault | the node owes | diagnostics | within | '
-                      'injection | proven |', '|---|---|---|---|---|---|---|']
+            lines += [
+                f'\n## {section}\n',
+                '| # | fault | the node owes | diagnostics | within | injection | proven |',
+                '|---|---|---|---|---|---|---|',
+            ]
         owes = row['expected'] + (f'. **Instead:** {row["changed"]}' if 'changed' in row else '')
-        cells = (row['row'], row['fault'], owes, row['diagnostics'], row['within'],
-                 row['injection'], _proof(row, tests.get(row['row'], [])))
+        cells = (
+            row['row'],
+            row['fault'],
+            owes,
+            row['diagnostics'],
+            row['within'],
+            row['injection'],
+            _proof(row, tests.get(row['row'], [])),
+        )
         lines.append('| ' + ' | '.join(str(cell).replace('|', '\\|') for cell in cells) + ' |')
     return HEAD + '\n'.join(lines) + '\n'
 
@@ -83,8 +107,11 @@ def render(rows: list[dict], tests: dict[int, list[str]]) -> str:
 def _proof(row: dict, tests: list[str]) -> str:
     if not tests:
         return f'**open**: {row["open"]}'
-    return ', '.join(sorted({'live' if 'test_live' in test.split('::')[0] else 'in the process'
-                             for test in tests}))
+    return ', '.join(
+        sorted(
+            {'live' if 'test_live' in test.split('::')[0] else 'in the process' for test in tests}
+        )
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -101,8 +128,15 @@ def main(arguments: list[str] | None = None) -> int:
             wrong = [f'{path.name} is out of date'] if options.check else []
             if not options.check:
                 path.write_text(text, encoding='utf-8')
-    sys.stdout.write('\n'.join([*wrong, f'{sum(map(bool, map(tests.get, range(1, ROWS + 1))))} of '
-                                f'{ROWS} rows have tests']) + '\n')
+    sys.stdout.write(
+        '\n'.join(
+            [
+                *wrong,
+                f'{sum(map(bool, map(tests.get, range(1, ROWS + 1))))} of {ROWS} rows have tests',
+            ]
+        )
+        + '\n'
+    )
     return 1 if wrong else 0
 
 

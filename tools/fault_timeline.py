@@ -5,6 +5,7 @@
 The upper panel is the truth of the injector, the lower one the sensors that each output names. The
 drive is the scripted one of the tests, with a made-up clock: no model runs.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -28,16 +29,28 @@ from metabev_ros.faults.plan import FaultPlan, find_plan  # noqa: E402
 from metabev_ros.resources import resource_path  # noqa: E402
 from metabev_ros.structures import SensorState  # noqa: E402
 
-ACTIONS = {'passed': '#d9d9d9', 'dropped': '#c0392b', 'repeated': '#8e44ad',
-           'damaged': '#e67e22', 'delayed': '#2980b9'}
+ACTIONS = {
+    'passed': '#d9d9d9',
+    'dropped': '#c0392b',
+    'repeated': '#8e44ad',
+    'damaged': '#e67e22',
+    'delayed': '#2980b9',
+}
 USED, FLAGGED, OUT = '#2c7a4b', '#e0a800', '#f3f3f3'
 
 
 def play(plan: FaultPlan, names: tuple[str, ...]) -> Run:
     """The plan on the scripted drive, whose sensors bear other names than the rig's."""
     other = dict(zip(names, SENSORS, strict=True))
-    faults = [replace(fault, sensors=tuple(other.get(word, word) for word in fault.sensors),
-                      begin=fault.begin + LEAD, end=fault.end + LEAD) for fault in plan.faults]
+    faults = [
+        replace(
+            fault,
+            sensors=tuple(other.get(word, word) for word in fault.sensors),
+            begin=fault.begin + LEAD,
+            end=fault.end + LEAD,
+        )
+        for fault in plan.faults
+    ]
     return run(*faults, seconds=max(fault.end for fault in plan.faults) + 2, check=True)
 
 
@@ -46,28 +59,51 @@ def draw(plan: FaultPlan, result: Run, names: tuple[str, ...], path: Path) -> No
     figure, (truth, used) = plt.subplots(2, 1, figsize=(11, 6.8), sharex=True)
     for line, name in enumerate(SENSORS):
         for action, colour in ACTIONS.items():
-            times = [(t.arrival_ns - T0) / 1e9 for t in result.truth_of(name)
-                     if t.action == action]
+            times = [
+                (t.arrival_ns - T0) / 1e9 for t in result.truth_of(name) if t.action == action
+            ]
             truth.scatter(times, [line] * len(times), color=colour, marker='|', s=90)
     for fault in plan.faults:
         truth.axvline(fault.begin, color='#999999', lw=0.6, zorder=0)
-        truth.annotate(fault.title, (fault.begin, -1.0), fontsize=7, rotation=35, va='bottom',
-                       annotation_clip=False)
+        truth.annotate(
+            fault.title,
+            (fault.begin, -1.0),
+            fontsize=7,
+            rotation=35,
+            va='bottom',
+            annotation_clip=False,
+        )
     for sample in result.samples:
         second = (sample.stamp_ns - T0) / 1e9
         for line, report in enumerate(sample.sensors):
             flagged = report.state is SensorState.SUSPECT
-            used.scatter(second, line, marker='|', s=90,
-                         color=(FLAGGED if flagged else USED) if report.used else OUT)
-    for axes, legend in ((truth, ACTIONS), (used, {'used': USED, 'used, flagged': FLAGGED,
-                                                   'not used': OUT})):
+            used.scatter(
+                second,
+                line,
+                marker='|',
+                s=90,
+                color=(FLAGGED if flagged else USED) if report.used else OUT,
+            )
+    for axes, legend in (
+        (truth, ACTIONS),
+        (used, {'used': USED, 'used, flagged': FLAGGED, 'not used': OUT}),
+    ):
         axes.set_yticks(range(len(names)), names, fontsize=8)
         axes.set_ylim(len(names) - 0.5, -0.7)
-        axes.legend([plt.Line2D([], [], color=c, lw=5) for c in legend.values()], legend,
-                    loc='center left', bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False)
+        axes.legend(
+            [plt.Line2D([], [], color=c, lw=5) for c in legend.values()],
+            legend,
+            loc='center left',
+            bbox_to_anchor=(1.0, 0.5),
+            fontsize=8,
+            frameon=False,
+        )
     truth.set_title('injected: the truth about every message', fontsize=9, loc='left', pad=78)
-    used.set_title('perceived: the sensors that each output names; a gap is an output that was '
-                   'not made', fontsize=9, loc='left')
+    used.set_title(
+        'perceived: the sensors that each output names; a gap is an output that was not made',
+        fontsize=9,
+        loc='left',
+    )
     used.set_xlabel('seconds')
     figure.tight_layout()
     figure.savefig(path, dpi=80)

@@ -6,6 +6,7 @@ One layer at the third stage of the nano HorNet (8 x 22 cells), with weights as 
 picture shows a property of the layers, not of a training. For two images, the norm of the
 derivative of the outlined output cell by every input cell.
 """
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -34,8 +35,9 @@ def pictures() -> list[np.ndarray]:
     """Front images of two drives at the size of nano, (H, W, 3) uint8."""
     prepare = Preprocessor(ModelConfig()).prepare_image
     frames = [SyntheticDrive(seed, DriveConfig(frames=1))[0] for seed in DRIVES]
-    return [prepare(frame.images['CAM_FRONT'], frame.calibrations['CAM_FRONT'])[0]
-            for frame in frames]
+    return [
+        prepare(frame.images['CAM_FRONT'], frame.calibrations['CAM_FRONT'])[0] for frame in frames
+    ]
 
 
 @torch.no_grad()
@@ -54,17 +56,20 @@ def influence(layer: nn.Module, x: Tensor) -> np.ndarray:
     out = layer(x)[0, :, CELL[0], CELL[1]]
     squares = torch.zeros(x.shape[-2:])
     for direction in torch.randn(16, len(out), generator=torch.Generator().manual_seed(1)):
-        grad, = torch.autograd.grad(out, x, direction, retain_graph=True)
+        (grad,) = torch.autograd.grad(out, x, direction, retain_graph=True)
         squares += grad[0].square().sum(0)
     return squares.sqrt().numpy()
 
 
 def layers() -> dict[str, nn.Module]:
     width, order, stored = NANO.width << STAGE, ORDERS[STAGE], NANO.filters[STAGE - 2]
-    return {'3x3 convolution': nn.Conv2d(width, width, 3, padding=1),
-            f'gnConv, order {order}, 7x7': GnConv(width, order, Mixing.LOCAL, stored, SCALE),
-            f'gnConv, order {order}, global filter': GnConv(width, order, Mixing.GLOBAL, stored,
-                                                            SCALE)}
+    return {
+        '3x3 convolution': nn.Conv2d(width, width, 3, padding=1),
+        f'gnConv, order {order}, 7x7': GnConv(width, order, Mixing.LOCAL, stored, SCALE),
+        f'gnConv, order {order}, global filter': GnConv(
+            width, order, Mixing.GLOBAL, stored, SCALE
+        ),
+    }
 
 
 def draw_row(row: np.ndarray, name: str, maps: list[np.ndarray]) -> None:
@@ -77,8 +82,16 @@ def draw_row(row: np.ndarray, name: str, maps: list[np.ndarray]) -> None:
     row[2].imshow(change, vmin=-CHANGE, vmax=CHANGE, cmap='RdBu_r')
     row[2].set_title(f'B - A, at most {np.abs(change).max():.1%}', fontsize=8)
     for axis in row:
-        axis.add_patch(plt.Rectangle((CELL[1] - 0.5, CELL[0] - 0.5), 1, 1, fill=False,
-                                     edgecolor='#36c5f0', linewidth=1.2))
+        axis.add_patch(
+            plt.Rectangle(
+                (CELL[1] - 0.5, CELL[0] - 0.5),
+                1,
+                1,
+                fill=False,
+                edgecolor='#36c5f0',
+                linewidth=1.2,
+            )
+        )
 
 
 def main() -> None:
@@ -91,10 +104,15 @@ def main() -> None:
         axis.set_title(title, fontsize=9)
     for row, (name, layer) in zip(axes[1:], layers().items(), strict=True):
         draw_row(row, name, [influence(layer, x) for x in inputs])
-    axes[0, 2].text(0, 0.5, 'Influence of each input cell on the outlined output cell,\n'
-                    'log scale over four decades. Right: B - A as a share of\n'
-                    f'the largest influence, colours from -{CHANGE:.0%} to {CHANGE:.0%}.',
-                    fontsize=8, va='center')
+    axes[0, 2].text(
+        0,
+        0.5,
+        'Influence of each input cell on the outlined output cell,\n'
+        'log scale over four decades. Right: B - A as a share of\n'
+        f'the largest influence, colours from -{CHANGE:.0%} to {CHANGE:.0%}.',
+        fontsize=8,
+        va='center',
+    )
     for axis in axes.flat:
         axis.set_axis_off()
     TARGET.parent.mkdir(parents=True, exist_ok=True)

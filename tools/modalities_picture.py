@@ -1,7 +1,8 @@
 """Draw docs/images/modalities.jpg: one held-out instant with all sensors and without some.
 
-    .venv/bin/metabev-env python tools/modalities_picture.py [SEED]
+.venv/bin/metabev-env python tools/modalities_picture.py [SEED]
 """
+
 from __future__ import annotations
 
 import sys
@@ -29,8 +30,10 @@ def column(pipeline: Pipeline, frame, modality: Modality) -> np.ndarray:
     sample = restrict_to(sample_from_frame(frame, pipeline.prepare_image), modality)
     result = pipeline(sample)
     keep = result.detections.scores >= SHOWN_SCORE
-    found = [array[keep] for array in (result.detections.boxes, result.detections.labels,
-                                       result.detections.scores)]
+    found = [
+        array[keep]
+        for array in (result.detections.boxes, result.detections.labels, result.detections.scores)
+    ]
     tiles = []
     for name in SHOWN_CAMERAS:
         image = np.zeros_like(frame.images[name]) + 24
@@ -44,9 +47,15 @@ def column(pipeline: Pipeline, frame, modality: Modality) -> np.ndarray:
     if sample.sweep is not None:
         points = transform_points(frame.ego_from_lidar, frame.points[:, :3])
     truth = frame.ground_truth
-    bev = draw_bev(BevView(WIDTH, WIDTH, 45.0), result.map_probabilities, points=points,
-                   boxes=found[0], labels=found[1], scores=found[2],
-                   truth=truth.boxes[truth.num_lidar_pts > 0])
+    bev = draw_bev(
+        BevView(WIDTH, WIDTH, 45.0),
+        result.map_probabilities,
+        points=points,
+        boxes=found[0],
+        labels=found[1],
+        scores=found[2],
+        truth=truth.boxes[truth.num_lidar_pts > 0],
+    )
     banner = draw_banner(WIDTH, BANNER, sample.modality, sample.sensors)
     return np.vstack([banner, row, bev])
 
@@ -55,8 +64,9 @@ def main() -> None:
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else 900_300
     pipeline = Pipeline.load(resource_path('models/metabev_nano'))
     frame = SyntheticDrive(seed, DriveConfig(frames=1))[0]
-    columns = [column(pipeline, frame, m)
-               for m in (Modality.FUSED, Modality.LIDAR, Modality.CAMERA)]
+    columns = [
+        column(pipeline, frame, m) for m in (Modality.FUSED, Modality.LIDAR, Modality.CAMERA)
+    ]
     gap = np.full((columns[0].shape[0], 6, 3), 255, np.uint8)
     picture = np.hstack([columns[0], gap, columns[1], gap, columns[2]])
     TARGET.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@
 
 No weight changes. The samples are the first ones of the run's own drives, as recorded.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -37,12 +38,19 @@ def main() -> int:
     run = load_config(RunConfig, options.run)
     network, config = load_network(options.model)
     worlds = -(-options.samples // run.data.frames_per_world)
-    paths = build_cache(options.cache, config, dataclasses.replace(run.data, worlds=worlds),
-                        progress=lambda done: print(f'\rworlds rendered: {done}/{worlds}',
-                                                    end='', flush=True))
+    paths = build_cache(
+        options.cache,
+        config,
+        dataclasses.replace(run.data, worlds=worlds),
+        progress=lambda done: print(f'\rworlds rendered: {done}/{worlds}', end='', flush=True),
+    )
     samples = TrainingSamples(paths, config, AS_RECORDED, CurriculumConfig())
-    recalibrate_fuser(network, samples, options.samples, lambda done: print(
-        f'\rbatches: {done}', end='', flush=True))
+    recalibrate_fuser(
+        network,
+        samples,
+        options.samples,
+        lambda done: print(f'\rbatches: {done}', end='', flush=True),
+    )
     out = options.out or options.model / 'weights.safetensors'
     write_atomically(out, save(network.state_dict()))
     print(f'\nwritten: {out}')

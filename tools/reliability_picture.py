@@ -5,6 +5,7 @@
 Left, of every figure with an upper bound, how much of the bound it takes. Right, how soon each
 type of fault is noticed, and how soon the real node's first right output is there after a death.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -24,8 +25,14 @@ SOURCES = ('one_camera', 'all_cameras', 'lidar')
 
 def draw_bounds(axes, records: list[dict]) -> None:
     """Value over bound; those of zero take nothing of it."""
-    bounded = sorted((r for r in records if (r['target'] or '').startswith('<')
-                      and not r['id'].startswith('checks.')), key=lambda r: r['id'])
+    bounded = sorted(
+        (
+            r
+            for r in records
+            if (r['target'] or '').startswith('<') and not r['id'].startswith('checks.')
+        ),
+        key=lambda r: r['id'],
+    )
     shares = [max(0.0, r['value'] / float(r['target'].split()[1])) for r in bounded]
     axes.barh(range(len(bounded)), shares, color=[MET if r['met'] else MISSED for r in bounded])
     for line, (record, share) in enumerate(zip(bounded, shares, strict=True)):
@@ -53,25 +60,33 @@ def draw_faults(axes, value: dict[str, float]) -> None:
     axes.set_xlabel('ms, clock made up; the latency of the pipeline comes on top')
     axes.set_title('longest time to the output that says so', fontsize=9, loc='left')
     axes.grid(axis='x', lw=0.4)
-    axes.legend([plt.Line2D([], [], color=c, marker='o', lw=0) for c in (CAMERA, LIDAR)],
-                ['a camera', 'the LiDAR'], fontsize=8, loc='lower right')
+    axes.legend(
+        [plt.Line2D([], [], color=c, marker='o', lw=0) for c in (CAMERA, LIDAR)],
+        ['a camera', 'the LiDAR'],
+        fontsize=8,
+        loc='lower right',
+    )
 
 
 def draw_deaths(axes, value: dict[str, float]) -> None:
     """The real node: median and worst of each kind of source."""
     for line, source in enumerate(SOURCES):
-        median, worst = (value[f'f1.live.{source}.missing_message_to_output_{name}']
-                         for name in ('p50', 'worst'))
+        median, worst = (
+            value[f'f1.live.{source}.missing_message_to_output_{name}']
+            for name in ('p50', 'worst')
+        )
         axes.plot([median, worst], [line, line], color=MET, lw=3)
         axes.plot(median, line, 'o', color='black', markersize=5)
-    axes.set_yticks(range(len(SOURCES)), [f'{source.replace("_", " ")} dead'
-                                          for source in SOURCES], fontsize=7)
+    axes.set_yticks(
+        range(len(SOURCES)), [f'{source.replace("_", " ")} dead' for source in SOURCES], fontsize=7
+    )
     axes.set_ylim(len(SOURCES) - 0.5, -0.5)
     axes.set_xlim(0, None)
     axes.grid(axis='x', lw=0.4)
     axes.set_xlabel('ms from the first missing message, median to worst')
-    axes.set_title('real node, two cores: arrival of the first right output', fontsize=9,
-                   loc='left')
+    axes.set_title(
+        'real node, two cores: arrival of the first right output', fontsize=9, loc='left'
+    )
 
 
 def main() -> int:
@@ -80,8 +95,9 @@ def main() -> int:
     options = parser.parse_args()
     records = json.loads(RESULTS.read_text(encoding='utf-8'))
     value = {record['id']: record['value'] for record in records}
-    figure, axes = plt.subplot_mosaic([['bounds', 'faults'], ['bounds', 'deaths']],
-                                      figsize=(13, 7), height_ratios=(3, 1))
+    figure, axes = plt.subplot_mosaic(
+        [['bounds', 'faults'], ['bounds', 'deaths']], figsize=(13, 7), height_ratios=(3, 1)
+    )
     draw_bounds(axes['bounds'], records)
     draw_faults(axes['faults'], value)
     draw_deaths(axes['deaths'], value)

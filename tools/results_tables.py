@@ -20,6 +20,7 @@ or one figure with its unit in a sentence or in a cell of a table written by han
 
     <!-- figure:demo demo.lidar.silence -->223 ms<!-- /figure -->
 """
+
 from __future__ import annotations
 
 import argparse
@@ -31,16 +32,26 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r'(<!-- results:([\w-]+)((?: [\w.-]+)*) -->\n).*?(<!-- /results -->)', re.S)
-MATRIX = re.compile(r'(<!-- matrix:([\w-]+) ([\w,-]+) ([\w,]+)((?: [\w.-]+)*) -->\n)'
-                    r'.*?(<!-- /results -->)', re.S)
+MATRIX = re.compile(
+    r'(<!-- matrix:([\w-]+) ([\w,-]+) ([\w,]+)((?: [\w.-]+)*) -->\n)'
+    r'.*?(<!-- /results -->)',
+    re.S,
+)
 FIGURE = re.compile(r'(<!-- figure:([\w-]+) ([\w.-]+) -->).*?(<!-- /figure -->)')
 HEADER = ('figure', 'value', 'target', 'met', 'n', 'commit', 'date')
 
 
 def documents(root: Path) -> list[Path]:
     """README.md, every Markdown file below docs/ and the model cards."""
-    return [path for path in (root / 'README.md', *sorted((root / 'docs').rglob('*.md')),
-                              *sorted((root / 'models').rglob('*.md'))) if path.is_file()]
+    return [
+        path
+        for path in (
+            root / 'README.md',
+            *sorted((root / 'docs').rglob('*.md')),
+            *sorted((root / 'models').rglob('*.md')),
+        )
+        if path.is_file()
+    ]
 
 
 def render(records: list[dict]) -> str:
@@ -50,14 +61,23 @@ def render(records: list[dict]) -> str:
     rows = [HEADER, ('---',) * len(HEADER)]
     for record in records:
         met = {True: 'yes', False: '**no**', None: ''}[record['met']]
-        rows.append((f'`{record["id"]}`', f'{record["value"]:.4g} {record["unit"]}'.strip(),
-                     record['target'] or '', met, str(record['n']), f'`{record["commit"]}`',
-                     record['date']))
+        rows.append(
+            (
+                f'`{record["id"]}`',
+                f'{record["value"]:.4g} {record["unit"]}'.strip(),
+                record['target'] or '',
+                met,
+                str(record['n']),
+                f'`{record["commit"]}`',
+                record['date'],
+            )
+        )
     return '\n'.join([f'| {" | ".join(row)} |' for row in rows] + _origin(records)) + '\n'
 
 
-def _origin(records: list[dict], keys=(('Commands', 'command'), ('Machines', 'machine'))
-            ) -> list[str]:
+def _origin(
+    records: list[dict], keys=(('Commands', 'command'), ('Machines', 'machine'))
+) -> list[str]:
     lines = []
     for title, key in keys:
         values = dict.fromkeys(str(record[key]) for record in records)
@@ -65,8 +85,13 @@ def _origin(records: list[dict], keys=(('Commands', 'command'), ('Machines', 'ma
     return lines
 
 
-def render_matrix(records: list[dict], topic: str, columns: list[str], figures: list[str],
-                  prefixes: tuple[str, ...]) -> str:
+def render_matrix(
+    records: list[dict],
+    topic: str,
+    columns: list[str],
+    figures: list[str],
+    prefixes: tuple[str, ...],
+) -> str:
     """One row per ROW of the ids, one column per COLUMN, the figures of a cell side by side."""
     cells: dict[str, dict[tuple[str, str], float]] = {}
     used = []
@@ -74,21 +99,35 @@ def render_matrix(records: list[dict], topic: str, columns: list[str], figures: 
         first, _, rest = record['id'].partition('.')
         column, _, rest = rest.partition('.')
         row, _, figure = rest.rpartition('.')
-        if first == topic and column in columns and figure in figures \
-                and row.startswith(prefixes):
+        if first == topic and column in columns and figure in figures and row.startswith(prefixes):
             cells.setdefault(row, {})[column, figure] = record['value']
             used.append(record)
     if not used:
         return '*(no figures recorded yet)*\n'
     units = dict.fromkeys(r['unit'] for f in figures for r in used if r['id'].endswith(f'.{f}'))
-    rows = [('setting', *(f'{column} {" / ".join(units)}' for column in columns)),
-            ('---',) * (len(columns) + 1)]
+    rows = [
+        ('setting', *(f'{column} {" / ".join(units)}' for column in columns)),
+        ('---',) * (len(columns) + 1),
+    ]
     for row, values in cells.items():
-        rows.append((f'`{row}`', *(' / '.join(
-            f'{values[column, f]:.3f}' if (column, f) in values else '-' for f in figures)
-            for column in columns)))
-    keys = (('Samples', 'n'), ('Commands', 'command'), ('Commits', 'commit'),
-            ('Machines', 'machine'))
+        rows.append(
+            (
+                f'`{row}`',
+                *(
+                    ' / '.join(
+                        f'{values[column, f]:.3f}' if (column, f) in values else '-'
+                        for f in figures
+                    )
+                    for column in columns
+                ),
+            )
+        )
+    keys = (
+        ('Samples', 'n'),
+        ('Commands', 'command'),
+        ('Commits', 'commit'),
+        ('Machines', 'machine'),
+    )
     return '\n'.join([f'| {" | ".join(row)} |' for row in rows] + _origin(used, keys)) + '\n'
 
 
@@ -103,20 +142,30 @@ def render_figure(records: list[dict], topic: str, name: str) -> str:
             value = record['value']
             number = f'{value:,.0f}'.replace(',', ' ') if abs(value) >= 1000 else f'{value:.3g}'
             return f'{number} {record["unit"]}'.strip()
-    raise SystemExit(f'docs/results/{topic}.json has no figure {name!r}: correct the marker, or '
-                     'record it first')
+    raise SystemExit(
+        f'docs/results/{topic}.json has no figure {name!r}: correct the marker, or record it first'
+    )
 
 
 def refreshed(text: str, results: Path) -> str:
     """The document's text with every block made anew."""
+
     def records_of(topic: str) -> list[dict]:
         source = results / f'{topic}.json'
         return json.loads(source.read_text(encoding='utf-8')) if source.exists() else []
 
     def matrix(match: re.Match) -> str:
-        return match[1] + render_matrix(
-            records_of(match[2]), match[2], match[3].split(','), match[4].split(','),
-            tuple(match[5].split()) or ('',)) + match[6]
+        return (
+            match[1]
+            + render_matrix(
+                records_of(match[2]),
+                match[2],
+                match[3].split(','),
+                match[4].split(','),
+                tuple(match[5].split()) or ('',),
+            )
+            + match[6]
+        )
 
     def table(match: re.Match) -> str:
         records = records_of(match[2])
@@ -126,6 +175,7 @@ def refreshed(text: str, results: Path) -> str:
 
     def figure(match: re.Match) -> str:
         return match[1] + render_figure(records_of(match[2]), match[2], match[3]) + match[4]
+
     return FIGURE.sub(figure, MATRIX.sub(matrix, BLOCK.sub(table, text)))
 
 

@@ -5,6 +5,7 @@ sees the distribution's packages; without one, ROS comes from wheels. In both ca
 the messages into `install/`; `.venv/bin/metabev-env COMMAND` runs a command with all of it set.
 Nothing is done twice: stamps hold a hash of what each step was made from.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -29,12 +30,29 @@ STAMP = VENV / 'metabev_stamp.json'
 LOG = BUILD / 'setup.log'
 INSTALLER = ROOT / 'requirements/installer.txt'
 # Without compilation: only what is imported gets compiled, at its first import.
-PIP_INSTALL = (str(VENV / 'bin/python'), '-m', 'pip', 'install', '--no-compile', '--no-input',
-               '--disable-pip-version-check', '--progress-bar', 'off')
+PIP_INSTALL = (
+    str(VENV / 'bin/python'),
+    '-m',
+    'pip',
+    'install',
+    '--no-compile',
+    '--no-input',
+    '--disable-pip-version-check',
+    '--progress-bar',
+    'off',
+)
 INSTALLED = ('metabev_ros', 'config', 'launch', 'models', 'rviz')
 # The environment of another ROS or Python must not leak into the private one.
-FOREIGN = ('PYTHONPATH', 'PYTHONHOME', 'VIRTUAL_ENV', 'LD_LIBRARY_PATH', 'AMENT_PREFIX_PATH',
-           'CMAKE_PREFIX_PATH', 'COLCON_PREFIX_PATH', '_ROS_WHEELS_BOOTSTRAP_COMPLETE')
+FOREIGN = (
+    'PYTHONPATH',
+    'PYTHONHOME',
+    'VIRTUAL_ENV',
+    'LD_LIBRARY_PATH',
+    'AMENT_PREFIX_PATH',
+    'CMAKE_PREFIX_PATH',
+    'COLCON_PREFIX_PATH',
+    '_ROS_WHEELS_BOOTSTRAP_COMPLETE',
+)
 
 
 class SetupError(Exception):
@@ -45,8 +63,11 @@ def find_distribution() -> str:
     """Returns the name of the sourced ROS distribution, '' when there is none."""
     name = os.environ.get('ROS_DISTRO', '')
     if name and importlib.util.find_spec('rclpy') is None:
-        print(f'  ROS_DISTRO={name} is set, but {sys.executable} has no rclpy: '
-              'using the wheels instead', flush=True)
+        print(
+            f'  ROS_DISTRO={name} is set, but {sys.executable} has no rclpy: '
+            'using the wheels instead',
+            flush=True,
+        )
         return ''
     return name
 
@@ -66,7 +87,8 @@ def check_machine() -> None:
     if lacking:
         raise SetupError(
             f'this machine lacks {", ".join(what for what, _ in lacking)}. Install it with:\n'
-            f'    sudo apt-get install -y {" ".join(package for _, package in lacking)}')
+            f'    sudo apt-get install -y {" ".join(package for _, package in lacking)}'
+        )
 
 
 def digest(paths: Iterable[Path], *extra: str) -> str:
@@ -108,8 +130,9 @@ def run(title: str, command: list[str], env: dict[str, str]) -> None:
     with LOG.open('a') as log:
         log.write(f'\n$ {" ".join(command)}\n')
         log.flush()
-        code = subprocess.run(command, cwd=ROOT, env=env, stdout=log,
-                              stderr=subprocess.STDOUT).returncode
+        code = subprocess.run(
+            command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT
+        ).returncode
     print(f' {time.monotonic() - start:.1f} s' if code == 0 else ' failed', flush=True)
     if code:
         lines = LOG.read_text(errors='replace').splitlines()[-25:]
@@ -125,8 +148,11 @@ def make_venv(stamp: dict, distribution: str, env: dict[str, str]) -> dict:
     if VENV.exists():
         shutil.rmtree(VENV)
     extra = ['--system-site-packages'] if distribution else []
-    run(f'virtual environment, Python {sys.version.split()[0]}',
-        [sys.executable, '-m', 'venv', *extra, str(VENV)], env)
+    run(
+        f'virtual environment, Python {sys.version.split()[0]}',
+        [sys.executable, '-m', 'venv', *extra, str(VENV)],
+        env,
+    )
     run('pip', [*PIP_INSTALL, '-r', str(INSTALLER)], env)
     write_stamp({'venv': identity})
     return {'venv': identity}
@@ -144,6 +170,7 @@ def requirement_sets(distribution: str, development: bool) -> list[str]:
 
 def _numpy_is_2() -> bool:
     from importlib.metadata import PackageNotFoundError, version
+
     try:
         return int(version('numpy').split('.')[0]) >= 2
     except PackageNotFoundError:
@@ -165,13 +192,24 @@ def install_requirements(stamp: dict, sets: list[str], env: dict[str, str]) -> d
 
 def build_messages(stamp: dict, distribution: str, env: dict[str, str]) -> dict:
     """Lets colcon build the messages and install the package into `install/`."""
-    sources = [ROOT / 'msg', ROOT / 'CMakeLists.txt', ROOT / 'package.xml', ROOT / 'cmake',
-               ROOT / 'tools/tf2_msgs', ROOT / 'tools/venv_prefix.cmake',
-               ROOT / 'requirements/ros_jazzy.txt']
+    sources = [
+        ROOT / 'msg',
+        ROOT / 'CMakeLists.txt',
+        ROOT / 'package.xml',
+        ROOT / 'cmake',
+        ROOT / 'tools/tf2_msgs',
+        ROOT / 'tools/venv_prefix.cmake',
+        ROOT / 'requirements/ros_jazzy.txt',
+    ]
     # Links in the install tree follow changed files, but do not know of new ones. With the wheels
     # the checkout itself is first on the path.
-    names = sorted(str(path.relative_to(ROOT)) for folder in INSTALLED if distribution
-                   for path in (ROOT / folder).rglob('*') if '__pycache__' not in path.parts)
+    names = sorted(
+        str(path.relative_to(ROOT))
+        for folder in INSTALLED
+        if distribution
+        for path in (ROOT / folder).rglob('*')
+        if '__pycache__' not in path.parts
+    )
     identity = digest(sources, stamp['venv'], *names)
     if stamp.get('messages') == identity and (INSTALL / 'share/metabev_ros/package.xml').exists():
         return stamp
@@ -182,18 +220,43 @@ def build_messages(stamp: dict, distribution: str, env: dict[str, str]) -> dict:
         shutil.rmtree(INSTALL, ignore_errors=True)
         stamp = {**stamp, 'build': base}
         write_stamp(stamp)
-    paths, arguments = [str(ROOT)], [f'-DPython3_EXECUTABLE={VENV}/bin/python',
-                                     '-DBUILD_TESTING=OFF', '-DCMAKE_BUILD_TYPE=Release',
-                                     f'-DCMAKE_PROJECT_INCLUDE={ROOT}/tools/venv_prefix.cmake']
+    paths, arguments = (
+        [str(ROOT)],
+        [
+            f'-DPython3_EXECUTABLE={VENV}/bin/python',
+            '-DBUILD_TESTING=OFF',
+            '-DCMAKE_BUILD_TYPE=Release',
+            f'-DCMAKE_PROJECT_INCLUDE={ROOT}/tools/venv_prefix.cmake',
+        ],
+    )
     if not distribution:
         paths.append(str(ROOT / 'tools/tf2_msgs'))
         env = {**env, **wheel_variables(with_install=False)}
     env = {**env, 'PATH': f'{VENV}/bin:{env["PATH"]}'}
-    run('messages, with colcon',
-        [str(VENV / 'bin/python'), '-m', 'colcon', '--log-base', str(BUILD / 'log'), 'build',
-         '--paths', *paths, '--build-base', str(BUILD / 'colcon'), '--install-base', str(INSTALL),
-         '--merge-install', '--symlink-install', '--event-handlers', 'console_direct+',
-         '--cmake-args', *arguments], env)
+    run(
+        'messages, with colcon',
+        [
+            str(VENV / 'bin/python'),
+            '-m',
+            'colcon',
+            '--log-base',
+            str(BUILD / 'log'),
+            'build',
+            '--paths',
+            *paths,
+            '--build-base',
+            str(BUILD / 'colcon'),
+            '--install-base',
+            str(INSTALL),
+            '--merge-install',
+            '--symlink-install',
+            '--event-handlers',
+            'console_direct+',
+            '--cmake-args',
+            *arguments,
+        ],
+        env,
+    )
     stamp = {**stamp, 'messages': identity}
     write_stamp(stamp)
     return stamp
@@ -220,24 +283,36 @@ def wheel_variables(with_install: bool = True) -> dict[str, str]:
 
 def write_runner(distribution: str) -> None:
     """Writes `.venv/bin/metabev-env` (runs a command with everything set) and `metabev`."""
-    lines = ['#!/bin/sh', '# Written by tools/setup_environment.py: runs a command with ROS, the',
-             '# messages and this checkout on its paths.']
+    lines = [
+        '#!/bin/sh',
+        '# Written by tools/setup_environment.py: runs a command with ROS, the',
+        '# messages and this checkout on its paths.',
+    ]
     if distribution:
-        lines += [f'. "{INSTALL}/setup.sh"',
-                  f'export PYTHONPATH="{ROOT}${{PYTHONPATH:+:$PYTHONPATH}}"']
+        lines += [
+            f'. "{INSTALL}/setup.sh"',
+            f'export PYTHONPATH="{ROOT}${{PYTHONPATH:+:$PYTHONPATH}}"',
+        ]
     else:
         lines += [f'export {name}="{value}"' for name, value in wheel_variables().items()]
         lines += ['export RMW_IMPLEMENTATION="${RMW_IMPLEMENTATION:-rmw_fastrtps_cpp}"']
-    lines += [f'export VIRTUAL_ENV="{VENV}"', f'export PATH="{VENV}/bin:$PATH"',
-              '# Shared memory large enough for images; a profile of your own is respected.']
+    lines += [
+        f'export VIRTUAL_ENV="{VENV}"',
+        f'export PATH="{VENV}/bin:$PATH"',
+        '# Shared memory large enough for images; a profile of your own is respected.',
+    ]
     profile = ROOT / 'config/fastdds_profile.xml'
-    lines += [f'export {name}="${{{name}:-{profile}}}"' for name in
-              ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')]
+    lines += [
+        f'export {name}="${{{name}:-{profile}}}"'
+        for name in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+    ]
     lines.append('exec "$@"')
     runner = VENV / 'bin/metabev-env'
     _write_script(runner, lines)
-    _write_script(VENV / 'bin/metabev', [
-        '#!/bin/sh', f'exec "{runner}" "{VENV}/bin/python" -m metabev_ros.cli "$@"'])
+    _write_script(
+        VENV / 'bin/metabev',
+        ['#!/bin/sh', f'exec "{runner}" "{VENV}/bin/python" -m metabev_ros.cli "$@"'],
+    )
 
 
 def _write_script(path: Path, lines: list[str]) -> None:

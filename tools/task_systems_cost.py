@@ -5,6 +5,7 @@
 Nothing is timed. Bilinear sampling, which no counter of products sees, is in the figures of
 attention and not in those of whole networks.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -34,14 +35,17 @@ def attention_figures() -> list[tuple[str, float, str, str | None]]:
     figures = [
         ('published.global', global_flops(4 * 107 * 140, 256, 4) / 1e12, 'TFLOPs', None),
         ('published.deformable', 2 * published.total / 1e12, 'TFLOPs', None),
-        ('base.global', whole / 1e9, 'GMAC', None)]
+        ('base.global', whole / 1e9, 'GMAC', None),
+    ]
     for levels, points in ((3, 16), (3, 8), (1, 16)):
         cost = deformable_cost(replace(PAPER, levels=levels, points=points), 2, 180, 180, 256)
         name = f'base.L{levels}_P{points}'
-        asked = '>= 10' if (levels, points) == (3, 16) else None    # "an order of magnitude"
-        figures += [(f'{name}.attention', cost.attention / 1e9, 'GMAC', None),
-                    (f'{name}.step', cost.total / 1e9, 'GMAC', None),
-                    (f'{name}.global_over_attention', whole / cost.attention, 'times', asked)]
+        asked = '>= 10' if (levels, points) == (3, 16) else None  # "an order of magnitude"
+        figures += [
+            (f'{name}.attention', cost.attention / 1e9, 'GMAC', None),
+            (f'{name}.step', cost.total / 1e9, 'GMAC', None),
+            (f'{name}.global_over_attention', whole / cost.attention, 'times', asked),
+        ]
     return figures
 
 
@@ -52,27 +56,32 @@ def counted(config: ModelConfig, form: ExpertForm) -> tuple[float, float]:
     for layer in adaptive_layers(fusion):
         layer.form = form
     shape = config.bev_grid.shape
-    maps = {'camera': torch.randn(1, config.camera.bev_channels, *shape),
-            'lidar': torch.randn(1, config.lidar.bev_channels, *shape)}
+    maps = {
+        'camera': torch.randn(1, config.camera.bev_channels, *shape),
+        'lidar': torch.randn(1, config.lidar.bev_channels, *shape),
+    }
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         fusion(maps)
-    return (sum(p.numel() for p in fusion.parameters()) / 1e6,
-            counter.get_total_flops() / 2e9)
+    return (sum(p.numel() for p in fusion.parameters()) / 1e6, counter.get_total_flops() / 2e9)
 
 
 def network_figures() -> list[tuple[str, float, str, None]]:
     """nano, and nano with each system."""
     figures = []
-    for name, form in (('metabev_nano', ExpertForm.DISPATCHED),
-                       ('metabev_nano_adamv', ExpertForm.DISPATCHED),
-                       ('metabev_nano_adamv', ExpertForm.DENSE),
-                       ('metabev_nano_itsa', ExpertForm.DISPATCHED)):
+    for name, form in (
+        ('metabev_nano', ExpertForm.DISPATCHED),
+        ('metabev_nano_adamv', ExpertForm.DISPATCHED),
+        ('metabev_nano_adamv', ExpertForm.DENSE),
+        ('metabev_nano_itsa', ExpertForm.DISPATCHED),
+    ):
         path = ROOT / 'config' / 'models' / f'{name}.yaml'
         config = load_config(ModelConfig, path) if path.exists() else ModelConfig()
         parameters, macs = counted(config, form)
         wide = '.wide' if form is ExpertForm.DENSE else ''
-        figures += [(f'{name}{wide}.fusion_parameters', parameters, 'M', None),
-                    (f'{name}{wide}.fusion_macs', macs, 'GMAC', None)]
+        figures += [
+            (f'{name}{wide}.fusion_parameters', parameters, 'M', None),
+            (f'{name}{wide}.fusion_macs', macs, 'GMAC', None),
+        ]
     return figures
 
 
@@ -86,9 +95,13 @@ def main() -> None:
         print(f'{name:45} {value:9.3f} {unit}')
     if arguments.record:
         command = shlex.join(['python', *sys.argv])
-        merge_records(arguments.record, [make_record(f'task_systems.{name}', value, unit, command,
-                                                     1, target)
-                                         for name, value, unit, target in figures])
+        merge_records(
+            arguments.record,
+            [
+                make_record(f'task_systems.{name}', value, unit, command, 1, target)
+                for name, value, unit, target in figures
+            ],
+        )
 
 
 if __name__ == '__main__':

@@ -22,6 +22,7 @@
 Time is made up (the stamps' own) where it can be, so delays are exact and do not depend on the
 machine; the drives and the check against the injected truth are those of test/faults.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -34,14 +35,26 @@ import drives  # noqa: F401  before all others: it says where the scripted drive
 
 from metabev_ros.lab.evaluation.records import make_record, merge_records
 
-COMMANDS = {'detection': 'detection.detection', 'deaths': 'deaths.deaths',
-            'clean': 'detection.clean', 'truth': 'truth.detection_truth', 'fuzz': 'fuzz.fuzz',
-            'fuzz-live': 'live.fuzz_live', 'soak': 'soak.soak',
-            'endurance': 'endurance.endurance', 'replay': 'replays.replay',
-            'restart': 'live.restart', 'shutdown': 'live.shutdown', 'overload': 'live.overload',
-            'single-failures': 'teeth.single_failures', 'mutants': 'teeth.mutants',
-            'coverage': 'teeth.coverage', 'cost': 'checks.cost', 'alarms': 'checks.alarms',
-            'log-volume': 'volume.log_volume'}
+COMMANDS = {
+    'detection': 'detection.detection',
+    'deaths': 'deaths.deaths',
+    'clean': 'detection.clean',
+    'truth': 'truth.detection_truth',
+    'fuzz': 'fuzz.fuzz',
+    'fuzz-live': 'live.fuzz_live',
+    'soak': 'soak.soak',
+    'endurance': 'endurance.endurance',
+    'replay': 'replays.replay',
+    'restart': 'live.restart',
+    'shutdown': 'live.shutdown',
+    'overload': 'live.overload',
+    'single-failures': 'teeth.single_failures',
+    'mutants': 'teeth.mutants',
+    'coverage': 'teeth.coverage',
+    'cost': 'checks.cost',
+    'alarms': 'checks.alarms',
+    'log-volume': 'volume.log_volume',
+}
 
 
 def main() -> int:
@@ -55,13 +68,21 @@ def main() -> int:
     parser.add_argument('--big', type=int, default=100, help='fuzz: the same, large payloads')
     parser.add_argument('--block', type=int, help='fuzz: repeat this block alone')
     parser.add_argument('--messages', type=int, default=21_000, help='fuzz-live: how many')
-    parser.add_argument('--cycles', type=int, default=50,
-                        help='restart, shutdown: how many; deaths: of each source')
+    parser.add_argument(
+        '--cycles',
+        type=int,
+        default=50,
+        help='restart, shutdown: how many; deaths: of each source',
+    )
     parser.add_argument('--overload', type=float, default=60.0, help='overload: seconds')
     parser.add_argument('--frames', type=int, default=864_000, help='soak: sweeps')
     parser.add_argument('--outputs', type=int, default=2000, help='cost, alarms: how many')
-    parser.add_argument('--minutes', type=int, default=10,
-                        help='log-volume: of made-up time; endurance: of real time')
+    parser.add_argument(
+        '--minutes',
+        type=int,
+        default=10,
+        help='log-volume: of made-up time; endurance: of real time',
+    )
     parser.add_argument('--phases', type=int, default=20, help='truth: of the period')
     parser.add_argument('--record', type=Path, help='merge the figures into this JSON file')
     options = parser.parse_args()
@@ -70,8 +91,10 @@ def main() -> int:
     figures = getattr(importlib.import_module(module), function)(options)
     records = [make_record(f.id, f.value, f.unit, command, f.n, f.target) for f in figures]
     for record in records:
-        sys.stdout.write(f'{record.id}: {record.value:g} {record.unit} of {record.n} '
-                         f'({record.target or "no target"})\n')
+        sys.stdout.write(
+            f'{record.id}: {record.value:g} {record.unit} of {record.n} '
+            f'({record.target or "no target"})\n'
+        )
     if options.record:
         merge_records(options.record, records)
     return 1 if any(record.met is False for record in records) else 0

@@ -1,4 +1,5 @@
 """F16 and the detectors: what the checks of content cost, and how often they alarm wrongly."""
+
 from __future__ import annotations
 
 import gc
@@ -18,11 +19,29 @@ from metabev_ros.sensing import content
 from metabev_ros.structures import SensorState
 
 # What a check is made of; some of these do more than one kind of fault.
-PARTS = {'frozen': 'FrozenDetector.check', 'dark': 'cv2.meanStdDev', 'torn': '_torn_share',
-         'noise_of_pictures': '_noise_share', 'noise_of_sweeps': '_turn',
-         'thinning': '_thinned', 'sectors': '_sector_counts', 'beams': '_row_counts'}
-DETECTORS = ('dark', 'over-exposed', 'torn', 'noise', 'identical', 'empty', 'non-finite',
-             'in range', 'sparse', 'blocked', 'beams')
+PARTS = {
+    'frozen': 'FrozenDetector.check',
+    'dark': 'cv2.meanStdDev',
+    'torn': '_torn_share',
+    'noise_of_pictures': '_noise_share',
+    'noise_of_sweeps': '_turn',
+    'thinning': '_thinned',
+    'sectors': '_sector_counts',
+    'beams': '_row_counts',
+}
+DETECTORS = (
+    'dark',
+    'over-exposed',
+    'torn',
+    'noise',
+    'identical',
+    'empty',
+    'non-finite',
+    'in range',
+    'sparse',
+    'blocked',
+    'beams',
+)
 WORLDS, FRAMES = 12, 30
 WIDTH, HEIGHT = 352, 128
 FULL_SIZE = (1600, 900)
@@ -34,12 +53,14 @@ class Rig:
     """The checks of six cameras and one LiDAR, as the front end holds them."""
 
     cameras: list[content.ImageCheck] = field(
-        default_factory=lambda: [content.ImageCheck(3) for _ in range(6)])
+        default_factory=lambda: [content.ImageCheck(3) for _ in range(6)]
+    )
     lidar: content.CloudCheck = field(default_factory=lambda: content.CloudCheck(3))
 
     def check(self, pictures: list[np.ndarray], points: np.ndarray) -> list[content.Verdict]:
-        verdicts = [check.check(pixels)
-                    for check, pixels in zip(self.cameras, pictures, strict=True)]
+        verdicts = [
+            check.check(pixels) for check, pixels in zip(self.cameras, pictures, strict=True)
+        ]
         return [*verdicts, self.lidar.check(points, len(points))]
 
 
@@ -49,11 +70,12 @@ class Noise:
     def __init__(self, seed: int) -> None:
         self._dice = np.random.default_rng(seed)
         self._fields = self._dice.normal(0, GREY_NOISE, (16, HEIGHT + 64, WIDTH + 64, 3)).astype(
-            np.int16)
+            np.int16
+        )
 
     def picture(self, pixels: np.ndarray) -> np.ndarray:
         which, y, x = self._dice.integers(0, (16, 64, 64))
-        noise = self._fields[which, y:y + HEIGHT, x:x + WIDTH]
+        noise = self._fields[which, y : y + HEIGHT, x : x + WIDTH]
         return (pixels + noise).clip(0, 255).astype(np.uint8)
 
     def sweep(self, points: np.ndarray) -> np.ndarray:
@@ -86,9 +108,19 @@ def alarms(options) -> list[Figure]:
             found.update({next(d for d in DETECTORS if d in reason) for reason in bad})
             outputs += 1
     sys.stdout.write(f'{dict(found)}\n')
-    return [Figure('checks.outputs', outputs, 'outputs', outputs, '>= 100000'),
-            *[Figure(f'checks.{name.replace(" ", "_").replace("-", "_")}.false_alarms',
-                     found[name], 'outputs', outputs, '<= 1') for name in DETECTORS]]
+    return [
+        Figure('checks.outputs', outputs, 'outputs', outputs, '>= 100000'),
+        *[
+            Figure(
+                f'checks.{name.replace(" ", "_").replace("-", "_")}.false_alarms',
+                found[name],
+                'outputs',
+                outputs,
+                '<= 1',
+            )
+            for name in DETECTORS
+        ],
+    ]
 
 
 class Clock:
@@ -109,8 +141,10 @@ def cost(options) -> list[Figure]:
     """F16: processor time in the checks of six pictures of 1600 x 900 and a sweep, and by part."""
     cv2.setNumThreads(1)
     frames, noise = _frames(960_000, 12), Noise(options.seed)
-    pictures = [[cv2.resize(noise.picture(p), FULL_SIZE) for p in frame.images.values()]
-                for frame in frames]
+    pictures = [
+        [cv2.resize(noise.picture(p), FULL_SIZE) for p in frame.images.values()]
+        for frame in frames
+    ]
     total, parts = [], {name: [] for name in PARTS}
     rig, order = Rig(), [*range(12), *range(10, 0, -1)]
     gc.disable()
@@ -133,8 +167,11 @@ def cost(options) -> list[Figure]:
                 rig.check(pictures[chosen], frames[chosen].points)
                 parts[name].append(clock.seconds - before)
     milliseconds = np.array(total) * 1e3
-    return [Figure('f16.checks_p50', float(np.median(milliseconds)), 'ms', len(total)),
-            Figure('f16.checks_p99', float(np.quantile(milliseconds, 0.99)), 'ms', len(total),
-                   '<= 5'),
-            *[Figure(f'f16.{name}_p99', float(np.quantile(values, 0.99)) * 1e3, 'ms',
-                     len(values)) for name, values in parts.items()]]
+    return [
+        Figure('f16.checks_p50', float(np.median(milliseconds)), 'ms', len(total)),
+        Figure('f16.checks_p99', float(np.quantile(milliseconds, 0.99)), 'ms', len(total), '<= 5'),
+        *[
+            Figure(f'f16.{name}_p99', float(np.quantile(values, 0.99)) * 1e3, 'ms', len(values))
+            for name, values in parts.items()
+        ],
+    ]

@@ -1,4 +1,5 @@
 """F1, F2, F3, F5: how soon a dead sensor is named, that nothing untrue is used, false alarms."""
+
 from __future__ import annotations
 
 import signal
@@ -58,15 +59,31 @@ def _delays(result: Run, source: str, begin: float, end: float) -> tuple[float, 
     return to first use."""
     names = _names(source)
     death = fake_drive.T0 + round(begin * 1e9)
-    first, stamp = next((time, s.stamp_ns) for time, s in result.out
-                        if time >= death and not set(names) & set(s.used_sensors))
-    due = max(t.out_arrival_ns for name in names for t in result.truth_of(name)
-              if t.arrival_ns < death) + PERIOD
-    back = max(min(t.out_arrival_ns for t in result.truth_of(name)
-                   if t.arrival_ns >= fake_drive.T0 + round(end * 1e9) and t.action != DROPPED)
-               for name in names)
-    full = next(time for time, s in result.out
-                if time >= back and set(names) <= set(s.used_sensors))
+    first, stamp = next(
+        (time, s.stamp_ns)
+        for time, s in result.out
+        if time >= death and not set(names) & set(s.used_sensors)
+    )
+    due = (
+        max(
+            t.out_arrival_ns
+            for name in names
+            for t in result.truth_of(name)
+            if t.arrival_ns < death
+        )
+        + PERIOD
+    )
+    back = max(
+        min(
+            t.out_arrival_ns
+            for t in result.truth_of(name)
+            if t.arrival_ns >= fake_drive.T0 + round(end * 1e9) and t.action != DROPPED
+        )
+        for name in names
+    )
+    full = next(
+        time for time, s in result.out if time >= back and set(names) <= set(s.used_sensors)
+    )
     return tuple(ns / 1e6 for ns in (first - death, stamp - death, first - due, full - back))
 
 
@@ -97,20 +114,24 @@ def detection(options) -> list[Figure]:
         plans += 1
     death, stamp, noticed, recovered = (max(values) for values in zip(*delays, strict=True))
     bound, n = (PERIOD + DEADLINE) / 1e6, len(delays)
-    return [Figure('f1.death_to_first_right_label_worst', death, 'ms', n, f'<= {bound:g}'),
-            Figure('f1.death_to_first_right_label_worst_of_this_rig', death, 'ms', n,
-                   f'<= {rig_bound_ms():g}'),
-            Figure('f1.death_to_stamp_of_first_right_label_worst', stamp, 'ms', n,
-                   f'<= {bound:g}'),
-            Figure('f1.missing_message_to_first_right_label_worst', noticed, 'ms', n,
-                   f'<= {bound:g}'),
-            Figure('f1.deaths_with_a_wrong_label', untrue, 'deaths', n, '== 0'),
-            Figure('f2.drives_with_an_untrue_output', untrue + untrue_plans, 'drives', n + plans,
-                   '== 0'),
-            Figure('f2.outputs_held_against_the_truth', outputs, 'outputs', outputs,
-                   '>= 1000000'),
-            Figure('f5.return_to_use_worst', recovered, 'ms', n,
-                   f'<= {2 * PERIOD / 1e6 + bound:g}')]
+    return [
+        Figure('f1.death_to_first_right_label_worst', death, 'ms', n, f'<= {bound:g}'),
+        Figure(
+            'f1.death_to_first_right_label_worst_of_this_rig',
+            death,
+            'ms',
+            n,
+            f'<= {rig_bound_ms():g}',
+        ),
+        Figure('f1.death_to_stamp_of_first_right_label_worst', stamp, 'ms', n, f'<= {bound:g}'),
+        Figure('f1.missing_message_to_first_right_label_worst', noticed, 'ms', n, f'<= {bound:g}'),
+        Figure('f1.deaths_with_a_wrong_label', untrue, 'deaths', n, '== 0'),
+        Figure(
+            'f2.drives_with_an_untrue_output', untrue + untrue_plans, 'drives', n + plans, '== 0'
+        ),
+        Figure('f2.outputs_held_against_the_truth', outputs, 'outputs', outputs, '>= 1000000'),
+        Figure('f5.return_to_use_worst', recovered, 'ms', n, f'<= {2 * PERIOD / 1e6 + bound:g}'),
+    ]
 
 
 def clean(options) -> list[Figure]:
@@ -122,7 +143,10 @@ def clean(options) -> list[Figure]:
         out = fake_drive.play(fake_drive.set_up(fake_drive.front_end()), drive.events)
         outputs += len(out)
         alarms += sum(any(r.state is not SensorState.OK for r in s.sensors) for _, s in out)
-        changes += sum(a[1].modality is not b[1].modality
-                       for a, b in zip(out, out[1:], strict=False))
-    return [Figure('f3.outputs_with_a_false_alarm', alarms, 'outputs', outputs, '== 0'),
-            Figure('f3.false_changes_of_modality', changes, 'changes', outputs, '== 0')]
+        changes += sum(
+            a[1].modality is not b[1].modality for a, b in zip(out, out[1:], strict=False)
+        )
+    return [
+        Figure('f3.outputs_with_a_false_alarm', alarms, 'outputs', outputs, '== 0'),
+        Figure('f3.false_changes_of_modality', changes, 'changes', outputs, '== 0'),
+    ]

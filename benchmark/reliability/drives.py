@@ -1,4 +1,5 @@
 """The scripted drives and the injected truth of test/faults, for the measurements here."""
+
 from __future__ import annotations
 
 import sys

@@ -1,4 +1,5 @@
 """F8 by the clock on the wall: the real node at 10 Hz for an hour; its sensors die and return."""
+
 from __future__ import annotations
 
 import sys
@@ -22,8 +23,10 @@ def endurance(options) -> list[Figure]:
     cycles = round(options.minutes * 60 * rig_messages.RATE_HZ / (ALIVE + DEAD))
     graph, seen, outputs, wrong = Graph(outputs=(wire.DETECTIONS,)), [], 0, 0
     try:
-        with tempfile.TemporaryDirectory() as folder, running(
-                Path(folder), graph, **{'sensing.deadline': DEADLINE}) as (node, rig):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            running(Path(folder), graph, **{'sensing.deadline': DEADLINE}) as (node, rig),
+        ):
             rig.tick_until_fused(graph, timeout=60)
             graph.records.clear()
             for number in track(range(cycles), 'deaths', transient=True):
@@ -33,18 +36,21 @@ def endurance(options) -> list[Figure]:
                 wrong += sum(not set(r.message.sensors) <= rig.sent[r.stamp_ns] for r in records)
                 seen.append(((number + 1) * (ALIVE + DEAD), *resources(node.process.pid)))
                 if number % 300 == 299:
-                    sys.stdout.write(f'{seen[-1][0]} ticks: {seen[-1][1]:.1f} MB, '
-                                     f'{outputs} outputs\n')
+                    sys.stdout.write(
+                        f'{seen[-1][0]} ticks: {seen[-1][1]:.1f} MB, {outputs} outputs\n'
+                    )
                     sys.stdout.flush()
             code = node.stop()
     finally:
         graph.close()
     ticks = seen[-1][0]
-    return [Figure('f8.live.ticks', ticks, 'ticks', ticks),
-            Figure('f8.live.outputs', outputs, 'outputs', ticks),
-            Figure('f8.live.outputs_with_a_wrong_label', wrong, 'outputs', outputs, '== 0'),
-            *growth('f8.live', seen, ticks),
-            Figure('f8.live.exit_code', code, '', 1, '== 0')]
+    return [
+        Figure('f8.live.ticks', ticks, 'ticks', ticks),
+        Figure('f8.live.outputs', outputs, 'outputs', ticks),
+        Figure('f8.live.outputs_with_a_wrong_label', wrong, 'outputs', outputs, '== 0'),
+        *growth('f8.live', seen, ticks),
+        Figure('f8.live.exit_code', code, '', 1, '== 0'),
+    ]
 
 
 def _cycle(rig: RigPublisher, source: frozenset[str]) -> None:

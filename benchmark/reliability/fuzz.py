@@ -4,6 +4,7 @@ In the process: bytes -> `wire.deserialize` -> `SensorFrontEnd` -> sample, as th
 the node does it, by blocks of 1000 messages. A block is a drive whose messages are damaged. After
 it the good messages go on, and every sensor must be used again: no message may leave damage.
 """
+
 from __future__ import annotations
 
 import functools
@@ -30,21 +31,24 @@ from metabev_ros.sensing.front_end import INJECTION_TOPIC, SensorFrontEnd
 from metabev_ros.structures import Sample
 
 BLOCK = 1000
-STEP = 14 * MS        # seven messages a period of 100 ms
-REST = 20_000 * MS    # a block may leave a quarantine of 10 s behind
+STEP = 14 * MS  # seven messages a period of 100 ms
+REST = 20_000 * MS  # a block may leave a quarantine of 10 s behind
 HEIGHT, WIDTH = 36, 64
 RAW, PACKED = ('cam0', 'cam1', 'cam2', 'cam3'), ('cam4', 'cam5')
 CAMERAS = (*RAW, *PACKED)
-BIG = (1600, 900)     # pixels of a large picture
+BIG = (1600, 900)  # pixels of a large picture
 BIG_POINTS = 34_000
 
 
 def rig() -> RigConfig:
     """Four cameras that send Image, two that send CompressedImage, a LiDAR, odometry."""
-    topics = {name: f'{name}/image' + ('/compressed' if name in PACKED else '')
-              for name in CAMERAS}
-    return RigConfig(tuple(CameraConfig(name, topics[name], f'{name}/camera_info', name)
-                           for name in CAMERAS), LidarConfig('lidar', 'lidar/points', 'lidar'))
+    topics = {
+        name: f'{name}/image' + ('/compressed' if name in PACKED else '') for name in CAMERAS
+    }
+    return RigConfig(
+        tuple(CameraConfig(name, topics[name], f'{name}/camera_info', name) for name in CAMERAS),
+        LidarConfig('lidar', 'lidar/points', 'lidar'),
+    )
 
 
 class CountingFrontEnd(SensorFrontEnd):
@@ -65,8 +69,14 @@ class CountingFrontEnd(SensorFrontEnd):
 @functools.cache
 def _pictures(width: int, height: int) -> list[np.ndarray]:
     dice = np.random.default_rng(6)
-    return [cv2.resize(dice.integers(20, 230, (6, 8, 3), np.uint8), (width, height),
-                       interpolation=cv2.INTER_CUBIC) for _ in range(8)]
+    return [
+        cv2.resize(
+            dice.integers(20, 230, (6, 8, 3), np.uint8),
+            (width, height),
+            interpolation=cv2.INTER_CUBIC,
+        )
+        for _ in range(8)
+    ]
 
 
 @functools.cache
@@ -77,30 +87,55 @@ def _jpegs(width: int, height: int) -> list[np.ndarray]:
 def compressed_bytes(name: str, number: int, at: int, size=(96, 64)) -> bytes:
     kind = 'sensor_msgs/msg/CompressedImage'
     files = _jpegs(*size)
-    return wire.serialize(wire.message_class(kind)(
-        header=wire.header(at, name), format='jpeg', data=files[number % len(files)]), kind)
+    return wire.serialize(
+        wire.message_class(kind)(
+            header=wire.header(at, name), format='jpeg', data=files[number % len(files)]
+        ),
+        kind,
+    )
 
 
 def odometry_bytes(at: int) -> bytes:
     def make(kind: str, **fields):
         return wire.message_class(f'geometry_msgs/msg/{kind}')(**fields)
+
     zero = make('Vector3', x=0.0, y=0.0, z=0.0)
-    pose = make('Pose', position=make('Point', x=(at - T0) * 1e-8, y=0.0, z=0.0),
-                orientation=make('Quaternion', x=0.0, y=0.0, z=0.0, w=1.0))
+    pose = make(
+        'Pose',
+        position=make('Point', x=(at - T0) * 1e-8, y=0.0, z=0.0),
+        orientation=make('Quaternion', x=0.0, y=0.0, z=0.0, w=1.0),
+    )
     kind = 'nav_msgs/msg/Odometry'
-    return wire.serialize(wire.message_class(kind)(
-        header=wire.header(at, 'odom'), child_frame_id='base_link',
-        pose=make('PoseWithCovariance', pose=pose, covariance=np.zeros(36)),
-        twist=make('TwistWithCovariance', twist=make('Twist', linear=zero, angular=zero),
-                   covariance=np.zeros(36))), kind)
+    return wire.serialize(
+        wire.message_class(kind)(
+            header=wire.header(at, 'odom'),
+            child_frame_id='base_link',
+            pose=make('PoseWithCovariance', pose=pose, covariance=np.zeros(36)),
+            twist=make(
+                'TwistWithCovariance',
+                twist=make('Twist', linear=zero, angular=zero),
+                covariance=np.zeros(36),
+            ),
+        ),
+        kind,
+    )
 
 
 def _big_image(name: str, number: int, at: int) -> bytes:
     kind = 'sensor_msgs/msg/Image'
     pixels = _pictures(*BIG)[number % 8]
-    return wire.serialize(wire.message_class(kind)(
-        header=wire.header(at, name), height=BIG[1], width=BIG[0], encoding='rgb8',
-        is_bigendian=0, step=3 * BIG[0], data=pixels.reshape(-1)), kind)
+    return wire.serialize(
+        wire.message_class(kind)(
+            header=wire.header(at, name),
+            height=BIG[1],
+            width=BIG[0],
+            encoding='rgb8',
+            is_bigendian=0,
+            step=3 * BIG[0],
+            data=pixels.reshape(-1),
+        ),
+        kind,
+    )
 
 
 def good(topic: str, number: int, at: int, big: bool) -> bytes:
@@ -113,8 +148,11 @@ def good(topic: str, number: int, at: int, big: bool) -> bytes:
     if topic.endswith('image'):
         return _big_image(name, number, at) if big else image_bytes(name, number, at)
     if topic.endswith('camera_info'):
-        return info_bytes(name, at, *((1000.0, *BIG) if big else (
-            (60.0, 96, 64) if name in PACKED else (30.0, 32, 32))))
+        return info_bytes(
+            name,
+            at,
+            *((1000.0, *BIG) if big else ((60.0, 96, 64) if name in PACKED else (30.0, 32, 32))),
+        )
     if topic == 'odom':
         return odometry_bytes(at)
     if topic == INJECTION_TOPIC:
@@ -128,8 +166,9 @@ class Target:
     """A front end, the clock of its drive, and what must hold of everything that comes out."""
 
     def __init__(self, big: bool) -> None:
-        self.end = CountingFrontEnd(rig(), SensingConfig(), functools.partial(
-            fit_image, height=HEIGHT, width=WIDTH))
+        self.end = CountingFrontEnd(
+            rig(), SensingConfig(), functools.partial(fit_image, height=HEIGHT, width=WIDTH)
+        )
         self.types = {topic.lstrip('/'): kind for topic, kind in self.end.subscriptions().items()}
         self.topics = list(self.types)
         self.data = [t for t in self.topics if 'image' in t or t.endswith('points')]
@@ -174,8 +213,9 @@ class Target:
                 self.now += 2 * MS
             self.now += 100 * MS - 2 * MS * (1 + len(self.data))
         reports = self.last.sensors
-        well = (set(self.last.used_sensors) == {*CAMERAS, 'lidar'}
-                and not any('odometry' in report.reason for report in reports))
+        well = set(self.last.used_sensors) == {*CAMERAS, 'lidar'} and not any(
+            'odometry' in report.reason for report in reports
+        )
         if not well:
             sys.stdout.write(f'not back: {[(r.name, r.state.name, r.reason) for r in reports]}\n')
         return well
@@ -196,8 +236,9 @@ def check_sample(sample: Sample) -> None:
         assert 0 < len(points) <= MOST_POINTS and np.isfinite(points).all()
         assert np.isfinite(sample.sweep.ego_from_lidar).all()
     assert there and set(sample.used_sensors) == there
-    assert all(len(report.reason) <= 400 and report.reason.isprintable()
-               for report in sample.sensors)
+    assert all(
+        len(report.reason) <= 400 and report.reason.isprintable() for report in sample.sensors
+    )
 
 
 def run_block(seed: int, block: int, big: bool) -> Target:
@@ -239,8 +280,9 @@ def fuzz(options) -> list[Figure]:
     """F6 in the process: `--small` and `--big` thousands of messages; `--block` repeats one."""
     sys.stdout.write(f'seed {options.seed}\n')
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libjpeg says each damaged file there
-    work = ([(False, block) for block in range(options.small)]
-            + [(True, block) for block in range(options.big)])
+    work = [(False, block) for block in range(options.small)] + [
+        (True, block) for block in range(options.big)
+    ]
     if options.block is not None:
         work = [(options.big > 0 and not options.small, options.block)]
     reasons: Counter[str] = Counter()
@@ -262,11 +304,11 @@ def fuzz(options) -> list[Figure]:
     growth = _largest_memory() - base
     sys.stdout.write(f'{samples} samples; refused: {dict(reasons.most_common())}\n')
     n = sum(done.values())
-    return [Figure('f6.damaged_messages', n, 'messages', n, '>= 1000000'),
-            Figure('f6.damaged_large_messages', done[True], 'messages', n, '>= 100000'),
-            Figure('f6.crashes', crashes, 'crashes', n, '== 0'),
-            Figure('f6.exceptions_that_nobody_foresaw', reasons['internal'], 'messages', n,
-                   '== 0'),
-            Figure('f6.blocks_after_which_a_sensor_stayed_out', broken, 'blocks', n // BLOCK,
-                   '== 0'),
-            Figure('f6.growth_of_the_largest_memory', growth, 'MB', n, '<= 256')]
+    return [
+        Figure('f6.damaged_messages', n, 'messages', n, '>= 1000000'),
+        Figure('f6.damaged_large_messages', done[True], 'messages', n, '>= 100000'),
+        Figure('f6.crashes', crashes, 'crashes', n, '== 0'),
+        Figure('f6.exceptions_that_nobody_foresaw', reasons['internal'], 'messages', n, '== 0'),
+        Figure('f6.blocks_after_which_a_sensor_stayed_out', broken, 'blocks', n // BLOCK, '== 0'),
+        Figure('f6.growth_of_the_largest_memory', growth, 'MB', n, '<= 256'),
+    ]

@@ -1,4 +1,5 @@
 """The real node as a process: hostile messages over DDS, kills and restarts, stops, overload."""
+
 from __future__ import annotations
 
 import os
@@ -29,8 +30,12 @@ from metabev_ros.bags import BagReader  # noqa: E402
 
 TYPES = {rig_messages.topic_of(name): rig_messages.type_of(name) for name in rig_messages.SENSORS}
 TYPES |= {f'/{name}/camera_info': rig_messages.INFO_TYPE for name in rig_messages.CAMERAS}
-TYPES |= {'/tf_static': rig_messages.TF_TYPE, '/tf': rig_messages.TF_TYPE,
-          '/odom': 'nav_msgs/msg/Odometry', f'/{INJECTION_TOPIC}': 'std_msgs/msg/String'}
+TYPES |= {
+    '/tf_static': rig_messages.TF_TYPE,
+    '/tf': rig_messages.TF_TYPE,
+    '/odom': 'nav_msgs/msg/Odometry',
+    f'/{INJECTION_TOPIC}': 'std_msgs/msg/String',
+}
 
 
 @contextmanager
@@ -67,8 +72,7 @@ def fuzz_live(options) -> list[Figure]:
     mutator, sent, silent = Mutator(dice), 0, 0
     graph = Graph(outputs=(wire.STATUS, wire.DETECTIONS))
     try:
-        with tempfile.TemporaryDirectory() as folder, running(
-                Path(folder), graph) as (node, rig):
+        with tempfile.TemporaryDirectory() as folder, running(Path(folder), graph) as (node, rig):
             rig.tick_until_fused(graph, timeout=60)
             for topic, msgtype in TYPES.items():
                 graph.publisher(topic, msgtype, latched=topic == f'/{INJECTION_TOPIC}')
@@ -95,13 +99,15 @@ def fuzz_live(options) -> list[Figure]:
             unclean = sum(not line.isprintable() for line in node.log.splitlines())
     finally:
         graph.close()
-    return [Figure('f6.dds_damaged_messages', sent, 'messages', sent, '>= 20000'),
-            Figure('f6.dds_messages_that_reached_a_sensor', taken, 'messages', sent),
-            Figure('f6.dds_crashes', crashes + (code != 0) + traces, 'crashes', sent, '== 0'),
-            Figure('f6.dds_seconds_without_heartbeat', 2 * silent, 's', sent, '== 0'),
-            Figure('f6.dds_growth_of_memory', growth, 'MB', sent, '<= 256'),
-            Figure('f6.dds_not_fused_again', int(not recovered), 'runs', 1, '== 0'),
-            Figure('f6.dds_log_lines_with_control_characters', unclean, 'lines', sent, '== 0')]
+    return [
+        Figure('f6.dds_damaged_messages', sent, 'messages', sent, '>= 20000'),
+        Figure('f6.dds_messages_that_reached_a_sensor', taken, 'messages', sent),
+        Figure('f6.dds_crashes', crashes + (code != 0) + traces, 'crashes', sent, '== 0'),
+        Figure('f6.dds_seconds_without_heartbeat', 2 * silent, 's', sent, '== 0'),
+        Figure('f6.dds_growth_of_memory', growth, 'MB', sent, '<= 256'),
+        Figure('f6.dds_not_fused_again', int(not recovered), 'runs', 1, '== 0'),
+        Figure('f6.dds_log_lines_with_control_characters', unclean, 'lines', sent, '== 0'),
+    ]
 
 
 def _resident(node: NodeProcess) -> float:
@@ -144,8 +150,10 @@ def restart(options) -> list[Figure]:
                 node = NodeProcess(place)
                 output = _first_output(graph, rig, node, since)
                 sensors = set(output.message.sensors)
-                untrue += (not sensors <= rig.sent.get(output.stamp_ns, frozenset())
-                           or output.stamp_ns < spawned * 1e9)
+                untrue += (
+                    not sensors <= rig.sent.get(output.stamp_ns, frozenset())
+                    or output.stamp_ns < spawned * 1e9
+                )
                 fused += sensors == set(rig_messages.SENSORS)
                 parts.append(_parts(node.log, spawned, output.sent_ns * 1e-9))
                 time.sleep(dice.uniform(0, 0.3))
@@ -157,18 +165,31 @@ def restart(options) -> list[Figure]:
     names = ('import', 'model_load', 'activate', 'first_frame')
     values = np.array(parts)
     without_load = values.sum(axis=1) - values[:, 1]
-    return [Figure('f11.starts_after_a_kill', len(parts), 'starts', len(parts), '>= 50'),
-            Figure('f11.first_outputs_untrue_or_of_old_frames', untrue, 'starts', len(parts),
-                   '== 0'),
-            Figure('f11.first_outputs_of_all_sensors', fused, 'starts', len(parts)),
-            *(Figure(f'f11.{name}_median', float(np.median(column)), 's', len(parts))
-              for name, column in zip(names, values.T, strict=True)),
-            Figure('f11.start_to_first_output_without_load_median',
-                   float(np.median(without_load)), 's', len(parts), '<= 3'),
-            Figure('f11.start_to_first_output_median', float(np.median(values.sum(axis=1))), 's',
-                   len(parts)),
-            Figure('f11.start_to_first_output_worst', float(values.sum(axis=1).max()), 's',
-                   len(parts))]
+    return [
+        Figure('f11.starts_after_a_kill', len(parts), 'starts', len(parts), '>= 50'),
+        Figure('f11.first_outputs_untrue_or_of_old_frames', untrue, 'starts', len(parts), '== 0'),
+        Figure('f11.first_outputs_of_all_sensors', fused, 'starts', len(parts)),
+        *(
+            Figure(f'f11.{name}_median', float(np.median(column)), 's', len(parts))
+            for name, column in zip(names, values.T, strict=True)
+        ),
+        Figure(
+            'f11.start_to_first_output_without_load_median',
+            float(np.median(without_load)),
+            's',
+            len(parts),
+            '<= 3',
+        ),
+        Figure(
+            'f11.start_to_first_output_median',
+            float(np.median(values.sum(axis=1))),
+            's',
+            len(parts),
+        ),
+        Figure(
+            'f11.start_to_first_output_worst', float(values.sum(axis=1).max()), 's', len(parts)
+        ),
+    ]
 
 
 def _first_output(graph: Graph, rig: RigPublisher, node: NodeProcess, since: float):
@@ -187,8 +208,12 @@ def _parts(log: str, spawned: float, output: float) -> tuple[float, float, float
     """Seconds of import, model load, activation, and from there to the first output."""
     loaded, active = STAMP.findall(log)[:2]
     load = float(loaded[2])
-    return (float(loaded[0]) - load - spawned, load, float(active[0]) - float(loaded[0]),
-            output - float(active[0]))
+    return (
+        float(loaded[0]) - load - spawned,
+        load,
+        float(active[0]) - float(loaded[0]),
+        output - float(active[0]),
+    )
 
 
 WRITER = textwrap.dedent("""
@@ -220,10 +245,12 @@ def shutdown(options) -> list[Figure]:
             complete, corrupt = _stopped_writers(Path(folder), dice, options.cycles)
     finally:
         graph.close()
-    return [Figure('f12.signal_to_end_worst', max(took), 's', len(took), '<= 2'),
-            Figure('f12.stops_with_another_code_than_zero', wrong, 'stops', len(took), '== 0'),
-            Figure('f12.bags_complete_though_killed', complete, 'bags', options.cycles),
-            Figure('f12.bags_corrupt_after_a_kill', corrupt, 'bags', options.cycles, '== 0')]
+    return [
+        Figure('f12.signal_to_end_worst', max(took), 's', len(took), '<= 2'),
+        Figure('f12.stops_with_another_code_than_zero', wrong, 'stops', len(took), '== 0'),
+        Figure('f12.bags_complete_though_killed', complete, 'bags', options.cycles),
+        Figure('f12.bags_corrupt_after_a_kill', corrupt, 'bags', options.cycles, '== 0'),
+    ]
 
 
 def _stopped_writers(folder: Path, dice, count: int) -> tuple[int, int]:
@@ -233,9 +260,11 @@ def _stopped_writers(folder: Path, dice, count: int) -> tuple[int, int]:
     complete = corrupt = 0
     for number in track(range(count), 'killed writers', transient=True):
         bag = folder / f'{number}.mcap'
-        writer = subprocess.Popen([sys.executable, str(script), str(bag)],
-                                  stdout=subprocess.PIPE, env={
-                                      **os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)})
+        writer = subprocess.Popen(
+            [sys.executable, str(script), str(bag)],
+            stdout=subprocess.PIPE,
+            env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
+        )
         writer.stdout.readline()
         time.sleep(dice.uniform(0, 0.8))
         writer.send_signal([signal.SIGKILL, signal.SIGTERM][number % 2])
@@ -255,13 +284,29 @@ def overload(options) -> list[Figure]:
     graph = Graph(outputs=(wire.DETECTIONS, wire.STATUS))
     rig_messages.PERIOD_NS = 100_000_000
     try:
-        with tempfile.TemporaryDirectory() as folder, running(
-                Path(folder), graph, program=('taskset', '-c', str(core), sys.executable, '-m',
-                                              'metabev_ros.node.process'),
-                threads=1) as (node, rig):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            running(
+                Path(folder),
+                graph,
+                program=(
+                    'taskset',
+                    '-c',
+                    str(core),
+                    sys.executable,
+                    '-m',
+                    'metabev_ros.node.process',
+                ),
+                threads=1,
+            ) as (node, rig),
+        ):
             rig.tick_until_fused(graph, timeout=60)
-            busy = [subprocess.Popen(['taskset', '-c', str(core), sys.executable, '-c',
-                                      'while True: pass']) for _ in range(3)]
+            busy = [
+                subprocess.Popen(
+                    ['taskset', '-c', str(core), sys.executable, '-c', 'while True: pass']
+                )
+                for _ in range(3)
+            ]
             begin = time.monotonic()
             _tick_for(rig, options.overload)
             middle = time.monotonic()
@@ -292,19 +337,37 @@ def _overload_figures(labels, beats, middle: float, seconds: float, code: int) -
     bounds = 0.1 + 0.1 + 2 * np.maximum(service, np.roll(service, 1))
     half = len(ages) // 2
     usual = np.median([message.latency for message in after[-20:]])
-    back = next((k for k, message in enumerate(after) if message.latency < 1.5 * usual),
-                len(after))
+    back = next(
+        (k for k, message in enumerate(after) if message.latency < 1.5 * usual), len(after)
+    )
     n = len(loaded)
     dropped = loaded[-1].dropped_samples - loaded[0].dropped_samples
-    return [Figure('f13.outputs_under_load', n, 'outputs', n),
-            Figure('f13.service_under_load_median', float(np.median(service)), 's', n),
-            Figure('f13.age_under_load_median', float(np.median(ages)), 's', n),
-            Figure('f13.outputs_older_than_period_and_two_services', int((ages > bounds).sum()),
-                   'outputs', n, '== 0'),
-            Figure('f13.samples_replaced_by_newer_ones', dropped, 'samples', n),
-            Figure('f13.growth_of_age_from_first_to_second_half',
-                   float(np.median(ages[half:]) - np.median(ages[:half])), 's', n, '<= 0.1'),
-            Figure('f13.outputs_until_latency_is_back', back, 'outputs', len(after), '<= 4'),
-            Figure('f13.longest_time_without_heartbeat', float(max(np.diff(beats))), 's',
-                   len(beats), '<= 1'),
-            Figure('f13.exit_code', code, '', 1, '== 0')]
+    return [
+        Figure('f13.outputs_under_load', n, 'outputs', n),
+        Figure('f13.service_under_load_median', float(np.median(service)), 's', n),
+        Figure('f13.age_under_load_median', float(np.median(ages)), 's', n),
+        Figure(
+            'f13.outputs_older_than_period_and_two_services',
+            int((ages > bounds).sum()),
+            'outputs',
+            n,
+            '== 0',
+        ),
+        Figure('f13.samples_replaced_by_newer_ones', dropped, 'samples', n),
+        Figure(
+            'f13.growth_of_age_from_first_to_second_half',
+            float(np.median(ages[half:]) - np.median(ages[:half])),
+            's',
+            n,
+            '<= 0.1',
+        ),
+        Figure('f13.outputs_until_latency_is_back', back, 'outputs', len(after), '<= 4'),
+        Figure(
+            'f13.longest_time_without_heartbeat',
+            float(max(np.diff(beats))),
+            's',
+            len(beats),
+            '<= 1',
+        ),
+        Figure('f13.exit_code', code, '', 1, '== 0'),
+    ]

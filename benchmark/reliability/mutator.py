@@ -2,6 +2,7 @@
 
 All chance comes from the generator that is passed in.
 """
+
 from __future__ import annotations
 
 import struct
@@ -12,19 +13,92 @@ from rosbags.interfaces import Nodetype
 from metabev_ros import wire
 
 LONGEST_TEXT = 4000
-_TEXTS = ('', ' ', '/', '..', '../../etc/passwd', 'base_link', '/base_link', 'cam0', 'cam1',
-          'lidar', 'odom', 'map', 'rgb8', 'bgra8', 'mono16', 'bayer_rggb8', 'yuv422', '16UC1',
-          '32FC1', 'bgr9', 'jpeg', 'png', 'plumb_bob', 'equidistant', 'rational_polynomial', 'x',
-          'y', 'z', 'i', 'intensity', '%s%n%x', '{0.__class__}', 'line\nbreak\r\x1b[31mred',
-          '\0', '\u202e\ufeff', '\U0001f600')
-_FLOATS = (0.0, -0.0, 1.0, -1.0, 0.5, np.nan, np.inf, -np.inf, 1e308, -1e308, 5e-324, 1e-30, 1e9,
-           1e20, 25.0)
-_INT_RANGES = {'uint8': (0, 2**8 - 1), 'int8': (-2**7, 2**7 - 1), 'uint16': (0, 2**16 - 1),
-               'int16': (-2**15, 2**15 - 1), 'uint32': (0, 2**32 - 1),
-               'int32': (-2**31, 2**31 - 1), 'uint64': (0, 2**64 - 1),
-               'int64': (-2**63, 2**63 - 1), 'byte': (0, 255), 'octet': (0, 255)}
-_INTS = (0, 1, -1, 2, 7, 8, 9, 255, 256, 65535, 65536, 2**24, 2**31 - 1, 2**31, 2**32 - 1,
-         10**9 - 1, 10**9)
+_TEXTS = (
+    '',
+    ' ',
+    '/',
+    '..',
+    '../../etc/passwd',
+    'base_link',
+    '/base_link',
+    'cam0',
+    'cam1',
+    'lidar',
+    'odom',
+    'map',
+    'rgb8',
+    'bgra8',
+    'mono16',
+    'bayer_rggb8',
+    'yuv422',
+    '16UC1',
+    '32FC1',
+    'bgr9',
+    'jpeg',
+    'png',
+    'plumb_bob',
+    'equidistant',
+    'rational_polynomial',
+    'x',
+    'y',
+    'z',
+    'i',
+    'intensity',
+    '%s%n%x',
+    '{0.__class__}',
+    'line\nbreak\r\x1b[31mred',
+    '\0',
+    '\u202e\ufeff',
+    '\U0001f600',
+)
+_FLOATS = (
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    np.nan,
+    np.inf,
+    -np.inf,
+    1e308,
+    -1e308,
+    5e-324,
+    1e-30,
+    1e9,
+    1e20,
+    25.0,
+)
+_INT_RANGES = {
+    'uint8': (0, 2**8 - 1),
+    'int8': (-(2**7), 2**7 - 1),
+    'uint16': (0, 2**16 - 1),
+    'int16': (-(2**15), 2**15 - 1),
+    'uint32': (0, 2**32 - 1),
+    'int32': (-(2**31), 2**31 - 1),
+    'uint64': (0, 2**64 - 1),
+    'int64': (-(2**63), 2**63 - 1),
+    'byte': (0, 255),
+    'octet': (0, 255),
+}
+_INTS = (
+    0,
+    1,
+    -1,
+    2,
+    7,
+    8,
+    9,
+    255,
+    256,
+    65535,
+    65536,
+    2**24,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    10**9 - 1,
+    10**9,
+)
 _LENGTHS = (0, 1, 2, 3, 0xFF, 0xFFFF, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 
 
@@ -81,22 +155,40 @@ class Mutator:
             return not value
         if base == 'string':
             text = self._pick(_TEXTS)
-            return text * self._dice.integers(1, LONGEST_TEXT // len(text)) if (
-                text and self._dice.random() < 0.1) else text
+            return (
+                text * self._dice.integers(1, LONGEST_TEXT // len(text))
+                if (text and self._dice.random() < 0.1)
+                else text
+            )
         if base.startswith('float'):
-            return float(value) * (1 + 1e-3 * self._dice.normal()) if (
-                self._dice.random() < 0.2) else self._pick(_FLOATS)
+            return (
+                float(value) * (1 + 1e-3 * self._dice.normal())
+                if (self._dice.random() < 0.2)
+                else self._pick(_FLOATS)
+            )
         low, high = _INT_RANGES[base]
-        new = self._pick((*_INTS, low, high, value + 1, value - 1, value * 2,
-                          int(self._dice.integers(low, high, endpoint=True, dtype=(
-                              np.uint64 if high > 2**63 else np.int64)))))
+        new = self._pick(
+            (
+                *_INTS,
+                low,
+                high,
+                value + 1,
+                value - 1,
+                value * 2,
+                int(
+                    self._dice.integers(
+                        low, high, endpoint=True, dtype=(np.uint64 if high > 2**63 else np.int64)
+                    )
+                ),
+            )
+        )
         return min(max(int(new), low), high)
 
     def _sequence(self, items: list, msgtype: str) -> list:
         """Drop, repeat, swap, or change one of a sequence of messages."""
         choice = self._dice.integers(4)
         if not items or choice == 0:
-            return items[:len(items) // 2]
+            return items[: len(items) // 2]
         if choice == 1:
             return items * int(min(self._dice.integers(2, 40), 1 + self._most // 64))
         if choice == 2:
@@ -109,8 +201,11 @@ class Mutator:
         choice = self._dice.integers(1 if fixed else 0, 5)
         if choice == 0 or not len(values):
             room = max(1, (self._most - values.nbytes) // values.itemsize)
-            return np.resize(values, len(values) + self._dice.integers(1, room, endpoint=True)
-                             ) if len(values) else np.zeros(3, values.dtype)
+            return (
+                np.resize(values, len(values) + self._dice.integers(1, room, endpoint=True))
+                if len(values)
+                else np.zeros(3, values.dtype)
+            )
         if choice == 1 and not fixed:
             cut = self._pick((0, 1, len(values) // 2, len(values) - 1))
             return values[:cut]
@@ -127,7 +222,7 @@ class Mutator:
     def _damage_bytes(self, cdr: bytes, others: list[bytes]) -> bytes:
         choice = self._dice.integers(7)
         if choice == 0:
-            return cdr[:self._dice.integers(len(cdr))]
+            return cdr[: self._dice.integers(len(cdr))]
         if choice == 1:
             return cdr + self._dice.bytes(int(self._dice.integers(1, 64)))
         if choice == 2:
@@ -145,4 +240,3 @@ class Mutator:
             else:
                 changed[self._dice.integers(len(cdr))] = self._dice.integers(256)
         return bytes(changed)
-

@@ -1,4 +1,5 @@
 """F9 and F10: bags of failing sensors replayed: nothing is lost, the bytes are the same again."""
+
 from __future__ import annotations
 
 import hashlib
@@ -34,6 +35,7 @@ def scenarios(seed: int) -> dict[str, Skip]:
 
     def drops(share: float, row: int) -> Skip:
         return lambda sensor, tick: sensor != LIDAR and lost[row, tick, order(sensor)] < share
+
     return {
         'full': lambda sensor, tick: False,
         'one_camera_never': lambda sensor, tick: sensor == CAMERAS[0],
@@ -41,9 +43,12 @@ def scenarios(seed: int) -> dict[str, Skip]:
         'no_lidar': lambda sensor, tick: sensor == LIDAR,
         'cameras_die_and_return': lambda sensor, tick: sensor in CAMERAS and 10 <= tick < 30,
         'lidar_dies_and_returns': lambda sensor, tick: sensor == LIDAR and 10 <= tick < 30,
-        'one_after_the_other': lambda sensor, tick: (sensor in CAMERAS and 10 <= tick < 20
-                                                     or sensor == LIDAR and 30 <= tick < 40),
-        'pictures_dropped_20': drops(0.2, 0), 'pictures_dropped_60': drops(0.6, 1)}
+        'one_after_the_other': lambda sensor, tick: (
+            sensor in CAMERAS and 10 <= tick < 20 or sensor == LIDAR and 30 <= tick < 40
+        ),
+        'pictures_dropped_20': drops(0.2, 0),
+        'pictures_dropped_60': drops(0.6, 1),
+    }
 
 
 def expected(skip: Skip) -> set[int]:
@@ -55,15 +60,32 @@ def expected(skip: Skip) -> set[int]:
     first = 0
     if all(skip(LIDAR, tick) for tick in range(TICKS)):
         first = to_ns(SensingConfig().start_timeout) // PERIOD_NS - 1
-    return {START + tick * PERIOD_NS for tick in range(first, TICKS)
-            if not all(skip(sensor, tick) for sensor in rig_messages.SENSORS)}
+    return {
+        START + tick * PERIOD_NS
+        for tick in range(first, TICKS)
+        if not all(skip(sensor, tick) for sensor in rig_messages.SENSORS)
+    }
 
 
 def _replay(bag: Path, threads: int, rig: Path) -> Path:
     out = bag.with_suffix(f'.{threads}.out.mcap')
-    subprocess.run([sys.executable, '-m', 'metabev_ros.cli', 'replay', str(bag), '-o', str(out),
-                    '--rig', str(rig), '--threads', str(threads)], check=True,
-                   stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [
+            sys.executable,
+            '-m',
+            'metabev_ros.cli',
+            'replay',
+            str(bag),
+            '-o',
+            str(out),
+            '--rig',
+            str(rig),
+            '--threads',
+            str(threads),
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     return out
 
 
@@ -106,12 +128,16 @@ def replay(options) -> list[Figure]:
             outputs, lost = outputs + len(stamps), lost + len(ticks - set(stamps))
             foreign += len(stamps) - len(ticks & set(stamps))
             different += len({digest for _, digest in found}) - 1
-            sys.stdout.write(f'{name}: {len(stamps)} outputs of {len(ticks)} ticks, missing '
-                             f'{sorted((t - START) // PERIOD_NS for t in ticks - set(stamps))}, '
-                             f'{len({digest for _, digest in found})} contents\n')
+            sys.stdout.write(
+                f'{name}: {len(stamps)} outputs of {len(ticks)} ticks, missing '
+                f'{sorted((t - START) // PERIOD_NS for t in ticks - set(stamps))}, '
+                f'{len({digest for _, digest in found})} contents\n'
+            )
             shutil.rmtree(bag.parent)
     n = len(cases) * len(THREADS)
-    return [Figure('f9.outputs', outputs, 'outputs', len(cases)),
-            Figure('f9.ticks_without_an_output', lost, 'outputs', outputs, '== 0'),
-            Figure('f9.outputs_without_a_tick', foreign, 'outputs', outputs, '== 0'),
-            Figure('f10.replays_with_other_bytes', different, 'replays', n, '== 0')]
+    return [
+        Figure('f9.outputs', outputs, 'outputs', len(cases)),
+        Figure('f9.ticks_without_an_output', lost, 'outputs', outputs, '== 0'),
+        Figure('f9.outputs_without_a_tick', foreign, 'outputs', outputs, '== 0'),
+        Figure('f10.replays_with_other_bytes', different, 'replays', n, '== 0'),
+    ]

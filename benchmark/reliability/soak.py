@@ -6,6 +6,7 @@ What the node's threads do with a message is done here on one thread and at once
 that of the messages. Every minute has a plan of faults of its own; each 50th begins 5 s before the
 end of the one before, as when a bag is played in a loop; one sample in 997 fails in the stub.
 """
+
 from __future__ import annotations
 
 import os
@@ -40,8 +41,8 @@ from metabev_ros.structures import PerceptionResult
 from metabev_ros.wire import Counters, StatusReport
 
 MINUTE = 60 * 10**9
-FRAMES = 600          # sweeps a minute
-FAILING = 997         # one sample in so many raises in the stub
+FRAMES = 600  # sweeps a minute
+FAILING = 997  # one sample in so many raises in the stub
 EPOCH_EVERY, BACK = 50, 5 * 10**9
 
 
@@ -52,14 +53,17 @@ class StubBackend:
 
     def __init__(self, config: ModelConfig) -> None:
         grid, ground = config.bev_grid, config.map_grid
-        heatmap = np.full((1, len(config.detection_classes), grid.rows, grid.columns), -9,
-                          np.float32)
+        heatmap = np.full(
+            (1, len(config.detection_classes), grid.rows, grid.columns), -9, np.float32
+        )
         heatmap[0, :3, 8, ::16] = 1.0
         self._outputs = {
             'heatmap': heatmap,
             'boxes': np.full((1, 10, grid.rows, grid.columns), 0.5, np.float32),
-            'map_logits': np.zeros((1, len(config.map_classes), ground.rows, ground.columns),
-                                   np.float32)}
+            'map_logits': np.zeros(
+                (1, len(config.map_classes), ground.rows, ground.columns), np.float32
+            ),
+        }
         self.runs = 0
 
     def run(self, camera, lidar) -> dict[str, np.ndarray]:
@@ -72,11 +76,13 @@ class StubBackend:
 def small_config() -> ModelConfig:
     """Pictures of 64 x 32 and a grid of 32 x 32 cells."""
     return ModelConfig(
-        name='soak', bev_grid=BevGrid(-25.6, 25.6, -25.6, 25.6, 1.6),
+        name='soak',
+        bev_grid=BevGrid(-25.6, 25.6, -25.6, 25.6, 1.6),
         map_grid=BevGrid(-25.6, 25.6, -25.6, 25.6, 1.6),
         camera=CameraBranchConfig(height=32, width=64, depth_max=8.0),
         lidar=LidarBranchConfig(pillar=0.8, max_pillars=1000),
-        decoder=DecoderConfig(cell=3.2))
+        decoder=DecoderConfig(cell=3.2),
+    )
 
 
 class Machine:
@@ -88,26 +94,39 @@ class Machine:
         config = small_config()
         self.pipeline = Pipeline(config, StubBackend(config), '0' * 64)
         front_end = SensorFrontEnd(rig(), SensingConfig(), self.pipeline.prepare_image)
-        self.types = {topic.lstrip('/'): kind for topic, kind in
-                      front_end.subscriptions().items()}
+        self.types = {topic.lstrip('/'): kind for topic, kind in front_end.subscriptions().items()}
         log = ThrottledLog(self._line, self._line)
         self.mailbox = Mailbox()
         self.front_end = front_end
-        self.sensing = SensingWorker(front_end, TopicQueue({}), self.mailbox, self.types,
-                                     lambda: self.now, log)
-        self.inference = InferenceWorker(self.pipeline, lambda attempt: self.pipeline,
-                                         self.mailbox, self._publish, log, InferenceLimits())
+        self.sensing = SensingWorker(
+            front_end, TopicQueue({}), self.mailbox, self.types, lambda: self.now, log
+        )
+        self.inference = InferenceWorker(
+            self.pipeline,
+            lambda attempt: self.pipeline,
+            self.mailbox,
+            self._publish,
+            log,
+            InferenceLimits(),
+        )
 
     def _line(self, text: str) -> None:
         self.lines += 1
 
     def _publish(self, result: PerceptionResult) -> None:
         sample, model = result.sample, self.pipeline.model
-        status = StatusReport(sample.stamp_ns, sample.modality, sample.sensors,
-                              Counters(self.outputs), epoch=sample.epoch,
-                              latency_s=result.latency_s)
-        messages = [wire.encode_status(status, model, 'base_link'),
-                    *wire.encode_result(result, model, 'base_link')]
+        status = StatusReport(
+            sample.stamp_ns,
+            sample.modality,
+            sample.sensors,
+            Counters(self.outputs),
+            epoch=sample.epoch,
+            latency_s=result.latency_s,
+        )
+        messages = [
+            wire.encode_status(status, model, 'base_link'),
+            *wire.encode_result(result, model, 'base_link'),
+        ]
         self.outputs += 1
         self.bytes += sum(len(message.cdr) for message in messages)
 
@@ -131,12 +150,19 @@ class Machine:
 
 def minute(number: int, start: int):
     """The messages of one minute, with its faults, beginning at `start`."""
-    faults = [replace(fault, name=f'{k} {fault.name}', begin=fault.begin + 8 * k,
-                      end=fault.end + 8 * k)
-              for k in range(7) for fault in random_plan(1000 * number + k)]
+    faults = [
+        replace(fault, name=f'{k} {fault.name}', begin=fault.begin + 8 * k, end=fault.end + 8 * k)
+        for k in range(7)
+        for fault in random_plan(1000 * number + k)
+    ]
     messages = stream(60.0)
-    pipe = FaultPipe(FaultPlan('soak', '', tuple(faults)), rig(),
-                     {m.topic: m.msgtype for m in messages}, number, lambda truth: None)
+    pipe = FaultPipe(
+        FaultPlan('soak', '', tuple(faults)),
+        rig(),
+        {m.topic: m.msgtype for m in messages},
+        number,
+        lambda truth: None,
+    )
     shift = start - T0 + round(LEAD * 1e9)
     for item in messages:
         cdr = item.cdr
@@ -150,8 +176,11 @@ def resources(process: int | str = 'self') -> tuple[float, int, int]:
     """(resident MB, open files, threads) of a process."""
     place = Path('/proc') / str(process)
     status = (place / 'status').read_text(encoding='ascii')
-    return (int(status.split('VmRSS:')[1].split()[0]) / 1024, len(os.listdir(place / 'fd')),
-            len(os.listdir(place / 'task')))
+    return (
+        int(status.split('VmRSS:')[1].split()[0]) / 1024,
+        len(os.listdir(place / 'fd')),
+        len(os.listdir(place / 'task')),
+    )
 
 
 def slope_bound(frames: np.ndarray, values: np.ndarray) -> tuple[float, float]:
@@ -165,18 +194,18 @@ def slope_bound(frames: np.ndarray, values: np.ndarray) -> tuple[float, float]:
 
 def growth(prefix: str, seen: list[tuple[int, float, int, int]], frames: int) -> list[Figure]:
     """What (frames so far, *resources) did after the first tenth, which is warm-up."""
-    kept = np.array(seen[len(seen) // 10:])
+    kept = np.array(seen[len(seen) // 10 :])
     slope, bound = slope_bound(kept[:, 0], kept[:, 1])
     tenth = max(1, len(kept) // 10)
     rise = float(np.median(kept[-tenth:, 1]) - np.median(kept[:tenth, 1]))
     n = len(kept)
-    return [Figure(f'{prefix}.memory_growth', rise, 'MB', frames, '< 20'),
-            Figure(f'{prefix}.memory_slope_per_1e5_frames', slope, 'MB', n),
-            Figure(f'{prefix}.memory_slope_95_percent_bound', bound, 'MB', n, '< 1'),
-            Figure(f'{prefix}.change_of_open_files', float(np.ptp(kept[:, 2])), 'files', n,
-                   '== 0'),
-            Figure(f'{prefix}.change_of_threads', float(np.ptp(kept[:, 3])), 'threads', n,
-                   '== 0')]
+    return [
+        Figure(f'{prefix}.memory_growth', rise, 'MB', frames, '< 20'),
+        Figure(f'{prefix}.memory_slope_per_1e5_frames', slope, 'MB', n),
+        Figure(f'{prefix}.memory_slope_95_percent_bound', bound, 'MB', n, '< 1'),
+        Figure(f'{prefix}.change_of_open_files', float(np.ptp(kept[:, 2])), 'files', n, '== 0'),
+        Figure(f'{prefix}.change_of_threads', float(np.ptp(kept[:, 3])), 'threads', n, '== 0'),
+    ]
 
 
 def soak(options) -> list[Figure]:
@@ -190,13 +219,19 @@ def soak(options) -> list[Figure]:
         frames += FRAMES
         seen.append((frames, *resources()))
         if number % 20 == 19:
-            sys.stdout.write(f'{frames} frames: {seen[-1][1]:.1f} MB, {seen[-1][2]} files, '
-                             f'{machine.outputs} outputs, {machine.lines} log lines\n')
+            sys.stdout.write(
+                f'{frames} frames: {seen[-1][1]:.1f} MB, {seen[-1][2]} files, '
+                f'{machine.outputs} outputs, {machine.lines} log lines\n'
+            )
     lost = machine.sensing._escaped
     sensors = len(CAMERAS) + len((LIDAR,))
-    sys.stdout.write(f'{machine.outputs} outputs, {machine.inference.failed} planned failures, '
-                     f'{machine.lines} log lines of {sensors} sensors\n')
-    return [Figure('f8.frames', frames, 'sweeps', frames, '>= 864000'),
-            Figure('f8.outputs', machine.outputs, 'outputs', frames),
-            *growth('f8', seen, frames),
-            Figure('f8.exceptions_that_nobody_foresaw', lost, 'exceptions', frames, '== 0')]
+    sys.stdout.write(
+        f'{machine.outputs} outputs, {machine.inference.failed} planned failures, '
+        f'{machine.lines} log lines of {sensors} sensors\n'
+    )
+    return [
+        Figure('f8.frames', frames, 'sweeps', frames, '>= 864000'),
+        Figure('f8.outputs', machine.outputs, 'outputs', frames),
+        *growth('f8', seen, frames),
+        Figure('f8.exceptions_that_nobody_foresaw', lost, 'exceptions', frames, '== 0'),
+    ]

@@ -1,4 +1,5 @@
 """F7, F14, F15: single failures are survived, a guard that is gone is noticed, what is reached."""
+
 from __future__ import annotations
 
 import json
@@ -28,8 +29,10 @@ def single_failures(options) -> list[Figure]:
             except AssertionError as error:
                 sys.stdout.write(f'not survived: {str(error).splitlines()[0]}\n')
             at += options.stride
-    return [Figure('f7.single_failures_tried', tried, 'failures', len(SITES)),
-            Figure('f7.single_failures_not_survived', tried - survived, 'failures', tried, '== 0')]
+    return [
+        Figure('f7.single_failures_tried', tried, 'failures', len(SITES)),
+        Figure('f7.single_failures_not_survived', tried - survived, 'failures', tried, '== 0'),
+    ]
 
 
 def mutants(options) -> list[Figure]:
@@ -41,15 +44,17 @@ def mutants(options) -> list[Figure]:
             if _passes_with(guard, Path(folder)):
                 survivors.append(guard['id'])
                 sys.stdout.write(f'survives: {guard["id"]}\n')
-    return [Figure('f14.guards_switched_off', len(guards), 'mutants', len(guards)),
-            Figure('f14.mutants_that_no_row_noticed', len(survivors), 'mutants', len(guards),
-                   '== 0')]
+    return [
+        Figure('f14.guards_switched_off', len(guards), 'mutants', len(guards)),
+        Figure('f14.mutants_that_no_row_noticed', len(survivors), 'mutants', len(guards), '== 0'),
+    ]
 
 
 def _passes_with(guard: dict, folder: Path) -> bool:
     """Whether the guard's tests pass although it is switched off, in a copy of the package."""
-    shutil.copytree(ROOT / 'metabev_ros', folder / 'metabev_ros',
-                    ignore=shutil.ignore_patterns('__pycache__'))
+    shutil.copytree(
+        ROOT / 'metabev_ros', folder / 'metabev_ros', ignore=shutil.ignore_patterns('__pycache__')
+    )
     for name in ('msg', 'config', 'models', 'package.xml', 'pyproject.toml', 'test'):
         (folder / name).symlink_to(ROOT / name)
     path = folder / 'metabev_ros' / guard['file']
@@ -59,9 +64,24 @@ def _passes_with(guard: dict, folder: Path) -> bool:
     path.write_text(text.replace(guard['text'], guard['instead']), encoding='utf-8')
     paths = os.pathsep.join([str(folder), os.environ.get('PYTHONPATH', '')])
     result = subprocess.run(
-        [sys.executable, '-m', 'pytest', '-x', '-q', '-p', 'no:cacheprovider', guard['tests'],
-         '-k', guard['rows']], cwd=folder, capture_output=True, text=True, timeout=900,
-        env={**os.environ, 'PYTHONPATH': paths})
+        [
+            sys.executable,
+            '-m',
+            'pytest',
+            '-x',
+            '-q',
+            '-p',
+            'no:cacheprovider',
+            guard['tests'],
+            '-k',
+            guard['rows'],
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        env={**os.environ, 'PYTHONPATH': paths},
+    )
     if result.returncode not in (0, 1):
         raise SystemExit(f'guard {guard["id"]}: {result.stdout[-800:]}{result.stderr[-800:]}')
     return result.returncode == 0
@@ -71,12 +91,19 @@ def coverage(options) -> list[Figure]:
     """F15: of the report that `make coverage` has just written."""
     report = ROOT / 'out/coverage/report.json'
     content = json.loads(report.read_text(encoding='utf-8'))
-    for path, file in sorted(content['files'].items(),
-                             key=lambda item: item[1]['summary']['percent_covered']):
+    for path, file in sorted(
+        content['files'].items(), key=lambda item: item[1]['summary']['percent_covered']
+    ):
         sys.stdout.write(f'{file["summary"]["percent_covered"]:6.1f} % {path}\n')
     total = content['totals']
     lines, branches = total['num_statements'], total['num_branches']
-    return [Figure('f15.lines_reached', 100 * total['covered_lines'] / lines, '%', lines,
-                   '>= 95'),
-            Figure('f15.branches_reached', 100 * total['covered_branches'] / branches, '%',
-                   branches, '>= 90')]
+    return [
+        Figure('f15.lines_reached', 100 * total['covered_lines'] / lines, '%', lines, '>= 95'),
+        Figure(
+            'f15.branches_reached',
+            100 * total['covered_branches'] / branches,
+            '%',
+            branches,
+            '>= 90',
+        ),
+    ]

@@ -1,4 +1,5 @@
 """F4 and the detectors: what is noticed, how soon, how often wrongly, and what noticing costs."""
+
 from __future__ import annotations
 
 import sys
@@ -15,28 +16,37 @@ from metabev_ros.structures import SensorState
 
 BEGIN, END, SECONDS = 1.0, 2.5, 6.0
 COMMON = {
-    'off': ('off', {}), 'stuck': ('stuck', {}),
+    'off': ('off', {}),
+    'stuck': ('stuck', {}),
     'stuck_with_its_stamp': ('stuck', {'new_stamps': False}),
-    'slow_to_a_quarter': ('slow', {'every': 4}), 'delayed_200_ms': ('delayed', {'seconds': 0.2}),
+    'slow_to_a_quarter': ('slow', {'every': 4}),
+    'delayed_200_ms': ('delayed', {'seconds': 0.2}),
     'intermittent_70_percent': ('intermittent', {'share': 0.7}),
     'garbage_bytes': ('garbage', {'what': What.BYTES}),
     'garbage_noise': ('garbage', {'what': What.NOISE}),
     'truncated': ('garbage', {'what': What.TRUNCATED, 'share': 0.5}),
     'stamp_10_s_back': ('wrong', {'what': What.STAMP, 'seconds': -10.0}),
     'stamp_5_s_ahead': ('wrong', {'what': What.STAMP, 'seconds': 5.0}),
-    'foreign_frame': ('wrong', {'what': What.FRAME})}
+    'foreign_frame': ('wrong', {'what': What.FRAME}),
+}
 OF_CAMERAS = {name: ('wrong', {'what': What(name)}) for name in ('black', 'white', 'torn')}
-OF_LIDAR = {'empty': ('wrong', {'what': What.EMPTY}),
-            'half_field': ('wrong', {'what': What.HALF_FIELD}),
-            'sparse_20_percent': ('wrong', {'what': What.SPARSE, 'share': 0.2}),
-            'not_finite_95_percent': ('wrong', {'what': What.NOT_FINITE, 'share': 0.95})}
+OF_LIDAR = {
+    'empty': ('wrong', {'what': What.EMPTY}),
+    'half_field': ('wrong', {'what': What.HALF_FIELD}),
+    'sparse_20_percent': ('wrong', {'what': What.SPARSE, 'share': 0.2}),
+    'not_finite_95_percent': ('wrong', {'what': What.NOT_FINITE, 'share': 0.95}),
+}
 KINDS = {'camera': ('cam2', COMMON | OF_CAMERAS), 'lidar': (LIDAR, COMMON | OF_LIDAR)}
 
 
 def _states(result: Run, name: str) -> list[tuple[int, int, SensorState]]:
     """(stamp, time it came out, state of a sensor) of every output."""
-    return [(s.stamp_ns, time, report.state) for time, s in result.out
-            for report in s.sensors if report.name == name]
+    return [
+        (s.stamp_ns, time, report.state)
+        for time, s in result.out
+        for report in s.sensors
+        if report.name == name
+    ]
 
 
 def judge(result: Run, name: str) -> tuple[float | None, int, int]:
@@ -48,8 +58,14 @@ def judge(result: Run, name: str) -> tuple[float | None, int, int]:
     """
     touched = [t for t in result.truth_of(name) if t.fault and t.action != PASSED]
     begin = touched[0].arrival_ns
-    noticed = next((time for _, time, state in _states(result, name)
-                    if time >= begin and state is not SensorState.OK), None)
+    noticed = next(
+        (
+            time
+            for _, time, state in _states(result, name)
+            if time >= begin and state is not SensorState.OK
+        ),
+        None,
+    )
     false = judged = 0
     for other in SENSORS:
         for _, time, state in _states(result, other):
@@ -73,17 +89,28 @@ def detection_truth(options) -> list[Figure]:
         delays, false, missed = [], 0, 0
         for phase in range(options.phases):
             begin = BEGIN + 0.1 * phase / options.phases
-            result = run(fault(fault_type, name, begin, END, **parameters), seconds=SECONDS,
-                         seed=phase)
+            result = run(
+                fault(fault_type, name, begin, END, **parameters), seconds=SECONDS, seed=phase
+            )
             delay, wrong, judged = judge(result, name)
             missed += delay is None
             delays += [] if delay is None else [delay]
             false, judged_all = false + wrong, judged_all + judged
         false_all += false
         n, place = options.phases, f'reliability.{kind}.{row}'
-        figures += [Figure(f'{place}.noticed', (n - missed) / n, 'share', n),
-                    Figure(f'{place}.worst_delay', max(delays, default=np.nan), 'ms', n),
-                    Figure(f'{place}.false_alarms', false, 'alarms', n)]
+        figures += [
+            Figure(f'{place}.noticed', (n - missed) / n, 'share', n),
+            Figure(f'{place}.worst_delay', max(delays, default=np.nan), 'ms', n),
+            Figure(f'{place}.false_alarms', false, 'alarms', n),
+        ]
         sys.stdout.write(f'{kind} {row}: {n - missed} of {n}, {false} false\n')
-    return [Figure('f4.labels_of_unharmed_sensors_that_were_not_ok', false_all, 'labels',
-                   judged_all, '== 0'), *[f for f in figures if not np.isnan(f.value)]]
+    return [
+        Figure(
+            'f4.labels_of_unharmed_sensors_that_were_not_ok',
+            false_all,
+            'labels',
+            judged_all,
+            '== 0',
+        ),
+        *[f for f in figures if not np.isnan(f.value)],
+    ]

@@ -1,4 +1,5 @@
 """F17: lines in the log while a fault lasts for ever; ten minutes of made-up time each."""
+
 from __future__ import annotations
 
 import sys
@@ -44,8 +45,10 @@ class CountingMachine(Machine):
 
     def fail_for_ever(self) -> None:
         """The network raises at each sample, and cannot be loaded again."""
+
         def refuse(attempt: int):
             raise ConfigError('engine', 'a file', 'none')
+
         config = small_config()
         self.pipeline._backend = FailingBackend(config)
         self.inference._reload = refuse
@@ -53,16 +56,23 @@ class CountingMachine(Machine):
     def take(self, topic: str, cdr: bytes, arrival_ns: int) -> None:
         super().take(topic, cdr, arrival_ns)
         worker = self.inference
-        if (worker._failures >= inference.FAILURES_BEFORE_RELOAD
-                and arrival_ns / 1e9 > worker._next_reload):
+        if (
+            worker._failures >= inference.FAILURES_BEFORE_RELOAD
+            and arrival_ns / 1e9 > worker._next_reload
+        ):
             worker._load_again()
 
 
 def _messages(faults: tuple[PlannedFault, ...], seconds: int):
     """The drive under lasting faults: a minute of messages, again and again, with later stamps."""
     messages = stream(60.0)
-    pipe = FaultPipe(FaultPlan('volume', '', faults), rig(),
-                     {m.topic: m.msgtype for m in messages}, 0, lambda truth: None)
+    pipe = FaultPipe(
+        FaultPlan('volume', '', faults),
+        rig(),
+        {m.topic: m.msgtype for m in messages},
+        0,
+        lambda truth: None,
+    )
     for minute in range(seconds // 60):
         for item in messages:
             cdr, shift = item.cdr, minute * MINUTE
@@ -86,9 +96,11 @@ def lines(faults: tuple[PlannedFault, ...], seconds: int, fails: bool = False) -
 
 def log_volume(options) -> list[Figure]:
     """F17: each type of fault on one sensor, everything off (row 5), inference that fails (78)."""
-    cases = {f'{name} of {sensor}': (fault(kind, sensor, BEGIN, **parameters),)
-             for sensor, types in ((CAMERAS[2], COMMON | OF_CAMERAS), (LIDAR, COMMON | OF_LIDAR))
-             for name, (kind, parameters) in types.items()}
+    cases = {
+        f'{name} of {sensor}': (fault(kind, sensor, BEGIN, **parameters),)
+        for sensor, types in ((CAMERAS[2], COMMON | OF_CAMERAS), (LIDAR, COMMON | OF_LIDAR))
+        for name, (kind, parameters) in types.items()
+    }
     cases['everything off'] = (fault('off', SENSORS, BEGIN),)
     worst, seconds = {}, options.minutes * 60
     for name, faults in cases.items():
@@ -96,7 +108,19 @@ def log_volume(options) -> list[Figure]:
         sys.stdout.write(f'{name}: {worst[name]:.3f} lines/s\n')
     one_camera_less = (fault('off', CAMERAS[0], BEGIN),)
     failing = lines(one_camera_less, seconds, fails=True)['inference'] / seconds
-    return [Figure('f17.lines_per_second_of_the_loudest_sensor', float(np.max([*worst.values()])),
-                   'lines/s', len(cases), f'<= {PER_SOURCE:g}'),
-            Figure('f17.lines_per_second_of_failing_inference', failing, 'lines/s', 1,
-                   f'<= {PER_SOURCE:g}')]
+    return [
+        Figure(
+            'f17.lines_per_second_of_the_loudest_sensor',
+            float(np.max([*worst.values()])),
+            'lines/s',
+            len(cases),
+            f'<= {PER_SOURCE:g}',
+        ),
+        Figure(
+            'f17.lines_per_second_of_failing_inference',
+            failing,
+            'lines/s',
+            1,
+            f'<= {PER_SOURCE:g}',
+        ),
+    ]

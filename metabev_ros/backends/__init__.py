@@ -3,6 +3,7 @@
 `run` is encode_camera, encode_lidar and fuse in one; evaluation calls the three itself, because
 under many settings one of the sensors did not change.
 """
+
 from __future__ import annotations
 
 import enum
@@ -27,8 +28,13 @@ class BackendKind(enum.Enum):
     TENSORRT_RTX = 'tensorrt_rtx'
 
 
-def build_backend(kind: str, folder: Path, threads: int, precision: str = 'fp32',
-                  provider: str = Provider.CPU.value):
+def build_backend(
+    kind: str,
+    folder: Path,
+    threads: int,
+    precision: str = 'fp32',
+    provider: str = Provider.CPU.value,
+):
     """The backend named `kind` for a model folder.
 
     Args:
@@ -43,22 +49,35 @@ def build_backend(kind: str, folder: Path, threads: int, precision: str = 'fp32'
         MissingDependencyError: if it is not installed.
     """
     if kind not in (member.value for member in BackendKind):
-        raise ConfigError('backend', f'one of {[member.value for member in BackendKind]}',
-                          repr(kind), 'correct the parameter')
+        raise ConfigError(
+            'backend',
+            f'one of {[member.value for member in BackendKind]}',
+            repr(kind),
+            'correct the parameter',
+        )
     if not 1 <= threads <= 256:
         raise ConfigError('threads', '1..256', str(threads), 'correct the parameter')
     chosen = parse_provider(provider)
     if kind != BackendKind.ONNXRUNTIME.value and chosen is not Provider.CPU:
-        raise ConfigError('provider', f'cpu, as the backend is {kind}', repr(provider),
-                          'use the backend onnxruntime, or leave the provider out')
+        raise ConfigError(
+            'provider',
+            f'cpu, as the backend is {kind}',
+            repr(provider),
+            'use the backend onnxruntime, or leave the provider out',
+        )
     if kind in (BackendKind.TENSORRT.value, BackendKind.TENSORRT_RTX.value):
         return _tensorrt_backend(kind, folder, precision)
     if kind == BackendKind.TORCH.value:
         if precision != GraphPrecision.FP32.value:
-            raise ConfigError('precision', 'fp32 with the backend torch', repr(precision),
-                              'correct the parameter')
+            raise ConfigError(
+                'precision',
+                'fp32 with the backend torch',
+                repr(precision),
+                'correct the parameter',
+            )
         return _torch_backend(folder, threads)
     from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
+
     variant = GraphForm.ONNXRUNTIME, parse_precision(precision)
     require_current_variant(folder, *variant)
     return OnnxRuntimeBackend(variant_folder(folder, *variant), threads, chosen)
@@ -67,6 +86,7 @@ def build_backend(kind: str, folder: Path, threads: int, precision: str = 'fp32'
 def _tensorrt_backend(kind: str, folder: Path, precision: str):
     from metabev_ros.backends.tensorrt_backend import TensorRtBackend
     from metabev_ros.backends.tensorrt_library import Flavour
+
     require_current_variant(folder, GraphForm.TENSORRT, parse_precision(precision))
     return TensorRtBackend.load(folder, parse_precision(precision), Flavour(kind))
 
@@ -78,8 +98,12 @@ def parse_precision(name: str) -> GraphPrecision:
         ConfigError: naming the choices.
     """
     if name not in (member.value for member in GraphPrecision):
-        raise ConfigError('precision', f'one of {[member.value for member in GraphPrecision]}',
-                          repr(name), 'correct the parameter')
+        raise ConfigError(
+            'precision',
+            f'one of {[member.value for member in GraphPrecision]}',
+            repr(name),
+            'correct the parameter',
+        )
     return GraphPrecision(name)
 
 
@@ -87,8 +111,10 @@ def _torch_backend(folder: Path, threads: int):
     try:
         import torch
     except ImportError as error:
-        raise MissingDependencyError('backend torch', 'the package torch', 'none',
-                                     'pip install torch') from error
+        raise MissingDependencyError(
+            'backend torch', 'the package torch', 'none', 'pip install torch'
+        ) from error
     from metabev_ros.backends.torch_backend import TorchBackend
+
     torch.set_num_threads(threads)
     return TorchBackend.load(folder)

@@ -2,6 +2,7 @@
 
 Build, run and compare, then install: until the last step the engines that were there stay.
 """
+
 from __future__ import annotations
 
 import enum
@@ -54,8 +55,12 @@ def parse_stale(name: str) -> Stale:
     Raises:
         ConfigError: for anything else.
     """
-    require(name in (item.value for item in Stale), 'stale',
-            f'one of {[item.value for item in Stale]}', repr(name))
+    require(
+        name in (item.value for item in Stale),
+        'stale',
+        f'one of {[item.value for item in Stale]}',
+        repr(name),
+    )
     return Stale(name)
 
 
@@ -117,13 +122,26 @@ class EngineOutcome:
 
     def lines(self) -> list[str]:
         """For the terminal."""
-        lines = [f'{r.graph}: ' + (f'built in {r.build_seconds:.1f} s' if r.was_built else 'kept')
-                 + f', {r.engine_bytes / 1e6:.1f} MB' for r in self.reports]
-        lines += [f'parity {graph} {tensor}: {error:.1e} of its range'
-                  for graph, tensors in self.errors.items() for tensor, error in tensors.items()]
-        return [*lines, f'engines in {self.folder}' + (
-            '; only built: not used until this command compared them on their GPU'
-            if self.request.build_only else '')]
+        lines = [
+            f'{r.graph}: '
+            + (f'built in {r.build_seconds:.1f} s' if r.was_built else 'kept')
+            + f', {r.engine_bytes / 1e6:.1f} MB'
+            for r in self.reports
+        ]
+        lines += [
+            f'parity {graph} {tensor}: {error:.1e} of its range'
+            for graph, tensors in self.errors.items()
+            for tensor, error in tensors.items()
+        ]
+        return [
+            *lines,
+            f'engines in {self.folder}'
+            + (
+                '; only built: not used until this command compared them on their GPU'
+                if self.request.build_only
+                else ''
+            ),
+        ]
 
     def figures(self) -> list[tuple[str, float, str]]:
         """(id, value, unit) for docs/results."""
@@ -132,18 +150,24 @@ class EngineOutcome:
         for report in self.reports:
             if report.was_built:
                 start = f'{prefix}.{report.graph}'
-                figures += [(f'{start}.parse', report.parse_seconds, 's'),
-                            (f'{start}.build', report.build_seconds, 's'),
-                            (f'{start}.size', report.engine_bytes / 1e6, 'MB')]
-        figures += [(f'{prefix}.{graph}.parity.{tensor}', error, 'of range')
-                    for graph, tensors in self.errors.items()
-                    for tensor, error in tensors.items()]
+                figures += [
+                    (f'{start}.parse', report.parse_seconds, 's'),
+                    (f'{start}.build', report.build_seconds, 's'),
+                    (f'{start}.size', report.engine_bytes / 1e6, 'MB'),
+                ]
+        figures += [
+            (f'{prefix}.{graph}.parity.{tensor}', error, 'of range')
+            for graph, tensors in self.errors.items()
+            for tensor, error in tensors.items()
+        ]
         return figures
 
 
-def build_engines(request: EngineRequest,
-                  inputs_of: Callable[[ModelConfig], Iterable[NetworkInputs]],
-                  progress: Callable[[str, str, int, int], None] | None = None) -> EngineOutcome:
+def build_engines(
+    request: EngineRequest,
+    inputs_of: Callable[[ModelConfig], Iterable[NetworkInputs]],
+    progress: Callable[[str, str, int, int], None] | None = None,
+) -> EngineOutcome:
     """Make the engines of a model current.
 
     Args:
@@ -160,27 +184,48 @@ def build_engines(request: EngineRequest,
     driver = _driver(request)
     folder = variant_folder(request.model, GraphForm.TENSORRT, request.precision)
     contract = load_contract(folder)
-    for name, wanted, there in (('form', GraphForm.TENSORRT.value, contract.form.value),
-                                ('precision', request.precision.value, contract.precision)):
+    for name, wanted, there in (
+        ('form', GraphForm.TENSORRT.value, contract.form.value),
+        ('precision', request.precision.value, contract.precision),
+    ):
         if wanted != there:
-            raise ContractError(f'{folder}/contract.json: {name}', wanted, there,
-                                'export this variant again')
+            raise ContractError(
+                f'{folder}/contract.json: {name}', wanted, there, 'export this variant again'
+            )
     store = EngineStore(contract.config.name, request.cache)
     candidates = []
     for graph in GRAPHS:
         identity = engine_identity(contract, graph, library, driver)
         found = store.find(identity)
         if found.state is EngineState.STALE and request.stale is Stale.REFUSE:
-            store.load(identity)                            # raises with what differs
-        candidates.append(_kept(found, request, contract) or _build(
-            request, folder, contract, identity, library, store, progress))
+            store.load(identity)  # raises with what differs
+        candidates.append(
+            _kept(found, request, contract)
+            or _build(request, folder, contract, identity, library, store, progress)
+        )
         if request.build_only and candidates[-1].report.was_built:
             store.install(candidates[-1].engine, candidates[-1].manifest)
-    errors = {} if request.build_only else _prove_and_install(
-        request, folder, contract, candidates, library, driver, store,
-        inputs_of(contract.config))
-    return EngineOutcome(contract.config.name, request, store.folder,
-                         tuple(candidate.report for candidate in candidates), errors)
+    errors = (
+        {}
+        if request.build_only
+        else _prove_and_install(
+            request,
+            folder,
+            contract,
+            candidates,
+            library,
+            driver,
+            store,
+            inputs_of(contract.config),
+        )
+    )
+    return EngineOutcome(
+        contract.config.name,
+        request,
+        store.folder,
+        tuple(candidate.report for candidate in candidates),
+        errors,
+    )
 
 
 def _driver(request: EngineRequest) -> Driver | None:
@@ -190,9 +235,13 @@ def _driver(request: EngineRequest) -> Driver | None:
     except BackendError as error:
         if request.build_only and request.flavour is Flavour.RTX:
             return None
-        raise BackendError(error.where, error.expected, error.got,
-                           'engines are built and compared on the GPU that runs them; without '
-                           'one only: --flavour tensorrt_rtx --build-only') from error
+        raise BackendError(
+            error.where,
+            error.expected,
+            error.got,
+            'engines are built and compared on the GPU that runs them; without '
+            'one only: --flavour tensorrt_rtx --build-only',
+        ) from error
 
 
 def _kept(found: FoundEngine, request: EngineRequest, contract: Contract) -> _Candidate | None:
@@ -202,51 +251,100 @@ def _kept(found: FoundEngine, request: EngineRequest, contract: Contract) -> _Ca
     manifest = found.manifest
     if manifest.profile != _plain_profile(contract, manifest.identity.graph, request.limits):
         return None
-    return _Candidate(found.engine, manifest, EngineReport(
-        manifest.identity.graph, False, 0.0, 0.0, manifest.engine_bytes))
+    return _Candidate(
+        found.engine,
+        manifest,
+        EngineReport(manifest.identity.graph, False, 0.0, 0.0, manifest.engine_bytes),
+    )
 
 
-def _build(request: EngineRequest, folder: Path, contract: Contract, identity: EngineIdentity,
-           library: TensorRtLibrary, store: EngineStore, progress) -> _Candidate:
+def _build(
+    request: EngineRequest,
+    folder: Path,
+    contract: Contract,
+    identity: EngineIdentity,
+    library: TensorRtLibrary,
+    store: EngineStore,
+    progress,
+) -> _Candidate:
     graph, config = identity.graph, contract.config
     content = read_checked(folder / f'{graph}.onnx', identity.onnx_sha256)
     refuse_external_data(content, f'{graph}.onnx')
-    times = hashlib.sha256('|'.join((identity.flavour, identity.tensorrt_version, identity.gpu,
-                                     identity.compute_capability)).encode()).hexdigest()[:16]
+    times = hashlib.sha256(
+        '|'.join(
+            (
+                identity.flavour,
+                identity.tensorrt_version,
+                identity.gpu,
+                identity.compute_capability,
+            )
+        ).encode()
+    ).hexdigest()[:16]
     built = build_engine(
-        library, content, graph, (graph_inputs(config)[graph], graph_outputs(config)[graph]),
-        graph_profile(config, graph, request.limits), store.timing_cache(times),
-        None if progress is None else lambda *steps: progress(graph, *steps))
+        library,
+        content,
+        graph,
+        (graph_inputs(config)[graph], graph_outputs(config)[graph]),
+        graph_profile(config, graph, request.limits),
+        store.timing_cache(times),
+        None if progress is None else lambda *steps: progress(graph, *steps),
+    )
     if built.timing_cache:
         store.keep_timing_cache(times, built.timing_cache)
     manifest = EngineManifest(
-        identity, hashlib.sha256(built.plan).hexdigest(), len(built.plan),
-        _plain_profile(contract, graph, request.limits), None)
-    return _Candidate(built.plan, manifest, EngineReport(
-        graph, True, built.parse_seconds, built.build_seconds, len(built.plan)))
+        identity,
+        hashlib.sha256(built.plan).hexdigest(),
+        len(built.plan),
+        _plain_profile(contract, graph, request.limits),
+        None,
+    )
+    return _Candidate(
+        built.plan,
+        manifest,
+        EngineReport(graph, True, built.parse_seconds, built.build_seconds, len(built.plan)),
+    )
 
 
-def _plain_profile(contract: Contract, graph: str, limits: ProfileLimits
-                   ) -> dict[str, list[list[int]]]:
-    return {name: [list(shape) for shape in shapes]
-            for name, shapes in graph_profile(contract.config, graph, limits).items()}
+def _plain_profile(
+    contract: Contract, graph: str, limits: ProfileLimits
+) -> dict[str, list[list[int]]]:
+    return {
+        name: [list(shape) for shape in shapes]
+        for name, shapes in graph_profile(contract.config, graph, limits).items()
+    }
 
 
-def _prove_and_install(request: EngineRequest, folder: Path, contract: Contract,
-                       candidates: list[_Candidate], library: TensorRtLibrary, driver: Driver,
-                       store: EngineStore, all_inputs: Iterable[NetworkInputs]
-                       ) -> dict[str, dict[str, float]]:
+def _prove_and_install(
+    request: EngineRequest,
+    folder: Path,
+    contract: Contract,
+    candidates: list[_Candidate],
+    library: TensorRtLibrary,
+    driver: Driver,
+    store: EngineStore,
+    all_inputs: Iterable[NetworkInputs],
+) -> dict[str, dict[str, float]]:
     """Run all engines beside ONNX Runtime; install none if one is off."""
     plans = {candidate.report.graph: candidate.engine for candidate in candidates}
     backend = TensorRtBackend(contract, plans, library, driver)
-    inputs = (pair for pair in all_inputs
-              if pair[0] is None or len(pair[0]['images']) <= request.limits.cameras)
+    inputs = (
+        pair
+        for pair in all_inputs
+        if pair[0] is None or len(pair[0]['images']) <= request.limits.cameras
+    )
     tolerance = TOLERANCE[request.precision]
     errors = check_engines(OnnxRuntimeBackend(folder, 2), backend, inputs, tolerance)
     for candidate in candidates:
         manifest = candidate.manifest
         proof = ParityProof(driver.gpu.name, tolerance, errors[manifest.identity.graph])
-        store.install(candidate.engine, EngineManifest(
-            manifest.identity, manifest.engine_sha256, manifest.engine_bytes, manifest.profile,
-            proof))
+        store.install(
+            candidate.engine,
+            EngineManifest(
+                manifest.identity,
+                manifest.engine_sha256,
+                manifest.engine_bytes,
+                manifest.profile,
+                proof,
+            ),
+        )
     return errors

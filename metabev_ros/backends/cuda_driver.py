@@ -4,6 +4,7 @@ Why not `cuda.bindings` or libcudart: libcuda.so.1 comes with the driver on ever
 run an engine (desktop, Jetson), its entry points keep their names over CUDA 11 to 13, and the two
 dozen used here need no package whose version must fit the driver.
 """
+
 from __future__ import annotations
 
 import ctypes
@@ -19,30 +20,42 @@ _OUT = ctypes.POINTER
 _HANDLE_OUT, _ADDRESS, _ADDRESS_OUT = _OUT(c_void_p), c_uint64, _OUT(c_uint64)
 # Argument types of every entry point used: without them ctypes cuts 64-bit handles to 32.
 _SIGNATURES = {
-    'cuInit': (c_uint,), 'cuDriverGetVersion': (_OUT(c_int),), 'cuDeviceGetCount': (_OUT(c_int),),
+    'cuInit': (c_uint,),
+    'cuDriverGetVersion': (_OUT(c_int),),
+    'cuDeviceGetCount': (_OUT(c_int),),
     'cuGetErrorName': (c_int, _OUT(c_char_p)),
-    'cuDeviceGet': (_OUT(c_int), c_int), 'cuDeviceGetName': (c_char_p, c_int, c_int),
+    'cuDeviceGet': (_OUT(c_int), c_int),
+    'cuDeviceGetName': (c_char_p, c_int, c_int),
     'cuDeviceGetAttribute': (_OUT(c_int), c_int, c_int),
     'cuDeviceTotalMem_v2': (_OUT(c_size_t), c_int),
-    'cuDevicePrimaryCtxRetain': (_HANDLE_OUT, c_int), 'cuDevicePrimaryCtxRelease_v2': (c_int,),
-    'cuCtxSetCurrent': (c_void_p,), 'cuMemGetInfo_v2': (_OUT(c_size_t), _OUT(c_size_t)),
+    'cuDevicePrimaryCtxRetain': (_HANDLE_OUT, c_int),
+    'cuDevicePrimaryCtxRelease_v2': (c_int,),
+    'cuCtxSetCurrent': (c_void_p,),
+    'cuMemGetInfo_v2': (_OUT(c_size_t), _OUT(c_size_t)),
     'cuMemAlloc_v2': (_ADDRESS_OUT, c_size_t),
-    'cuMemFree_v2': (_ADDRESS,), 'cuMemHostAlloc': (_HANDLE_OUT, c_size_t, c_uint),
+    'cuMemFree_v2': (_ADDRESS,),
+    'cuMemHostAlloc': (_HANDLE_OUT, c_size_t, c_uint),
     'cuMemFreeHost': (c_void_p,),
     'cuMemcpyHtoDAsync_v2': (_ADDRESS, c_void_p, c_size_t, c_void_p),
     'cuMemcpyDtoHAsync_v2': (c_void_p, _ADDRESS, c_size_t, c_void_p),
-    'cuStreamCreate': (_HANDLE_OUT, c_uint), 'cuStreamDestroy_v2': (c_void_p,),
-    'cuStreamSynchronize': (c_void_p,), 'cuStreamWaitEvent': (c_void_p, c_void_p, c_uint),
-    'cuEventCreate': (_HANDLE_OUT, c_uint), 'cuEventDestroy_v2': (c_void_p,),
+    'cuStreamCreate': (_HANDLE_OUT, c_uint),
+    'cuStreamDestroy_v2': (c_void_p,),
+    'cuStreamSynchronize': (c_void_p,),
+    'cuStreamWaitEvent': (c_void_p, c_void_p, c_uint),
+    'cuEventCreate': (_HANDLE_OUT, c_uint),
+    'cuEventDestroy_v2': (c_void_p,),
     'cuEventRecord': (c_void_p, c_void_p),
-    'cuStreamBeginCapture_v2': (c_void_p, c_int), 'cuStreamEndCapture': (c_void_p, _HANDLE_OUT),
+    'cuStreamBeginCapture_v2': (c_void_p, c_int),
+    'cuStreamEndCapture': (c_void_p, _HANDLE_OUT),
     'cuGraphInstantiateWithFlags': (_HANDLE_OUT, c_void_p, ctypes.c_ulonglong),
-    'cuGraphLaunch': (c_void_p, c_void_p), 'cuGraphDestroy': (c_void_p,),
-    'cuGraphExecDestroy': (c_void_p,)}
+    'cuGraphLaunch': (c_void_p, c_void_p),
+    'cuGraphDestroy': (c_void_p,),
+    'cuGraphExecDestroy': (c_void_p,),
+}
 _OUT_OF_MEMORY = 2
 # After one of these every further call fails: the context is gone until the process is.
 _LOST = {4, 46, 214, 220, 226, *range(700, 720), 999} - {701, 704, 705, 708, 712, 713}
-_COMPUTE_CAPABILITY = (75, 76)                  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
+_COMPUTE_CAPABILITY = (75, 76)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 _NON_BLOCKING_STREAM, _NO_TIMING_EVENT, _CAPTURE_THREAD_LOCAL = 1, 2, 1
 
 
@@ -80,8 +93,9 @@ class Driver:
         for name, arguments in _SIGNATURES.items():
             function = getattr(self._library, name, None)
             if function is None:
-                raise BackendError('CUDA driver', f'{name} (CUDA 11.4 or newer)', 'none',
-                                   'install a newer driver')
+                raise BackendError(
+                    'CUDA driver', f'{name} (CUDA 11.4 or newer)', 'none', 'install a newer driver'
+                )
             function.argtypes, function.restype = arguments, c_int
         self.call('cuInit', 0)
         count = c_int()
@@ -107,10 +121,17 @@ class Driver:
         if name == 'cuInit':
             raise BackendError(where, 'a driver with a GPU', got, _NO_GPU)
         if code in _LOST:
-            raise DeviceLostError(where, 'success', got, 'start the process again; dmesg shows '
-                                  'Xid errors of the GPU')
-        raise BackendError(where, 'success', got, 'use a smaller model or precision, or free GPU '
-                           'memory' if code == _OUT_OF_MEMORY else '')
+            raise DeviceLostError(
+                where, 'success', got, 'start the process again; dmesg shows Xid errors of the GPU'
+            )
+        raise BackendError(
+            where,
+            'success',
+            got,
+            'use a smaller model or precision, or free GPU memory'
+            if code == _OUT_OF_MEMORY
+            else '',
+        )
 
     def _describe(self) -> Gpu:
         device, memory, version = c_int(), c_size_t(), c_int()
@@ -125,8 +146,12 @@ class Driver:
             capability.append(str(value.value))
         self.call('cuDeviceTotalMem_v2', byref(memory), device)
         self.call('cuDriverGetVersion', byref(version))
-        return Gpu(name.value.decode(errors='replace'), '.'.join(capability), memory.value,
-                   f'{version.value // 1000}.{version.value % 1000 // 10}')
+        return Gpu(
+            name.value.decode(errors='replace'),
+            '.'.join(capability),
+            memory.value,
+            f'{version.value // 1000}.{version.value % 1000 // 10}',
+        )
 
 
 _NO_GPU = 'use the backend onnxruntime, or install the NVIDIA driver and a GPU'

@@ -2,6 +2,7 @@
 
 Always strongly typed: the precision stands in the ONNX types, so no builder flag decides it.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
@@ -30,10 +31,15 @@ class BuiltEngine:
     build_seconds: float
 
 
-def build_engine(library: TensorRtLibrary, content: bytes, graph: str,
-                 specs: tuple[Iterable[TensorSpec], Iterable[TensorSpec]],
-                 profile: dict[str, tuple[Shape, Shape, Shape]], timing_cache: bytes = b'',
-                 progress: Callable[[str, int, int], None] | None = None) -> BuiltEngine:
+def build_engine(
+    library: TensorRtLibrary,
+    content: bytes,
+    graph: str,
+    specs: tuple[Iterable[TensorSpec], Iterable[TensorSpec]],
+    profile: dict[str, tuple[Shape, Shape, Shape]],
+    timing_cache: bytes = b'',
+    progress: Callable[[str, int, int], None] | None = None,
+) -> BuiltEngine:
     """Parse and build.
 
     Args:
@@ -51,21 +57,28 @@ def build_engine(library: TensorRtLibrary, content: bytes, graph: str,
     start = perf_counter()
     try:
         builder = trt.Builder(library.logger)
-    except TypeError as error:                      # pybind11: "factory function returned nullptr"
-        raise BackendError(f'{library.flavour.value} {library.version}', 'a builder',
-                           library.last_messages(), 'check that it fits the driver') from error
+    except TypeError as error:  # pybind11: "factory function returned nullptr"
+        raise BackendError(
+            f'{library.flavour.value} {library.version}',
+            'a builder',
+            library.last_messages(),
+            'check that it fits the driver',
+        ) from error
     strongly_typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(strongly_typed)
     parser = trt.OnnxParser(network, library.logger)
     if not parser.parse(content):
         first = parser.get_error(0) if parser.num_errors else library.last_messages()
-        raise ContractError(f'{graph}.onnx', f'a graph that {library.flavour.value} '
-                            f'{library.version} can parse', ' '.join(str(first).split())[:400],
-                            'export the model again for TensorRT')
+        raise ContractError(
+            f'{graph}.onnx',
+            f'a graph that {library.flavour.value} {library.version} can parse',
+            ' '.join(str(first).split())[:400],
+            'export the model again for TensorRT',
+        )
     _check_tensors(network, graph, specs)
     parsed = perf_counter()
     config = builder.create_builder_config()
-    config.clear_flag(trt.BuilderFlag.TF32)         # fp32 is fp32: TF32 keeps 10 bits of 23
+    config.clear_flag(trt.BuilderFlag.TF32)  # fp32 is fp32: TF32 keeps 10 bits of 23
     if progress is not None:
         config.progress_monitor = _progress_monitor(trt, progress)
     # TensorRT-RTX times nothing. A cache of another GPU or version is not taken.
@@ -78,9 +91,12 @@ def build_engine(library: TensorRtLibrary, content: bytes, graph: str,
         config.add_optimization_profile(shapes)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise BackendError(f'engine of {graph}', 'a build', library.last_messages(),
-                           'out of memory: a smaller --headroom or --cameras; else see '
-                           'docs/engines.md')
+        raise BackendError(
+            f'engine of {graph}',
+            'a build',
+            library.last_messages(),
+            'out of memory: a smaller --headroom or --cameras; else see docs/engines.md',
+        )
     kept = bytes(config.get_timing_cache().serialize()) if has_times else b''
     return BuiltEngine(bytes(plan), kept, parsed - start, perf_counter() - parsed)
 
@@ -90,14 +106,23 @@ def _check_tensors(network, graph: str, specs) -> None:
     found = [network.get_input(i) for i in range(network.num_inputs)]
     found += [network.get_output(i) for i in range(network.num_outputs)]
     actual = {tensor.name: tuple(tensor.shape) for tensor in found}
-    expected = {spec.name: tuple(-1 if size is None else size for size in spec.shape)
-                for side in specs for spec in side}
+    expected = {
+        spec.name: tuple(-1 if size is None else size for size in spec.shape)
+        for side in specs
+        for spec in side
+    }
     if actual != expected:
-        names = sorted(name for name in actual.keys() | expected.keys()
-                       if actual.get(name) != expected.get(name))
+        names = sorted(
+            name
+            for name in actual.keys() | expected.keys()
+            if actual.get(name) != expected.get(name)
+        )
         raise ContractError(
-            f'{graph}.onnx', ', '.join(f'{n} {expected.get(n, "absent")}' for n in names),
-            ', '.join(f'{n} {actual.get(n, "absent")}' for n in names), 'export the model again')
+            f'{graph}.onnx',
+            ', '.join(f'{n} {expected.get(n, "absent")}' for n in names),
+            ', '.join(f'{n} {actual.get(n, "absent")}' for n in names),
+            'export the model again',
+        )
 
 
 def _progress_monitor(trt, progress: Callable[[str, int, int], None]):

@@ -11,6 +11,7 @@ are deserialised then (TensorRT's own validity query is no tamper check).
 An install writes the engine under the name of its content, then replaces the manifest: whoever
 dies in between leaves the manifest and the engine that were there.
 """
+
 from __future__ import annotations
 
 import enum
@@ -34,7 +35,7 @@ from metabev_ros.errors import ConfigError, ContractError
 from metabev_ros.resources import resource_root
 
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]{0,63}')
-_MANIFEST_LIMIT, _ENGINE_LIMIT = 1 << 20, 8 << 30                       # bytes
+_MANIFEST_LIMIT, _ENGINE_LIMIT = 1 << 20, 8 << 30  # bytes
 BUILD = 'run `metabev build-engines` for this model and precision on this machine'
 
 
@@ -42,7 +43,7 @@ class EngineState(enum.Enum):
     """What the cache holds for an identity."""
 
     CURRENT = 'current'
-    STALE = 'stale'         # engines of the same graph, all for something else
+    STALE = 'stale'  # engines of the same graph, all for something else
     ABSENT = 'absent'
 
 
@@ -79,19 +80,30 @@ class EngineStore:
 
     def __init__(self, model: str, root: Path | None = None) -> None:
         if _NAME.fullmatch(model) is None:
-            raise ConfigError('engine cache: model name', 'at most 64 of letters, digits, "_", '
-                              '"-" and ".", the first a letter or digit', repr(model[:64]),
-                              'correct `name` in the configuration')
+            raise ConfigError(
+                'engine cache: model name',
+                'at most 64 of letters, digits, "_", "-" and ".", the first a letter or digit',
+                repr(model[:64]),
+                'correct `name` in the configuration',
+            )
         root = default_cache() if root is None else Path(root)
         try:
             real = root.resolve()
             tree = resource_root(Path(__file__).resolve().parent.parent).resolve()
         except (OSError, ValueError) as error:
-            raise ConfigError('engine cache', 'the path of a folder',
-                              f'{str(root)[:64]!r} ({error})'[:200], 'correct it') from error
+            raise ConfigError(
+                'engine cache',
+                'the path of a folder',
+                f'{str(root)[:64]!r} ({error})'[:200],
+                'correct it',
+            ) from error
         if real == tree or tree in real.parents:
-            raise ConfigError('engine cache', f'a folder outside {tree}', str(real),
-                              'leave XDG_CACHE_HOME unset, or name a folder of your own')
+            raise ConfigError(
+                'engine cache',
+                f'a folder outside {tree}',
+                str(real),
+                'leave XDG_CACHE_HOME unset, or name a folder of your own',
+            )
         self.folder = real / model
 
     def find(self, wanted: EngineIdentity) -> FoundEngine:
@@ -106,11 +118,17 @@ class EngineStore:
                 manifest = self._manifest(folder, name)
                 if manifest is None:
                     others = self._others(folder, wanted)
-                    return FoundEngine(EngineState.STALE, others[0]) if others else FoundEngine(
-                        EngineState.ABSENT)
+                    return (
+                        FoundEngine(EngineState.STALE, others[0])
+                        if others
+                        else FoundEngine(EngineState.ABSENT)
+                    )
                 if manifest.identity != wanted:
-                    raise self._tampered(name, 'the manifest of this key',
-                                         '; '.join(wanted.differences(manifest.identity)))
+                    raise self._tampered(
+                        name,
+                        'the manifest of this key',
+                        '; '.join(wanted.differences(manifest.identity)),
+                    )
                 return FoundEngine(EngineState.CURRENT, manifest, self._engine(folder, manifest))
         except FileNotFoundError:
             return FoundEngine(EngineState.ABSENT)
@@ -123,12 +141,21 @@ class EngineStore:
         """
         found = self.find(wanted)
         if found.state is not EngineState.CURRENT:
-            got = 'none' if found.manifest is None else (
-                'only one that differs in (wanted, there) '
-                + '; '.join(wanted.differences(found.manifest.identity)))
-            raise ContractError(f'{self.folder}: engine of {wanted.graph}',
-                                f'{wanted.precision}, {wanted.flavour} {wanted.tensorrt_version}, '
-                                f'for GPU {wanted.gpu}', got, BUILD)
+            got = (
+                'none'
+                if found.manifest is None
+                else (
+                    'only one that differs in (wanted, there) '
+                    + '; '.join(wanted.differences(found.manifest.identity))
+                )
+            )
+            raise ContractError(
+                f'{self.folder}: engine of {wanted.graph}',
+                f'{wanted.precision}, {wanted.flavour} {wanted.tensorrt_version}, '
+                f'for GPU {wanted.gpu}',
+                got,
+                BUILD,
+            )
         return found
 
     def install(self, engine: bytes, manifest: EngineManifest) -> None:
@@ -158,8 +185,9 @@ class EngineStore:
     def keep_timing_cache(self, name: str, content: bytes) -> None:
         """Keep kernel times for the next build with the same GPU and version."""
         with self._locked() as folder:
-            write_private(folder, f'{name}.timing',
-                          hashlib.sha256(content).hexdigest().encode() + content)
+            write_private(
+                folder, f'{name}.timing', hashlib.sha256(content).hexdigest().encode() + content
+            )
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
@@ -170,9 +198,12 @@ class EngineStore:
                 fcntl.flock(folder, fcntl.LOCK_EX)
                 yield folder
         except OSError as error:
-            raise ContractError(str(self.folder), 'a folder that can be written', str(error),
-                                'free disk space, or point XDG_CACHE_HOME to a writable folder'
-                                ) from error
+            raise ContractError(
+                str(self.folder),
+                'a folder that can be written',
+                str(error),
+                'free disk space, or point XDG_CACHE_HOME to a writable folder',
+            ) from error
 
     def _manifest(self, folder: int, name: str) -> EngineManifest | None:
         try:
@@ -186,13 +217,16 @@ class EngineStore:
         try:
             content = read_private(folder, manifest.engine_file, _ENGINE_LIMIT)
         except FileNotFoundError as error:
-            raise self._tampered(manifest.engine_file, 'the engine of its manifest', 'none'
-                                 ) from error
+            raise self._tampered(
+                manifest.engine_file, 'the engine of its manifest', 'none'
+            ) from error
         digest = hashlib.sha256(content).hexdigest()
         if digest != manifest.engine_sha256:
             raise self._tampered(
-                manifest.engine_file, f'{manifest.engine_bytes} bytes with the SHA-256 of its '
-                'name', f'{len(content)} bytes with SHA-256 {digest[:16]}...')
+                manifest.engine_file,
+                f'{manifest.engine_bytes} bytes with the SHA-256 of its name',
+                f'{len(content)} bytes with SHA-256 {digest[:16]}...',
+            )
         return content
 
     def _others(self, folder: int, wanted: EngineIdentity) -> list[EngineManifest]:
@@ -202,17 +236,21 @@ class EngineStore:
             try:
                 found.append(self._manifest(folder, name))
             except ContractError:
-                continue        # another engine's broken manifest says nothing about this one
-        return sorted((manifest for manifest in found if manifest is not None),
-                      key=lambda manifest: len(wanted.differences(manifest.identity)))
+                continue  # another engine's broken manifest says nothing about this one
+        return sorted(
+            (manifest for manifest in found if manifest is not None),
+            key=lambda manifest: len(wanted.differences(manifest.identity)),
+        )
 
     def _remove_orphans(self, folder: int, graph: str) -> None:
         """Engines of a graph that no manifest names any more, and what killed writers left."""
         try:
-            kept = {self._manifest(folder, name).engine_file
-                    for name in self._manifest_names(folder, graph)}
+            kept = {
+                self._manifest(folder, name).engine_file
+                for name in self._manifest_names(folder, graph)
+            }
         except ContractError:
-            return              # a manifest that cannot be read may name any of them
+            return  # a manifest that cannot be read may name any of them
         for name in os.listdir(folder):
             is_engine = name.startswith(f'{graph}-') and name.endswith('.engine')
             is_part = name.startswith(f'.{graph}-') and name.endswith('.part')
@@ -221,9 +259,17 @@ class EngineStore:
 
     @staticmethod
     def _manifest_names(folder: int, graph: str) -> list[str]:
-        return [name for name in sorted(os.listdir(folder))
-                if name.startswith(f'{graph}-') and name.endswith('.json')]
+        return [
+            name
+            for name in sorted(os.listdir(folder))
+            if name.startswith(f'{graph}-') and name.endswith('.json')
+        ]
 
     def _tampered(self, name: str, expected: str, got: str) -> ContractError:
-        return ContractError(str(self.folder / name), expected, got, 'it was changed after its '
-                             f'build and is not loaded: find out why, remove it, then {BUILD}')
+        return ContractError(
+            str(self.folder / name),
+            expected,
+            got,
+            'it was changed after its '
+            f'build and is not loaded: find out why, remove it, then {BUILD}',
+        )

@@ -1,4 +1,5 @@
 """What an engine was built from and for, and the proof that it computes what it should."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -8,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 FORMAT = 1
-ANY_GPU = 'any'             # TensorRT-RTX: compiled for the GPU it meets, when it is loaded
+ANY_GPU = 'any'  # TensorRT-RTX: compiled for the GPU it meets, when it is loaded
 _DIGEST = re.compile(r'[0-9a-f]{64}')
 
 
@@ -42,8 +43,11 @@ class EngineIdentity:
     def differences(self, other: EngineIdentity) -> list[str]:
         """One 'field: ours, theirs' for every field that differs."""
         ours, theirs = dataclasses.asdict(self), dataclasses.asdict(other)
-        return [f'{name}: {ours[name][:40]!r}, {theirs[name][:40]!r}' for name in ours
-                if ours[name] != theirs[name]]
+        return [
+            f'{name}: {ours[name][:40]!r}, {theirs[name][:40]!r}'
+            for name in ours
+            if ours[name] != theirs[name]
+        ]
 
 
 @dataclass(frozen=True)
@@ -102,12 +106,14 @@ class EngineManifest:
             if plain.pop('format') != FORMAT:
                 raise ValueError(f'a format other than {FORMAT}')
             identity, parity = EngineIdentity(**plain.pop('identity')), plain.pop('parity')
-            manifest = cls(identity, parity=None if parity is None else ParityProof(**parity),
-                           **plain)
+            manifest = cls(
+                identity, parity=None if parity is None else ParityProof(**parity), **plain
+            )
         except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f'{type(error).__name__}: {error}'[:100]) from error
         if not all(isinstance(text, str) for text in dataclasses.asdict(identity).values()) or (
-                not isinstance(manifest.engine_sha256, str)
-                or _DIGEST.fullmatch(manifest.engine_sha256) is None):
+            not isinstance(manifest.engine_sha256, str)
+            or _DIGEST.fullmatch(manifest.engine_sha256) is None
+        ):
             raise ValueError('a field of the wrong kind')
         return manifest

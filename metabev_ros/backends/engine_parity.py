@@ -3,6 +3,7 @@
 TensorRT has compiled graphs with silently wrong results (GridSample read as nearest neighbour, or
 wrong inside deformable attention), so no engine is trusted because it was built.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -19,8 +20,9 @@ from metabev_ros.structures import Modality
 TOLERANCE = {GraphPrecision.FP32: 1e-3, GraphPrecision.FP16: 2e-2, GraphPrecision.INT8: 1e-1}
 
 
-def compare_tensors(graph: str, expected: dict[str, np.ndarray], got: dict[str, np.ndarray],
-                    tolerance: float) -> dict[str, float]:
+def compare_tensors(
+    graph: str, expected: dict[str, np.ndarray], got: dict[str, np.ndarray], tolerance: float
+) -> dict[str, float]:
     """Largest |difference| of every tensor as a share of the range of what was expected.
 
     Args:
@@ -34,22 +36,30 @@ def compare_tensors(graph: str, expected: dict[str, np.ndarray], got: dict[str, 
     for name, reference in expected.items():
         where, candidate = f'parity of {graph}: {name}', got.get(name)
         if candidate is None or candidate.shape != reference.shape:
-            raise ContractError(where, f'shape {reference.shape}',
-                                'none' if candidate is None else f'shape {candidate.shape}')
+            raise ContractError(
+                where,
+                f'shape {reference.shape}',
+                'none' if candidate is None else f'shape {candidate.shape}',
+            )
         difference = np.abs(candidate.astype(np.float64) - reference)
         errors[name] = float(difference.max(initial=0)) / (float(np.ptp(reference)) or 1.0)
-        if not errors[name] <= tolerance:               # also refuses NaN
-            at = np.unravel_index(int(np.nan_to_num(difference, nan=np.inf).argmax()),
-                                  difference.shape)
+        if not errors[name] <= tolerance:  # also refuses NaN
+            at = np.unravel_index(
+                int(np.nan_to_num(difference, nan=np.inf).argmax()), difference.shape
+            )
             raise ContractError(
-                where, f'an error of at most {tolerance:g} of its range',
+                where,
+                f'an error of at most {tolerance:g} of its range',
                 f'{errors[name]:.3g}, worst at {tuple(map(int, at))}: {candidate[at]:.6g} for '
-                f'{reference[at]:.6g}', 'the engine is not installed; see docs/engines.md')
+                f'{reference[at]:.6g}',
+                'the engine is not installed; see docs/engines.md',
+            )
     return errors
 
 
-def check_engines(reference, candidate, inputs: Iterable[tuple[dict | None, dict | None]],
-                  tolerance: float) -> dict[str, dict[str, float]]:
+def check_engines(
+    reference, candidate, inputs: Iterable[tuple[dict | None, dict | None]], tolerance: float
+) -> dict[str, dict[str, float]]:
     """Every graph by itself on what the reference feeds it, then the whole path.
 
     Args:
@@ -82,18 +92,28 @@ def check_engines(reference, candidate, inputs: Iterable[tuple[dict | None, dict
         maps = {'camera_bev': None, 'lidar_bev': None}
         if camera is not None:
             maps['camera_bev'] = reference.encode_camera(camera)
-            compare('camera_encoder', {'camera_bev': maps['camera_bev']},
-                    {'camera_bev': candidate.encode_camera(camera)})
+            compare(
+                'camera_encoder',
+                {'camera_bev': maps['camera_bev']},
+                {'camera_bev': candidate.encode_camera(camera)},
+            )
         if lidar is not None:
             maps['lidar_bev'] = reference.encode_lidar(lidar)
-            compare('lidar_encoder', {'lidar_bev': maps['lidar_bev']},
-                    {'lidar_bev': candidate.encode_lidar(lidar)})
+            compare(
+                'lidar_encoder',
+                {'lidar_bev': maps['lidar_bev']},
+                {'lidar_bev': candidate.encode_lidar(lidar)},
+            )
         modality = Modality.from_presence(camera is not None, lidar is not None)
         expected = reference.fuse(*maps.values())
         compare(FUSION_OF[modality], expected, candidate.fuse(*maps.values()))
         compare(FUSION_OF[modality], expected, candidate.run(camera, lidar))
     for graph in GRAPHS:
         if graph not in worst:
-            raise ContractError(f'parity of {graph}', 'an input that can judge it', 'none',
-                                'the engine is not installed')
+            raise ContractError(
+                f'parity of {graph}',
+                'an input that can judge it',
+                'none',
+                'the engine is not installed',
+            )
     return worst

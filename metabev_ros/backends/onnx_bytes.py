@@ -5,6 +5,7 @@ Our exports never use it, so a file that does is refused before any runtime sees
 reads the protobuf wire format itself: the run set has no `onnx` package, and no parser of a
 runtime should be the first to touch the bytes.
 """
+
 from __future__ import annotations
 
 from metabev_ros.errors import ContractError
@@ -19,8 +20,9 @@ _INSIDE = {
     _TENSOR: {},
     _SPARSE: {1: _TENSOR, 2: _TENSOR},
     _FUNCTION: {7: _NODE, 11: _ATTRIBUTE},
-    _TRAINING: {1: _GRAPH, 2: _GRAPH}}
-_EXTERNAL_DATA, _DATA_LOCATION = 13, 14         # of TensorProto
+    _TRAINING: {1: _GRAPH, 2: _GRAPH},
+}
+_EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # of TensorProto
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_DEPTH = 64
 
@@ -39,14 +41,22 @@ def refuse_external_data(content: bytes, where: str) -> None:
     while pending:
         message, kind, depth = pending.pop()
         if depth > _MAX_DEPTH:
-            raise ContractError(where, f'graphs nested at most {_MAX_DEPTH} messages deep',
-                                'a deeper one', 'export the model again')
+            raise ContractError(
+                where,
+                f'graphs nested at most {_MAX_DEPTH} messages deep',
+                'a deeper one',
+                'export the model again',
+            )
         for field, wire, value in _fields(message, where):
-            if kind == _TENSOR and (field == _EXTERNAL_DATA
-                                    or (field == _DATA_LOCATION and value != 0)):
-                raise ContractError(where, 'all weights inside the file',
-                                    'a tensor with external data',
-                                    'export the model again with `metabev export`')
+            if kind == _TENSOR and (
+                field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value != 0)
+            ):
+                raise ContractError(
+                    where,
+                    'all weights inside the file',
+                    'a tensor with external data',
+                    'export the model again with `metabev export`',
+                )
             inside = _INSIDE[kind].get(field)
             if inside is not None and wire == _BYTES:
                 pending.append((value, inside, depth + 1))
@@ -67,7 +77,7 @@ def _fields(message: memoryview, where: str):
                 size = {_FIXED64: 8, _FIXED32: 4}.get(wire, -1)
             if size < 0 or size > end - position:
                 raise _malformed(where)
-            value, position = message[position:position + size], position + size
+            value, position = message[position : position + size], position + size
         yield field, wire, value
 
 
@@ -85,5 +95,6 @@ def _varint(message: memoryview, position: int, where: str) -> tuple[int, int]:
 
 
 def _malformed(where: str) -> ContractError:
-    return ContractError(where, 'an ONNX file', 'bytes that are no protobuf message',
-                         'export the model again')
+    return ContractError(
+        where, 'an ONNX file', 'bytes that are no protobuf message', 'export the model again'
+    )

@@ -1,4 +1,5 @@
 """ONNX Runtime: the embedded default, on the CPU or on what else is asked for."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -45,8 +46,9 @@ class OnnxRuntimeBackend:
         try:
             import onnxruntime
         except ImportError as error:
-            raise MissingDependencyError('backend onnxruntime', 'the package onnxruntime', 'none',
-                                         'pip install onnxruntime') from error
+            raise MissingDependencyError(
+                'backend onnxruntime', 'the package onnxruntime', 'none', 'pip install onnxruntime'
+            ) from error
         require_provider(provider, onnxruntime.get_available_providers())
         self._gpu = _gpu_of(provider)
         self._free_before = 0 if self._gpu is None else self._gpu.free_memory()
@@ -54,16 +56,27 @@ class OnnxRuntimeBackend:
         self.provider, self.device = provider.value, provider.device
         self._outputs = output_names(self.contract.config)
         self._sessions = {
-            graph: _session(onnxruntime, read_checked(Path(folder) / f'{graph}.onnx',
-                                                      self.contract.digests[f'{graph}.onnx']),
-                            threads, provider, graph) for graph in GRAPHS}
+            graph: _session(
+                onnxruntime,
+                read_checked(
+                    Path(folder) / f'{graph}.onnx', self.contract.digests[f'{graph}.onnx']
+                ),
+                threads,
+                provider,
+                graph,
+            )
+            for graph in GRAPHS
+        }
         # On a GPU the maps between encoders and fusion stay there; on a CPU binding gains nothing.
         self._bindings = None
         if self.device != 'cpu':
-            maps = {spec.name: spec for spec in
-                    graph_inputs(self.contract.config)['fusion_fused']}
-            self._maps = {name: onnxruntime.OrtValue.ortvalue_from_shape_and_type(
-                spec.shape, np.dtype(spec.dtype), self.device, 0) for name, spec in maps.items()}
+            maps = {spec.name: spec for spec in graph_inputs(self.contract.config)['fusion_fused']}
+            self._maps = {
+                name: onnxruntime.OrtValue.ortvalue_from_shape_and_type(
+                    spec.shape, np.dtype(spec.dtype), self.device, 0
+                )
+                for name, spec in maps.items()
+            }
             self._bindings = {graph: self._bind(graph) for graph in GRAPHS}
 
     def _bind(self, graph: str):
@@ -95,8 +108,9 @@ class OnnxRuntimeBackend:
     def model_hash(self) -> str:
         return self.contract.hash
 
-    def run(self, camera: dict[str, np.ndarray] | None, lidar: dict[str, np.ndarray] | None
-            ) -> dict[str, np.ndarray]:
+    def run(
+        self, camera: dict[str, np.ndarray] | None, lidar: dict[str, np.ndarray] | None
+    ) -> dict[str, np.ndarray]:
         """Encode what is there, then fuse with the graph of that branch.
 
         Args:
@@ -113,8 +127,10 @@ class OnnxRuntimeBackend:
         if modality is Modality.NONE:
             raise BackendError('run', 'camera or LiDAR inputs', 'neither')
         if self._bindings is None:
-            return self.fuse(None if camera is None else self.encode_camera(camera),
-                             None if lidar is None else self.encode_lidar(lidar))
+            return self.fuse(
+                None if camera is None else self.encode_camera(camera),
+                None if lidar is None else self.encode_lidar(lidar),
+            )
         if camera is not None:
             self._run_bound('camera_encoder', camera)
         if lidar is not None:
@@ -134,8 +150,9 @@ class OnnxRuntimeBackend:
         """(1, C, Y, X) float32 BEV map of the sweep."""
         return self._run('lidar_encoder', inputs)[0]
 
-    def fuse(self, camera_bev: np.ndarray | None, lidar_bev: np.ndarray | None
-             ) -> dict[str, np.ndarray]:
+    def fuse(
+        self, camera_bev: np.ndarray | None, lidar_bev: np.ndarray | None
+    ) -> dict[str, np.ndarray]:
         """Outputs from the maps that are there, as `run`.
 
         Raises:
@@ -144,8 +161,11 @@ class OnnxRuntimeBackend:
         modality = Modality.from_presence(camera_bev is not None, lidar_bev is not None)
         if modality is Modality.NONE:
             raise BackendError('run', 'camera or LiDAR inputs', 'neither')
-        maps = {name: bev for name, bev in (('camera_bev', camera_bev), ('lidar_bev', lidar_bev))
-                if bev is not None}
+        maps = {
+            name: bev
+            for name, bev in (('camera_bev', camera_bev), ('lidar_bev', lidar_bev))
+            if bev is not None
+        }
         return dict(zip(self._outputs, self._run(FUSION_OF[modality], maps), strict=True))
 
     def _run(self, graph: str, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -175,8 +195,9 @@ def _gpu_of(provider: Provider) -> Context | None:
     try:
         return Context(Driver())
     except BackendError as error:
-        raise BackendError(f'provider {provider.value}', error.expected, error.got,
-                           provider.remedy) from error
+        raise BackendError(
+            f'provider {provider.value}', error.expected, error.got, provider.remedy
+        ) from error
 
 
 def _session(onnxruntime, content: bytes, threads: int, provider: Provider, graph: str):
@@ -190,9 +211,14 @@ def _session(onnxruntime, content: bytes, threads: int, provider: Provider, grap
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(
-            content, options, providers=[provider.runtime_name], enable_fallback=0)
+            content, options, providers=[provider.runtime_name], enable_fallback=0
+        )
     except Exception as error:  # onnxruntime raises many types
-        raise BackendError(f'{graph}.onnx', f'a graph ONNX Runtime can load on {provider.value}',
-                           str(error)[:200], provider.remedy) from error
+        raise BackendError(
+            f'{graph}.onnx',
+            f'a graph ONNX Runtime can load on {provider.value}',
+            str(error)[:200],
+            provider.remedy,
+        ) from error
     check_session(session, provider, graph)
     return session

@@ -1,4 +1,5 @@
 """Files of one user: read only if nobody else can have written them, written all or nothing."""
+
 from __future__ import annotations
 
 import os
@@ -33,8 +34,9 @@ def opened_folder(folder: Path) -> Iterator[int]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise ContractError(str(folder), 'a folder that can be opened', str(error.strerror),
-                            'remove what is there') from error
+        raise ContractError(
+            str(folder), 'a folder that can be opened', str(error.strerror), 'remove what is there'
+        ) from error
     try:
         _check_owner(os.fstat(descriptor), str(folder))
         yield descriptor
@@ -54,15 +56,19 @@ def read_private(folder: int, name: str, limit: int) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise ContractError(name, 'a file that can be opened', str(error.strerror),
-                            'remove it') from error
+        raise ContractError(
+            name, 'a file that can be opened', str(error.strerror), 'remove it'
+        ) from error
     with os.fdopen(descriptor, 'rb') as file:
         status = os.fstat(descriptor)
         _check_owner(status, name)
         if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_size > limit:
-            raise ContractError(name, f'a plain file of at most {limit} bytes with one name',
-                                f'mode {status.st_mode:o}, {status.st_nlink} names, '
-                                f'{status.st_size} bytes', 'remove it')
+            raise ContractError(
+                name,
+                f'a plain file of at most {limit} bytes with one name',
+                f'mode {status.st_mode:o}, {status.st_nlink} names, {status.st_size} bytes',
+                'remove it',
+            )
         return file.read(limit)
 
 
@@ -74,13 +80,13 @@ def write_private(folder: int, name: str, content: bytes) -> None:
     """
     part = f'.{name}.part'
     with suppress(FileNotFoundError):
-        os.unlink(part, dir_fd=folder)          # of a writer that was killed
+        os.unlink(part, dir_fd=folder)  # of a writer that was killed
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
     try:
         try:
             view = memoryview(content)
             while view:
-                view = view[os.write(descriptor, view):]
+                view = view[os.write(descriptor, view) :]
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -93,9 +99,16 @@ def write_private(folder: int, name: str, content: bytes) -> None:
 
 def _check_owner(status: os.stat_result, where: str) -> None:
     if status.st_uid != os.geteuid():
-        raise ContractError(where, f'owned by user {os.geteuid()}', f'user {status.st_uid}',
-                            'use a cache folder of your own (XDG_CACHE_HOME)')
+        raise ContractError(
+            where,
+            f'owned by user {os.geteuid()}',
+            f'user {status.st_uid}',
+            'use a cache folder of your own (XDG_CACHE_HOME)',
+        )
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise ContractError(where, 'writable by its owner alone',
-                            f'mode {stat.S_IMODE(status.st_mode):o}',
-                            'look at what is in it, then chmod go-w')
+        raise ContractError(
+            where,
+            'writable by its owner alone',
+            f'mode {stat.S_IMODE(status.st_mode):o}',
+            'look at what is in it, then chmod go-w',
+        )

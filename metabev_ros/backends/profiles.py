@@ -5,6 +5,7 @@ follow from the configuration (they are met within a third by the nuScenes-like 
 test_profiles); the largest are `headroom` times that, or the hard limit of the preprocessing
 where it has one. An input beyond its profile is refused by the backend with both figures.
 """
+
 from __future__ import annotations
 
 import math
@@ -18,10 +19,10 @@ from metabev_ros.contract import graph_inputs
 Shape = tuple[int, ...]
 # Share of the splat grid's cells that see a camera all round (0.43 nano, 0.35 base).
 _ACTIVE_CELLS = 0.4
-_HALF_VIEW = 0.7                    # tangent of half the horizontal view (nuScenes: 35 degrees)
+_HALF_VIEW = 0.7  # tangent of half the horizontal view (nuScenes: 35 degrees)
 # Occupied sites of the sparse encoder's stages and output per voxel of the first, one real sweep.
 _SITES = (1.0, 1.5, 0.9, 0.4, 0.35)
-_TYPICAL_VOXELS = 1 / 6                              # of max_voxels: one sweep of 32 beams
+_TYPICAL_VOXELS = 1 / 6  # of max_voxels: one sweep of 32 beams
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,9 @@ class ProfileLimits:
         require(1 <= self.headroom <= 16, 'engines.headroom', '1..16', self.headroom)
 
 
-def graph_profile(config: ModelConfig, graph: str, limits: ProfileLimits
-                  ) -> dict[str, tuple[Shape, Shape, Shape]]:
+def graph_profile(
+    config: ModelConfig, graph: str, limits: ProfileLimits
+) -> dict[str, tuple[Shape, Shape, Shape]]:
     """(min, opt, max) shape of every input of a graph that has a free axis."""
     sizes = _splat_sizes(config, limits) | _lidar_sizes(config, limits)
     profile = {}
@@ -51,8 +53,9 @@ def graph_profile(config: ModelConfig, graph: str, limits: ProfileLimits
             shapes = []
             for choice in range(3):
                 free = iter(sizes[spec.name])
-                shapes.append(tuple(next(free)[choice] if size is None else size
-                                    for size in spec.shape))
+                shapes.append(
+                    tuple(next(free)[choice] if size is None else size for size in spec.shape)
+                )
             profile[spec.name] = tuple(shapes)
     return profile
 
@@ -71,19 +74,27 @@ def _splat_sizes(config: ModelConfig, limits: ProfileLimits) -> dict[str, list[S
 
     def sized(typical: float, limit: int) -> Shape:
         return 1, min(math.ceil(typical), limit), min(math.ceil(typical * limits.headroom), limit)
+
     row_axis = sized(rows, rows + cells)
-    return {'images': [(1, limits.cameras, limits.cameras)], 'depth_table': [row_axis],
-            'pixel_table': [row_axis],
-            'cell_table': [sized(_ACTIVE_CELLS * cells, cells), sized(fullest, rows)]}
+    return {
+        'images': [(1, limits.cameras, limits.cameras)],
+        'depth_table': [row_axis],
+        'pixel_table': [row_axis],
+        'cell_table': [sized(_ACTIVE_CELLS * cells, cells), sized(fullest, rows)],
+    }
 
 
 def _lidar_sizes(config: ModelConfig, limits: ProfileLimits) -> dict[str, list[Shape]]:
     lidar = config.lidar
-    sizes = {'pillars': [(1, math.ceil(lidar.max_pillars / 2), lidar.max_pillars)],
-             'voxel_features': [_sites(config, 0, limits)]}
+    sizes = {
+        'pillars': [(1, math.ceil(lidar.max_pillars / 2), lidar.max_pillars)],
+        'voxel_features': [_sites(config, 0, limits)],
+    }
     for stage, (name, step) in enumerate(zip(SPARSE_STAGES, SPARSE_STEPS, strict=True)):
-        sizes |= {name: [_sites(config, stage, limits)],
-                  step.name: [_sites(config, stage + 1, limits)]}
+        sizes |= {
+            name: [_sites(config, stage, limits)],
+            step.name: [_sites(config, stage + 1, limits)],
+        }
     return sizes
 
 

@@ -5,6 +5,7 @@ out with a warning, and nodes that a provider does not take go to the CPU. Here 
 stops the start, and so does a session in which arithmetic runs elsewhere than asked. Index and
 shape arithmetic may stay on the CPU: the CUDA provider puts it there on purpose.
 """
+
 from __future__ import annotations
 
 import enum
@@ -37,21 +38,41 @@ class Provider(enum.Enum):
 
 
 _RUNTIME_NAMES = {
-    Provider.CPU: 'CPUExecutionProvider', Provider.CUDA: 'CUDAExecutionProvider',
+    Provider.CPU: 'CPUExecutionProvider',
+    Provider.CUDA: 'CUDAExecutionProvider',
     Provider.TENSORRT: 'TensorrtExecutionProvider',
-    Provider.OPENVINO: 'OpenVINOExecutionProvider'}
+    Provider.OPENVINO: 'OpenVINOExecutionProvider',
+}
 _REMEDIES = {
     Provider.CPU: 'export the model again, or install onnxruntime again',
     Provider.CUDA: 'in place of onnxruntime install onnxruntime-gpu, with CUDA and cuDNN of the '
-                   'versions it names, or use provider cpu',
+    'versions it names, or use provider cpu',
     Provider.TENSORRT: 'in place of onnxruntime install onnxruntime-gpu, and TensorRT of the '
-                       'version it names, or use provider cpu',
-    Provider.OPENVINO: 'in place of onnxruntime install onnxruntime-openvino, or use provider cpu'}
+    'version it names, or use provider cpu',
+    Provider.OPENVINO: 'in place of onnxruntime install onnxruntime-openvino, or use provider cpu',
+}
 # Operators that hold the arithmetic of our graphs.
-_ARITHMETIC = frozenset((
-    'Conv', 'ConvTranspose', 'Gemm', 'MatMul', 'GridSample', 'Resize', 'Softmax', 'Relu',
-    'LayerNormalization', 'InstanceNormalization', 'MaxPool', 'QLinearConv', 'QLinearMatMul',
-    'FusedConv', 'FusedMatMul', 'Gelu', 'Erf'))
+_ARITHMETIC = frozenset(
+    (
+        'Conv',
+        'ConvTranspose',
+        'Gemm',
+        'MatMul',
+        'GridSample',
+        'Resize',
+        'Softmax',
+        'Relu',
+        'LayerNormalization',
+        'InstanceNormalization',
+        'MaxPool',
+        'QLinearConv',
+        'QLinearMatMul',
+        'FusedConv',
+        'FusedMatMul',
+        'Gelu',
+        'Erf',
+    )
+)
 
 
 def parse_provider(text: str) -> Provider:
@@ -77,8 +98,11 @@ def require_provider(provider: Provider, available: list[str]) -> None:
     """
     if provider.runtime_name not in available:
         raise MissingDependencyError(
-            f'provider {provider.value}', f'{provider.runtime_name} in the installed onnxruntime',
-            ', '.join(available), provider.remedy)
+            f'provider {provider.value}',
+            f'{provider.runtime_name} in the installed onnxruntime',
+            ', '.join(available),
+            provider.remedy,
+        )
 
 
 def check_session(session, provider: Provider, graph: str) -> None:
@@ -95,19 +119,34 @@ def check_session(session, provider: Provider, graph: str) -> None:
     """
     where, names = f'provider {provider.value}: {graph}', session.get_providers()
     if names[0] != provider.runtime_name:
-        raise BackendError(where, provider.runtime_name, f'a session on {", ".join(names)}: its '
-                           'libraries did not load', provider.remedy)
+        raise BackendError(
+            where,
+            provider.runtime_name,
+            f'a session on {", ".join(names)}: its libraries did not load',
+            provider.remedy,
+        )
     if provider is Provider.CPU:
         return
     if not hasattr(session, 'get_provider_graph_assignment_info'):
-        raise MissingDependencyError(where, 'an ONNX Runtime that tells where nodes run',
-                                     'one that does not', 'install a newer one, or use the '
-                                     'provider cpu or the backend tensorrt')
-    elsewhere = sorted({
-        f'{node.op_type} on {part.ep_name}'
-        for part in session.get_provider_graph_assignment_info()
-        if part.ep_name != provider.runtime_name
-        for node in part.get_nodes() if node.op_type in _ARITHMETIC})
+        raise MissingDependencyError(
+            where,
+            'an ONNX Runtime that tells where nodes run',
+            'one that does not',
+            'install a newer one, or use the provider cpu or the backend tensorrt',
+        )
+    elsewhere = sorted(
+        {
+            f'{node.op_type} on {part.ep_name}'
+            for part in session.get_provider_graph_assignment_info()
+            if part.ep_name != provider.runtime_name
+            for node in part.get_nodes()
+            if node.op_type in _ARITHMETIC
+        }
+    )
     if elsewhere:
-        raise BackendError(where, f'all arithmetic on {provider.runtime_name}',
-                           ', '.join(elsewhere)[:200], 'use provider cpu, or a newer onnxruntime')
+        raise BackendError(
+            where,
+            f'all arithmetic on {provider.runtime_name}',
+            ', '.join(elsewhere)[:200],
+            'use provider cpu, or a newer onnxruntime',
+        )

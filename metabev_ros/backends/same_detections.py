@@ -3,6 +3,7 @@
 Queries are chosen and boxes ordered by score: where two scores differ by less than the arithmetic
 of a runtime, the order says nothing, and at a cut one may stand for the other.
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -13,13 +14,14 @@ from metabev_ros.structures import Detections
 
 # Two boxes are the same within these: metres (position, size) and m/s, radians, score.
 BOX_TOLERANCE, YAW_TOLERANCE, SCORE_TOLERANCE = 0.02, 0.02, 1e-3
-LEAST_MATCHED = 0.99     # the others: rivals of equal score that suppress each other
+LEAST_MATCHED = 0.99  # the others: rivals of equal score that suppress each other
 SAME_SCORE = 1e-5
 QUERY_TENSORS = ('boxes', 'class_logits', 'query_scores')
 
 
-def align_queries(expected: dict[str, np.ndarray], got: dict[str, np.ndarray]
-                  ) -> dict[str, np.ndarray]:
+def align_queries(
+    expected: dict[str, np.ndarray], got: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """`got` with its queries in the order of `expected`; unchanged without queries, and where
     two queries would have one partner.
 
@@ -33,7 +35,7 @@ def align_queries(expected: dict[str, np.ndarray], got: dict[str, np.ndarray]
     for name in names:
         span = float(np.ptp(expected[name])) or 1.0
         difference = np.abs(expected[name][0][:, :, None] - got[name][0][:, None]) / span
-        distance = np.maximum(distance, difference.max(0))              # (P, P)
+        distance = np.maximum(distance, difference.max(0))  # (P, P)
     order = distance.argmin(1)
     if len(np.unique(order)) < len(order):
         return got
@@ -47,11 +49,17 @@ def is_tie_at_the_cut(expected: dict[str, np.ndarray], got: dict[str, np.ndarray
     """
     if 'query_scores' not in expected:
         return False
-    sides = [(tensors['query_scores'][0].argmax(0), tensors['query_scores'][0].max(0),
-              tensors['boxes'][0, :2].T) for tensors in (expected, got)]
+    sides = [
+        (
+            tensors['query_scores'][0].argmax(0),
+            tensors['query_scores'][0].max(0),
+            tensors['boxes'][0, :2].T,
+        )
+        for tensors in (expected, got)
+    ]
     lowest, lacking = min(scores.min() for _, scores, _ in sides), False
     for (labels, scores, places), (other_labels, _, other_places) in (sides, sides[::-1]):
-        near = np.abs(places[:, None] - other_places[None]).max(-1) < 0.5           # cells
+        near = np.abs(places[:, None] - other_places[None]).max(-1) < 0.5  # cells
         unmatched = ~(near & (labels[:, None] == other_labels[None])).any(1)
         if (scores[unmatched] > lowest + SAME_SCORE).any():
             return False
@@ -85,6 +93,9 @@ def _same_boxes(expected: Detections, got: Detections) -> np.ndarray:
     limit = np.full_like(difference, BOX_TOLERANCE)
     # Sizes reach tens of metres in a network that was not trained: a share of them.
     limit[..., 3:6] *= np.maximum(1, expected.boxes[:, None, 3:6])
-    return ((difference <= limit).all(-1) & (yaw <= YAW_TOLERANCE)
-            & (np.abs(expected.scores[:, None] - got.scores[None]) <= SCORE_TOLERANCE)
-            & (expected.labels[:, None] == got.labels[None]))
+    return (
+        (difference <= limit).all(-1)
+        & (yaw <= YAW_TOLERANCE)
+        & (np.abs(expected.scores[:, None] - got.scores[None]) <= SCORE_TOLERANCE)
+        & (expected.labels[:, None] == got.labels[None])
+    )

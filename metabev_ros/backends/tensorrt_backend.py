@@ -1,4 +1,5 @@
 """TensorRT: five engines on one GPU, encoders side by side, no allocation per sample."""
+
 from __future__ import annotations
 
 import weakref
@@ -55,8 +56,9 @@ class TensorRtBackend:
 
     provider = 'cuda'
 
-    def __init__(self, contract: Contract, plans: dict[str, bytes], library: TensorRtLibrary,
-                 driver: Driver) -> None:
+    def __init__(
+        self, contract: Contract, plans: dict[str, bytes], library: TensorRtLibrary, driver: Driver
+    ) -> None:
         self.contract = contract
         self.name, self.device = library.flavour.value, driver.gpu.name
         self._gpu = Context(driver)
@@ -65,19 +67,28 @@ class TensorRtBackend:
         self._buffers: dict[str, Buffer] = {}
         inputs, outputs = graph_inputs(contract.config), graph_outputs(contract.config)
         for graph in GRAPHS:
-            self._engines[graph] = Engine(library, self._gpu, graph, plans[graph],
-                                          (inputs[graph], outputs[graph]), self._buffers)
-        self.gpu_memory = (sum(buffer.size for buffer in self._buffers.values())
-                           + sum(engine.activation_bytes for engine in self._engines.values())
-                           + sum(map(len, plans.values())))
+            self._engines[graph] = Engine(
+                library,
+                self._gpu,
+                graph,
+                plans[graph],
+                (inputs[graph], outputs[graph]),
+                self._buffers,
+            )
+        self.gpu_memory = (
+            sum(buffer.size for buffer in self._buffers.values())
+            + sum(engine.activation_bytes for engine in self._engines.values())
+            + sum(map(len, plans.values()))
+        )
         self._streams = {name: self._gpu.stream() for name in (*ENCODERS, 'fusion')}
         self._done = {name: self._gpu.event() for name in ENCODERS}
         self._captured: dict[str, int] = {}
         self._warm_up()
 
     @classmethod
-    def load(cls, model: Path, precision: GraphPrecision, flavour: Flavour,
-             cache: Path | None = None) -> TensorRtBackend:
+    def load(
+        cls, model: Path, precision: GraphPrecision, flavour: Flavour, cache: Path | None = None
+    ) -> TensorRtBackend:
         """The engines of a model folder, from the cache of this user.
 
         Raises:
@@ -94,9 +105,14 @@ class TensorRtBackend:
             found = store.load(engine_identity(contract, graph, library, driver))
             parity = found.manifest.parity
             if parity is None or parity.gpu != driver.gpu.name:
-                raise ContractError(f'engine of {graph}', 'one that was compared with ONNX '
-                                    f'Runtime on {driver.gpu.name}', 'one that was only built'
-                                    if parity is None else f'a comparison on {parity.gpu}', BUILD)
+                raise ContractError(
+                    f'engine of {graph}',
+                    f'one that was compared with ONNX Runtime on {driver.gpu.name}',
+                    'one that was only built'
+                    if parity is None
+                    else f'a comparison on {parity.gpu}',
+                    BUILD,
+                )
             plans[graph] = found.engine
         return cls(contract, plans, library, driver)
 
@@ -116,14 +132,18 @@ class TensorRtBackend:
     def cuda_graphs(self) -> tuple[str, ...]:
         return tuple(self._captured)
 
-    def run(self, camera: dict[str, np.ndarray] | None, lidar: dict[str, np.ndarray] | None
-            ) -> dict[str, np.ndarray]:
+    def run(
+        self, camera: dict[str, np.ndarray] | None, lidar: dict[str, np.ndarray] | None
+    ) -> dict[str, np.ndarray]:
         """See `OnnxRuntimeBackend.run`; the encoders overlap."""
         modality = Modality.from_presence(camera is not None, lidar is not None)
         if modality is Modality.NONE:
             raise BackendError('run', 'camera or LiDAR inputs', 'neither')
-        present = {graph: arrays for graph, arrays in zip(ENCODERS, (camera, lidar), strict=True)
-                   if arrays is not None}
+        present = {
+            graph: arrays
+            for graph, arrays in zip(ENCODERS, (camera, lidar), strict=True)
+            if arrays is not None
+        }
         for graph, arrays in present.items():
             self._engines[graph].check_inputs(arrays)
         self._start_call()
@@ -141,14 +161,18 @@ class TensorRtBackend:
         """See `OnnxRuntimeBackend.encode_lidar`."""
         return self._encode_alone('lidar_encoder', inputs)
 
-    def fuse(self, camera_bev: np.ndarray | None, lidar_bev: np.ndarray | None
-             ) -> dict[str, np.ndarray]:
+    def fuse(
+        self, camera_bev: np.ndarray | None, lidar_bev: np.ndarray | None
+    ) -> dict[str, np.ndarray]:
         """See `OnnxRuntimeBackend.fuse`."""
         modality = Modality.from_presence(camera_bev is not None, lidar_bev is not None)
         if modality is Modality.NONE:
             raise BackendError('fuse', 'a camera or LiDAR BEV map', 'neither')
-        maps = {name: bev for name, bev in (('camera_bev', camera_bev), ('lidar_bev', lidar_bev))
-                if bev is not None}
+        maps = {
+            name: bev
+            for name, bev in (('camera_bev', camera_bev), ('lidar_bev', lidar_bev))
+            if bev is not None
+        }
         graph = FUSION_OF[modality]
         self._engines[graph].check_inputs(maps)
         self._start_call()
@@ -172,8 +196,9 @@ class TensorRtBackend:
         self._start_call()
         self._encode(graph, arrays)
         name = _BEV_OF[graph]
-        return self._download({name: self._engines[graph].outputs[name]},
-                              self._streams[graph])[name]
+        return self._download({name: self._engines[graph].outputs[name]}, self._streams[graph])[
+            name
+        ]
 
     def _fuse(self, graph: str) -> dict[str, np.ndarray]:
         stream = self._streams['fusion']
@@ -186,7 +211,7 @@ class TensorRtBackend:
     def _upload(self, arrays: dict[str, np.ndarray], stream: int) -> None:
         for name, array in arrays.items():
             buffer = self._buffers[name]
-            np.copyto(buffer.host[:array.nbytes].view(array.dtype).reshape(array.shape), array)
+            np.copyto(buffer.host[: array.nbytes].view(array.dtype).reshape(array.shape), array)
             self._gpu.upload(buffer, array.nbytes, stream)
 
     def _download(self, outputs: dict[str, tuple], stream: int) -> dict[str, np.ndarray]:
@@ -194,8 +219,10 @@ class TensorRtBackend:
         for name in outputs:
             self._gpu.download(self._buffers[name], self._buffers[name].size, stream)
         self._gpu.synchronise(stream)
-        return {name: self._buffers[name].host.view(dtype).reshape(shape).copy()
-                for name, (shape, dtype) in outputs.items()}
+        return {
+            name: self._buffers[name].host.view(dtype).reshape(shape).copy()
+            for name, (shape, dtype) in outputs.items()
+        }
 
     def _warm_up(self) -> None:
         """Every engine once, so that lazy initialisation is over; then record CUDA graphs."""
@@ -207,7 +234,8 @@ class TensorRtBackend:
             self._fuse(graph)
             if engine.can_be_captured(stream):
                 self._captured[graph] = self._gpu.capture(
-                    stream, lambda engine=engine: engine.enqueue(stream))
+                    stream, lambda engine=engine: engine.enqueue(stream)
+                )
 
 
 def _release(engines: dict[str, Engine], gpu: Context) -> None:
@@ -216,8 +244,9 @@ def _release(engines: dict[str, Engine], gpu: Context) -> None:
     gpu.close()
 
 
-def engine_identity(contract: Contract, graph: str, library: TensorRtLibrary,
-                    driver: Driver | None) -> EngineIdentity:
+def engine_identity(
+    contract: Contract, graph: str, library: TensorRtLibrary, driver: Driver | None
+) -> EngineIdentity:
     """What an engine of this graph must have been built from and for, here and now.
 
     Args:
@@ -230,9 +259,20 @@ def engine_identity(contract: Contract, graph: str, library: TensorRtLibrary,
     gpu = capability = ANY_GPU
     if library.flavour is not Flavour.RTX:
         if driver is None:
-            raise BackendError('engines', f'a GPU, because {library.flavour.value} builds for '
-                               'the one it runs on', 'none',
-                               'build on the target, or use --flavour tensorrt_rtx')
+            raise BackendError(
+                'engines',
+                f'a GPU, because {library.flavour.value} builds for the one it runs on',
+                'none',
+                'build on the target, or use --flavour tensorrt_rtx',
+            )
         gpu, capability = driver.gpu.name, driver.gpu.compute_capability
-    return EngineIdentity(graph, contract.digests[f'{graph}.onnx'], contract.precision, gpu,
-                          capability, library.flavour.value, library.version, contract.hash)
+    return EngineIdentity(
+        graph,
+        contract.digests[f'{graph}.onnx'],
+        contract.precision,
+        gpu,
+        capability,
+        library.flavour.value,
+        library.version,
+        contract.hash,
+    )

@@ -1,4 +1,5 @@
 """One engine: deserialised, compared with the contract, with its buffers; enqueues on a stream."""
+
 from __future__ import annotations
 
 import math
@@ -32,17 +33,25 @@ class InputRange:
         if not isinstance(array, np.ndarray):
             raise BackendError(where, f'an array {self}', type(array).__name__)
         fits = array.ndim == len(self.smallest) and all(
-            low <= size <= high for low, size, high
-            in zip(self.smallest, array.shape, self.largest, strict=True))
+            low <= size <= high
+            for low, size, high in zip(self.smallest, array.shape, self.largest, strict=True)
+        )
         if str(array.dtype) != self.dtype or not fits:
-            raise BackendError(where, str(self), f'{array.dtype} {array.shape}',
-                               'the engine was built for this range: build it again with larger '
-                               '--cameras or --headroom' if array.ndim == len(self.smallest)
-                               and str(array.dtype) == self.dtype else '')
+            raise BackendError(
+                where,
+                str(self),
+                f'{array.dtype} {array.shape}',
+                'the engine was built for this range: build it again with larger '
+                '--cameras or --headroom'
+                if array.ndim == len(self.smallest) and str(array.dtype) == self.dtype
+                else '',
+            )
 
     def __str__(self) -> str:
-        sizes = (str(low) if low == high else f'{low}..{high}'
-                 for low, high in zip(self.smallest, self.largest, strict=True))
+        sizes = (
+            str(low) if low == high else f'{low}..{high}'
+            for low, high in zip(self.smallest, self.largest, strict=True)
+        )
         return f'{self.dtype} ({", ".join(sizes)})'
 
     @property
@@ -70,30 +79,47 @@ class Engine:
         BackendError: if the GPU has no room for it.
     """
 
-    def __init__(self, library: TensorRtLibrary, gpu: Context, graph: str, plan: bytes,
-                 specs: tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]],
-                 buffers: dict[str, Buffer]) -> None:
+    def __init__(
+        self,
+        library: TensorRtLibrary,
+        gpu: Context,
+        graph: str,
+        plan: bytes,
+        specs: tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]],
+        buffers: dict[str, Buffer],
+    ) -> None:
         self.graph, self._library, self._buffers = graph, library, buffers
         library.messages.clear()
         try:
             self._runtime = library.trt.Runtime(library.logger)  # must outlive the engine
-        except TypeError as error:                  # pybind11: "factory function returned nullptr"
-            raise BackendError(f'{library.flavour.value} {library.version}', 'a runtime',
-                               library.last_messages(), 'check that it fits the driver') from error
+        except TypeError as error:  # pybind11: "factory function returned nullptr"
+            raise BackendError(
+                f'{library.flavour.value} {library.version}',
+                'a runtime',
+                library.last_messages(),
+                'check that it fits the driver',
+            ) from error
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            raise ContractError(f'engine of {graph}', f'one that {library.flavour.value} '
-                                f'{library.version} on {gpu.driver.gpu.name} can load',
-                                library.last_messages(), 'run `metabev build-engines --force`')
+            raise ContractError(
+                f'engine of {graph}',
+                f'one that {library.flavour.value} '
+                f'{library.version} on {gpu.driver.gpu.name} can load',
+                library.last_messages(),
+                'run `metabev build-engines --force`',
+            )
         self.inputs = {spec.name: self._range(spec) for spec in specs[0]}
         self.outputs = {spec.name: (spec.shape, spec.dtype) for spec in specs[1]}
         self._check_tensors(specs)
         self.activation_bytes = int(self._engine.device_memory_size_v2)
         self._context = self._engine.create_execution_context()
         if self._context is None:
-            raise BackendError(f'engine of {graph}', f'{self.activation_bytes} bytes of GPU '
-                               'memory for its activations', library.last_messages(),
-                               _OUT_OF_MEMORY)
+            raise BackendError(
+                f'engine of {graph}',
+                f'{self.activation_bytes} bytes of GPU memory for its activations',
+                library.last_messages(),
+                _OUT_OF_MEMORY,
+            )
         for name, size in self._sizes().items():
             if name not in buffers:
                 buffers[name] = gpu.buffer(size)
@@ -107,8 +133,9 @@ class Engine:
             BackendError: naming the tensor.
         """
         if arrays.keys() != self.inputs.keys():
-            raise BackendError(self.graph, f'the inputs {sorted(self.inputs)}',
-                               str(sorted(map(str, arrays))))
+            raise BackendError(
+                self.graph, f'the inputs {sorted(self.inputs)}', str(sorted(map(str, arrays)))
+            )
         for name, accepted in self.inputs.items():
             accepted.check(f'{self.graph}: {name}', arrays[name])
 
@@ -116,7 +143,8 @@ class Engine:
         """Tell the context the sizes of this sample's free axes."""
         for name, accepted in self.inputs.items():
             if accepted.smallest != accepted.largest and not self._context.set_input_shape(
-                    name, arrays[name].shape):
+                name, arrays[name].shape
+            ):
                 raise self._failed(f'shape {arrays[name].shape} of {name}')
 
     def enqueue(self, stream: int) -> None:
@@ -140,36 +168,55 @@ class Engine:
             return InputRange(spec.dtype, spec.shape, spec.shape)
         shapes = self._engine.get_tensor_profile_shape(spec.name, 0)
         if len(shapes) != 3:
-            raise ContractError(f'engine of {self.graph}', f'a profile for {spec.name}', 'none',
-                                'run `metabev build-engines --force`')
+            raise ContractError(
+                f'engine of {self.graph}',
+                f'a profile for {spec.name}',
+                'none',
+                'run `metabev build-engines --force`',
+            )
         smallest, _, largest = (tuple(int(size) for size in shape) for shape in shapes)
         return InputRange(spec.dtype, smallest, largest)
 
     def _check_tensors(self, specs) -> None:
         """All differences to the contract at once."""
         engine, modes = self._engine, self._library.trt.TensorIOMode
-        expected = {spec.name: (mode, spec.dtype, tuple(-1 if n is None else n
-                                                        for n in spec.shape))
-                    for mode, side in zip(('input', 'output'), specs, strict=True)
-                    for spec in side}
+        expected = {
+            spec.name: (mode, spec.dtype, tuple(-1 if n is None else n for n in spec.shape))
+            for mode, side in zip(('input', 'output'), specs, strict=True)
+            for spec in side
+        }
         found = {}
         for index in range(engine.num_io_tensors):
             name = engine.get_tensor_name(index)
             dtype = engine.get_tensor_dtype(name).name
             mode = 'input' if engine.get_tensor_mode(name) == modes.INPUT else 'output'
-            found[name] = (mode, _DTYPES.get(dtype, dtype),
-                           tuple(int(size) for size in engine.get_tensor_shape(name)))
-        differing = sorted(name for name in expected.keys() | found.keys()
-                           if expected.get(name) != found.get(name))
+            found[name] = (
+                mode,
+                _DTYPES.get(dtype, dtype),
+                tuple(int(size) for size in engine.get_tensor_shape(name)),
+            )
+        differing = sorted(
+            name
+            for name in expected.keys() | found.keys()
+            if expected.get(name) != found.get(name)
+        )
         if differing:
+
             def listed(table):
                 return ', '.join(f'{name} {table.get(name, "absent")}' for name in differing)
-            raise ContractError(f'engine of {self.graph}', listed(expected), listed(found),
-                                'run `metabev build-engines --force`')
+
+            raise ContractError(
+                f'engine of {self.graph}',
+                listed(expected),
+                listed(found),
+                'run `metabev build-engines --force`',
+            )
 
     def _sizes(self) -> dict[str, int]:
-        outputs = {name: math.prod(shape) * np.dtype(dtype).itemsize
-                   for name, (shape, dtype) in self.outputs.items()}
+        outputs = {
+            name: math.prod(shape) * np.dtype(dtype).itemsize
+            for name, (shape, dtype) in self.outputs.items()
+        }
         return {name: item.bytes for name, item in self.inputs.items()} | outputs
 
     def _failed(self, expected: str) -> BackendError:

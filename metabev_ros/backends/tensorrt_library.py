@@ -3,6 +3,7 @@
 Numeric flags changed their meaning between 10 and 11 (STRONGLY_TYPED is 1 in one and 0 in the
 other), so no number of theirs stands in this package.
 """
+
 from __future__ import annotations
 
 import enum
@@ -22,19 +23,38 @@ class Flavour(enum.Enum):
 
 # First version that is supported, first that is not.
 VERSIONS = {Flavour.TENSORRT: ((10, 3), (12, 0)), Flavour.RTX: ((1, 4), (2, 0))}
-INSTALL = {Flavour.TENSORRT: 'install TensorRT 10.3 to 11.x from NVIDIA (docs/engines.md)',
-           Flavour.RTX: 'pip install -r requirements/tensorrt.txt'}
+INSTALL = {
+    Flavour.TENSORRT: 'install TensorRT 10.3 to 11.x from NVIDIA (docs/engines.md)',
+    Flavour.RTX: 'pip install -r requirements/tensorrt.txt',
+}
 # Everything of the two modules that builder and runtime use; a test compares it with the code.
 API = {
-    'Builder': ('create_network', 'create_builder_config', 'create_optimization_profile',
-                'build_serialized_network'),
+    'Builder': (
+        'create_network',
+        'create_builder_config',
+        'create_optimization_profile',
+        'build_serialized_network',
+    ),
     'BuilderFlag': ('TF32',),
     'DataType': (),
-    'IBuilderConfig': ('add_optimization_profile', 'clear_flag', 'create_timing_cache',
-                       'set_timing_cache', 'get_timing_cache', 'progress_monitor'),
-    'ICudaEngine': ('num_io_tensors', 'get_tensor_name', 'get_tensor_mode', 'get_tensor_shape',
-                    'get_tensor_dtype', 'get_tensor_profile_shape', 'device_memory_size_v2',
-                    'create_execution_context'),
+    'IBuilderConfig': (
+        'add_optimization_profile',
+        'clear_flag',
+        'create_timing_cache',
+        'set_timing_cache',
+        'get_timing_cache',
+        'progress_monitor',
+    ),
+    'ICudaEngine': (
+        'num_io_tensors',
+        'get_tensor_name',
+        'get_tensor_mode',
+        'get_tensor_shape',
+        'get_tensor_dtype',
+        'get_tensor_profile_shape',
+        'device_memory_size_v2',
+        'create_execution_context',
+    ),
     'IExecutionContext': ('set_input_shape', 'set_tensor_address', 'execute_async_v3'),
     'ILogger': ('Severity',),
     'INetworkDefinition': ('num_inputs', 'get_input', 'num_outputs', 'get_output'),
@@ -69,13 +89,20 @@ class TensorRtLibrary:
         low, high = VERSIONS[flavour]
         match = re.match(r'(\d+)\.(\d+)', self.version)
         if match is None or not low <= (int(match[1]), int(match[2])) < high:
-            raise BackendError(flavour.value, f'version {low[0]}.{low[1]} or newer, below '
-                               f'{high[0]}.{high[1]}', self.version, INSTALL[flavour])
+            raise BackendError(
+                flavour.value,
+                f'version {low[0]}.{low[1]} or newer, below {high[0]}.{high[1]}',
+                self.version,
+                INSTALL[flavour],
+            )
         missing = missing_names(module)
         if missing:
-            raise BackendError(f'{flavour.value} {self.version}', 'the common core of TensorRT '
-                               '10.3 to 11', f'a module without {", ".join(missing)}',
-                               INSTALL[flavour])
+            raise BackendError(
+                f'{flavour.value} {self.version}',
+                'the common core of TensorRT 10.3 to 11',
+                f'a module without {", ".join(missing)}',
+                INSTALL[flavour],
+            )
         self.messages: deque[str] = deque(maxlen=20)
         self.logger = self._make_logger()
 
@@ -90,8 +117,12 @@ class TensorRtLibrary:
         try:
             module = importlib.import_module(flavour.value)
         except (ImportError, OSError) as error:  # OSError: its shared libraries are not there
-            raise MissingDependencyError(f'backend {flavour.value}', f'the module {flavour.value}',
-                                         str(error)[:200], INSTALL[flavour]) from error
+            raise MissingDependencyError(
+                f'backend {flavour.value}',
+                f'the module {flavour.value}',
+                str(error)[:200],
+                INSTALL[flavour],
+            ) from error
         return cls(module, flavour)
 
     def last_messages(self, count: int = 3) -> str:
@@ -108,8 +139,11 @@ class TensorRtLibrary:
                 trt.ILogger.__init__(self)  # pybind11 demands it without super()
 
             def log(self, severity, message) -> None:
-                if severity in (trt.ILogger.Severity.WARNING, trt.ILogger.Severity.ERROR,
-                                trt.ILogger.Severity.INTERNAL_ERROR):
+                if severity in (
+                    trt.ILogger.Severity.WARNING,
+                    trt.ILogger.Severity.ERROR,
+                    trt.ILogger.Severity.INTERNAL_ERROR,
+                ):
                     messages.append(' '.join(message.split()))
 
         return KeepingLogger()
@@ -117,9 +151,12 @@ class TensorRtLibrary:
 
 def missing_names(module) -> list[str]:
     """Names of `API` that a TensorRT module lacks."""
-    return [f'{owner}.{name}' if name else owner for owner, names in API.items()
-            for name in ('', *names)
-            if not hasattr(module, owner) or (name and not hasattr(getattr(module, owner), name))]
+    return [
+        f'{owner}.{name}' if name else owner
+        for owner, names in API.items()
+        for name in ('', *names)
+        if not hasattr(module, owner) or (name and not hasattr(getattr(module, owner), name))
+    ]
 
 
 def parse_flavour(name: str) -> Flavour:
@@ -131,5 +168,9 @@ def parse_flavour(name: str) -> Flavour:
     try:
         return Flavour(name)
     except ValueError:
-        raise ConfigError('flavour', f'one of {[item.value for item in Flavour]}', repr(name),
-                          'correct the option') from None
+        raise ConfigError(
+            'flavour',
+            f'one of {[item.value for item in Flavour]}',
+            repr(name),
+            'correct the option',
+        ) from None

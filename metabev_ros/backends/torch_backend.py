@@ -1,4 +1,5 @@
 """PyTorch: for training, evaluation of checkpoints, and as the reference of the parity gate."""
+
 from __future__ import annotations
 
 import hashlib
@@ -29,9 +30,12 @@ def load_network(folder: Path) -> tuple[MetaBev, ModelConfig]:
     try:
         network.load_state_dict(load_file(weights), strict=True)
     except (RuntimeError, ValueError, SafetensorError) as error:
-        raise ContractError(str(weights), 'the keys and shapes of config.yaml',
-                            str(error)[:300], 'use the config the weights were trained with'
-                            ) from error
+        raise ContractError(
+            str(weights),
+            'the keys and shapes of config.yaml',
+            str(error)[:300],
+            'use the config the weights were trained with',
+        ) from error
     return network, config
 
 
@@ -47,8 +51,7 @@ class TorchBackend:
     name, device, precision, provider = 'torch', 'cpu', 'fp32', 'cpu'
     gpu_memory = 0
 
-    def __init__(self, network: MetaBev, config: ModelConfig, model_hash: str = 'unsaved'
-                 ) -> None:
+    def __init__(self, network: MetaBev, config: ModelConfig, model_hash: str = 'unsaved') -> None:
         self.network, self.config, self.model_hash = network.eval(), config, model_hash
 
     @classmethod
@@ -63,8 +66,9 @@ class TorchBackend:
         return cls(network, config, hashlib.sha256(text.encode()).hexdigest()[:16])
 
     @torch.inference_mode()
-    def run(self, camera: dict[str, np.ndarray] | None, lidar: dict[str, np.ndarray] | None
-            ) -> dict[str, np.ndarray]:
+    def run(
+        self, camera: dict[str, np.ndarray] | None, lidar: dict[str, np.ndarray] | None
+    ) -> dict[str, np.ndarray]:
         """See `OnnxRuntimeBackend.run`."""
         if camera is None and lidar is None:
             raise BackendError('run', 'camera or LiDAR inputs', 'neither')
@@ -83,12 +87,15 @@ class TorchBackend:
         return self.network.lidar_encoder.encode([_tensors(inputs)]).numpy()
 
     @torch.inference_mode()
-    def fuse(self, camera_bev: np.ndarray | None, lidar_bev: np.ndarray | None
-             ) -> dict[str, np.ndarray]:
+    def fuse(
+        self, camera_bev: np.ndarray | None, lidar_bev: np.ndarray | None
+    ) -> dict[str, np.ndarray]:
         """See `OnnxRuntimeBackend.fuse`."""
-        maps = {name: torch.from_numpy(bev) for name, bev in (('camera', camera_bev),
-                                                              ('lidar', lidar_bev))
-                if bev is not None}
+        maps = {
+            name: torch.from_numpy(bev)
+            for name, bev in (('camera', camera_bev), ('lidar', lidar_bev))
+            if bev is not None
+        }
         if not maps:
             raise BackendError('fuse', 'a camera or LiDAR BEV map', 'neither')
         output = self.network.fusion(maps)

@@ -2,6 +2,7 @@
 
 MCAP files are scanned record by record: an index is a hint of the writer and is never trusted.
 """
+
 from __future__ import annotations
 
 import heapq
@@ -115,8 +116,7 @@ class BagReader:
                 times.append(read_message(body).log_time)
         if times:
             self.integrity.messages += len(times)
-            self._spans.append(
-                _Span(min(times), span.file, span.offset, span.length, span.opcode))
+            self._spans.append(_Span(min(times), span.file, span.offset, span.length, span.opcode))
 
     def _define(self, file: int, opcode: int, body: bytes) -> None:
         try:
@@ -138,7 +138,8 @@ class BagReader:
             self.integrity.skipped_topics[topic] = 'no schema'
         elif channel.message_encoding != 'cdr':
             self.integrity.skipped_topics[topic] = (
-                f'encoding {clean_text(channel.message_encoding)} is not cdr')
+                f'encoding {clean_text(channel.message_encoding)} is not cdr'
+            )
         elif self.topics.setdefault(topic, schema.name) != schema.name:
             self.integrity.skipped_topics[topic] = 'two message types'
 
@@ -181,8 +182,15 @@ class BagReader:
             channel = channels.get(message.channel_id)
             if channel is None or channel.topic in self.integrity.skipped_topics:
                 continue
-            yield (message.log_time, span.file, span.offset, number, BagMessage(
-                channel.topic, self.topics[channel.topic], message.log_time, message.data))
+            yield (
+                message.log_time,
+                span.file,
+                span.offset,
+                number,
+                BagMessage(
+                    channel.topic, self.topics[channel.topic], message.log_time, message.data
+                ),
+            )
 
     # ------------------------------------------------------------------------------ SQLite
     def _scan_sqlite(self) -> None:
@@ -191,8 +199,12 @@ class BagReader:
                 self.integrity.messages = reader.message_count
                 self.topics = {c.topic: c.msgtype for c in reader.connections}
         except Exception as error:  # rosbags and sqlite3 raise many kinds for a bad file
-            raise SensorDataError('bag', str(self.path), 'an .mcap or .db3 file or a bag folder',
-                                  clean_text(str(error), 200)) from error
+            raise SensorDataError(
+                'bag',
+                str(self.path),
+                'an .mcap or .db3 file or a bag folder',
+                clean_text(str(error), 200),
+            ) from error
 
     def _iterate_sqlite(self) -> Iterator[BagMessage]:
         with RosbagReader(self.path) as reader:

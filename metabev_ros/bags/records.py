@@ -1,4 +1,5 @@
 """Records of MCAP files: lengths are checked before anything is allocated, CRCs are verified."""
+
 from __future__ import annotations
 
 import struct
@@ -62,11 +63,13 @@ class BagIntegrity:
         """One line for people."""
         parts = [f'{self.messages} messages']
         parts += [] if self.is_finalised else ['file was not finalised']
-        for value, text in ((self.lost_bytes, 'bytes unreadable at the end'),
-                            (self.bad_chunks, 'damaged chunks refused'),
-                            (self.lost_messages, 'messages without a channel'),
-                            (self.unverified_chunks, 'chunks without CRC'),
-                            (len(self.skipped_topics), 'topics skipped')):
+        for value, text in (
+            (self.lost_bytes, 'bytes unreadable at the end'),
+            (self.bad_chunks, 'damaged chunks refused'),
+            (self.lost_messages, 'messages without a channel'),
+            (self.unverified_chunks, 'chunks without CRC'),
+            (len(self.skipped_topics), 'topics skipped'),
+        ):
             parts += [f'{value} {text}'] if value else []
         return ', '.join(parts)
 
@@ -81,7 +84,7 @@ def split_records(data: bytes, integrity: BagIntegrity) -> Iterator[tuple[int, b
         end = offset + RECORD_HEAD.size + length
         if end > len(data):
             break
-        yield opcode, data[offset + RECORD_HEAD.size:end]
+        yield opcode, data[offset + RECORD_HEAD.size : end]
         offset = end
     if offset != len(data):
         integrity.bad_chunks += 1

@@ -1,4 +1,5 @@
 """Writing ROS 2 bags without ROS; a file appears under its name only when it is complete."""
+
 from __future__ import annotations
 
 import os
@@ -18,7 +19,8 @@ LATCHED_QOS = (
     '  deadline: {sec: 9223372036, nsec: 854775807}\n'
     '  lifespan: {sec: 9223372036, nsec: 854775807}\n  liveliness: 1\n'
     '  liveliness_lease_duration: {sec: 9223372036, nsec: 854775807}\n'
-    '  avoid_ros_namespace_conventions: false\n')
+    '  avoid_ros_namespace_conventions: false\n'
+)
 
 
 class BagWriter:
@@ -35,7 +37,8 @@ class BagWriter:
         self._schema_texts = schemas or {}
         self._partial = self.path.with_name(f'.{self.path.name}.{os.getpid()}.part')
         self._writer: McapWriter | None = McapWriter(
-            str(self._partial), chunk_size=CHUNK_SIZE, compression=CompressionType.ZSTD)
+            str(self._partial), chunk_size=CHUNK_SIZE, compression=CompressionType.ZSTD
+        )
         self._writer.start(profile='ros2', library='metabev_ros')
         self._schemas: dict[str, int] = {}
         self._channels: dict[str, tuple[int, str]] = {}
@@ -60,14 +63,18 @@ class BagWriter:
         if msgtype not in self._schemas:
             text = self._schema_texts.get(msgtype)
             if text is None and not knows_type(msgtype):
-                raise SensorDataError('type', f'bag topic {topic}', 'a known message type',
-                                      clean_text(msgtype))
+                raise SensorDataError(
+                    'type', f'bag topic {topic}', 'a known message type', clean_text(msgtype)
+                )
             data = (text or type_definition(msgtype)).encode()
             self._schemas[msgtype] = self._writer.register_schema(msgtype, 'ros2msg', data)
         latched = topic.rsplit('/', 1)[-1] in LATCHED_NAMES
         return self._writer.register_channel(
-            topic, 'cdr', self._schemas[msgtype],
-            {'offered_qos_profiles': LATCHED_QOS if latched else ''})
+            topic,
+            'cdr',
+            self._schemas[msgtype],
+            {'offered_qos_profiles': LATCHED_QOS if latched else ''},
+        )
 
     @property
     def counts(self) -> dict[str, int]:

@@ -3,6 +3,7 @@
 Exit codes: 0 done; 1 a target was missed; 2 wrong use or configuration; 3 done, but part of the
 input could not be read.
 """
+
 from metabev_ros.cli import artefacts, bags, learning, scores, vehicle
 from metabev_ros.cli.app import app, main
 

@@ -1,4 +1,5 @@
 """python -m metabev_ros.cli"""
+
 from metabev_ros.cli import main
 
 main()

@@ -1,4 +1,5 @@
 """The application, what its commands share, and its exit codes."""
+
 from __future__ import annotations
 
 import shlex
@@ -22,14 +23,20 @@ from metabev_ros.config import RigConfig, load_config
 from metabev_ros.errors import MetaBevError
 from metabev_ros.resources import resource_path
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help='MetaBEV: perception that goes on when sensors fail.')
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help='MetaBEV: perception that goes on when sensors fail.',
+)
 console = Console()
 
-ModelOption = Annotated[Path | None, typer.Option('--model', help='Model folder; default: the '
-                                                  'shipped metabev_nano.')]
-RigOption = Annotated[Path | None, typer.Option('--rig', help='Rig YAML; default: the shipped '
-                                                'nuScenes-like rig.')]
+ModelOption = Annotated[
+    Path | None, typer.Option('--model', help='Model folder; default: the shipped metabev_nano.')
+]
+RigOption = Annotated[
+    Path | None, typer.Option('--rig', help='Rig YAML; default: the shipped nuScenes-like rig.')
+]
 BackendOption = Annotated[str, typer.Option(help='Inference runtime.')]
 ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help='Inference threads.')]
 
@@ -46,13 +53,20 @@ def rig_config(rig: Path | None) -> RigConfig:
 @contextmanager
 def progress_bar(description: str):
     """A progress bar; gives update(done, total, text)."""
-    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
-               TimeElapsedColumn(), TimeRemainingColumn(), TextColumn('{task.fields[text]}'))
+    columns = (
+        TextColumn('{task.description}'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn('{task.fields[text]}'),
+    )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(description, total=None, text='')
 
         def update(done: int, total: int | None = None, text: str = '') -> None:
             progress.update(task, completed=done, total=total, text=text)
+
         yield update
 
 

@@ -1,4 +1,5 @@
 """Drives and recordings: made, replayed, damaged, played."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -21,13 +22,15 @@ from metabev_ros.config import SensingConfig
 
 
 @app.command()
-def simulate(out: Annotated[Path, typer.Argument(help='The bag to write (.mcap).')],
-             seed: Annotated[int, typer.Option(help='Seed of the world.')] = 900_000,
-             seconds: Annotated[float, typer.Option(min=0.1, max=3600)] = 10.0,
-             rate: Annotated[float, typer.Option(min=0.1, max=50, help='Samples a second.')] = 10.0
-             ) -> None:
+def simulate(
+    out: Annotated[Path, typer.Argument(help='The bag to write (.mcap).')],
+    seed: Annotated[int, typer.Option(help='Seed of the world.')] = 900_000,
+    seconds: Annotated[float, typer.Option(min=0.1, max=3600)] = 10.0,
+    rate: Annotated[float, typer.Option(min=0.1, max=50, help='Samples a second.')] = 10.0,
+) -> None:
     """Render a synthetic drive with ground truth into a bag."""
     from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive, write_bag
+
     drive = SyntheticDrive(seed, DriveConfig(frames=max(1, round(seconds * rate)), rate_hz=rate))
     with progress_bar('Rendering') as update:
         write_bag(drive, out, lambda done, total: update(done, total))
@@ -35,24 +38,42 @@ def simulate(out: Annotated[Path, typer.Argument(help='The bag to write (.mcap).
 
 
 @app.command()
-def replay(bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
-           out: Annotated[Path | None, typer.Option(
-               '--out', '-o', help='Output bag; default: <bag>.metabev.mcap here.')] = None,
-           video: Annotated[Path | None, typer.Option(help='Also draw an .mp4.')] = None,
-           model: ModelOption = None, rig: RigOption = None,
-           backend: BackendOption = 'onnxruntime',
-           threads: ThreadsOption = 2,
-           provider: Annotated[str, typer.Option(
-               help='What onnxruntime computes with: cpu, cuda, tensorrt or openvino.')] = 'cpu',
-           precision: Annotated[str, typer.Option(
-               help='Of the exported graphs: fp32, fp16 or int8.')] = 'fp32') -> None:
+def replay(
+    bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
+    out: Annotated[
+        Path | None,
+        typer.Option('--out', '-o', help='Output bag; default: <bag>.metabev.mcap here.'),
+    ] = None,
+    video: Annotated[Path | None, typer.Option(help='Also draw an .mp4.')] = None,
+    model: ModelOption = None,
+    rig: RigOption = None,
+    backend: BackendOption = 'onnxruntime',
+    threads: ThreadsOption = 2,
+    provider: Annotated[
+        str, typer.Option(help='What onnxruntime computes with: cpu, cuda, tensorrt or openvino.')
+    ] = 'cpu',
+    precision: Annotated[
+        str, typer.Option(help='Of the exported graphs: fp32, fp16 or int8.')
+    ] = 'fp32',
+) -> None:
     """Run the node's own perception over a bag, without ROS; outputs lie beside the inputs."""
     from metabev_ros.replay.run import replay_bag
+
     out = out or Path(f'{bag.resolve().stem}.metabev.mcap')
     with progress_bar('Replaying') as update:
-        summary = replay_bag(bag, out, model_dir(model), rig_config(rig), SensingConfig(), backend,
-                             threads, video, lambda done, total: update(done, total),
-                             precision, provider)
+        summary = replay_bag(
+            bag,
+            out,
+            model_dir(model),
+            rig_config(rig),
+            SensingConfig(),
+            backend,
+            threads,
+            video,
+            lambda done, total: update(done, total),
+            precision,
+            provider,
+        )
     console.print('\n'.join(summary.lines()), markup=False)
     console.print(f'written: {out}' + (f' and {video}' if video else ''), markup=False)
     if summary.is_lossy:
@@ -60,43 +81,63 @@ def replay(bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a ba
 
 
 @app.command()
-def inject(bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
-           out: Annotated[Path, typer.Argument(help='The bag to write (.mcap).')],
-           schedule: Annotated[str, typer.Option(
-               help='Fault plan: a YAML file, or the name of one in config/faults/.')],
-           seed: Annotated[int, typer.Option(min=0, help='Seed of all chance.')] = 0,
-           rig: RigOption = None,
-           truth: Annotated[Path | None, typer.Option(
-               help='Truth file; default: <out>.truth.jsonl.')] = None,
-           enabled: Annotated[bool, typer.Option(
-               '--enable-fault-injection', help='Without it nothing is injected.')] = False
-           ) -> None:
+def inject(
+    bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
+    out: Annotated[Path, typer.Argument(help='The bag to write (.mcap).')],
+    schedule: Annotated[
+        str, typer.Option(help='Fault plan: a YAML file, or the name of one in config/faults/.')
+    ],
+    seed: Annotated[int, typer.Option(min=0, help='Seed of all chance.')] = 0,
+    rig: RigOption = None,
+    truth: Annotated[
+        Path | None, typer.Option(help='Truth file; default: <out>.truth.jsonl.')
+    ] = None,
+    enabled: Annotated[
+        bool, typer.Option('--enable-fault-injection', help='Without it nothing is injected.')
+    ] = False,
+) -> None:
     """Copy a bag with faults in it, and write down what was done to every message.
 
     Exit code 1: a fault of the plan touched no message.
     """
     from metabev_ros.faults.inject import inject_bag
     from metabev_ros.faults.plan import find_plan
+
     truth = truth or out.with_suffix('.truth.jsonl')
     with progress_bar('Injecting') as update:
-        summary = inject_bag(bag, out, find_plan(schedule), rig_config(rig), seed, enabled, truth,
-                             lambda done, total: update(done, total))
+        summary = inject_bag(
+            bag,
+            out,
+            find_plan(schedule),
+            rig_config(rig),
+            seed,
+            enabled,
+            truth,
+            lambda done, total: update(done, total),
+        )
     for name, count in summary.touched.items():
         console.print(f'{name}: {count} messages dropped or changed', markup=False)
-    console.print(f'written: {out} ({summary.written} of {summary.messages} messages) and {truth}',
-                  markup=False)
+    console.print(
+        f'written: {out} ({summary.written} of {summary.messages} messages) and {truth}',
+        markup=False,
+    )
     if summary.idle or summary.integrity.is_lossy:
         raise typer.Exit(1 if summary.idle else 3)
 
 
 @app.command()
-def play(bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
-         rate: Annotated[float, typer.Option(min=0.01, max=100)] = 1.0,
-         loop: Annotated[bool, typer.Option(help='Start again at the end.')] = False,
-         clock: Annotated[bool, typer.Option(
-             help='Publish /clock, for nodes with use_sim_time.')] = False,
-         restamp: Annotated[bool, typer.Option(
-             help='Move header stamps to now, for nodes on the system clock.')] = False) -> None:
+def play(
+    bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
+    rate: Annotated[float, typer.Option(min=0.01, max=100)] = 1.0,
+    loop: Annotated[bool, typer.Option(help='Start again at the end.')] = False,
+    clock: Annotated[
+        bool, typer.Option(help='Publish /clock, for nodes with use_sim_time.')
+    ] = False,
+    restamp: Annotated[
+        bool, typer.Option(help='Move header stamps to now, for nodes on the system clock.')
+    ] = False,
+) -> None:
     """Publish a bag over ROS 2 (for machines without `ros2 bag`)."""
     from metabev_ros.node.player import PlayerOptions, play_bag
+
     play_bag(bag, PlayerOptions(rate, loop, clock, restamp))

@@ -1,4 +1,5 @@
 """Training, and looking into what was learnt."""
+
 from __future__ import annotations
 
 from contextlib import nullcontext
@@ -16,27 +17,35 @@ from metabev_ros.config import load_config
 
 
 @app.command()
-def train(config: Annotated[Path, typer.Argument(help='Run YAML, see config/training/.')],
-          out: Annotated[Path, typer.Option(help='Run folder; goes on where it stopped.')],
-          cache: Annotated[Path, typer.Option(help='Rendered samples.')] = Path('runs/cache'),
-          workers: Annotated[int, typer.Option(min=1, help='Rendering processes.')] = 2,
-          score: Annotated[bool, typer.Option(
-              help='Then score the training samples themselves in every modality.')] = False
-          ) -> None:
+def train(
+    config: Annotated[Path, typer.Argument(help='Run YAML, see config/training/.')],
+    out: Annotated[Path, typer.Option(help='Run folder; goes on where it stopped.')],
+    cache: Annotated[Path, typer.Option(help='Rendered samples.')] = Path('runs/cache'),
+    workers: Annotated[int, typer.Option(min=1, help='Rendering processes.')] = 2,
+    score: Annotated[
+        bool, typer.Option(help='Then score the training samples themselves in every modality.')
+    ] = False,
+) -> None:
     """Render training drives, then train; interrupt and start again at will.
 
     On several GPUs or machines: torchrun ... -m metabev_ros.cli train ...
     """
     from metabev_ros.lab.training.distributed import this_process
     from metabev_ros.lab.training.run import RunConfig, train_model
+
     run = load_config(RunConfig, config)
     is_leader = this_process().is_leader
     with progress_bar('Working') if is_leader else nullcontext(lambda *_: None) as update:
-        trainer = train_model(run, out, cache, workers,
-                              lambda done: update(done, run.data.worlds, 'worlds rendered'),
-                              lambda step, terms, rate: update(
-                                  step, run.training.steps,
-                                  f'loss {terms["total"]:.2f}, {rate:.1f} samples/s'))
+        trainer = train_model(
+            run,
+            out,
+            cache,
+            workers,
+            lambda done: update(done, run.data.worlds, 'worlds rendered'),
+            lambda step, terms, rate: update(
+                step, run.training.steps, f'loss {terms["total"]:.2f}, {rate:.1f} samples/s'
+            ),
+        )
     if not is_leader:
         return
     console.print(f'written: {out}/weights.safetensors', markup=False)
@@ -53,43 +62,58 @@ def _score_training(run, trainer, cache: Path, out: Path) -> Path:
     from metabev_ros.lab.training.cache import record_paths
     from metabev_ros.lab.training.monitoring import weights_pipeline
     from metabev_ros.lab.training.records import RecordSamples
+
     pipeline = weights_pipeline(trainer.average, run.model)
     samples = RecordSamples(record_paths(cache, run.data))
-    evaluation = Evaluation(run.model.name, pipeline.model.hash, pipeline.model.backend,
-                            'the training samples', len(samples),
-                            evaluate_model(pipeline, samples))
+    evaluation = Evaluation(
+        run.model.name,
+        pipeline.model.hash,
+        pipeline.model.backend,
+        'the training samples',
+        len(samples),
+        evaluate_model(pipeline, samples),
+    )
     return write_report(evaluation, out / 'training_samples')
 
 
 @app.command()
-def pretrain(config: Annotated[Path, typer.Argument(help='Pre-training YAML, see '
-                                                    'config/pretraining/.')],
-             out: Annotated[Path, typer.Option(help='Run folder.')] = Path('runs/pretraining'),
-             cache: Annotated[Path, typer.Option(help='Rendered records.')] = Path('runs/cache'),
-             workers: Annotated[int, typer.Option(min=1, max=256,
-                                                  help='Rendering processes.')] = 2) -> None:
+def pretrain(
+    config: Annotated[Path, typer.Argument(help='Pre-training YAML, see config/pretraining/.')],
+    out: Annotated[Path, typer.Option(help='Run folder.')] = Path('runs/pretraining'),
+    cache: Annotated[Path, typer.Option(help='Rendered records.')] = Path('runs/cache'),
+    workers: Annotated[int, typer.Option(min=1, max=256, help='Rendering processes.')] = 2,
+) -> None:
     """Teach the camera backbone to fill in masked images (SimMIM); stop and start again at will.
 
     The weights go into `training.init` of a training run, see docs/plain_detr.md.
     """
     from metabev_ros.lab.training.pretraining import PretrainingRun, pretrain_backbone
+
     run = load_config(PretrainingRun, config)
     with progress_bar('Working') as update:
-        pretrain_backbone(run, out, cache, workers,
-                          lambda done: update(done, run.data.worlds, 'worlds rendered'),
-                          lambda step, values, rate: update(
-                              step, run.pretraining.steps,
-                              f'loss {values["total"]:.3f}, {rate:.1f} images/s'))
+        pretrain_backbone(
+            run,
+            out,
+            cache,
+            workers,
+            lambda done: update(done, run.data.worlds, 'worlds rendered'),
+            lambda step, values, rate: update(
+                step, run.pretraining.steps, f'loss {values["total"]:.3f}, {rate:.1f} images/s'
+            ),
+        )
     console.print(f'written: {out}/weights.safetensors and {out}/filled_in.png', markup=False)
 
 
 @app.command()
-def experts(model: Annotated[Path, typer.Argument(
-                help='Model folder or training run with decoder.ffn: adamv.')],
-            out: Annotated[Path, typer.Option(help='Folder for the pictures.')] = Path(
-                'out/experts'),
-            drives: Annotated[int, typer.Option(min=1, help='Held-out worlds.')] = 2) -> None:
+def experts(
+    model: Annotated[
+        Path, typer.Argument(help='Model folder or training run with decoder.ffn: adamv.')
+    ],
+    out: Annotated[Path, typer.Option(help='Folder for the pictures.')] = Path('out/experts'),
+    drives: Annotated[int, typer.Option(min=1, help='Held-out worlds.')] = 2,
+) -> None:
     """Pictures of which experts serve which task and BEV cell, and of how many were selected."""
     from metabev_ros.lab.evaluation.adamv import report_experts
+
     for path in report_experts(model, out, drives):
         console.print(f'written: {path}', markup=False)

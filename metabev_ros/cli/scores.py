@@ -1,4 +1,5 @@
 """Models against truth."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -19,26 +20,40 @@ from metabev_ros.lab.datasets.corruptions import SettingGroup
 
 
 @app.command()
-def evaluate(models: Annotated[list[str] | None, typer.Argument(
-                 help='Model folders, or NAME=FOLDER; default: the shipped metabev_nano.')] = None,
-             settings: Annotated[SettingGroup | None, typer.Option(
-                 help='Sensor failures to evaluate under; without it: fused, LiDAR only and '
-                      'camera only, without failures.')] = None,
-             backend: Annotated[str, typer.Option(
-                 help='Inference runtime; auto: onnxruntime for exported models, else torch.'
-             )] = 'auto',
-             threads: ThreadsOption = 2,
-             drives: Annotated[int | None, typer.Option(
-                 min=1, help='Held-out worlds; default 40, with --settings 20.')] = None,
-             per_drive: Annotated[int | None, typer.Option(
-                 min=1, help='Samples of each; default 3, with --settings 20.')] = None,
-             workers: Annotated[int, typer.Option(
-                 min=1, max=256, help='With --settings: processes, one thread each.')] = 1,
-             ray_address: Annotated[str | None, typer.Option(
-                 help='With --settings: run the drives on this Ray cluster.')] = None,
-             out: Annotated[Path, typer.Option(help='Report folder.')] = Path('out/evaluation'),
-             record: Annotated[Path | None, typer.Option(
-                 help='Merge the figures into this docs/results/*.json.')] = None) -> None:
+def evaluate(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(help='Model folders, or NAME=FOLDER; default: the shipped metabev_nano.'),
+    ] = None,
+    settings: Annotated[
+        SettingGroup | None,
+        typer.Option(
+            help='Sensor failures to evaluate under; without it: fused, LiDAR only and '
+            'camera only, without failures.'
+        ),
+    ] = None,
+    backend: Annotated[
+        str,
+        typer.Option(help='Inference runtime; auto: onnxruntime for exported models, else torch.'),
+    ] = 'auto',
+    threads: ThreadsOption = 2,
+    drives: Annotated[
+        int | None, typer.Option(min=1, help='Held-out worlds; default 40, with --settings 20.')
+    ] = None,
+    per_drive: Annotated[
+        int | None, typer.Option(min=1, help='Samples of each; default 3, with --settings 20.')
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help='With --settings: processes, one thread each.')
+    ] = 1,
+    ray_address: Annotated[
+        str | None, typer.Option(help='With --settings: run the drives on this Ray cluster.')
+    ] = None,
+    out: Annotated[Path, typer.Option(help='Report folder.')] = Path('out/evaluation'),
+    record: Annotated[
+        Path | None, typer.Option(help='Merge the figures into this docs/results/*.json.')
+    ] = None,
+) -> None:
     """Score models on held-out synthetic drives; --settings: while their sensors fail.
 
     With --settings a run that was stopped goes on where it was.
@@ -47,8 +62,9 @@ def evaluate(models: Annotated[list[str] | None, typer.Argument(
     if settings is None:
         if len(folders) != 1:
             raise ConfigError('evaluate', 'one model without --settings', str(folders))
-        _evaluate_modalities(_model_source(folders[0], backend), threads, drives or 40,
-                             per_drive or 3, out, record)
+        _evaluate_modalities(
+            _model_source(folders[0], backend), threads, drives or 40, per_drive or 3, out, record
+        )
         return
     from metabev_ros.lab.evaluation.records import merge_records
     from metabev_ros.lab.evaluation.robustness import HeldOutDrives, evaluate_robustness
@@ -59,20 +75,42 @@ def evaluate(models: Annotated[list[str] | None, typer.Argument(
         write_comparison,
     )
     from metabev_ros.lab.evaluation.spreading import Spread
+
     sources = tuple(_model_source(text, backend) for text in folders)
     test_set = HeldOutDrives(drives or 20, per_drive or 20)
     with progress_bar('Evaluating') as update:
-        infos, scores = evaluate_robustness(sources, settings.settings, test_set, out / 'partial',
-                                            Spread(workers, ray_address), update)
-    results = [ModelResults.make(name, info, test_set.words, {
-        setting: score.result() for (model, setting), score in scores.items() if model == name})
-        for name, info in infos.items()]
+        infos, scores = evaluate_robustness(
+            sources,
+            settings.settings,
+            test_set,
+            out / 'partial',
+            Spread(workers, ray_address),
+            update,
+        )
+    results = [
+        ModelResults.make(
+            name,
+            info,
+            test_set.words,
+            {
+                setting: score.result()
+                for (model, setting), score in scores.items()
+                if model == name
+            },
+        )
+        for name, info in infos.items()
+    ]
     for result in results:
         result.save(out / f'{result.name}.json')
     report = write_comparison(results, out)
     if record is not None:
-        merge_records(record, [*robustness_records(results, command_line(), record.stem),
-                               *claim_records(results, command_line(), record.stem)])
+        merge_records(
+            record,
+            [
+                *robustness_records(results, command_line(), record.stem),
+                *claim_records(results, command_line(), record.stem),
+            ],
+        )
     console.print(report.read_text(encoding='utf-8'), markup=False)
     console.print(f'written: {report}', markup=False)
 
@@ -80,17 +118,19 @@ def evaluate(models: Annotated[list[str] | None, typer.Argument(
 def _model_source(text: str, backend: str):
     """'NAME=FOLDER' or 'FOLDER', whose last part is the name then."""
     from metabev_ros.lab.evaluation.robustness import ModelSource, with_backend
+
     name, separator, folder = text.rpartition('=')
     folder = Path(folder)
-    return with_backend(ModelSource(name if separator else folder.resolve().name, folder,
-                                    backend))
+    return with_backend(ModelSource(name if separator else folder.resolve().name, folder, backend))
 
 
-def _evaluate_modalities(source, threads: int, drives: int, per_drive: int, out: Path,
-                         record: Path | None) -> None:
+def _evaluate_modalities(
+    source, threads: int, drives: int, per_drive: int, out: Path, record: Path | None
+) -> None:
     from metabev_ros.lab.evaluation.records import merge_records
     from metabev_ros.lab.evaluation.report import evaluation_records, write_report
     from metabev_ros.lab.evaluation.run import evaluate_on_synthetic
+
     with progress_bar('Evaluating') as update:
         done = 0
 
@@ -98,8 +138,10 @@ def _evaluate_modalities(source, threads: int, drives: int, per_drive: int, out:
             nonlocal done
             done += 1
             update(done, total, text)
-        evaluation = evaluate_on_synthetic(source.folder, source.backend, threads, drives,
-                                           per_drive, progress=progress)
+
+        evaluation = evaluate_on_synthetic(
+            source.folder, source.backend, threads, drives, per_drive, progress=progress
+        )
     report = write_report(evaluation, out)
     console.print(report.read_text(encoding='utf-8'), markup=False)
     if record is not None:
@@ -108,11 +150,16 @@ def _evaluate_modalities(source, threads: int, drives: int, per_drive: int, out:
 
 
 @app.command()
-def compare(results: Annotated[list[Path], typer.Argument(
-                help='Files that `metabev evaluate --settings` wrote, one a model.')],
-            out: Annotated[Path, typer.Option(help='Report folder.')] = Path('out/comparison'),
-            record: Annotated[Path | None, typer.Option(
-                help='Merge the figures into this docs/results/*.json.')] = None) -> None:
+def compare(
+    results: Annotated[
+        list[Path],
+        typer.Argument(help='Files that `metabev evaluate --settings` wrote, one a model.'),
+    ],
+    out: Annotated[Path, typer.Option(help='Report folder.')] = Path('out/comparison'),
+    record: Annotated[
+        Path | None, typer.Option(help='Merge the figures into this docs/results/*.json.')
+    ] = None,
+) -> None:
     """Tables and pictures of models that were evaluated one by one on the same drives."""
     from metabev_ros.lab.evaluation.records import merge_records
     from metabev_ros.lab.evaluation.robustness_report import (
@@ -120,6 +167,7 @@ def compare(results: Annotated[list[Path], typer.Argument(
         claim_records,
         write_comparison,
     )
+
     loaded = [ModelResults.load(path) for path in results]
     report = write_comparison(loaded, out)
     if record is not None:

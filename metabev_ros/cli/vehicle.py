@@ -1,4 +1,5 @@
 """What a team runs around the vehicle."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -17,27 +18,34 @@ from metabev_ros.config import RigConfig, load_config
 
 
 @app.command()
-def policy(rig: Annotated[Path, typer.Argument(help='Rig YAML file.')],
-           out: Annotated[Path, typer.Argument(help='SROS2 policy to write (.xml).')],
-           namespace: Annotated[str, typer.Option(help='Of the node.')] = '/',
-           name: Annotated[str, typer.Option(help='Of the node.')] = 'perception',
-           sim_time: Annotated[bool, typer.Option(help='Also listen to /clock.')] = False) -> None:
+def policy(
+    rig: Annotated[Path, typer.Argument(help='Rig YAML file.')],
+    out: Annotated[Path, typer.Argument(help='SROS2 policy to write (.xml).')],
+    namespace: Annotated[str, typer.Option(help='Of the node.')] = '/',
+    name: Annotated[str, typer.Option(help='Of the node.')] = 'perception',
+    sim_time: Annotated[bool, typer.Option(help='Also listen to /clock.')] = False,
+) -> None:
     """Write what the node may hear and say, for SROS2 (docs/security.md)."""
     from metabev_ros.contract import write_atomically
     from metabev_ros.node.access_policy import access_policy
+
     text = access_policy(load_config(RigConfig, rig), namespace, name, sim_time)
     write_atomically(out, text.encode())
     console.print(f'{out}: written')
 
 
 @app.command()
-def demo(out: Annotated[Path, typer.Option(help='Report folder.')] = Path('out/demo'),
-         seed: Annotated[int, typer.Option(help='Seed of the held-out drive.')] = 900_100,
-         model: ModelOption = None,
-         record: Annotated[Path | None, typer.Option(
-             help='Merge the figures into this docs/results/*.json.')] = None) -> None:
+def demo(
+    out: Annotated[Path, typer.Option(help='Report folder.')] = Path('out/demo'),
+    seed: Annotated[int, typer.Option(help='Seed of the held-out drive.')] = 900_100,
+    model: ModelOption = None,
+    record: Annotated[
+        Path | None, typer.Option(help='Merge the figures into this docs/results/*.json.')
+    ] = None,
+) -> None:
     """Sensors die and come back while the real node runs; measures it and writes a report."""
     from metabev_ros.lab.demo.run import run_demo
+
     passed = run_demo(out, seed, model_dir(model), record, command_line(), console)
     if not passed:
         raise typer.Exit(1)

@@ -1,4 +1,5 @@
 """Frozen, validated configuration. A number that follows from others is a property."""
+
 from metabev_ros.config.adamv import AdamvConfig, TaskExperts, TaskStream
 from metabev_ros.config.decoder import DecoderConfig, DecoderFfn, Fuser
 from metabev_ros.config.encoders import (
@@ -17,9 +18,34 @@ from metabev_ros.config.rig import CameraConfig, LidarConfig, RigConfig, Sensing
 from metabev_ros.config.yaml import from_plain, load_config, save_config, to_plain
 
 __all__ = [
-    'AdamvConfig', 'BevNeckKind', 'CameraBackbone', 'CameraBranchConfig', 'CameraConfig',
-    'CameraNeck', 'DecoderConfig', 'DecoderFfn', 'DetectionHead', 'Fuser', 'HeadConfig',
-    'InteractionKind', 'LidarBranchConfig', 'LidarConfig', 'LidarEncoder', 'ModelConfig',
-    'PlainDetrConfig', 'PositionCode', 'QueryContent', 'RigConfig', 'RpbMode', 'SensingConfig',
-    'TaskExperts', 'TaskInteractionConfig', 'TaskStream', 'ViewTransform', 'from_plain',
-    'load_config', 'save_config', 'to_plain']
+    'AdamvConfig',
+    'BevNeckKind',
+    'CameraBackbone',
+    'CameraBranchConfig',
+    'CameraConfig',
+    'CameraNeck',
+    'DecoderConfig',
+    'DecoderFfn',
+    'DetectionHead',
+    'Fuser',
+    'HeadConfig',
+    'InteractionKind',
+    'LidarBranchConfig',
+    'LidarConfig',
+    'LidarEncoder',
+    'ModelConfig',
+    'PlainDetrConfig',
+    'PositionCode',
+    'QueryContent',
+    'RigConfig',
+    'RpbMode',
+    'SensingConfig',
+    'TaskExperts',
+    'TaskInteractionConfig',
+    'TaskStream',
+    'ViewTransform',
+    'from_plain',
+    'load_config',
+    'save_config',
+    'to_plain',
+]

@@ -1,4 +1,5 @@
 """AdaMV-MoE: task-dependent routers over shared experts (Chen et al. 2023) in the decoder."""
+
 from __future__ import annotations
 
 import enum
@@ -54,5 +55,9 @@ class AdamvConfig:
             ConfigError
         """
         for task, used in asdict(self.used).items():
-            require(1 <= used <= experts, f'model.decoder.adamv.used.{task}',
-                    f'1..decoder.experts ({experts})', used)
+            require(
+                1 <= used <= experts,
+                f'model.decoder.adamv.used.{task}',
+                f'1..decoder.experts ({experts})',
+                used,
+            )

@@ -1,4 +1,5 @@
 """What makes one BEV map of the modalities that are there."""
+
 from __future__ import annotations
 
 import enum
@@ -57,21 +58,42 @@ class DecoderConfig:
     adamv: AdamvConfig | None = None
 
     def __post_init__(self) -> None:
-        require(self.heads >= 1 and self.channels % self.heads == 0, 'model.decoder.channels',
-                f'a multiple of heads ({self.heads})', self.channels)
+        require(
+            self.heads >= 1 and self.channels % self.heads == 0,
+            'model.decoder.channels',
+            f'a multiple of heads ({self.heads})',
+            self.channels,
+        )
         require(self.points >= 1, 'model.decoder.points', 'at least 1', self.points)
-        require(self.cross_layers >= 1 and self.self_layers >= 0, 'model.decoder.layers',
-                'at least one cross-modal layer', (self.cross_layers, self.self_layers))
+        require(
+            self.cross_layers >= 1 and self.self_layers >= 0,
+            'model.decoder.layers',
+            'at least one cross-modal layer',
+            (self.cross_layers, self.self_layers),
+        )
         require(1 <= self.experts <= 64, 'model.decoder.experts', '1..64', self.experts)
-        require(1 <= self.experts_used and (  # AdaMV-MoE has its own, by task
-            self.experts_used <= self.experts or self.ffn is DecoderFfn.ADAMV),
-            'model.decoder.experts_used', f'1..experts ({self.experts})', self.experts_used)
+        require(
+            1 <= self.experts_used
+            and (  # AdaMV-MoE has its own, by task
+                self.experts_used <= self.experts or self.ffn is DecoderFfn.ADAMV
+            ),
+            'model.decoder.experts_used',
+            f'1..experts ({self.experts})',
+            self.experts_used,
+        )
         require(0 <= self.dropout < 1, 'model.decoder.dropout', '[0, 1)', self.dropout)
         wanted = self.ffn is DecoderFfn.ADAMV
-        require(wanted == (self.adamv is not None), 'model.decoder.adamv',
-                'a mapping, {} for the defaults' if wanted else f'none with ffn {self.ffn.value}',
-                self.adamv)
-        require(not wanted or self.fuser is Fuser.METABEV, 'model.decoder.ffn',
-                f'mlp with fuser {self.fuser.value}', self.ffn.value)
+        require(
+            wanted == (self.adamv is not None),
+            'model.decoder.adamv',
+            'a mapping, {} for the defaults' if wanted else f'none with ffn {self.ffn.value}',
+            self.adamv,
+        )
+        require(
+            not wanted or self.fuser is Fuser.METABEV,
+            'model.decoder.ffn',
+            f'mlp with fuser {self.fuser.value}',
+            self.ffn.value,
+        )
         if self.adamv is not None:
             self.adamv.check_fit(self.experts)

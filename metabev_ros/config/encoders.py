@@ -1,4 +1,5 @@
 """The two encoders: cameras to a BEV map, LiDAR to a BEV map."""
+
 from __future__ import annotations
 
 import enum
@@ -97,20 +98,35 @@ class CameraBranchConfig:
 
     def __post_init__(self) -> None:
         for name in ('height', 'width'):
-            require(getattr(self, name) % 32 == 0, f'model.camera.{name}', 'a multiple of 32',
-                    getattr(self, name))
-        require(0 < self.depth_min < self.depth_max and self.depth_step > 0,
-                'model.camera.depth', '0 < depth_min < depth_max and depth_step > 0',
-                (self.depth_min, self.depth_max, self.depth_step))
-        require(self.splat_factor in (1, 2), 'model.camera.splat_factor', '1 or 2',
-                self.splat_factor)
-        require(1 <= self.pull_heights <= 32 and 1 <= self.pull_views <= 8, 'model.camera.pull',
-                '1..32 heights and 1..8 views', (self.pull_heights, self.pull_views))
+            require(
+                getattr(self, name) % 32 == 0,
+                f'model.camera.{name}',
+                'a multiple of 32',
+                getattr(self, name),
+            )
+        require(
+            0 < self.depth_min < self.depth_max and self.depth_step > 0,
+            'model.camera.depth',
+            '0 < depth_min < depth_max and depth_step > 0',
+            (self.depth_min, self.depth_max, self.depth_step),
+        )
+        require(
+            self.splat_factor in (1, 2), 'model.camera.splat_factor', '1 or 2', self.splat_factor
+        )
+        require(
+            1 <= self.pull_heights <= 32 and 1 <= self.pull_views <= 8,
+            'model.camera.pull',
+            '1..32 heights and 1..8 views',
+            (self.pull_heights, self.pull_views),
+        )
         own_neck = self.backbone is CameraBackbone.NANO
         joining = [neck.value for neck in CameraNeck if neck is not CameraNeck.NONE]
-        require(own_neck == (self.neck is CameraNeck.NONE), 'model.camera.neck',
-                f"{'none' if own_neck else f'one of {joining}'} with backbone "
-                f'{self.backbone.value}', self.neck.value)
+        require(
+            own_neck == (self.neck is CameraNeck.NONE),
+            'model.camera.neck',
+            f'{"none" if own_neck else f"one of {joining}"} with backbone {self.backbone.value}',
+            self.neck.value,
+        )
         require_gate_channels(self.neck, 'model.camera.feature_channels', self.feature_channels)
 
     @property
@@ -152,13 +168,21 @@ class LidarBranchConfig:
     bev_channels: int = 64
 
     def __post_init__(self) -> None:
-        require(self.z_min < self.z_max, 'model.lidar.z', 'z_min < z_max',
-                (self.z_min, self.z_max))
-        require(self.points_per_pillar >= 1 and self.max_pillars >= 1, 'model.lidar',
-                'positive pillar sizes', (self.points_per_pillar, self.max_pillars))
-        require(self.voxel_height > 0 and self.points_per_voxel >= 1 and self.max_voxels >= 1,
-                'model.lidar', 'positive voxel sizes',
-                (self.voxel_height, self.points_per_voxel, self.max_voxels))
+        require(
+            self.z_min < self.z_max, 'model.lidar.z', 'z_min < z_max', (self.z_min, self.z_max)
+        )
+        require(
+            self.points_per_pillar >= 1 and self.max_pillars >= 1,
+            'model.lidar',
+            'positive pillar sizes',
+            (self.points_per_pillar, self.max_pillars),
+        )
+        require(
+            self.voxel_height > 0 and self.points_per_voxel >= 1 and self.max_voxels >= 1,
+            'model.lidar',
+            'positive voxel sizes',
+            (self.voxel_height, self.points_per_voxel, self.max_voxels),
+        )
 
     @property
     def pillar_features(self) -> int:

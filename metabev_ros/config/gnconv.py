@@ -1,4 +1,5 @@
 """What the choice of a gnConv asks of the channels around it."""
+
 from __future__ import annotations
 
 import enum
@@ -21,5 +22,9 @@ def require_gate_channels(choice: enum.Enum, where: str, channels: int, share: i
     """
     parts = {'7x7': 2, 'gf': 4}.get(choice.value.rpartition('_')[2])
     if parts is not None:
-        require(channels > 0 and channels % (parts * share) == 0, where,
-                f'a multiple of {parts * share} with neck {choice.value}', str(channels))
+        require(
+            channels > 0 and channels % (parts * share) == 0,
+            where,
+            f'a multiple of {parts * share} with neck {choice.value}',
+            str(channels),
+        )

@@ -1,4 +1,5 @@
 """BEV neck and heads."""
+
 from __future__ import annotations
 
 import enum
@@ -36,8 +37,14 @@ class DetectionHead(enum.Enum):
 
 
 # CenterPoint's six groups for the ten nuScenes classes (BEVFusion's configuration).
-CENTERPOINT_GROUPS = (('car',), ('truck', 'construction_vehicle'), ('bus', 'trailer'),
-                      ('barrier',), ('motorcycle', 'bicycle'), ('pedestrian', 'traffic_cone'))
+CENTERPOINT_GROUPS = (
+    ('car',),
+    ('truck', 'construction_vehicle'),
+    ('bus', 'trailer'),
+    ('barrier',),
+    ('motorcycle', 'bicycle'),
+    ('pedestrian', 'traffic_cone'),
+)
 
 
 @dataclass(frozen=True)
@@ -71,13 +78,26 @@ class HeadConfig:
     plain_detr: PlainDetrConfig | None = None
 
     def __post_init__(self) -> None:
-        require(1 <= self.max_detections <= 500, 'model.head.max_detections', '1..500',
-                self.max_detections)
+        require(
+            1 <= self.max_detections <= 500,
+            'model.head.max_detections',
+            '1..500',
+            self.max_detections,
+        )
         require(1 <= self.proposals <= 500, 'model.head.proposals', '1..500', self.proposals)
         require(0 <= self.map_blocks <= 8, 'model.head.map_blocks', '0..8', self.map_blocks)
-        require(0 <= self.score_threshold < 1, 'model.head.score_threshold', '[0, 1)',
-                self.score_threshold)
+        require(
+            0 <= self.score_threshold < 1,
+            'model.head.score_threshold',
+            '[0, 1)',
+            self.score_threshold,
+        )
         wanted = self.detection is DetectionHead.PLAIN_DETR
-        require(wanted == (self.plain_detr is not None), 'model.head.plain_detr',
-                'a mapping, {} for the defaults' if wanted
-                else f'none with detection {self.detection.value}', self.plain_detr)
+        require(
+            wanted == (self.plain_detr is not None),
+            'model.head.plain_detr',
+            'a mapping, {} for the defaults'
+            if wanted
+            else f'none with detection {self.detection.value}',
+            self.plain_detr,
+        )

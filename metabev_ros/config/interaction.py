@@ -1,4 +1,5 @@
 """Inter-task self-attention between the maps of detection and segmentation."""
+
 from __future__ import annotations
 
 import enum
@@ -58,12 +59,23 @@ class TaskInteractionConfig:
     across_tasks: bool = True
 
     def __post_init__(self) -> None:
-        for name, limit in (('heads', 32), ('points', 32), ('levels', 4), ('steps', 8),
-                            ('ffn_ratio', 8), ('query_parts', 64)):
-            require(1 <= getattr(self, name) <= limit, f'model.task_interaction.{name}',
-                    f'1..{limit}', getattr(self, name))
-        require(self.stride in (1, 2, 4), 'model.task_interaction.stride', '1, 2 or 4',
-                self.stride)
+        for name, limit in (
+            ('heads', 32),
+            ('points', 32),
+            ('levels', 4),
+            ('steps', 8),
+            ('ffn_ratio', 8),
+            ('query_parts', 64),
+        ):
+            require(
+                1 <= getattr(self, name) <= limit,
+                f'model.task_interaction.{name}',
+                f'1..{limit}',
+                getattr(self, name),
+            )
+        require(
+            self.stride in (1, 2, 4), 'model.task_interaction.stride', '1, 2 or 4', self.stride
+        )
         require(0 <= self.dropout < 1, 'model.task_interaction.dropout', '[0, 1)', self.dropout)
 
     def width(self, channels: int) -> int:
@@ -78,14 +90,29 @@ class TaskInteractionConfig:
             ConfigError
         """
         where = 'model.task_interaction'
-        require(self.width(channels) % self.heads == 0, f'{where}.heads',
-                f'a divisor of {self.width(channels)} channels', self.heads)
-        require(self.position is not PositionCode.ADD or channels % 4 == 0, f'{where}.position',
-                f'concat or none with {channels} channels', self.position.value)
+        require(
+            self.width(channels) % self.heads == 0,
+            f'{where}.heads',
+            f'a divisor of {self.width(channels)} channels',
+            self.heads,
+        )
+        require(
+            self.position is not PositionCode.ADD or channels % 4 == 0,
+            f'{where}.position',
+            f'concat or none with {channels} channels',
+            self.position.value,
+        )
         rows, columns = grid.shape
-        require(rows % self.stride == 0 and columns % self.stride == 0, f'{where}.stride',
-                f'a divisor of the BEV grid {grid.shape}', self.stride)
-        tokens = 2 * rows * columns // self.stride ** 2
-        require(self.kind is InteractionKind.ITSA or tokens <= GLOBAL_TOKENS, f'{where}.kind',
-                f'itsa on more than {GLOBAL_TOKENS} cells of both tasks ({tokens})',
-                self.kind.value)
+        require(
+            rows % self.stride == 0 and columns % self.stride == 0,
+            f'{where}.stride',
+            f'a divisor of the BEV grid {grid.shape}',
+            self.stride,
+        )
+        tokens = 2 * rows * columns // self.stride**2
+        require(
+            self.kind is InteractionKind.ITSA or tokens <= GLOBAL_TOKENS,
+            f'{where}.kind',
+            f'itsa on more than {GLOBAL_TOKENS} cells of both tasks ({tokens})',
+            self.kind.value,
+        )

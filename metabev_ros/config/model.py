@@ -2,6 +2,7 @@
 
 The defaults are `metabev_nano`; `config/models/metabev_base.yaml` is the paper's network.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -43,21 +44,36 @@ class ModelConfig:
     def __post_init__(self) -> None:
         cell = self.bev_grid.cell
         if self.lidar.encoder is LidarEncoder.PILLAR:
-            require(abs(cell / self.lidar.pillar - 2) < 1e-6, 'model.lidar.pillar',
-                    f'half the BEV cell ({cell / 2} m)', self.lidar.pillar)
+            require(
+                abs(cell / self.lidar.pillar - 2) < 1e-6,
+                'model.lidar.pillar',
+                f'half the BEV cell ({cell / 2} m)',
+                self.lidar.pillar,
+            )
         ratio = self.head.neck.query_cells
-        require(abs(self.decoder.cell / cell - ratio) < 1e-6, 'model.decoder.cell',
-                f'{ratio} x the BEV cell with neck {self.head.neck.value} ({cell * ratio} m)',
-                self.decoder.cell)
+        require(
+            abs(self.decoder.cell / cell - ratio) < 1e-6,
+            'model.decoder.cell',
+            f'{ratio} x the BEV cell with neck {self.head.neck.value} ({cell * ratio} m)',
+            self.decoder.cell,
+        )
         self._require_neck_channels()
-        require(self.head.groups == () or sum(self.head.groups, ()) == self.detection_classes,
-                'model.head.groups', f'the classes in order: {list(self.detection_classes)}',
-                self.head.groups)
+        require(
+            self.head.groups == () or sum(self.head.groups, ()) == self.detection_classes,
+            'model.head.groups',
+            f'the classes in order: {list(self.detection_classes)}',
+            self.head.groups,
+        )
         if self.head.plain_detr is not None:
-            self.head.plain_detr.check_fit(self.head.det_channels, self.head.proposals,
-                                           self.bev_grid)
-            require(set(self.detection_classes) <= set(MEAN_SIZES), 'model.detection_classes',
-                    f'classes of known mean size: {sorted(MEAN_SIZES)}', self.detection_classes)
+            self.head.plain_detr.check_fit(
+                self.head.det_channels, self.head.proposals, self.bev_grid
+            )
+            require(
+                set(self.detection_classes) <= set(MEAN_SIZES),
+                'model.detection_classes',
+                f'classes of known mean size: {sorted(MEAN_SIZES)}',
+                self.detection_classes,
+            )
 
     def _require_neck_channels(self) -> None:
         """Every gnConv of the BEV neck splits its channels."""
@@ -65,8 +81,9 @@ class ModelConfig:
         if neck.query_cells == 2:
             require_gate_channels(neck, 'model.decoder.channels', self.decoder.channels)
         # SECOND's finest stage has a quarter of the channels.
-        require_gate_channels(neck, 'model.head.neck_channels', c_out,
-                              1 if neck.query_cells == 2 else 4)
+        require_gate_channels(
+            neck, 'model.head.neck_channels', c_out, 1 if neck.query_cells == 2 else 4
+        )
         if self.task_interaction is not None:
             self.task_interaction.check_fit(self.head.neck_channels, self.bev_grid)
 

@@ -1,4 +1,5 @@
 """The Plain-DETR head: what its graph, its query selection and its matching depend on."""
+
 from __future__ import annotations
 
 import enum
@@ -59,8 +60,12 @@ class BoxRpbConfig:
         require(1 <= self.hidden <= 4096, f'{where}.hidden', '1..4096', self.hidden)
         require(2 <= self.knots <= 4096, f'{where}.knots', '2..4096', self.knots)
         require(self.reach > 0, f'{where}.reach', 'metres above 0', self.reach)
-        require(not self.symmetric_heading or self.mode is RpbMode.BOX_FRAME,
-                f'{where}.symmetric_heading', 'false unless the mode is box_frame', True)
+        require(
+            not self.symmetric_heading or self.mode is RpbMode.BOX_FRAME,
+            f'{where}.symmetric_heading',
+            'false unless the mode is box_frame',
+            True,
+        )
 
 
 @dataclass(frozen=True)
@@ -126,13 +131,28 @@ class PlainDetrConfig:
             ConfigError
         """
         where = 'model.head.plain_detr'
-        require(channels % self.heads == 0 and channels % 4 == 0, 'model.head.det_channels',
-                f'a multiple of 4 and of plain_detr.heads ({self.heads})', channels)
-        require(all(size % self.key_stride == 0 for size in grid.shape), f'{where}.key_stride',
-                f'a divisor of the BEV grid {grid.shape}', self.key_stride)
+        require(
+            channels % self.heads == 0 and channels % 4 == 0,
+            'model.head.det_channels',
+            f'a multiple of 4 and of plain_detr.heads ({self.heads})',
+            channels,
+        )
+        require(
+            all(size % self.key_stride == 0 for size in grid.shape),
+            f'{where}.key_stride',
+            f'a divisor of the BEV grid {grid.shape}',
+            self.key_stride,
+        )
         cells = grid.rows * grid.columns
-        require(proposals <= cells, 'model.head.proposals',
-                f'at most the cells of the BEV grid ({cells})', proposals)
-        require(proposals + self.hybrid.queries <= cells, f'{where}.hybrid.queries',
-                f'with proposals at most the cells of the BEV grid ({cells})',
-                self.hybrid.queries)
+        require(
+            proposals <= cells,
+            'model.head.proposals',
+            f'at most the cells of the BEV grid ({cells})',
+            proposals,
+        )
+        require(
+            proposals + self.hybrid.queries <= cells,
+            f'{where}.hybrid.queries',
+            f'with proposals at most the cells of the BEV grid ({cells})',
+            self.hybrid.queries,
+        )

@@ -1,4 +1,5 @@
 """The sensors of a vehicle and when one of them counts as lost."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -26,8 +27,9 @@ class CameraConfig:
     calibration: dict | None = None
 
     def __post_init__(self) -> None:
-        require(0 < self.rate_hz <= 200, f'rig.cameras.{self.name}.rate_hz', '0..200',
-                 self.rate_hz)
+        require(
+            0 < self.rate_hz <= 200, f'rig.cameras.{self.name}.rate_hz', '0..200', self.rate_hz
+        )
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,7 @@ class LidarConfig:
     ego_from_lidar: list | None = None
 
     def __post_init__(self) -> None:
-        require(0 < self.rate_hz <= 200, f'rig.lidar.{self.name}.rate_hz', '0..200',
-                 self.rate_hz)
+        require(0 < self.rate_hz <= 200, f'rig.lidar.{self.name}.rate_hz', '0..200', self.rate_hz)
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,10 @@ class RigConfig:
 
     @property
     def kinds(self) -> dict[str, SensorKind]:
-        return {**{camera.name: SensorKind.CAMERA for camera in self.cameras},
-                self.lidar.name: SensorKind.LIDAR}
+        return {
+            **{camera.name: SensorKind.CAMERA for camera in self.cameras},
+            self.lidar.name: SensorKind.LIDAR,
+        }
 
 
 @dataclass(frozen=True)
@@ -106,11 +109,28 @@ class SensingConfig:
     min_cameras: int = 1
 
     def __post_init__(self) -> None:
-        for name in ('deadline', 'tolerance', 'max_age_periods', 'start_timeout', 'flap_window',
-                     'future_tolerance', 'max_latency', 'quarantine', 'clock_jump'):
+        for name in (
+            'deadline',
+            'tolerance',
+            'max_age_periods',
+            'start_timeout',
+            'flap_window',
+            'future_tolerance',
+            'max_latency',
+            'quarantine',
+            'clock_jump',
+        ):
             value = getattr(self, name)
             require(0 < value <= 60, f'sensing.{name}', '0..60', value)
-        for name, low in (('readmit_frames', 1), ('frozen_frames', 2), ('flap_limit', 1),
-                          ('min_cameras', 1)):
-            require(low <= getattr(self, name) <= 100, f'sensing.{name}', f'{low}..100',
-                     getattr(self, name))
+        for name, low in (
+            ('readmit_frames', 1),
+            ('frozen_frames', 2),
+            ('flap_limit', 1),
+            ('min_cameras', 1),
+        ):
+            require(
+                low <= getattr(self, name) <= 100,
+                f'sensing.{name}',
+                f'{low}..100',
+                getattr(self, name),
+            )

@@ -5,6 +5,7 @@ Axes are (z, y, x). Rows here count from y_max down (rightwards in the ego frame
 has x right and y forward, so VoxelNet's kernels keep their orientation (see
 `network.sparse_encoder`); only `voxel_table` speaks of rows of the BEV grid.
 """
+
 from __future__ import annotations
 
 import enum
@@ -41,8 +42,10 @@ class SparseStep:
 
     def output_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """Grid after the step."""
-        return tuple((n + 2 * p - k) // s + 1 for n, k, s, p in zip(
-            shape, self.kernel, self.stride, self.padding, strict=True))
+        return tuple(
+            (n + 2 * p - k) // s + 1
+            for n, k, s, p in zip(shape, self.kernel, self.stride, self.padding, strict=True)
+        )
 
 
 SPARSE_STAGES = ('subm1_table', 'subm2_table', 'subm3_table', 'subm4_table')
@@ -50,7 +53,8 @@ SPARSE_STEPS = (
     SparseStep('down1_table', (3, 3, 3), (2, 2, 2), (1, 1, 1)),
     SparseStep('down2_table', (3, 3, 3), (2, 2, 2), (1, 1, 1)),
     SparseStep('down3_table', (3, 3, 3), (2, 2, 2), (0, 1, 1)),
-    SparseStep('out_table', (3, 1, 1), (2, 1, 1), (0, 0, 0)))
+    SparseStep('out_table', (3, 1, 1), (2, 1, 1), (0, 0, 0)),
+)
 SUBMANIFOLD_OFFSETS = 27
 
 

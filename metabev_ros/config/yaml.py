@@ -1,4 +1,5 @@
 """Frozen dataclasses <-> YAML, with errors that name the field's path."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -49,9 +50,13 @@ def to_plain(config) -> dict:
     its default: configurations from before the field existed keep their hash.
     """
     if dataclasses.is_dataclass(config):
-        return {f.name: to_plain(getattr(config, f.name)) for f in dataclasses.fields(config)
-                if not ((f.default is None or f.metadata == LATER)
-                        and getattr(config, f.name) == f.default)}
+        return {
+            f.name: to_plain(getattr(config, f.name))
+            for f in dataclasses.fields(config)
+            if not (
+                (f.default is None or f.metadata == LATER) and getattr(config, f.name) == f.default
+            )
+        }
     if isinstance(config, enum.Enum):
         return config.value
     if isinstance(config, (tuple, list)):
@@ -65,19 +70,20 @@ def from_plain(kind: type, plain, where: str):
     Raises:
         ConfigError: naming the field's path.
     """
-    require(isinstance(plain, dict), where, f'a mapping for {kind.__name__}',
-             type(plain).__name__)
+    require(isinstance(plain, dict), where, f'a mapping for {kind.__name__}', type(plain).__name__)
     fields = {f.name: f for f in dataclasses.fields(kind)}
     unknown = sorted(set(plain) - set(fields))
     require(not unknown, where, f'only the keys {sorted(fields)}', f'unknown {unknown}')
     hints = typing.get_type_hints(kind)
-    values = {name: _convert(hints[name], value, f'{where}.{name}')
-              for name, value in plain.items()}
+    values = {
+        name: _convert(hints[name], value, f'{where}.{name}') for name, value in plain.items()
+    }
     try:
         return kind(**values)
     except TypeError as error:
-        raise ConfigError(where, f'every required key of {kind.__name__}', str(error),
-                          'add the missing key') from error
+        raise ConfigError(
+            where, f'every required key of {kind.__name__}', str(error), 'add the missing key'
+        ) from error
 
 
 def _convert(hint, value, where: str):
@@ -85,8 +91,9 @@ def _convert(hint, value, where: str):
     if origin in (typing.Union, types.UnionType):
         if value is None:
             return None
-        return _convert(next(a for a in typing.get_args(hint) if a is not type(None)), value,
-                        where)
+        return _convert(
+            next(a for a in typing.get_args(hint) if a is not type(None)), value, where
+        )
     if dataclasses.is_dataclass(hint):
         return from_plain(hint, value, where)
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
@@ -100,8 +107,12 @@ def _convert(hint, value, where: str):
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     expected = origin or hint
-    require(isinstance(value, expected) and not (expected is int and isinstance(value, bool)),
-             where, expected.__name__, repr(value))
+    require(
+        isinstance(value, expected) and not (expected is int and isinstance(value, bool)),
+        where,
+        expected.__name__,
+        repr(value),
+    )
     return value
 
 
@@ -115,8 +126,9 @@ def load_config(kind: type, path: Path | str):
     try:
         plain = yaml.load(path.read_text(encoding='utf-8'), _StrictLoader)  # a SafeLoader
     except OSError as error:
-        raise ConfigError(str(path), 'a readable YAML file', str(error.strerror),
-                          'check the path') from error
+        raise ConfigError(
+            str(path), 'a readable YAML file', str(error.strerror), 'check the path'
+        ) from error
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
         raise ConfigError(str(path), 'valid YAML', str(error).replace('\n', ' ')) from error
     return from_plain(kind, plain, path.name)

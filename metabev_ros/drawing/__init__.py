@@ -3,6 +3,7 @@
 Every picture is (H, W, 3) uint8 RGB. BEV pictures: ego x (forward) points up, ego y (left) points
 left, so what is left of the vehicle is left in the picture.
 """
+
 from metabev_ros.drawing.bev import BevView, draw_bev, draw_map
 from metabev_ros.drawing.boxes import draw_boxes_on_image
 from metabev_ros.drawing.panel import PanelLayout, compose_panel, draw_banner, draw_sensor_table
@@ -16,6 +17,18 @@ from metabev_ros.drawing.style import (
 )
 
 __all__ = [
-    'CLASS_COLOURS', 'MAP_COLOURS', 'MODALITY_COLOURS', 'STATE_COLOURS', 'BevView', 'PanelLayout',
-    'class_colour', 'compose_panel', 'draw_banner', 'draw_bev', 'draw_boxes_on_image', 'draw_map',
-    'draw_sensor_table', 'put_text']
+    'CLASS_COLOURS',
+    'MAP_COLOURS',
+    'MODALITY_COLOURS',
+    'STATE_COLOURS',
+    'BevView',
+    'PanelLayout',
+    'class_colour',
+    'compose_panel',
+    'draw_banner',
+    'draw_bev',
+    'draw_boxes_on_image',
+    'draw_map',
+    'draw_sensor_table',
+    'put_text',
+]

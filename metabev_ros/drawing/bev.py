@@ -1,4 +1,5 @@
 """The bird's-eye view: ego x (forward) points up, ego y (left) points left."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -54,8 +55,12 @@ class BevView:
         return np.stack([x, y], axis=-1)
 
 
-def draw_map(view: BevView, layers: np.ndarray, grid: BevGrid = NUSCENES_MAP_GRID,
-             class_names: Sequence[str] = MAP_CLASSES) -> np.ndarray:
+def draw_map(
+    view: BevView,
+    layers: np.ndarray,
+    grid: BevGrid = NUSCENES_MAP_GRID,
+    class_names: Sequence[str] = MAP_CLASSES,
+) -> np.ndarray:
     """The map alone: (K, Y, X) probabilities or bool on `grid`, painted in class order.
 
     The opacity follows the probability from 0.25 (unseen) to 0.75 (solid), so doubt is visible.
@@ -65,19 +70,31 @@ def draw_map(view: BevView, layers: np.ndarray, grid: BevGrid = NUSCENES_MAP_GRI
     column = ((xy[..., 0] - grid.x_min) / grid.cell - 0.5).astype(np.float32)
     row = ((xy[..., 1] - grid.y_min) / grid.cell - 0.5).astype(np.float32)
     for layer, name in zip(layers, class_names, strict=True):
-        value = cv2.remap(np.asarray(layer, dtype=np.float32), column, row, cv2.INTER_LINEAR,
-                          borderMode=cv2.BORDER_CONSTANT, borderValue=0.0)
+        value = cv2.remap(
+            np.asarray(layer, dtype=np.float32),
+            column,
+            row,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=0.0,
+        )
         alpha = np.clip((value - 0.25) / 0.5, 0.0, 1.0)[..., None]
         picture += alpha * (np.float32(MAP_COLOURS.get(name, OTHER_COLOUR)) - picture)
     return np.round(picture).astype(np.uint8)
 
 
-def draw_bev(view: BevView, layers: np.ndarray | None = None,
-             grid: BevGrid = NUSCENES_MAP_GRID, points: np.ndarray | None = None,
-             boxes: np.ndarray | None = None, labels: np.ndarray | None = None,
-             scores: np.ndarray | None = None, truth: np.ndarray | None = None,
-             class_names: Sequence[str] = DETECTION_CLASSES,
-             map_classes: Sequence[str] = MAP_CLASSES) -> np.ndarray:
+def draw_bev(
+    view: BevView,
+    layers: np.ndarray | None = None,
+    grid: BevGrid = NUSCENES_MAP_GRID,
+    points: np.ndarray | None = None,
+    boxes: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    scores: np.ndarray | None = None,
+    truth: np.ndarray | None = None,
+    class_names: Sequence[str] = DETECTION_CLASSES,
+    map_classes: Sequence[str] = MAP_CLASSES,
+) -> np.ndarray:
     """Map, points, boxes with heading and velocity, truth outlines, ego marker, metre rings.
 
     Args:
@@ -100,17 +117,34 @@ def draw_bev(view: BevView, layers: np.ndarray | None = None,
         for index in order:
             strength = 1.0 if scores is None else 0.45 + 0.55 * float(scores[index])
             colour = class_colour(class_names[int(labels[index])])
-            _draw_bev_box(picture, view, np.asarray(boxes[index], dtype=np.float64),
-                          tuple(int(c * strength) for c in colour))
+            _draw_bev_box(
+                picture,
+                view,
+                np.asarray(boxes[index], dtype=np.float64),
+                tuple(int(c * strength) for c in colour),
+            )
     _draw_ego(picture, view)
     return picture
 
 
-def _polyline(picture: np.ndarray, view: BevView, xy: np.ndarray, colour: Colour,
-              closed: bool = False, thickness: int = 1) -> None:
+def _polyline(
+    picture: np.ndarray,
+    view: BevView,
+    xy: np.ndarray,
+    colour: Colour,
+    closed: bool = False,
+    thickness: int = 1,
+) -> None:
     points = np.clip(view.pixels(xy), -1e5, 1e5) * (1 << SUBPIXEL_BITS)
-    cv2.polylines(picture, [np.round(points).astype(np.int32)], closed, colour, thickness,
-                  cv2.LINE_AA, SUBPIXEL_BITS)
+    cv2.polylines(
+        picture,
+        [np.round(points).astype(np.int32)],
+        closed,
+        colour,
+        thickness,
+        cv2.LINE_AA,
+        SUBPIXEL_BITS,
+    )
 
 
 def _draw_bev_box(picture: np.ndarray, view: BevView, box: np.ndarray, colour: Colour) -> None:

@@ -1,4 +1,5 @@
 """3-D boxes on camera images."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -21,10 +22,16 @@ NEAR_PLANE_M = 0.1
 FRONT_FACE = (0, 3, 7, 4)  # corners of geometry.box_corners
 
 
-def draw_boxes_on_image(image: np.ndarray, boxes: np.ndarray, labels: np.ndarray,
-                        scores: np.ndarray | None, calibration: CameraCalibration,
-                        class_names: Sequence[str] = DETECTION_CLASSES,
-                        colour: Colour | None = None, with_text: bool = True) -> np.ndarray:
+def draw_boxes_on_image(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray | None,
+    calibration: CameraCalibration,
+    class_names: Sequence[str] = DETECTION_CLASSES,
+    colour: Colour | None = None,
+    with_text: bool = True,
+) -> np.ndarray:
     """A copy of a rectified image with 3-D boxes: class colours, front face shaded.
 
     Args:
@@ -38,8 +45,12 @@ def draw_boxes_on_image(image: np.ndarray, boxes: np.ndarray, labels: np.ndarray
         ConfigError: if the image does not have the calibration's size.
     """
     if image.shape[:2] != (calibration.height, calibration.width):
-        raise ConfigError('draw_boxes_on_image', f'{calibration.width} x {calibration.height}',
-                          f'{image.shape[1]} x {image.shape[0]}', 'scale the calibration too')
+        raise ConfigError(
+            'draw_boxes_on_image',
+            f'{calibration.width} x {calibration.height}',
+            f'{image.shape[1]} x {image.shape[0]}',
+            'scale the calibration too',
+        )
     picture = np.ascontiguousarray(image).copy()
     boxes = np.asarray(boxes, dtype=np.float64)
     if len(boxes) == 0:
@@ -48,8 +59,9 @@ def draw_boxes_on_image(image: np.ndarray, boxes: np.ndarray, labels: np.ndarray
     for index in np.argsort(-corners[..., 2].mean(axis=1), kind='stable'):
         name = class_names[int(labels[index])]
         text = '' if not with_text else name if scores is None else f'{name} {scores[index]:.2f}'
-        _draw_camera_box(picture, corners[index], calibration.intrinsics,
-                         colour or class_colour(name), text)
+        _draw_camera_box(
+            picture, corners[index], calibration.intrinsics, colour or class_colour(name), text
+        )
     return picture
 
 
@@ -74,8 +86,9 @@ def _fixed_point(intrinsics: np.ndarray, points_camera: np.ndarray) -> np.ndarra
     return np.round(pixels * (1 << SUBPIXEL_BITS)).astype(np.int32)
 
 
-def _draw_camera_box(picture: np.ndarray, corners: np.ndarray, intrinsics: np.ndarray,
-                     colour: Colour, text: str) -> None:
+def _draw_camera_box(
+    picture: np.ndarray, corners: np.ndarray, intrinsics: np.ndarray, colour: Colour, text: str
+) -> None:
     height, width = picture.shape[:2]
     segments = [clip_near(corners[list(edge)])[:2] for edge in BOX_EDGES]
     segments = [_fixed_point(intrinsics, s) for s in segments if len(s) == 2]
@@ -88,13 +101,19 @@ def _draw_camera_box(picture: np.ndarray, corners: np.ndarray, intrinsics: np.nd
     front = clip_near(corners[list(FRONT_FACE)])
     if len(front) >= 3:
         shaded = picture.copy()
-        cv2.fillPoly(shaded, [_fixed_point(intrinsics, front)], colour, cv2.LINE_AA,
-                     SUBPIXEL_BITS)
+        cv2.fillPoly(shaded, [_fixed_point(intrinsics, front)], colour, cv2.LINE_AA, SUBPIXEL_BITS)
         cv2.addWeighted(shaded, 0.3, picture, 0.7, 0.0, dst=picture)
     thickness = 2 if height >= 360 else 1
     for segment in segments:
-        cv2.line(picture, segment[0].tolist(), segment[1].tolist(), colour, thickness,
-                 cv2.LINE_AA, SUBPIXEL_BITS)
+        cv2.line(
+            picture,
+            segment[0].tolist(),
+            segment[1].tolist(),
+            colour,
+            thickness,
+            cv2.LINE_AA,
+            SUBPIXEL_BITS,
+        )
     size = max(8.0, height / 60)
     if text and high[0] - low[0] > 2.5 * size:  # a tiny box would drown under its label
         baseline = int(np.clip(low[1] - 3, size + 1, height - 2))

@@ -1,4 +1,5 @@
 """Colours and text shared by the pictures."""
+
 from __future__ import annotations
 
 import cv2
@@ -9,21 +10,39 @@ from metabev_ros.structures import Modality, SensorState
 Colour = tuple[int, int, int]
 
 CLASS_COLOURS: dict[str, Colour] = {
-    'car': (255, 158, 0), 'truck': (255, 80, 60), 'construction_vehicle': (180, 200, 60),
-    'bus': (255, 105, 180), 'trailer': (196, 136, 96), 'barrier': (150, 160, 180),
-    'motorcycle': (205, 40, 95), 'bicycle': (220, 50, 230), 'pedestrian': (70, 150, 255),
-    'traffic_cone': (120, 220, 232)}
+    'car': (255, 158, 0),
+    'truck': (255, 80, 60),
+    'construction_vehicle': (180, 200, 60),
+    'bus': (255, 105, 180),
+    'trailer': (196, 136, 96),
+    'barrier': (150, 160, 180),
+    'motorcycle': (205, 40, 95),
+    'bicycle': (220, 50, 230),
+    'pedestrian': (70, 150, 255),
+    'traffic_cone': (120, 220, 232),
+}
 MAP_COLOURS: dict[str, Colour] = {
-    'drivable_area': (62, 70, 84), 'ped_crossing': (112, 92, 160), 'walkway': (62, 104, 84),
-    'stop_line': (196, 70, 70), 'carpark_area': (58, 90, 138), 'divider': (222, 204, 120)}
+    'drivable_area': (62, 70, 84),
+    'ped_crossing': (112, 92, 160),
+    'walkway': (62, 104, 84),
+    'stop_line': (196, 70, 70),
+    'carpark_area': (58, 90, 138),
+    'divider': (222, 204, 120),
+}
 MODALITY_COLOURS: dict[Modality, Colour] = {
-    Modality.FUSED: (46, 160, 90), Modality.LIDAR: (46, 110, 200),
-    Modality.CAMERA: (205, 140, 30), Modality.NONE: (200, 50, 50)}
+    Modality.FUSED: (46, 160, 90),
+    Modality.LIDAR: (46, 110, 200),
+    Modality.CAMERA: (205, 140, 30),
+    Modality.NONE: (200, 50, 50),
+}
 STATE_COLOURS: dict[SensorState, Colour] = {
     **dict.fromkeys(SensorState, (205, 60, 60)),
-    SensorState.OK: (60, 175, 100), SensorState.LATE: (200, 190, 70),
-    SensorState.SUSPECT: (225, 150, 50), SensorState.RECOVERING: (90, 150, 220),
-    SensorState.NEVER: (110, 110, 118)}
+    SensorState.OK: (60, 175, 100),
+    SensorState.LATE: (200, 190, 70),
+    SensorState.SUSPECT: (225, 150, 50),
+    SensorState.RECOVERING: (90, 150, 220),
+    SensorState.NEVER: (110, 110, 118),
+}
 TRUTH_COLOUR: Colour = (235, 240, 245)
 OTHER_COLOUR: Colour = (200, 200, 60)  # a class without a colour of its own
 BACKGROUND: Colour = (20, 22, 27)
@@ -38,8 +57,15 @@ def class_colour(name: str) -> Colour:
     return CLASS_COLOURS.get(name, OTHER_COLOUR)
 
 
-def put_text(image: np.ndarray, text: str, left: int, baseline: int, height: float,
-             colour: Colour = TEXT_COLOUR, bold: bool = False) -> int:
+def put_text(
+    image: np.ndarray,
+    text: str,
+    left: int,
+    baseline: int,
+    height: float,
+    colour: Colour = TEXT_COLOUR,
+    bold: bool = False,
+) -> int:
     """Write one line of about `height` pixels in place; returns the column where it ends."""
     scale = height / 22.0  # a Hershey capital is 22 pixels high at scale 1
     thickness = 2 if bold else 1

@@ -1,4 +1,5 @@
 """GARBAGE and WRONG: one serialized message in, a damaged one out. Deterministic by its dice."""
+
 from __future__ import annotations
 
 import struct
@@ -15,8 +16,9 @@ NOWHERE = 'nowhere'  # the frame_id of What.FRAME
 _HEAD = 4  # bytes of the CDR encapsulation header
 
 
-def damage(cdr: bytes, msgtype: str, fault: PlannedFault, dice: np.random.Generator,
-           elapsed: float) -> bytes:
+def damage(
+    cdr: bytes, msgtype: str, fault: PlannedFault, dice: np.random.Generator, elapsed: float
+) -> bytes:
     """The damaged message.
 
     Args:
@@ -39,14 +41,18 @@ def damage(cdr: bytes, msgtype: str, fault: PlannedFault, dice: np.random.Genera
         if fault.what is What.FRAME:
             message.header.frame_id = NOWHERE
         elif fault.what is What.TRUNCATED:
-            message.data = message.data[:int(fault.share * len(message.data))]
+            message.data = message.data[: int(fault.share * len(message.data))]
         elif msgtype == CLOUD:
             _damage_cloud(message, fault, dice)
         else:
             _damage_image(message, msgtype, fault.what, dice)
     except (MetaBevError, struct.error) as error:
-        raise ConfigError(f'fault {fault.name}', f'a sound {msgtype} to damage', str(error),
-                          'choose another fault for this stream') from error
+        raise ConfigError(
+            f'fault {fault.name}',
+            f'a sound {msgtype} to damage',
+            str(error),
+            'choose another fault for this stream',
+        ) from error
     return wire.serialize(message, msgtype)
 
 
@@ -60,7 +66,7 @@ def _damage_image(message, msgtype: str, what: What, dice: np.random.Generator) 
     if what is What.NOISE:
         pixels = dice.integers(0, 256, pixels.shape, dtype=np.uint8)
     elif what is What.TORN:
-        pixels[len(pixels) // 2:] = 0
+        pixels[len(pixels) // 2 :] = 0
     else:
         pixels[:] = 255 if what is What.WHITE else 0
     if compressed:
@@ -74,13 +80,13 @@ def _damage_cloud(message, fault: PlannedFault, dice: np.random.Generator) -> No
     offsets = _float_offsets(message, fault)
     count = message.width * message.height
     points = np.array(message.data).reshape(count, message.point_step)
-    x, y, z = (points[:, at:at + 4].copy().view('<f4').reshape(-1) for at in offsets)
+    x, y, z = (points[:, at : at + 4].copy().view('<f4').reshape(-1) for at in offsets)
     if fault.what is What.NOT_FINITE:
         x[dice.random(count) < fault.share] = np.nan
     elif fault.what is What.NOISE:
         x, y, z = (dice.uniform(-60, 60, count).astype('<f4') for _ in range(3))
     for at, values in zip(offsets, (x, y, z), strict=True):
-        points[:, at:at + 4] = values.reshape(-1, 1).view(np.uint8)
+        points[:, at : at + 4] = values.reshape(-1, 1).view(np.uint8)
     keep = np.ones(count, bool)
     if fault.what is What.EMPTY:
         keep[:] = False
@@ -96,11 +102,22 @@ def _damage_cloud(message, fault: PlannedFault, dice: np.random.Generator) -> No
 
 def _float_offsets(message, fault: PlannedFault) -> list[int]:
     """Byte offsets of x, y, z in a point."""
-    found = {field.name: field.offset for field in message.fields
-             if field.datatype == 7 and field.offset + 4 <= message.point_step}
-    if message.is_bigendian or not {'x', 'y', 'z'} <= set(found) or (
+    found = {
+        field.name: field.offset
+        for field in message.fields
+        if field.datatype == 7 and field.offset + 4 <= message.point_step
+    }
+    if (
+        message.is_bigendian
+        or not {'x', 'y', 'z'} <= set(found)
+        or (
             message.row_step != message.width * message.point_step
-            or len(message.data) != message.row_step * message.height):
-        raise ConfigError(f'fault {fault.name}', 'float32 x, y, z, little endian, without padding',
-                          'another layout')
+            or len(message.data) != message.row_step * message.height
+        )
+    ):
+        raise ConfigError(
+            f'fault {fault.name}',
+            'float32 x, y, z, little endian, without padding',
+            'another layout',
+        )
     return [found[name] for name in 'xyz']

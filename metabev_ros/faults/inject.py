@@ -1,4 +1,5 @@
 """Bag in, bag with faults out, and the truth beside it."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -51,10 +52,16 @@ def mark(plan: FaultPlan, seed: int) -> bytes:
     return wire.serialize(text, INJECTION_TYPE)
 
 
-def inject_bag(bag_in: Path, bag_out: Path, plan: FaultPlan, rig: RigConfig, seed: int,
-               enabled: bool, truth_path: Path,
-               progress: Callable[[int, int], None] = lambda done, total: None
-               ) -> InjectionSummary:
+def inject_bag(
+    bag_in: Path,
+    bag_out: Path,
+    plan: FaultPlan,
+    rig: RigConfig,
+    seed: int,
+    enabled: bool,
+    truth_path: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> InjectionSummary:
     """Copy a bag through a FaultPipe; the first message of the copy is the mark.
 
     Raises:
@@ -64,18 +71,23 @@ def inject_bag(bag_in: Path, bag_out: Path, plan: FaultPlan, rig: RigConfig, see
     """
     require_enabled(enabled)
     if bag_in.resolve() == bag_out.resolve():
-        raise ConfigError('inject', 'an output beside the input', str(bag_out),
-                          'choose another output name')
+        raise ConfigError(
+            'inject', 'an output beside the input', str(bag_out), 'choose another output name'
+        )
     reader = BagReader(bag_in)
-    readable = {topic: msgtype for topic, msgtype in reader.topics.items()
-                if topic not in reader.integrity.skipped_topics}
+    readable = {
+        topic: msgtype
+        for topic, msgtype in reader.topics.items()
+        if topic not in reader.integrity.skipped_topics
+    }
     summary = InjectionSummary(integrity=reader.integrity)
     with TruthFile(truth_path, plan, seed) as truth, BagWriter(bag_out, reader.schemas) as writer:
         pipe = FaultPipe(plan, rig, readable, seed, truth)
         for message in reader:
             if not summary.messages:
-                writer.write(f'/{INJECTION_TOPIC}', INJECTION_TYPE, message.log_time_ns,
-                             mark(plan, seed))
+                writer.write(
+                    f'/{INJECTION_TOPIC}', INJECTION_TYPE, message.log_time_ns, mark(plan, seed)
+                )
             summary.messages += 1
             for sent in pipe.feed(message):
                 writer.write(sent.topic, sent.msgtype, sent.log_time_ns, sent.cdr)
@@ -85,5 +97,3 @@ def inject_bag(bag_in: Path, bag_out: Path, plan: FaultPlan, rig: RigConfig, see
         summary.written = sum(writer.counts.values()) - 1
     summary.touched = dict(pipe.touched)
     return summary
-
-

@@ -1,4 +1,5 @@
 """The pipe: messages in, messages out, and the truth about each of them."""
+
 from __future__ import annotations
 
 import heapq
@@ -102,13 +103,20 @@ class FaultPipe:
         ConfigError: if the plan cannot be carried out on this stream in full.
     """
 
-    def __init__(self, plan: FaultPlan, rig: RigConfig, msgtypes: Mapping[str, str], seed: int,
-                 truth: Callable[[Truth], None]) -> None:
+    def __init__(
+        self,
+        plan: FaultPlan,
+        rig: RigConfig,
+        msgtypes: Mapping[str, str],
+        seed: int,
+        truth: Callable[[Truth], None],
+    ) -> None:
         msgtypes = {topic.lstrip('/'): msgtype for topic, msgtype in msgtypes.items()}
         self.plan, self.seed = plan, seed
         self._faults = plan.by_topic(rig, msgtypes)
-        self._stamped = {topic for topic, msgtype in msgtypes.items()
-                         if wire.has_header_first(msgtype)}
+        self._stamped = {
+            topic for topic, msgtype in msgtypes.items() if wire.has_header_first(msgtype)
+        }
         self._truth = truth
         self._first_ns: int | None = None
         self._numbers: Counter[str] = Counter()
@@ -156,18 +164,21 @@ class FaultPipe:
         """The delayed messages that are not yet due: the stream has ended."""
         return [heapq.heappop(self._held)[2] for _ in range(len(self._held))]
 
-    def _act(self, fault: PlannedFault, message: BagMessage, topic: str, number: int,
-             elapsed: float) -> tuple[str, BagMessage | None]:
+    def _act(
+        self, fault: PlannedFault, message: BagMessage, topic: str, number: int, elapsed: float
+    ) -> tuple[str, BagMessage | None]:
         index = self._in_fault[fault.name, topic]
         self._in_fault[fault.name, topic] += 1
-        dice = np.random.default_rng([self.seed, self.plan.faults.index(fault),
-                                      zlib.crc32(topic.encode()), number])
+        dice = np.random.default_rng(
+            [self.seed, self.plan.faults.index(fault), zlib.crc32(topic.encode()), number]
+        )
         if fault.type in (FaultType.OFF, FaultType.SLOW, FaultType.INTERMITTENT):
             lost = _is_lost(fault, index, dice, elapsed)
             return (DROPPED, None) if lost else (PASSED, message)
         if fault.type is FaultType.DELAYED:
-            return DELAYED, replace(message, log_time_ns=message.log_time_ns
-                                    + round(fault.seconds * 1e9))
+            return DELAYED, replace(
+                message, log_time_ns=message.log_time_ns + round(fault.seconds * 1e9)
+            )
         if fault.type is FaultType.STUCK:
             if topic not in self._last:  # it is stuck from its very first message on
                 self._last[topic] = message.cdr
@@ -176,17 +187,37 @@ class FaultPipe:
             if fault.new_stamps is not False:
                 cdr = wire.with_stamp(cdr, wire.read_stamp(message.cdr))
             return REPEATED, replace(message, cdr=cdr)
-        return DAMAGED, replace(message, cdr=damage(message.cdr, message.msgtype, fault, dice,
-                                                    elapsed))
+        return DAMAGED, replace(
+            message, cdr=damage(message.cdr, message.msgtype, fault, dice, elapsed)
+        )
 
-    def _note(self, message: BagMessage, topic: str, number: int, fault: PlannedFault | None,
-              action: str, sent: BagMessage | None) -> None:
+    def _note(
+        self,
+        message: BagMessage,
+        topic: str,
+        number: int,
+        fault: PlannedFault | None,
+        action: str,
+        sent: BagMessage | None,
+    ) -> None:
         if action != PASSED:
             self.touched[fault.name] += 1
-        out = () if sent is None else (self._stamp(topic, sent.cdr), sent.log_time_ns,
-                                       zlib.crc32(sent.cdr))
-        self._truth(Truth(topic, number, self._stamp(topic, message.cdr), message.log_time_ns,
-                          fault.name if fault else '', action, *out))
+        out = (
+            ()
+            if sent is None
+            else (self._stamp(topic, sent.cdr), sent.log_time_ns, zlib.crc32(sent.cdr))
+        )
+        self._truth(
+            Truth(
+                topic,
+                number,
+                self._stamp(topic, message.cdr),
+                message.log_time_ns,
+                fault.name if fault else '',
+                action,
+                *out,
+            )
+        )
 
     def _stamp(self, topic: str, cdr: bytes) -> int | None:
         return wire.read_stamp(cdr) if topic in self._stamped and len(cdr) >= 12 else None

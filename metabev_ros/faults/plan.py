@@ -1,4 +1,5 @@
 """What fails when: plans of faults, read from YAML, checked before anything starts."""
+
 from __future__ import annotations
 
 import enum
@@ -19,31 +20,31 @@ CLOUD = 'sensor_msgs/msg/PointCloud2'
 class FaultType(enum.Enum):
     """PX4's taxonomy of sensor failures."""
 
-    OFF = 'off'                    # nothing comes
-    STUCK = 'stuck'                # the last message before the fault again and again
-    GARBAGE = 'garbage'            # what comes cannot be, or cannot be read: see `what`
-    WRONG = 'wrong'                # what comes is well formed and untrue: see `what`
-    SLOW = 'slow'                  # only every `every`-th message comes
-    DELAYED = 'delayed'            # each message comes `seconds` late, its stamp unchanged
+    OFF = 'off'  # nothing comes
+    STUCK = 'stuck'  # the last message before the fault again and again
+    GARBAGE = 'garbage'  # what comes cannot be, or cannot be read: see `what`
+    WRONG = 'wrong'  # what comes is well formed and untrue: see `what`
+    SLOW = 'slow'  # only every `every`-th message comes
+    DELAYED = 'delayed'  # each message comes `seconds` late, its stamp unchanged
     INTERMITTENT = 'intermittent'  # a share of the messages is lost, or every second half period
 
 
 class What(enum.Enum):
     """How GARBAGE and WRONG messages differ from the true ones."""
 
-    BYTES = 'bytes'            # garbage: random bytes where the message was
-    TRUNCATED = 'truncated'    # garbage: `data` keeps only its first `share`
-    NOISE = 'noise'            # garbage: random pixels or points
-    BLACK = 'black'            # wrong: all pixels 0
-    WHITE = 'white'            # wrong: all pixels 255
-    TORN = 'torn'              # wrong: the lower half of the rows is 0
-    EMPTY = 'empty'            # wrong: no points
-    SPARSE = 'sparse'          # wrong: a random `share` of the points is left
+    BYTES = 'bytes'  # garbage: random bytes where the message was
+    TRUNCATED = 'truncated'  # garbage: `data` keeps only its first `share`
+    NOISE = 'noise'  # garbage: random pixels or points
+    BLACK = 'black'  # wrong: all pixels 0
+    WHITE = 'white'  # wrong: all pixels 255
+    TORN = 'torn'  # wrong: the lower half of the rows is 0
+    EMPTY = 'empty'  # wrong: no points
+    SPARSE = 'sparse'  # wrong: a random `share` of the points is left
     HALF_FIELD = 'half_field'  # wrong: only points with y >= 0 are left
     NOT_FINITE = 'not_finite'  # wrong: a random `share` of the points is NaN
-    STAMP = 'stamp'            # wrong: `seconds` is added to the stamp
-    DRIFT = 'drift'            # wrong: `seconds` for each second of the fault is added
-    FRAME = 'frame'            # wrong: another frame_id
+    STAMP = 'stamp'  # wrong: `seconds` is added to the stamp
+    DRIFT = 'drift'  # wrong: `seconds` for each second of the fault is added
+    FRAME = 'frame'  # wrong: another frame_id
 
 
 _OF_GARBAGE = (What.BYTES, What.TRUNCATED, What.NOISE)
@@ -93,25 +94,42 @@ class PlannedFault:
         self._check_what(where)
         given = {name for name in _PARAMETERS if getattr(self, name) is not None}
         allowed = self._parameters()
-        require(given in allowed, where, f'the parameters {" or ".join(map(_words, allowed))}',
-                _words(given))
+        require(
+            given in allowed,
+            where,
+            f'the parameters {" or ".join(map(_words, allowed))}',
+            _words(given),
+        )
         require(self.share is None or 0 <= self.share <= 1, f'{where}.share', '0..1', self.share)
         require(self.every is None or self.every >= 2, f'{where}.every', '2 or more', self.every)
         require(self.period is None or self.period > 0, f'{where}.period', 'above 0', self.period)
-        require(self.type is not FaultType.DELAYED or self.seconds > 0, f'{where}.seconds',
-                'above 0', self.seconds)
+        require(
+            self.type is not FaultType.DELAYED or self.seconds > 0,
+            f'{where}.seconds',
+            'above 0',
+            self.seconds,
+        )
 
     def _check_what(self, where: str) -> None:
         if self.type is FaultType.GARBAGE:
-            require(self.what in _OF_GARBAGE, f'{where}.what',
-                    f'one of {[w.value for w in _OF_GARBAGE]}', self.what)
+            require(
+                self.what in _OF_GARBAGE,
+                f'{where}.what',
+                f'one of {[w.value for w in _OF_GARBAGE]}',
+                self.what,
+            )
         elif self.type is FaultType.WRONG:
             known = [w.value for w in What if w not in _OF_GARBAGE]
-            require(self.what is not None and self.what.value in known, f'{where}.what',
-                    f'one of {known}', self.what)
+            require(
+                self.what is not None and self.what.value in known,
+                f'{where}.what',
+                f'one of {known}',
+                self.what,
+            )
         else:
-            require(self.what is None, f'{where}.what', f'nothing for {self.type.value}',
-                    self.what)
+            require(
+                self.what is None, f'{where}.what', f'nothing for {self.type.value}', self.what
+            )
 
     def _parameters(self) -> list[set[str]]:
         """The sets of parameters that fit the type."""
@@ -119,9 +137,15 @@ class PlannedFault:
             return [{'share'}, {'period'}]
         if self.type is FaultType.STUCK:
             return [set(), {'new_stamps'}]
-        needed = {FaultType.SLOW: {'every'}, FaultType.DELAYED: {'seconds'},
-                  What.TRUNCATED: {'share'}, What.SPARSE: {'share'}, What.NOT_FINITE: {'share'},
-                  What.STAMP: {'seconds'}, What.DRIFT: {'seconds'}}
+        needed = {
+            FaultType.SLOW: {'every'},
+            FaultType.DELAYED: {'seconds'},
+            What.TRUNCATED: {'share'},
+            What.SPARSE: {'share'},
+            What.NOT_FINITE: {'share'},
+            What.STAMP: {'seconds'},
+            What.DRIFT: {'seconds'},
+        }
         return [needed.get(self.what or self.type, set())]
 
     def check_type(self, topic: str, msgtype: str) -> None:
@@ -137,12 +161,21 @@ class PlannedFault:
             kinds = (CLOUD,)
         elif self.what in (What.NOISE, What.TRUNCATED):
             kinds = (*IMAGES, CLOUD)
-        require(kinds is None or msgtype in kinds, f'fault {self.name} on {topic}',
-                f'a topic of {" or ".join(kinds or ())}', msgtype)
+        require(
+            kinds is None or msgtype in kinds,
+            f'fault {self.name} on {topic}',
+            f'a topic of {" or ".join(kinds or ())}',
+            msgtype,
+        )
         stamped = self.what in (*_OF_STAMPS, What.FRAME) or (
-            self.type is FaultType.STUCK and self.new_stamps is not False)
-        require(not stamped or has_header_first(msgtype), f'fault {self.name} on {topic}',
-                'a message type that begins with a header', msgtype)
+            self.type is FaultType.STUCK and self.new_stamps is not False
+        )
+        require(
+            not stamped or has_header_first(msgtype),
+            f'fault {self.name} on {topic}',
+            'a message type that begins with a header',
+            msgtype,
+        )
 
     def resolve(self, rig: RigConfig) -> tuple[str, ...]:
         """The topics it acts on, without leading slashes.
@@ -151,12 +184,15 @@ class PlannedFault:
             ConfigError: for a sensor that the rig does not have.
         """
         cameras = {camera.name: camera for camera in rig.cameras}
-        groups = {'cameras': tuple(cameras), 'lidar': (rig.lidar.name,),
-                  'all': rig.sensor_names}
+        groups = {'cameras': tuple(cameras), 'lidar': (rig.lidar.name,), 'all': rig.sensor_names}
         found = [topic.lstrip('/') for topic in self.topics]
         for word in self.sensors:
-            require(word in groups or word in rig.sensor_names, f'fault {self.name}.sensors',
-                    f'some of {[*rig.sensor_names, *groups]}', word)
+            require(
+                word in groups or word in rig.sensor_names,
+                f'fault {self.name}.sensors',
+                f'some of {[*rig.sensor_names, *groups]}',
+                word,
+            )
             for name in groups.get(word, (word,)):
                 found.append((cameras[name] if name in cameras else rig.lidar).topic)
                 if name in cameras and self.type is FaultType.OFF:
@@ -181,8 +217,9 @@ class FaultPlan:
         require(bool(names), f'fault plan {self.name}', 'at least one fault', 'none')
         require(len(set(names)) == len(names), f'fault plan {self.name}', 'distinct names', names)
 
-    def by_topic(self, rig: RigConfig, msgtypes: Mapping[str, str]
-                 ) -> dict[str, list[PlannedFault]]:
+    def by_topic(
+        self, rig: RigConfig, msgtypes: Mapping[str, str]
+    ) -> dict[str, list[PlannedFault]]:
         """Topic -> its faults in order of time.
 
         Args:
@@ -197,13 +234,20 @@ class FaultPlan:
         for fault in sorted(self.faults, key=lambda fault: fault.begin):
             for topic in fault.resolve(rig):
                 if topic not in msgtypes:
-                    raise ConfigError(f'fault {fault.name}', 'topics of the stream', topic,
-                                      'a fault that touches nothing is refused')
+                    raise ConfigError(
+                        f'fault {fault.name}',
+                        'topics of the stream',
+                        topic,
+                        'a fault that touches nothing is refused',
+                    )
                 fault.check_type(topic, msgtypes[topic])
                 before = found.setdefault(topic, [])
-                require(not before or before[-1].end <= fault.begin + 1e-6, f'fault {fault.name}',
-                        f'one fault at a time on {topic}',
-                        f'{before[-1].name} until {before[-1].end:g} s' if before else '')
+                require(
+                    not before or before[-1].end <= fault.begin + 1e-6,
+                    f'fault {fault.name}',
+                    f'one fault at a time on {topic}',
+                    f'{before[-1].name} until {before[-1].end:g} s' if before else '',
+                )
                 before.append(fault)
         return found
 

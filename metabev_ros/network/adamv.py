@@ -11,6 +11,7 @@ What differs from the source, and why:
 - the tasks start from one token stream here, not from images of their own: see `TaskStream`;
 - exact GELU, as in our other experts (flax's is the tanh approximation).
 """
+
 from __future__ import annotations
 
 from contextlib import nullcontext
@@ -72,8 +73,15 @@ class AdaptiveExperts(ExpertPool):
         splits: give the tasks' outputs side by side and not merged.
     """
 
-    def __init__(self, channels: int, hidden: int, dropout: float, experts: int,
-                 config: AdamvConfig, splits: bool) -> None:
+    def __init__(
+        self,
+        channels: int,
+        hidden: int,
+        dropout: float,
+        experts: int,
+        config: AdamvConfig,
+        splits: bool,
+    ) -> None:
         super().__init__(channels, hidden, dropout, experts)
         self.deviation, self.normalize = config.noise / experts, config.normalize_gates
         self.splits = splits
@@ -94,12 +102,15 @@ class AdaptiveExperts(ExpertPool):
         for expert in self.experts[1:]:
             expert.load_state_dict(first.state_dict())
         for router in self.routers.values():
-            nn.init.normal_(router.weight, std=router.in_features ** -0.5)
+            nn.init.normal_(router.weight, std=router.in_features**-0.5)
 
     def logits(self, x: Tensor, task: str) -> Tensor:
         """(..., D) -> (..., E) of a task's router, at least float32 also under autocast."""
-        exact = nullcontext() if torch.compiler.is_compiling() else torch.autocast(
-            x.device.type, enabled=False)
+        exact = (
+            nullcontext()
+            if torch.compiler.is_compiling()
+            else torch.autocast(x.device.type, enabled=False)
+        )
         with exact:
             return F.linear(at_least_float32(x), at_least_float32(self.routers[task].weight))
 
@@ -120,8 +131,11 @@ class AdaptiveExperts(ExpertPool):
 
     def _note_losses(self, task: str, logits: Tensor, noisy: Tensor, used: Tensor) -> None:
         logits, noisy = (z.reshape(-1, *z.shape[-2:]) for z in (logits, noisy))
-        load = load_loss(logits, noisy, used, self.deviation) if self.deviation > 0 else (
-            logits.new_zeros(len(logits)))
+        load = (
+            load_loss(logits, noisy, used, self.deviation)
+            if self.deviation > 0
+            else (logits.new_zeros(len(logits)))
+        )
         self._losses[task].append((importance_loss(logits), load))
 
     def take_losses(self, task: str) -> tuple[Tensor, Tensor] | None:

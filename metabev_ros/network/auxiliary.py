@@ -4,6 +4,7 @@ They make each encoder useful alone (MEFormer's per-modality supervision in BEV 
 MetaBEV paper). The trainer owns them: their weights are in its checkpoint and nowhere else, so
 neither weights.safetensors nor an ONNX graph knows of them.
 """
+
 from __future__ import annotations
 
 from torch import Tensor, nn
@@ -22,8 +23,7 @@ class AuxiliaryHead(nn.Module):
         self.shared = ConvBlock(channels, width)
         self.heatmap = nn.Conv2d(width, len(config.detection_classes), 1)
         nn.init.constant_(self.heatmap.bias, -2.19)  # CenterNet: start at p = 0.1
-        self.map = MapHead(width, width, len(config.map_classes), config.bev_grid,
-                           config.map_grid)
+        self.map = MapHead(width, width, len(config.map_classes), config.bev_grid, config.map_grid)
 
     def forward(self, bev: Tensor) -> tuple[Tensor, Tensor]:
         x = self.shared(bev)
@@ -34,5 +34,9 @@ class AuxiliaryHeads(nn.ModuleDict):
     """One head for the camera BEV map and one for the LiDAR's."""
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__({'camera': AuxiliaryHead(config.camera.bev_channels, config),
-                          'lidar': AuxiliaryHead(config.lidar.bev_channels, config)})
+        super().__init__(
+            {
+                'camera': AuxiliaryHead(config.camera.bev_channels, config),
+                'lidar': AuxiliaryHead(config.lidar.bev_channels, config),
+            }
+        )

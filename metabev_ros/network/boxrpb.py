@@ -15,6 +15,7 @@ linear interpolation. The table IS the function, in training as in use.
 Differences from Plain-DETR: offsets are in metres and scaled so that a key cell counts 16, as a
 cell of its stride-16 map does in pixels, which keeps its initialisation meaningful.
 """
+
 from __future__ import annotations
 
 import torch
@@ -48,8 +49,10 @@ def bias_mlp(hidden: int, heads: int) -> nn.Sequential:
 
 def cell_axes(grid: BevGrid) -> tuple[Tensor, Tensor]:
     """Centres of columns (X,) and of rows (Y,) in metres."""
-    return (grid.x_min + (torch.arange(grid.columns) + 0.5) * grid.cell,
-            grid.y_min + (torch.arange(grid.rows) + 0.5) * grid.cell)
+    return (
+        grid.x_min + (torch.arange(grid.columns) + 0.5) * grid.cell,
+        grid.y_min + (torch.arange(grid.rows) + 0.5) * grid.cell,
+    )
 
 
 class AxialBias(nn.Module):
@@ -68,8 +71,8 @@ class AxialBias(nn.Module):
             x, y, _, length, width, _, sin, cos = boxes.unbind(-1)
             half_x = (length * cos.abs() + width * sin.abs()) / 2
             half_y = (length * sin.abs() + width * cos.abs()) / 2
-            columns = self._profile(self.along_u, x, half_x, self.x)     # (B, heads, Q, X)
-            rows = self._profile(self.along_v, y, half_y, self.y)        # (B, heads, Q, Y)
+            columns = self._profile(self.along_u, x, half_x, self.x)  # (B, heads, Q, X)
+            rows = self._profile(self.along_v, y, half_y, self.y)  # (B, heads, Q, Y)
             return (columns[..., None, :] + rows[..., None]).flatten(-2)
 
     def _profile(self, mlp: nn.Module, centre: Tensor, half: Tensor, cells: Tensor) -> Tensor:
@@ -88,20 +91,24 @@ class BoxFrameBias(nn.Module):
         super().__init__()
         self.scale, self.reach = OFFSET_PER_CELL / grid.cell, config.reach
         self.heads, self.symmetric = heads, config.symmetric_heading
-        self.along_u, self.along_v = (bias_mlp(config.hidden, heads),
-                                      bias_mlp(config.hidden, heads))
+        self.along_u, self.along_v = (
+            bias_mlp(config.hidden, heads),
+            bias_mlp(config.hidden, heads),
+        )
         x, y = cell_axes(grid)
-        self.register_buffer('x', x.repeat(grid.rows), persistent=False)            # (Y X,)
+        self.register_buffer('x', x.repeat(grid.rows), persistent=False)  # (Y X,)
         self.register_buffer('y', y.repeat_interleave(grid.columns), persistent=False)
-        self.register_buffer('places', torch.linspace(-config.reach, config.reach, config.knots),
-                             persistent=False)
+        self.register_buffer(
+            'places', torch.linspace(-config.reach, config.reach, config.knots), persistent=False
+        )
 
     def forward(self, boxes: Tensor) -> Tensor:
         with torch.autocast(boxes.device.type, enabled=False):
             boxes = boxes.detach()
             u, v = self.coordinates(boxes)
-            return (self.lookup(self.table(self.along_u, boxes[..., 3]), u)
-                    + self.lookup(self.table(self.along_v, boxes[..., 4]), v))
+            return self.lookup(self.table(self.along_u, boxes[..., 3]), u) + self.lookup(
+                self.table(self.along_v, boxes[..., 4]), v
+            )
 
     def coordinates(self, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """(B, Q, Y X) each: cells along the boxes' length and width, metres from their centres."""
@@ -121,12 +128,15 @@ class BoxFrameBias(nn.Module):
         (B, heads, Q, Y X)."""
         b, q, knots, heads = table.shape
         place = (where.clamp(-self.reach, self.reach) + self.reach) * (
-            (knots - 1) / (2 * self.reach))
-        low = place.long().clamp(0, knots - 2)     # as integers: no number (NaN) reads no memory
-        share = (place - low)[:, None]                                  # (B, 1, Q, Y X)
+            (knots - 1) / (2 * self.reach)
+        )
+        low = place.long().clamp(0, knots - 2)  # as integers: no number (NaN) reads no memory
+        share = (place - low)[:, None]  # (B, 1, Q, Y X)
         first = torch.arange(b * q, device=table.device).reshape(b, q, 1) * knots
         index = (first + low).flatten()
-        flat = table.flatten(0, 2)                                      # (B Q S, heads)
-        ends = [flat.index_select(0, index + i).t().reshape(heads, b, q, -1).transpose(0, 1)
-                for i in (0, 1)]
+        flat = table.flatten(0, 2)  # (B Q S, heads)
+        ends = [
+            flat.index_select(0, index + i).t().reshape(heads, b, q, -1).transpose(0, 1)
+            for i in (0, 1)
+        ]
         return ends[0] * (1 - share) + ends[1] * share

@@ -8,6 +8,7 @@ Differences: the splat runs as Gather + MatMul over index tables that the host b
 calibration (`preprocess.lift_splat`), an exact sum; the network sees calibration only as tables.
 In its place a network may be trained with pull (`preprocess.pull`).
 """
+
 from __future__ import annotations
 
 import torch
@@ -35,11 +36,15 @@ class NanoBackbone(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(ConvBlock(3, 24, stride=2), ConvBlock(24, 48, stride=2),
-                                  ConvBlock(48, 48))
+        self.stem = nn.Sequential(
+            ConvBlock(3, 24, stride=2), ConvBlock(24, 48, stride=2), ConvBlock(48, 48)
+        )
         self.stride8 = nn.Sequential(ConvBlock(48, channels, stride=2), ResidualBlock(channels))
-        self.stride16 = nn.Sequential(ConvBlock(channels, 128, stride=2), ResidualBlock(128),
-                                      ConvBlock(128, channels, kernel=1))
+        self.stride16 = nn.Sequential(
+            ConvBlock(channels, 128, stride=2),
+            ResidualBlock(128),
+            ConvBlock(128, channels, kernel=1),
+        )
         self.merge = ConvBlock(2 * channels, channels, kernel=1)
         self.refine = ConvBlock(channels, channels)
 
@@ -55,8 +60,9 @@ class BackboneWithNeck(nn.Module):
     (N, 3, H, W) -> (N, feature_channels, H / 8, W / 8).
     """
 
-    def __init__(self, body: SwinTransformer | ResNet50 | HorNet, config: CameraBranchConfig
-                 ) -> None:
+    def __init__(
+        self, body: SwinTransformer | ResNet50 | HorNet, config: CameraBranchConfig
+    ) -> None:
         super().__init__()
         self.body = body
         self.neck = build_camera_neck(config, body.out_channels)
@@ -84,8 +90,7 @@ def build_bev_convolution(config: CameraBranchConfig) -> nn.Module:
     c_in, c_out = config.context_channels, config.bev_channels
     if config.splat_factor == 1:
         return ConvBlock(c_in, c_out)
-    halve = nn.Sequential(HalvingConv(c_out, c_out), nn.BatchNorm2d(c_out),
-                          nn.ReLU(inplace=True))
+    halve = nn.Sequential(HalvingConv(c_out, c_out), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True))
     return nn.Sequential(ConvBlock(c_in, c_out), halve, ConvBlock(c_out, c_out))
 
 
@@ -108,7 +113,8 @@ class CameraEncoder(nn.Module):
         self.register_buffer('std', torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
         self.backbone = build_backbone(config)
         self.depth_and_context = nn.Conv2d(
-            config.feature_channels, config.depth_bins + config.context_channels, 1)
+            config.feature_channels, config.depth_bins + config.context_channels, 1
+        )
         self.bev = build_bev_convolution(config)
 
     def image_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,7 +129,7 @@ class CameraEncoder(nn.Module):
         # float() first: TensorRT takes uint8 at its border and nowhere behind it.
         x = (images.float().permute(0, 3, 1, 2) - self.mean) / self.std
         x = self.depth_and_context(self.backbone(x))
-        return x[:, :self.depth_bins], x[:, self.depth_bins:]
+        return x[:, : self.depth_bins], x[:, self.depth_bins :]
 
     def splat(self, depth: Tensor, context: Tensor, tables: dict[str, Tensor]) -> Tensor:
         """Each BEV cell sums depth probability x context of its points.
@@ -141,20 +147,21 @@ class CameraEncoder(nn.Module):
             (1, C, Y, X) on the splat grid.
         """
         c = self.context_channels
-        pixels = context.permute(0, 2, 3, 1).reshape(-1, c)            # (N h w, C)
-        weights = torch.cat([depth.reshape(-1), depth.new_zeros(1)])   # last = padding
+        pixels = context.permute(0, 2, 3, 1).reshape(-1, c)  # (N h w, C)
+        weights = torch.cat([depth.reshape(-1), depth.new_zeros(1)])  # last = padding
         rows, width = tables['depth_table'].shape
         weight = weights.index_select(0, tables['depth_table'].reshape(-1))
         feature = pixels.index_select(0, tables['pixel_table'].reshape(-1))
         row_sum = (weight.reshape(-1, 1, width) @ feature.reshape(-1, width, c))[:, 0]
         if self.view_transform is ViewTransform.PULL:
             return row_sum.t().reshape(1, c, *self.grid_shape)
-        row_sum = torch.cat([row_sum, row_sum.new_zeros(1, c)])        # last = padding
+        row_sum = torch.cat([row_sum, row_sum.new_zeros(1, c)])  # last = padding
         cells = tables['cell_table']
-        cell_sum = row_sum.index_select(0, cells.reshape(-1)).reshape(
-            -1, cells.shape[1], c).sum(1)                              # (active cells, C)
+        cell_sum = (
+            row_sum.index_select(0, cells.reshape(-1)).reshape(-1, cells.shape[1], c).sum(1)
+        )  # (active cells, C)
         cell_sum = torch.cat([cell_sum, cell_sum.new_zeros(1, c)])
-        bev = cell_sum.index_select(0, tables['grid_table'])           # (Y X, C)
+        bev = cell_sum.index_select(0, tables['grid_table'])  # (Y X, C)
         return bev.t().reshape(1, c, *self.grid_shape)
 
     def forward(self, images: Tensor, tables: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

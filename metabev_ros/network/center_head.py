@@ -4,6 +4,7 @@ Box channels of a group, in this order (`postprocess.decode_boxes` turns them in
 dx dy (cells from the cell's corner), z (m, gravity centre), log length, log width, log height,
 sin yaw, cos yaw, vx, vy (m/s).
 """
+
 from __future__ import annotations
 
 import torch
@@ -56,8 +57,11 @@ class CenterHead(nn.Module):
 
 
 def _group_head(channels: int, classes: int) -> nn.ModuleDict:
-    head = nn.ModuleDict({
-        name: nn.Sequential(ConvBlock(channels, channels), nn.Conv2d(channels, count, 3, 1, 1))
-        for name, count in {**BOX_PARTS, 'heatmap': classes}.items()})
+    head = nn.ModuleDict(
+        {
+            name: nn.Sequential(ConvBlock(channels, channels), nn.Conv2d(channels, count, 3, 1, 1))
+            for name, count in {**BOX_PARTS, 'heatmap': classes}.items()
+        }
+    )
     nn.init.constant_(head['heatmap'][-1].bias, HEATMAP_BIAS)
     return head

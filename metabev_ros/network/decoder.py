@@ -4,6 +4,7 @@ The paper leaves open, and we choose: positions are a learned row and a learned 
 added to the queries in every layer (Deformable-DETR's query position); each modality's map is
 brought to d channels by a 1x1 convolution with batch norm; post-norm as Figure 4 shows.
 """
+
 from __future__ import annotations
 
 import torch
@@ -20,18 +21,24 @@ from metabev_ros.network.moe import TASKS
 class EvolvingLayer(nn.Module):
     """Deformable attention, add, norm, FFN or mixture of experts, add, norm (Figure 4)."""
 
-    def __init__(self, config: DecoderConfig, sources: tuple[str, ...], is_last: bool = False
-                 ) -> None:
+    def __init__(
+        self, config: DecoderConfig, sources: tuple[str, ...], is_last: bool = False
+    ) -> None:
         super().__init__()
-        self.attention = DeformableAttention(
-            config.channels, config.heads, config.points, sources)
+        self.attention = DeformableAttention(config.channels, config.heads, config.points, sources)
         self.ffn = build_ffn(config, is_last)
         self.norm1 = nn.LayerNorm(config.channels)
         self.norm2 = nn.LayerNorm(config.channels)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, query: Tensor, position: Tensor, reference: Tensor,
-                values: dict[str, Tensor], tasks: tuple[str, ...] = TASKS) -> Tensor:
+    def forward(
+        self,
+        query: Tensor,
+        position: Tensor,
+        reference: Tensor,
+        values: dict[str, Tensor],
+        tasks: tuple[str, ...] = TASKS,
+    ) -> Tensor:
         """One layer.
 
         Args:
@@ -53,23 +60,29 @@ class EvolvingLayer(nn.Module):
 class BevEvolvingDecoder(nn.Module):
     """Meta-BEV queries evolve through N cross-modal and M self layers into the fused BEV."""
 
-    def __init__(self, config: DecoderConfig, query_grid: BevGrid, bev_channels: dict[str, int]
-                 ) -> None:
+    def __init__(
+        self, config: DecoderConfig, query_grid: BevGrid, bev_channels: dict[str, int]
+    ) -> None:
         super().__init__()
         d, (rows, columns) = config.channels, query_grid.shape
         self.shape = (rows, columns)
-        self.project = nn.ModuleDict({
-            name: nn.Sequential(nn.Conv2d(c, d, 1, bias=False), nn.BatchNorm2d(d))
-            for name, c in bev_channels.items()})
+        self.project = nn.ModuleDict(
+            {
+                name: nn.Sequential(nn.Conv2d(c, d, 1, bias=False), nn.BatchNorm2d(d))
+                for name, c in bev_channels.items()
+            }
+        )
         self.meta_bev = nn.Parameter(torch.randn(rows * columns, d) * 0.02)
         self.row_embedding = nn.Parameter(torch.randn(rows, 1, d) * 0.02)
         self.column_embedding = nn.Parameter(torch.randn(1, columns, d) * 0.02)
         self.register_buffer('reference', reference_points(rows, columns), persistent=False)
         n, m = config.cross_layers, config.self_layers
         self.cross_layers = nn.ModuleList(
-            EvolvingLayer(config, tuple(bev_channels), m == 0 and i == n - 1) for i in range(n))
+            EvolvingLayer(config, tuple(bev_channels), m == 0 and i == n - 1) for i in range(n)
+        )
         self.self_layers = nn.ModuleList(
-            EvolvingLayer(config, ('bev',), i == m - 1) for i in range(m))
+            EvolvingLayer(config, ('bev',), i == m - 1) for i in range(m)
+        )
 
     def forward(self, maps: dict[str, Tensor], tasks: tuple[str, ...] = TASKS) -> Tensor:
         """BEV maps of the available modalities -> fused BEV.

@@ -10,6 +10,7 @@ returned. Value maps may be finer than the query grid, which normalised referenc
 
 Sampling has two forms with equal results (`Sampling`): the export chooses, see `export/forms.py`.
 """
+
 from __future__ import annotations
 
 import enum
@@ -38,8 +39,12 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def sample_sources(values: Sequence[Tensor], locations: Sequence[Tensor],
-                   weights: Sequence[Tensor], sampling: Sampling = Sampling.GRID) -> Tensor:
+def sample_sources(
+    values: Sequence[Tensor],
+    locations: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    sampling: Sampling = Sampling.GRID,
+) -> Tensor:
     """Weighted sum of bilinear samples over sources and points; zero outside a map.
 
     Args:
@@ -63,9 +68,9 @@ def _sample_grid(value: Tensor, where: Tensor, weight: Tensor) -> Tensor:
     height, width = value.shape[-2:]
     value = at_least_float32(value).reshape(b * heads, -1, height, width)
     grid = (2 * where - 1).transpose(1, 2).reshape(b * heads, q, points, 2).to(value.dtype)
-    sampled = F.grid_sample(value, grid, align_corners=False)           # (B heads, c, Q, K)
+    sampled = F.grid_sample(value, grid, align_corners=False)  # (B heads, c, Q, K)
     weight = weight.transpose(1, 2).reshape(b * heads, 1, q, points)
-    mixed = (sampled * weight).sum(-1)                                  # (B heads, c, Q)
+    mixed = (sampled * weight).sum(-1)  # (B heads, c, Q)
     return mixed.reshape(b, -1, q).transpose(1, 2)
 
 
@@ -78,7 +83,7 @@ def _gather_corners(value: Tensor, where: Tensor, weight: Tensor) -> Tensor:
     b, q, heads, points, _ = where.shape
     height, width = value.shape[-2:]
     rows = at_least_float32(value).reshape(b * heads, -1, height * width).transpose(1, 2)
-    rows = rows.flatten(0, 1)                                           # (B heads Y X, c)
+    rows = rows.flatten(0, 1)  # (B heads Y X, c)
     cell, share = corners(at_least_float32(where), height, width)
     first = torch.arange(b * heads, device=value.device, dtype=torch.int32) * (height * width)
     cell = cell + first.reshape(b, 1, heads, 1, 1)
@@ -99,7 +104,7 @@ def corners(where: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """
     indices, shares = [], []
     for axis, size in enumerate((width, height)):
-        place = (where[..., axis] * size - 0.5).clamp(-1, size)         # from there on all is zero
+        place = (where[..., axis] * size - 0.5).clamp(-1, size)  # from there on all is zero
         low = place.floor()
         corner = torch.stack([low, low + 1], -1)
         inside = ((corner >= 0) & (corner < size)).to(place.dtype)
@@ -124,9 +129,11 @@ class DeformableAttention(nn.Module):
         super().__init__()
         self.heads, self.points, self.sampling = heads, points, Sampling.GRID
         self.offsets = nn.ModuleDict(
-            {name: nn.Linear(channels, heads * points * 2) for name in sources})
+            {name: nn.Linear(channels, heads * points * 2) for name in sources}
+        )
         self.weights = nn.ModuleDict(
-            {name: nn.Linear(channels, heads * points) for name in sources})
+            {name: nn.Linear(channels, heads * points) for name in sources}
+        )
         self.value_proj = nn.Conv2d(channels, channels, 1)
         self.output_proj = nn.Linear(channels, channels)
         self._initialise()
@@ -146,12 +153,14 @@ class DeformableAttention(nn.Module):
 
     def attention_weights(self, query: Tensor, names: list[str]) -> Tensor:
         """(B, Q, heads, len(names) * points): sums to one over the last axis."""
-        logits = [self.weights[name](query).unflatten(-1, (self.heads, self.points))
-                  for name in names]
+        logits = [
+            self.weights[name](query).unflatten(-1, (self.heads, self.points)) for name in names
+        ]
         return torch.cat(logits, -1).softmax(-1)
 
-    def locations(self, query: Tensor, reference: Tensor, name: str, shape: tuple[int, int]
-                  ) -> Tensor:
+    def locations(
+        self, query: Tensor, reference: Tensor, name: str, shape: tuple[int, int]
+    ) -> Tensor:
         """(B, Q, heads, K, 2) sampled places (x, y) on a (Y, X) map, in [0, 1] inside it."""
         height, width = shape
         size = query.new_tensor([width, height])
@@ -170,8 +179,9 @@ class DeformableAttention(nn.Module):
         Returns:
             (B, Q, d).
         """
-        return self.attend(query, reference,
-                           {name: self.value_proj(value) for name, value in values.items()})
+        return self.attend(
+            query, reference, {name: self.value_proj(value) for name, value in values.items()}
+        )
 
     def attend(self, query: Tensor, reference: Tensor, projected: dict[str, Tensor]) -> Tensor:
         """The same with values that `value_proj` has already been through."""
@@ -179,7 +189,8 @@ class DeformableAttention(nn.Module):
         weights = self.attention_weights(query, names).split(self.points, -1)
         mixed = sample_sources(
             [projected[name] for name in names],
-            [self.locations(query, reference, name, projected[name].shape[-2:])
-             for name in names],
-            weights, self.sampling)
+            [self.locations(query, reference, name, projected[name].shape[-2:]) for name in names],
+            weights,
+            self.sampling,
+        )
         return self.output_proj(mixed)

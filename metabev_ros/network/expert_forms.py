@@ -4,6 +4,7 @@
 the lint forbids. Costs below are rows that go through an expert, for T tokens that use at most
 `most` of E experts each.
 """
+
 from __future__ import annotations
 
 import enum
@@ -48,7 +49,7 @@ def by_nonzero(experts: nn.ModuleList, tokens: Tensor, gate: Tensor) -> Tensor:
 
 def dense_hidden(experts: nn.ModuleList, tokens: Tensor) -> Tensor:
     """(T, D) -> (T, E, h): the first halves of all experts as one product."""
-    weight = torch.cat([expert[0].weight for expert in experts])                    # (E h, D)
+    weight = torch.cat([expert[0].weight for expert in experts])  # (E h, D)
     bias = torch.cat([expert[0].bias for expert in experts])
     return F.gelu(F.linear(tokens, weight, bias)).unflatten(-1, (len(experts), -1))
 
@@ -58,8 +59,8 @@ def dense_output(experts: nn.ModuleList, hidden: Tensor, gate: Tensor) -> Tensor
 
     T E rows; two plain products and no index.
     """
-    weight = torch.cat([expert[2].weight for expert in experts], 1)                 # (D, E h)
-    bias = torch.stack([expert[2].bias for expert in experts])                      # (E, D)
+    weight = torch.cat([expert[2].weight for expert in experts], 1)  # (D, E h)
+    bias = torch.stack([expert[2].bias for expert in experts])  # (E, D)
     return F.linear((hidden * gate[..., None]).flatten(1), weight) + gate @ bias
 
 
@@ -81,7 +82,7 @@ def in_blocks(experts: nn.ModuleList, tokens: Tensor, gate: Tensor, most: int) -
     most = min(most, len(experts))
     size = block_size(len(tokens) * most, len(experts))
     blocks = block_count(len(tokens) * most, len(experts), size)
-    share, chosen = gate.topk(most, -1)                                             # (T, most)
+    share, chosen = gate.topk(most, -1)  # (T, most)
     place, owner = _places(gate > 0, size, blocks)
     place = place.gather(1, chosen)
     nowhere = torch.full_like(place, blocks * size)
@@ -91,7 +92,7 @@ def in_blocks(experts: nn.ModuleList, tokens: Tensor, gate: Tensor, most: int) -
     rows = tokens.index_select(0, token_at).unflatten(0, (blocks, size))
     rows = _expert_of_each_block(experts, rows, owner).flatten(0, 1)
     read = torch.where(share > 0, place, torch.zeros_like(place)).flatten()
-    picked = rows.index_select(0, read).unflatten(0, (-1, most))                    # (T, most, D)
+    picked = rows.index_select(0, read).unflatten(0, (-1, most))  # (T, most, D)
     return (share[:, None] @ picked)[:, 0]
 
 
@@ -115,8 +116,8 @@ def _places(active: Tensor, size: int, blocks: int) -> tuple[Tensor, Tensor]:
     Returns:
         place (T, E) int32, of use where `active`; owner (blocks,) int32 expert.
     """
-    count = _running_count(active.to(torch.int32))                                  # (T, E)
-    filled = (count[-1] + (size - 1)) // size                                       # (E,) blocks
+    count = _running_count(active.to(torch.int32))  # (T, E)
+    filled = (count[-1] + (size - 1)) // size  # (E,) blocks
     last = filled.cumsum(0, dtype=torch.int32)
     place = (last - filled) * size + count - 1
     block = torch.arange(blocks, device=active.device, dtype=torch.int32)
@@ -132,14 +133,16 @@ def _running_count(x: Tensor) -> Tensor:
     inner = inner.cumsum(1, dtype=torch.int32)
     total = inner[:, -1]
     before = total.cumsum(0, dtype=torch.int32) - total
-    return (inner + before[:, None]).flatten(0, 1)[:len(x)]
+    return (inner + before[:, None]).flatten(0, 1)[: len(x)]
 
 
 def _expert_of_each_block(experts: nn.ModuleList, rows: Tensor, owner: Tensor) -> Tensor:
     """(blocks, size, D) and owner (blocks,) -> (blocks, size, D)."""
+
     def of_owner(tensors: list[Tensor]) -> Tensor:
         return torch.stack(tensors).index_select(0, owner)
-    first = of_owner([expert[0].weight.t() for expert in experts])                  # (., D, h)
+
+    first = of_owner([expert[0].weight.t() for expert in experts])  # (., D, h)
     second = of_owner([expert[2].weight.t() for expert in experts])
     hidden = rows @ first + of_owner([expert[0].bias for expert in experts])[:, None]
     return F.gelu(hidden) @ second + of_owner([expert[2].bias for expert in experts])[:, None]

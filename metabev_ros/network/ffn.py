@@ -1,4 +1,5 @@
 """The feed-forward part of a decoder layer that a configuration names."""
+
 from __future__ import annotations
 
 from torch import nn
@@ -26,5 +27,6 @@ def build_ffn(config: DecoderConfig, is_last: bool = False) -> nn.Module:
         return HardExperts(d, hidden, config.dropout)
     if config.ffn is DecoderFfn.RM2OE:
         return RoutedExperts(d, hidden, config.dropout, config.experts, config.experts_used)
-    return AdaptiveExperts(d, hidden, config.dropout, config.experts, config.adamv,
-                           is_last and splits_tasks(config))
+    return AdaptiveExperts(
+        d, hidden, config.dropout, config.experts, config.adamv, is_last and splits_tasks(config)
+    )

@@ -6,6 +6,7 @@ of its 3x3 convolutions.
 Difference: only the finest output is returned; lift-splat reads no other, and what leads to no
 output is not built. Of FPN that leaves one 3x3 convolution; the LSS form refines every level.
 """
+
 from __future__ import annotations
 
 import torch
@@ -31,12 +32,15 @@ class LssFpn(nn.Module):
         mixing: of HorFPN's gnConv; None: 3x3 convolutions.
     """
 
-    def __init__(self, channels: tuple[int, ...], c_out: int, mixing: Mixing | None = None
-                 ) -> None:
+    def __init__(
+        self, channels: tuple[int, ...], c_out: int, mixing: Mixing | None = None
+    ) -> None:
         super().__init__()
         coarser = (*[c_out] * (len(channels) - 2), channels[-1])
-        self.lateral = nn.ModuleList(ConvBlock(fine + coarse, c_out, kernel=1)
-                                     for fine, coarse in zip(channels[:-1], coarser, strict=True))
+        self.lateral = nn.ModuleList(
+            ConvBlock(fine + coarse, c_out, kernel=1)
+            for fine, coarse in zip(channels[:-1], coarser, strict=True)
+        )
         self.refine = nn.ModuleList(_refining_block(c_out, mixing) for _ in channels[:-1])
 
     def forward(self, maps: list[Tensor]) -> Tensor:
@@ -55,8 +59,9 @@ class Fpn(nn.Module):
     Args: as `LssFpn`.
     """
 
-    def __init__(self, channels: tuple[int, ...], c_out: int, mixing: Mixing | None = None
-                 ) -> None:
+    def __init__(
+        self, channels: tuple[int, ...], c_out: int, mixing: Mixing | None = None
+    ) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(nn.Conv2d(c, c_out, 1) for c in channels)
         for lateral in self.lateral:
@@ -79,7 +84,8 @@ NECKS = {
     CameraNeck.LSS_HORFPN_GF: (LssFpn, Mixing.GLOBAL),
     CameraNeck.FPN: (Fpn, None),
     CameraNeck.HORFPN_7X7: (Fpn, Mixing.LOCAL),
-    CameraNeck.HORFPN_GF: (Fpn, Mixing.GLOBAL)}
+    CameraNeck.HORFPN_GF: (Fpn, Mixing.GLOBAL),
+}
 
 
 def build_camera_neck(config: CameraBranchConfig, channels: tuple[int, ...]) -> LssFpn | Fpn:

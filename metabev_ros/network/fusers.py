@@ -1,5 +1,5 @@
-"""How the modalities' BEV maps become one: MetaBEV's decoder, or the baseline it is compared with.
-"""
+"""Fusers of the modalities' BEV maps: MetaBEV's decoder and the baseline beside it."""
+
 from __future__ import annotations
 
 import torch
@@ -25,13 +25,15 @@ class ModalityNorm(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
-        self.statistics = nn.ModuleDict({
-            name: nn.BatchNorm2d(channels, affine=False) for name in MODALITY_SETS})
+        self.statistics = nn.ModuleDict(
+            {name: nn.BatchNorm2d(channels, affine=False) for name in MODALITY_SETS}
+        )
 
     def forward(self, x: Tensor, modalities: str) -> Tensor:
         """(B, C, Y, X) of samples that all have the same set of modalities -> the same shape."""
-        return (self.statistics[modalities](x) * self.weight[:, None, None]
-                + self.bias[:, None, None])
+        return (
+            self.statistics[modalities](x) * self.weight[:, None, None] + self.bias[:, None, None]
+        )
 
 
 class _ConvNorm(nn.Module):
@@ -94,8 +96,10 @@ class ConvFuser(nn.Module):
         """
         present = next(iter(maps.values()))
         b, _, *shape = present.shape
-        stack = [maps[name] if name in maps else present.new_zeros(b, c, *shape)
-                 for name, c in self.channels.items()]
+        stack = [
+            maps[name] if name in maps else present.new_zeros(b, c, *shape)
+            for name, c in self.channels.items()
+        ]
         modalities = 'fused' if len(maps) == len(self.channels) else next(iter(maps))
         fused = self.fuse(torch.cat(stack, 1), modalities).relu()
         fused = self.to_queries(fused, modalities).relu()
@@ -108,6 +112,7 @@ def build_fuser(config: ModelConfig) -> nn.Module:
     """What joins the modalities: forward(maps, tasks) -> (B, d, rows, columns)."""
     channels = {'camera': config.camera.bev_channels, 'lidar': config.lidar.bev_channels}
     if config.decoder.fuser is Fuser.CONV:
-        return ConvFuser(config.decoder, channels,
-                         round(config.decoder.cell / config.bev_grid.cell))
+        return ConvFuser(
+            config.decoder, channels, round(config.decoder.cell / config.bev_grid.cell)
+        )
     return BevEvolvingDecoder(config.decoder, config.query_grid, channels)

@@ -3,6 +3,7 @@
 One module serves the image backbone (`hornet`), the camera necks (`fpn`) and the BEV necks
 (`neck`). Names of parameters are the published ones. Maps are (B, C, H, W).
 """
+
 from __future__ import annotations
 
 import enum
@@ -22,8 +23,8 @@ NECK_FILTER = (32, 17)  # as published for HorFPN; resized to the spectrum of th
 class Mixing(enum.Enum):
     """How gnConv gathers its surroundings (f in the paper)."""
 
-    LOCAL = '7x7'   # depthwise convolution
-    GLOBAL = 'gf'   # global filter on half of the channels, 3x3 depthwise on the others
+    LOCAL = '7x7'  # depthwise convolution
+    GLOBAL = 'gf'  # global filter on half of the channels, 3x3 depthwise on the others
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -67,9 +68,10 @@ def resize_spectrum(spectrum: Tensor, size: tuple[int, int]) -> Tensor:
     """(C, h, w, 2) -> (C, *size, 2), bilinear with aligned corners, as published."""
     if spectrum.shape[1:3] == size:
         return spectrum
-    rows, columns = (torch.tensor(interpolation_matrix(*lengths), dtype=spectrum.dtype,
-                                  device=spectrum.device)
-                     for lengths in zip(spectrum.shape[1:3], size, strict=True))
+    rows, columns = (
+        torch.tensor(interpolation_matrix(*lengths), dtype=spectrum.dtype, device=spectrum.device)
+        for lengths in zip(spectrum.shape[1:3], size, strict=True)
+    )
     return (rows @ spectrum.permute(0, 3, 1, 2) @ columns.t()).permute(0, 2, 3, 1)
 
 
@@ -88,14 +90,18 @@ def filter_globally(x: Tensor, spectrum: Tensor) -> Tensor:
     lowered = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     with torch.autocast(device, enabled=False) if lowered else nullcontext():
         dtype = torch.promote_types(x.dtype, torch.float32)
-        rows, columns, back = (torch.tensor(matrix, dtype=dtype, device=x.device)
-                               for matrix in dft_matrices(height, width))
+        rows, columns, back = (
+            torch.tensor(matrix, dtype=dtype, device=x.device)
+            for matrix in dft_matrices(height, width)
+        )
         real, imaginary = (x.to(dtype) @ rows).chunk(2, -1)
         real, imaginary = (columns @ torch.cat([real, imaginary], -2)).chunk(2, -2)
-        k_real, k_imaginary = resize_spectrum(spectrum.to(dtype),
-                                              (height, width // 2 + 1)).unbind(-1)
-        product = torch.cat([real * k_real - imaginary * k_imaginary,
-                             real * k_imaginary + imaginary * k_real], -2)
+        k_real, k_imaginary = resize_spectrum(spectrum.to(dtype), (height, width // 2 + 1)).unbind(
+            -1
+        )
+        product = torch.cat(
+            [real * k_real - imaginary * k_imaginary, real * k_imaginary + imaginary * k_real], -2
+        )
         real, imaginary = (columns.t() @ product).chunk(2, -2)
         return torch.cat([real, imaginary], -1) @ back
 
@@ -137,17 +143,23 @@ class GnConv(nn.Module):
         scale: of the gathered features; 1/3 in HorNet, 1 in HorFPN.
     """
 
-    def __init__(self, channels: int, order: int, mixing: Mixing, size: tuple[int, int],
-                 scale: float) -> None:
+    def __init__(
+        self, channels: int, order: int, mixing: Mixing, size: tuple[int, int], scale: float
+    ) -> None:
         super().__init__()
         self.dims = [channels >> (order - 1 - k) for k in range(order)]
         self.scale = scale
         total = sum(self.dims)
         self.proj_in = nn.Conv2d(channels, 2 * channels, 1)
-        self.dwconv = (GlobalLocalFilter(total, size) if mixing is Mixing.GLOBAL else
-                       nn.Conv2d(total, total, 7, padding=3, groups=total))
-        self.pws = nn.ModuleList(nn.Conv2d(fine, coarse, 1) for fine, coarse
-                                 in zip(self.dims[:-1], self.dims[1:], strict=True))
+        self.dwconv = (
+            GlobalLocalFilter(total, size)
+            if mixing is Mixing.GLOBAL
+            else nn.Conv2d(total, total, 7, padding=3, groups=total)
+        )
+        self.pws = nn.ModuleList(
+            nn.Conv2d(fine, coarse, 1)
+            for fine, coarse in zip(self.dims[:-1], self.dims[1:], strict=True)
+        )
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -177,5 +189,6 @@ class GnConvBlock(nn.Sequential):
     """HorFPN's gnConv, batch norm, ReLU in place of `ConvBlock(channels, channels)`."""
 
     def __init__(self, channels: int, mixing: Mixing) -> None:
-        super().__init__(neck_gnconv(channels, mixing), nn.BatchNorm2d(channels),
-                         nn.ReLU(inplace=True))
+        super().__init__(
+            neck_gnconv(channels, mixing), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
+        )

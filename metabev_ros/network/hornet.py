@@ -4,6 +4,7 @@ Parameter names are those of raoyongming/HorNet, so that its weights load as the
 no classifier; stages 2 to 4 are returned, each through a norm of its own (`norms`, the `norm1` to
 `norm3` of the published dense-prediction variant); stage 1 is not read and has none.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -16,9 +17,9 @@ from metabev_ros.config import CameraBackbone
 from metabev_ros.network.gnconv import NORM_EPS, ChannelNorm, GnConv, Mixing
 from metabev_ros.network.layers import DropPath
 
-SCALE = 1 / 3           # of every gnConv's gathered features
-LAYER_SCALE = 1e-6      # initial gamma
-ORDERS = (2, 3, 4, 5)   # of the stages: the coarsest gate always has half the first width
+SCALE = 1 / 3  # of every gnConv's gathered features
+LAYER_SCALE = 1e-6  # initial gamma
+ORDERS = (2, 3, 4, 5)  # of the stages: the coarsest gate always has half the first width
 MLP_RATIO = 4
 
 
@@ -54,7 +55,8 @@ HORNETS = {
     CameraBackbone.HORNET_B_7X7: (BASE, Mixing.LOCAL),
     CameraBackbone.HORNET_B_GF: (BASE, Mixing.GLOBAL),
     CameraBackbone.HORNET_L_7X7: (LARGE, Mixing.LOCAL),
-    CameraBackbone.HORNET_L_GF: (LARGE, Mixing.GLOBAL)}
+    CameraBackbone.HORNET_L_GF: (LARGE, Mixing.GLOBAL),
+}
 
 
 class HorNetBlock(nn.Module):
@@ -94,18 +96,30 @@ class HorNet(nn.Module):
         super().__init__()
         widths = [size.width << i for i in range(4)]
         self.out_channels = tuple(widths[1:])
-        self.downsample_layers = nn.ModuleList([
-            nn.Sequential(nn.Conv2d(3, widths[0], 4, 4), ChannelNorm(widths[0])),
-            *(nn.Sequential(ChannelNorm(fine), nn.Conv2d(fine, coarse, 2, 2))
-              for fine, coarse in zip(widths[:-1], widths[1:], strict=True))])
+        self.downsample_layers = nn.ModuleList(
+            [
+                nn.Sequential(nn.Conv2d(3, widths[0], 4, 4), ChannelNorm(widths[0])),
+                *(
+                    nn.Sequential(ChannelNorm(fine), nn.Conv2d(fine, coarse, 2, 2))
+                    for fine, coarse in zip(widths[:-1], widths[1:], strict=True)
+                ),
+            ]
+        )
         last = max(1, sum(size.depths) - 1)
         rates = iter(size.drop_path * i / last for i in range(sum(size.depths)))
         kinds = (Mixing.LOCAL, Mixing.LOCAL, mixing, mixing)
         filters = ((0, 0), (0, 0), *size.filters)
-        self.stages = nn.ModuleList(nn.Sequential(*(
-            HorNetBlock(width, GnConv(width, order, kind, stored, SCALE), next(rates))
-            for _ in range(depth))) for width, depth, order, kind, stored
-            in zip(widths, size.depths, ORDERS, kinds, filters, strict=True))
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                *(
+                    HorNetBlock(width, GnConv(width, order, kind, stored, SCALE), next(rates))
+                    for _ in range(depth)
+                )
+            )
+            for width, depth, order, kind, stored in zip(
+                widths, size.depths, ORDERS, kinds, filters, strict=True
+            )
+        )
         # Keys are the stages that are read, counted from 0.
         self.norms = nn.ModuleDict({str(i): ChannelNorm(widths[i]) for i in (1, 2, 3)})
         self.apply(_initialise)

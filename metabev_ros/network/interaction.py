@@ -12,6 +12,7 @@ attention over all tokens afterwards (1 TMAC a task at 180 x 180) is left out, i
 In DeMT each task has a deformable mixer before; one 3x3 convolution here. Ours are `stride`, and
 that what is added to a task's map begins as nothing: trained weights go on from where they were.
 """
+
 from __future__ import annotations
 
 import math
@@ -45,6 +46,7 @@ def position_code(rows: int, columns: int, channels: int) -> Tensor:
         angle = (torch.arange(count) + 0.5) / count * 2 * math.pi
         angle = rate[:, None] * angle
         return torch.cat([angle.sin(), angle.cos()])
+
     y = code(rows)[:, :, None].expand(-1, -1, columns)
     x = code(columns)[:, None].expand(-1, rows, -1)
     return torch.cat([y, x])
@@ -57,14 +59,20 @@ class DeformableMixing(nn.Module):
         tasks: names of the maps.
     """
 
-    def __init__(self, channels: int, config: TaskInteractionConfig, tasks: tuple[str, ...]
-                 ) -> None:
+    def __init__(
+        self, channels: int, config: TaskInteractionConfig, tasks: tuple[str, ...]
+    ) -> None:
         super().__init__()
         self.parts, self.across = config.query_parts, config.across_tasks
         self.pyramid = nn.ModuleList(
-            nn.Conv2d(channels, channels, 3, 2, 1) for _ in range(config.levels - 1))
-        self.attention = DeformableAttention(channels, config.heads, config.points, tuple(
-            f'{task}_{level}' for task in tasks for level in range(config.levels)))
+            nn.Conv2d(channels, channels, 3, 2, 1) for _ in range(config.levels - 1)
+        )
+        self.attention = DeformableAttention(
+            channels,
+            config.heads,
+            config.points,
+            tuple(f'{task}_{level}' for task in tasks for level in range(config.levels)),
+        )
         self.watched: list[Tensor] | None = None
         self._initialise()
 
@@ -88,20 +96,30 @@ class DeformableMixing(nn.Module):
         """Task -> (B, C, h, w) to task -> (B, h w, C)."""
         values = {task: self.values(task, bev) for task, bev in maps.items()}
         pool = {name: value for own in values.values() for name, value in own.items()}
-        return {task: self._attend(bev, pool if self.across else values[task])
-                for task, bev in maps.items()}
+        return {
+            task: self._attend(bev, pool if self.across else values[task])
+            for task, bev in maps.items()
+        }
 
     def _attend(self, bev: Tensor, values: dict[str, Tensor]) -> Tensor:
         query = bev.flatten(2).transpose(1, 2)
         reference = reference_points(*bev.shape[-2:]).to(query)
         if self.watched is not None:
             self.watched.append(self._offset_statistics(query, reference, values))
-        return torch.cat([self.attention.attend(q, r, values) for q, r in zip(
-            query.chunk(self.parts, 1), reference.chunk(self.parts), strict=True)], 1)
+        return torch.cat(
+            [
+                self.attention.attend(q, r, values)
+                for q, r in zip(
+                    query.chunk(self.parts, 1), reference.chunk(self.parts), strict=True
+                )
+            ],
+            1,
+        )
 
     @torch.no_grad()
-    def _offset_statistics(self, query: Tensor, reference: Tensor, values: dict[str, Tensor]
-                           ) -> Tensor:
+    def _offset_statistics(
+        self, query: Tensor, reference: Tensor, values: dict[str, Tensor]
+    ) -> Tensor:
         """(2,): mean way of the offsets from where they began, cells; share of samples outside."""
         moved, outside = [], []
         for name, value in values.items():
@@ -132,19 +150,22 @@ class GlobalMixing(nn.Module):
 
     def _attend(self, tokens: Tensor) -> Tensor:
         parts = self.inputs(tokens).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(*parts.unbind())         # (B, heads, N, c)
+        mixed = F.scaled_dot_product_attention(*parts.unbind())  # (B, heads, N, c)
         return self.output_proj(mixed.transpose(1, 2).flatten(2))
 
 
 class InteractionStep(nn.Module):
     """Attention between the tasks, residual, norm, FFN, residual, norm."""
 
-    def __init__(self, channels: int, config: TaskInteractionConfig,
-                 tasks: tuple[str, ...] = TASKS) -> None:
+    def __init__(
+        self, channels: int, config: TaskInteractionConfig, tasks: tuple[str, ...] = TASKS
+    ) -> None:
         super().__init__()
-        self.mixing = (DeformableMixing(channels, config, tasks)
-                       if config.kind is InteractionKind.ITSA else
-                       GlobalMixing(channels, config))
+        self.mixing = (
+            DeformableMixing(channels, config, tasks)
+            if config.kind is InteractionKind.ITSA
+            else GlobalMixing(channels, config)
+        )
         self.ffn = FeedForward(channels, channels * config.ffn_ratio, 0.0)
         self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
         self.dropout = nn.Dropout(config.dropout)
@@ -168,32 +189,42 @@ class TaskInteraction(nn.Module):
         tasks: all tasks; their order is that of the concatenation.
     """
 
-    def __init__(self, channels: int, shape: tuple[int, int], config: TaskInteractionConfig,
-                 tasks: tuple[str, ...] = TASKS) -> None:
+    def __init__(
+        self,
+        channels: int,
+        shape: tuple[int, int],
+        config: TaskInteractionConfig,
+        tasks: tuple[str, ...] = TASKS,
+    ) -> None:
         super().__init__()
         self.position, self.stride = config.position, config.stride
         width = config.width(channels)
         self.adapters = nn.ModuleDict({task: ConvBlock(channels, channels) for task in tasks})
-        self.steps = nn.ModuleList(InteractionStep(width, config, tasks)
-                                   for _ in range(config.steps))
+        self.steps = nn.ModuleList(
+            InteractionStep(width, config, tasks) for _ in range(config.steps)
+        )
         self.restore = nn.Sequential(nn.Linear(channels, channels), nn.LayerNorm(channels))
         nn.init.zeros_(self.restore[1].weight)
         rows, columns = (size // config.stride for size in shape)
         if self.position is not PositionCode.NONE:
             concat = self.position is PositionCode.CONCAT
-            code = position_code(len(tasks) * rows, columns,
-                                 POSITION_CHANNELS if concat else channels)
+            code = position_code(
+                len(tasks) * rows, columns, POSITION_CHANNELS if concat else channels
+            )
             for task, own in zip(tasks, code.chunk(len(tasks), 1), strict=True):
                 self.register_buffer(f'code_{task}', own[None].contiguous(), persistent=False)
 
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """Task -> (B, C, Y, X), the same back; a task that is not there gives nothing."""
-        maps = {task: self._with_position(task, self.adapters[task](bev))
-                for task, bev in features.items()}
+        maps = {
+            task: self._with_position(task, self.adapters[task](bev))
+            for task, bev in features.items()
+        }
         for step in self.steps:
             maps = step(maps)
-        return {task: bev + self._restored(maps[task], bev.shape[1])
-                for task, bev in features.items()}
+        return {
+            task: bev + self._restored(maps[task], bev.shape[1]) for task, bev in features.items()
+        }
 
     def _with_position(self, task: str, bev: Tensor) -> Tensor:
         if self.stride > 1:
@@ -210,8 +241,9 @@ class TaskInteraction(nn.Module):
         x = self.restore(bev[:, :channels].permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         if self.stride == 1:
             return x
-        return F.interpolate(x, scale_factor=float(self.stride), mode='bilinear',
-                             align_corners=False)
+        return F.interpolate(
+            x, scale_factor=float(self.stride), mode='bilinear', align_corners=False
+        )
 
 
 def watch_offsets(module: nn.Module) -> None:
@@ -239,5 +271,6 @@ def build_interaction(config: ModelConfig) -> TaskInteraction | None:
     """What lets the tasks see each other's maps; None where the configuration has none."""
     if config.task_interaction is None:
         return None
-    return TaskInteraction(config.head.neck_channels, config.bev_grid.shape,
-                           config.task_interaction)
+    return TaskInteraction(
+        config.head.neck_channels, config.bev_grid.shape, config.task_interaction
+    )

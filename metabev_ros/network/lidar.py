@@ -5,6 +5,7 @@ The sparse encoder of the paper is in `sparse_encoder`.
 Differences: an empty slot of a pillar repeats its first point, which changes no maximum, so no
 mask is needed; the scatter to the grid is one Gather through a host-built inverse table.
 """
+
 from __future__ import annotations
 
 import torch
@@ -24,8 +25,9 @@ class PillarEncoder(nn.Module):
         super().__init__()
         self.grid_shape = pillar_grid.shape
         c, bev = config.pillar_channels, config.bev_channels
-        self.point = nn.Sequential(nn.Linear(config.pillar_features, c), nn.ReLU(inplace=True),
-                                   nn.Linear(c, c))
+        self.point = nn.Sequential(
+            nn.Linear(config.pillar_features, c), nn.ReLU(inplace=True), nn.Linear(c, c)
+        )
         self.norm = RowBatchNorm(c)
         self.bev = nn.Sequential(ConvBlock(c, bev, stride=2), ResidualBlock(bev))
 
@@ -48,9 +50,9 @@ class PillarEncoder(nn.Module):
 
     def _encode(self, pillars: Tensor, tables: Tensor) -> Tensor:
         """`tables` (B, Y' X'): row of `pillars` for every pillar cell, V where there is none."""
-        features = self.norm(self.point(pillars).amax(1)).relu()        # (V, C)
+        features = self.norm(self.point(pillars).amax(1)).relu()  # (V, C)
         features = torch.cat([features, features.new_zeros(1, features.shape[1])])
-        grid = features.index_select(0, tables.reshape(-1))            # (B Y' X', C)
+        grid = features.index_select(0, tables.reshape(-1))  # (B Y' X', C)
         grid = grid.reshape(tables.shape[0], *self.grid_shape, -1).permute(0, 3, 1, 2)
         return self.bev(grid)
 
@@ -59,8 +61,9 @@ class PillarEncoder(nn.Module):
         return self._encode(pillars, pillar_table[None])
 
 
-def build_lidar_encoder(config: ModelConfig,
-                        execution: SparseExecution = SparseExecution.TABLES) -> nn.Module:
+def build_lidar_encoder(
+    config: ModelConfig, execution: SparseExecution = SparseExecution.TABLES
+) -> nn.Module:
     """The LiDAR encoder that the configuration names.
 
     Args:
@@ -73,5 +76,6 @@ def build_lidar_encoder(config: ModelConfig,
         return PillarEncoder(config.lidar, config.pillar_grid)
     if execution is SparseExecution.SPCONV:
         from metabev_ros.network.spconv_encoder import SpconvEncoder  # needs an optional package
+
         return SpconvEncoder(config)
     return SparseEncoder(config)

@@ -1,4 +1,5 @@
 """BEVFusion's map head: BEV features resampled onto the map grid, convolutions, logits."""
+
 from __future__ import annotations
 
 import torch
@@ -20,21 +21,30 @@ class MapHead(nn.Module):
     grids are straight.
     """
 
-    def __init__(self, c_in: int, channels: int, classes: int, bev: BevGrid, target: BevGrid,
-                 blocks: int = 1) -> None:
+    def __init__(
+        self,
+        c_in: int,
+        channels: int,
+        classes: int,
+        bev: BevGrid,
+        target: BevGrid,
+        blocks: int = 1,
+    ) -> None:
         super().__init__()
         self.reduce = nn.Identity() if c_in == channels else ConvBlock(c_in, channels, kernel=1)
         self.refine = nn.Sequential(
-            *(layer for _ in range(blocks) for layer in ConvBlock(channels, channels)))
+            *(layer for _ in range(blocks) for layer in ConvBlock(channels, channels))
+        )
         self.logits = nn.Conv2d(channels, classes, 1)
-        centres = torch.as_tensor(target.centres())                     # (Ym, Xm, 2) metres
+        centres = torch.as_tensor(target.centres())  # (Ym, Xm, 2) metres
         low = torch.tensor([bev.x_min, bev.y_min])
         span = torch.tensor([bev.x_max - bev.x_min, bev.y_max - bev.y_min])
         where = (2 * (centres - low) / span - 1).float()[None]
         self.register_buffer('where', where, persistent=False)
         self.register_buffer('row_shares', _shares(where[0, :, 0, 1], bev.rows), persistent=False)
-        self.register_buffer('column_shares', _shares(where[0, 0, :, 0], bev.columns),
-                             persistent=False)
+        self.register_buffer(
+            'column_shares', _shares(where[0, 0, :, 0], bev.columns), persistent=False
+        )
         self.sampling = Sampling.GRID
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,7 +60,6 @@ class MapHead(nn.Module):
 
 
 def _shares(where: Tensor, cells: int) -> Tensor:
-    """(M, cells) share of every cell in bilinear samples at places (M,), -1 and 1 at the borders.
-    """
+    """(M, cells) share of every cell in bilinear samples at (M,) places in -1..1."""
     place = (where.double() + 1) / 2 * cells - 0.5
     return (1 - (place[:, None] - torch.arange(cells)).abs()).clamp(min=0).float()

@@ -1,4 +1,5 @@
 """The whole network (MetaBEV, arXiv 2304.09801, Figure 2): one set of weights, three branches."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -59,8 +60,10 @@ class Fusion(nn.Module):
     def heads(self, fused: Tensor, tasks: tuple[str, ...] = TASKS) -> NetworkOutput:
         """What the decoder gives -> outputs, whatever modality it came from."""
         features = self._task_features(fused, [task for task in TASKS if task in tasks])
-        return NetworkOutput(self.detection(features['detection']) if 'detection' in tasks else {},
-                             self.map(features['map']) if 'map' in tasks else None)
+        return NetworkOutput(
+            self.detection(features['detection']) if 'detection' in tasks else {},
+            self.map(features['map']) if 'map' in tasks else None,
+        )
 
     def _task_features(self, fused: Tensor, tasks: list[str]) -> dict[str, Tensor]:
         """Per task what its head reads, (B, C, Y, X): one and the same map, or one of its own."""
@@ -82,9 +85,12 @@ class MetaBev(nn.Module):
         self.lidar_encoder = build_lidar_encoder(config)
         self.fusion = Fusion(config)
 
-    def forward(self, cameras: list[dict[str, Tensor] | None],
-                lidars: list[dict[str, Tensor] | None], tasks: tuple[str, ...] = TASKS
-                ) -> tuple[NetworkOutput, list[Tensor | None]]:
+    def forward(
+        self,
+        cameras: list[dict[str, Tensor] | None],
+        lidars: list[dict[str, Tensor] | None],
+        tasks: tuple[str, ...] = TASKS,
+    ) -> tuple[NetworkOutput, list[Tensor | None]]:
         """Run what each sample has.
 
         Mixing modalities inside a batch keeps the batch statistics of neck and heads those of
@@ -101,21 +107,28 @@ class MetaBev(nn.Module):
         camera_bevs, lidar_bevs, depths = self.encode(cameras, lidars)
         return self.fuse(camera_bevs, lidar_bevs, tasks), depths
 
-    def encode(self, cameras: list[dict[str, Tensor] | None],
-               lidars: list[dict[str, Tensor] | None]
-               ) -> tuple[list[Tensor | None], list[Tensor | None], list[Tensor | None]]:
+    def encode(
+        self, cameras: list[dict[str, Tensor] | None], lidars: list[dict[str, Tensor] | None]
+    ) -> tuple[list[Tensor | None], list[Tensor | None], list[Tensor | None]]:
         """Per sample the camera BEV and the LiDAR BEV (1, C, Y, X), and the depth logits."""
         camera_bevs, depths = self._encode_cameras(cameras)
         return camera_bevs, self._encode_lidars(lidars), depths
 
-    def fuse(self, camera_bevs: list[Tensor | None], lidar_bevs: list[Tensor | None],
-             tasks: tuple[str, ...] = TASKS) -> NetworkOutput:
+    def fuse(
+        self,
+        camera_bevs: list[Tensor | None],
+        lidar_bevs: list[Tensor | None],
+        tasks: tuple[str, ...] = TASKS,
+    ) -> NetworkOutput:
         """What `encode` gave -> outputs (B, ...); samples of one modality run together."""
         fused: list[Tensor] = [torch.empty(0)] * len(camera_bevs)
         for group in _groups(camera_bevs, lidar_bevs):
             sources = {'camera': camera_bevs, 'lidar': lidar_bevs}
-            maps = {name: torch.cat([bevs[i] for i in group]) for name, bevs in sources.items()
-                    if bevs[group[0]] is not None}
+            maps = {
+                name: torch.cat([bevs[i] for i in group])
+                for name, bevs in sources.items()
+                if bevs[group[0]] is not None
+            }
             for i, bev in zip(group, self.fusion.decoder(maps, tasks).split(1), strict=True):
                 fused[i] = bev
         return self.fusion.heads(torch.cat(fused), tasks)
@@ -129,10 +142,13 @@ class MetaBev(nn.Module):
         encoder = self.camera_encoder
         counts = [len(cameras[i]['images']) for i in present]
         logits, context = encoder.image_features(
-            torch.cat([cameras[i]['images'] for i in present]))
+            torch.cat([cameras[i]['images'] for i in present])
+        )
         logits, context = logits.split(counts), context.split(counts)
-        splats = [encoder.splat(d.float().softmax(1), f.float(), cameras[i])
-                  for i, d, f in zip(present, logits, context, strict=True)]
+        splats = [
+            encoder.splat(d.float().softmax(1), f.float(), cameras[i])
+            for i, d, f in zip(present, logits, context, strict=True)
+        ]
         encoded = encoder.bev(torch.cat(splats)).split(1)
         for i, bev, depth in zip(present, encoded, logits, strict=True):
             bevs[i], depths[i] = bev, depth

@@ -3,6 +3,7 @@
 All take (x, tasks): a network trained for both tasks passes both, a single-task one passes its
 own. Dropout after the second Linear of an expert (Algorithm 2) is the layer's residual dropout.
 """
+
 from __future__ import annotations
 
 import torch
@@ -49,7 +50,8 @@ class HardExperts(nn.Module):
     def __init__(self, channels: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.experts = nn.ModuleDict(
-            {task: FeedForward(channels, hidden, dropout) for task in TASKS})
+            {task: FeedForward(channels, hidden, dropout) for task in TASKS}
+        )
         self.fuse = nn.Linear(2 * channels, channels)
         self.norm = nn.LayerNorm(channels)
 
@@ -72,9 +74,11 @@ class ExpertPool(nn.Module):
     def __init__(self, channels: int, hidden: int, dropout: float, experts: int) -> None:
         super().__init__()
         self.experts = nn.ModuleList(
-            FeedForward(channels, hidden, dropout) for _ in range(experts))
+            FeedForward(channels, hidden, dropout) for _ in range(experts)
+        )
         self.routers = nn.ModuleDict(
-            {task: nn.Linear(channels, experts, bias=False) for task in TASKS})
+            {task: nn.Linear(channels, experts, bias=False) for task in TASKS}
+        )
 
     def mixtures(self, tokens: Tensor, gates: list[Tensor]) -> list[Tensor]:
         """(T, D) and, for each mixture, gates (T, E) -> (T, D) each.
@@ -129,8 +133,9 @@ class RoutedExperts(ExpertPool):
       `take_balance_loss`.
     """
 
-    def __init__(self, channels: int, hidden: int, dropout: float, experts: int, used: int
-                 ) -> None:
+    def __init__(
+        self, channels: int, hidden: int, dropout: float, experts: int, used: int
+    ) -> None:
         super().__init__(channels, hidden, dropout, experts)
         self.used = used
         self.balance_terms: list[Tensor] = []
@@ -154,7 +159,7 @@ class RoutedExperts(ExpertPool):
         if self.used > 1:
             top = top / top.sum(-1, keepdim=True)
         index = torch.arange(len(self.experts), device=x.device)
-        onehot = (chosen[..., None] == index).to(top.dtype)             # (T, t, E)
+        onehot = (chosen[..., None] == index).to(top.dtype)  # (T, t, E)
         return (top[..., None] * onehot).sum(1), probability
 
     def forward(self, x: Tensor, tasks: tuple[str, ...] = TASKS) -> Tensor:
@@ -167,9 +172,8 @@ class RoutedExperts(ExpertPool):
     def _gates(self, tokens: Tensor, task: str) -> Tensor:
         gate, probability = self.gates(tokens, task)
         if self.training:
-            share = (gate > 0).to(gate.dtype).mean(0) / self.used       # of the assignments
-            self.balance_terms.append(
-                len(self.experts) * (share * probability.mean(0)).sum())
+            share = (gate > 0).to(gate.dtype).mean(0) / self.used  # of the assignments
+            self.balance_terms.append(len(self.experts) * (share * probability.mean(0)).sum())
         return gate
 
 

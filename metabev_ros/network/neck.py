@@ -3,6 +3,7 @@
 `BevNeck` is ours, for a query grid of half the BEV grid's resolution; `SecondNeck` is BEVFusion's.
 Either takes HorFPN's gnConv (`gnconv`) where it has 3x3 convolutions that keep the resolution.
 """
+
 from __future__ import annotations
 
 import torch
@@ -13,8 +14,8 @@ from metabev_ros.config import BevNeckKind, ModelConfig
 from metabev_ros.network.gnconv import GnConvBlock, Mixing, neck_gnconv
 from metabev_ros.network.layers import ConvBlock, HalvingConv, ResidualBlock
 
-STAGE_CONVS = 5                             # after the one that changes the resolution
-NORM = {'eps': 1e-3, 'momentum': 0.01}      # SECOND's batch norm
+STAGE_CONVS = 5  # after the one that changes the resolution
+NORM = {'eps': 1e-3, 'momentum': 0.01}  # SECOND's batch norm
 
 
 class BevNeck(nn.Module):
@@ -26,8 +27,9 @@ class BevNeck(nn.Module):
     def __init__(self, c_in: int, c_out: int, mixing: Mixing | None = None) -> None:
         super().__init__()
         self.fine = ConvBlock(c_in, c_in) if mixing is None else GnConvBlock(c_in, mixing)
-        self.coarse = nn.Sequential(ConvBlock(c_in, 128, stride=2), ResidualBlock(128),
-                                    ConvBlock(128, c_in, kernel=1))
+        self.coarse = nn.Sequential(
+            ConvBlock(c_in, 128, stride=2), ResidualBlock(128), ConvBlock(128, c_in, kernel=1)
+        )
         self.expand = nn.Sequential(ConvBlock(2 * c_in, 4 * c_out, kernel=1), nn.PixelShuffle(2))
         self.refine = ConvBlock(c_out, c_out) if mixing is None else GnConvBlock(c_out, mixing)
 
@@ -51,11 +53,15 @@ class SecondNeck(nn.Module):
     def __init__(self, c_in: int, c_out: int, mixing: Mixing | None = None) -> None:
         super().__init__()
         widths, up = (c_out // 4, c_out // 2), c_out // 2
-        self.blocks = nn.ModuleList([_stage(c_in, widths[0], 1, mixing),
-                                     _stage(*widths, 2, mixing)])
-        self.deblocks = nn.ModuleList([
-            nn.Sequential(nn.Conv2d(widths[0], up, 1, bias=False), *_norm(up)),
-            nn.Sequential(nn.ConvTranspose2d(widths[1], up, 2, 2, bias=False), *_norm(up))])
+        self.blocks = nn.ModuleList(
+            [_stage(c_in, widths[0], 1, mixing), _stage(*widths, 2, mixing)]
+        )
+        self.deblocks = nn.ModuleList(
+            [
+                nn.Sequential(nn.Conv2d(widths[0], up, 1, bias=False), *_norm(up)),
+                nn.Sequential(nn.ConvTranspose2d(widths[1], up, 2, 2, bias=False), *_norm(up)),
+            ]
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         levels = []
@@ -71,12 +77,17 @@ def _norm(channels: int) -> tuple[nn.Module, nn.Module]:
 
 def _stage(c_in: int, c_out: int, stride: int, mixing: Mixing | None) -> nn.Sequential:
     """One convolution with a stride (1 or 2) and `STAGE_CONVS` without."""
-    first = (HalvingConv(c_in, c_out) if stride == 2 else
-             nn.Conv2d(c_in, c_out, 3, 1, 1, bias=False))
+    first = (
+        HalvingConv(c_in, c_out) if stride == 2 else nn.Conv2d(c_in, c_out, 3, 1, 1, bias=False)
+    )
     layers: list[nn.Module] = [first, *_norm(c_out)]
     for _ in range(STAGE_CONVS):
-        layers += [nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False) if mixing is None else
-                   neck_gnconv(c_out, mixing), *_norm(c_out)]
+        layers += [
+            nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False)
+            if mixing is None
+            else neck_gnconv(c_out, mixing),
+            *_norm(c_out),
+        ]
     return nn.Sequential(*layers)
 
 
@@ -86,7 +97,8 @@ NECKS = {
     BevNeckKind.NANO_HORFPN_GF: (BevNeck, Mixing.GLOBAL),
     BevNeckKind.SECOND: (SecondNeck, None),
     BevNeckKind.SECOND_HORFPN_7X7: (SecondNeck, Mixing.LOCAL),
-    BevNeckKind.SECOND_HORFPN_GF: (SecondNeck, Mixing.GLOBAL)}
+    BevNeckKind.SECOND_HORFPN_GF: (SecondNeck, Mixing.GLOBAL),
+}
 
 
 def build_neck(config: ModelConfig) -> nn.Module:

@@ -13,6 +13,7 @@ DETR has a GroupNorm over the whole map; no level embedding, which with one leve
 logits of a query alike; velocity is regressed directly; position codes of a query hold eight
 numbers of its box instead of four.
 """
+
 from __future__ import annotations
 
 import math
@@ -49,14 +50,22 @@ class QueryPosition(nn.Module):
     def __init__(self, channels: int, grid: BevGrid) -> None:
         super().__init__()
         self.per_number, self.grid = channels // 2, grid
-        self.project = nn.Sequential(nn.Linear(BOX_SIZE * self.per_number, channels),
-                                     nn.LayerNorm(channels))
+        self.project = nn.Sequential(
+            nn.Linear(BOX_SIZE * self.per_number, channels), nn.LayerNorm(channels)
+        )
 
     def forward(self, boxes: Tensor) -> Tensor:
         grid, (x, y, z, length, width, height, sin, cos) = self.grid, boxes.unbind(-1)
-        shares = [(x - grid.x_min) / (grid.x_max - grid.x_min),
-                  (y - grid.y_min) / (grid.y_max - grid.y_min), z / Z_SPAN,
-                  length / SIZE_SPAN, width / SIZE_SPAN, height / SIZE_SPAN, sin, cos]
+        shares = [
+            (x - grid.x_min) / (grid.x_max - grid.x_min),
+            (y - grid.y_min) / (grid.y_max - grid.y_min),
+            z / Z_SPAN,
+            length / SIZE_SPAN,
+            width / SIZE_SPAN,
+            height / SIZE_SPAN,
+            sin,
+            cos,
+        ]
         codes = sine_code(torch.stack(shares, -1) * (2 * math.pi), self.per_number)
         return self.project(codes.flatten(-2))
 
@@ -65,8 +74,9 @@ def key_positions(grid: BevGrid, channels: int) -> Tensor:
     """(Y X, d) codes of key cells by row and column, not normalised ("sine_unnorm")."""
     rows = sine_code(torch.arange(grid.rows) + 0.5, channels // 2)
     columns = sine_code(torch.arange(grid.columns) + 0.5, channels // 2)
-    return torch.cat([rows[:, None].expand(-1, grid.columns, -1),
-                      columns[None].expand(grid.rows, -1, -1)], -1).flatten(0, 1)
+    return torch.cat(
+        [rows[:, None].expand(-1, grid.columns, -1), columns[None].expand(grid.rows, -1, -1)], -1
+    ).flatten(0, 1)
 
 
 class BiasedAttention(nn.Module):
@@ -76,12 +86,14 @@ class BiasedAttention(nn.Module):
         super().__init__()
         self.heads, self.scale = heads, (channels // heads) ** -0.5
         self.query, self.key, self.value, self.output = (
-            nn.Linear(channels, channels) for _ in range(4))
+            nn.Linear(channels, channels) for _ in range(4)
+        )
 
     def weights(self, query: Tensor, keys: Tensor, bias: Tensor | None) -> Tensor:
         """(B, P, d), (B, N, d), (B, heads, P, N) -> (B, heads, P, N), sums to one over N."""
         logits = at_least_float32(
-            self._split(self.query(query)) * self.scale @ self._split(self.key(keys)).mT)
+            self._split(self.query(query)) * self.scale @ self._split(self.key(keys)).mT
+        )
         return (logits if bias is None else logits + bias).softmax(-1)
 
     def forward(self, query: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
@@ -102,12 +114,22 @@ class PlainDetrLayer(nn.Module):
         self.self_attention = nn.MultiheadAttention(channels, config.heads, batch_first=True)
         self.cross_attention = BiasedAttention(channels, config.heads)
         self.rpb = build_boxrpb(config.boxrpb, config.heads, keys)
-        self.ffn = nn.Sequential(nn.Linear(channels, config.ffn_channels), nn.ReLU(inplace=True),
-                                 nn.Linear(config.ffn_channels, channels))
+        self.ffn = nn.Sequential(
+            nn.Linear(channels, config.ffn_channels),
+            nn.ReLU(inplace=True),
+            nn.Linear(config.ffn_channels, channels),
+        )
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(channels) for _ in range(3))
 
-    def forward(self, query: Tensor, place: Tensor, boxes: Tensor, keys: Tensor, values: Tensor,
-                blocked: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        query: Tensor,
+        place: Tensor,
+        boxes: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        blocked: Tensor | None,
+    ) -> Tensor:
         """One layer.
 
         Args:
@@ -119,8 +141,9 @@ class PlainDetrLayer(nn.Module):
         x = self.norm1(query)
         at = x + place
         query = query + self.self_attention(at, at, x, attn_mask=blocked, need_weights=False)[0]
-        query = query + self.cross_attention(self.norm2(query) + place, keys, values,
-                                             self.bias(boxes))
+        query = query + self.cross_attention(
+            self.norm2(query) + place, keys, values, self.bias(boxes)
+        )
         return query + self.ffn(self.norm3(query))
 
     def bias(self, boxes: Tensor) -> Tensor | None:
@@ -135,8 +158,12 @@ class BoxBranch(nn.Module):
         super().__init__()
         self.classes = nn.Linear(channels, classes)
         self.codes = nn.Sequential(
-            nn.Linear(channels, channels), nn.ReLU(inplace=True), nn.Linear(channels, channels),
-            nn.ReLU(inplace=True), nn.Linear(channels, CODE_SIZE))
+            nn.Linear(channels, channels),
+            nn.ReLU(inplace=True),
+            nn.Linear(channels, channels),
+            nn.ReLU(inplace=True),
+            nn.Linear(channels, CODE_SIZE),
+        )
         self.velocity = nn.Linear(channels, 2)
 
     def start(self) -> None:
@@ -165,8 +192,9 @@ class PlainDetrHead(nn.Module):
         config, d = head.plain_detr, head.det_channels
         self.config, self.proposals, self.grid = config, head.proposals, grid
         keys = grid.with_cell(grid.cell * config.key_stride)
-        self.heatmap_head = nn.Sequential(ConvBlock(head.neck_channels, d),
-                                          nn.Conv2d(d, len(classes), 3, padding=1))
+        self.heatmap_head = nn.Sequential(
+            ConvBlock(head.neck_channels, d), nn.Conv2d(d, len(classes), 3, padding=1)
+        )
         nn.init.constant_(self.heatmap_head[-1].bias, HEATMAP_BIAS)
         self.select = HeatmapSelection(classes, grid)
         self.memory = nn.Conv2d(head.neck_channels, d, config.key_stride, config.key_stride)
@@ -210,10 +238,16 @@ class PlainDetrHead(nn.Module):
         keys, values = self.cells(x)
         layers = self.decode(query, boxes, keys, values, extra)
         last = slice(0, self.proposals)
-        return {'boxes': to_channels(layers['layer_boxes'][:, -1, last],
-                                     layers['layer_velocities'][:, -1, last], self.grid),
-                'class_logits': layers['layer_logits'][:, -1, last].transpose(1, 2),
-                'heatmap': heatmap, **layers}
+        return {
+            'boxes': to_channels(
+                layers['layer_boxes'][:, -1, last],
+                layers['layer_velocities'][:, -1, last],
+                self.grid,
+            ),
+            'class_logits': layers['layer_logits'][:, -1, last].transpose(1, 2),
+            'heatmap': heatmap,
+            **layers,
+        }
 
     def cells(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, N, d) of the BEV map."""
@@ -229,8 +263,9 @@ class PlainDetrHead(nn.Module):
         contents = torch.cat([self.contents, self.extra_contents]) if extra else self.contents
         return contents[None].expand(x.shape[0], -1, -1)
 
-    def decode(self, query: Tensor, boxes: Tensor, keys: Tensor, values: Tensor, extra: int
-               ) -> dict[str, Tensor]:
+    def decode(
+        self, query: Tensor, boxes: Tensor, keys: Tensor, values: Tensor, extra: int
+    ) -> dict[str, Tensor]:
         """The layers' predictions, as the class lists them.
 
         Args:
@@ -244,11 +279,15 @@ class PlainDetrHead(nn.Module):
             normed = self.norm(query)
             codes = at_least_float32(branch.codes(normed))
             norm = self.config.offset_norm
-            steps.append({
-                'layer_logits': at_least_float32(branch.classes(normed)), 'layer_codes': codes,
-                'layer_references': supervised,
-                'layer_boxes': decode(codes, supervised, norm, self.grid),
-                'layer_velocities': at_least_float32(branch.velocity(normed))})
+            steps.append(
+                {
+                    'layer_logits': at_least_float32(branch.classes(normed)),
+                    'layer_codes': codes,
+                    'layer_references': supervised,
+                    'layer_boxes': decode(codes, supervised, norm, self.grid),
+                    'layer_velocities': at_least_float32(branch.velocity(normed)),
+                }
+            )
             if self.config.refine:
                 refined = decode(codes, boxes, norm, self.grid)
                 boxes = refined.detach()

@@ -5,6 +5,7 @@ size, so the class heatmap of the centre heads takes that place (TransFusion's p
 maxima over classes and cells, the best first; a reference box is the cell's centre with the mean
 size of its class, standing on the ground, heading along x.
 """
+
 from __future__ import annotations
 
 import torch
@@ -27,11 +28,12 @@ class HeatmapSelection(nn.Module):
         self.cells = grid.rows * grid.columns
         small = torch.tensor([name in SMALL_CLASSES for name in classes])[None, :, None, None]
         self.register_buffer('every_cell', small, persistent=False)
-        self.register_buffer('sizes', torch.tensor([MEAN_SIZES[name] for name in classes]),
-                             persistent=False)
+        self.register_buffer(
+            'sizes', torch.tensor([MEAN_SIZES[name] for name in classes]), persistent=False
+        )
         x, y = cell_axes(grid)
         centres = torch.stack([x.repeat(grid.rows), y.repeat_interleave(grid.columns)], -1)
-        self.register_buffer('centres', centres, persistent=False)      # (Y X, 2)
+        self.register_buffer('centres', centres, persistent=False)  # (Y X, 2)
 
     def forward(self, heatmap: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """Peaks are cells that no neighbour of their class exceeds (pedestrians and cones: every

@@ -25,6 +25,7 @@ Differences:
     then BEVFusion's (C, x, y) flipped along its x: `known.flip(1)`.
   - A cloud without a voxel in the grid gives a map of zeros. BEVFusion fails there.
 """
+
 from __future__ import annotations
 
 import math
@@ -50,8 +51,16 @@ class RowBatchNorm(nn.BatchNorm1d):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and len(x) < 2:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias,
-                                False, 0.0, self.eps)
+            return F.batch_norm(
+                x,
+                self.running_mean,
+                self.running_var,
+                self.weight,
+                self.bias,
+                False,
+                0.0,
+                self.eps,
+            )
         return super().forward(x)
 
 
@@ -67,9 +76,13 @@ def require_channels(config: ModelConfig) -> None:
         ConfigError
     """
     depth = max(0, sparse_shapes(config)[-1][0])
-    require(config.lidar.bev_channels == OUTPUT_CHANNELS * depth > 0, 'model.lidar.bev_channels',
-            f'{OUTPUT_CHANNELS} x the layers that remain of {config.lidar.voxel_layers} '
-            f'({depth}, at least 1)', config.lidar.bev_channels)
+    require(
+        config.lidar.bev_channels == OUTPUT_CHANNELS * depth > 0,
+        'model.lidar.bev_channels',
+        f'{OUTPUT_CHANNELS} x the layers that remain of {config.lidar.voxel_layers} '
+        f'({depth}, at least 1)',
+        config.lidar.bev_channels,
+    )
 
 
 class SparseConv(nn.Module):
@@ -86,8 +99,8 @@ class SparseConv(nn.Module):
         nn.init.uniform_(self.weight, -bound, bound)
 
     def forward(self, x: Tensor, table: Tensor) -> Tensor:
-        rows = torch.cat([x, x.new_zeros(1, x.shape[1])])              # last = no neighbour
-        under_kernel = rows.index_select(0, table.reshape(-1))         # (V' K, C_in)
+        rows = torch.cat([x, x.new_zeros(1, x.shape[1])])  # last = no neighbour
+        under_kernel = rows.index_select(0, table.reshape(-1))  # (V' K, C_in)
         width = self.weight[0].numel()
         return F.linear(under_kernel.reshape(-1, width), self.weight.flatten(1))
 
@@ -134,20 +147,34 @@ class SparseEncoder(nn.Module):
         for index, width in enumerate(STAGE_CHANNELS):
             stage = nn.ModuleList([SparseBasicBlock(width), SparseBasicBlock(width)])
             if index + 1 < len(STAGE_CHANNELS):
-                stage.append(SparseConvBlock(width, STAGE_CHANNELS[index + 1],
-                                             SPARSE_STEPS[index].kernel))
+                stage.append(
+                    SparseConvBlock(width, STAGE_CHANNELS[index + 1], SPARSE_STEPS[index].kernel)
+                )
             self.encoder_layers[f'encoder_layer{index + 1}'] = stage
-        self.conv_out = SparseConvBlock(STAGE_CHANNELS[-1], OUTPUT_CHANNELS,
-                                        SPARSE_STEPS[-1].kernel)
+        self.conv_out = SparseConvBlock(
+            STAGE_CHANNELS[-1], OUTPUT_CHANNELS, SPARSE_STEPS[-1].kernel
+        )
 
-    def forward(self, voxel_features: Tensor, subm1_table: Tensor, down1_table: Tensor,
-                subm2_table: Tensor, down2_table: Tensor, subm3_table: Tensor,
-                down3_table: Tensor, subm4_table: Tensor, out_table: Tensor,
-                voxel_table: Tensor) -> Tensor:
+    def forward(
+        self,
+        voxel_features: Tensor,
+        subm1_table: Tensor,
+        down1_table: Tensor,
+        subm2_table: Tensor,
+        down2_table: Tensor,
+        subm3_table: Tensor,
+        down3_table: Tensor,
+        subm4_table: Tensor,
+        out_table: Tensor,
+        voxel_table: Tensor,
+    ) -> Tensor:
         """One sample as `preprocess.voxels` and `preprocess.neighbours` give it."""
         return self._encode(
-            voxel_features, (subm1_table, subm2_table, subm3_table, subm4_table),
-            (down1_table, down2_table, down3_table, out_table), voxel_table[None])
+            voxel_features,
+            (subm1_table, subm2_table, subm3_table, subm4_table),
+            (down1_table, down2_table, down3_table, out_table),
+            voxel_table[None],
+        )
 
     def encode(self, sweeps: list[dict[str, Tensor]]) -> Tensor:
         """A batch of sweeps; their voxels share one list, so batch norm sees all of them.
@@ -165,25 +192,30 @@ class SparseEncoder(nn.Module):
         if filled:
             merged = _merge([sweeps[i] for i in filled])
             encoded = self._encode(
-                merged['voxel_features'], tuple(merged[name] for name in SPARSE_STAGES),
-                tuple(merged[step.name] for step in SPARSE_STEPS), merged['voxel_table'])
+                merged['voxel_features'],
+                tuple(merged[name] for name in SPARSE_STAGES),
+                tuple(merged[step.name] for step in SPARSE_STEPS),
+                merged['voxel_table'],
+            )
             for i, bev in zip(filled, encoded.split(1), strict=True):
                 maps[i] = bev
         return torch.cat(maps)
 
-    def _encode(self, x: Tensor, near: tuple[Tensor, ...], down: tuple[Tensor, ...],
-                voxel_tables: Tensor) -> Tensor:
+    def _encode(
+        self, x: Tensor, near: tuple[Tensor, ...], down: tuple[Tensor, ...], voxel_tables: Tensor
+    ) -> Tensor:
         """`near`, `down`: tables of the stages and of the steps after them; `voxel_tables`
         (B, Z Y X)."""
         x = self.conv_input(x, near[0])
-        for blocks, near_table, down_table in zip(self.encoder_layers.values(), near, down,
-                                                  strict=True):
+        for blocks, near_table, down_table in zip(
+            self.encoder_layers.values(), near, down, strict=True
+        ):
             for block in blocks:
                 is_step = isinstance(block, SparseConvBlock)
                 x = block(x, down_table if is_step else near_table)
         x = self.conv_out(x, down[-1])
-        rows = torch.cat([x, x.new_zeros(1, x.shape[1])])              # last = empty cell
-        grid = rows.index_select(0, voxel_tables.reshape(-1))          # (B Z Y X, C)
+        rows = torch.cat([x, x.new_zeros(1, x.shape[1])])  # last = empty cell
+        grid = rows.index_select(0, voxel_tables.reshape(-1))  # (B Z Y X, C)
         grid = grid.reshape(-1, *self.output_shape, x.shape[1])
         return grid.permute(0, 4, 1, 2, 3).flatten(1, 2)
 
@@ -201,8 +233,7 @@ def _merge(sweeps: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         for name in (stage, step.name):
             merged[name] = torch.cat(_moved([sweep[name] for sweep in sweeps], counts))
         counts = [len(sweep[step.name]) for sweep in sweeps]
-    merged['voxel_table'] = torch.stack(
-        _moved([sweep['voxel_table'] for sweep in sweeps], counts))
+    merged['voxel_table'] = torch.stack(_moved([sweep['voxel_table'] for sweep in sweeps], counts))
     return merged
 
 

@@ -7,6 +7,7 @@ what is exported and deployed is the other one.
 On a CPU spconv is an oracle only: 2.3.8 gives wrong sums with more than one thread
 (`torch.set_num_threads(1)`), and its backward asks for CUDA.
 """
+
 from __future__ import annotations
 
 import torch
@@ -24,7 +25,7 @@ from metabev_ros.network.sparse_encoder import (
 
 try:
     import spconv.pytorch as spconv
-except ImportError:     # optional: see docs/dependencies.md
+except ImportError:  # optional: see docs/dependencies.md
     spconv = None
 
 
@@ -39,8 +40,12 @@ class SpconvEncoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         if spconv is None:
-            raise MissingDependencyError('SpconvEncoder', 'the package spconv', 'none',
-                                         'pip install spconv-cu126 (docs/dependencies.md)')
+            raise MissingDependencyError(
+                'SpconvEncoder',
+                'the package spconv',
+                'none',
+                'pip install spconv-cu126 (docs/dependencies.md)',
+            )
         require_channels(config)
         shapes = sparse_shapes(config)
         self.input_shape, self.output_shape = list(shapes[0]), shapes[-1]
@@ -68,12 +73,13 @@ class SpconvEncoder(nn.Module):
         lengths = torch.tensor([len(sweep['voxel_coords']) for sweep in sweeps])
         batch = torch.arange(len(sweeps)).repeat_interleave(lengths)
         coords[:, 0] = batch.to(coords)
-        inside = coords[:, 1] >= 0                       # an empty sweep has one row at z = -1
+        inside = coords[:, 1] >= 0  # an empty sweep has one row at z = -1
         depth, rows, columns = self.output_shape
         if not inside.any():
             return features.new_zeros(len(sweeps), OUTPUT_CHANNELS * depth, rows, columns)
-        x = spconv.SparseConvTensor(features[inside], coords[inside].contiguous(),
-                                    self.input_shape, len(sweeps))
+        x = spconv.SparseConvTensor(
+            features[inside], coords[inside].contiguous(), self.input_shape, len(sweeps)
+        )
         x = self.conv_input(x)
         for stage in self.encoder_layers.values():
             for block in stage:
@@ -116,5 +122,6 @@ def _near(c_in: int, c_out: int, stage: int) -> nn.Module:
 
 def _strided(c_in: int, c_out: int, index: int) -> nn.Module:
     step = SPARSE_STEPS[index]
-    return spconv.SparseConv3d(c_in, c_out, step.kernel, step.stride, step.padding, bias=False,
-                               indice_key=step.name)
+    return spconv.SparseConv3d(
+        c_in, c_out, step.kernel, step.stride, step.padding, bias=False, indice_key=step.name
+    )

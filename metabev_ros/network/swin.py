@@ -9,6 +9,7 @@ shift, which these sources do not.
 Difference from mmdetection: an axis that one window covers is not shifted, as in Liu et al.; it
 matters only to maps of at most 7 cells (not at 256 x 704).
 """
+
 from __future__ import annotations
 
 import torch
@@ -75,8 +76,7 @@ class WindowAttention(nn.Module):
         self.heads, self.scale = heads, (channels // heads) ** -0.5
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
-        self.relative_position_bias_table = nn.Parameter(
-            torch.zeros((2 * WINDOW - 1) ** 2, heads))
+        self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * WINDOW - 1) ** 2, heads))
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
         self.register_buffer('bias_index', relative_position_index(), persistent=False)
 
@@ -84,7 +84,7 @@ class WindowAttention(nn.Module):
         """(N, windows, T, C) -> same; `mask` (windows, T, T) is added to the logits."""
         n, windows, t, c = x.shape
         qkv = self.qkv(x).reshape(n, windows, t, 3, self.heads, c // self.heads)
-        query, key, value = qkv.permute(3, 0, 1, 4, 2, 5)               # (N, windows, heads, T, .)
+        query, key, value = qkv.permute(3, 0, 1, 4, 2, 5)  # (N, windows, heads, T, .)
         bias = self.relative_position_bias_table[self.bias_index.reshape(-1)]
         bias = bias.reshape(t, t, self.heads).permute(2, 0, 1)
         if mask is not None:
@@ -108,8 +108,9 @@ class Mlp(nn.Module):
 class SwinBlock(nn.Module):
     """(Shifted) window attention and MLP, each pre-normed and residual."""
 
-    def __init__(self, channels: int, heads: int, mlp_ratio: int, drop_path: float, shifted: bool
-                 ) -> None:
+    def __init__(
+        self, channels: int, heads: int, mlp_ratio: int, drop_path: float, shifted: bool
+    ) -> None:
         super().__init__()
         self.shifted = shifted
         self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
@@ -156,12 +157,14 @@ class PatchMerging(nn.Module):
 class SwinStage(nn.Module):
     """Blocks at one resolution, then (all but the last stage) patch merging."""
 
-    def __init__(self, channels: int, heads: int, mlp_ratio: int, drop_paths: list[float],
-                 merge: bool) -> None:
+    def __init__(
+        self, channels: int, heads: int, mlp_ratio: int, drop_paths: list[float], merge: bool
+    ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(
             SwinBlock(channels, heads, mlp_ratio, rate, shifted=i % 2 == 1)
-            for i, rate in enumerate(drop_paths))
+            for i, rate in enumerate(drop_paths)
+        )
         self.downsample = PatchMerging(channels) if merge else None
 
     def forward(self, x: Tensor, checkpointing: bool) -> Tensor:
@@ -169,8 +172,11 @@ class SwinStage(nn.Module):
         padded = [length + -length % WINDOW for length in x.shape[1:3]]
         mask = shift_mask(*padded, x.device) if any(map(shift_of, padded)) else None
         for block in self.blocks:
-            x = checkpoint(block, x, mask, use_reentrant=False) if checkpointing else (
-                block(x, mask))
+            x = (
+                checkpoint(block, x, mask, use_reentrant=False)
+                if checkpointing
+                else (block(x, mask))
+            )
         return x
 
 
@@ -190,22 +196,35 @@ class SwinTransformer(nn.Module):
         out_channels: of the three outputs.
     """
 
-    def __init__(self, embed: int = 96, depths: tuple[int, ...] = (2, 2, 6, 2),
-                 heads: tuple[int, ...] = (3, 6, 12, 24), mlp_ratio: int = 4,
-                 drop_path: float = 0.2) -> None:
+    def __init__(
+        self,
+        embed: int = 96,
+        depths: tuple[int, ...] = (2, 2, 6, 2),
+        heads: tuple[int, ...] = (3, 6, 12, 24),
+        mlp_ratio: int = 4,
+        drop_path: float = 0.2,
+    ) -> None:
         super().__init__()
         self.checkpointing = False
-        self.patch_embed = nn.ModuleDict({'projection': nn.Conv2d(3, embed, 4, 4),
-                                          'norm': nn.LayerNorm(embed)})
+        self.patch_embed = nn.ModuleDict(
+            {'projection': nn.Conv2d(3, embed, 4, 4), 'norm': nn.LayerNorm(embed)}
+        )
         rates = iter(drop_path * i / (sum(depths) - 1) for i in range(sum(depths)))
         self.stages = nn.ModuleList(
-            SwinStage(embed << i, heads[i], mlp_ratio, [next(rates) for _ in range(depth)],
-                      i + 1 < len(depths))
-            for i, depth in enumerate(depths))
+            SwinStage(
+                embed << i,
+                heads[i],
+                mlp_ratio,
+                [next(rates) for _ in range(depth)],
+                i + 1 < len(depths),
+            )
+            for i, depth in enumerate(depths)
+        )
         self.out_channels = tuple(embed << i for i in range(1, len(depths)))
         # Keys are the stages that are read: 1, 2, 3.
-        self.norms = nn.ModuleDict({str(i): nn.LayerNorm(embed << i)
-                                    for i in range(1, len(depths))})
+        self.norms = nn.ModuleDict(
+            {str(i): nn.LayerNorm(embed << i) for i in range(1, len(depths))}
+        )
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> list[Tensor]:

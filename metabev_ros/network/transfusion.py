@@ -4,6 +4,7 @@ Differences: peaks at the border of the map may become proposals (BEVFusion's co
 the outermost cells out for no stated reason); proposals come from one TopK over all classes and
 cells with k = 200; sizes are in the order length, width, height.
 """
+
 from __future__ import annotations
 
 import torch
@@ -31,13 +32,16 @@ class PositionEmbedding(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.position_embedding_head = nn.Sequential(
-            nn.Conv1d(2, channels, 1), nn.BatchNorm1d(channels), nn.ReLU(inplace=True),
-            nn.Conv1d(channels, channels, 1))
+            nn.Conv1d(2, channels, 1),
+            nn.BatchNorm1d(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv1d(channels, channels, 1),
+        )
 
     def forward(self, where: Tensor) -> Tensor:
         first, *rest = self.position_embedding_head
-        x, y = where.transpose(1, 2).split(1, 1)                        # (B, 1, P) each
-        along_x, along_y = first.weight.split(1, 1)                     # (d, 1, 1) each
+        x, y = where.transpose(1, 2).split(1, 1)  # (B, 1, P) each
+        along_x, along_y = first.weight.split(1, 1)  # (d, 1, 1) each
         hidden = x * along_x[None, :, 0] + y * along_y[None, :, 0] + first.bias[None, :, None]
         for layer in rest:
             hidden = layer(hidden)
@@ -83,24 +87,37 @@ class TransFusionHead(nn.Module):
             zero in the others. The score of a box is its class probability times this.
     """
 
-    def __init__(self, c_in: int, channels: int, classes: tuple[str, ...],
-                 shape: tuple[int, int], proposals: int) -> None:
+    def __init__(
+        self,
+        c_in: int,
+        channels: int,
+        classes: tuple[str, ...],
+        shape: tuple[int, int],
+        proposals: int,
+    ) -> None:
         super().__init__()
         self.classes, self.proposals, self.shape = len(classes), proposals, shape
         self.shared_conv = nn.Conv2d(c_in, channels, 3, padding=1)
-        self.heatmap_head = nn.Sequential(ConvBlock(channels, channels),
-                                          nn.Conv2d(channels, len(classes), 3, padding=1))
+        self.heatmap_head = nn.Sequential(
+            ConvBlock(channels, channels), nn.Conv2d(channels, len(classes), 3, padding=1)
+        )
         nn.init.constant_(self.heatmap_head[-1].bias, HEATMAP_BIAS)
         self.class_encoding = nn.Conv1d(len(classes), channels, 1)
         self.decoder = DecoderLayer(channels)
         for parameter in self.decoder.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
-        self.prediction_heads = nn.ModuleDict({
-            name: nn.Sequential(
-                nn.Conv1d(channels, HEAD_CHANNELS, 1, bias=False), nn.BatchNorm1d(HEAD_CHANNELS),
-                nn.ReLU(inplace=True), nn.Conv1d(HEAD_CHANNELS, count, 1))
-            for name, count in {**PARTS, 'heatmap': len(classes)}.items()})
+        self.prediction_heads = nn.ModuleDict(
+            {
+                name: nn.Sequential(
+                    nn.Conv1d(channels, HEAD_CHANNELS, 1, bias=False),
+                    nn.BatchNorm1d(HEAD_CHANNELS),
+                    nn.ReLU(inplace=True),
+                    nn.Conv1d(HEAD_CHANNELS, count, 1),
+                )
+                for name, count in {**PARTS, 'heatmap': len(classes)}.items()
+            }
+        )
         nn.init.constant_(self.prediction_heads['heatmap'][-1].bias, HEATMAP_BIAS)
         small = torch.tensor([name in SMALL_CLASSES for name in classes])[None, :, None, None]
         self.register_buffer('every_cell', small, persistent=False)
@@ -109,19 +126,24 @@ class TransFusionHead(nn.Module):
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         x = self.shared_conv(x)
         heatmap = at_least_float32(self.heatmap_head(x))
-        cells = x.flatten(2).transpose(1, 2)                            # (B, Y X, d)
+        cells = x.flatten(2).transpose(1, 2)  # (B, Y X, d)
         scores, labels, index = self.propose(heatmap.detach())
-        onehot = F.one_hot(labels, self.classes).transpose(1, 2).to(scores.dtype)   # (B, K, P)
+        onehot = F.one_hot(labels, self.classes).transpose(1, 2).to(scores.dtype)  # (B, K, P)
         query = cells.gather(1, index[..., None].expand(-1, -1, cells.shape[-1]))
         query = query + self.class_encoding(onehot).transpose(1, 2)
-        query_at = self.cells_at[0][index]                              # (B, P, 2)
+        query_at = self.cells_at[0][index]  # (B, P, 2)
         query = self.decoder(query, cells, query_at, self.cells_at).transpose(1, 2)
-        parts = {name: at_least_float32(head(query))
-                 for name, head in self.prediction_heads.items()}
+        parts = {
+            name: at_least_float32(head(query)) for name, head in self.prediction_heads.items()
+        }
         centre = parts['center'] + query_at.transpose(1, 2)
         boxes = torch.cat([centre, *(parts[name] for name in list(PARTS)[1:])], 1)
-        return {'heatmap': heatmap, 'boxes': boxes, 'class_logits': parts['heatmap'],
-                'query_scores': scores[:, None] * onehot}
+        return {
+            'heatmap': heatmap,
+            'boxes': boxes,
+            'class_logits': parts['heatmap'],
+            'query_scores': scores[:, None] * onehot,
+        }
 
     def propose(self, heatmap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The highest peaks over all classes.

@@ -3,6 +3,7 @@
 The node needs no more than this: with `ROS_SECURITY_STRATEGY=Enforce` everything else is refused
 by the middleware. Topics of other nodes are theirs to permit.
 """
+
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
@@ -12,16 +13,28 @@ from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.sensing.front_end import SensorFrontEnd
 
 # Of every rclpy lifecycle node.
-LIFECYCLE_SERVICES = ('change_state', 'get_available_states', 'get_available_transitions',
-                      'get_state', 'get_transition_graph')
-PARAMETER_SERVICES = ('describe_parameters', 'get_parameter_types', 'get_parameters',
-                      'list_parameters', 'set_parameters', 'set_parameters_atomically')
+LIFECYCLE_SERVICES = (
+    'change_state',
+    'get_available_states',
+    'get_available_transitions',
+    'get_state',
+    'get_transition_graph',
+)
+PARAMETER_SERVICES = (
+    'describe_parameters',
+    'get_parameter_types',
+    'get_parameters',
+    'list_parameters',
+    'set_parameters',
+    'set_parameters_atomically',
+)
 TYPE_SERVICE = 'get_type_description'  # from Iron on
 NODE_TOPICS = ('/rosout', '/parameter_events', '~/transition_event')
 
 
-def access_policy(rig: RigConfig, namespace: str = '/', node: str = 'perception',
-                  sim_time: bool = False) -> str:
+def access_policy(
+    rig: RigConfig, namespace: str = '/', node: str = 'perception', sim_time: bool = False
+) -> str:
     """The policy as XML.
 
     Args:
@@ -29,17 +42,25 @@ def access_policy(rig: RigConfig, namespace: str = '/', node: str = 'perception'
     """
     front_end = SensorFrontEnd(rig, SensingConfig(), lambda pixels, calibration: None)
     heard = [*front_end.subscriptions(), *(['/clock'] if sim_time else [])]
-    said = [*(name if name.startswith('/') else f'~/{name}' for name in wire.OUTPUT_TYPES),
-            *NODE_TOPICS]
+    said = [
+        *(name if name.startswith('/') else f'~/{name}' for name in wire.OUTPUT_TYPES),
+        *NODE_TOPICS,
+    ]
     policy = ET.Element('policy', version='0.2.0')
-    enclave = ET.SubElement(ET.SubElement(policy, 'enclaves'), 'enclave',
-                            path=f'{namespace.rstrip("/")}/{node}')
+    enclave = ET.SubElement(
+        ET.SubElement(policy, 'enclaves'), 'enclave', path=f'{namespace.rstrip("/")}/{node}'
+    )
     profile = ET.SubElement(ET.SubElement(enclave, 'profiles'), 'profile', ns=namespace, node=node)
     for tag, child, permission, names in (
-            ('topics', 'topic', 'subscribe', heard), ('topics', 'topic', 'publish', said),
-            ('services', 'service', 'reply',
-             [f'~/{name}' for name in (*LIFECYCLE_SERVICES, *PARAMETER_SERVICES,
-                                       TYPE_SERVICE)])):
+        ('topics', 'topic', 'subscribe', heard),
+        ('topics', 'topic', 'publish', said),
+        (
+            'services',
+            'service',
+            'reply',
+            [f'~/{name}' for name in (*LIFECYCLE_SERVICES, *PARAMETER_SERVICES, TYPE_SERVICE)],
+        ),
+    ):
         block = ET.SubElement(profile, tag, {permission: 'ALLOW'})
         for name in sorted(set(names)):
             ET.SubElement(block, child).text = name

@@ -8,6 +8,7 @@ the perception under test runs in that namespace, and its outputs are below it t
 planner listens. The mark `<prefix>/fault_injection` is latched. Nothing is published before
 somebody has heard the mark for `MARK_LEAD` seconds: whoever gets injected data knows it.
 """
+
 from __future__ import annotations
 
 import functools
@@ -31,8 +32,14 @@ from metabev_ros.sensing.front_end import INJECTION_TOPIC, INJECTION_TYPE, Senso
 MARK_LEAD = 1.0
 RELEASE_PERIOD = 0.005  # seconds between two looks for delayed messages that are due
 DEPTH = 10
-DEFAULTS = {'enable_fault_injection': False, 'plan': 'sensor_loss', 'rig': '', 'seed': 0,
-            'prefix': 'injected', 'truth': 'fault_truth.jsonl'}
+DEFAULTS = {
+    'enable_fault_injection': False,
+    'plan': 'sensor_loss',
+    'rig': '',
+    'seed': 0,
+    'prefix': 'injected',
+    'truth': 'fault_truth.jsonl',
+}
 
 
 class FaultInjector(Node):
@@ -44,13 +51,17 @@ class FaultInjector(Node):
 
     def __init__(self) -> None:
         super().__init__('fault_injector')
-        values = {name: self.declare_parameter(name, default).value
-                  for name, default in DEFAULTS.items()}
+        values = {
+            name: self.declare_parameter(name, default).value for name, default in DEFAULTS.items()
+        }
         require_enabled(values['enable_fault_injection'] is True)
         plan, rig = find_plan(values['plan']), load_rig(values['rig'])
         inputs = SensorFrontEnd(rig, SensingConfig(), lambda *image: image).subscriptions()
-        self._types = {topic: msgtype for topic, msgtype in inputs.items()
-                       if not topic.startswith('/tf') and topic != INJECTION_TOPIC}
+        self._types = {
+            topic: msgtype
+            for topic, msgtype in inputs.items()
+            if not topic.startswith('/tf') and topic != INJECTION_TOPIC
+        }
         self._truth = TruthFile(Path(values['truth']), plan, values['seed'])
         self._pipe = FaultPipe(plan, rig, self._types, values['seed'], self._truth)
         self._heard_since: float | None = None
@@ -59,21 +70,33 @@ class FaultInjector(Node):
         self._publish_below(values['prefix'])
         self._mark.publish(mark(plan, values['seed']))
         for topic, msgtype in self._types.items():
-            self.create_subscription(ros_support.message_type(msgtype), topic,
-                                     functools.partial(self._receive, topic),
-                                     ros_support.sensor_qos(DEPTH), raw=True)
+            self.create_subscription(
+                ros_support.message_type(msgtype),
+                topic,
+                functools.partial(self._receive, topic),
+                ros_support.sensor_qos(DEPTH),
+                raw=True,
+            )
         self.create_timer(RELEASE_PERIOD, self._release)
         self.get_logger().warning(
             f'FAULT INJECTION of {plan.name} below {values["prefix"]}/, waiting for a perception '
-            f'that hears {self._mark.topic_name}')
+            f'that hears {self._mark.topic_name}'
+        )
 
     def _publish_below(self, prefix: str) -> None:
-        self._mark = self.create_publisher(ros_support.message_type(INJECTION_TYPE),
-                                           f'{prefix}/{INJECTION_TOPIC}',
-                                           ros_support.latched_qos(1))
-        self._outputs = {topic: self.create_publisher(
-            ros_support.message_type(msgtype), f'{prefix}/{topic}',
-            ros_support.reliable_qos(DEPTH)) for topic, msgtype in self._types.items()}
+        self._mark = self.create_publisher(
+            ros_support.message_type(INJECTION_TYPE),
+            f'{prefix}/{INJECTION_TOPIC}',
+            ros_support.latched_qos(1),
+        )
+        self._outputs = {
+            topic: self.create_publisher(
+                ros_support.message_type(msgtype),
+                f'{prefix}/{topic}',
+                ros_support.reliable_qos(DEPTH),
+            )
+            for topic, msgtype in self._types.items()
+        }
 
     def _is_mark_heard(self) -> bool:
         if not self._mark.get_subscription_count():
@@ -90,8 +113,9 @@ class FaultInjector(Node):
 
     def _receive(self, topic: str, cdr: bytes) -> None:
         if self._is_mark_heard():
-            self._send(self._pipe.feed(
-                BagMessage(topic, self._types[topic], self._time(), bytes(cdr))))
+            self._send(
+                self._pipe.feed(BagMessage(topic, self._types[topic], self._time(), bytes(cdr)))
+            )
 
     def _release(self) -> None:
         if self._is_mark_heard():

@@ -9,6 +9,7 @@ it for as long as its lease lasts (20 s with Fast DDS), beside its successor. Se
 those of one publisher only rise, and fall once where another takes over. Where two speak they fall
 all the time.
 """
+
 from __future__ import annotations
 
 import time
@@ -22,8 +23,8 @@ from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 from metabev_ros.config import RigConfig
 from metabev_ros.wire import clean_text
 
-FALLS = 2           # of sequence numbers within FALL_WINDOW: more than one publisher speaks
-FALL_WINDOW = 2.0   # seconds
+FALLS = 2  # of sequence numbers within FALL_WINDOW: more than one publisher speaks
+FALL_WINDOW = 2.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,13 @@ class GraphWatch:
         conflicts, reasons = {}, {}
         for item in self._inputs:
             publishers = self._node.get_publishers_info_by_topic(
-                self._node.resolve_topic_name(item.topic))
+                self._node.resolve_topic_name(item.topic)
+            )
             misfits = [_misfit(item, info) for info in publishers]
             faults = [text for text in misfits if text]
-            heard = [_name(info) for info, text in zip(publishers, misfits, strict=True)
-                     if not text]
+            heard = [
+                _name(info) for info, text in zip(publishers, misfits, strict=True) if not text
+            ]
             if item.topic in self._data and len(heard) > 1 and self._several_speak(item.topic):
                 conflicts[item.topic] = f'{len(heard)} publishers: {", ".join(sorted(heard))}'
                 faults.insert(0, conflicts[item.topic])

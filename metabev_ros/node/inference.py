@@ -6,6 +6,7 @@ seconds, from the fallback backend if one is configured. A sample that takes lon
 cannot be cured inside the process (a call that never returns, a lost accelerator) ends it with an
 exit code of its own; launch or systemd starts it again.
 """
+
 from __future__ import annotations
 
 import enum
@@ -27,9 +28,9 @@ RELOAD_LIMIT = 300.0  # seconds that loading may take: engines of a large model 
 class ExitCode(enum.IntEnum):
     """How the process ends, for its supervisor (docs/supervision.md)."""
 
-    STOPPED = 0      # SIGINT, SIGTERM
-    REFUSED = 2      # wrong parameters, rig or model: starting again is no cure
-    HUNG = 3         # inference did not return within hang_limit
+    STOPPED = 0  # SIGINT, SIGTERM
+    REFUSED = 2  # wrong parameters, rig or model: starting again is no cure
+    HUNG = 3  # inference did not return within hang_limit
     DEVICE_LOST = 4  # the accelerator needs a new process
 
 
@@ -47,9 +48,12 @@ class InferenceLimits:
 
     def __post_init__(self) -> None:
         if not 0 < self.time_limit < self.hang_limit:
-            raise ConfigError('parameter inference.time_limit', 'less than inference.hang_limit',
-                              f'{self.time_limit:g} and {self.hang_limit:g}',
-                              'correct the parameter file or the command line')
+            raise ConfigError(
+                'parameter inference.time_limit',
+                'less than inference.hang_limit',
+                f'{self.time_limit:g} and {self.hang_limit:g}',
+                'correct the parameter file or the command line',
+            )
 
 
 class InferenceWorker(threading.Thread):
@@ -66,9 +70,16 @@ class InferenceWorker(threading.Thread):
         is_idle: the newest sample was left because nobody wanted its result.
     """
 
-    def __init__(self, pipeline: Callable[[Sample], PerceptionResult], reload: Callable,
-                 mailbox: Mailbox, publish: Callable, log: ThrottledLog,
-                 limits: InferenceLimits, is_wanted: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        pipeline: Callable[[Sample], PerceptionResult],
+        reload: Callable,
+        mailbox: Mailbox,
+        publish: Callable,
+        log: ThrottledLog,
+        limits: InferenceLimits,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
         # Daemon: a call that hangs must not keep the process from ending.
         super().__init__(name='inference', daemon=True)
         self._pipeline, self._reload = pipeline, reload
@@ -101,8 +112,10 @@ class InferenceWorker(threading.Thread):
         """Set when only a new process can help."""
         if self._device_lost:
             return ExitCode.DEVICE_LOST
-        hangs = (self._running_for() > self._limits.hang_limit
-                 or _seconds_since(self._reload_since) > RELOAD_LIMIT)
+        hangs = (
+            self._running_for() > self._limits.hang_limit
+            or _seconds_since(self._reload_since) > RELOAD_LIMIT
+        )
         return ExitCode.HUNG if hangs else None
 
     def _running_for(self) -> float:
@@ -146,10 +159,15 @@ class InferenceWorker(threading.Thread):
 
     def _drop_late(self, sample: Sample) -> None:
         self.failed += 1
-        self._fault = (f'inference took {self._running_for():.1f} s, more than inference.'
-                       f'time_limit ({self._limits.time_limit:g} s)')
-        self._log.line('inference', 'late', f'result of the sample at {sample.stamp_ns} ns '
-                       f'dropped: {self._fault}')
+        self._fault = (
+            f'inference took {self._running_for():.1f} s, more than inference.'
+            f'time_limit ({self._limits.time_limit:g} s)'
+        )
+        self._log.line(
+            'inference',
+            'late',
+            f'result of the sample at {sample.stamp_ns} ns dropped: {self._fault}',
+        )
 
     def _note(self, error: Exception, sample: Sample) -> None:
         self.failed += 1
@@ -157,22 +175,30 @@ class InferenceWorker(threading.Thread):
         self._device_lost = isinstance(error, DeviceLostError)
         self._fault = f'inference failed: {wire.clean_text(str(error), 120)}'
         kind = '' if isinstance(error, MetaBevError) else f'{type(error).__name__}: '
-        self._log.line('inference', type(error).__name__, f'inference failed on the sample '
-                       f'at {sample.stamp_ns} ns: {kind}{wire.clean_text(str(error), 400)}')
+        self._log.line(
+            'inference',
+            type(error).__name__,
+            f'inference failed on the sample '
+            f'at {sample.stamp_ns} ns: {kind}{wire.clean_text(str(error), 400)}',
+        )
         if self._failures == FAILURES_BEFORE_RELOAD:
             self._next_reload = time.monotonic() + FIRST_RELOAD
 
     def _load_again(self) -> None:
         """A new pipeline, or a later attempt; samples are tried with the old one meanwhile."""
         self._reloads += 1
-        wait = min(FIRST_RELOAD * 2 ** self._reloads, LONGEST_RELOAD)
+        wait = min(FIRST_RELOAD * 2**self._reloads, LONGEST_RELOAD)
         self._reload_since = time.monotonic()
         try:
             self._pipeline = self._reload(self._reloads)
             self._log.line('inference', 'loaded', 'the model was loaded again')
         except Exception as error:  # the old one goes on, the next attempt comes
-            self._log.line('inference', 'reload', 'the model cannot be loaded again, next attempt '
-                           f'in {wait:g} s: {wire.clean_text(str(error), 400)}')
+            self._log.line(
+                'inference',
+                'reload',
+                'the model cannot be loaded again, next attempt '
+                f'in {wait:g} s: {wire.clean_text(str(error), 400)}',
+            )
         self._reload_since = None
         self._next_reload = time.monotonic() + wait
 

@@ -1,4 +1,5 @@
 """The node's parameters: declared with description and range, checked before anything starts."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -36,21 +37,30 @@ class ParameterSpec:
     @property
     def expected(self) -> str:
         """The type and range in words."""
-        kind = {bool: 'true or false', int: 'an integer', float: 'a number (write 1.0, not 1)',
-                str: 'text'}[type(self.default)]
+        kind = {
+            bool: 'true or false',
+            int: 'an integer',
+            float: 'a number (write 1.0, not 1)',
+            str: 'text',
+        }[type(self.default)]
         return kind if self.low is None else f'{kind} in {self.low:g}..{self.high:g}'
 
     @property
     def descriptor(self) -> ParameterDescriptor:
         descriptor = ParameterDescriptor(
-            name=self.name, description=self.description, read_only=True,
-            additional_constraints=self.expected)
+            name=self.name,
+            description=self.description,
+            read_only=True,
+            additional_constraints=self.expected,
+        )
         if self.low is not None and isinstance(self.default, float):
             descriptor.floating_point_range = [
-                FloatingPointRange(from_value=float(self.low), to_value=float(self.high))]
+                FloatingPointRange(from_value=float(self.low), to_value=float(self.high))
+            ]
         elif self.low is not None:
             descriptor.integer_range = [
-                IntegerRange(from_value=int(self.low), to_value=int(self.high), step=1)]
+                IntegerRange(from_value=int(self.low), to_value=int(self.high), step=1)
+            ]
         return descriptor
 
 
@@ -73,29 +83,60 @@ _SENSING = {
 SPECS = (
     ParameterSpec('autostart', True, 'configure and activate at start-up (no lifecycle manager)'),
     ParameterSpec('rig', '', 'rig YAML file; empty: the nuScenes-like rig of this package'),
-    ParameterSpec('model', '', 'model folder, or the name of a model of this package; empty: '
-                               'metabev_nano'),
+    ParameterSpec(
+        'model', '', 'model folder, or the name of a model of this package; empty: metabev_nano'
+    ),
     ParameterSpec('backend', 'onnxruntime', 'inference runtime'),
-    ParameterSpec('provider', 'cpu', 'what onnxruntime computes with: cpu, cuda, tensorrt or '
-                                     'openvino; the start is refused if it cannot'),
+    ParameterSpec(
+        'provider',
+        'cpu',
+        'what onnxruntime computes with: cpu, cuda, tensorrt or '
+        'openvino; the start is refused if it cannot',
+    ),
     ParameterSpec('precision', 'fp32', 'of the exported graphs: fp32, fp16 or int8'),
-    ParameterSpec('fallback_backend', '', 'runtime to load when the first one keeps failing; '
-                                          'empty: none, it is tried again and again'),
+    ParameterSpec(
+        'fallback_backend',
+        '',
+        'runtime to load when the first one keeps failing; '
+        'empty: none, it is tried again and again',
+    ),
     ParameterSpec('threads', 2, 'inference threads', 1, 64),
     ParameterSpec('heartbeat_rate', 10.0, 'PerceptionStatus heartbeats a second', 5, 50),
     ParameterSpec('diagnostics_rate', 5.0, '/diagnostics messages a second', 1, 10),
-    ParameterSpec('queue_depth', 5, 'waiting messages of a sensor before the oldest is dropped',
-                  1, 50),
-    ParameterSpec('inference.time_limit', InferenceLimits.time_limit,
-                  'seconds; a result that takes longer is dropped and reported', 0.01, 60),
-    ParameterSpec('inference.hang_limit', InferenceLimits.hang_limit,
-                  'seconds without a result until the process ends with exit code 3', 0.1, 600),
-    ParameterSpec('inference.table_wait', 0.2, 'seconds a sample waits for the tables of a new '
-                  'camera calibration before its LiDAR branch runs alone', 0.001, 60),
-    ParameterSpec('inference.idle_without_subscribers', False, 'no inference while nobody '
-                  'subscribes to an output; the status goes on'),
-    *(ParameterSpec(f'sensing.{item.name}', item.default, *_SENSING[item.name])
-      for item in dataclasses.fields(SensingConfig)),
+    ParameterSpec(
+        'queue_depth', 5, 'waiting messages of a sensor before the oldest is dropped', 1, 50
+    ),
+    ParameterSpec(
+        'inference.time_limit',
+        InferenceLimits.time_limit,
+        'seconds; a result that takes longer is dropped and reported',
+        0.01,
+        60,
+    ),
+    ParameterSpec(
+        'inference.hang_limit',
+        InferenceLimits.hang_limit,
+        'seconds without a result until the process ends with exit code 3',
+        0.1,
+        600,
+    ),
+    ParameterSpec(
+        'inference.table_wait',
+        0.2,
+        'seconds a sample waits for the tables of a new '
+        'camera calibration before its LiDAR branch runs alone',
+        0.001,
+        60,
+    ),
+    ParameterSpec(
+        'inference.idle_without_subscribers',
+        False,
+        'no inference while nobody subscribes to an output; the status goes on',
+    ),
+    *(
+        ParameterSpec(f'sensing.{item.name}', item.default, *_SENSING[item.name])
+        for item in dataclasses.fields(SensingConfig)
+    ),
 )
 
 
@@ -130,16 +171,23 @@ def declare_parameters(node) -> None:
     for spec in SPECS:
         try:
             node.declare_parameter(spec.name, spec.default, spec.descriptor)
-        except (InvalidParameterTypeException, InvalidParameterValueException,
-                InvalidParameterException) as error:
+        except (
+            InvalidParameterTypeException,
+            InvalidParameterValueException,
+            InvalidParameterException,
+        ) as error:
             given = node._parameter_overrides.get(spec.name)
             got = repr(given.value) if given is not None else str(error)
             errors.append(ConfigError(f'parameter {spec.name}', spec.expected, got, REMEDY))
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        raise ConfigError('parameters', 'values that fit',
-                          f'{len(errors)} that do not', ' | '.join(str(e) for e in errors))
+        raise ConfigError(
+            'parameters',
+            'values that fit',
+            f'{len(errors)} that do not',
+            ' | '.join(str(e) for e in errors),
+        )
 
 
 def _wrong_names(node) -> list[ConfigError]:
@@ -152,8 +200,11 @@ def _wrong_names(node) -> list[ConfigError]:
         similar = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
         if name.startswith(('sensing.', 'inference.')) or similar:
             hint = f'did you mean {similar[0]}?' if similar else f'known: {", ".join(known)}'
-            errors.append(ConfigError(f'parameter {name}', 'a parameter of this node',
-                                      'an unknown name', hint))
+            errors.append(
+                ConfigError(
+                    f'parameter {name}', 'a parameter of this node', 'an unknown name', hint
+                )
+            )
     return errors
 
 
@@ -164,19 +215,26 @@ def read_parameters(node) -> NodeConfig:
         ConfigError: naming the parameter or the field of the rig file.
     """
     values = {spec.name: node.get_parameter(spec.name).value for spec in SPECS}
-    sensing = SensingConfig(**{item.name: values[f'sensing.{item.name}']
-                               for item in dataclasses.fields(SensingConfig)})
+    sensing = SensingConfig(
+        **{item.name: values[f'sensing.{item.name}'] for item in dataclasses.fields(SensingConfig)}
+    )
     return NodeConfig(
-        autostart=values['autostart'], rig=load_rig(values['rig']),
-        model_dir=model_folder(values['model']), backend=values['backend'],
-        provider=values['provider'], precision=values['precision'],
-        fallback_backend=values['fallback_backend'], threads=values['threads'],
+        autostart=values['autostart'],
+        rig=load_rig(values['rig']),
+        model_dir=model_folder(values['model']),
+        backend=values['backend'],
+        provider=values['provider'],
+        precision=values['precision'],
+        fallback_backend=values['fallback_backend'],
+        threads=values['threads'],
         limits=InferenceLimits(values['inference.time_limit'], values['inference.hang_limit']),
         table_wait=values['inference.table_wait'],
         idle_without_subscribers=values['inference.idle_without_subscribers'],
         heartbeat_rate=values['heartbeat_rate'],
-        diagnostics_rate=values['diagnostics_rate'], queue_depth=values['queue_depth'],
-        sensing=sensing)
+        diagnostics_rate=values['diagnostics_rate'],
+        queue_depth=values['queue_depth'],
+        sensing=sensing,
+    )
 
 
 def load_rig(path: str) -> RigConfig:
@@ -196,5 +254,9 @@ def model_folder(name: str) -> Path:
         return resource_path(f'models/{name}' if name else DEFAULT_MODEL)
     except (ConfigError, OSError, ValueError) as error:
         why = error.got if isinstance(error, ConfigError) else type(error).__name__
-        raise ConfigError('parameter model', 'the folder of an exported model, or the name of one '
-                          'of this package', f'{name[:64]!r} ({why})', REMEDY) from error
+        raise ConfigError(
+            'parameter model',
+            'the folder of an exported model, or the name of one of this package',
+            f'{name[:64]!r} ({why})',
+            REMEDY,
+        ) from error

@@ -3,6 +3,7 @@
 Main path: callback -> TopicQueue -> SensingWorker -> Mailbox -> InferenceWorker -> publishers.
 The executor thread does nothing that takes longer than a few milliseconds.
 """
+
 from __future__ import annotations
 
 import functools
@@ -92,20 +93,28 @@ class PerceptionNode(LifecycleNode):
             return self._refuse(error)
         model = self._pipeline.model
         self.get_logger().info(
-            f'model {model.name} {model.hash[:wire.HASH_DIGITS]} on {model.backend} '
+            f'model {model.name} {model.hash[: wire.HASH_DIGITS]} on {model.backend} '
             f'({model.provider} on {model.device}, {model.precision}'
             + (f', {model.gpu_memory / 1e6:.0f} MB of GPU memory' if model.gpu_memory else '')
-            + f'), ready in {time.monotonic() - started:.1f} s')
+            + f'), ready in {time.monotonic() - started:.1f} s'
+        )
         return TransitionCallbackReturn.SUCCESS
 
     def _load(self, fallback: str = '') -> Pipeline:
         """The configured model; with a fallback backend that one, plain, in its place."""
         config = self._config
-        chosen = ({'backend': fallback} if fallback else
-                  {'backend': config.backend, 'provider': config.provider,
-                   'precision': config.precision})
-        pipeline = Pipeline.load(config.model_dir, threads=config.threads,
-                                 table_patience=config.table_wait, **chosen)
+        chosen = (
+            {'backend': fallback}
+            if fallback
+            else {
+                'backend': config.backend,
+                'provider': config.provider,
+                'precision': config.precision,
+            }
+        )
+        pipeline = Pipeline.load(
+            config.model_dir, threads=config.threads, table_patience=config.table_wait, **chosen
+        )
         pipeline.warm_up(len(config.rig.cameras))
         return pipeline
 
@@ -118,8 +127,9 @@ class PerceptionNode(LifecycleNode):
         """Start the workers, subscribe, start the heartbeat."""
         result = super().on_activate(state)
         try:
-            front_end = SensorFrontEnd(self._config.rig, self._config.sensing,
-                                       self._pipeline.prepare_image)
+            front_end = SensorFrontEnd(
+                self._config.rig, self._config.sensing, self._pipeline.prepare_image
+            )
             self._start_workers(front_end)
             self._subscribe(front_end.subscriptions())
         except MetaBevError as error:
@@ -129,9 +139,11 @@ class PerceptionNode(LifecycleNode):
         self._timers_made = [
             self.create_timer(1 / self._config.heartbeat_rate, self._beat, clock=steady),
             self.create_timer(1 / self._config.diagnostics_rate, self._diagnose, clock=steady),
-            self.create_timer(GRAPH_PERIOD, self._look_at_graph, clock=steady)]
+            self.create_timer(GRAPH_PERIOD, self._look_at_graph, clock=steady),
+        ]
         self.get_logger().info(
-            f'active: {len(self._subscriptions_made)} inputs, waiting for sensors')
+            f'active: {len(self._subscriptions_made)} inputs, waiting for sensors'
+        )
         return result
 
     def _refuse(self, error: MetaBevError) -> TransitionCallbackReturn:
@@ -170,11 +182,18 @@ class PerceptionNode(LifecycleNode):
         msgtypes = front_end.subscriptions()
         depth = {topic: self._depth(msgtype) for topic, msgtype in msgtypes.items()}
         self._queue, self._mailbox = TopicQueue(depth), Mailbox()
-        self._sensing = SensingWorker(front_end, self._queue, self._mailbox, msgtypes,
-                                      self._now_ns, self._log)
-        self._inference = InferenceWorker(self._pipeline, self._load_again, self._mailbox,
-                                          self._publish, self._log, self._config.limits,
-                                          self._is_wanted)
+        self._sensing = SensingWorker(
+            front_end, self._queue, self._mailbox, msgtypes, self._now_ns, self._log
+        )
+        self._inference = InferenceWorker(
+            self._pipeline,
+            self._load_again,
+            self._mailbox,
+            self._publish,
+            self._log,
+            self._config.limits,
+            self._is_wanted,
+        )
         self._sensing.start()
         self._inference.start()
 
@@ -186,16 +205,23 @@ class PerceptionNode(LifecycleNode):
         inputs = []
         for topic, msgtype in msgtypes.items():
             if msgtype == TF_TYPE and not ros_support.has_message_type(msgtype):
-                self._warn(f'{topic}: not subscribed, tf2_msgs is not installed; the rig file '
-                           'must then hold every calibration')
+                self._warn(
+                    f'{topic}: not subscribed, tf2_msgs is not installed; the rig file '
+                    'must then hold every calibration'
+                )
                 continue
             depth = self._depth(msgtype)
             latched = topic.rsplit('/', 1)[-1] in LATCHED_NAMES
             qos = ros_support.latched_qos(depth) if latched else ros_support.sensor_qos(depth)
-            self._subscriptions_made.append(self.create_subscription(
-                ros_support.message_type(msgtype), topic,
-                ros_support.raw_callback(functools.partial(self._receive, topic)), qos,
-                raw=True))
+            self._subscriptions_made.append(
+                self.create_subscription(
+                    ros_support.message_type(msgtype),
+                    topic,
+                    ros_support.raw_callback(functools.partial(self._receive, topic)),
+                    qos,
+                    raw=True,
+                )
+            )
             inputs.append(Input(topic, msgtype, qos))
         self._watch = GraphWatch(self, self._config.rig, tuple(inputs))
 
@@ -236,17 +262,27 @@ class PerceptionNode(LifecycleNode):
         self._published += 1
         sample = result.sample
         status = StatusReport(
-            sample.stamp_ns, sample.modality, sample.sensors, self._counters(),
-            epoch=sample.epoch, latency_s=result.latency_s,
-            latency=(self._now_ns() - sample.stamp_ns) * 1e-9, injection=sample.injection)
+            sample.stamp_ns,
+            sample.modality,
+            sample.sensors,
+            self._counters(),
+            epoch=sample.epoch,
+            latency_s=result.latency_s,
+            latency=(self._now_ns() - sample.stamp_ns) * 1e-9,
+            injection=sample.injection,
+        )
         self._outputs.send([wire.encode_status(status, self._pipeline.model, frame), *outputs])
 
     def _is_wanted(self) -> bool:
         return not self._config.idle_without_subscribers or self._outputs.is_read
 
     def _counters(self) -> Counters:
-        return Counters(self._published, self._mailbox.dropped, self._sensing.snapshot.rejected,
-                        self._inference.failed)
+        return Counters(
+            self._published,
+            self._mailbox.dropped,
+            self._sensing.snapshot.rejected,
+            self._inference.failed,
+        )
 
     def _report(self) -> StatusReport:
         """What the heartbeat says: NONE as soon as nothing can be looked at (rule R11)."""
@@ -258,12 +294,22 @@ class PerceptionNode(LifecycleNode):
         modality = Modality.NONE if fault else snapshot.modality
         if not fault and self._inference.is_idle:
             fault = 'idle: nobody subscribes to an output'
-        sensors = tuple(replace(report, reason=self._findings.reasons.get(report.name,
-                                                                          report.reason))
-                        if not report.state.is_usable else report for report in snapshot.sensors)
+        sensors = tuple(
+            replace(report, reason=self._findings.reasons.get(report.name, report.reason))
+            if not report.state.is_usable
+            else report
+            for report in snapshot.sensors
+        )
         return StatusReport(
-            self._now_ns(), modality, sensors, self._counters(), epoch=snapshot.epoch,
-            is_heartbeat=True, fault=fault, injection=snapshot.injection)
+            self._now_ns(),
+            modality,
+            sensors,
+            self._counters(),
+            epoch=snapshot.epoch,
+            is_heartbeat=True,
+            fault=fault,
+            injection=snapshot.injection,
+        )
 
     def _look_at_graph(self) -> None:
         self._findings = self._watch.look()
@@ -271,15 +317,20 @@ class PerceptionNode(LifecycleNode):
         for sensor, reason in self._findings.reasons.items():
             self._log.line(sensor, 'graph', f'{sensor}: {reason}')
         if self._findings.namesakes:
-            self._log.line('graph', 'namesake', f'{self._findings.namesakes} more node(s) are '
-                           f'called {self.get_fully_qualified_name()}: their parameters and '
-                           'services cannot be told from these')
+            self._log.line(
+                'graph',
+                'namesake',
+                f'{self._findings.namesakes} more node(s) are '
+                f'called {self.get_fully_qualified_name()}: their parameters and '
+                'services cannot be told from these',
+            )
 
     def _beat(self) -> None:
         if self._now_ns() == 0:
             self._log.line('clock', 'silent', NO_CLOCK)
-        self._outputs.send([wire.encode_status(self._report(), self._pipeline.model,
-                                               self._config.rig.ego_frame)])
+        self._outputs.send(
+            [wire.encode_status(self._report(), self._pipeline.model, self._config.rig.ego_frame)]
+        )
 
     @property
     def fault(self) -> str:
@@ -291,8 +342,15 @@ class PerceptionNode(LifecycleNode):
         return self._inference.exit_code if self._inference is not None else None
 
     def _diagnose(self) -> None:
-        self._outputs.send([wire.encode_diagnostics(self._report(), self._pipeline.model,
-                                                    self.get_fully_qualified_name().strip('/'))])
+        self._outputs.send(
+            [
+                wire.encode_diagnostics(
+                    self._report(),
+                    self._pipeline.model,
+                    self.get_fully_qualified_name().strip('/'),
+                )
+            ]
+        )
 
     def spin_once_guarded(self, executor, timeout: float) -> None:
         """No timer, service or parameter callback ends the node (rule R6).
@@ -306,8 +364,12 @@ class PerceptionNode(LifecycleNode):
             raise
         except Exception as error:  # rclpy passes on what a callback raised
             self._escaped += 1
-            self._log.line('callback', type(error).__name__, f'a callback failed ({self._escaped} '
-                           f'so far): {type(error).__name__}: {wire.clean_text(str(error), 200)}')
+            self._log.line(
+                'callback',
+                type(error).__name__,
+                f'a callback failed ({self._escaped} '
+                f'so far): {type(error).__name__}: {wire.clean_text(str(error), 200)}',
+            )
 
     def close(self) -> None:
         """Join the workers and leave the graph; never raises."""

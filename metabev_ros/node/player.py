@@ -3,6 +3,7 @@
 Serialized bytes are published as they are. A filter may suppress or replace messages while they
 are played: this is how the demonstration kills and freezes sensors.
 """
+
 from __future__ import annotations
 
 import threading
@@ -52,8 +53,12 @@ class PlayerOptions:
         if not 0.01 <= self.rate <= 100:
             raise ConfigError('player rate', '0.01..100', str(self.rate))
         if self.clock and self.restamp:
-            raise ConfigError('player', 'either clock or restamp', 'both',
-                              'stamps of now do not fit a recorded clock')
+            raise ConfigError(
+                'player',
+                'either clock or restamp',
+                'both',
+                'stamps of now do not fit a recorded clock',
+            )
 
 
 class BagPlayer:
@@ -68,15 +73,18 @@ class BagPlayer:
         published: topic -> messages sent.
     """
 
-    def __init__(self, node: Node, path: Path | str, options: PlayerOptions,
-                 allow: Filter | None = None) -> None:
+    def __init__(
+        self, node: Node, path: Path | str, options: PlayerOptions, allow: Filter | None = None
+    ) -> None:
         self._node, self._options, self._allow = node, options, allow
         self._reader = BagReader(path)
         self.skipped = dict(self._reader.integrity.skipped_topics)
         self.published: Counter[str] = Counter()
-        self._publishers = {topic: self._advertise(topic, msgtype)
-                            for topic, msgtype in self._reader.topics.items()
-                            if self._is_wanted(topic, msgtype)}
+        self._publishers = {
+            topic: self._advertise(topic, msgtype)
+            for topic, msgtype in self._reader.topics.items()
+            if self._is_wanted(topic, msgtype)
+        }
         self._clock = self._advertise(CLOCK_TOPIC, CLOCK_TYPE) if options.clock else None
         self._first_ns = self._start_ns = 0
         self._started = 0.0
@@ -97,8 +105,7 @@ class BagPlayer:
 
     def _advertise(self, topic: str, msgtype: str):
         static = topic.rsplit('/', 1)[-1] in LATCHED_NAMES
-        qos = (ros_support.latched_qos(STATIC_DEPTH) if static
-               else ros_support.reliable_qos(DEPTH))
+        qos = ros_support.latched_qos(STATIC_DEPTH) if static else ros_support.reliable_qos(DEPTH)
         return self._node.create_publisher(ros_support.message_type(msgtype), topic, qos)
 
     def wait_for_subscribers(self, topics: Iterable[str], timeout: float) -> bool:
@@ -154,9 +161,16 @@ class BagPlayer:
     def _tick(self, now_ns: int) -> None:
         if self._clock is not None:
             seconds, nanoseconds = divmod(now_ns, 1_000_000_000)
-            self._clock.publish(wire.serialize(wire.message_class(CLOCK_TYPE)(
-                clock=wire.message_class('builtin_interfaces/msg/Time')(
-                    sec=seconds, nanosec=nanoseconds)), CLOCK_TYPE))
+            self._clock.publish(
+                wire.serialize(
+                    wire.message_class(CLOCK_TYPE)(
+                        clock=wire.message_class('builtin_interfaces/msg/Time')(
+                            sec=seconds, nanosec=nanoseconds
+                        )
+                    ),
+                    CLOCK_TYPE,
+                )
+            )
 
     def _send(self, message: BagMessage) -> None:
         cdr: bytes | None = message.cdr
@@ -185,8 +199,9 @@ class BagPlayer:
         return self._start_ns + int((stamp_ns - self._first_ns) / self._options.rate)
 
 
-def play_bag(path: Path | str, options: PlayerOptions, allow: Filter | None = None,
-             wait: float = 0.0) -> BagPlayer:
+def play_bag(
+    path: Path | str, options: PlayerOptions, allow: Filter | None = None, wait: float = 0.0
+) -> BagPlayer:
     """Play a bag from a process of its own (calls rclpy.init); returns after the end or a signal.
 
     Args:

@@ -1,4 +1,5 @@
 """The node as a process: start, spin, signals, exit codes."""
+
 from __future__ import annotations
 
 import os
@@ -29,16 +30,20 @@ def _start(node: PerceptionNode) -> None:
     for transition in (node.trigger_configure, node.trigger_activate):
         if transition() is not TransitionCallbackReturn.SUCCESS:
             raise node.refusal or ConfigError(
-                'start-up', 'a node that can be activated', 'a failed transition',
-                'see the messages above')
+                'start-up',
+                'a node that can be activated',
+                'a failed transition',
+                'see the messages above',
+            )
 
 
 def _initialise(arguments: list[str] | None) -> None:
     try:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # rclpy's own class is private; its text names the file
-        raise ConfigError('command line or parameter file', 'arguments ROS can parse',
-                          str(error), REMEDY) from error
+        raise ConfigError(
+            'command line or parameter file', 'arguments ROS can parse', str(error), REMEDY
+        ) from error
 
 
 def _create() -> PerceptionNode:
@@ -50,8 +55,12 @@ def _create() -> PerceptionNode:
     except Exception as error:
         if os.environ.get('ROS_SECURITY_ENABLE') != 'true':
             raise
-        raise ConfigError('ROS_SECURITY_KEYSTORE and --enclave', 'a node inside of its enclave',
-                          str(error), 'see docs/security.md') from error
+        raise ConfigError(
+            'ROS_SECURITY_KEYSTORE and --enclave',
+            'a node inside of its enclave',
+            str(error),
+            'see docs/security.md',
+        ) from error
 
 
 def _run(node: PerceptionNode, stop: threading.Event) -> ExitCode:
@@ -84,6 +93,7 @@ def _end_after_a_signal() -> None:
         os.read(reader, 1)
         time.sleep(STOP_LIMIT)
         os._exit(ExitCode.HUNG)
+
     threading.Thread(target=end, name='end', daemon=True).start()
 
 
@@ -104,11 +114,13 @@ def main(arguments: list[str] | None = None) -> int:
         code = _run(node, stop)
         if code is not ExitCode.STOPPED:
             rclpy.logging.get_logger(NODE_NAME).fatal(
-                f'{node.fault}: exit code {code} ({code.name}), to be started again')
+                f'{node.fault}: exit code {code} ({code.name}), to be started again'
+            )
             os._exit(code)  # joining a thread that hangs in a driver would never end
     except MetaBevError as error:
         rclpy.logging.get_logger(NODE_NAME).fatal(
-            f'start-up refused: {type(error).__name__}: {error}')
+            f'start-up refused: {type(error).__name__}: {error}'
+        )
         return ExitCode.REFUSED
     finally:
         if node is not None:

@@ -1,4 +1,5 @@
 """The node's outputs: bytes from `wire` go out as they are, the label always first."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -23,15 +24,21 @@ class OutputPublishers:
         self._node = node
         self._publishers = {
             topic: node.create_lifecycle_publisher(
-                ros_support.message_type(msgtype), private_name(topic),
-                ros_support.reliable_qos(DEPTHS.get(topic, 5)))
-            for topic, msgtype in wire.OUTPUT_TYPES.items()}
+                ros_support.message_type(msgtype),
+                private_name(topic),
+                ros_support.reliable_qos(DEPTHS.get(topic, 5)),
+            )
+            for topic, msgtype in wire.OUTPUT_TYPES.items()
+        }
 
     @property
     def is_read(self) -> bool:
         """Whether anybody subscribes to what inference makes; its label alone does not count."""
-        return any(publisher.get_subscription_count() > 0
-                   for topic, publisher in self._publishers.items() if topic in RESULTS)
+        return any(
+            publisher.get_subscription_count() > 0
+            for topic, publisher in self._publishers.items()
+            if topic in RESULTS
+        )
 
     def send(self, messages: Iterable[OutMessage]) -> None:
         """Publish in the given order; nothing once ROS was shut down by a signal."""

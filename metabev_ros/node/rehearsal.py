@@ -4,6 +4,7 @@ Runs as a process of its own: `python -m metabev_ros.node.rehearsal SCRIPT.json`
 published, when it was published, what was done to the publishers and what was received, all by the
 clock of this process, ends up in one bag: whoever judges the node needs nothing else.
 """
+
 from __future__ import annotations
 
 import json
@@ -37,8 +38,9 @@ class FaultPlayer(BagPlayer):
     """
 
     def __init__(self, node: Node, script: Script) -> None:
-        super().__init__(node, script.bag, PlayerOptions(restamp=True, topics=script.play),
-                         self._filter)
+        super().__init__(
+            node, script.bag, PlayerOptions(restamp=True, topics=script.play), self._filter
+        )
         self.log: list[tuple[str, str, int, bytes]] = []
         self._faults = script.faults
         self._msgtypes = dict(self._reader.topics)
@@ -46,10 +48,14 @@ class FaultPlayer(BagPlayer):
         self._last: dict[str, bytes] = {}
         self._pending = sorted(
             [(fault.begin, self._begin, fault) for fault in script.faults]
-            + [(max(fault.begin, fault.end - ADVERTISE_LEAD), self._advertise_again, fault)
-               for fault in script.faults if not fault.frozen]
+            + [
+                (max(fault.begin, fault.end - ADVERTISE_LEAD), self._advertise_again, fault)
+                for fault in script.faults
+                if not fault.frozen
+            ]
             + [(fault.end, self._end, fault) for fault in script.faults],
-            key=lambda item: item[0])
+            key=lambda item: item[0],
+        )
         self._has_begun = False
 
     def copies(self, topics: tuple[str, ...]) -> Iterator[tuple[str, str, int, bytes]]:
@@ -61,8 +67,9 @@ class FaultPlayer(BagPlayer):
 
     def _note(self, **what) -> None:
         text = wire.message_class(TEXT_TYPE)(data=json.dumps(what))
-        self.log.append((ACTIONS_TOPIC, TEXT_TYPE, time.time_ns(),
-                         wire.serialize(text, TEXT_TYPE)))
+        self.log.append(
+            (ACTIONS_TOPIC, TEXT_TYPE, time.time_ns(), wire.serialize(text, TEXT_TYPE))
+        )
 
     def _tick(self, now_ns: int) -> None:
         """Called at least every 10 ms while playing, with the bag's time: do what is due."""
@@ -77,8 +84,9 @@ class FaultPlayer(BagPlayer):
 
     def _begin(self, fault: TopicFault) -> None:
         if fault.frozen:
-            self._frozen.update({topic: self._last[topic] for topic in fault.topics
-                                 if topic in self._last})
+            self._frozen.update(
+                {topic: self._last[topic] for topic in fault.topics if topic in self._last}
+            )
         else:
             for topic in fault.topics:
                 self._node.destroy_publisher(self._publishers.pop(topic))
@@ -94,8 +102,11 @@ class FaultPlayer(BagPlayer):
         self._note(action='end', fault=fault.name)
 
     def _filter(self, topic: str, seconds: float, cdr: bytes) -> bytes | None:
-        if any(topic in fault.topics and fault.begin <= seconds < fault.end
-               for fault in self._faults if not fault.frozen):
+        if any(
+            topic in fault.topics and fault.begin <= seconds < fault.end
+            for fault in self._faults
+            if not fault.frozen
+        ):
             return None
         if topic in self._frozen:
             cdr = wire.with_stamp(self._frozen[topic], wire.read_stamp(cdr))
@@ -116,14 +127,20 @@ class Recorder:
         self._heard: set[str] = set()
         self._subscriptions = [
             node.create_subscription(
-                ros_support.message_type(msgtype), topic, self._callback(topic, msgtype),
-                ros_support.reliable_qos(RECORD_DEPTH), raw=True)
-            for topic, msgtype in topics.items()]
+                ros_support.message_type(msgtype),
+                topic,
+                self._callback(topic, msgtype),
+                ros_support.reliable_qos(RECORD_DEPTH),
+                raw=True,
+            )
+            for topic, msgtype in topics.items()
+        ]
 
     def _callback(self, topic: str, msgtype: str):
         def take(cdr: bytes) -> None:
             self.log.append((topic, msgtype, time.time_ns(), cdr))
             self._heard.add(topic)
+
         return take
 
     def wait_for(self, topic: str, timeout: float) -> bool:
@@ -153,8 +170,10 @@ def rehearse(script: Script, tell) -> None:
     try:
         player = FaultPlayer(player_node, script)
         tell({'state': 'loaded'})
-        _require(not script.ready_topic
-                 or recorder.wait_for(script.ready_topic, script.timeout), script.ready_topic)
+        _require(
+            not script.ready_topic or recorder.wait_for(script.ready_topic, script.timeout),
+            script.ready_topic,
+        )
         _require(player.wait_for_subscribers(player.topics, script.timeout), 'its inputs')
         tell({'state': 'playing'})
         player.play()
@@ -178,8 +197,12 @@ def _spin(executor: SingleThreadedExecutor) -> None:
 
 def _require(there: bool, what: str) -> None:
     if not there:
-        raise ConfigError('rehearsal', f'a running node with {what}', 'nothing in time',
-                          'see the log of the node')
+        raise ConfigError(
+            'rehearsal',
+            f'a running node with {what}',
+            'nothing in time',
+            'see the log of the node',
+        )
 
 
 def _write(script: Script, player: FaultPlayer, recorder: Recorder) -> int:
@@ -195,8 +218,10 @@ def main(arguments: list[str]) -> int:
     """0 when the bag is written; 2 for a wrong script or a node that does not answer."""
     rclpy.init()
     try:
-        rehearse(Script.from_json(Path(arguments[0]).read_text(encoding='utf-8')),
-                 lambda state: (sys.stdout.write(json.dumps(state) + '\n'), sys.stdout.flush()))
+        rehearse(
+            Script.from_json(Path(arguments[0]).read_text(encoding='utf-8')),
+            lambda state: (sys.stdout.write(json.dumps(state) + '\n'), sys.stdout.flush()),
+        )
     except (KeyboardInterrupt, ExternalShutdownException):
         return 1
     except MetaBevError as error:

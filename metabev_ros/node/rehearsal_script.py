@@ -1,4 +1,5 @@
 """What a rehearsal is told to do; no rclpy here: who writes a script need not have it."""
+
 from __future__ import annotations
 
 import json
@@ -59,9 +60,17 @@ class Script:
         """
         try:
             plain = json.loads(text)
-            faults = tuple(TopicFault(**{**fault, 'topics': tuple(fault['topics'])})
-                           for fault in plain.pop('faults'))
-            return cls(**{**plain, 'play': tuple(plain['play']), 'copy': tuple(plain['copy']),
-                          'faults': faults})
+            faults = tuple(
+                TopicFault(**{**fault, 'topics': tuple(fault['topics'])})
+                for fault in plain.pop('faults')
+            )
+            return cls(
+                **{
+                    **plain,
+                    'play': tuple(plain['play']),
+                    'copy': tuple(plain['copy']),
+                    'faults': faults,
+                }
+            )
         except (ValueError, TypeError, KeyError) as error:
             raise ConfigError('rehearsal script', 'a script as JSON', str(error)) from error

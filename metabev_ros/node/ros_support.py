@@ -1,4 +1,5 @@
 """What depends on where ROS comes from: a distribution has every package, the wheels do not."""
+
 from __future__ import annotations
 
 import importlib
@@ -11,7 +12,7 @@ from metabev_ros.errors import MissingDependencyError
 
 _INSTALL = {
     'tf2_msgs': '`make setup` builds it beside the wheels; with a distribution: '
-                'apt install ros-$ROS_DISTRO-tf2-msgs',
+    'apt install ros-$ROS_DISTRO-tf2-msgs',
     'metabev_ros': 'run `make setup` (or colcon build) and source its environment',
 }
 
@@ -27,8 +28,11 @@ def message_type(msgtype: str) -> type:
         return getattr(importlib.import_module(f'{package}.msg'), name)
     except (ImportError, AttributeError) as error:
         raise MissingDependencyError(
-            f'message type {msgtype}', f'the Python package {package}.msg', str(error),
-            _INSTALL.get(package, f'install the ROS package {package}')) from error
+            f'message type {msgtype}',
+            f'the Python package {package}.msg',
+            str(error),
+            _INSTALL.get(package, f'install the ROS package {package}'),
+        ) from error
 
 
 def has_message_type(msgtype: str) -> bool:
@@ -54,20 +58,29 @@ def raw_callback(take: Callable[[bytes, dict], None]) -> Callable:
 
 def sensor_qos(depth: int) -> QoSProfile:
     """Best effort: matches publishers of either reliability."""
-    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth,
-                      reliability=ReliabilityPolicy.BEST_EFFORT,
-                      durability=DurabilityPolicy.VOLATILE)
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.VOLATILE,
+    )
 
 
 def reliable_qos(depth: int) -> QoSProfile:
     """Reliable, nothing for late joiners: an old frame must never pass for a new one."""
-    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth,
-                      reliability=ReliabilityPolicy.RELIABLE,
-                      durability=DurabilityPolicy.VOLATILE)
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.VOLATILE,
+    )
 
 
 def latched_qos(depth: int) -> QoSProfile:
     """Reliable and kept for late joiners: /tf_static."""
-    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth,
-                      reliability=ReliabilityPolicy.RELIABLE,
-                      durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    )

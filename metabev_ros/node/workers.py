@@ -3,6 +3,7 @@
 The executor thread only puts raw bytes into a `TopicQueue`. The sensing thread decodes and
 synchronises; the inference thread (inference.py) takes the newest complete sample.
 """
+
 from __future__ import annotations
 
 import logging
@@ -107,8 +108,9 @@ class ThrottledLog:
         """Write `text` unless this source and reason was written lately."""
         key, now = (source, reason), time.monotonic()
         with self._lock:
-            if (now - self._last.get(key, -LOG_PERIOD) < LOG_PERIOD
-                    or not self._has_line_left(source, now)):
+            if now - self._last.get(key, -LOG_PERIOD) < LOG_PERIOD or not self._has_line_left(
+                source, now
+            ):
                 self._suppressed[key] += 1
                 return
             self._last[key] = now
@@ -145,9 +147,15 @@ class SensingWorker(threading.Thread):
         now_ns: the node's clock.
     """
 
-    def __init__(self, front_end, queue: TopicQueue, mailbox: Mailbox,
-                 msgtypes: Mapping[str, str], now_ns: Callable[[], int],
-                 log: ThrottledLog) -> None:
+    def __init__(
+        self,
+        front_end,
+        queue: TopicQueue,
+        mailbox: Mailbox,
+        msgtypes: Mapping[str, str],
+        now_ns: Callable[[], int],
+        log: ThrottledLog,
+    ) -> None:
         super().__init__(name='sensing')
         self._front_end, self._queue, self._mailbox = front_end, queue, mailbox
         self._msgtypes, self._now_ns, self._log = msgtypes, now_ns, log
@@ -184,16 +192,36 @@ class SensingWorker(threading.Thread):
         conflict = self.conflicts.get(message.topic)
         if conflict is not None:
             self._log.line(message.topic, 'publishers', f'{message.topic}: dropped, {conflict}')
-            return self._guard(message.topic, self._front_end.reject, message.topic, conflict,
-                               message.arrival_ns) or []
+            return (
+                self._guard(
+                    message.topic,
+                    self._front_end.reject,
+                    message.topic,
+                    conflict,
+                    message.arrival_ns,
+                )
+                or []
+            )
         try:
             content = wire.deserialize(message.cdr, self._msgtypes[message.topic])
         except SensorDataError as error:
             self._log.line(message.topic, error.reason, f'{message.topic}: dropped, {error}')
-            return self._guard(message.topic, self._front_end.reject, message.topic,
-                               error.reason, message.arrival_ns) or []
-        return self._guard(message.topic, self._front_end.push, message.topic, content,
-                           message.arrival_ns) or []
+            return (
+                self._guard(
+                    message.topic,
+                    self._front_end.reject,
+                    message.topic,
+                    error.reason,
+                    message.arrival_ns,
+                )
+                or []
+            )
+        return (
+            self._guard(
+                message.topic, self._front_end.push, message.topic, content, message.arrival_ns
+            )
+            or []
+        )
 
     def _guard(self, source: str, function, *arguments):
         """No message ends this thread (rule R6): what escapes is counted and told."""
@@ -201,17 +229,25 @@ class SensingWorker(threading.Thread):
             return function(*arguments)
         except Exception as error:  # the last line of defence
             self._escaped += 1
-            self._log.line(source, type(error).__name__, f'{source}: dropped, '
-                           f'{type(error).__name__}: {wire.clean_text(str(error), 200)}')
+            self._log.line(
+                source,
+                type(error).__name__,
+                f'{source}: dropped, {type(error).__name__}: {wire.clean_text(str(error), 200)}',
+            )
             logging.getLogger(__name__).debug('escaped from %s', source, exc_info=True)
             return None
 
     def _look(self, now_ns: int) -> Snapshot:
         reports = self._front_end.reports(now_ns)
         rejected = sum(report.rejected for report in reports)
-        return Snapshot(reports, self._front_end.modality(now_ns), self._front_end.epoch,
-                        rejected + self._front_end.rejected_other + self._escaped,
-                        time.monotonic(), self._front_end.injection)
+        return Snapshot(
+            reports,
+            self._front_end.modality(now_ns),
+            self._front_end.epoch,
+            rejected + self._front_end.rejected_other + self._escaped,
+            time.monotonic(),
+            self._front_end.injection,
+        )
 
     def _tell(self, reports: tuple[SensorReport, ...]) -> None:
         """A line when a sensor's state changes and when its messages are refused."""
@@ -220,10 +256,14 @@ class SensingWorker(threading.Thread):
             if report.state is not before:
                 self._states[report.name] = report.state
                 if before is not None or report.state is not SensorState.NEVER:
-                    self._log.line(report.name, report.state.name,
-                                   f'{report.name}: {report.state.name} {report.reason}'.rstrip(),
-                                   report.state is SensorState.OK)
+                    self._log.line(
+                        report.name,
+                        report.state.name,
+                        f'{report.name}: {report.state.name} {report.reason}'.rstrip(),
+                        report.state is SensorState.OK,
+                    )
             if report.rejected > self._rejected.get(report.name, 0):
-                self._log.line(report.name, 'rejected',
-                               f'{report.name}: message refused, {report.reason}')
+                self._log.line(
+                    report.name, 'rejected', f'{report.name}: message refused, {report.reason}'
+                )
             self._rejected[report.name] = report.rejected

@@ -1,4 +1,5 @@
 """Lift-splat tables for a node that must not stand still while they are built."""
+
 from __future__ import annotations
 
 import concurrent.futures
@@ -33,8 +34,9 @@ class BackgroundTables:
         self._answers: OrderedDict[bytes, dict[str, np.ndarray]] = OrderedDict()
         self._builder = concurrent.futures.ThreadPoolExecutor(1, 'tables')
 
-    def __call__(self, calibrations: Sequence[CameraCalibration], must_wait: bool
-                 ) -> dict[str, np.ndarray] | None:
+    def __call__(
+        self, calibrations: Sequence[CameraCalibration], must_wait: bool
+    ) -> dict[str, np.ndarray] | None:
         """As `LiftSplatTables.__call__`, or None while they are being built.
 
         Args:

@@ -6,6 +6,7 @@ name each entry's depth probability and context vector, `cell_table` names the r
 active cell, `grid_table` puts the active cells on the grid. Tables depend on the calibration and
 on which views are present, not on the pixels.
 """
+
 from __future__ import annotations
 
 from collections import OrderedDict
@@ -39,10 +40,13 @@ class LiftSplatTables:
         keys = calibration_keys(calibrations)
         key = b''.join(keys)
         if key not in self._tables:
-            cells = [remember(self._cells, k, 64, lambda c=c: self.view_cells(c))
-                     for k, c in zip(keys, calibrations, strict=True)]
-            return remember(self._tables, key, self._cache_size,
-                             lambda: self._build(np.concatenate(cells)))
+            cells = [
+                remember(self._cells, k, 64, lambda c=c: self.view_cells(c))
+                for k, c in zip(keys, calibrations, strict=True)
+            ]
+            return remember(
+                self._tables, key, self._cache_size, lambda: self._build(np.concatenate(cells))
+            )
         self._tables.move_to_end(key)
         return self._tables[key]
 
@@ -54,11 +58,12 @@ class LiftSplatTables:
         u = (np.arange(w) + 0.5) * config.stride - 0.5
         v = (np.arange(h) + 0.5) * config.stride - 0.5
         depth = config.depth_min + (np.arange(config.depth_bins) + 0.5) * config.depth_step
-        rays = np.stack(np.meshgrid(u, v), -1).reshape(-1, 2)           # (h w, 2)
+        rays = np.stack(np.meshgrid(u, v), -1).reshape(-1, 2)  # (h w, 2)
         rays = np.concatenate([rays, np.ones((len(rays), 1))], 1)
         ego_from_pixel = calibration.ego_from_camera[:3, :3] @ np.linalg.inv(
-            calibration.intrinsics)
-        xyz = depth[:, None, None] * (rays @ ego_from_pixel.T)          # (D, h w, 3)
+            calibration.intrinsics
+        )
+        xyz = depth[:, None, None] * (rays @ ego_from_pixel.T)  # (D, h w, 3)
         xyz += calibration.ego_from_camera[:3, 3]
         cells = self._grid.cell_index(xyz[..., :2])
         low, high = HEIGHT_RANGE
@@ -80,7 +85,8 @@ class LiftSplatTables:
         rows = max(int(rows_of.sum()), 1)
         # Position of every point in the flat table: its rank, and the padding before its cell.
         place = np.arange(len(points)) + np.repeat(
-            row0 * entries - (np.cumsum(counts) - counts), counts)
+            row0 * entries - (np.cumsum(counts) - counts), counts
+        )
         depth_table = np.full(rows * entries, len(cells), np.int32)
         pixel_table = np.zeros(rows * entries, np.int32)
         depth_table[place] = points
@@ -90,10 +96,12 @@ class LiftSplatTables:
         cell_table = np.where(slot < rows_of[:, None], row0[:, None] + slot, rows)
         grid_table = np.full(grid_cells, len(active), np.int32)
         grid_table[active] = np.arange(len(active), dtype=np.int32)
-        return {'depth_table': depth_table.reshape(rows, entries),
-                'pixel_table': pixel_table.reshape(rows, entries),
-                'cell_table': cell_table.astype(np.int32).reshape(-1, width),
-                'grid_table': grid_table}
+        return {
+            'depth_table': depth_table.reshape(rows, entries),
+            'pixel_table': pixel_table.reshape(rows, entries),
+            'cell_table': cell_table.astype(np.int32).reshape(-1, width),
+            'grid_table': grid_table,
+        }
 
 
 def _stable_order(cells: np.ndarray) -> np.ndarray:

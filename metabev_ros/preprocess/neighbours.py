@@ -5,6 +5,7 @@ TensorRT need no sparse convolution of their own. Rows of a table are output sit
 sites under the kernel in (z, y, x) order, entries rows of the input; the number of input rows
 stands for "no neighbour".
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -66,13 +67,18 @@ def submanifold_table(coords: np.ndarray, shape: tuple[int, int, int]) -> np.nda
     row_step, layer_step = shape[2] + 2, (shape[1] + 2) * (shape[2] + 2)
     key = coords[:, 0] * layer_step + coords[:, 1] * row_step + coords[:, 2]
     rows = np.arange(count, dtype=np.int32)
-    table = np.full((count + 1, SUBMANIFOLD_OFFSETS), count, np.int32)   # last row: a dust bin
+    table = np.full((count + 1, SUBMANIFOLD_OFFSETS), count, np.int32)  # last row: a dust bin
     table[:count, 13] = rows
     padded = np.append(key, np.iinfo(np.int64).max)
     # Sites come in rising order, so one search per line of three finds all three. The other half
     # of the surroundings is the mirror image: b is after a where a is before b.
-    for column, offset in ((0, -layer_step - row_step), (3, -layer_step),
-                           (6, -layer_step + row_step), (9, -row_step), (12, 0)):
+    for column, offset in (
+        (0, -layer_step - row_step),
+        (3, -layer_step),
+        (6, -layer_step + row_step),
+        (9, -row_step),
+        (12, 0),
+    ):
         target = key + (offset - 1)
         position = np.searchsorted(key, target)
         for step in range(3 if column < 12 else 1):
@@ -83,8 +89,9 @@ def submanifold_table(coords: np.ndarray, shape: tuple[int, int, int]) -> np.nda
     return np.ascontiguousarray(table[:count])
 
 
-def strided_table(coords: np.ndarray, shape: tuple[int, int, int], step: SparseStep
-                  ) -> tuple[np.ndarray, np.ndarray]:
+def strided_table(
+    coords: np.ndarray, shape: tuple[int, int, int], step: SparseStep
+) -> tuple[np.ndarray, np.ndarray]:
     """A strided sparse convolution: an output is a site where any input is under its kernel.
 
     Args:
@@ -114,8 +121,9 @@ def strided_table(coords: np.ndarray, shape: tuple[int, int, int], step: SparseS
     return np.stack([z, *np.divmod(rest, out_shape[2])], 1), table
 
 
-def _outputs_along(coordinate: np.ndarray, size: int, step: SparseStep, axis: int
-                   ) -> list[tuple[np.ndarray, np.ndarray]]:
+def _outputs_along(
+    coordinate: np.ndarray, size: int, step: SparseStep, axis: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Per kernel offset of one axis: whether an output has the input there, and which one."""
     outputs = []
     for offset in range(step.kernel[axis]):

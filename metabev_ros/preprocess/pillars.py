@@ -1,4 +1,5 @@
 """Points -> pillars and the table that puts them on the grid."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -8,8 +9,7 @@ from metabev_ros.geometry import BevGrid, transform_points
 from metabev_ros.structures import Sweep
 
 
-def build_pillars(sweep: Sweep, config: LidarBranchConfig, grid: BevGrid
-                  ) -> dict[str, np.ndarray]:
+def build_pillars(sweep: Sweep, config: LidarBranchConfig, grid: BevGrid) -> dict[str, np.ndarray]:
     """One sweep as the LiDAR encoder takes it.
 
     Args:
@@ -29,15 +29,16 @@ def build_pillars(sweep: Sweep, config: LidarBranchConfig, grid: BevGrid
     cell = grid.cell_index(xyz[:, :2])
     keep = np.flatnonzero((cell >= 0) & (xyz[:, 2] > config.z_min) & (xyz[:, 2] < config.z_max))
     if not len(keep):
-        return {'pillars': np.zeros(
-            (1, config.points_per_pillar, config.pillar_features), np.float32),
-                'pillar_table': np.ones(grid.rows * grid.columns, np.int32)}
+        return {
+            'pillars': np.zeros((1, config.points_per_pillar, config.pillar_features), np.float32),
+            'pillar_table': np.ones(grid.rows * grid.columns, np.int32),
+        }
     order = keep[np.argsort(cell[keep], kind='stable')]
     cells, first, counts = np.unique(cell[order], return_index=True, return_counts=True)
     if len(cells) > config.max_pillars:
         cells, first, counts = _nearest(cells, first, counts, grid, config.max_pillars)
     slot = np.arange(config.points_per_pillar)
-    rows = first[:, None] + np.where(slot < counts[:, None], slot, 0)    # (V, S) into `order`
+    rows = first[:, None] + np.where(slot < counts[:, None], slot, 0)  # (V, S) into `order`
     chosen = order[rows]
     xyz, rest = xyz[chosen].astype(np.float32), points[chosen, 3:5]
     centres = grid.centres().reshape(-1, 2)[cells].astype(np.float32)

@@ -1,4 +1,5 @@
 """Sample -> network inputs: the one preprocessor of node, replay, training, export and tests."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -31,29 +32,39 @@ class Preprocessor:
             that the result never depends on time.
     """
 
-    def __init__(self, config: ModelConfig,
-                 execution: SparseExecution = SparseExecution.TABLES,
-                 table_patience: float | None = None) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        execution: SparseExecution = SparseExecution.TABLES,
+        table_patience: float | None = None,
+    ) -> None:
         self._config, self._execution = config, execution
         self._tables = view_tables(config)
-        self._background = (None if table_patience is None
-                            else BackgroundTables(self._tables, table_patience))
+        self._background = (
+            None if table_patience is None else BackgroundTables(self._tables, table_patience)
+        )
 
-    def prepare_image(self, pixels: np.ndarray, calibration: CameraCalibration
-                      ) -> tuple[np.ndarray, CameraCalibration]:
+    def prepare_image(
+        self, pixels: np.ndarray, calibration: CameraCalibration
+    ) -> tuple[np.ndarray, CameraCalibration]:
         """`fit_image` to the network's input; called when an image arrives."""
-        return fit_image(pixels, calibration, self._config.camera.height,
-                         self._config.camera.width)
+        return fit_image(
+            pixels, calibration, self._config.camera.height, self._config.camera.width
+        )
 
     def camera_inputs(self, images: list[CameraImage]) -> dict[str, np.ndarray]:
         """`images` (N, H, W, 3) uint8 of the views that are present, and their tables."""
         return self._camera_inputs(images, must_wait=True)
 
-    def _camera_inputs(self, images: list[CameraImage], must_wait: bool
-                       ) -> dict[str, np.ndarray] | None:
+    def _camera_inputs(
+        self, images: list[CameraImage], must_wait: bool
+    ) -> dict[str, np.ndarray] | None:
         calibrations = [image.calibration for image in images]
-        tables = (self._tables(calibrations) if self._background is None
-                  else self._background(calibrations, must_wait))
+        tables = (
+            self._tables(calibrations)
+            if self._background is None
+            else self._background(calibrations, must_wait)
+        )
         if tables is None:
             return None
         return {'images': np.stack([image.pixels for image in images]), **tables}
@@ -70,8 +81,10 @@ class Preprocessor:
         voxels = build_voxels(sweep, config.lidar, config.voxel_grid)
         if self._execution is SparseExecution.SPCONV:
             return voxels
-        return {'voxel_features': voxels['voxel_features'],
-                **build_tables(voxels['voxel_coords'], config)}
+        return {
+            'voxel_features': voxels['voxel_features'],
+            **build_tables(voxels['voxel_coords'], config),
+        }
 
     def __call__(self, sample: Sample) -> tuple[dict | None, dict | None]:
         """(camera inputs or None, LiDAR inputs or None) of the sample's modality.
@@ -79,7 +92,10 @@ class Preprocessor:
         Of a FUSED sample the camera inputs are None too while their tables are being built.
         """
         images = [image for image in sample.cameras.values() if image is not None]
-        camera = (self._camera_inputs(images, must_wait=not sample.modality.has_lidar)
-                  if sample.modality.has_camera else None)
+        camera = (
+            self._camera_inputs(images, must_wait=not sample.modality.has_lidar)
+            if sample.modality.has_camera
+            else None
+        )
         lidar = self.lidar_inputs(sample.sweep) if sample.modality.has_lidar else None
         return camera, lidar

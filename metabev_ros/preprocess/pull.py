@@ -6,6 +6,7 @@ best, and adds up depth probability x context there: one Gather and one MatMul o
 whatever the rig. It is another operator than the lift-splat sum (a pixel far away is looked up by
 many cells, one near by not at all), so that a network is trained with the one it will run.
 """
+
 from __future__ import annotations
 
 from collections import OrderedDict
@@ -35,7 +36,7 @@ class PullTables:
         self._tables: OrderedDict[bytes, dict[str, np.ndarray]] = OrderedDict()
         low, high = HEIGHTS
         z = low + (np.arange(config.pull_heights) + 0.5) * (high - low) / config.pull_heights
-        xy = np.repeat(grid.centres().reshape(-1, 2), len(z), 0)        # (YX Z, 2)
+        xy = np.repeat(grid.centres().reshape(-1, 2), len(z), 0)  # (YX Z, 2)
         self._points = np.column_stack([xy, np.tile(z, len(xy) // len(z))])
 
     def __call__(self, calibrations: list[CameraCalibration]) -> dict[str, np.ndarray]:
@@ -47,9 +48,17 @@ class PullTables:
             feature pixels (N h w).
         """
         keys = calibration_keys(calibrations)
-        return remember(self._tables, b''.join(keys), self._cache_size, lambda: self._build(
-            [remember(self._looks, key, 64, lambda c=c: self._look(c))
-             for key, c in zip(keys, calibrations, strict=True)]))
+        return remember(
+            self._tables,
+            b''.join(keys),
+            self._cache_size,
+            lambda: self._build(
+                [
+                    remember(self._looks, key, 64, lambda c=c: self._look(c))
+                    for key, c in zip(keys, calibrations, strict=True)
+                ]
+            ),
+        )
 
     def _look(self, calibration: CameraCalibration) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Every point in one view.
@@ -70,17 +79,21 @@ class PullTables:
         is_seen &= (column >= 0) & (column < w) & (row >= 0) & (row < h)
         score = 1 - np.abs((column + 0.5) / w - 0.5)
         pixel = np.where(is_seen, row * w + column, 0)
-        return (np.where(is_seen, bins, 0).astype(np.int32), pixel.astype(np.int32),
-                np.where(is_seen, score, 0).astype(np.float32))
+        return (
+            np.where(is_seen, bins, 0).astype(np.int32),
+            pixel.astype(np.int32),
+            np.where(is_seen, score, 0).astype(np.float32),
+        )
 
     def _build(self, looks: list[tuple]) -> dict[str, np.ndarray]:
         """The best views of every point; equals fall to the earlier view."""
         config = self._config
         h, w = config.feature_shape
         bins, pixels, scores = (np.stack(part) for part in zip(*looks, strict=True))  # (N, YX Z)
-        best = np.argsort(-scores, axis=0, kind='stable')[:config.pull_views]
-        bins, pixels, scores = (np.take_along_axis(part, best, 0)
-                                for part in (bins, pixels, scores))
+        best = np.argsort(-scores, axis=0, kind='stable')[: config.pull_views]
+        bins, pixels, scores = (
+            np.take_along_axis(part, best, 0) for part in (bins, pixels, scores)
+        )
         view_of = best.astype(np.int32)
         depths = (view_of * config.depth_bins + bins) * (h * w) + pixels
         nowhere = len(looks) * config.depth_bins * h * w
@@ -93,5 +106,5 @@ class PullTables:
         config = self._config
         cells = self._grid.rows * self._grid.columns
         rows = np.full((config.pull_views, cells, config.pull_heights), padding, np.int32)
-        rows[:len(chosen)] = chosen.reshape(len(chosen), cells, -1)
+        rows[: len(chosen)] = chosen.reshape(len(chosen), cells, -1)
         return np.ascontiguousarray(rows.transpose(1, 0, 2).reshape(cells, -1))

@@ -1,4 +1,5 @@
 """Points -> voxels: hard voxelisation as in mmcv, and the sparse encoder's input."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -34,8 +35,14 @@ class Voxels:
         return np.cumsum(self.counts) - self.counts
 
 
-def hard_voxelise(xyz: np.ndarray, origin, voxel_size, shape: tuple[int, int, int],
-                  max_points: int, max_voxels: int) -> Voxels:
+def hard_voxelise(
+    xyz: np.ndarray,
+    origin,
+    voxel_size,
+    shape: tuple[int, int, int],
+    max_points: int,
+    max_voxels: int,
+) -> Voxels:
     """Hard voxelisation, equal to mmcv's deterministic `hard_voxelize`, also in its rounding.
 
     A voxel is opened by the first point that falls into it and none is after `max_voxels`; a
@@ -48,14 +55,14 @@ def hard_voxelise(xyz: np.ndarray, origin, voxel_size, shape: tuple[int, int, in
         shape: (Z, Y, X) voxels.
     """
     relative = xyz.astype(np.float32) - np.asarray(origin, np.float32)
-    cell = np.floor(relative / np.asarray(voxel_size, np.float32))     # (P, 3) x y z
+    cell = np.floor(relative / np.asarray(voxel_size, np.float32))  # (P, 3) x y z
     inside = np.flatnonzero(((cell >= 0) & (cell < np.array(shape[::-1]))).all(1))
     x, y, z = cell[inside].astype(np.int64).T
     key = (z * shape[1] + y) * shape[2] + x
     order = np.argsort(key, kind='stable')
     opens = np.diff(key[order], prepend=-1) != 0
-    first = order[opens]                                               # per voxel, by key
-    number = np.empty(len(first), np.int64)                            # by key -> by arrival
+    first = order[opens]  # per voxel, by key
+    number = np.empty(len(first), np.int64)  # by key -> by arrival
     number[np.argsort(first, kind='stable')] = np.arange(len(first))
     group = np.cumsum(opens) - 1
     slot = np.arange(len(order)) - np.flatnonzero(opens)[group]
@@ -63,13 +70,14 @@ def hard_voxelise(xyz: np.ndarray, origin, voxel_size, shape: tuple[int, int, in
     kept = (slot < max_points) & (voxel < max_voxels)
     by_arrival = np.argsort(voxel[kept], kind='stable')
     opener = np.sort(first)[:max_voxels]
-    return Voxels(np.stack([z, y, x], 1)[opener].astype(np.int32),
-                  np.bincount(voxel[kept], minlength=len(opener)).astype(np.int32),
-                  inside[order[kept][by_arrival]])
+    return Voxels(
+        np.stack([z, y, x], 1)[opener].astype(np.int32),
+        np.bincount(voxel[kept], minlength=len(opener)).astype(np.int32),
+        inside[order[kept][by_arrival]],
+    )
 
 
-def build_voxels(sweep: Sweep, config: LidarBranchConfig, grid: BevGrid
-                 ) -> dict[str, np.ndarray]:
+def build_voxels(sweep: Sweep, config: LidarBranchConfig, grid: BevGrid) -> dict[str, np.ndarray]:
     """One sweep (or several merged into one) as VoxelNet's encoder takes it.
 
     Values stay raw, as weights of mmdetection3d and BEVFusion expect them: metres, intensity
@@ -91,12 +99,18 @@ def build_voxels(sweep: Sweep, config: LidarBranchConfig, grid: BevGrid
     points = sweep.points
     xyz = transform_points(sweep.ego_from_lidar, points[:, :3].astype(np.float64))
     voxels = hard_voxelise(
-        xyz, (grid.x_min, grid.y_min, config.z_min), (grid.cell, grid.cell, config.voxel_height),
-        (config.voxel_layers, grid.rows, grid.columns), config.points_per_voxel,
-        config.max_voxels)
+        xyz,
+        (grid.x_min, grid.y_min, config.z_min),
+        (grid.cell, grid.cell, config.voxel_height),
+        (config.voxel_layers, grid.rows, grid.columns),
+        config.points_per_voxel,
+        config.max_voxels,
+    )
     if not len(voxels.coords):
-        return {'voxel_features': np.zeros((1, config.voxel_features), np.float32),
-                'voxel_coords': np.array([[0, -1, 0, 0]], np.int32)}
+        return {
+            'voxel_features': np.zeros((1, config.voxel_features), np.float32),
+            'voxel_coords': np.array([[0, -1, 0, 0]], np.int32),
+        }
     rows = np.concatenate([xyz, points[:, 3:5]], 1)[voxels.points]
     rows[:, 2] += VOXELNET_Z_MIN - config.z_min
     mean = np.add.reduceat(rows, voxels.starts) / voxels.counts[:, None]
@@ -105,5 +119,7 @@ def build_voxels(sweep: Sweep, config: LidarBranchConfig, grid: BevGrid
     # Neighbours in space lie near each other in memory: the gathers of the encoder are faster.
     order = np.lexsort((x, y, z))
     coords = np.stack([np.zeros_like(z), z, y, x], 1)
-    return {'voxel_features': mean[order].astype(np.float32),
-            'voxel_coords': np.ascontiguousarray(coords[order])}
+    return {
+        'voxel_features': mean[order].astype(np.float32),
+        'voxel_coords': np.ascontiguousarray(coords[order]),
+    }

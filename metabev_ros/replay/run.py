@@ -2,6 +2,7 @@
 
 Recorded log times take the place of arrival times, so the same bag gives the same bytes again.
 """
+
 from __future__ import annotations
 
 from collections import Counter
@@ -54,11 +55,14 @@ class ReplaySummary:
     def lines(self) -> list[str]:
         """For people."""
         made = ', '.join(f'{count} {name}' for name, count in sorted(self.outputs.items()))
-        lines = [f'input: {self.integrity.describe()}',
-                 f'outputs: {made or "none"}; {self.heartbeats} heartbeats']
+        lines = [
+            f'input: {self.integrity.describe()}',
+            f'outputs: {made or "none"}; {self.heartbeats} heartbeats',
+        ]
         lines += [f'refused: {count} x {what}' for what, count in self.rejected.most_common()]
-        lines += [f'not heard: {wire.clean_text(topic)} ({why})'
-                  for topic, why in self.not_heard.items()]
+        lines += [
+            f'not heard: {wire.clean_text(topic)} ({why})' for topic, why in self.not_heard.items()
+        ]
         lines += [f'inference failed on {self.failed} samples'] if self.failed else []
         lines += ['the input is LOSSY: part of it could not be read'] if self.is_lossy else []
         return lines
@@ -69,10 +73,19 @@ def output_topic(topic: str) -> str:
     return topic if topic.startswith('/') else f'/{NODE_NAME}/{topic}'
 
 
-def replay_bag(bag_in: Path | str, bag_out: Path | str, model_dir: Path | str, rig: RigConfig,
-               sensing: SensingConfig, backend: str = 'onnxruntime', threads: int = 2,
-               video: Path | str | None = None, progress: Progress | None = None,
-               precision: str = 'fp32', provider: str = 'cpu') -> ReplaySummary:
+def replay_bag(
+    bag_in: Path | str,
+    bag_out: Path | str,
+    model_dir: Path | str,
+    rig: RigConfig,
+    sensing: SensingConfig,
+    backend: str = 'onnxruntime',
+    threads: int = 2,
+    video: Path | str | None = None,
+    progress: Progress | None = None,
+    precision: str = 'fp32',
+    provider: str = 'cpu',
+) -> ReplaySummary:
     """Replay `bag_in` (an .mcap or .db3 file or a bag folder) into `bag_out` (.mcap).
 
     Raises:
@@ -80,8 +93,9 @@ def replay_bag(bag_in: Path | str, bag_out: Path | str, model_dir: Path | str, r
         ConfigError, ContractError, BackendError, MissingDependencyError: nothing is started.
     """
     if Path(bag_in).resolve() == Path(bag_out).resolve():
-        raise ConfigError('replay', 'an output file beside the input', str(bag_out),
-                          'choose another output name')
+        raise ConfigError(
+            'replay', 'an output file beside the input', str(bag_out), 'choose another output name'
+        )
     reader = BagReader(bag_in)
     pipeline = Pipeline.load(model_dir, backend, threads, precision, provider)
     with BagWriter(bag_out, reader.schemas) as writer, VideoWriter(video, rig) as pictures:
@@ -93,13 +107,22 @@ def replay_bag(bag_in: Path | str, bag_out: Path | str, model_dir: Path | str, r
 class _Replay:
     """The state of one run."""
 
-    def __init__(self, reader: BagReader, writer: BagWriter, pipeline: Pipeline,
-                 rig: RigConfig, sensing: SensingConfig, pictures: VideoWriter) -> None:
+    def __init__(
+        self,
+        reader: BagReader,
+        writer: BagWriter,
+        pipeline: Pipeline,
+        rig: RigConfig,
+        sensing: SensingConfig,
+        pictures: VideoWriter,
+    ) -> None:
         self._reader, self._writer, self._pipeline = reader, writer, pipeline
         self._frame, self._pictures = rig.ego_frame, pictures
         self._front_end = SensorFrontEnd(rig, sensing, pipeline.prepare_image)
-        self._inputs = {topic.lstrip('/'): msgtype
-                        for topic, msgtype in self._front_end.subscriptions().items()}
+        self._inputs = {
+            topic.lstrip('/'): msgtype
+            for topic, msgtype in self._front_end.subscriptions().items()
+        }
         self._outputs = {output_topic(topic) for topic in wire.OUTPUT_TYPES}
         self.summary = ReplaySummary(integrity=reader.integrity, not_heard=self._missing())
         self._seen: Counter[str] = Counter()  # refused messages already in the summary
@@ -109,10 +132,13 @@ class _Replay:
 
     def _missing(self) -> dict[str, str]:
         recorded = {topic.lstrip('/'): kind for topic, kind in self._reader.topics.items()}
-        return {topic: f'recorded as {wire.clean_text(recorded[topic])}, expected {msgtype}'
-                if topic in recorded else 'not in the bag'
-                for topic, msgtype in self._inputs.items()
-                if recorded.get(topic) != msgtype and topic != INJECTION_TOPIC}
+        return {
+            topic: f'recorded as {wire.clean_text(recorded[topic])}, expected {msgtype}'
+            if topic in recorded
+            else 'not in the bag'
+            for topic, msgtype in self._inputs.items()
+            if recorded.get(topic) != msgtype and topic != INJECTION_TOPIC
+        }
 
     def run(self, progress: Progress) -> None:
         now_ns = 0
@@ -146,8 +172,9 @@ class _Replay:
 
     def _count_refused(self, message: BagMessage) -> None:
         reports = self._front_end.reports(message.log_time_ns)
-        totals = {report.name: (report.rejected, f'{report.name}: {report.reason}')
-                  for report in reports}
+        totals = {
+            report.name: (report.rejected, f'{report.name}: {report.reason}') for report in reports
+        }
         totals['other'] = self._front_end.rejected_other, f'{message.topic}: unusable'
         for source, (total, what) in totals.items():
             if total > self._seen[source]:
@@ -179,23 +206,32 @@ class _Replay:
         self._fault = ''
         self.summary.outputs[sample.modality.name] += 1
         status = StatusReport(
-            sample.stamp_ns, sample.modality, sample.sensors, self._counters(),
-            epoch=sample.epoch, latency_s=result.latency_s,
-            latency=(now_ns - sample.stamp_ns) * 1e-9, injection=sample.injection)
+            sample.stamp_ns,
+            sample.modality,
+            sample.sensors,
+            self._counters(),
+            epoch=sample.epoch,
+            latency_s=result.latency_s,
+            latency=(now_ns - sample.stamp_ns) * 1e-9,
+            injection=sample.injection,
+        )
         model = self._pipeline.model
         for message in (wire.encode_status(status, model, self._frame), *outputs):
             self._writer.write(output_topic(message.topic), message.msgtype, now_ns, message.cdr)
         self._pictures.add(result, self._pipeline.model)
 
     def _counters(self) -> Counters:
-        return Counters(outputs=sum(self.summary.outputs.values()),
-                        rejected_messages=sum(self.summary.rejected.values()),
-                        failed_samples=self.summary.failed)
+        return Counters(
+            outputs=sum(self.summary.outputs.values()),
+            rejected_messages=sum(self.summary.rejected.values()),
+            failed_samples=self.summary.failed,
+        )
 
     def _beat_until(self, now_ns: int) -> None:
         """Heartbeats at the node's rate, in recorded time."""
         if self._next_beat_ns is None or not (
-                0 <= now_ns - self._next_beat_ns + BEAT_NS <= LONGEST_PAUSE_NS):
+            0 <= now_ns - self._next_beat_ns + BEAT_NS <= LONGEST_PAUSE_NS
+        ):
             self._next_beat_ns = now_ns + BEAT_NS  # the start, or the recorded clock jumped
         while self._next_beat_ns <= now_ns:
             for sample in self._front_end.poll(self._next_beat_ns):
@@ -206,9 +242,15 @@ class _Replay:
     def _beat(self, now_ns: int) -> None:
         front_end, model = self._front_end, self._pipeline.model
         report = StatusReport(
-            now_ns, Modality.NONE if self._fault else front_end.modality(now_ns),
-            front_end.reports(now_ns), self._counters(), epoch=front_end.epoch,
-            is_heartbeat=True, fault=self._fault, injection=front_end.injection)
+            now_ns,
+            Modality.NONE if self._fault else front_end.modality(now_ns),
+            front_end.reports(now_ns),
+            self._counters(),
+            epoch=front_end.epoch,
+            is_heartbeat=True,
+            fault=self._fault,
+            injection=front_end.injection,
+        )
         messages = [wire.encode_status(report, model, self._frame)]
         if self._beats % DIAGNOSTICS_EVERY == 0:
             messages.append(wire.encode_diagnostics(report, model, NODE_NAME))

@@ -1,4 +1,5 @@
 """The optional video of a replay: cameras with boxes and the bird's-eye view, H.264."""
+
 from __future__ import annotations
 
 import os
@@ -22,17 +23,34 @@ def draw_result(result: PerceptionResult, model, layout: PanelLayout) -> np.ndar
     shown = found.scores >= SHOWN_SCORE
     boxes, labels, scores = found.boxes[shown], found.labels[shown], found.scores[shown]
     classes = model.config.detection_classes
-    images = {name: None if image is None else draw_boxes_on_image(
-                  image.pixels, boxes, labels, scores, image.calibration, classes)
-              for name, image in sample.cameras.items()}
+    images = {
+        name: None
+        if image is None
+        else draw_boxes_on_image(image.pixels, boxes, labels, scores, image.calibration, classes)
+        for name, image in sample.cameras.items()
+    }
     points = None
     if sample.sweep is not None:
         points = transform_points(sample.sweep.ego_from_lidar, sample.sweep.points[:, :3])
-    bev = draw_bev(BevView(*layout.bev_size, HALF_LENGTH), result.map_probabilities,
-                   model.config.map_grid, points, boxes, labels, scores, class_names=classes,
-                   map_classes=model.config.map_classes)
-    return compose_panel(images, bev, sample.modality, sample.sensors,
-                         f'{sample.stamp_ns / 1e9:.2f} s', layout=layout)
+    bev = draw_bev(
+        BevView(*layout.bev_size, HALF_LENGTH),
+        result.map_probabilities,
+        model.config.map_grid,
+        points,
+        boxes,
+        labels,
+        scores,
+        class_names=classes,
+        map_classes=model.config.map_classes,
+    )
+    return compose_panel(
+        images,
+        bev,
+        sample.modality,
+        sample.sensors,
+        f'{sample.stamp_ns / 1e9:.2f} s',
+        layout=layout,
+    )
 
 
 class VideoWriter:
@@ -68,12 +86,18 @@ class VideoWriter:
         try:
             import imageio_ffmpeg
         except ImportError as error:
-            raise MissingDependencyError('video', 'the package imageio-ffmpeg', 'none',
-                                         'pip install imageio-ffmpeg') from error
+            raise MissingDependencyError(
+                'video', 'the package imageio-ffmpeg', 'none', 'pip install imageio-ffmpeg'
+            ) from error
         self._path.parent.mkdir(parents=True, exist_ok=True)
         frames = imageio_ffmpeg.write_frames(
-            str(self._partial), (self._layout.width, self._layout.height), fps=self._rate,
-            codec='libx264', quality=6, macro_block_size=2)
+            str(self._partial),
+            (self._layout.width, self._layout.height),
+            fps=self._rate,
+            codec='libx264',
+            quality=6,
+            macro_block_size=2,
+        )
         frames.send(None)
         return frames
 

@@ -1,4 +1,5 @@
 """CameraInfo to intrinsics, with everything that cannot be trusted refused."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -37,9 +38,12 @@ class Intrinsics:
             SensorDataError: 'calibration'.
         """
         if (width, height) != (self.width, self.height):
-            raise SensorDataError('calibration', 'image size',
-                                  f'{self.width} x {self.height} as in CameraInfo',
-                                  f'{width} x {height}')
+            raise SensorDataError(
+                'calibration',
+                'image size',
+                f'{self.width} x {self.height} as in CameraInfo',
+                f'{width} x {height}',
+            )
         return self
 
     def halved(self) -> Intrinsics:
@@ -93,8 +97,10 @@ def _read_distortion(message) -> np.ndarray:
     if not distortion.any():  # false for NaN: NaN counts as true
         return np.zeros(0)
     if length not in _DISTORTION_LENGTHS.get(model, ()):
-        raise _refused(f'D to fit one of {sorted(filter(None, _DISTORTION_LENGTHS))}',
-                       f'{sanitise(model)} with {length} numbers')
+        raise _refused(
+            f'D to fit one of {sorted(filter(None, _DISTORTION_LENGTHS))}',
+            f'{sanitise(model)} with {length} numbers',
+        )
     if not (np.abs(distortion) < 1e4).all():
         raise _refused('finite distortion coefficients', str(distortion[:5]))
     return np.append(distortion, 0.0) if length == 4 else distortion
@@ -105,8 +111,10 @@ def _crop_and_bin(message, matrix: np.ndarray, width: int, height: int):
     roi = message.roi
     if roi.width and roi.height:
         if roi.x_offset + roi.width > width or roi.y_offset + roi.height > height:
-            raise _refused('a region of interest inside the image',
-                           f'{roi.width} x {roi.height} at {roi.x_offset}, {roi.y_offset}')
+            raise _refused(
+                'a region of interest inside the image',
+                f'{roi.width} x {roi.height} at {roi.x_offset}, {roi.y_offset}',
+            )
         matrix[0, 2] -= roi.x_offset
         matrix[1, 2] -= roi.y_offset
         width, height = int(roi.width), int(roi.height)
@@ -162,8 +170,11 @@ def fixed_pose(where: str, values) -> np.ndarray:
     """
     pose = _numbers(where, values, 4)
     rotation = pose[:3, :3]
-    if (np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3 or np.linalg.det(rotation) < 0
-            or np.abs(pose[3] - (0, 0, 0, 1)).max() > 1e-9):
+    if (
+        np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3
+        or np.linalg.det(rotation) < 0
+        or np.abs(pose[3] - (0, 0, 0, 1)).max() > 1e-9
+    ):
         raise ConfigError(where, 'a rigid transform', str(pose.tolist()), 'correct the rig file')
     return pose
 

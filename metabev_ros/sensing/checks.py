@@ -1,4 +1,5 @@
 """What the data itself says of its sensor: dark, torn, noise, frozen, empty, blocked and so on."""
+
 from __future__ import annotations
 
 import zlib
@@ -14,15 +15,15 @@ _STRIDE = 16
 MOST_POINTS = 300_000  # of a sweep that are used: the latency of what follows is bounded
 _MIN_RANGE, _MAX_RANGE = 1.0, 200.0
 _SECTORS = 36
-_ROWS = 30            # of one degree each, from the lowest to _HIGHEST degrees
-_HIGHEST = -2.0       # lower beams hit the ground wherever the vehicle is; higher ones may not
+_ROWS = 30  # of one degree each, from the lowest to _HIGHEST degrees
+_HIGHEST = -2.0  # lower beams hit the ground wherever the vehicle is; higher ones may not
 _PLACES = np.arange(8192) + np.random.default_rng(0).uniform(0, 1, 8192)
-_LEAST_ROWS = 6       # a sensor with fewer beams below that is not judged by them
+_LEAST_ROWS = 6  # a sensor with fewer beams below that is not judged by them
 _HISTORY = 20
 _WARM_UP = 5
-_LINES = 16           # of pixels whose neighbours are compared
+_LINES = 16  # of pixels whose neighbours are compared
 _NOISE_CONTRAST = 20  # grey levels; the noise of a dark picture is below that
-_NOISE_SHARE = 0.6    # of the contrast lies between neighbours; in pictures of nuScenes 0.04
+_NOISE_SHARE = 0.6  # of the contrast lies between neighbours; in pictures of nuScenes 0.04
 _ORDERED = np.deg2rad(15.0)  # neighbours in a message lie closer together, in most drivers' order
 
 
@@ -49,8 +50,11 @@ class FrozenDetector:
     def check(self, data: np.ndarray, part: np.ndarray) -> Verdict:
         """The verdict on `data`, of which `part` is a small contiguous share."""
         checksum = zlib.crc32(part)
-        same = (self._last is not None and checksum == self._checksum
-                and np.array_equal(self._last, data))
+        same = (
+            self._last is not None
+            and checksum == self._checksum
+            and np.array_equal(self._last, data)
+        )
         self._count = self._count + 1 if same else 1
         self._last, self._checksum = data, checksum
         if self._count >= self._limit:
@@ -100,9 +104,9 @@ def _noise_share(pixels: np.ndarray) -> float:
 
     Near 0 where a picture shows something, 1 for white noise; 0 where there is little contrast.
     """
-    lines = pixels[::max(1, len(pixels) // _LINES), :, 1].astype(np.float32)
+    lines = pixels[:: max(1, len(pixels) // _LINES), :, 1].astype(np.float32)
     contrast = float(lines.var(axis=1).mean())
-    if contrast < _NOISE_CONTRAST ** 2:
+    if contrast < _NOISE_CONTRAST**2:
         return 0.0
     return float(np.square(np.diff(lines, axis=1)).mean()) / (2 * contrast)
 
@@ -124,8 +128,9 @@ def limit_points(points: np.ndarray) -> tuple[np.ndarray, Verdict]:
     if len(points) <= MOST_POINTS:
         return points, GOOD
     chosen = np.linspace(0, len(points) - 1, MOST_POINTS).astype(np.int64)
-    return points[chosen], Verdict(SensorState.SUSPECT,
-                                   f'clipped: {len(points) - MOST_POINTS} points left out')
+    return points[chosen], Verdict(
+        SensorState.SUSPECT, f'clipped: {len(points) - MOST_POINTS} points left out'
+    )
 
 
 class CloudCheck:
@@ -153,17 +158,22 @@ class CloudCheck:
         in_range = (distance > _MIN_RANGE) & (distance < _MAX_RANGE)
         if in_range.mean() < 0.1:
             return Verdict(SensorState.INVALID, f'in range: {in_range.mean():.1%}')
-        verdict = self._against_history(len(points), _sector_counts(sparse[in_range]),
-                                        _row_counts(sparse[in_range], distance[in_range]),
-                                        _turn(points))
+        verdict = self._against_history(
+            len(points),
+            _sector_counts(sparse[in_range]),
+            _row_counts(sparse[in_range], distance[in_range]),
+            _turn(points),
+        )
         return verdict if verdict is not GOOD else frozen
 
-    def _against_history(self, count: int, sectors: np.ndarray, rows: np.ndarray,
-                         turn: float) -> Verdict:
+    def _against_history(
+        self, count: int, sectors: np.ndarray, rows: np.ndarray, turn: float
+    ) -> Verdict:
         if len(self._counts) >= _WARM_UP:
             if float(np.median(self._turns)) < _ORDERED and turn > 3 * _ORDERED:
-                return Verdict(SensorState.INVALID,
-                               f'noise: neighbours {np.rad2deg(turn):.0f} deg apart')
+                return Verdict(
+                    SensorState.INVALID, f'noise: neighbours {np.rad2deg(turn):.0f} deg apart'
+                )
             usual = float(np.median(self._counts))
             if count < 0.3 * usual:
                 return Verdict(SensorState.SUSPECT, f'sparse: {count} of {usual:.0f} points')

@@ -1,4 +1,5 @@
 """When the clock that stamps the data jumps: bag loops, restarts, replayed data."""
+
 from __future__ import annotations
 
 from metabev_ros.config import SensingConfig
@@ -29,8 +30,7 @@ class ClockWatch:
 
     def went_back(self, now_ns: int) -> bool:
         """Set the time; whether it went back so far that a new epoch begins."""
-        jumped = (self.now_ns is not None
-                  and now_ns < self.now_ns - to_ns(self._config.clock_jump))
+        jumped = self.now_ns is not None and now_ns < self.now_ns - to_ns(self._config.clock_jump)
         if self.now_ns is None or now_ns > self.now_ns or jumped:
             self.now_ns = now_ns
         return jumped
@@ -45,10 +45,13 @@ class ClockWatch:
             self._jumped.pop(name, None)
             return False
         self._jumped[name] = self._jumped.get(name, 0) + 1
-        live = [other for other, heard in self._heard_ns.items()
-                if self.now_ns - heard <= _LIVE_NS]
-        return (all(other in self._jumped for other in live)
-                and sum(self._jumped[other] for other in live) >= 2)
+        live = [
+            other for other, heard in self._heard_ns.items() if self.now_ns - heard <= _LIVE_NS
+        ]
+        return (
+            all(other in self._jumped for other in live)
+            and sum(self._jumped[other] for other in live) >= 2
+        )
 
     def check_lag(self, stamp_ns: int) -> None:
         """Refuse what is far behind the other messages of this epoch.
@@ -60,5 +63,6 @@ class ClockWatch:
         if self._offset_ns is None or lag < self._offset_ns:
             self._offset_ns = lag
         if lag - self._offset_ns > to_ns(self._config.max_latency):
-            raise SensorDataError('old', 'header.stamp', 'current data',
-                                  f'{(lag - self._offset_ns) / 1e9:.1f} s old')
+            raise SensorDataError(
+                'old', 'header.stamp', 'current data', f'{(lag - self._offset_ns) / 1e9:.1f} s old'
+            )

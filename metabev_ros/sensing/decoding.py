@@ -4,6 +4,7 @@ Encodings of sensor_msgs/Image that are taken: rgb8, bgr8, rgba8, bgra8, mono8, 
 8UC3 (BGR, as cv_bridge reads it), 16UC1, yuv422 / uyvy, yuv422_yuy2 / yuyv and the four
 bayer_*8 patterns. All others are refused.
 """
+
 from __future__ import annotations
 
 import cv2
@@ -42,8 +43,12 @@ _CELL_OF_TWO = ('yuv', 'uyvy', 'yuyv', 'bayer')
 
 def _check_dimensions(where: str, width: int, height: int, lowest: int = 1) -> None:
     if width < lowest or height < lowest or width * height > MAX_PIXELS:
-        raise SensorDataError('dimensions', where,
-                              f'{lowest} x {lowest} to {MAX_PIXELS} pixels', f'{width} x {height}')
+        raise SensorDataError(
+            'dimensions',
+            where,
+            f'{lowest} x {lowest} to {MAX_PIXELS} pixels',
+            f'{width} x {height}',
+        )
 
 
 def decode_image(message) -> np.ndarray:
@@ -54,8 +59,9 @@ def decode_image(message) -> np.ndarray:
     """
     encoding = str(message.encoding)
     if encoding not in _ENCODINGS:
-        raise SensorDataError('encoding', 'Image.encoding', f'one of {sorted(_ENCODINGS)}',
-                              sanitise(encoding))
+        raise SensorDataError(
+            'encoding', 'Image.encoding', f'one of {sorted(_ENCODINGS)}', sanitise(encoding)
+        )
     pixel_bytes, code = _ENCODINGS[encoding]
     width, height, step = int(message.width), int(message.height), int(message.step)
     in_cells = encoding.startswith(_CELL_OF_TWO)
@@ -67,12 +73,13 @@ def decode_image(message) -> np.ndarray:
         raise SensorDataError('step', 'Image.step', f'{row} or a little more', str(step))
     data = byte_view(message.data, 'Image')
     if data.size != step * height:
-        raise SensorDataError('size', 'Image.data', f'step * height = {step * height} bytes',
-                              str(data.size))
+        raise SensorDataError(
+            'size', 'Image.data', f'step * height = {step * height} bytes', str(data.size)
+        )
     rows = data.reshape(height, step)[:, :row]
     if encoding in _SIXTEEN_BIT:  # the high byte is the 8-bit value
         swapped = bool(message.is_bigendian)
-        pixels = rows[:, 0 if swapped else 1::2]
+        pixels = rows[:, 0 if swapped else 1 :: 2]
     elif pixel_bytes == 1:
         pixels = rows
     else:
@@ -85,8 +92,9 @@ def _convert(pixels: np.ndarray, code: int) -> np.ndarray:
     try:
         return cv2.cvtColor(pixels, code)
     except cv2.error as error:
-        raise SensorDataError('decode', 'Image', 'pixels OpenCV can convert',
-                              sanitise(error)) from error
+        raise SensorDataError(
+            'decode', 'Image', 'pixels OpenCV can convert', sanitise(error)
+        ) from error
 
 
 def compressed_size(data: np.ndarray) -> tuple[int, int]:
@@ -97,16 +105,18 @@ def compressed_size(data: np.ndarray) -> tuple[int, int]:
             header, 'dimensions' if it is too large.
     """
     if not 0 < data.size <= _MAX_COMPRESSED_BYTES:
-        raise SensorDataError('size', 'CompressedImage.data',
-                              f'1 to {_MAX_COMPRESSED_BYTES} bytes', str(data.size))
+        raise SensorDataError(
+            'size', 'CompressedImage.data', f'1 to {_MAX_COMPRESSED_BYTES} bytes', str(data.size)
+        )
     head = data[:8].tobytes()
     if head.startswith(b'\xff\xd8\xff'):
         width, height = _jpeg_size(data)
     elif head == b'\x89PNG\r\n\x1a\n':
         width, height = _png_size(data)
     else:
-        raise SensorDataError('encoding', 'CompressedImage.data', 'a JPEG or PNG file',
-                              f'first bytes {head.hex()}')
+        raise SensorDataError(
+            'encoding', 'CompressedImage.data', 'a JPEG or PNG file', f'first bytes {head.hex()}'
+        )
     _check_dimensions('CompressedImage', width, height)
     return width, height
 
@@ -114,8 +124,12 @@ def compressed_size(data: np.ndarray) -> tuple[int, int]:
 def _jpeg_size(data: np.ndarray) -> tuple[int, int]:
     # libjpeg fills a file that ends early with grey and succeeds: look for the end marker first.
     if not data[-4096:].tobytes().rstrip(b'\0').endswith(b'\xff\xd9'):
-        raise SensorDataError('decode', 'CompressedImage.data', 'a JPEG with its end marker',
-                              f'{data.size} bytes that end early')
+        raise SensorDataError(
+            'decode',
+            'CompressedImage.data',
+            'a JPEG with its end marker',
+            f'{data.size} bytes that end early',
+        )
     at = 2
     while at + 9 <= data.size and data[at] == 0xFF:
         marker = int(data[at + 1])
@@ -132,10 +146,13 @@ def _jpeg_size(data: np.ndarray) -> tuple[int, int]:
 def _png_size(data: np.ndarray) -> tuple[int, int]:
     complete = data[-4096:].tobytes().rstrip(b'\0').endswith(b'IEND\xaeB`\x82')
     if data.size < 45 or data[12:16].tobytes() != b'IHDR' or not complete:
-        raise SensorDataError('decode', 'CompressedImage.data', 'a complete PNG',
-                              f'{data.size} bytes that end early')
-    return (int.from_bytes(data[16:20].tobytes(), 'big'),
-            int.from_bytes(data[20:24].tobytes(), 'big'))
+        raise SensorDataError(
+            'decode', 'CompressedImage.data', 'a complete PNG', f'{data.size} bytes that end early'
+        )
+    return (
+        int.from_bytes(data[16:20].tobytes(), 'big'),
+        int.from_bytes(data[20:24].tobytes(), 'big'),
+    )
 
 
 def decode_compressed_image(message, reduce: int = 1) -> tuple[np.ndarray, tuple[int, int]]:
@@ -160,15 +177,16 @@ def decode_compressed_image(message, reduce: int = 1) -> tuple[np.ndarray, tuple
     try:
         pixels = cv2.imdecode(data, flag | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
-        raise SensorDataError('decode', 'CompressedImage.data', 'a file OpenCV can decode',
-                              sanitise(error)) from error
+        raise SensorDataError(
+            'decode', 'CompressedImage.data', 'a file OpenCV can decode', sanitise(error)
+        ) from error
     if pixels is None:
-        raise SensorDataError('decode', 'CompressedImage.data', 'a file OpenCV can decode',
-                              f'{data.size} bytes')
+        raise SensorDataError(
+            'decode', 'CompressedImage.data', 'a file OpenCV can decode', f'{data.size} bytes'
+        )
     expected = (-(-height // reduce), -(-width // reduce), 3)
     if pixels.shape != expected:
-        raise SensorDataError('decode', 'CompressedImage', f'pixels {expected}',
-                              str(pixels.shape))
+        raise SensorDataError('decode', 'CompressedImage', f'pixels {expected}', str(pixels.shape))
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), (width, height)
 
 
@@ -194,17 +212,25 @@ def decode_point_cloud(message) -> np.ndarray:
     width, height = int(message.width), int(message.height)
     point_step, row_step = int(message.point_step), int(message.row_step)
     if width < 0 or height < 0 or width * height > MAX_POINTS:
-        raise SensorDataError('dimensions', 'PointCloud2', f'at most {MAX_POINTS} points',
-                              f'{width} x {height}')
+        raise SensorDataError(
+            'dimensions', 'PointCloud2', f'at most {MAX_POINTS} points', f'{width} x {height}'
+        )
     fields = _check_fields(message.fields, point_step)
     if row_step < width * point_step or row_step > 2 * width * point_step + 65536:
-        raise SensorDataError('layout', 'PointCloud2.row_step',
-                              f'width * point_step = {width * point_step} or a little more',
-                              str(row_step))
+        raise SensorDataError(
+            'layout',
+            'PointCloud2.row_step',
+            f'width * point_step = {width * point_step} or a little more',
+            str(row_step),
+        )
     data = byte_view(message.data, 'PointCloud2')
     if data.size != row_step * height:
-        raise SensorDataError('size', 'PointCloud2.data',
-                              f'row_step * height = {row_step * height} bytes', str(data.size))
+        raise SensorDataError(
+            'size',
+            'PointCloud2.data',
+            f'row_step * height = {row_step * height} bytes',
+            str(data.size),
+        )
     order = '>' if message.is_bigendian else '<'
     points = np.zeros((height * width, 5), dtype=np.float32)
     if not len(points):
@@ -213,8 +239,9 @@ def decode_point_cloud(message) -> np.ndarray:
     with np.errstate(over='ignore', invalid='ignore'):
         for column, (offset, kind) in enumerate(fields):
             if kind is not None:
-                grid[..., column] = np.ndarray((height, width), order + kind, data.data,
-                                               offset, (row_step, point_step))
+                grid[..., column] = np.ndarray(
+                    (height, width), order + kind, data.data, offset, (row_step, point_step)
+                )
         # The maximum of a column with a NaN is NaN, which is not <= anything.
         if np.abs(points[:, :3]).max() <= _FARTHEST and np.isfinite(points[:, 3]).all():
             return points
@@ -225,33 +252,46 @@ def decode_point_cloud(message) -> np.ndarray:
 def _check_fields(fields, point_step: int) -> list[tuple[int, str | None]]:
     """(offset, numpy type) of x, y, z and intensity; type None where intensity is absent."""
     if len(fields) > MAX_FIELDS:
-        raise SensorDataError('fields', 'PointCloud2.fields', f'at most {MAX_FIELDS}',
-                              str(len(fields)))
+        raise SensorDataError(
+            'fields', 'PointCloud2.fields', f'at most {MAX_FIELDS}', str(len(fields))
+        )
     if not 1 <= point_step <= _MAX_POINT_STEP:
-        raise SensorDataError('layout', 'PointCloud2.point_step', f'1..{_MAX_POINT_STEP}',
-                              str(point_step))
+        raise SensorDataError(
+            'layout', 'PointCloud2.point_step', f'1..{_MAX_POINT_STEP}', str(point_step)
+        )
     found: dict[str, tuple[int, str, int]] = {}
     spans = []
     for field in fields:
         name, offset, count = str(field.name), int(field.offset), int(field.count)
         kind = _FIELD_TYPES.get(int(field.datatype))
         if kind is None or count < 1 or name in found:
-            raise SensorDataError('fields', 'PointCloud2.fields',
-                                  'distinct names, datatype 1..8, count >= 1',
-                                  f'{sanitise(name)}: type {field.datatype}, count {count}')
+            raise SensorDataError(
+                'fields',
+                'PointCloud2.fields',
+                'distinct names, datatype 1..8, count >= 1',
+                f'{sanitise(name)}: type {field.datatype}, count {count}',
+            )
         found[name] = (offset, kind, count)
         spans.append((offset, offset + int(kind[1]) * count))
     spans.sort()
     ends = [0, *(end for _, end in spans)]
     if any(start < end for (start, _), end in zip(spans, ends, strict=False)) or (
-            ends[-1] > point_step):
-        raise SensorDataError('layout', 'PointCloud2.fields',
-                              f'fields that do not overlap, inside {point_step} bytes',
-                              str(spans[:4]))
+        ends[-1] > point_step
+    ):
+        raise SensorDataError(
+            'layout',
+            'PointCloud2.fields',
+            f'fields that do not overlap, inside {point_step} bytes',
+            str(spans[:4]),
+        )
     if 'intensity' not in found and 'i' in found:
         found['intensity'] = found['i']
     chosen = [found.get(name, (0, None, 1)) for name in ('x', 'y', 'z', 'intensity')]
     if any(kind is None for _, kind, _ in chosen[:3]) or any(n != 1 for _, _, n in chosen):
-        raise SensorDataError('fields', 'PointCloud2.fields', 'x, y, z of one value each',
-                              sanitise(', '.join(name[:20] for name in found)))
+        raise SensorDataError(
+            'fields',
+            'PointCloud2.fields',
+            'x, y, z of one value each',
+            sanitise(', '.join(name[:20] for name in found)),
+        )
     return [(offset, kind) for offset, kind, _ in chosen]

@@ -4,6 +4,7 @@ Deterministic: the same `push` and `poll` calls give the same samples. A push fi
 due before the message arrived, at its own time, so polling in between changes nothing. Nothing
 that a message contains is raised: it is counted, with its reason, at its sensor.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -47,19 +48,23 @@ class SensorFrontEnd:
             at most half as wide as the camera's image.
     """
 
-    def __init__(self, rig: RigConfig, config: SensingConfig, prepare_image: PrepareImage,
-                 reduce: int = 1) -> None:
+    def __init__(
+        self, rig: RigConfig, config: SensingConfig, prepare_image: PrepareImage, reduce: int = 1
+    ) -> None:
         self._rig, self._config = rig, config
-        self._cameras = {camera.name: CameraInput(camera, config, prepare_image, reduce)
-                         for camera in rig.cameras}
+        self._cameras = {
+            camera.name: CameraInput(camera, config, prepare_image, reduce)
+            for camera in rig.cameras
+        }
         self._lidar = LidarInput(rig.lidar, config)
         self._inputs = {**self._cameras, rig.lidar.name: self._lidar}
         self._monitors = {name: item.monitor for name, item in self._inputs.items()}
         self._tf = TfTree(rig.ego_frame)
         self._odometry = OdometryBuffer(rig.ego_frame)
         self._clock = ClockWatch(config)
-        self._synchroniser = Synchroniser(self._monitors, tuple(self._cameras), rig.lidar.name,
-                                          config, self._make_sample)
+        self._synchroniser = Synchroniser(
+            self._monitors, tuple(self._cameras), rig.lidar.name, config, self._make_sample
+        )
         self._handlers = self._make_handlers()
         self.epoch = 0
         self.rejected_other = 0  # unusable messages that belong to no sensor (TF, odometry)
@@ -67,16 +72,20 @@ class SensorFrontEnd:
 
     def _make_handlers(self) -> dict[str, tuple[str | None, Callable]]:
         """Topic -> (sensor name or None, handler(message) -> samples)."""
-        handlers = {'tf': (None, lambda message: self._on_tf(message, static=False)),
-                    'tf_static': (None, lambda message: self._on_tf(message, static=True)),
-                    self._rig.odometry_topic: (None, self._on_odometry),
-                    INJECTION_TOPIC: (None, self._on_injection)}
+        handlers = {
+            'tf': (None, lambda message: self._on_tf(message, static=False)),
+            'tf_static': (None, lambda message: self._on_tf(message, static=True)),
+            self._rig.odometry_topic: (None, self._on_odometry),
+            INJECTION_TOPIC: (None, self._on_injection),
+        }
         for camera in self._rig.cameras:
             handlers[camera.topic] = (camera.name, self._sensor_handler(camera.name))
             if not self._cameras[camera.name].is_fixed:
                 handlers[camera.info_topic] = (None, self._info_handler(camera.name))
-        handlers[self._rig.lidar.topic] = (self._rig.lidar.name,
-                                           self._sensor_handler(self._rig.lidar.name))
+        handlers[self._rig.lidar.topic] = (
+            self._rig.lidar.name,
+            self._sensor_handler(self._rig.lidar.name),
+        )
         return {topic.lstrip('/'): handler for topic, handler in handlers.items()}
 
     def subscriptions(self) -> dict[str, str]:
@@ -113,9 +122,15 @@ class SensorFrontEnd:
         except SensorDataError as error:
             return samples + self._refuse(sensor, error)
         except Exception as error:  # a message must never end the node, whatever it does
-            return samples + self._refuse(sensor, SensorDataError(
-                'internal', topic, 'a message of its type',
-                sanitise(f'{type(error).__name__}: {error}')))
+            return samples + self._refuse(
+                sensor,
+                SensorDataError(
+                    'internal',
+                    topic,
+                    'a message of its type',
+                    sanitise(f'{type(error).__name__}: {error}'),
+                ),
+            )
 
     def reject(self, topic: str, reason: str, arrival_ns: int) -> list[Sample]:
         """Count a message that could not even be deserialised."""
@@ -166,6 +181,7 @@ class SensorFrontEnd:
             reading = item.read(message, stamp, self._clock.now_ns)
             self._synchroniser.heard(self._clock.now_ns)
             return self._use(name, reading)
+
         return handle
 
     def _info_handler(self, name: str) -> Callable:
@@ -176,6 +192,7 @@ class SensorFrontEnd:
                 self._monitors[name].ignored(f'{error.reason}: {error.got}')
                 return []
             return self._retry(name)
+
         return handle
 
     def _on_tf(self, message, static: bool) -> list[Sample]:
@@ -187,8 +204,7 @@ class SensorFrontEnd:
         return [sample for name in self._inputs for sample in self._retry(name)]
 
     def _on_odometry(self, message) -> list[Sample]:
-        self._odometry.update(message,
-                              self._clock.now_ns + to_ns(self._config.future_tolerance))
+        self._odometry.update(message, self._clock.now_ns + to_ns(self._config.future_tolerance))
         return []
 
     def _on_injection(self, message) -> list[Sample]:
@@ -204,16 +220,16 @@ class SensorFrontEnd:
         self._clock.check_lag(stamp_ns)
         if name in self._cameras and not self._synchroniser.is_timely(stamp_ns, now):
             behind = self._synchroniser.skew_ns(stamp_ns) / 1e6
-            raise SensorDataError('late', 'header.stamp', 'a frame in time',
-                                  f'{behind:.0f} ms behind')
+            raise SensorDataError(
+                'late', 'header.stamp', 'a frame in time', f'{behind:.0f} ms behind'
+            )
 
     def _use(self, name: str, reading: Reading) -> list[Sample]:
         """Give a decoded frame to the synchroniser, or keep it until it is calibrated."""
         item, now = self._inputs[name], self._clock.now_ns
         item.pending = None
         if reading.verdict.state in (SensorState.INVALID, SensorState.FROZEN):
-            item.monitor.bad(reading.verdict.state, reading.verdict.reason, now,
-                             reading.stamp_ns)
+            item.monitor.bad(reading.verdict.state, reading.verdict.reason, now, reading.stamp_ns)
             return self._give_up(name)
         try:
             frame = item.place(reading, self._tf)
@@ -244,8 +260,7 @@ class SensorFrontEnd:
             return []
         age = self._clock.now_ns - reading.arrival_ns
         limit = self._config.max_age_periods * self._monitors[name].nominal_ns
-        if age > limit or not self._synchroniser.is_timely(reading.stamp_ns,
-                                                           self._clock.now_ns):
+        if age > limit or not self._synchroniser.is_timely(reading.stamp_ns, self._clock.now_ns):
             self._inputs[name].pending = None
             return []
         return self._use(name, reading)
@@ -297,8 +312,15 @@ class SensorFrontEnd:
             elif name in collected.images:
                 note = f'fewer than {self._config.min_cameras} cameras'
             reports.append(monitor.sample_report(reference, used, note))
-        return Sample(reference, cameras, collected.sweep, modality, tuple(reports), self.epoch,
-                      self.injection)
+        return Sample(
+            reference,
+            cameras,
+            collected.sweep,
+            modality,
+            tuple(reports),
+            self.epoch,
+            self.injection,
+        )
 
     def _compensate(self, image: CameraImage, reference_ns: int) -> tuple[CameraImage, str]:
         """The image with `ego_from_camera` for the ego frame at the reference stamp."""

@@ -9,6 +9,7 @@ again on the `readmit_frames`-th good frame, and not before `quarantine` seconds
 it was lost too often while most other sensors were well (when most of them flap, the transport
 loses data, and keeping sensors out would only add to it).
 """
+
 from __future__ import annotations
 
 from collections import deque
@@ -34,31 +35,30 @@ class SensorMonitor:
         period_ns: nominal period, or the measured one where a sensor steadily sends slower.
     """
 
-    def __init__(self, name: str, kind: SensorKind, rate_hz: float,
-                 config: SensingConfig) -> None:
+    def __init__(self, name: str, kind: SensorKind, rate_hz: float, config: SensingConfig) -> None:
         self.name, self.kind = name, kind
         self.nominal_ns = self.period_ns = to_ns(1 / rate_hz)
         self._config = config
         self.received = self.rejected = 0
-        self.newest_ns: int | None = None      # stamp of the newest accepted message
-        self.ever = False                      # something was accepted since the start
-        self.given_up = False                  # never spoke within the start timeout
+        self.newest_ns: int | None = None  # stamp of the newest accepted message
+        self.ever = False  # something was accepted since the start
+        self.given_up = False  # never spoke within the start timeout
         self._reason = ''
-        self._heard_ns: int | None = None      # arrival of the newest message that counts
-        self._missed = self._silent = 0        # samples missed, periods of silence
-        self._bad = 0                          # bad messages in a row
+        self._heard_ns: int | None = None  # arrival of the newest message that counts
+        self._missed = self._silent = 0  # samples missed, periods of silence
+        self._bad = 0  # bad messages in a row
         self._bad_ns: int | None = None
         self._bad_state = SensorState.INVALID
         self._suspect = ''
         self._problem: SensorState | None = None
         self._lost = False
-        self._good = 0                         # good frames since it was lost
+        self._good = 0  # good frames since it was lost
         self._losses: deque[int] = deque(maxlen=config.flap_limit + 1)
         self._quarantine_ns: int | None = None
         self._stamps: deque[int] = deque(maxlen=20)
         self._skews: deque[int] = deque(maxlen=_SKEWS)
         self._usual_skew_ns: int | None = None
-        self._skew = ''                        # how far the stamps have drifted, once it counts
+        self._skew = ''  # how far the stamps have drifted, once it counts
 
     # ------------------------------------------------------------------------------- messages
     def check_stamp(self, stamp_ns: int, arrival_ns: int) -> None:
@@ -69,18 +69,25 @@ class SensorMonitor:
         """
         ahead = stamp_ns - arrival_ns
         if ahead > to_ns(self._config.future_tolerance):
-            raise SensorDataError('future', 'header.stamp', 'a stamp that is not in the future',
-                                  f'{ahead / 1e9:.3f} s ahead')
+            raise SensorDataError(
+                'future',
+                'header.stamp',
+                'a stamp that is not in the future',
+                f'{ahead / 1e9:.3f} s ahead',
+            )
         if self.newest_ns is None:
             return
         if stamp_ns == self.newest_ns:
             raise SensorDataError('duplicate', 'header.stamp', 'a new stamp', str(stamp_ns))
         if stamp_ns < self.newest_ns:
-            raise SensorDataError('backwards', 'header.stamp', 'a stamp that increases',
-                                  f'{(self.newest_ns - stamp_ns) / 1e9:.3f} s back')
+            raise SensorDataError(
+                'backwards',
+                'header.stamp',
+                'a stamp that increases',
+                f'{(self.newest_ns - stamp_ns) / 1e9:.3f} s back',
+            )
 
-    def good(self, stamp_ns: int, arrival_ns: int, verdict: Verdict,
-             needed: bool = False) -> bool:
+    def good(self, stamp_ns: int, arrival_ns: int, verdict: Verdict, needed: bool = False) -> bool:
         """Take a frame that came in time and is sound (OK or SUSPECT).
 
         Args:
@@ -111,8 +118,9 @@ class SensorMonitor:
         self._lost = False
         return True
 
-    def bad(self, state: SensorState, reason: str, arrival_ns: int,
-            stamp_ns: int | None = None) -> None:
+    def bad(
+        self, state: SensorState, reason: str, arrival_ns: int, stamp_ns: int | None = None
+    ) -> None:
         """Count a frame that cannot be used and says something of its sensor."""
         self.rejected += 1
         self._heard_ns = self._bad_ns = arrival_ns
@@ -145,8 +153,11 @@ class SensorMonitor:
         drift = median - self._usual_skew_ns
         edge = to_ns(self._config.tolerance) * (1 if drift > 0 else -1)
         left = abs(edge - self._usual_skew_ns)
-        self._skew = f'skew: {drift / 1e6:+.0f} ms since the start' if (
-            abs(drift) > min(left, abs(edge)) // 2) else ''
+        self._skew = (
+            f'skew: {drift / 1e6:+.0f} ms since the start'
+            if (abs(drift) > min(left, abs(edge)) // 2)
+            else ''
+        )
 
     def held(self, problem: SensorState, reason: str, arrival_ns: int) -> None:
         """Count a sound frame that cannot be placed: UNCALIBRATED or NO_TF."""
@@ -157,11 +168,21 @@ class SensorMonitor:
     def _remember_stamp(self, stamp_ns: int) -> None:
         self.newest_ns = stamp_ns
         self._stamps.append(stamp_ns)
-        steps = [b - a for a, b in zip(list(self._stamps)[-4:-1], list(self._stamps)[-3:],
-                                       strict=True)] if len(self._stamps) >= 4 else []
+        steps = (
+            [
+                b - a
+                for a, b in zip(list(self._stamps)[-4:-1], list(self._stamps)[-3:], strict=True)
+            ]
+            if len(self._stamps) >= 4
+            else []
+        )
         # Only a steady slow sensor changes what is expected; drops at random and jitter do not.
-        steady = (steps and 1.1 * self.nominal_ns < min(steps)
-                  and max(steps) < 1.3 * min(steps) and max(steps) < 5 * self.nominal_ns)
+        steady = (
+            steps
+            and 1.1 * self.nominal_ns < min(steps)
+            and max(steps) < 1.3 * min(steps)
+            and max(steps) < 5 * self.nominal_ns
+        )
         self.period_ns = sum(steps) // len(steps) if steady else self.nominal_ns
 
     # -------------------------------------------------------------------------------- silence
@@ -249,8 +270,11 @@ class SensorMonitor:
         if self._problem is not None:
             return False
         if self._lost:  # wait only for the frame that brings it back
-            return (self._good >= self._config.readmit_frames - 1 and self.misses == 0
-                    and not self._bad)
+            return (
+                self._good >= self._config.readmit_frames - 1
+                and self.misses == 0
+                and not self._bad
+            )
         return True  # a sensor that missed twice is lost
 
     def expects(self, reference_ns: int, slack_ns: int) -> bool:
@@ -283,8 +307,18 @@ class SensorMonitor:
     def report(self, now_ns: int) -> SensorReport:
         """What is known now."""
         age = None if self.newest_ns is None else now_ns - self.newest_ns
-        return SensorReport(self.name, self.kind, self.state, False, self.newest_ns, age,
-                            self.rate_hz, self.reason, self.received, self.rejected)
+        return SensorReport(
+            self.name,
+            self.kind,
+            self.state,
+            False,
+            self.newest_ns,
+            age,
+            self.rate_hz,
+            self.reason,
+            self.received,
+            self.rejected,
+        )
 
     def sample_report(self, reference_ns: int, used_ns: int | None, note: str) -> SensorReport:
         """What is known when a sample closes.
@@ -298,10 +332,17 @@ class SensorMonitor:
         if used_ns is not None:
             flaw = self._suspect or self._skew
             state = SensorState.SUSPECT if flaw else SensorState.OK
-            return replace(report, state=state, used=True, age_ns=reference_ns - used_ns,
-                           reason=flaw or note or
-                           (report.reason if state is report.state else ''))
+            return replace(
+                report,
+                state=state,
+                used=True,
+                age_ns=reference_ns - used_ns,
+                reason=flaw or note or (report.reason if state is report.state else ''),
+            )
         if report.state in (SensorState.OK, SensorState.SUSPECT):
-            return replace(report, state=SensorState.MISSING,
-                           reason=note or report.reason or 'no frame for this sample')
+            return replace(
+                report,
+                state=SensorState.MISSING,
+                reason=note or report.reason or 'no frame for this sample',
+            )
         return report

@@ -1,4 +1,5 @@
 """One camera and one LiDAR: from a message to a placed, checked frame."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -72,8 +73,9 @@ class PlacementWatch:
 class CameraInput:
     """Decoding, content checks and calibration of one camera."""
 
-    def __init__(self, camera: CameraConfig, config: SensingConfig, prepare_image: PrepareImage,
-                 reduce: int) -> None:
+    def __init__(
+        self, camera: CameraConfig, config: SensingConfig, prepare_image: PrepareImage, reduce: int
+    ) -> None:
         self.monitor = SensorMonitor(camera.name, SensorKind.CAMERA, camera.rate_hz, config)
         self.frame = camera.frame.lstrip('/')
         self.compressed = camera.topic.endswith('compressed')
@@ -139,8 +141,9 @@ class CameraInput:
         if pose is None:
             pose = tf.ego_from(self.frame, reading.stamp_ns)
         self.changed = self._watch.check(pose, intrinsics.matrix)
-        calibration = CameraCalibration(intrinsics.width, intrinsics.height, intrinsics.matrix,
-                                        pose, intrinsics.distortion)
+        calibration = CameraCalibration(
+            intrinsics.width, intrinsics.height, intrinsics.matrix, pose, intrinsics.distortion
+        )
         pixels, calibration = self._prepare_image(reading.data, calibration)
         return CameraImage(reading.stamp_ns, pixels, calibration)
 
@@ -157,8 +160,9 @@ class LidarInput:
         self._check = CloudCheck(config.frozen_frames)
         self._fixed_pose = None
         if lidar.ego_from_lidar is not None:
-            self._fixed_pose = fixed_pose(f'rig.lidar.{lidar.name}.ego_from_lidar',
-                                          lidar.ego_from_lidar)
+            self._fixed_pose = fixed_pose(
+                f'rig.lidar.{lidar.name}.ego_from_lidar', lidar.ego_from_lidar
+            )
 
     def read(self, message, stamp_ns: int, arrival_ns: int) -> Reading:
         """Decode and check.
@@ -168,8 +172,9 @@ class LidarInput:
         """
         frame = read_frame(message.header)
         if frame != self.frame:
-            raise SensorDataError('transform', 'header.frame_id', self.frame,
-                                  f'frame {sanitise(frame)!r}')
+            raise SensorDataError(
+                'transform', 'header.frame_id', self.frame, f'frame {sanitise(frame)!r}'
+            )
         points = decode_point_cloud(message)
         announced = int(message.width) * int(message.height)
         verdict = self._check.check(points, announced)

@@ -1,4 +1,5 @@
 """Which branch runs: a pure function of what is present."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -6,8 +7,9 @@ from collections.abc import Mapping
 from metabev_ros.structures import Modality, SensorKind
 
 
-def choose_modality(present: Mapping[str, bool], kinds: Mapping[str, SensorKind],
-                    min_cameras: int) -> Modality:
+def choose_modality(
+    present: Mapping[str, bool], kinds: Mapping[str, SensorKind], min_cameras: int
+) -> Modality:
     """The branch that the present sensors allow.
 
     Hysteresis is not here but in the sensors' states: a sensor that came back is present only

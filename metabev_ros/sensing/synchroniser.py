@@ -5,6 +5,7 @@ has delivered, or `deadline` after the sweep arrived. When the sweep is overdue 
 the trigger over at their own rate; the next sweep takes it back. Time is what the caller says:
 the same calls give the same samples.
 """
+
 from __future__ import annotations
 
 from collections import deque
@@ -45,9 +46,14 @@ class Synchroniser:
     it is called at the moment of closing, when the monitors say what is true then.
     """
 
-    def __init__(self, monitors: Mapping[str, SensorMonitor], cameras: tuple[str, ...],
-                 lidar: str, config: SensingConfig,
-                 make_sample: Callable[[Collected], Sample | None]) -> None:
+    def __init__(
+        self,
+        monitors: Mapping[str, SensorMonitor],
+        cameras: tuple[str, ...],
+        lidar: str,
+        config: SensingConfig,
+        make_sample: Callable[[Collected], Sample | None],
+    ) -> None:
         self._monitors, self._cameras, self._lidar = monitors, cameras, lidar
         self._config, self._make_sample = config, make_sample
         self._deadline = to_ns(config.deadline)
@@ -59,12 +65,13 @@ class Synchroniser:
     def reset(self, now_ns: int | None) -> None:
         """Forget all frames: the start, or a new epoch at `now_ns`."""
         self._frames: dict[str, deque[tuple[int, CameraImage]]] = {
-            name: deque(maxlen=_FRAMES_KEPT) for name in self._cameras}
+            name: deque(maxlen=_FRAMES_KEPT) for name in self._cameras
+        }
         self._used_ns: dict[str, int] = {}
         self._open: _Open | None = None
-        self._last: _Open | None = None       # the newest closed sample
-        self._start_ns: int | None = now_ns   # first accepted frame of this epoch
-        self._sweep_ns: int | None = now_ns   # arrival of the newest usable sweep
+        self._last: _Open | None = None  # the newest closed sample
+        self._start_ns: int | None = now_ns  # first accepted frame of this epoch
+        self._sweep_ns: int | None = now_ns  # arrival of the newest usable sweep
         self._taken_over = False
 
     # --------------------------------------------------------------------------------- frames
@@ -98,8 +105,10 @@ class Synchroniser:
         self._sweep_ns, self._taken_over = now_ns, False
         waiting = self._open
         if waiting is not None:
-            joins = (waiting.sweep is None
-                     and abs(sweep.stamp_ns - waiting.reference_ns) <= self._tolerance)
+            joins = (
+                waiting.sweep is None
+                and abs(sweep.stamp_ns - waiting.reference_ns) <= self._tolerance
+            )
             if not joins:
                 closed += self._close(now_ns)
         if not self._sweep_may_anchor(sweep):
@@ -159,8 +168,9 @@ class Synchroniser:
                 monitor.given_up = True
 
     def _is_starting(self, now_ns: int) -> bool:
-        return (self._start_ns is None
-                or now_ns < self._start_ns + to_ns(self._config.start_timeout))
+        return self._start_ns is None or now_ns < self._start_ns + to_ns(
+            self._config.start_timeout
+        )
 
     # ------------------------------------------------------------------------------- triggers
     def _lead_until(self) -> int | None:
@@ -185,8 +195,10 @@ class Synchroniser:
 
     def _may_anchor(self, image: CameraImage) -> bool:
         """Whether the cameras may open a sample here: not for stragglers of the last one."""
-        return (self._last is None
-                or image.stamp_ns > self._last.reference_ns + self._camera_period // 2)
+        return (
+            self._last is None
+            or image.stamp_ns > self._last.reference_ns + self._camera_period // 2
+        )
 
     def _sweep_may_anchor(self, sweep: Sweep) -> bool:
         """Stamps increase; right after a camera sample a sweep of the same moment is late.
@@ -196,20 +208,30 @@ class Synchroniser:
         """
         if self._last is None:
             return True
-        gap = 0 if self._last.sweep is not None else max(2 * self._lidar_period // 5,
-                                                         self._tolerance)
+        gap = (
+            0
+            if self._last.sweep is not None
+            else max(2 * self._lidar_period // 5, self._tolerance)
+        )
         return sweep.stamp_ns > self._last.reference_ns + gap
 
     def _open_from_buffer(self, now_ns: int, deadline_ns: int) -> bool:
         """Open a camera sample on the waiting frame that has the most company."""
         max_age = self._config.max_age_periods * self._camera_period
-        fresh = {name: [image.stamp_ns for arrival, image in self._frames[name]
-                        if now_ns - arrival <= max_age and self._may_anchor(image)]
-                 for name in self._cameras}
+        fresh = {
+            name: [
+                image.stamp_ns
+                for arrival, image in self._frames[name]
+                if now_ns - arrival <= max_age and self._may_anchor(image)
+            ]
+            for name in self._cameras
+        }
 
         def company(stamp: int) -> tuple[int, int]:
-            return sum(any(abs(other - stamp) <= self._tolerance for other in stamps)
-                       for stamps in fresh.values()), stamp
+            return sum(
+                any(abs(other - stamp) <= self._tolerance for other in stamps)
+                for stamps in fresh.values()
+            ), stamp
 
         anchors = [stamp for stamps in fresh.values() for stamp in stamps]
         if not anchors:
@@ -226,8 +248,7 @@ class Synchroniser:
 
     def _waits_for(self, name: str, now_ns: int) -> bool:
         monitor, waiting = self._monitors[name], self._open
-        if name in waiting.given_up or not monitor.is_awaited(now_ns,
-                                                              self._is_starting(now_ns)):
+        if name in waiting.given_up or not monitor.is_awaited(now_ns, self._is_starting(now_ns)):
             return False
         if name == self._lidar:
             return waiting.sweep is None and self._expects(name, waiting)
@@ -235,8 +256,10 @@ class Synchroniser:
         if best is None:
             return self._expects(name, waiting)
         # A frame within half a period, or one after the reference, cannot be beaten.
-        return (best.stamp_ns < waiting.reference_ns
-                and waiting.reference_ns - best.stamp_ns > monitor.nominal_ns // 2)
+        return (
+            best.stamp_ns < waiting.reference_ns
+            and waiting.reference_ns - best.stamp_ns > monitor.nominal_ns // 2
+        )
 
     def _expects(self, name: str, waiting: _Open) -> bool:
         slack = min(self._tolerance, self._lidar_period * 55 // 100)
@@ -245,9 +268,12 @@ class Synchroniser:
     def _nearest(self, name: str, reference_ns: int) -> CameraImage | None:
         """The unused image nearest to the reference, None when none is within tolerance."""
         newest_used = self._used_ns.get(name, -1)
-        near = [image for _, image in self._frames[name]
-                if image.stamp_ns > newest_used
-                and abs(image.stamp_ns - reference_ns) <= self._tolerance]
+        near = [
+            image
+            for _, image in self._frames[name]
+            if image.stamp_ns > newest_used
+            and abs(image.stamp_ns - reference_ns) <= self._tolerance
+        ]
         return min(near, key=lambda image: abs(image.stamp_ns - reference_ns), default=None)
 
     def _close(self, now_ns: int) -> list[Sample]:

@@ -1,4 +1,5 @@
 """Where the sensors are on the vehicle, and how the vehicle moved between two stamps."""
+
 from __future__ import annotations
 
 from bisect import bisect_left
@@ -57,8 +58,12 @@ class TfTree:
             SensorDataError: 'transform' for more links at once than frames may be known.
         """
         if len(message.transforms) > MAX_FRAMES:
-            raise SensorDataError('transform', '/tf', f'at most {MAX_FRAMES} transforms',
-                                  str(len(message.transforms)))
+            raise SensorDataError(
+                'transform',
+                '/tf',
+                f'at most {MAX_FRAMES} transforms',
+                str(len(message.transforms)),
+            )
         refused = []
         for transform in message.transforms:
             child = str(transform.child_frame_id).lstrip('/')
@@ -71,12 +76,19 @@ class TfTree:
     def _update_link(self, child: str, transform, static: bool) -> None:
         parent = str(transform.header.frame_id).lstrip('/')
         if not child or not parent or child == parent:
-            raise SensorDataError('transform', 'TransformStamped', 'two different frames',
-                                  f'{sanitise(parent)} -> {sanitise(child)}')
+            raise SensorDataError(
+                'transform',
+                'TransformStamped',
+                'two different frames',
+                f'{sanitise(parent)} -> {sanitise(child)}',
+            )
         if child not in self._links and len(self._links) >= MAX_FRAMES:
             raise SensorDataError('transform', '/tf', f'at most {MAX_FRAMES} frames', 'more')
-        pose = _read_pose(transform.transform.translation, transform.transform.rotation,
-                          f'/tf {sanitise(parent)} -> {sanitise(child)}')
+        pose = _read_pose(
+            transform.transform.translation,
+            transform.transform.rotation,
+            f'/tf {sanitise(parent)} -> {sanitise(child)}',
+        )
         stamp = None if static else read_stamp(transform.header)
         self._links[child] = (parent, pose, stamp)
 
@@ -94,17 +106,23 @@ class TfTree:
         to_frame = self._chain(frame)
         to_ego = self._chain(self._ego)
         # The ego frame itself first: a wrong link above it must not lead around the right ones.
-        common = next((name for name in (self._ego, *to_frame)
-                       if name in to_ego and name in to_frame), None)
+        common = next(
+            (name for name in (self._ego, *to_frame) if name in to_ego and name in to_frame), None
+        )
         if common is None:
-            raise SensorDataError('transform', '/tf', f'a chain {self._ego} -> {sanitise(frame)}',
-                                  'none')
-        pose = (inverse_rigid(self._compose(to_ego, common, stamp_ns))
-                @ self._compose(to_frame, common, stamp_ns))
+            raise SensorDataError(
+                'transform', '/tf', f'a chain {self._ego} -> {sanitise(frame)}', 'none'
+            )
+        pose = inverse_rigid(self._compose(to_ego, common, stamp_ns)) @ self._compose(
+            to_frame, common, stamp_ns
+        )
         if np.linalg.norm(pose[:3, 3]) > MAX_LEVER:
-            raise SensorDataError('transform', f'/tf {self._ego} -> {sanitise(frame)}',
-                                  f'at most {MAX_LEVER:.0f} m',
-                                  f'{np.linalg.norm(pose[:3, 3]):.1f} m')
+            raise SensorDataError(
+                'transform',
+                f'/tf {self._ego} -> {sanitise(frame)}',
+                f'at most {MAX_LEVER:.0f} m',
+                f'{np.linalg.norm(pose[:3, 3]):.1f} m',
+            )
         return pose
 
     def _chain(self, frame: str) -> list[str]:
@@ -117,13 +135,17 @@ class TfTree:
     def _compose(self, chain: list[str], ancestor: str, stamp_ns: int) -> np.ndarray:
         """ancestor_from_frame of the chain's first frame."""
         pose = np.eye(4)
-        for child in chain[:chain.index(ancestor)]:
+        for child in chain[: chain.index(ancestor)]:
             _, parent_from_child, stamp = self._links[child]
             if stamp is not None and not (
-                    -_DYNAMIC_AHEAD_NS <= stamp_ns - stamp <= _DYNAMIC_AGE_NS):
-                raise SensorDataError('transform', f'/tf {sanitise(child)}',
-                                      'a transform newer than 0.5 s',
-                                      f'{(stamp_ns - stamp) / 1e9:.1f} s')
+                -_DYNAMIC_AHEAD_NS <= stamp_ns - stamp <= _DYNAMIC_AGE_NS
+            ):
+                raise SensorDataError(
+                    'transform',
+                    f'/tf {sanitise(child)}',
+                    'a transform newer than 0.5 s',
+                    f'{(stamp_ns - stamp) / 1e9:.1f} s',
+                )
             pose = parent_from_child @ pose
         return pose
 
@@ -153,15 +175,20 @@ class OdometryBuffer:
         """
         stamp = read_stamp(message.header)
         if stamp > latest_ns:
-            raise SensorDataError('stamp', 'Odometry', 'a stamp that is not in the future',
-                                  f'{(stamp - latest_ns) / 1e9:.3f} s ahead')
+            raise SensorDataError(
+                'stamp',
+                'Odometry',
+                'a stamp that is not in the future',
+                f'{(stamp - latest_ns) / 1e9:.3f} s ahead',
+            )
         child = str(message.child_frame_id).lstrip('/')
         if child != self._ego:
             raise SensorDataError('frame', 'Odometry.child_frame_id', self._ego, sanitise(child))
         pose = _read_pose(message.pose.pose.position, message.pose.pose.orientation, 'Odometry')
         if self._stamps and stamp <= self._stamps[-1]:
-            raise SensorDataError('stamp', 'Odometry', f'a stamp after {self._stamps[-1]}',
-                                  str(stamp))
+            raise SensorDataError(
+                'stamp', 'Odometry', f'a stamp after {self._stamps[-1]}', str(stamp)
+            )
         self._stamps.append(stamp)
         self._poses.append(pose)
 
@@ -184,8 +211,9 @@ class OdometryBuffer:
         begin, end = self._stamps[after - 1], self._stamps[after]
         if end - begin > 10 * _EXTRAPOLATION_NS:
             return None  # a hole in the odometry
-        return _interpolate(self._poses[after - 1], self._poses[after],
-                            (stamp_ns - begin) / (end - begin))
+        return _interpolate(
+            self._poses[after - 1], self._poses[after], (stamp_ns - begin) / (end - begin)
+        )
 
 
 def _interpolate(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:

@@ -1,4 +1,5 @@
 """What comes from a message and is not data yet: strings, stamps, byte buffers."""
+
 from __future__ import annotations
 
 import array
@@ -12,9 +13,9 @@ MAX_TEXT = 64
 
 def sanitise(text) -> str:
     """A string that is safe in a log or a status: control characters escaped, 64 at most."""
-    text = str(text)[:MAX_TEXT + 1]
+    text = str(text)[: MAX_TEXT + 1]
     safe = ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    return safe if len(safe) <= MAX_TEXT else safe[:MAX_TEXT - 3] + '...'
+    return safe if len(safe) <= MAX_TEXT else safe[: MAX_TEXT - 3] + '...'
 
 
 def read_stamp(header) -> int:
@@ -43,6 +44,7 @@ def byte_view(data, where: str) -> np.ndarray:
     if isinstance(data, np.ndarray) and data.dtype == np.uint8:
         return data.reshape(-1)
     if isinstance(data, (bytes, bytearray, memoryview)) or (
-            isinstance(data, array.array) and data.itemsize == 1):
+        isinstance(data, array.array) and data.itemsize == 1
+    ):
         return np.frombuffer(data, dtype=np.uint8)
     raise SensorDataError('data', f'{where}.data', 'a byte buffer', type(data).__name__)

@@ -3,6 +3,7 @@
 `cdr` reads and writes bytes, `outputs` and `status` say what this package publishes, `topics`
 where and as which type. Node and replay send what is made here, byte for byte.
 """
+
 from metabev_ros.wire.cdr import (
     TEXT_LIMIT,
     clean_text,
@@ -40,8 +41,34 @@ from metabev_ros.wire.topics import (
 )
 
 __all__ = [
-    'BEV_MAP', 'DETECTIONS', 'DIAGNOSTICS', 'DRIVABLE_AREA', 'HASH_DIGITS', 'INJECTION_ACTIVE',
-    'MARKERS', 'OUTPUT_TYPES', 'STATUS', 'TEXT_LIMIT', 'Counters', 'OutMessage', 'StatusReport',
-    'check_result', 'clean_text', 'deserialize', 'encode_diagnostics', 'encode_result',
-    'encode_status', 'has_header_first', 'header', 'knows_type', 'message_class', 'read_stamp',
-    'sensor_level', 'serialize', 'stamp_to_ns', 'type_definition', 'typestore', 'with_stamp']
+    'BEV_MAP',
+    'DETECTIONS',
+    'DIAGNOSTICS',
+    'DRIVABLE_AREA',
+    'HASH_DIGITS',
+    'INJECTION_ACTIVE',
+    'MARKERS',
+    'OUTPUT_TYPES',
+    'STATUS',
+    'TEXT_LIMIT',
+    'Counters',
+    'OutMessage',
+    'StatusReport',
+    'check_result',
+    'clean_text',
+    'deserialize',
+    'encode_diagnostics',
+    'encode_result',
+    'encode_status',
+    'has_header_first',
+    'header',
+    'knows_type',
+    'message_class',
+    'read_stamp',
+    'sensor_level',
+    'serialize',
+    'stamp_to_ns',
+    'type_definition',
+    'typestore',
+    'with_stamp',
+]

@@ -2,6 +2,7 @@
 
 Types are those of ROS 2 Jazzy plus this package's `msg/*.msg`.
 """
+
 from __future__ import annotations
 
 import functools
@@ -51,13 +52,18 @@ def deserialize(cdr: bytes | memoryview, msgtype: str):
         SensorDataError: reason 'cdr' if the bytes are no such message, 'type' if it is unknown.
     """
     if not knows_type(msgtype):
-        raise SensorDataError('type', 'wire.deserialize', 'a known message type',
-                              clean_text(msgtype))
+        raise SensorDataError(
+            'type', 'wire.deserialize', 'a known message type', clean_text(msgtype)
+        )
     try:
         return typestore().deserialize_cdr(cdr, msgtype)
     except Exception as error:  # hostile bytes: whatever the parser trips over, it is the message
-        raise SensorDataError('cdr', msgtype, 'a well-formed serialized message',
-                              f'{len(cdr)} bytes ({clean_text(str(error))})') from error
+        raise SensorDataError(
+            'cdr',
+            msgtype,
+            'a well-formed serialized message',
+            f'{len(cdr)} bytes ({clean_text(str(error))})',
+        ) from error
 
 
 def serialize(message, msgtype: str) -> bytes:
@@ -67,8 +73,8 @@ def serialize(message, msgtype: str) -> bytes:
 
 def clean_text(text: str, limit: int = TEXT_LIMIT) -> str:
     """Foreign text made safe for logs and diagnostics: printable, one line, bounded."""
-    safe = ''.join(c if c.isprintable() else '?' for c in text[:limit + 1])
-    return safe if len(safe) <= limit else safe[:limit - 1] + '…'
+    safe = ''.join(c if c.isprintable() else '?' for c in text[: limit + 1])
+    return safe if len(safe) <= limit else safe[: limit - 1] + '…'
 
 
 def stamp_to_ns(stamp) -> int:

@@ -3,6 +3,7 @@
 The node publishes these bytes as they are and replay writes the same bytes into a bag, so both
 say the same by construction.
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -29,9 +30,17 @@ MOST_BOXES = 2000  # of one output; more is a broken model, not a crowded road
 MARKER_LIFETIME_NS = 500_000_000
 MARKER_EDGES = (*BOX_EDGES, (0, 7), (3, 4))  # the last two cross the front face
 CLASS_COLOURS = (
-    (1.0, 0.62, 0.0), (1.0, 0.39, 0.28), (0.91, 0.59, 0.48), (1.0, 0.5, 0.31), (1.0, 0.55, 0.0),
-    (0.44, 0.5, 0.56), (1.0, 0.24, 0.39), (0.86, 0.08, 0.24), (0.25, 0.45, 1.0),
-    (0.18, 0.31, 0.31))
+    (1.0, 0.62, 0.0),
+    (1.0, 0.39, 0.28),
+    (0.91, 0.59, 0.48),
+    (1.0, 0.5, 0.31),
+    (1.0, 0.55, 0.0),
+    (0.44, 0.5, 0.56),
+    (1.0, 0.24, 0.39),
+    (0.86, 0.08, 0.24),
+    (0.25, 0.45, 1.0),
+    (0.18, 0.31, 0.31),
+)
 
 
 def check_result(result: PerceptionResult, classes: int) -> None:
@@ -49,8 +58,11 @@ def check_result(result: PerceptionResult, classes: int) -> None:
     checks = (
         ('shapes', shapes == ((count, 9), (count,), (count,)), '(M, 9), (M,) and (M,)'),
         ('number', count <= MOST_BOXES, f'at most {MOST_BOXES} boxes'),
-        ('labels', bool(((found.labels >= 0) & (found.labels < classes)).all()),
-         f'classes 0..{classes - 1}'),
+        (
+            'labels',
+            bool(((found.labels >= 0) & (found.labels < classes)).all()),
+            f'classes 0..{classes - 1}',
+        ),
         ('boxes', bool(np.isfinite(found.boxes).all()), 'finite numbers'),
         ('sizes', bool((found.boxes[:, 3:6] > 0).all()), 'sizes above zero'),
         ('scores', bool(((found.scores >= 0) & (found.scores <= 1)).all()), 'scores in [0, 1]'),
@@ -58,8 +70,9 @@ def check_result(result: PerceptionResult, classes: int) -> None:
     )
     for what, passed, expected in checks:
         if not passed:
-            raise BackendError(f'pipeline output {what}', expected, 'other values',
-                               'the sample is not published')
+            raise BackendError(
+                f'pipeline output {what}', expected, 'other values', 'the sample is not published'
+            )
 
 
 def encode_result(result: PerceptionResult, model, frame: str) -> list[OutMessage]:
@@ -92,14 +105,27 @@ def _detection_array(result: PerceptionResult, model, head):
     kind = message_class(f'{PACKAGE}/msg/Detection')
     found = result.detections
     detections = [
-        kind(class_name=classes[label], class_id=int(label), score=float(score),
-             center=_point(*box[:3]), size=_vector(*box[3:6]), yaw=float(box[6]),
-             velocity=_vector(box[7], box[8], 0.0), has_covariance=False,
-             position_covariance=np.zeros(9))
-        for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True)]
+        kind(
+            class_name=classes[label],
+            class_id=int(label),
+            score=float(score),
+            center=_point(*box[:3]),
+            size=_vector(*box[3:6]),
+            yaw=float(box[6]),
+            velocity=_vector(box[7], box[8], 0.0),
+            has_covariance=False,
+            position_covariance=np.zeros(9),
+        )
+        for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True)
+    ]
     return message_class(OUTPUT_TYPES[DETECTIONS])(
-        header=head, modality=int(result.sample.modality), sensors=names, sensor_ages=ages,
-        model_hash=model.hash[:HASH_DIGITS], detections=detections)
+        header=head,
+        modality=int(result.sample.modality),
+        sensors=names,
+        sensor_ages=ages,
+        model_hash=model.hash[:HASH_DIGITS],
+        detections=detections,
+    )
 
 
 def _bev_map(result: PerceptionResult, model, head):
@@ -107,10 +133,18 @@ def _bev_map(result: PerceptionResult, model, head):
     grid = model.config.map_grid
     data = np.rint(np.clip(result.map_probabilities, 0, 1) * np.float32(255)).astype(np.uint8)
     return message_class(OUTPUT_TYPES[BEV_MAP])(
-        header=head, modality=int(result.sample.modality), sensors=names, sensor_ages=ages,
-        model_hash=model.hash[:HASH_DIGITS], class_names=list(model.config.map_classes),
-        resolution=grid.cell, width=grid.columns, height=grid.rows,
-        origin=_point(grid.x_min, grid.y_min, 0.0), data=data.reshape(-1))
+        header=head,
+        modality=int(result.sample.modality),
+        sensors=names,
+        sensor_ages=ages,
+        model_hash=model.hash[:HASH_DIGITS],
+        class_names=list(model.config.map_classes),
+        resolution=grid.cell,
+        width=grid.columns,
+        height=grid.rows,
+        origin=_point(grid.x_min, grid.y_min, 0.0),
+        data=data.reshape(-1),
+    )
 
 
 def _occupancy_grid(result: PerceptionResult, model, head):
@@ -118,11 +152,17 @@ def _occupancy_grid(result: PerceptionResult, model, head):
     layer = model.config.map_classes.index('drivable_area')
     free = np.clip(result.map_probabilities[layer], 0, 1)
     info = message_class('nav_msgs/msg/MapMetaData')(
-        map_load_time=head.stamp, resolution=grid.cell, width=grid.columns, height=grid.rows,
-        origin=_pose(grid.x_min, grid.y_min, 0.0))
+        map_load_time=head.stamp,
+        resolution=grid.cell,
+        width=grid.columns,
+        height=grid.rows,
+        origin=_pose(grid.x_min, grid.y_min, 0.0),
+    )
     return message_class(OUTPUT_TYPES[DRIVABLE_AREA])(
-        header=head, info=info,
-        data=np.rint((1 - free) * np.float32(100)).astype(np.int8).reshape(-1))
+        header=head,
+        info=info,
+        data=np.rint((1 - free) * np.float32(100)).astype(np.int8).reshape(-1),
+    )
 
 
 def _marker_array(found: Detections, model, head):
@@ -132,9 +172,12 @@ def _marker_array(found: Detections, model, head):
     edges = box_corners(found.boxes[shown])[:, np.array(MARKER_EDGES).reshape(-1)]
     labels = found.labels[shown]
     names = model.config.detection_classes
-    return message_class(OUTPUT_TYPES[MARKERS])(markers=[
-        _line_list(head, index, name, edges[labels == index].reshape(-1, 3))
-        for index, name in enumerate(names)])
+    return message_class(OUTPUT_TYPES[MARKERS])(
+        markers=[
+            _line_list(head, index, name, edges[labels == index].reshape(-1, 3))
+            for index, name in enumerate(names)
+        ]
+    )
 
 
 def _line_list(head, index: int, name: str, points: np.ndarray):
@@ -144,20 +187,36 @@ def _line_list(head, index: int, name: str, points: np.ndarray):
     color = message_class('std_msgs/msg/ColorRGBA')(r=red, g=green, b=blue, a=1.0)
     clear = not len(points)  # an empty LINE_LIST is an error in RViz: delete the old one instead
     return kind(
-        header=head, ns=name, id=0, type=kind.LINE_LIST,
-        action=kind.DELETE if clear else kind.ADD, pose=_pose(0.0, 0.0, 0.0),
-        scale=_vector(0.08, 0.0, 0.0), color=color,
+        header=head,
+        ns=name,
+        id=0,
+        type=kind.LINE_LIST,
+        action=kind.DELETE if clear else kind.ADD,
+        pose=_pose(0.0, 0.0, 0.0),
+        scale=_vector(0.08, 0.0, 0.0),
+        color=color,
         lifetime=message_class('builtin_interfaces/msg/Duration')(
-            sec=0, nanosec=MARKER_LIFETIME_NS),
-        frame_locked=False, points=[point(*xyz) for xyz in points.tolist()], colors=[],
-        texture_resource='', texture=_no_texture(), uv_coordinates=[], text='',
-        mesh_resource='', mesh_file=message_class('visualization_msgs/msg/MeshFile')(
-            filename='', data=np.zeros(0, np.uint8)), mesh_use_embedded_materials=False)
+            sec=0, nanosec=MARKER_LIFETIME_NS
+        ),
+        frame_locked=False,
+        points=[point(*xyz) for xyz in points.tolist()],
+        colors=[],
+        texture_resource='',
+        texture=_no_texture(),
+        uv_coordinates=[],
+        text='',
+        mesh_resource='',
+        mesh_file=message_class('visualization_msgs/msg/MeshFile')(
+            filename='', data=np.zeros(0, np.uint8)
+        ),
+        mesh_use_embedded_materials=False,
+    )
 
 
 def _no_texture():
     return message_class('sensor_msgs/msg/CompressedImage')(
-        header=header(0, ''), format='', data=np.zeros(0, np.uint8))
+        header=header(0, ''), format='', data=np.zeros(0, np.uint8)
+    )
 
 
 def _point(x, y, z):
@@ -170,5 +229,6 @@ def _vector(x, y, z):
 
 def _pose(x: float, y: float, z: float):
     quaternion = message_class('geometry_msgs/msg/Quaternion')(x=0.0, y=0.0, z=0.0, w=1.0)
-    return message_class('geometry_msgs/msg/Pose')(position=_point(x, y, z),
-                                                   orientation=quaternion)
+    return message_class('geometry_msgs/msg/Pose')(
+        position=_point(x, y, z), orientation=quaternion
+    )

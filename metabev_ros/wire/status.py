@@ -1,4 +1,5 @@
 """The label of an output, the heartbeat and the diagnostics, as CDR bytes."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -20,8 +21,7 @@ from metabev_ros.wire.topics import (
 
 INJECTION_ACTIVE = 'INJECTION ACTIVE'  # begins the reason of a status while faults are injected
 _OK, _WARN, _ERROR = 0, 1, 2
-_WARN_STATES = (SensorState.LATE, SensorState.MISSING, SensorState.SUSPECT,
-                SensorState.RECOVERING)
+_WARN_STATES = (SensorState.LATE, SensorState.MISSING, SensorState.SUSPECT, SensorState.RECOVERING)
 
 
 @dataclass(frozen=True)
@@ -72,52 +72,95 @@ class StatusReport:
 
     @property
     def is_degraded(self) -> bool:
-        return bool(self.injection) or any(report.state is not SensorState.OK
-                                           for report in self.sensors)
+        return bool(self.injection) or any(
+            report.state is not SensorState.OK for report in self.sensors
+        )
 
 
 def encode_status(report: StatusReport, model, frame: str) -> OutMessage:
     """PerceptionStatus: the label of an output (sent before it) or a heartbeat."""
-    return out_message(STATUS, message_class(OUTPUT_TYPES[STATUS])(
-        header=header(report.stamp_ns, frame), is_heartbeat=report.is_heartbeat,
-        modality=int(report.modality), reason=report.reason,
-        sensors=[_sensor_status(sensor, report.is_heartbeat) for sensor in report.sensors],
-        stages=list(report.latency_s),
-        stage_latencies=np.array(list(report.latency_s.values()), np.float32),
-        latency=report.latency, model_name=model.name, model_hash=model.hash[:HASH_DIGITS],
-        backend=model.backend, device=model.device, precision=model.precision,
-        provider=model.provider, gpu_memory=model.gpu_memory,
-        epoch=report.epoch, outputs=report.counters.outputs,
-        dropped_samples=report.counters.dropped_samples,
-        rejected_messages=report.counters.rejected_messages,
-        failed_samples=report.counters.failed_samples))
+    return out_message(
+        STATUS,
+        message_class(OUTPUT_TYPES[STATUS])(
+            header=header(report.stamp_ns, frame),
+            is_heartbeat=report.is_heartbeat,
+            modality=int(report.modality),
+            reason=report.reason,
+            sensors=[_sensor_status(sensor, report.is_heartbeat) for sensor in report.sensors],
+            stages=list(report.latency_s),
+            stage_latencies=np.array(list(report.latency_s.values()), np.float32),
+            latency=report.latency,
+            model_name=model.name,
+            model_hash=model.hash[:HASH_DIGITS],
+            backend=model.backend,
+            device=model.device,
+            precision=model.precision,
+            provider=model.provider,
+            gpu_memory=model.gpu_memory,
+            epoch=report.epoch,
+            outputs=report.counters.outputs,
+            dropped_samples=report.counters.dropped_samples,
+            rejected_messages=report.counters.rejected_messages,
+            failed_samples=report.counters.failed_samples,
+        ),
+    )
 
 
 def _sensor_status(sensor: SensorReport, is_heartbeat: bool):
     return message_class(f'{PACKAGE}/msg/SensorStatus')(
-        name=sensor.name, kind=1 if sensor.kind is SensorKind.CAMERA else 2,
-        state=int(sensor.state), used=sensor.used and not is_heartbeat,
-        age=to_seconds(sensor.age_ns), rate=sensor.rate_hz, reason=clean_text(sensor.reason),
-        received=sensor.received, rejected=sensor.rejected)
+        name=sensor.name,
+        kind=1 if sensor.kind is SensorKind.CAMERA else 2,
+        state=int(sensor.state),
+        used=sensor.used and not is_heartbeat,
+        age=to_seconds(sensor.age_ns),
+        rate=sensor.rate_hz,
+        reason=clean_text(sensor.reason),
+        received=sensor.received,
+        rejected=sensor.rejected,
+    )
 
 
 def encode_diagnostics(report: StatusReport, model, node_name: str) -> OutMessage:
     """DiagnosticArray: one status for the node and one per sensor."""
-    items = [_diagnostic(_node_level(report), node_name, report.reason, model.name, {
-        'modality': report.modality.name, 'outputs': report.counters.outputs,
-        'dropped samples': report.counters.dropped_samples,
-        'rejected messages': report.counters.rejected_messages,
-        'failed samples': report.counters.failed_samples, 'epoch': report.epoch,
-        'model hash': model.hash[:HASH_DIGITS], 'backend': model.backend})]
+    items = [
+        _diagnostic(
+            _node_level(report),
+            node_name,
+            report.reason,
+            model.name,
+            {
+                'modality': report.modality.name,
+                'outputs': report.counters.outputs,
+                'dropped samples': report.counters.dropped_samples,
+                'rejected messages': report.counters.rejected_messages,
+                'failed samples': report.counters.failed_samples,
+                'epoch': report.epoch,
+                'model hash': model.hash[:HASH_DIGITS],
+                'backend': model.backend,
+            },
+        )
+    ]
     for sensor in report.sensors:
         text = sensor.state.name + (f': {clean_text(sensor.reason)}' if sensor.reason else '')
-        items.append(_diagnostic(
-            sensor_level(sensor.state), f'{node_name}: {sensor.name}', text, sensor.name, {
-                'age (s)': f'{to_seconds(sensor.age_ns):.3f}',
-                'rate (Hz)': f'{sensor.rate_hz:.2f}', 'used': sensor.used,
-                'received': sensor.received, 'rejected': sensor.rejected}))
-    return out_message(DIAGNOSTICS, message_class(OUTPUT_TYPES[DIAGNOSTICS])(
-        header=header(report.stamp_ns, ''), status=items))
+        items.append(
+            _diagnostic(
+                sensor_level(sensor.state),
+                f'{node_name}: {sensor.name}',
+                text,
+                sensor.name,
+                {
+                    'age (s)': f'{to_seconds(sensor.age_ns):.3f}',
+                    'rate (Hz)': f'{sensor.rate_hz:.2f}',
+                    'used': sensor.used,
+                    'received': sensor.received,
+                    'rejected': sensor.rejected,
+                },
+            )
+        )
+    return out_message(
+        DIAGNOSTICS,
+        message_class(OUTPUT_TYPES[DIAGNOSTICS])(header=header(report.stamp_ns, ''), status=items),
+    )
 
 
 def sensor_level(state: SensorState) -> int:
@@ -136,5 +179,9 @@ def _node_level(report: StatusReport) -> int:
 def _diagnostic(level: int, name: str, text: str, hardware: str, values: Mapping):
     pair = message_class('diagnostic_msgs/msg/KeyValue')
     return message_class('diagnostic_msgs/msg/DiagnosticStatus')(
-        level=level, name=name, message=text, hardware_id=hardware,
-        values=[pair(key=key, value=str(value)) for key, value in values.items()])
+        level=level,
+        name=name,
+        message=text,
+        hardware_id=hardware,
+        values=[pair(key=key, value=str(value)) for key, value in values.items()],
+    )

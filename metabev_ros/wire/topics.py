@@ -1,4 +1,5 @@
 """What is published: topics, their types, and one output as bytes."""
+
 from __future__ import annotations
 
 import math

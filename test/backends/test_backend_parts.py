@@ -1,4 +1,5 @@
 """The parts of a backend put together are its whole; the torch backend loads weights alone."""
+
 import shutil
 
 import numpy as np
@@ -33,8 +34,10 @@ def inputs():
 def test_encoding_and_fusing_is_running(backend, inputs, has):
     camera, lidar = (part if there else None for part, there in zip(inputs, has, strict=True))
     whole = backend.run(camera, lidar)
-    parts = backend.fuse(None if camera is None else backend.encode_camera(camera),
-                         None if lidar is None else backend.encode_lidar(lidar))
+    parts = backend.fuse(
+        None if camera is None else backend.encode_camera(camera),
+        None if lidar is None else backend.encode_lidar(lidar),
+    )
     assert list(whole) == list(parts)
     for name, array in whole.items():
         np.testing.assert_allclose(parts[name], array, rtol=1e-5, atol=1e-5)

@@ -1,4 +1,5 @@
 """From build to installed engine on a stub driver and a fake TensorRT; see fake_tensorrt.py."""
+
 import ctypes
 import dataclasses
 import gc
@@ -45,8 +46,7 @@ def stub_path(tmp_path_factory):
     if shutil.which('cc') is None:
         pytest.skip('no C compiler for the stub driver')
     path = tmp_path_factory.mktemp('stub') / 'libcuda_stub.so'
-    subprocess.run(['cc', '-shared', '-fPIC', '-o', path, STUB],
-                   check=True)
+    subprocess.run(['cc', '-shared', '-fPIC', '-o', path, STUB], check=True)
     return str(path)
 
 
@@ -59,7 +59,8 @@ def model(tmp_path_factory):
     for graph in GRAPHS:
         shutil.copy(MODEL / f'{graph}.onnx', folder)
     dataclasses.replace(load_contract(MODEL), form=GraphForm.TENSORRT).save(
-        folder / 'contract.json')
+        folder / 'contract.json'
+    )
     return model
 
 
@@ -73,12 +74,14 @@ def machine(stub_path, monkeypatch):
     def build(library, content, graph, specs, profile, timing_cache, progress):
         trt.built.append(graph)
         return BuiltEngine(engine_bytes(trt.spoil(graph, content), profile), b'times', 0.1, 0.2)
+
     trt.spoil = lambda graph, content: content
     monkeypatch.setattr(module, 'build_engine', build)
     monkeypatch.setattr(module, 'Driver', lambda: Driver(stub_path))
     monkeypatch.setattr(tensorrt_backend, 'Driver', lambda: Driver(stub_path))
-    monkeypatch.setattr(TensorRtLibrary, 'load',
-                        classmethod(lambda cls, flavour: cls(trt, flavour)))
+    monkeypatch.setattr(
+        TensorRtLibrary, 'load', classmethod(lambda cls, flavour: cls(trt, flavour))
+    )
     yield trt
     gc.collect()
 
@@ -90,8 +93,9 @@ def _one_camera(config):
 
 @pytest.fixture
 def request_of(model, tmp_path):
-    return lambda **changes: EngineRequest(model, GraphPrecision.FP32, Flavour.TENSORRT,
-                                           cache=tmp_path / 'cache', **changes)
+    return lambda **changes: EngineRequest(
+        model, GraphPrecision.FP32, Flavour.TENSORRT, cache=tmp_path / 'cache', **changes
+    )
 
 
 def test_engines_are_built_compared_installed_and_then_run(machine, request_of, model, tmp_path):
@@ -102,10 +106,13 @@ def test_engines_are_built_compared_installed_and_then_run(machine, request_of, 
     assert 'built in' in outcome.lines()[0] and len(outcome.figures()) == 5 * 3 + 2 + 9
     manifest = json.loads(next(outcome.folder.glob('camera_encoder-*.json')).read_text())
     assert manifest['parity']['gpu'] == 'Stub GPU 0' and manifest['parity']['tolerance'] == 1e-3
-    backend = TensorRtBackend.load(model, GraphPrecision.FP32, Flavour.TENSORRT,
-                                   tmp_path / 'cache')
-    assert backend.model_hash == load_contract(variant_folder(
-        model, GraphForm.TENSORRT, GraphPrecision.FP32)).hash
+    backend = TensorRtBackend.load(
+        model, GraphPrecision.FP32, Flavour.TENSORRT, tmp_path / 'cache'
+    )
+    assert (
+        backend.model_hash
+        == load_contract(variant_folder(model, GraphForm.TENSORRT, GraphPrecision.FP32)).hash
+    )
     # Once more: nothing is built, everything is kept.
     machine.built.clear()
     again = build(request_of())
@@ -113,16 +120,21 @@ def test_engines_are_built_compared_installed_and_then_run(machine, request_of, 
 
 
 def test_an_engine_that_computes_something_else_is_not_installed(
-        machine, request_of, model, tmp_path):
+    machine, request_of, model, tmp_path
+):
     def spoil(graph, content):
         if graph != 'fusion_fused':
             return content
         planted = onnx.load_model_from_string(content)
-        weight = next(item for item in planted.graph.initializer
-                      if item.name.endswith('heatmap.weight') or 'head' in item.name)
+        weight = next(
+            item
+            for item in planted.graph.initializer
+            if item.name.endswith('heatmap.weight') or 'head' in item.name
+        )
         values = np.frombuffer(weight.raw_data, np.float32) * 1.5
         weight.raw_data = values.tobytes()
         return planted.SerializeToString()
+
     machine.spoil = spoil
     with pytest.raises(ContractError, match='parity of fusion_fused: .*not installed'):
         build(request_of())
@@ -137,6 +149,7 @@ def test_a_failing_rebuild_leaves_the_engines_that_were_there(machine, request_o
 
     def fail(*_):
         raise BackendError('engine of fusion_fused', 'a build', 'out of memory')
+
     monkeypatch.setattr(module, 'build_engine', fail)
     with pytest.raises(BackendError, match='out of memory'):
         build(request_of(force=True))
@@ -144,7 +157,8 @@ def test_a_failing_rebuild_leaves_the_engines_that_were_there(machine, request_o
 
 
 def test_an_engine_that_was_only_built_is_refused_until_it_was_compared(
-        machine, request_of, model, tmp_path):
+    machine, request_of, model, tmp_path
+):
     outcome = build(request_of(build_only=True))
     assert not outcome.errors and 'only built' in outcome.lines()[-1] and machine.loaded == 0
     with pytest.raises(ContractError, match='compared with ONNX Runtime .*only built; run `metab'):
@@ -155,12 +169,17 @@ def test_an_engine_that_was_only_built_is_refused_until_it_was_compared(
 
 
 def test_row_084_a_tampered_engine_is_never_deserialised_and_never_replaced(
-        machine, request_of, model, tmp_path):
+    machine, request_of, model, tmp_path
+):
     folder = build(request_of(build_only=True)).folder
     engine = next(folder.glob('camera_encoder-*.engine'))
     engine.write_bytes(engine.read_bytes()[:-1] + b'x')
-    for call in (lambda: build(request_of()), lambda: TensorRtBackend.load(
-            model, GraphPrecision.FP32, Flavour.TENSORRT, tmp_path / 'cache')):
+    for call in (
+        lambda: build(request_of()),
+        lambda: TensorRtBackend.load(
+            model, GraphPrecision.FP32, Flavour.TENSORRT, tmp_path / 'cache'
+        ),
+    ):
         with pytest.raises(ContractError, match='changed after its build and is not loaded'):
             call()
     assert machine.loaded == 0 and engine.read_bytes().endswith(b'x')
@@ -191,24 +210,26 @@ def test_another_profile_asks_for_another_build(machine, request_of):
 def test_without_a_gpu_only_rtx_builds_and_says_so(request_of, monkeypatch, stub_path):
     def none():
         raise BackendError('CUDA driver', 'libcuda.so.1', 'none on this machine')
+
     monkeypatch.setattr(module, 'Driver', none)
     stub = ctypes.CDLL(stub_path)
-    monkeypatch.setattr(TensorRtLibrary, 'load', classmethod(
-        lambda cls, flavour: cls(FakeTensorRt(stub), flavour)))
+    monkeypatch.setattr(
+        TensorRtLibrary, 'load', classmethod(lambda cls, flavour: cls(FakeTensorRt(stub), flavour))
+    )
     for changes in ({}, {'build_only': True}):
         with pytest.raises(BackendError, match='only: --flavour tensorrt_rtx --build-only'):
             build(request_of(**changes))
 
 
 def test_row_087_a_variant_of_another_form_or_precision_is_refused(
-        machine, request_of, model, tmp_path):
+    machine, request_of, model, tmp_path
+):
     wrong = tmp_path / 'wrong'
     shutil.copytree(model, wrong)
     folder = variant_folder(wrong, GraphForm.TENSORRT, GraphPrecision.FP32)
     shutil.copytree(folder, variant_folder(wrong, GraphForm.TENSORRT, GraphPrecision.FP16))
     with pytest.raises(ContractError, match='precision: expected fp16, got fp32'):
-        build(dataclasses.replace(request_of(), model=wrong,
-                                          precision=GraphPrecision.FP16))
+        build(dataclasses.replace(request_of(), model=wrong, precision=GraphPrecision.FP16))
     shutil.copy(MODEL / 'contract.json', folder)
     with pytest.raises(ContractError, match='form: expected tensorrt, got onnxruntime'):
         build(dataclasses.replace(request_of(), model=wrong))
@@ -217,7 +238,8 @@ def test_row_087_a_variant_of_another_form_or_precision_is_refused(
 
 
 def test_row_112_a_graph_with_external_data_is_not_given_to_the_builder(
-        machine, request_of, model, tmp_path):
+    machine, request_of, model, tmp_path
+):
     wrong = tmp_path / 'wrong'
     shutil.copytree(model, wrong)
     folder = variant_folder(wrong, GraphForm.TENSORRT, GraphPrecision.FP32)

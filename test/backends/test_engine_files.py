@@ -1,4 +1,5 @@
 """The engine cache: rows 84, 85, 86 and 113 of the reliability catalogue."""
+
 import dataclasses
 import hashlib
 import json
@@ -13,14 +14,19 @@ from metabev_ros.backends.engine_manifest import EngineIdentity, EngineManifest,
 from metabev_ros.errors import ConfigError, ContractError
 
 ENGINE = np.random.default_rng(0).bytes(3000)
-WANTED = EngineIdentity('lidar_encoder', 'a' * 64, 'fp16', 'NVIDIA H100', '9.0', 'tensorrt',
-                        '10.16.1', 'c' * 16)
+WANTED = EngineIdentity(
+    'lidar_encoder', 'a' * 64, 'fp16', 'NVIDIA H100', '9.0', 'tensorrt', '10.16.1', 'c' * 16
+)
 
 
 def manifest_of(engine: bytes, identity: EngineIdentity = WANTED) -> EngineManifest:
-    return EngineManifest(identity, hashlib.sha256(engine).hexdigest(), len(engine),
-                          {'pillars': [[1, 12, 9], [6000, 12, 9], [12000, 12, 9]]},
-                          ParityProof('NVIDIA H100', 0.02, {'lidar_bev': 0.001}))
+    return EngineManifest(
+        identity,
+        hashlib.sha256(engine).hexdigest(),
+        len(engine),
+        {'pillars': [[1, 12, 9], [6000, 12, 9], [12000, 12, 9]]},
+        ParityProof('NVIDIA H100', 0.02, {'lidar_bev': 0.001}),
+    )
 
 
 @pytest.fixture
@@ -83,24 +89,42 @@ def test_row_084_a_flipped_byte_in_the_manifest_never_gives_another_engine(store
         content[offset] ^= 1
         path.write_bytes(content)
         try:
-            assert store.load(WANTED).engine == ENGINE     # a figure that nobody computes with
+            assert store.load(WANTED).engine == ENGINE  # a figure that nobody computes with
         except ContractError:
             pass
 
 
-@pytest.mark.parametrize('content', [
-    b'', b'{', b'[]', b'null', b'{"format": 1}', b'\xff' * 40, b'[' * 50_000,
-    json.dumps({'format': 1, 'identity': {'graph': 1}, 'parity': None}).encode()])
+@pytest.mark.parametrize(
+    'content',
+    [
+        b'',
+        b'{',
+        b'[]',
+        b'null',
+        b'{"format": 1}',
+        b'\xff' * 40,
+        b'[' * 50_000,
+        json.dumps({'format': 1, 'identity': {'graph': 1}, 'parity': None}).encode(),
+    ],
+)
 def test_row_084_a_manifest_that_is_none_is_refused(store, content):
     only(store, '.json').write_bytes(content)
     with pytest.raises(ContractError, match='an engine manifest'):
         store.find(WANTED)
 
 
-@pytest.mark.parametrize(('field', 'value'), [
-    ('onnx_sha256', 'b' * 64), ('precision', 'fp32'), ('gpu', 'Orin'),
-    ('compute_capability', '8.7'), ('flavour', 'tensorrt_rtx'), ('tensorrt_version', '10.3.0'),
-    ('contract_hash', 'd' * 16)])
+@pytest.mark.parametrize(
+    ('field', 'value'),
+    [
+        ('onnx_sha256', 'b' * 64),
+        ('precision', 'fp32'),
+        ('gpu', 'Orin'),
+        ('compute_capability', '8.7'),
+        ('flavour', 'tensorrt_rtx'),
+        ('tensorrt_version', '10.3.0'),
+        ('contract_hash', 'd' * 16),
+    ],
+)
 def test_row_085_a_stale_engine_is_refused_with_what_differs(store, field, value):
     wanted = dataclasses.replace(WANTED, **{field: value})
     assert store.find(wanted).state is EngineState.STALE
@@ -149,10 +173,12 @@ def install_and_die(store, engine, step):
                 calls += 1
                 if calls == step:
                     if name == 'write':
-                        function(arguments[0], arguments[1][:len(arguments[1]) // 2])
+                        function(arguments[0], arguments[1][: len(arguments[1]) // 2])
                     os._exit(9)
                 return function(*arguments, **options)
+
             return wrapped
+
         for name in STEPS:
             setattr(private_files.os, name, wrap(getattr(os, name), name))
         store.install(engine, manifest_of(engine))
@@ -178,6 +204,7 @@ def test_row_086_a_writer_killed_at_any_step_leaves_the_old_or_the_new_engine(st
 def test_row_086_a_full_disk_leaves_the_old_engine_and_says_so(store, monkeypatch):
     def full(*_):
         raise OSError(28, 'No space left on device')
+
     monkeypatch.setattr(private_files.os, 'write', full)
     with pytest.raises(ContractError, match='No space left.*free disk space'):
         store.install(b'new', manifest_of(b'new'))
@@ -241,8 +268,25 @@ def test_a_cache_that_is_a_link_or_a_file_is_refused(store, tmp_path):
         EngineStore('small', tmp_path / 'file').install(ENGINE, manifest_of(ENGINE))
 
 
-@pytest.mark.parametrize('name', ['..', '.', '', '../other', '/etc', 'a/b', 'a\0b', 'x' * 5000,
-                                  '.hidden', 'a//b', 'm\u0435tabev', 'a\nb', 'a b', '~root'])
+@pytest.mark.parametrize(
+    'name',
+    [
+        '..',
+        '.',
+        '',
+        '../other',
+        '/etc',
+        'a/b',
+        'a\0b',
+        'x' * 5000,
+        '.hidden',
+        'a//b',
+        'm\u0435tabev',
+        'a\nb',
+        'a b',
+        '~root',
+    ],
+)
 def test_row_113_a_model_name_that_is_no_folder_name_is_refused(tmp_path, name):
     with pytest.raises(ConfigError, match='engine cache: model name'):
         EngineStore(name, tmp_path)
@@ -256,8 +300,12 @@ def test_row_113_a_cache_path_that_is_none_is_refused(root):
 
 def test_row_113_a_cache_in_the_source_tree_is_refused_by_its_real_path(repo_root, tmp_path):
     (tmp_path / 'link').symlink_to(repo_root / 'models')
-    for root in (repo_root, repo_root / 'models', tmp_path / 'link',
-                 repo_root / 'out' / '..' / 'models'):
+    for root in (
+        repo_root,
+        repo_root / 'models',
+        tmp_path / 'link',
+        repo_root / 'out' / '..' / 'models',
+    ):
         with pytest.raises(ConfigError, match='a folder outside'):
             EngineStore('small', root)
 

@@ -1,4 +1,5 @@
 """The engine gate: two backends of ONNX Runtime, one with something planted."""
+
 import numpy as np
 import pytest
 
@@ -37,12 +38,14 @@ class Planted:
         return outputs
 
     def encode_camera(self, inputs):
-        return self._spoil('camera_encoder', {
-            'camera_bev': self.backend.encode_camera(inputs)})['camera_bev']
+        return self._spoil('camera_encoder', {'camera_bev': self.backend.encode_camera(inputs)})[
+            'camera_bev'
+        ]
 
     def encode_lidar(self, inputs):
-        return self._spoil('lidar_encoder', {
-            'lidar_bev': self.backend.encode_lidar(inputs)})['lidar_bev']
+        return self._spoil('lidar_encoder', {'lidar_bev': self.backend.encode_lidar(inputs)})[
+            'lidar_bev'
+        ]
 
     def fuse(self, camera_bev, lidar_bev):
         modality = Modality.from_presence(camera_bev is not None, lidar_bev is not None)
@@ -58,14 +61,24 @@ def test_the_same_graphs_pass_with_no_error_and_every_graph_is_compared(referenc
     assert set(worst['fusion_fused']) == {'heatmap', 'boxes', 'map_logits'}
 
 
-@pytest.mark.parametrize(('graph', 'tensor'), [
-    ('camera_encoder', 'camera_bev'), ('lidar_encoder', 'lidar_bev'),
-    ('fusion_fused', 'heatmap'), ('fusion_camera', 'map_logits'), ('fusion_lidar', 'boxes')])
+@pytest.mark.parametrize(
+    ('graph', 'tensor'),
+    [
+        ('camera_encoder', 'camera_bev'),
+        ('lidar_encoder', 'lidar_bev'),
+        ('fusion_fused', 'heatmap'),
+        ('fusion_camera', 'map_logits'),
+        ('fusion_lidar', 'boxes'),
+    ],
+)
 def test_a_planted_error_is_found_and_the_message_names_graph_and_tensor(
-        reference, inputs, graph, tensor):
+    reference, inputs, graph, tensor
+):
     planted = Planted(reference, graph, tensor, 3e-2)
-    with pytest.raises(ContractError, match=f'parity of {graph}: {tensor}: .*at most 0.02 of its '
-                       'range, got 0.03.*not installed'):
+    with pytest.raises(
+        ContractError,
+        match=f'parity of {graph}: {tensor}: .*at most 0.02 of its range, got 0.03.*not installed',
+    ):
         check_engines(reference, planted, inputs, TOLERANCE[GraphPrecision.FP16])
 
 
@@ -95,9 +108,14 @@ def test_errors_are_shares_of_the_range_and_a_constant_counts_absolutely():
     expected = {'wide': np.array([0.0, 200.0]), 'constant': np.full(3, 5.0)}
     got = {'wide': np.array([0.0, 201.0]), 'constant': np.full(3, 5.001)}
     assert compare_tensors('g', expected, got, 0.1) == pytest.approx(
-        {'wide': 0.005, 'constant': 0.001})
+        {'wide': 0.005, 'constant': 0.001}
+    )
 
 
 def test_tolerances_grow_with_falling_precision():
-    assert TOLERANCE[GraphPrecision.FP32] < TOLERANCE[GraphPrecision.FP16] < TOLERANCE[
-        GraphPrecision.INT8] < 1
+    assert (
+        TOLERANCE[GraphPrecision.FP32]
+        < TOLERANCE[GraphPrecision.FP16]
+        < TOLERANCE[GraphPrecision.INT8]
+        < 1
+    )

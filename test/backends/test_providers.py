@@ -1,4 +1,5 @@
 """The provider that was asked for computes, or start-up stops and says what to do."""
+
 from __future__ import annotations
 
 import functools
@@ -39,10 +40,12 @@ def test_a_provider_that_is_not_installed_stops_the_start_and_says_what_to_insta
     assert 'CPUExecutionProvider' in text and 'install' in text
 
 
-@pytest.mark.parametrize(('backend', 'provider'), [('onnxruntime', 'gpu'), ('onnxruntime', ''),
-                                                   ('torch', 'cuda')])
-def test_an_unknown_provider_or_one_that_the_backend_lacks_is_wrong_configuration(backend,
-                                                                                 provider):
+@pytest.mark.parametrize(
+    ('backend', 'provider'), [('onnxruntime', 'gpu'), ('onnxruntime', ''), ('torch', 'cuda')]
+)
+def test_an_unknown_provider_or_one_that_the_backend_lacks_is_wrong_configuration(
+    backend, provider
+):
     with pytest.raises(ConfigError, match='provider'):
         build_backend(backend, MODEL, 1, provider=provider)
 
@@ -52,23 +55,30 @@ def test_a_session_that_fell_back_to_the_cpu_is_refused():
     """ONNX Runtime itself only warns: this session exists, and computes on the CPU."""
     if installed(Provider.CUDA):
         pytest.skip('the CUDA provider is installed here')
-    session = onnxruntime.InferenceSession(str(MODEL / 'fusion_lidar.onnx'), providers=[
-        'CUDAExecutionProvider', 'CPUExecutionProvider'])
+    session = onnxruntime.InferenceSession(
+        str(MODEL / 'fusion_lidar.onnx'),
+        providers=['CUDAExecutionProvider', 'CPUExecutionProvider'],
+    )
     with pytest.raises(BackendError, match='a session on CPUExecutionProvider'):
         check_session(session, Provider.CUDA, 'fusion_lidar')
 
 
-@pytest.mark.parametrize(('on_cpu', 'passes'), [(['Shape', 'Gather', 'Cast'], True),
-                                                (['Shape', 'Conv'], False),
-                                                (['MatMul'], False)])
+@pytest.mark.parametrize(
+    ('on_cpu', 'passes'),
+    [(['Shape', 'Gather', 'Cast'], True), (['Shape', 'Conv'], False), (['MatMul'], False)],
+)
 def test_arithmetic_left_to_the_cpu_is_refused_and_index_arithmetic_is_not(on_cpu, passes):
     def part(provider: str, operators: list[str]):
         nodes = [SimpleNamespace(op_type=name) for name in operators]
         return SimpleNamespace(ep_name=provider, get_nodes=lambda: nodes)
+
     session = SimpleNamespace(
         get_providers=lambda: ['CUDAExecutionProvider', 'CPUExecutionProvider'],
-        get_provider_graph_assignment_info=lambda: [part('CUDAExecutionProvider', ['Conv']),
-                                                    part('CPUExecutionProvider', on_cpu)])
+        get_provider_graph_assignment_info=lambda: [
+            part('CUDAExecutionProvider', ['Conv']),
+            part('CPUExecutionProvider', on_cpu),
+        ],
+    )
     if passes:
         check_session(session, Provider.CUDA, 'camera_encoder')
         return
@@ -77,12 +87,17 @@ def test_arithmetic_left_to_the_cpu_is_refused_and_index_arithmetic_is_not(on_cp
 
 
 @pytest.mark.parametrize('provider', [Provider.CUDA, Provider.TENSORRT])
-def test_a_gpu_provider_without_a_driver_is_refused_before_anything_is_loaded(monkeypatch,
-                                                                             provider):
-    monkeypatch.setattr(onnxruntime, 'get_available_providers',
-                        lambda: [provider.runtime_name, 'CPUExecutionProvider'])
-    monkeypatch.setattr(onnxruntime_backend, 'Driver',
-                        functools.partial(Driver, 'no_such_driver.so'))
+def test_a_gpu_provider_without_a_driver_is_refused_before_anything_is_loaded(
+    monkeypatch, provider
+):
+    monkeypatch.setattr(
+        onnxruntime,
+        'get_available_providers',
+        lambda: [provider.runtime_name, 'CPUExecutionProvider'],
+    )
+    monkeypatch.setattr(
+        onnxruntime_backend, 'Driver', functools.partial(Driver, 'no_such_driver.so')
+    )
     with pytest.raises(BackendError, match=f'provider {provider.value}.*use provider cpu'):
         build_backend('onnxruntime', MODEL, 1, provider=provider.value)
 

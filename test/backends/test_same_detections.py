@@ -1,4 +1,5 @@
 """Equal scores may change places; nothing else may."""
+
 import numpy as np
 import pytest
 from support.small_networks import small_model
@@ -18,15 +19,18 @@ def queries(seed=0, count=8, classes=3):
     scores = np.zeros((1, classes, count), np.float32)
     scores[0, labels, np.arange(count)] = np.sort(rng.uniform(0.3, 0.9, count))[::-1]
     boxes = rng.normal(size=(1, 10, count)).astype(np.float32)
-    boxes[0, :2] = rng.permutation(4 * count)[:2 * count].reshape(2, count)
-    return {'boxes': boxes, 'query_scores': scores, 'map_logits': np.ones((1, 2, 3, 3)),
-            'class_logits': rng.normal(size=(1, classes, count)).astype(np.float32)}
+    boxes[0, :2] = rng.permutation(4 * count)[: 2 * count].reshape(2, count)
+    return {
+        'boxes': boxes,
+        'query_scores': scores,
+        'map_logits': np.ones((1, 2, 3, 3)),
+        'class_logits': rng.normal(size=(1, classes, count)).astype(np.float32),
+    }
 
 
 def test_queries_in_another_order_are_brought_into_the_first_ones():
     expected, order = queries(), [3, 1, 0, 2, 5, 7, 6, 4]
-    shuffled = {name: a if name == 'map_logits' else a[..., order]
-                for name, a in expected.items()}
+    shuffled = {name: a if name == 'map_logits' else a[..., order] for name, a in expected.items()}
     aligned = align_queries(expected, shuffled)
     for name, array in expected.items():
         np.testing.assert_array_equal(aligned[name], array, err_msg=name)
@@ -39,8 +43,9 @@ def test_maps_are_left_alone():
     assert align_queries(maps, maps) is maps and not is_tie_at_the_cut(maps, maps)
 
 
-@pytest.mark.parametrize(('index', 'change', 'is_tie'), [
-    (-1, 0.0, True), (-1, 1e-2, False), (0, 0.0, False)])
+@pytest.mark.parametrize(
+    ('index', 'change', 'is_tie'), [(-1, 0.0, True), (-1, 1e-2, False), (0, 0.0, False)]
+)
 def test_a_tie_is_another_query_of_the_same_score_at_the_cut(index, change, is_tie):
     """`index`: the query that the other runtime did not take; it took one elsewhere."""
     expected = queries()
@@ -68,12 +73,21 @@ def test_equal_lists_match_whatever_their_order():
     assert count_matched(ours, other, HEAD) == (6, 6)
 
 
-@pytest.mark.parametrize(('options', 'matched'), [
-    ({}, 4), ({'shift': 0.01}, 4), ({'shift': 0.05}, 0), ({'yaw': 0.05}, 0),
-    ({'yaw': 2 * np.pi - 0.001}, 4)])
+@pytest.mark.parametrize(
+    ('options', 'matched'),
+    [
+        ({}, 4),
+        ({'shift': 0.01}, 4),
+        ({'shift': 0.05}, 0),
+        ({'yaw': 0.05}, 0),
+        ({'yaw': 2 * np.pi - 0.001}, 4),
+    ],
+)
 def test_boxes_match_within_centimetres_and_one_degree(options, matched):
     assert count_matched(detections(0.9, 0.8), detections(0.9, 0.8, **options), HEAD) == (
-        matched, 4)
+        matched,
+        4,
+    )
 
 
 def test_a_missing_box_counts_but_not_at_the_threshold_or_the_end_of_a_full_list():

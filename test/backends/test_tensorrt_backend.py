@@ -1,4 +1,5 @@
 """The TensorRT backend without a GPU: a stub driver and a fake TensorRT over ONNX Runtime."""
+
 import ast
 import ctypes
 import gc
@@ -39,8 +40,9 @@ def stub_path(tmp_path_factory):
     if compiler is None:
         pytest.skip('no C compiler for the stub driver')
     path = tmp_path_factory.mktemp('stub') / 'libcuda_stub.so'
-    subprocess.run([compiler, '-Wall', '-Werror', '-shared', '-fPIC', '-o', path,
-                    STUB], check=True)
+    subprocess.run(
+        [compiler, '-Wall', '-Werror', '-shared', '-fPIC', '-o', path, STUB], check=True
+    )
     return str(path)
 
 
@@ -68,9 +70,13 @@ def log_of(stub):
 @pytest.fixture(scope='module')
 def plans():
     contract = load_contract(MODEL)
-    return {graph: engine_bytes((MODEL / f'{graph}.onnx').read_bytes(),
-                                graph_profile(contract.config, graph, ProfileLimits()))
-            for graph in GRAPHS}
+    return {
+        graph: engine_bytes(
+            (MODEL / f'{graph}.onnx').read_bytes(),
+            graph_profile(contract.config, graph, ProfileLimits()),
+        )
+        for graph in GRAPHS
+    }
 
 
 def make_backend(stub, stub_path, plans, trt=None):
@@ -87,8 +93,9 @@ def backend(stub, stub_path, plans):
 def inputs():
     """6 cameras and LiDAR."""
     pairs = list(parity_inputs(load_contract(MODEL).config))
-    return max((pair for pair in pairs if pair[0] and pair[1]),
-               key=lambda pair: len(pair[0]['images']))
+    return max(
+        (pair for pair in pairs if pair[0] and pair[1]), key=lambda pair: len(pair[0]['images'])
+    )
 
 
 @pytest.fixture(scope='module')
@@ -98,8 +105,7 @@ def reference():
 
 def test_it_gives_what_onnxruntime_gives_in_every_branch_and_by_parts(backend, reference, inputs):
     for has in ((True, True), (True, False), (False, True)):
-        camera, lidar = (part if there else None
-                         for part, there in zip(inputs, has, strict=True))
+        camera, lidar = (part if there else None for part, there in zip(inputs, has, strict=True))
         expected, got = reference.run(camera, lidar), backend.run(camera, lidar)
         assert list(got) == list(expected)
         for name, array in expected.items():
@@ -112,7 +118,11 @@ def test_it_gives_what_onnxruntime_gives_in_every_branch_and_by_parts(backend, r
 
 def test_it_says_what_it_runs_on_and_how_much_memory_it_took(backend, plans):
     assert (backend.name, backend.provider, backend.device, backend.precision) == (
-        'tensorrt', 'cuda', 'Stub GPU 0', 'fp32')
+        'tensorrt',
+        'cuda',
+        'Stub GPU 0',
+        'fp32',
+    )
     assert backend.gpu_memory > sum(map(len, plans.values())) + 5 * 1000
     assert backend.config.name == 'metabev_nano' and len(backend.model_hash) == 16
 
@@ -158,19 +168,28 @@ def test_results_are_copies(backend, inputs):
         np.testing.assert_array_equal(array, kept[name])
 
 
-@pytest.mark.parametrize(('graph', 'name', 'change', 'message'), [
-    ('camera', 'images', lambda a: a[..., :2], r'uint8 \(1..6, 128, 352, 3\), got uint8'),
-    ('camera', 'images', lambda a: np.concatenate([a, a]), r'got uint8 \(12, .*--cameras'),
-    ('camera', 'images', lambda a: a[:0], r'1..6.*got uint8 \(0,'),
-    ('camera', 'images', lambda a: a.astype(np.float32), 'got float32'),
-    ('camera', 'cell_table', lambda a: np.tile(a, (1, 9)), '1..23.*--headroom'),
-    ('camera', 'depth_table', lambda a: a.astype(np.int64), 'got int64'),
-    ('camera', 'grid_table', lambda a: a.reshape(128, 128), r'\(16384\), got int32 \(128, 128'),
-    ('camera', 'grid_table', lambda a: a.tolist(), 'got list'),
-    ('lidar', 'pillars', lambda a: np.repeat(a, 9, 0), '1..12000'),
-])
+@pytest.mark.parametrize(
+    ('graph', 'name', 'change', 'message'),
+    [
+        ('camera', 'images', lambda a: a[..., :2], r'uint8 \(1..6, 128, 352, 3\), got uint8'),
+        ('camera', 'images', lambda a: np.concatenate([a, a]), r'got uint8 \(12, .*--cameras'),
+        ('camera', 'images', lambda a: a[:0], r'1..6.*got uint8 \(0,'),
+        ('camera', 'images', lambda a: a.astype(np.float32), 'got float32'),
+        ('camera', 'cell_table', lambda a: np.tile(a, (1, 9)), '1..23.*--headroom'),
+        ('camera', 'depth_table', lambda a: a.astype(np.int64), 'got int64'),
+        (
+            'camera',
+            'grid_table',
+            lambda a: a.reshape(128, 128),
+            r'\(16384\), got int32 \(128, 128',
+        ),
+        ('camera', 'grid_table', lambda a: a.tolist(), 'got list'),
+        ('lidar', 'pillars', lambda a: np.repeat(a, 9, 0), '1..12000'),
+    ],
+)
 def test_an_input_beyond_the_profile_is_refused_before_anything_is_enqueued(
-        backend, stub, inputs, graph, name, change, message):
+    backend, stub, inputs, graph, name, change, message
+):
     camera, lidar = map(dict, inputs)
     part = camera if graph == 'camera' else lidar
     part[name] = change(part[name])
@@ -207,7 +226,8 @@ def test_everything_is_given_back_when_the_backend_goes(stub, stub_path, plans):
 
 
 def test_too_little_gpu_memory_is_refused_and_gives_everything_back(
-        stub, stub_path, plans, monkeypatch):
+    stub, stub_path, plans, monkeypatch
+):
     before = stub.stub_live()
     monkeypatch.setenv('STUB_MEMORY', '10000000')
     with pytest.raises(BackendError, match='OUT_OF_MEMORY.*smaller model or precision'):
@@ -229,15 +249,15 @@ def test_a_lost_device_is_said_to_be_lost_and_another_failure_is_not(backend, st
 
 
 def test_row_085_an_engine_that_tensorrt_refuses_is_an_error_with_its_words(
-        stub, stub_path, plans):
+    stub, stub_path, plans
+):
     trt = FakeTensorRt(stub)
     trt.refuse = True
     with pytest.raises(ContractError, match='built on another device; run `metabev build-engines'):
         make_backend(stub, stub_path, plans, trt)
 
 
-def test_row_087_engines_of_another_model_are_refused_with_all_differences(
-        stub, stub_path, plans):
+def test_row_087_engines_of_another_model_are_refused_with_all_differences(stub, stub_path, plans):
     swapped = {**plans, 'lidar_encoder': plans['fusion_camera']}
     with pytest.raises(ContractError, match='profile for pillars'):
         make_backend(stub, stub_path, swapped)
@@ -249,11 +269,16 @@ def test_row_087_engines_of_another_model_are_refused_with_all_differences(
     assert 'camera_bev absent' in caught.value.got
 
 
-@pytest.mark.parametrize(('environment', 'message'), [
-    ({'STUB_GPUS': '0'}, 'expected a GPU, got a driver that sees none'),
-    ({'STUB_INIT': '100'}, r'a driver with a GPU, got CUDA_ERROR_NO_DEVICE \(100\)')])
+@pytest.mark.parametrize(
+    ('environment', 'message'),
+    [
+        ({'STUB_GPUS': '0'}, 'expected a GPU, got a driver that sees none'),
+        ({'STUB_INIT': '100'}, r'a driver with a GPU, got CUDA_ERROR_NO_DEVICE \(100\)'),
+    ],
+)
 def test_a_driver_without_a_gpu_is_an_error_that_says_what_to_do(
-        stub_path, monkeypatch, environment, message):
+    stub_path, monkeypatch, environment, message
+):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(BackendError, match=f'{message}; use the backend onnxruntime'):
@@ -273,14 +298,18 @@ def test_no_driver_is_an_error_and_an_old_driver_too(tmp_path):
 @pytest.mark.parametrize('kind', ['tensorrt', 'tensorrt_rtx'])
 def test_without_driver_or_library_the_backend_ends_in_words_not_in_a_crash(kind):
     """In a process of its own: TensorRT without a driver is known to crash at exit."""
-    program = (f"from metabev_ros.backends import build_backend\n"
-               f"try:\n    build_backend('{kind}', '{MODEL}', 1)\n"
-               "except Exception as error:\n    print(type(error).__name__, error)\n")
-    result = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True,
-                            timeout=60)
+    program = (
+        f'from metabev_ros.backends import build_backend\n'
+        f"try:\n    build_backend('{kind}', '{MODEL}', 1)\n"
+        'except Exception as error:\n    print(type(error).__name__, error)\n'
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', program], capture_output=True, text=True, timeout=60
+    )
     assert result.returncode == 0, result.stderr
-    assert re.match('BackendError CUDA driver|ContractError|MissingDependencyError',
-                    result.stdout), result.stdout
+    assert re.match(
+        'BackendError CUDA driver|ContractError|MissingDependencyError', result.stdout
+    ), result.stdout
 
 
 def test_the_kinds_are_explicit_and_a_precision_must_exist():
@@ -303,11 +332,20 @@ def test_a_library_without_a_name_that_is_needed_is_refused_with_the_name(stub):
         TensorRtLibrary(trt, Flavour.TENSORRT)
 
 
-OWNERS = {'trt': '', 'library.trt': '', 'self._library.trt': '', 'builder': 'Builder',
-          'network': 'INetworkDefinition', 'parser': 'OnnxParser', 'config': 'IBuilderConfig',
-          'shapes': 'IOptimizationProfile', 'self._runtime': 'Runtime',
-          'self._engine': 'ICudaEngine', 'engine': 'ICudaEngine',
-          'self._context': 'IExecutionContext'}
+OWNERS = {
+    'trt': '',
+    'library.trt': '',
+    'self._library.trt': '',
+    'builder': 'Builder',
+    'network': 'INetworkDefinition',
+    'parser': 'OnnxParser',
+    'config': 'IBuilderConfig',
+    'shapes': 'IOptimizationProfile',
+    'self._runtime': 'Runtime',
+    'self._engine': 'ICudaEngine',
+    'engine': 'ICudaEngine',
+    'self._context': 'IExecutionContext',
+}
 
 
 def test_every_name_of_tensorrt_that_is_used_is_checked_at_load(repo_root):
@@ -320,7 +358,7 @@ def test_every_name_of_tensorrt_that_is_used_is_checked_at_load(repo_root):
                 used.add((OWNERS[ast.unparse(node.value)], node.attr))
     assert len(used) > 25
     for owner, name in used:
-        assert (name in API if not owner else name in API[owner]), (owner, name)
+        assert name in API if not owner else name in API[owner], (owner, name)
 
 
 def test_a_flavour_that_is_not_installed_names_the_command():

@@ -2,6 +2,7 @@
 
 TensorRT-RTX runs on a CPU as far as parsing and building go; no engine is run here.
 """
+
 import sys
 from pathlib import Path
 
@@ -20,8 +21,11 @@ sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmark'))
 
 pytestmark = pytest.mark.tensorrt
 # All modules of both networks on small grids; base at its own size is benchmark/engine_builds.py.
-NIGHTLY = {'small_base': small_base(), 'metabev_nano': ModelConfig(),
-           'small_hard_experts': small_model(ffn=DecoderFfn.HM2OE)}
+NIGHTLY = {
+    'small_base': small_base(),
+    'metabev_nano': ModelConfig(),
+    'small_hard_experts': small_model(ffn=DecoderFfn.HM2OE),
+}
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -44,6 +48,7 @@ def test_every_graph_of_the_network_is_parsed_and_built(name, tmp_path):
 
 def _build(config: ModelConfig, folder: Path) -> None:
     from engine_builds import build_all
+
     phases = []
     outcome = build_all(config, folder, lambda graph, phase, done, total: phases.append(graph))
     assert [report.graph for report in outcome.reports] == list(GRAPHS)
@@ -54,10 +59,14 @@ def _build(config: ModelConfig, folder: Path) -> None:
 
 def _graph(node: onnx.NodeProto, kind=TensorProto.FLOAT, shape=(4, 8)) -> bytes:
     graph = helper.make_graph(
-        [node], 'g', [helper.make_tensor_value_info('x', kind, shape)],
-        [helper.make_tensor_value_info('y', kind, None)])
-    return helper.make_model(graph, ir_version=9, opset_imports=[
-        helper.make_opsetid('', 18)]).SerializeToString()
+        [node],
+        'g',
+        [helper.make_tensor_value_info('x', kind, shape)],
+        [helper.make_tensor_value_info('y', kind, None)],
+    )
+    return helper.make_model(
+        graph, ir_version=9, opset_imports=[helper.make_opsetid('', 18)]
+    ).SerializeToString()
 
 
 def _spec(name, shape=(4, 8)):

@@ -1,4 +1,5 @@
 """Rows 87, 111, 112 and 113: model folders that are wrong or malicious."""
+
 import ast
 import json
 import os
@@ -20,7 +21,7 @@ from metabev_ros.errors import ConfigError, ContractError, MetaBevError
 from metabev_ros.resources import resource_path
 
 MODEL = resource_path('models/metabev_nano')
-GRAPH = 'camera_encoder'          # the first that is loaded
+GRAPH = 'camera_encoder'  # the first that is loaded
 
 
 @pytest.fixture
@@ -53,13 +54,23 @@ def finer_grid(plain):
     plain['config']['decoder']['cell'] = 0.8
 
 
-@pytest.mark.parametrize(('change', 'named'), [
-    (other_classes, ['config_sha256']),
-    (other_input, ['inputs.fusion_lidar[0].name: "lidar_bev", "bev"',
-                   'outputs.fusion_lidar[0].dtype: "float32", "float16"']),
-    (finer_grid, ['inputs.fusion_fused[0].shape[2]: 256, 128', 'config_sha256'])])
+@pytest.mark.parametrize(
+    ('change', 'named'),
+    [
+        (other_classes, ['config_sha256']),
+        (
+            other_input,
+            [
+                'inputs.fusion_lidar[0].name: "lidar_bev", "bev"',
+                'outputs.fusion_lidar[0].dtype: "float32", "float16"',
+            ],
+        ),
+        (finer_grid, ['inputs.fusion_fused[0].shape[2]: 256, 128', 'config_sha256']),
+    ],
+)
 def test_row_087_another_models_contract_is_refused_with_a_list_of_differences(
-        folder, change, named):
+    folder, change, named
+):
     change_contract(folder, change)
     with pytest.raises(ContractError, match='contract.json') as caught:
         build_backend('onnxruntime', folder, 1)
@@ -71,6 +82,7 @@ def malicious_pickle(canary):
     class Payload:
         def __reduce__(self):
             return os.system, (f'touch {canary}',)
+
     return pickle.dumps({'state_dict': Payload()})
 
 
@@ -82,11 +94,21 @@ def test_row_111_the_payload_would_run_if_it_were_unpickled(tmp_path):
 @pytest.mark.parametrize('kind', ['onnxruntime', 'torch', 'tensorrt', 'tensorrt_rtx'])
 def test_row_111_a_pickle_in_a_model_folder_is_never_loaded(folder, tmp_path, kind):
     canary = tmp_path / 'canary'
-    for name in ('weights.pt', 'weights.pth', 'model.pkl', 'camera_encoder.pt',
-                 'weights.safetensors', f'{GRAPH}.onnx'):
+    for name in (
+        'weights.pt',
+        'weights.pth',
+        'model.pkl',
+        'camera_encoder.pt',
+        'weights.safetensors',
+        f'{GRAPH}.onnx',
+    ):
         (folder / name).write_bytes(malicious_pickle(canary))
-    change_contract(folder, lambda plain: plain['digests'].update(
-        {f'{GRAPH}.onnx': sha256_of(folder / f'{GRAPH}.onnx')}))
+    change_contract(
+        folder,
+        lambda plain: plain['digests'].update(
+            {f'{GRAPH}.onnx': sha256_of(folder / f'{GRAPH}.onnx')}
+        ),
+    )
     if kind == 'torch':
         pytest.importorskip('torch')
     with pytest.raises(MetaBevError):
@@ -98,6 +120,7 @@ def test_row_111_a_pickle_in_a_model_folder_is_never_loaded(folder, tmp_path, ki
 def test_row_111_the_converter_refuses_a_pickle_that_runs_code(tmp_path, suffix):
     pytest.importorskip('torch')
     from metabev_ros.lab.conversion.checkpoint import read_checkpoint
+
     canary, path = tmp_path / 'canary', tmp_path / f'weights{suffix}'
     path.write_bytes(malicious_pickle(canary))
     with pytest.raises(MetaBevError):
@@ -109,15 +132,25 @@ def test_row_111_no_module_can_unpickle(repo_root):
     """torch.load only with weights_only=True, yaml.load only with a loader of plain data."""
     assert issubclass(plain_config._StrictLoader, yaml.SafeLoader)
     for path in sorted((repo_root / 'metabev_ros').rglob('*.py')):
-        for call in (node for node in ast.walk(ast.parse(path.read_text()))
-                     if isinstance(node, ast.Call)):
+        for call in (
+            node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
+        ):
             name = ast.unparse(call.func)
             options = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
             if name == 'yaml.load' and ast.unparse(call.args[1]) == '_StrictLoader':
                 continue
-            assert name not in ('pickle.load', 'pickle.loads', 'pickle.Unpickler', 'eval', 'exec',
-                                'yaml.load', 'yaml.unsafe_load', 'marshal.loads', 'shelve.open',
-                                'joblib.load'), f'{path}:{call.lineno} {name}'
+            assert name not in (
+                'pickle.load',
+                'pickle.loads',
+                'pickle.Unpickler',
+                'eval',
+                'exec',
+                'yaml.load',
+                'yaml.unsafe_load',
+                'marshal.loads',
+                'shelve.open',
+                'joblib.load',
+            ), f'{path}:{call.lineno} {name}'
             assert options.get('allow_pickle', 'False') == 'False', f'{path}:{call.lineno}'
             if name == 'torch.load':
                 assert options.get('weights_only') == 'True', f'{path}:{call.lineno}'
@@ -135,10 +168,16 @@ def external(content: bytes, location: str, where: str = 'initializer') -> bytes
     elif where == 'branch':
         tensor = TensorProto()
         tensor.CopyFrom(numpy_helper.from_array(np.zeros(4, np.float32), 'planted'))
-        inner = helper.make_graph([], 'inner', [], [helper.make_tensor_value_info(
-            'planted', TensorProto.FLOAT, [4])], [tensor])
-        model.graph.node.append(helper.make_node('If', ['c'], ['y'], then_branch=inner,
-                                                 else_branch=inner))
+        inner = helper.make_graph(
+            [],
+            'inner',
+            [],
+            [helper.make_tensor_value_info('planted', TensorProto.FLOAT, [4])],
+            [tensor],
+        )
+        model.graph.node.append(
+            helper.make_node('If', ['c'], ['y'], then_branch=inner, else_branch=inner)
+        )
         tensor = model.graph.node[-1].attribute[0].g.initializer[0]
     elif where == 'sparse':
         sparse = model.graph.sparse_initializer.add()
@@ -158,13 +197,18 @@ def external(content: bytes, location: str, where: str = 'initializer') -> bytes
 
 def plant(folder, content: bytes) -> None:
     (folder / f'{GRAPH}.onnx').write_bytes(content)
-    change_contract(folder, lambda plain: plain['digests'].update(
-        {f'{GRAPH}.onnx': sha256_of(folder / f'{GRAPH}.onnx')}))
+    change_contract(
+        folder,
+        lambda plain: plain['digests'].update(
+            {f'{GRAPH}.onnx': sha256_of(folder / f'{GRAPH}.onnx')}
+        ),
+    )
 
 
 @pytest.mark.parametrize('kind', ['parent', 'absolute', 'symlink', 'hardlink', 'plain'])
 def test_row_112_external_data_is_refused_before_the_runtime_sees_it(
-        folder, tmp_path, monkeypatch, kind):
+    folder, tmp_path, monkeypatch, kind
+):
     secret = tmp_path / 'secret'
     secret.write_bytes(bytes(1 << 20))
     location = {'parent': '../secret', 'absolute': str(secret)}.get(kind, 'weights.bin')
@@ -173,13 +217,16 @@ def test_row_112_external_data_is_refused_before_the_runtime_sees_it(
     elif kind == 'plain':
         (folder / 'weights.bin').write_bytes(bytes(1 << 20))
     plant(folder, external((MODEL / f'{GRAPH}.onnx').read_bytes(), location))
-    monkeypatch.chdir(folder)            # where a runtime would look for it
+    monkeypatch.chdir(folder)  # where a runtime would look for it
     loaded = []
     import onnxruntime
+
     original = onnxruntime.InferenceSession
-    monkeypatch.setattr(onnxruntime, 'InferenceSession',
-                        lambda content, *a, **k: loaded.append(content) or original(
-                            content, *a, **k))
+    monkeypatch.setattr(
+        onnxruntime,
+        'InferenceSession',
+        lambda content, *a, **k: loaded.append(content) or original(content, *a, **k),
+    )
     with pytest.raises(ContractError, match='all weights inside the file, got a tensor with ext'):
         build_backend('onnxruntime', folder, 1)
     assert (folder / f'{GRAPH}.onnx').read_bytes() not in loaded
@@ -193,8 +240,9 @@ def test_row_112_external_data_is_found_wherever_a_tensor_can_be(where):
         refuse_external_data(external(content, '../x', where), 'planted.onnx')
 
 
-@pytest.mark.parametrize('content', [b'\x3a', b'\x3a\xff\xff\xff\xff\x0f', b'\xff' * 20, b'\x0b',
-                                     b'\x3a\x05\x0a'])
+@pytest.mark.parametrize(
+    'content', [b'\x3a', b'\x3a\xff\xff\xff\xff\x0f', b'\xff' * 20, b'\x0b', b'\x3a\x05\x0a']
+)
 def test_row_112_bytes_that_are_no_onnx_are_refused(content):
     with pytest.raises(ContractError, match='an ONNX file'):
         refuse_external_data(content, 'broken.onnx')
@@ -202,8 +250,8 @@ def test_row_112_bytes_that_are_no_onnx_are_refused(content):
 
 def test_row_112_graphs_nested_without_end_are_refused():
     content = b''
-    for _ in range(100):                  # graph -> node -> attribute -> graph ...
-        for field in (0x32, 0x2a, 0x0a):
+    for _ in range(100):  # graph -> node -> attribute -> graph ...
+        for field in (0x32, 0x2A, 0x0A):
             size, number = len(content), b''
             while size > 127:
                 number, size = number + bytes([size & 127 | 128]), size >> 7
@@ -219,9 +267,22 @@ def onnx_length(content: bytes) -> bytes:
     return number + bytes([size])
 
 
-@pytest.mark.parametrize('name', [
-    '../models/metabev_nano', 'models/../config', 'a\0b', 'x' * 5000, '/etc', 'm\u0435tabev_nano',
-    '..', 'models//../..', 'metabev_nano/../../config', '\u202emetabev', 'models/\0'])
+@pytest.mark.parametrize(
+    'name',
+    [
+        '../models/metabev_nano',
+        'models/../config',
+        'a\0b',
+        'x' * 5000,
+        '/etc',
+        'm\u0435tabev_nano',
+        '..',
+        'models//../..',
+        'metabev_nano/../../config',
+        '\u202emetabev',
+        'models/\0',
+    ],
+)
 def test_row_113_a_model_name_that_leaves_the_packages_folders_is_refused(name):
     with pytest.raises(ConfigError):
         resource_path(name)
@@ -229,8 +290,7 @@ def test_row_113_a_model_name_that_leaves_the_packages_folders_is_refused(name):
         resource_path(f'models/{name}')
 
 
-def test_row_113_a_link_that_leads_out_of_the_packages_folder_is_refused(
-        tmp_path, monkeypatch):
+def test_row_113_a_link_that_leads_out_of_the_packages_folder_is_refused(tmp_path, monkeypatch):
     checkout = tmp_path / 'checkout'
     (checkout / 'models').mkdir(parents=True)
     (tmp_path / 'elsewhere').mkdir()

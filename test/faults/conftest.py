@@ -1,4 +1,5 @@
 """Access to the measurements of benchmark/reliability."""
+
 from __future__ import annotations
 
 import importlib
@@ -15,4 +16,5 @@ def reliability_module(repo_root, monkeypatch):
     def load(name: str):
         sys.modules.pop(name, None)
         return importlib.import_module(name)
+
     return load

@@ -1,4 +1,5 @@
 """The matrix, the tests and the document agree: no row without a test or a reason."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -8,15 +9,17 @@ import pytest
 
 @pytest.fixture(scope='module')
 def tool(repo_root):
-    spec = importlib.util.spec_from_file_location('fault_matrix',
-                                                  repo_root / 'tools/fault_matrix.py')
+    spec = importlib.util.spec_from_file_location(
+        'fault_matrix', repo_root / 'tools/fault_matrix.py'
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def test_every_row_has_a_test_with_its_number_or_a_reason_and_the_document_says_so(tool, repo_root,
-                                                                                   capsys):
+def test_every_row_has_a_test_with_its_number_or_a_reason_and_the_document_says_so(
+    tool, repo_root, capsys
+):
     assert tool.main(['--check', '--root', str(repo_root)]) == 0, capsys.readouterr().out
 
 
@@ -34,6 +37,9 @@ def test_a_row_without_test_and_reason_and_a_test_without_row_are_found(tool, re
 def test_a_name_may_bear_several_numbers(tool, tmp_path):
     (tmp_path / 'test').mkdir()
     (tmp_path / 'test' / 'test_a.py').write_text(
-        'def test_row_003_014_b():\n    pass\ndef test_row_3_c():\n    pass\n')
-    assert tool.tests_by_row(tmp_path) == {3: ['test_a.py::test_row_003_014_b'],
-                                           14: ['test_a.py::test_row_003_014_b']}
+        'def test_row_003_014_b():\n    pass\ndef test_row_3_c():\n    pass\n'
+    )
+    assert tool.tests_by_row(tmp_path) == {
+        3: ['test_a.py::test_row_003_014_b'],
+        14: ['test_a.py::test_row_003_014_b'],
+    }

@@ -1,4 +1,5 @@
 """The pipe does what its plan says, says what it did, and refuses the rest."""
+
 from __future__ import annotations
 
 import zlib
@@ -55,7 +56,8 @@ def test_stuck_repeats_the_last_message_before_it_under_new_stamps():
         assert numbers(truths, name, REPEATED) == list(range(10, 20))
         out = [m for m in sent if m.topic == TOPICS[name]]
         assert [wire.read_stamp(m.cdr) for m in out] == [
-            wire.read_stamp(m.cdr) for m in stream(3.0, offsets=()) if m.topic == TOPICS[name]]
+            wire.read_stamp(m.cdr) for m in stream(3.0, offsets=()) if m.topic == TOPICS[name]
+        ]
         assert {m.cdr[12:] for m in out[9:20]} == {out[9].cdr[12:]}
         assert out[20].cdr[12:] != out[9].cdr[12:]
 
@@ -94,8 +96,13 @@ def test_intermittent_loses_a_share_by_chance_or_every_second_half_period():
 def test_damaged_messages_differ_as_their_name_says(what):
     is_cloud = what in (What.EMPTY, What.SPARSE, What.HALF_FIELD, What.NOT_FINITE)
     kind = 'garbage' if what in (What.BYTES, What.TRUNCATED, What.NOISE) else 'wrong'
-    needs = {What.TRUNCATED: {'share': 0.5}, What.SPARSE: {'share': 0.25}, What.STAMP:
-             {'seconds': -10.0}, What.DRIFT: {'seconds': 0.5}, What.NOT_FINITE: {'share': 0.5}}
+    needs = {
+        What.TRUNCATED: {'share': 0.5},
+        What.SPARSE: {'share': 0.25},
+        What.STAMP: {'seconds': -10.0},
+        What.DRIFT: {'seconds': 0.5},
+        What.NOT_FINITE: {'share': 0.5},
+    }
     name = LIDAR if is_cloud else 'cam1'
     sent, truths = through(fault(kind, name, 1.0, what=what, **needs.get(what, {})))
     assert numbers(truths, name, DAMAGED) == list(range(10, 30))
@@ -108,40 +115,51 @@ def test_damaged_messages_differ_as_their_name_says(what):
     was, got = (wire.deserialize(m.cdr, m.msgtype) for m in (before, after))
     shift = wire.read_stamp(after.cdr) - wire.read_stamp(before.cdr)
     elapsed = (before.log_time_ns - T0) / 1e9 - 1.0
-    assert shift == {What.STAMP: -10 * 10**9, What.DRIFT: pytest.approx(elapsed * 5e8, abs=2)
-                     }.get(what, 0)
+    assert shift == {What.STAMP: -10 * 10**9, What.DRIFT: pytest.approx(elapsed * 5e8, abs=2)}.get(
+        what, 0
+    )
     points = got.data.view('<f4').reshape(-1, 4) if is_cloud else None
     facts = {
         What.TRUNCATED: lambda: len(got.data) == len(was.data) // 2,
         What.NOISE: lambda: (got.data != was.data).mean() > 0.9,
-        What.BLACK: lambda: not got.data.any(), What.WHITE: lambda: (got.data == 255).all(),
-        What.TORN: lambda: not got.data[16 * 96:].any() and (
-            got.data[:16 * 96] == was.data[:16 * 96]).all(),
+        What.BLACK: lambda: not got.data.any(),
+        What.WHITE: lambda: (got.data == 255).all(),
+        What.TORN: lambda: (
+            not got.data[16 * 96 :].any() and (got.data[: 16 * 96] == was.data[: 16 * 96]).all()
+        ),
         What.EMPTY: lambda: got.width == 0 and not len(got.data),
         What.SPARSE: lambda: 0.15 < got.width / was.width < 0.35,
         What.HALF_FIELD: lambda: (points[:, 1] >= 0).all() and 300 < len(points) < 400,
         What.NOT_FINITE: lambda: 0.4 < np.isnan(points[:, 0]).mean() < 0.6,
-        What.FRAME: lambda: got.header.frame_id == 'nowhere'}
+        What.FRAME: lambda: got.header.frame_id == 'nowhere',
+    }
     assert facts.get(what, lambda: True)()
 
 
-@pytest.mark.parametrize('kind,what', [('wrong', What.BLACK), ('wrong', What.WHITE),
-                                       ('wrong', What.TORN), ('garbage', What.NOISE)])
+@pytest.mark.parametrize(
+    'kind,what',
+    [('wrong', What.BLACK), ('wrong', What.WHITE), ('wrong', What.TORN), ('garbage', What.NOISE)],
+)
 def test_the_pixels_of_a_compressed_picture_are_damaged_and_it_is_still_a_picture(kind, what):
     cdr, msgtype = rig_messages.image('CAM_FRONT', 1, T0), rig_messages.IMAGE_TYPE
     hurt = damage(cdr, msgtype, fault(kind, 'cam1', 0.0, what=what), np.random.default_rng(1), 0.0)
     was, got = (decode_compressed_image(wire.deserialize(b, msgtype))[0] for b in (cdr, hurt))
     assert got.shape == was.shape and wire.read_stamp(hurt) == T0
-    top, bottom = got[:len(got) // 2 - 8], got[len(got) // 2 + 8:]
-    facts = {What.BLACK: got.max() <= 2, What.WHITE: got.min() >= 253,
-             What.TORN: bottom.max() <= 8 and np.abs(top.astype(int) - was[:len(top)]).mean() < 3,
-             What.NOISE: np.abs(got.astype(int) - was).mean() > 40}
+    top, bottom = got[: len(got) // 2 - 8], got[len(got) // 2 + 8 :]
+    facts = {
+        What.BLACK: got.max() <= 2,
+        What.WHITE: got.min() >= 253,
+        What.TORN: bottom.max() <= 8 and np.abs(top.astype(int) - was[: len(top)]).mean() < 3,
+        What.NOISE: np.abs(got.astype(int) - was).mean() > 40,
+    }
     assert facts[what]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not():
-    faults = (fault('intermittent', 'cameras', 0.0, share=0.5),
-              fault('garbage', LIDAR, 1.0, what=What.NOISE))
+    faults = (
+        fault('intermittent', 'cameras', 0.0, share=0.5),
+        fault('garbage', LIDAR, 1.0, what=What.NOISE),
+    )
     first, second, third = (through(*faults, seed=seed) for seed in (1, 1, 2))
     assert first == second and first != third
 
@@ -154,12 +172,14 @@ def test_chance_on_one_topic_does_not_depend_on_the_others():
             pipe.feed(item)
     _, all_truths = through(*faults, seed=4)
     assert [t for t in alone if t.topic == 'cam3/image'] == [
-        t for t in all_truths if t.topic == 'cam3/image']
+        t for t in all_truths if t.topic == 'cam3/image'
+    ]
 
 
 def test_the_truth_names_every_message_and_what_went_out(tmp_path):
-    plan = FaultPlan('p', '', (fault('off', 'cam0', 1.0, 2.0),
-                               fault('wrong', 'cam1', 1.0, what=What.BLACK)))
+    plan = FaultPlan(
+        'p', '', (fault('off', 'cam0', 1.0, 2.0), fault('wrong', 'cam1', 1.0, what=What.BLACK))
+    )
     sent = []
     with TruthFile(tmp_path / 'a' / 'truth.jsonl', plan, 7) as truth:
         pipe = FaultPipe(plan, rig(), TYPES, 7, truth)
@@ -168,32 +188,37 @@ def test_the_truth_names_every_message_and_what_went_out(tmp_path):
     truths = read_truth(tmp_path / 'a' / 'truth.jsonl')
     assert len(truths) == len(stream(3.0, offsets=()))
     assert [t.out_crc for t in truths if t.out_crc is not None] == [
-        zlib.crc32(m.cdr) for m in sent]
+        zlib.crc32(m.cdr) for m in sent
+    ]
     assert pipe.touched == {f.name: count for f, count in zip(plan.faults, (10, 20), strict=True)}
     with pytest.raises(ConfigError, match='truth file'):
         read_truth(tmp_path / 'none')
 
 
-@pytest.mark.parametrize('make,word', [
-    (lambda: fault('off', 'cam9', 1.0), 'cam9'),
-    (lambda: fault('off', 'cam1', 2.0, 1.0), 'begin < end'),
-    (lambda: fault('off', (), 1.0), 'sensors or topics'),
-    (lambda: fault('slow', 'cam1', 1.0), 'every'),
-    (lambda: fault('slow', 'cam1', 1.0, every=1), '2 or more'),
-    (lambda: fault('slow', 'cam1', 1.0, every=4, share=0.5), 'share'),
-    (lambda: fault('off', 'cam1', 1.0, seconds=1.0), 'seconds'),
-    (lambda: fault('intermittent', 'cam1', 1.0), 'share or period'),
-    (lambda: fault('intermittent', 'cam1', 1.0, share=0.5, period=1.0), 'period, share'),
-    (lambda: fault('intermittent', 'cam1', 1.0, share=1.5), '0..1'),
-    (lambda: fault('delayed', 'cam1', 1.0, seconds=-1.0), 'above 0'),
-    (lambda: fault('garbage', 'cam1', 1.0), 'what'),
-    (lambda: fault('garbage', 'cam1', 1.0, what=What.BLACK), 'truncated'),
-    (lambda: fault('wrong', 'cam1', 1.0, what=What.NOISE), 'black'),
-    (lambda: fault('off', 'cam1', 1.0, what=What.BLACK), 'nothing for off'),
-    (lambda: fault('wrong', LIDAR, 1.0, what=What.BLACK), 'Image'),
-    (lambda: fault('wrong', 'cam1', 1.0, what=What.EMPTY), 'PointCloud2'),
-    (lambda: fault('stuck', (), 1.0, topics=('/tf_static',)), 'header'),
-    (lambda: fault('off', (), 1.0, topics=('/nobody',)), 'touches nothing')])
+@pytest.mark.parametrize(
+    'make,word',
+    [
+        (lambda: fault('off', 'cam9', 1.0), 'cam9'),
+        (lambda: fault('off', 'cam1', 2.0, 1.0), 'begin < end'),
+        (lambda: fault('off', (), 1.0), 'sensors or topics'),
+        (lambda: fault('slow', 'cam1', 1.0), 'every'),
+        (lambda: fault('slow', 'cam1', 1.0, every=1), '2 or more'),
+        (lambda: fault('slow', 'cam1', 1.0, every=4, share=0.5), 'share'),
+        (lambda: fault('off', 'cam1', 1.0, seconds=1.0), 'seconds'),
+        (lambda: fault('intermittent', 'cam1', 1.0), 'share or period'),
+        (lambda: fault('intermittent', 'cam1', 1.0, share=0.5, period=1.0), 'period, share'),
+        (lambda: fault('intermittent', 'cam1', 1.0, share=1.5), '0..1'),
+        (lambda: fault('delayed', 'cam1', 1.0, seconds=-1.0), 'above 0'),
+        (lambda: fault('garbage', 'cam1', 1.0), 'what'),
+        (lambda: fault('garbage', 'cam1', 1.0, what=What.BLACK), 'truncated'),
+        (lambda: fault('wrong', 'cam1', 1.0, what=What.NOISE), 'black'),
+        (lambda: fault('off', 'cam1', 1.0, what=What.BLACK), 'nothing for off'),
+        (lambda: fault('wrong', LIDAR, 1.0, what=What.BLACK), 'Image'),
+        (lambda: fault('wrong', 'cam1', 1.0, what=What.EMPTY), 'PointCloud2'),
+        (lambda: fault('stuck', (), 1.0, topics=('/tf_static',)), 'header'),
+        (lambda: fault('off', (), 1.0, topics=('/nobody',)), 'touches nothing'),
+    ],
+)
 def test_what_cannot_be_done_is_refused_not_ignored(make, word):
     with pytest.raises(ConfigError, match=word):
         pipe_of(make())

@@ -2,6 +2,7 @@
 
 The million is `benchmark/reliability fuzz`, whose blocks these are.
 """
+
 from __future__ import annotations
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 
 @pytest.mark.parametrize('big, blocks', [(False, 45), (True, 5)])
 def test_fifty_thousand_damaged_messages_raise_nothing_and_leave_no_sensor_out(
-        reliability_module, capfd, big, blocks):
+    reliability_module, capfd, big, blocks
+):
     fuzz = reliability_module('fuzz')
     for block in range(blocks):
         target = fuzz.run_block(5, block, big)

@@ -1,4 +1,5 @@
 """Bags with faults: refused unless enabled, marked, true to their plan and to their truth file."""
+
 from __future__ import annotations
 
 import zlib
@@ -19,8 +20,9 @@ from metabev_ros.replay.run import replay_bag
 from metabev_ros.resources import resource_path
 
 PLANS = ('sensor_loss', 'bad_content', 'timing', 'loose_cables', 'bad_day')
-PLAN = FaultPlan('one camera', '', (
-    PlannedFault('dead', FaultType.OFF, 0.5, 9.0, sensors=('CAM_BACK',)),))
+PLAN = FaultPlan(
+    'one camera', '', (PlannedFault('dead', FaultType.OFF, 0.5, 9.0, sensors=('CAM_BACK',)),)
+)
 
 
 @pytest.fixture(scope='module')
@@ -59,7 +61,8 @@ def test_the_injected_bag_is_marked_first_and_holds_what_the_truth_says(bag, tmp
     assert wire.deserialize(mark.cdr, mark.msgtype).data == 'one camera, seed 3'
     truths = read_truth(out.with_suffix('.jsonl'))
     assert sorted(t.out_crc for t in truths if t.out_crc is not None) == sorted(
-        zlib.crc32(m.cdr) for m in messages[1:])
+        zlib.crc32(m.cdr) for m in messages[1:]
+    )
     dropped = {t.topic for t in truths if t.action == DROPPED}
     assert dropped == {'CAM_BACK/image_rect_compressed', 'CAM_BACK/camera_info'}
     assert summary.touched == {'dead': sum(t.action == DROPPED for t in truths)}
@@ -68,13 +71,20 @@ def test_the_injected_bag_is_marked_first_and_holds_what_the_truth_says(bag, tmp
 
 def test_replay_says_injection_active_in_every_status(bag, tmp_path):
     inject(bag, tmp_path / 'out.mcap')
-    replay_bag(tmp_path / 'out.mcap', tmp_path / 'replayed.mcap',
-               resource_path('models/metabev_nano'), rig_messages.rig(), SensingConfig())
-    found = [wire.deserialize(m.cdr, m.msgtype) for m in BagReader(tmp_path / 'replayed.mcap')
-             if m.topic == '/perception/status']
+    replay_bag(
+        tmp_path / 'out.mcap',
+        tmp_path / 'replayed.mcap',
+        resource_path('models/metabev_nano'),
+        rig_messages.rig(),
+        SensingConfig(),
+    )
+    found = [
+        wire.deserialize(m.cdr, m.msgtype)
+        for m in BagReader(tmp_path / 'replayed.mcap')
+        if m.topic == '/perception/status'
+    ]
     assert len(found) > 10
-    assert all(s.reason.startswith(f'{wire.INJECTION_ACTIVE} (one camera, seed 3)')
-               for s in found)
+    assert all(s.reason.startswith(f'{wire.INJECTION_ACTIVE} (one camera, seed 3)') for s in found)
     assert all('CAM_BACK' not in [x.name for x in s.sensors if x.used] for s in found[-8:])
 
 
@@ -99,11 +109,20 @@ def test_the_ready_plans_are_these_and_use_every_type_of_fault():
 def test_the_command_line_injects_by_name_and_says_what_had_no_effect(bag, tmp_path):
     save_config(rig_messages.rig(), tmp_path / 'rig.yaml')
     late = tmp_path / 'late.yaml'
-    late.write_text('name: late\ntitle: too late\nfaults:\n'
-                    '- {name: a, type: "off", sensors: [lidar], begin: 0.5, end: 1.0}\n'
-                    '- {name: b, type: "off", sensors: [lidar], begin: 500.0, end: 501.0}\n')
-    words = ['inject', str(bag), str(tmp_path / 'o.mcap'), '--schedule', str(late), '--rig',
-             str(tmp_path / 'rig.yaml')]
+    late.write_text(
+        'name: late\ntitle: too late\nfaults:\n'
+        '- {name: a, type: "off", sensors: [lidar], begin: 0.5, end: 1.0}\n'
+        '- {name: b, type: "off", sensors: [lidar], begin: 500.0, end: 501.0}\n'
+    )
+    words = [
+        'inject',
+        str(bag),
+        str(tmp_path / 'o.mcap'),
+        '--schedule',
+        str(late),
+        '--rig',
+        str(tmp_path / 'rig.yaml'),
+    ]
     refused = CliRunner().invoke(app, words)
     assert isinstance(refused.exception, ConfigError)
     done = CliRunner().invoke(app, [*words, '--enable-fault-injection'])

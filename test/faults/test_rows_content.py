@@ -1,4 +1,5 @@
 """Fault matrix B, C and E with the injector: content, frames, sizes, calibration in mid-run."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -33,13 +34,14 @@ def faulted(result, name: str):
     """Reports of a camera in the outputs of those sweeps whose image the pipe touched."""
     numbers = [t.number for t in result.truth_of(name) if t.action != PASSED]
     assert len(result.out) == len(result.truth_of(LIDAR)), 'one output a sweep'
-    return result.of(name)[numbers[0]:numbers[-1] + 1]
+    return result.of(name)[numbers[0] : numbers[-1] + 1]
 
 
 def others_are_well(result, name: str) -> bool:
     """Rule R5: a bad message changes only its own source."""
     return {r.state for s in result.samples for r in s.sensors if r.name != name} == {
-        SensorState.OK}
+        SensorState.OK
+    }
 
 
 def replaced(name: str, make, begin: float = 1.0, seconds: float = 3.0):
@@ -54,8 +56,11 @@ def replaced(name: str, make, begin: float = 1.0, seconds: float = 3.0):
             continue
         k, numbers[sensor] = numbers[sensor], numbers[sensor] + 1
         at = item.log_time_ns - (10 if sensor == LIDAR else 5) * MS
-        found.append(message(item.topic, item.log_time_ns, make(k, at))
-                     if sensor == name and k >= first else item)
+        found.append(
+            message(item.topic, item.log_time_ns, make(k, at))
+            if sensor == name and k >= first
+            else item
+        )
     return tuple(found)
 
 
@@ -95,8 +100,9 @@ def test_row_019_a_picture_that_is_white_by_two_thirds_is_used_and_flagged():
     def glare(k, at):
         picture = wire.deserialize(image_bytes('cam3', k, at), TYPES['cam3/image'])
         picture.data = picture.data.copy()
-        picture.data[:22 * 96] = 255  # of 32 rows
+        picture.data[: 22 * 96] = 255  # of 32 rows
         return wire.serialize(picture, TYPES['cam3/image'])
+
     result = run(messages=replaced('cam3', glare, seconds=2.0))
     reports = result.of('cam3')[10:]
     assert all(r.used and r.state is SensorState.SUSPECT for r in reports)
@@ -125,8 +131,7 @@ def test_row_021_a_torn_picture_is_used_and_suspect():
 
 
 def test_row_024_truncated_pictures_are_refused_for_their_size():
-    result = run(fault('garbage', 'cam1', 1.0, 2.0, what=What.TRUNCATED, share=0.999),
-                 seconds=3.0)
+    result = run(fault('garbage', 'cam1', 1.0, 2.0, what=What.TRUNCATED, share=0.999), seconds=3.0)
     reports = faulted(result, 'cam1')
     assert {r.state for r in reports} == {SensorState.INVALID}
     assert all(r.reason.startswith('size') and not r.used for r in reports)
@@ -144,11 +149,17 @@ def test_row_031_045_a_foreign_frame_id_is_invalid_for_a_camera_and_no_tf_for_th
 
 
 # -------------------------------------------------------------------------------------- clouds
-@pytest.mark.parametrize('what,extra,word', [
-    (What.EMPTY, {}, 'empty'), (What.NOT_FINITE, {'share': 1.0}, 'empty'),
-    (What.NOT_FINITE, {'share': 0.95}, 'non-finite')])
-def test_row_032_033_a_sweep_without_usable_points_leaves_the_outputs_to_the_cameras(what, extra,
-                                                                                     word):
+@pytest.mark.parametrize(
+    'what,extra,word',
+    [
+        (What.EMPTY, {}, 'empty'),
+        (What.NOT_FINITE, {'share': 1.0}, 'empty'),
+        (What.NOT_FINITE, {'share': 0.95}, 'non-finite'),
+    ],
+)
+def test_row_032_033_a_sweep_without_usable_points_leaves_the_outputs_to_the_cameras(
+    what, extra, word
+):
     result = run(fault('wrong', LIDAR, 1.0, what=what, **extra), seconds=3.0)
     late = [s for _, s in result.between(1.3)]
     assert len(late) >= 16 and {s.modality for s in late} == {Modality.CAMERA}
@@ -168,6 +179,7 @@ def test_row_034_ten_times_the_points_are_capped_and_said():
 
     def make(k, at):
         return cloud_bytes(ring(k, big), at)
+
     result = run(messages=replaced(LIDAR, make, seconds=1.4))
     reports = hit(result, LIDAR)
     assert len(reports) == 4 and all(r.used for r in reports)
@@ -177,9 +189,14 @@ def test_row_034_ten_times_the_points_are_capped_and_said():
     assert np.ptp(np.histogram(azimuth, 36)[0]) <= 2, 'evenly from all directions'
 
 
-@pytest.mark.parametrize('make', [
-    lambda k: ring(k) * np.float32([1e-3, 1e-3, 1e-3, 1]),
-    lambda k: ring(k) * np.float32([40, 40, 40, 1])], ids=['at the origin', 'beyond range'])
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda k: ring(k) * np.float32([1e-3, 1e-3, 1e-3, 1]),
+        lambda k: ring(k) * np.float32([40, 40, 40, 1]),
+    ],
+    ids=['at the origin', 'beyond range'],
+)
 def test_row_044_points_at_the_origin_or_beyond_range_are_no_sweep(make):
     result = run(messages=replaced(LIDAR, lambda k, at: cloud_bytes(make(k), at)))
     assert {r.state for r in hit(result, LIDAR, 1.3)} == {SensorState.INVALID}
@@ -187,8 +204,7 @@ def test_row_044_points_at_the_origin_or_beyond_range_are_no_sweep(make):
 
 
 def test_row_039_a_truncated_cloud_is_refused_for_its_size():
-    result = run(fault('garbage', LIDAR, 1.0, 2.0, what=What.TRUNCATED, share=0.999),
-                 seconds=3.0)
+    result = run(fault('garbage', LIDAR, 1.0, 2.0, what=What.TRUNCATED, share=0.999), seconds=3.0)
     hits = [r for r in hit(result, LIDAR, 1.2) if not r.used]
     assert hits and all(r.reason.startswith('size') for r in hits[:7])
     assert result.samples[-1].used_sensors == SENSORS
@@ -202,13 +218,15 @@ def test_row_059_moved_extrinsics_are_applied_at_once_never_half_and_said():
     assert len(result.out) == 30
     seen = []
     for _, sample in result.out:
-        places = {round(float(image.calibration.ego_from_camera[0, 3]), 6)
-                  for image in sample.cameras.values()}
+        places = {
+            round(float(image.calibration.ego_from_camera[0, 3]), 6)
+            for image in sample.cameras.values()
+        }
         places.add(round(float(sample.sweep.ego_from_lidar[0, 3]), 6))
         seen.append(places)
     new = [k for k, places in enumerate(seen) if 0.05 in places]
     assert new == list(range(new[0], 30)) and new[0] in (15, 16)
-    assert all(places == {0.05} for places in seen[new[0] + 1:])
+    assert all(places == {0.05} for places in seen[new[0] + 1 :])
     said = [r for s in result.samples for r in s.sensors if 'extrinsics changed' in r.reason]
     assert {r.name for r in said} == set(SENSORS)
     assert all(r.used and r.state is SensorState.SUSPECT for r in said)
@@ -230,7 +248,8 @@ def test_row_062_110_without_any_camera_info_the_lidar_goes_on():
     late = [s for _, s in result.between(2.5)]
     assert late and {s.modality for s in late} == {Modality.LIDAR}
     assert {r.state for s in late for r in s.sensors if r.name != LIDAR} == {
-        SensorState.UNCALIBRATED}
+        SensorState.UNCALIBRATED
+    }
 
 
 # -------------------------------------------------------------------------------------- bytes

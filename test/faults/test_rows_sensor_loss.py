@@ -1,4 +1,5 @@
 """Fault matrix A, sensor loss: the injected truth is the oracle, times are exact."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -42,7 +43,10 @@ def test_row_001_one_dead_camera_is_named_at_once_and_waited_for_twice_at_most(c
     last = last_sent(result, camera)
     assert without[0][1].stamp_ns <= last.out_stamp_ns + PERIOD + DEADLINE
     assert [r.state for r in result.of(camera) if not r.used][:3] == [
-        SensorState.LATE, SensorState.STALE, SensorState.STALE]
+        SensorState.LATE,
+        SensorState.STALE,
+        SensorState.STALE,
+    ]
     assert [sensor_level(r.state) for r in result.of(camera) if not r.used][:2] == [WARN, ERROR]
     sweeps = {t.stamp_ns: t.out_arrival_ns for t in result.truth_of(LIDAR)}
     assert all(time - sweeps[s.stamp_ns] <= DEADLINE for time, s in without[:2])
@@ -115,8 +119,10 @@ def test_row_006_everything_returns_together_and_no_old_frame_is_used():
     assert full.stamp_ns <= T0 + 11_000 * MS + 2 * PERIOD + DEADLINE
 
 
-@pytest.mark.parametrize('absent', [(name,) for name in SENSORS]
-                         + [tuple(n for n in SENSORS if n != name) for name in SENSORS])
+@pytest.mark.parametrize(
+    'absent',
+    [(name,) for name in SENSORS] + [tuple(n for n in SENSORS if n != name) for name in SENSORS],
+)
 def test_row_007_a_sensor_that_never_spoke_is_not_waited_for(absent):
     result = run(fault('off', absent, -0.5), seconds=4.0)
     present = set(SENSORS) - set(absent)
@@ -125,11 +131,11 @@ def test_row_007_a_sensor_that_never_spoke_is_not_waited_for(absent):
     late = [s for time, s in result.out if time > first + 2200 * MS]
     assert len(late) >= 16
     assert all(set(s.used_sensors) == present for s in late)
-    arrivals = {n: {t.out_stamp_ns: t.out_arrival_ns for t in result.truth_of(n)}
-                for n in present}
+    arrivals = {n: {t.out_stamp_ns: t.out_arrival_ns for t in result.truth_of(n)} for n in present}
     for time, sample in result.out[-10:]:
         assert time == max(arrivals[r.name][r.stamp_ns] for r in sample.sensors if r.used), (
-            'nothing is waited for that never came')
+            'nothing is waited for that never came'
+        )
     last = {r.name: r.state for r in late[-1].sensors}
     assert all(last[name] is SensorState.NEVER for name in absent)
     assert all(sensor_level(last[name]) == ERROR for name in absent)
@@ -141,7 +147,7 @@ def test_row_008_a_sensor_that_returns_is_used_from_its_second_good_frame(name):
     truths = result.truth_of(name)
     back = max(t.number for t in truths if t.action == DROPPED) + 1
     used = {r.stamp_ns for r in result.of(name) if r.used}
-    returned = [t.out_stamp_ns for t in truths[back:back + 4]]
+    returned = [t.out_stamp_ns for t in truths[back : back + 4]]
     assert returned[0] not in used and returned[3] in used
     if name != LIDAR:
         assert returned[1] in used
@@ -164,8 +170,11 @@ def test_row_009_a_flapping_camera_is_quarantined_and_every_label_is_true():
 @pytest.mark.parametrize('name', ['cam3', LIDAR])
 def test_row_010_at_a_quarter_of_its_rate_a_sensor_is_used_when_it_sends(name):
     result = run(fault('slow', name, 1.0, every=4), seconds=8.0)
-    passed = [t.out_stamp_ns for t in result.truth_of(name)
-              if t.action == PASSED and t.out_stamp_ns > T0 + 2300 * MS]
+    passed = [
+        t.out_stamp_ns
+        for t in result.truth_of(name)
+        if t.action == PASSED and t.out_stamp_ns > T0 + 2300 * MS
+    ]
     used = {r.stamp_ns for r in result.of(name) if r.used}
     assert len(result.out) >= 78
     assert sum(stamp in used for stamp in passed) >= len(passed) - 2
@@ -176,8 +185,12 @@ def test_row_010_at_a_quarter_of_its_rate_a_sensor_is_used_when_it_sends(name):
 def test_row_010_a_picture_between_the_sweeps_of_a_slow_lidar_is_not_used_for_the_next_one():
     """A LiDAR of 5 Hz; the last picture of a camera that dies is 100 ms older than the sweep."""
     slow = dataclasses.replace(rig(), lidar=dataclasses.replace(rig().lidar, rate_hz=5.0))
-    result = run(fault('slow', LIDAR, -0.5, every=2), fault('off', 'cam2', 1.15), seconds=2.5,
-                 rig_config=slow)
+    result = run(
+        fault('slow', LIDAR, -0.5, every=2),
+        fault('off', 'cam2', 1.15),
+        seconds=2.5,
+        rig_config=slow,
+    )
     assert len(result.out) == 13 and modalities(result.out) == {Modality.FUSED}
     assert [r.used for r in result.of('cam2')] == [True] * 6 + [False] * 7
 
@@ -199,14 +212,21 @@ def test_row_012_a_sweep_with_few_points_is_used_and_called_sparse(share, suspec
         assert flagged == (len(hit) if suspect else 0)
 
 
-_FIRST_SECOND = [(a, b) for a, b in itertools.permutations(['cam4', 'cameras', 'lidar'], 2)
-                 if {a, b} != {'cam4', 'cameras'}]
+_FIRST_SECOND = [
+    (a, b)
+    for a, b in itertools.permutations(['cam4', 'cameras', 'lidar'], 2)
+    if {a, b} != {'cam4', 'cameras'}
+]
 
 
 @pytest.mark.parametrize('first,second', [*_FIRST_SECOND, ('cam4', 'others')])
 def test_row_013_a_second_death_during_the_first_is_handled_like_a_first(first, second):
-    names = {'cameras': CAMERAS, 'lidar': (LIDAR,), 'cam4': ('cam4',),
-             'others': tuple(n for n in CAMERAS if n != 'cam4')}
+    names = {
+        'cameras': CAMERAS,
+        'lidar': (LIDAR,),
+        'cam4': ('cam4',),
+        'others': tuple(n for n in CAMERAS if n != 'cam4'),
+    }
     result = run(fault('off', names[first], 1.0), fault('off', names[second], 2.0), seconds=4.0)
     left = set(SENSORS) - {*names[first], *names[second]}
     late = [s for _, s in result.between(2.4)]
@@ -255,14 +275,22 @@ def test_the_check_against_the_truth_finds_a_false_label():
         check_truth(result)
 
 
-@pytest.mark.parametrize('kind,parameters', [
-    ('wrong', {'what': What.FRAME}), ('delayed', {'seconds': 0.2}), ('slow', {'every': 4}),
-    ('off', {})])
+@pytest.mark.parametrize(
+    'kind,parameters',
+    [
+        ('wrong', {'what': What.FRAME}),
+        ('delayed', {'seconds': 0.2}),
+        ('slow', {'every': 4}),
+        ('off', {}),
+    ],
+)
 @pytest.mark.parametrize('phase', [0.0, 0.02, 0.04, 0.06, 0.08])
 def test_row_005_008_the_trigger_changes_hands_without_an_output_that_lacks_sound_cameras(
-        kind, parameters, phase):
+    kind, parameters, phase
+):
     """A sweep whose pictures were used up by a camera sample would make one of the LiDAR alone."""
     result = run(fault(kind, LIDAR, 1.0 + phase, 2.5, **parameters), seconds=4.0)
     assert {r.state for s in result.samples for r in s.sensors if r.name != LIDAR} == {
-        SensorState.OK}
+        SensorState.OK
+    }
     assert len(result.out) >= 36

@@ -1,4 +1,5 @@
 """Fault matrix D, time, with the injector; and J, load, with a made-up clock."""
+
 from __future__ import annotations
 
 import math
@@ -42,8 +43,11 @@ def test_row_047_a_future_stamp_is_refused_and_normal_frames_are_used_at_once(se
     bad = [t for t in result.truth_of(name) if t.action == 'damaged']
     assert 1 <= len(bad) <= 2
     assert not any(r.stamp_ns in {t.out_stamp_ns for t in bad} for r in result.of(name))
-    good = [t.out_stamp_ns for t in result.truth_of(name)
-            if t.number > bad[-1].number + (len(bad) > 1) * 2]
+    good = [
+        t.out_stamp_ns
+        for t in result.truth_of(name)
+        if t.number > bad[-1].number + (len(bad) > 1) * 2
+    ]
     used = {r.stamp_ns for r in result.of(name) if r.used}
     assert set(good) <= used, 'the watermark did not move'
     assert result.end.reports(T0 + 3000 * MS)[SENSORS.index(name)].rejected == len(bad)
@@ -52,8 +56,9 @@ def test_row_047_a_future_stamp_is_refused_and_normal_frames_are_used_at_once(se
 def test_row_047_a_stamp_within_the_tolerance_ahead_of_the_clock_is_accepted():
     result = shifted(0.05, 'cam2')
     used = {r.stamp_ns for r in result.of('cam2') if r.used}
-    assert sum(t.out_stamp_ns in used for t in result.truth_of('cam2')
-               if t.action == 'damaged') >= 9
+    assert (
+        sum(t.out_stamp_ns in used for t in result.truth_of('cam2') if t.action == 'damaged') >= 9
+    )
 
 
 @pytest.mark.parametrize('name', ['cam2', LIDAR])
@@ -74,10 +79,11 @@ def test_row_051_messages_in_disorder_never_make_the_output_stamps_go_back():
     messages = list(stream(3.0))
     order = np.random.default_rng(3).permutation(5)
     for start in range(20, len(messages) - 5, 5):
-        block = messages[start:start + 5]
+        block = messages[start : start + 5]
         times = [m.log_time_ns for m in block]
-        messages[start:start + 5] = [replace(block[i], log_time_ns=at)
-                                     for i, at in zip(order, times, strict=True)]
+        messages[start : start + 5] = [
+            replace(block[i], log_time_ns=at) for i, at in zip(order, times, strict=True)
+        ]
     result = run(messages=tuple(messages))
     stamps = [s.stamp_ns for s in result.samples]
     assert stamps == sorted(set(stamps)) and len(stamps) >= 27
@@ -169,17 +175,29 @@ def random_plan(seed: int) -> list[PlannedFault]:
 def random_fault(dice, name: str, begin: float, end: float, label: str) -> PlannedFault:
     """Any type that fits the sensor."""
     kind = FaultType(dice.choice([t.value for t in FaultType]))
-    extra = {FaultType.SLOW: {'every': int(dice.integers(2, 5))},
-             FaultType.DELAYED: {'seconds': float(dice.uniform(0.01, 0.4))},
-             FaultType.INTERMITTENT: {'share': 0.7}}.get(kind, {})
+    extra = {
+        FaultType.SLOW: {'every': int(dice.integers(2, 5))},
+        FaultType.DELAYED: {'seconds': float(dice.uniform(0.01, 0.4))},
+        FaultType.INTERMITTENT: {'share': 0.7},
+    }.get(kind, {})
     if kind is FaultType.GARBAGE:
         extra = {'what': What(dice.choice(['bytes', 'noise', 'truncated']))}
         if extra['what'] is What.TRUNCATED:
             extra['share'] = 0.5
     elif kind is FaultType.WRONG:
-        what = What(dice.choice(['stamp', 'frame', *(['empty', 'half_field', 'not_finite']
-                                                    if name == LIDAR else
-                                                    ['black', 'white', 'torn'])]))
+        what = What(
+            dice.choice(
+                [
+                    'stamp',
+                    'frame',
+                    *(
+                        ['empty', 'half_field', 'not_finite']
+                        if name == LIDAR
+                        else ['black', 'white', 'torn']
+                    ),
+                ]
+            )
+        )
         extra = {'what': what}
         if what is What.STAMP:
             extra['seconds'] = float(dice.choice([-10.0, -0.1, 0.03, 5.0]))
@@ -202,8 +220,9 @@ def overload(service_ms, periods: int = 60) -> list[tuple[int, int]]:
             begun = max(free_at, waiting.stamp_ns)
             free_at = begun + service_ms(waiting.stamp_ns // 100)
             made.append((waiting.stamp_ns, free_at - waiting.stamp_ns))
-        box.put(Sample(now, {}, Sweep(now, np.ones((1, 5), np.float32), np.eye(4)),
-                       Modality.LIDAR))
+        box.put(
+            Sample(now, {}, Sweep(now, np.ones((1, 5), np.float32), np.eye(4)), Modality.LIDAR)
+        )
         if free_at <= now:
             waiting = box.get(0)
             free_at = now + service_ms(waiting.stamp_ns // 100)
@@ -225,5 +244,5 @@ def test_row_116_latency_is_back_after_one_slowdown_as_soon_as_it_can_be(service
     slow = next(i for i, (_, age) in enumerate(made) if age >= 500)
     bound = 1 + math.ceil(100 / (100 - service))
     assert made[slow - 1][1] == service and len(made) >= 55
-    assert all(age == service for _, age in made[slow + bound:])
-    assert all(age <= 100 + service for _, age in made[slow + 1:]), 'no queue'
+    assert all(age == service for _, age in made[slow + bound :])
+    assert all(age <= 100 + service for _, age in made[slow + 1 :]), 'no queue'

@@ -1,4 +1,5 @@
 """One failure anywhere in the sensing path costs a few frames, never a label or the node."""
+
 from __future__ import annotations
 
 import pytest

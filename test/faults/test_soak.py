@@ -1,4 +1,5 @@
 """Part of a day under faults; the whole of it is `benchmark/reliability soak`."""
+
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
@@ -32,6 +33,7 @@ def test_row_117_the_machine_of_the_soak_perceives_under_faults(soak):
 
 def epochs_and_resources(minutes: int) -> tuple[int, np.ndarray]:
     import soak
+
     machine, seen = drive(soak, minutes)
     return machine.front_end.epoch, seen
 

@@ -25,9 +25,10 @@ D, HIDDEN = 12, 10
 
 def layer_of(experts=6, used=(2, 3), seed=0, splits=True, **config):
     torch.manual_seed(seed)
-    layer = AdaptiveExperts(D, HIDDEN, 0.0, experts, AdamvConfig(TaskExperts(*used), **config),
-                            splits).double()
-    for parameter in layer.experts.parameters():      # equal experts would hide the routing
+    layer = AdaptiveExperts(
+        D, HIDDEN, 0.0, experts, AdamvConfig(TaskExperts(*used), **config), splits
+    ).double()
+    for parameter in layer.experts.parameters():  # equal experts would hide the routing
         parameter.data += 0.5 * torch.randn_like(parameter)
     return layer.eval()
 
@@ -58,13 +59,17 @@ def test_a1_dispatched_wide_and_the_double_loop_agree_with_all_gradients(used):
             gate = layer.gates(x, 'map').flatten(0, 1)
             y = getattr(layer, form)(x.flatten(0, 1), gate).reshape(x.shape)
         y.square().sum().backward()
-        grads = {name: p.grad for name, p in layer.named_parameters()
-                 if name.startswith('experts') or name == 'routers.map.weight'}
+        grads = {
+            name: p.grad
+            for name, p in layer.named_parameters()
+            if name.startswith('experts') or name == 'routers.map.weight'
+        }
         results.append([y, x.grad, *(torch.zeros(1) if g is None else g for g in grads.values())])
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
-            torch.testing.assert_close(*torch.broadcast_tensors(a, b), atol=1e-10, rtol=1e-10,
-                                       check_dtype=False)
+            torch.testing.assert_close(
+                *torch.broadcast_tensors(a, b), atol=1e-10, rtol=1e-10, check_dtype=False
+            )
 
 
 def test_a1_the_layer_gives_each_task_its_own_mixture():
@@ -73,7 +78,8 @@ def test_a1_the_layer_gives_each_task_its_own_mixture():
         torch.testing.assert_close(y, by_definition(layer, x, task, used), atol=1e-12, rtol=1e-12)
     merging = layer_of(splits=False)
     torch.testing.assert_close(
-        merging(x), merging.norm(merging.fuse(torch.cat(merging.outputs(x), -1))))
+        merging(x), merging.norm(merging.fuse(torch.cat(merging.outputs(x), -1)))
+    )
     assert torch.equal(merging(x, ('map',)), merging.outputs(x, ('map',))[0])
 
 
@@ -102,20 +108,28 @@ class Mask(torch.nn.Module):
 
 def test_a3_ties_give_the_same_mask_in_numpy_torch_and_onnx_runtime(tmp_path):
     rng = np.random.default_rng(0)
-    p = (rng.integers(0, 4, (200, 8)) / 4).astype(np.float32)           # hardly a row without ties
+    p = (rng.integers(0, 4, (200, 8)) / 4).astype(np.float32)  # hardly a row without ties
     expected = np.zeros(p.shape, bool)
     np.put_along_axis(expected, np.argsort(-p, 1, kind='stable')[:, :3], True, 1)
     assert (keep_largest(torch.from_numpy(p), 3).numpy() == expected).all()
     path = tmp_path / 'mask.onnx'
-    torch.onnx.export(Mask(), (torch.from_numpy(p),), path, opset_version=18, dynamo=True,
-                      external_data=False, input_names=['p'], verbose=False)
+    torch.onnx.export(
+        Mask(),
+        (torch.from_numpy(p),),
+        path,
+        opset_version=18,
+        dynamo=True,
+        external_data=False,
+        input_names=['p'],
+        verbose=False,
+    )
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     assert (session.run(None, {'p': p})[0] == expected).all()
 
 
 def test_a4_the_importance_loss_has_its_golden_value():
-    shares = torch.tensor([.1, .2, .3, .4], dtype=torch.float64)
-    logits = shares.log().expand(1, 10, 4)                              # sums 1, 2, 3, 4
+    shares = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
+    logits = shares.log().expand(1, 10, 4)  # sums 1, 2, 3, 4
     assert abs(importance_loss(logits).item() - 0.2) < 1e-14
 
 
@@ -141,9 +155,9 @@ def test_a4_routers_that_know_no_difference_cost_nothing():
     layer.outputs(x)
     for importance, load in take_routing_losses(layer).values():
         assert importance < 1e-20 and load < 1e-20
-    assert take_routing_losses(layer) == {}                             # taken
+    assert take_routing_losses(layer) == {}  # taken
     layer.eval().outputs(x)
-    assert take_routing_losses(layer) == {}                             # not in evaluation
+    assert take_routing_losses(layer) == {}  # not in evaluation
 
 
 def test_a4_losses_are_means_over_groups_and_sums_over_layers():
@@ -155,13 +169,13 @@ def test_a4_losses_are_means_over_groups_and_sums_over_layers():
     expected = sum(importance_loss(layer.logits(x, 'map')).mean() for layer in layers)
     importance, load = take_routing_losses(layers)['map']
     torch.testing.assert_close(importance, expected)
-    assert load == 0                                            # without noise there is none
+    assert load == 0  # without noise there is none
 
 
 def test_a5_a_tasks_loss_moves_neither_the_other_router_nor_experts_that_no_token_chose():
     layer = layer_of(6, (1, 2))
     with torch.no_grad():
-        layer.routers['detection'].weight[4:] = 0                       # p = exp(0) / ...
+        layer.routers['detection'].weight[4:] = 0  # p = exp(0) / ...
         x = tokens().abs()
         layer.routers['detection'].weight[:4] = layer.routers['detection'].weight[:4].abs() + 0.1
     chosen = layer.gates(x, 'detection').flatten(0, 1).gt(0).any(0)
@@ -192,8 +206,10 @@ def test_a7_one_more_expert_changes_the_output_by_no_more_than_its_gate_times_th
 def fit(routers: str):
     """Two tasks that need other functions of the same x; final loss, and usage per task."""
     torch.manual_seed(0)
-    functions = [torch.nn.Sequential(torch.nn.Linear(D, 8), torch.nn.GELU(),
-                                     torch.nn.Linear(8, D)) for _ in TASKS]
+    functions = [
+        torch.nn.Sequential(torch.nn.Linear(D, 8), torch.nn.GELU(), torch.nn.Linear(8, D))
+        for _ in TASKS
+    ]
     x = torch.randn(1, 128, D)
     targets = [function(x).detach() * 2 for function in functions]
     layer = AdaptiveExperts(D, 8, 0.0, 4, AdamvConfig(TaskExperts(1, 1)), True)
@@ -201,8 +217,10 @@ def fit(routers: str):
         layer.routers['map'] = layer.routers['detection']
     optimiser = torch.optim.Adam(layer.parameters(), 2e-2)
     for _ in range(150):
-        loss = sum((y - target).square().mean()
-                   for y, target in zip(layer.outputs(x), targets, strict=True))
+        loss = sum(
+            (y - target).square().mean()
+            for y, target in zip(layer.outputs(x), targets, strict=True)
+        )
         take_routing_losses(layer)
         optimiser.zero_grad()
         loss.backward()
@@ -215,7 +233,7 @@ def test_a9_routers_of_their_own_fit_two_tasks_better_than_one_router():
     own, usage = fit('own')
     single, same = fit('single')
     assert own < 0.5 * single
-    assert (usage[0] - usage[1]).abs().sum() > 0.8                      # the tasks use others
+    assert (usage[0] - usage[1]).abs().sum() > 0.8  # the tasks use others
     assert torch.equal(*same)
 
 
@@ -242,13 +260,17 @@ def test_only_the_last_layer_may_leave_the_tasks_apart():
         assert build_ffn(config, is_last=True).splits is (stream is TaskStream.SPLIT)
 
 
-@pytest.mark.parametrize(('adamv', 'where'), [
-    ({'used': {'detection': 5}}, 'model.decoder.adamv.used.detection'),
-    ({'used': {'map': 0}}, 'model.decoder.adamv.used.map'),
-    ({'used': {'segmentation': 2}}, 'decoder.adamv.used'),
-    ({'noise': -1}, 'model.decoder.adamv.noise'),
-    ({'stream': 'both'}, 'decoder.adamv.stream'),
-    (None, 'model.decoder.adamv')])
+@pytest.mark.parametrize(
+    ('adamv', 'where'),
+    [
+        ({'used': {'detection': 5}}, 'model.decoder.adamv.used.detection'),
+        ({'used': {'map': 0}}, 'model.decoder.adamv.used.map'),
+        ({'used': {'segmentation': 2}}, 'decoder.adamv.used'),
+        ({'noise': -1}, 'model.decoder.adamv.noise'),
+        ({'stream': 'both'}, 'decoder.adamv.stream'),
+        (None, 'model.decoder.adamv'),
+    ],
+)
 def test_a_wrong_configuration_is_named_by_its_path(adamv, where):
     with pytest.raises(ConfigError) as error:
         from_plain(DecoderConfig, {'ffn': 'adamv', 'experts': 4, 'adamv': adamv}, 'decoder')

@@ -1,4 +1,5 @@
 """Checks P1 to P4 and P14 of the Plain-DETR head: the bias of its attention."""
+
 import math
 
 import numpy as np
@@ -14,7 +15,7 @@ from metabev_ros.geometry import BevGrid
 from metabev_ros.network.boxrpb import OFFSET_PER_CELL, AxialBias, BoxFrameBias, bias_mlp
 from metabev_ros.network.plain_detr import BiasedAttention
 
-GRID = BevGrid(-4.8, 6.0, -3.0, 4.2, 0.6)      # 18 columns, 12 rows
+GRID = BevGrid(-4.8, 6.0, -3.0, 4.2, 0.6)  # 18 columns, 12 rows
 SQUARE = BevGrid(-6, 6, -6, 6, 0.6)
 HEADS = 2
 
@@ -23,8 +24,16 @@ def random_boxes(count, seed=0, spread=3.0, yaw=None):
     """(1, count, 8)."""
     rng = np.random.default_rng(seed)
     angle = rng.uniform(-np.pi, np.pi, count) if yaw is None else np.full(count, yaw)
-    boxes = np.stack([*rng.uniform(-spread, spread, (2, count)), rng.normal(1, .3, count),
-                      *rng.uniform(.4, 5, (3, count)), np.sin(angle), np.cos(angle)], 1)
+    boxes = np.stack(
+        [
+            *rng.uniform(-spread, spread, (2, count)),
+            rng.normal(1, 0.3, count),
+            *rng.uniform(0.4, 5, (3, count)),
+            np.sin(angle),
+            np.cos(angle),
+        ],
+        1,
+    )
     return torch.as_tensor(boxes, dtype=torch.float32)[None]
 
 
@@ -35,16 +44,22 @@ def axial(grid=GRID, hidden=16) -> AxialBias:
 
 def box_frame(grid=GRID, knots=512, reach=80.0, hidden=16, symmetric=False) -> BoxFrameBias:
     torch.manual_seed(0)
-    return BoxFrameBias(BoxRpbConfig(hidden=hidden, knots=knots, reach=reach,
-                                     symmetric_heading=symmetric), HEADS, grid)
+    return BoxFrameBias(
+        BoxRpbConfig(hidden=hidden, knots=knots, reach=reach, symmetric_heading=symmetric),
+        HEADS,
+        grid,
+    )
 
 
 def per_cell(module: BoxFrameBias, boxes: torch.Tensor) -> torch.Tensor:
     """The bias with its MLPs run at every cell within reach, in float64 and without a table."""
     total = 0.0
     for mlp, extent, place in zip(
-            (module.along_u, module.along_v), (boxes[..., 3], boxes[..., 4]),
-            module.coordinates(boxes.double()), strict=True):
+        (module.along_u, module.along_v),
+        (boxes[..., 3], boxes[..., 4]),
+        module.coordinates(boxes.double()),
+        strict=True,
+    ):
         half, place = extent[..., None].double() / 2, place.clamp(-module.reach, module.reach)
         ends = torch.stack([-half - place, half - place], -1) * module.scale
         hidden = (ends @ mlp[0].weight.double().t() + mlp[0].bias.double()).relu()
@@ -55,25 +70,36 @@ def per_cell(module: BoxFrameBias, boxes: torch.Tensor) -> torch.Tensor:
 def test_p1_the_axial_bias_is_the_triple_loop_over_queries_rows_and_columns():
     module, boxes = axial(), random_boxes(3)
     got = module(boxes).reshape(HEADS, 3, GRID.rows, GRID.columns).tolist()
-    weights = [[p.detach().numpy() for p in mlp.parameters()]
-               for mlp in (module.along_u, module.along_v)]
+    weights = [
+        [p.detach().numpy() for p in mlp.parameters()] for mlp in (module.along_u, module.along_v)
+    ]
 
     def profile(axis, near, far):
         first, bias, last = weights[axis]
         return last @ np.maximum(first @ (np.array([near, far]) * 16 / GRID.cell) + bias, 0)
+
     for q, (x, y, _, length, width, _, sin, cos) in enumerate(boxes[0].tolist()):
-        corners = np.array([[sx * length / 2 * cos - sy * width / 2 * sin,
-                             sx * length / 2 * sin + sy * width / 2 * cos]
-                            for sx in (-1, 1) for sy in (-1, 1)]) + [x, y]
+        corners = np.array(
+            [
+                [
+                    sx * length / 2 * cos - sy * width / 2 * sin,
+                    sx * length / 2 * sin + sy * width / 2 * cos,
+                ]
+                for sx in (-1, 1)
+                for sy in (-1, 1)
+            ]
+        ) + [x, y]
         (x1, y1), (x2, y2) = corners.min(0), corners.max(0)
         for i in range(GRID.rows):
             for j in range(GRID.columns):
-                cell_x = GRID.x_min + (j + .5) * GRID.cell
-                cell_y = GRID.y_min + (i + .5) * GRID.cell
-                expected = (profile(0, x1 - cell_x, x2 - cell_x)
-                            + profile(1, y1 - cell_y, y2 - cell_y))
+                cell_x = GRID.x_min + (j + 0.5) * GRID.cell
+                cell_y = GRID.y_min + (i + 0.5) * GRID.cell
+                expected = profile(0, x1 - cell_x, x2 - cell_x) + profile(
+                    1, y1 - cell_y, y2 - cell_y
+                )
                 assert [got[m][q][i][j] for m in range(HEADS)] == pytest.approx(
-                    expected.tolist(), abs=1e-4)
+                    expected.tolist(), abs=1e-4
+                )
 
 
 def test_p1_attention_with_the_bias_is_the_softmax_written_out():
@@ -85,12 +111,14 @@ def test_p1_attention_with_the_bias_is_the_softmax_written_out():
     for head in range(HEADS):
         part = slice(4 * head, 4 * head + 4)
         for i in range(3):
-            logits = [(q[i, part] @ k[j, part]).item() / 2 + bias[0, head, i, j].item()
-                      for j in range(5)]
+            logits = [
+                (q[i, part] @ k[j, part]).item() / 2 + bias[0, head, i, j].item() for j in range(5)
+            ]
             share = np.exp(logits) / np.exp(logits).sum()
             mixed[i, part] = sum(float(s) * v[j, part] for j, s in enumerate(share))
-    torch.testing.assert_close(attention(query, keys, values, bias)[0], attention.output(mixed),
-                               atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        attention(query, keys, values, bias)[0], attention.output(mixed), atol=1e-5, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize('module', [axial(), box_frame()])
@@ -102,10 +130,21 @@ def test_p1_with_a_zero_last_layer_it_is_plain_multi_head_attention(module):
     keys, values = torch.randn(2, 1, GRID.rows * GRID.columns, 8)
     parts = (attention.query, attention.key, attention.value)
     expected = F.multi_head_attention_forward(
-        query.transpose(0, 1), keys.transpose(0, 1), values.transpose(0, 1), 8, HEADS,
-        torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts]),
-        None, None, False, 0.0, attention.output.weight, attention.output.bias,
-        need_weights=False)[0]
+        query.transpose(0, 1),
+        keys.transpose(0, 1),
+        values.transpose(0, 1),
+        8,
+        HEADS,
+        torch.cat([part.weight for part in parts]),
+        torch.cat([part.bias for part in parts]),
+        None,
+        None,
+        False,
+        0.0,
+        attention.output.weight,
+        attention.output.bias,
+        need_weights=False,
+    )[0]
     got = attention(query, keys, values, module(random_boxes(3)))
     torch.testing.assert_close(got, expected.transpose(0, 1), atol=1e-6, rtol=1e-5)
 
@@ -116,8 +155,8 @@ def windowed(module):
         nn.init.zeros_(mlp[0].weight)
         nn.init.zeros_(mlp[0].bias)
         nn.init.zeros_(mlp[2].weight)
-        mlp[0].weight.data[0, 0] = 1.0      # the near end beyond the cell
-        mlp[0].weight.data[1, 1] = -1.0     # the far end before the cell
+        mlp[0].weight.data[0, 0] = 1.0  # the near end beyond the cell
+        mlp[0].weight.data[1, 1] = -1.0  # the far end before the cell
         mlp[2].weight.data[:, :2] = -1.0
     return module
 
@@ -134,8 +173,9 @@ def test_p2_a_box_moved_by_whole_cells_takes_its_bias_and_what_it_sees_along(bui
     module = build()
     shape = (HEADS, 4, GRID.rows, GRID.columns)
     first, second = module(boxes).reshape(shape), module(moved).reshape(shape)
-    torch.testing.assert_close(second[..., down:, right:], first[..., :-down, :-right],
-                               atol=3e-4, rtol=0)
+    torch.testing.assert_close(
+        second[..., down:, right:], first[..., :-down, :-right], atol=3e-4, rtol=0
+    )
     cells = torch.randn(8, GRID.rows, GRID.columns)
     attention, query = BiasedAttention(8, HEADS), torch.randn(1, 4, 8)
     windowed(module)
@@ -143,6 +183,7 @@ def test_p2_a_box_moved_by_whole_cells_takes_its_bias_and_what_it_sees_along(bui
     def seen(where, cells):
         tokens = cells.flatten(1).t()[None]
         return attention(query, tokens, tokens, module(where))
+
     rolled = torch.roll(cells, (down, right), (1, 2))
     torch.testing.assert_close(seen(moved, rolled), seen(boxes, cells), atol=1e-5, rtol=1e-4)
 
@@ -183,12 +224,16 @@ def test_p3_at_45_degrees_only_the_box_frame_sees_the_boxes_own_outline():
     """A hand-made window: the hull's is 2.4 times a car's footprint, the box frame's is it."""
     grid = BevGrid(-6, 6, -6, 6, 0.1)
     yaw = math.pi / 4
-    car = torch.tensor([[[0., 0, 1, 4.63, 1.97, 1.7, math.sin(yaw), math.cos(yaw)]]])
-    seen = {name: int((windowed(module)(car)[0, 0, 0] > -1e-3 * 16 / 0.1).sum()) * 0.1 ** 2
-            for name, module in (('hull', axial(grid)),
-                                 ('box', box_frame(grid, knots=4096, reach=12.0)))}
+    car = torch.tensor([[[0.0, 0, 1, 4.63, 1.97, 1.7, math.sin(yaw), math.cos(yaw)]]])
+    seen = {
+        name: int((windowed(module)(car)[0, 0, 0] > -1e-3 * 16 / 0.1).sum()) * 0.1**2
+        for name, module in (
+            ('hull', axial(grid)),
+            ('box', box_frame(grid, knots=4096, reach=12.0)),
+        )
+    }
     assert seen['box'] == pytest.approx(4.63 * 1.97, rel=0.05)
-    assert seen['hull'] == pytest.approx(((4.63 + 1.97) * math.sqrt(.5)) ** 2, rel=0.05)
+    assert seen['hull'] == pytest.approx(((4.63 + 1.97) * math.sqrt(0.5)) ** 2, rel=0.05)
 
 
 def test_p3_a_symmetric_heading_does_not_know_front_from_back():
@@ -205,7 +250,7 @@ def test_p4_the_table_is_the_mlp_to_a_thousandth_and_better_with_more_knots(larg
     boxes, errors = random_boxes(4, spread=40.0), []
     for knots in (128, 256, 512, 1024):
         module = box_frame(BevGrid(-54, 54, -54, 54, 3.6), knots, hidden=512)
-        module.scale = OFFSET_PER_CELL / 0.6    # every sixth cell of a 0.6 m grid
+        module.scale = OFFSET_PER_CELL / 0.6  # every sixth cell of a 0.6 m grid
         for mlp in (module.along_u, module.along_v):
             nn.init.trunc_normal_(mlp[0].weight, std=1.0 if large else 0.02)
             nn.init.trunc_normal_(mlp[0].bias, std=10.0 if large else 0.02)
@@ -219,8 +264,12 @@ def test_p4_gather_and_lerp_is_grid_sample():
     module = box_frame(knots=64, reach=4.0)
     table, where = torch.randn(2, 3, 64, HEADS), torch.empty(2, 3, 50).uniform_(-6, 6)
     place = torch.stack([where / 4, torch.zeros_like(where)], -1).reshape(6, 1, 50, 2)
-    sampled = F.grid_sample(table.reshape(6, 64, 1, HEADS).permute(0, 3, 2, 1), place,
-                            padding_mode='border', align_corners=True)  # (B Q, heads, 1, N)
+    sampled = F.grid_sample(
+        table.reshape(6, 64, 1, HEADS).permute(0, 3, 2, 1),
+        place,
+        padding_mode='border',
+        align_corners=True,
+    )  # (B Q, heads, 1, N)
     expected = sampled.reshape(2, 3, HEADS, 50).transpose(1, 2)
     torch.testing.assert_close(module.lookup(table, where), expected, atol=1e-5, rtol=1e-4)
 
@@ -243,11 +292,12 @@ def test_gradients_reach_the_mlps_and_not_the_boxes():
 def test_p14_the_axial_form_costs_what_the_formula_says(rows, columns, ratio):
     """Counted by torch's own counter, on tensors without storage."""
     queries, heads, hidden = 300, 8, 512
-    grid = BevGrid(0, columns * .6, 0, rows * .6, .6)
+    grid = BevGrid(0, columns * 0.6, 0, rows * 0.6, 0.6)
     with FakeTensorMode():
         module = AxialBias(hidden, heads, grid)
-        naive = nn.Sequential(nn.Linear(4, hidden), nn.ReLU(),
-                              nn.Linear(hidden, heads, bias=False))
+        naive = nn.Sequential(
+            nn.Linear(4, hidden), nn.ReLU(), nn.Linear(hidden, heads, bias=False)
+        )
         boxes, pairs = torch.empty(1, queries, 8), torch.empty(queries * rows * columns, 4)
         counts = []
         for part, given in ((module, boxes), (naive, pairs)):

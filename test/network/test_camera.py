@@ -16,14 +16,18 @@ from metabev_ros.network.fpn import LssFpn
 from metabev_ros.preprocess.lift_splat import LiftSplatTables
 from metabev_ros.structures import CameraCalibration
 
-OPTICAL = np.array([[0., 0, 1], [-1, 0, 0], [0, -1, 0]])
+OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 
 
 def calibration(config: CameraBranchConfig, yaw: float = 0.0) -> CameraCalibration:
     focal = 0.8 * config.width
     intrinsics = np.array([[focal, 0, config.width / 2], [0, focal, config.height / 2], [0, 0, 1]])
-    return CameraCalibration(config.width, config.height, intrinsics,
-                             rigid_transform(rotation_z(yaw) @ OPTICAL, [1, 0, 1.5]))
+    return CameraCalibration(
+        config.width,
+        config.height,
+        intrinsics,
+        rigid_transform(rotation_z(yaw) @ OPTICAL, [1, 0, 1.5]),
+    )
 
 
 def tables(config: CameraBranchConfig, grid: BevGrid, yaws=(0.0,)) -> dict[str, torch.Tensor]:
@@ -42,8 +46,9 @@ def test_the_neck_is_top_down_and_gives_the_finest_map():
         x = torch.cat([maps[level], x], 1)
         for (conv, norm, _), padding in ((neck.lateral[level], 0), (neck.refine[level], 1)):
             x = F.conv2d(x, conv.weight, padding=padding)
-            x = F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias,
-                             eps=norm.eps).relu()
+            x = F.batch_norm(
+                x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+            ).relu()
     torch.testing.assert_close(neck(maps), x)
 
 
@@ -74,8 +79,9 @@ def test_the_base_encoder_has_the_shapes_of_the_paper(repo_root):
 @torch.inference_mode()
 def test_splat_equals_a_scatter_add_on_the_twice_finer_grid():
     torch.manual_seed(0)
-    config = CameraBranchConfig(height=64, width=96, context_channels=6, bev_channels=5,
-                                splat_factor=2)
+    config = CameraBranchConfig(
+        height=64, width=96, context_channels=6, bev_channels=5, splat_factor=2
+    )
     model = ModelConfig(camera=config)
     assert model.splat_grid.shape == (256, 256)
     encoder = CameraEncoder(config, model.splat_grid).eval()
@@ -83,8 +89,9 @@ def test_splat_equals_a_scatter_add_on_the_twice_finer_grid():
     depth = torch.rand(2, config.depth_bins, *config.feature_shape).softmax(1)
     context = torch.randn(2, 6, *config.feature_shape)
     build = LiftSplatTables(config, model.splat_grid)
-    cells = torch.from_numpy(np.concatenate(
-        [build.view_cells(calibration(config, yaw)) for yaw in yaws])).long()
+    cells = torch.from_numpy(
+        np.concatenate([build.view_cells(calibration(config, yaw)) for yaw in yaws])
+    ).long()
     points = (depth[:, :, None] * context[:, None]).permute(0, 1, 3, 4, 2).reshape(len(cells), -1)
     expected = torch.zeros(256 * 256, 6).index_add_(0, cells[cells >= 0], points[cells >= 0])
     actual = encoder.splat(depth, context, tables(config, model.splat_grid, yaws))
@@ -96,11 +103,15 @@ def test_splat_equals_a_scatter_add_on_the_twice_finer_grid():
 def test_the_camera_branch_takes_images_and_calibration_and_nothing_else():
     """No argument could carry a point: LiDAR-free by construction, not by masking."""
     import inspect
-    assert list(inspect.signature(CameraEncoder.forward).parameters) == ['self', 'images',
-                                                                         'tables']
+
+    assert list(inspect.signature(CameraEncoder.forward).parameters) == [
+        'self',
+        'images',
+        'tables',
+    ]
     config = CameraBranchConfig(height=32, width=64)
     table = tables(config, ModelConfig().bev_grid)
-    assert all(t.dtype == torch.int32 for t in table.values())   # indices: no measurement
+    assert all(t.dtype == torch.int32 for t in table.values())  # indices: no measurement
     encoder = CameraEncoder(config, ModelConfig().bev_grid).eval()
     images = torch.zeros(1, 32, 64, 3, dtype=torch.uint8)
     with torch.inference_mode():
@@ -111,8 +122,9 @@ def test_the_camera_branch_takes_images_and_calibration_and_nothing_else():
 
 def test_the_shipped_weights_still_fit_the_nano_encoder(repo_root):
     from safetensors.torch import load_file
+
     state = load_file(repo_root / 'models/metabev_nano/weights.safetensors')
     prefix = 'camera_encoder.'
-    camera = {k[len(prefix):]: v for k, v in state.items() if k.startswith(prefix)}
+    camera = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
     model = ModelConfig()
     CameraEncoder(model.camera, model.splat_grid).load_state_dict(camera, strict=True)

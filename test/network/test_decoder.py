@@ -1,4 +1,5 @@
 """The decoder's checks that follow from the paper, numbered as in its digest."""
+
 import dataclasses
 import itertools
 
@@ -37,7 +38,7 @@ def test_check_1_constant_maps_stay_constant_whatever_is_present(attention, name
     """Weights that sum to one, seen from outside: inside the map nothing is gained or lost."""
     attention.value_proj.weight.data.zero_()
     attention.value_proj.bias.data.fill_(1.0)
-    for linear in attention.offsets.values():   # keep the samples inside
+    for linear in attention.offsets.values():  # keep the samples inside
         linear.weight.data.zero_()
         linear.bias.data.clamp_(-1, 1)
     maps = {name: torch.randn(1, 16, 9, 9, dtype=torch.float64) for name in names}
@@ -62,8 +63,10 @@ def test_joint_attention_equals_a_plain_loop_over_queries_heads_and_points(atten
     torch.manual_seed(1)
     query = torch.randn(1, 4, 16, dtype=torch.float64)
     reference = torch.rand(4, 2, dtype=torch.float64)
-    maps = {'camera': torch.randn(1, 16, 6, 7, dtype=torch.float64),
-            'lidar': torch.randn(1, 16, 5, 5, dtype=torch.float64)}
+    maps = {
+        'camera': torch.randn(1, 16, 6, 7, dtype=torch.float64),
+        'lidar': torch.randn(1, 16, 5, 5, dtype=torch.float64),
+    }
     maps = {name: maps[name] for name in names}
     expected = torch.zeros(4, 16, dtype=torch.float64)
     for q in range(4):
@@ -77,10 +80,13 @@ def test_joint_attention_equals_a_plain_loop_over_queries_heads_and_points(atten
                 x = reference[q, 0] * width + offsets[head, point, 0] - 0.5
                 y = reference[q, 1] * height + offsets[head, point, 1] - 0.5
                 part = slice(4 * head, 4 * head + 4)
-                expected[q, part] += weights[head, 3 * index + point] * bilinear(
-                    value[part], x, y)
-    torch.testing.assert_close(attention(query, reference, maps)[0],
-                               attention.output_proj(expected), atol=1e-12, rtol=1e-12)
+                expected[q, part] += weights[head, 3 * index + point] * bilinear(value[part], x, y)
+    torch.testing.assert_close(
+        attention(query, reference, maps)[0],
+        attention.output_proj(expected),
+        atol=1e-12,
+        rtol=1e-12,
+    )
 
 
 @pytest.mark.parametrize('points', [1, 4])
@@ -107,18 +113,22 @@ def test_check_3_one_branch_gives_no_gradient_to_the_other_modalitys_parts(prese
     config = DecoderConfig(channels=16, points=2, ffn=ffn, experts=4, adamv=adamv)
     decoder = BevEvolvingDecoder(config, GRID, {'camera': 8, 'lidar': 8})
     decoder({present: torch.randn(1, 8, 16, 16)}).square().sum().backward()
-    touched = {name for name, p in decoder.named_parameters()
-               if p.grad is not None and p.grad.abs().sum() > 0}
+    touched = {
+        name
+        for name, p in decoder.named_parameters()
+        if p.grad is not None and p.grad.abs().sum() > 0
+    }
     assert not any(absent in name for name in touched)
     assert 'meta_bev' in touched and f'project.{present}.0.weight' in touched
-    assert 'cross_layers.0.attention.value_proj.weight' in touched      # the shared parts
+    assert 'cross_layers.0.attention.value_proj.weight' in touched  # the shared parts
 
 
 @pytest.mark.parametrize('names', SETS)
 def test_every_parameter_of_the_present_modalities_is_trained(names):
     torch.manual_seed(0)
-    decoder = BevEvolvingDecoder(DecoderConfig(channels=16, points=2), GRID,
-                                 {'camera': 8, 'lidar': 8})
+    decoder = BevEvolvingDecoder(
+        DecoderConfig(channels=16, points=2), GRID, {'camera': 8, 'lidar': 8}
+    )
     # Uniform weights over one point that all see the same would have no gradient.
     for parameter in decoder.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
@@ -133,8 +143,9 @@ def test_every_parameter_of_the_present_modalities_is_trained(names):
 def test_the_base_decoder_has_the_papers_shapes(repo_root):
     config = load_config(Model, repo_root / 'config' / 'models' / 'metabev_base.yaml')
     with torch.device('meta'):
-        decoder = BevEvolvingDecoder(config.decoder, config.query_grid,
-                                     {'camera': 80, 'lidar': 256}).eval()
+        decoder = BevEvolvingDecoder(
+            config.decoder, config.query_grid, {'camera': 80, 'lidar': 256}
+        ).eval()
         maps = {'camera': torch.zeros(1, 80, 180, 180), 'lidar': torch.zeros(1, 256, 180, 180)}
         tasks = ('detection', 'map')
         for layer in (*decoder.cross_layers, *decoder.self_layers):
@@ -146,13 +157,14 @@ def test_the_base_decoder_has_the_papers_shapes(repo_root):
     attention = decoder.cross_layers[0].attention
     assert (attention.heads, attention.points) == (8, 8)
     assert set(attention.offsets) == {'camera', 'lidar'}
-    assert set(decoder.self_layers[0].attention.offsets) == {'bev'}     # one unified MLP
+    assert set(decoder.self_layers[0].attention.offsets) == {'bev'}  # one unified MLP
     assert len(decoder.cross_layers[0].ffn.experts) == 8
 
 
 def test_value_maps_may_be_finer_than_the_query_grid_and_differ_in_size():
-    decoder = BevEvolvingDecoder(DecoderConfig(channels=16, points=2), GRID,
-                                 {'camera': 8, 'lidar': 8}).eval()
+    decoder = BevEvolvingDecoder(
+        DecoderConfig(channels=16, points=2), GRID, {'camera': 8, 'lidar': 8}
+    ).eval()
     out = decoder({'camera': torch.randn(1, 8, 16, 16), 'lidar': torch.randn(1, 8, 24, 24)})
     assert out.shape == (1, 16, 8, 8)
 

@@ -1,4 +1,5 @@
 """The sampling core against Deformable-DETR's reference function and against a plain loop."""
+
 import itertools
 
 import numpy as np
@@ -12,17 +13,20 @@ CASES = ['deformable_detr_test_seed3', 'outside_border', 'bev_like']
 
 def as_sources(value, shapes, locations, weights):
     """Deformable-DETR's flattened levels -> one map, places and weights per source."""
-    parts = value.split([h * w for h, w in shapes], 1)                  # (B, h w, heads, c)
-    values = [part.flatten(2).transpose(1, 2).reshape(len(part), -1, h, w)
-              for part, (h, w) in zip(parts, shapes, strict=True)]
+    parts = value.split([h * w for h, w in shapes], 1)  # (B, h w, heads, c)
+    values = [
+        part.flatten(2).transpose(1, 2).reshape(len(part), -1, h, w)
+        for part, (h, w) in zip(parts, shapes, strict=True)
+    ]
     return values, list(locations.unbind(3)), list(weights.unbind(3))
 
 
 @pytest.mark.parametrize(('dtype', 'tolerance'), [(torch.float64, 1e-12), (torch.float32, 2e-6)])
 @pytest.mark.parametrize('case', CASES)
 @pytest.mark.parametrize('form', Sampling)
-def test_values_and_gradients_equal_the_deformable_detr_reference(shared_data, form, case,
-                                                                   dtype, tolerance):
+def test_values_and_gradients_equal_the_deformable_detr_reference(
+    shared_data, form, case, dtype, tolerance
+):
     path = shared_data / 'deformable_attention' / f'{case}.npz'
     if not path.exists():
         pytest.skip(f'no reference arrays at {path}')
@@ -75,16 +79,21 @@ def small_case(seed=0):
 
     def draw(*shape):
         return torch.rand(*shape, generator=generator, dtype=torch.float64)
+
     values = [draw(2, 6, 5, 7), draw(2, 6, 4, 3)]
-    locations = [draw(2, 4, 2, 3, 2) * 1.4 - 0.2 for _ in values]       # some outside the maps
+    locations = [draw(2, 4, 2, 3, 2) * 1.4 - 0.2 for _ in values]  # some outside the maps
     return values, locations, [draw(2, 4, 2, 3) for _ in values]
 
 
 @pytest.mark.parametrize('form', Sampling)
 def test_sampling_equals_a_plain_loop_over_sources_queries_heads_and_points(form):
     values, locations, weights = small_case()
-    torch.testing.assert_close(sample_sources(values, locations, weights, form),
-                               loop(values, locations, weights), atol=1e-13, rtol=1e-13)
+    torch.testing.assert_close(
+        sample_sources(values, locations, weights, form),
+        loop(values, locations, weights),
+        atol=1e-13,
+        rtol=1e-13,
+    )
 
 
 def test_gradients_equal_those_of_the_plain_loop():
@@ -97,9 +106,15 @@ def test_gradients_equal_those_of_the_plain_loop():
         torch.testing.assert_close(ours, plain, atol=1e-11, rtol=1e-11)
 
 
-@pytest.mark.parametrize(('given', 'kept'), [
-    (torch.float16, torch.float32), (torch.bfloat16, torch.float32),
-    (torch.float32, torch.float32), (torch.float64, torch.float64)])
+@pytest.mark.parametrize(
+    ('given', 'kept'),
+    [
+        (torch.float16, torch.float32),
+        (torch.bfloat16, torch.float32),
+        (torch.float32, torch.float32),
+        (torch.float64, torch.float64),
+    ],
+)
 def test_only_half_precision_is_raised(given, kept):
     assert at_least_float32(torch.zeros(1, dtype=given)).dtype is kept
     values, locations, weights = ([t.to(given) for t in part] for part in small_case())
@@ -108,8 +123,9 @@ def test_only_half_precision_is_raised(given, kept):
 
 def test_corners_stay_on_the_map_wherever_a_place_is():
     """A look-up outside is a crash in one runtime and another tensor's memory in the next."""
-    wild = torch.tensor([[0.5, 0.5], [0, 1], [-1e9, 1e9], [float('inf'), -float('inf')],
-                         [float('nan'), 0.2]])
+    wild = torch.tensor(
+        [[0.5, 0.5], [0, 1], [-1e9, 1e9], [float('inf'), -float('inf')], [float('nan'), 0.2]]
+    )
     cells, shares = corners(wild, 5, 7)
     assert cells.dtype == torch.int32 and cells.min() >= 0 and cells.max() < 5 * 7
     assert (shares[2:4] == 0).all()

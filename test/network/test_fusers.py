@@ -28,8 +28,9 @@ def test_the_configuration_names_the_fuser():
 def test_the_baseline_has_the_decoders_interface(names, stride):
     channels = {'camera': 5, 'lidar': 7}
     fuser = ConvFuser(DecoderConfig(channels=12), channels, stride)
-    decoder = BevEvolvingDecoder(DecoderConfig(channels=12),
-                                 BevGrid(-4, 4, -4, 4, 0.5 * stride), channels)
+    decoder = BevEvolvingDecoder(
+        DecoderConfig(channels=12), BevGrid(-4, 4, -4, 4, 0.5 * stride), channels
+    )
     maps = {name: torch.randn(2, channels[name], 16, 16) for name in names}
     assert fuser(maps).shape == decoder(maps).shape == (2, 12, 16 // stride, 16 // stride)
 
@@ -37,15 +38,17 @@ def test_the_baseline_has_the_decoders_interface(names, stride):
 def test_the_baseline_fills_an_absent_map_with_zeros():
     fuser = small_baseline()
     camera = torch.randn(1, 5, 8, 8)
-    assert torch.equal(fuser({'camera': camera}),
-                       fuser({'camera': camera, 'lidar': torch.zeros(1, 7, 8, 8)}))
+    assert torch.equal(
+        fuser({'camera': camera}), fuser({'camera': camera, 'lidar': torch.zeros(1, 7, 8, 8)})
+    )
 
 
 def test_the_baselines_maps_may_come_in_any_order():
     fuser = small_baseline()
     camera, lidar = torch.randn(1, 5, 8, 8), torch.randn(1, 7, 8, 8)
-    assert torch.equal(fuser({'camera': camera, 'lidar': lidar}),
-                       fuser({'lidar': lidar, 'camera': camera}))
+    assert torch.equal(
+        fuser({'camera': camera, 'lidar': lidar}), fuser({'lidar': lidar, 'camera': camera})
+    )
 
 
 def test_the_baseline_is_as_large_as_the_decoder_and_computes_no_less():

@@ -1,4 +1,5 @@
 """gnConv by its defining properties: tests H2 to H6 and H8 of the specification."""
+
 import pytest
 import torch
 from support.products import products
@@ -40,8 +41,9 @@ def test_h2_without_biases_gnconv_is_homogeneous_of_degree_order_plus_one(order)
     x = noise(1, 32, 8, 8)
     for factor in (0.5, 3.0):
         expected = factor ** (order + 1) * layer(x)
-        torch.testing.assert_close(layer(factor * x), expected, rtol=0,
-                                   atol=1e-13 * expected.abs().max().item())
+        torch.testing.assert_close(
+            layer(factor * x), expected, rtol=0, atol=1e-13 * expected.abs().max().item()
+        )
 
 
 @pytest.mark.parametrize('order', ORDERS)
@@ -51,11 +53,19 @@ def test_h3_the_gates_are_split_as_an_own_depthwise_convolution_per_order_would_
     widths = [32 // 2 ** (order - 1 - k) for k in range(order)]
     assert widths[0] + sum(widths) == 64 and widths[-1] == 32
     q = F.conv2d(x, layer.proj_in.weight, layer.proj_in.bias)
-    y, start = q[:, :widths[0]], widths[0]
+    y, start = q[:, : widths[0]], widths[0]
     for k, width in enumerate(widths):
         here = slice(start - widths[0], start - widths[0] + width)
-        gate = F.conv2d(q[:, start:start + width], layer.dwconv.weight[here],
-                        layer.dwconv.bias[here], padding=3, groups=width) / 3
+        gate = (
+            F.conv2d(
+                q[:, start : start + width],
+                layer.dwconv.weight[here],
+                layer.dwconv.bias[here],
+                padding=3,
+                groups=width,
+            )
+            / 3
+        )
         if k > 0:
             y = F.conv2d(y, layer.pws[k - 1].weight, layer.pws[k - 1].bias)
         y, start = y * gate, start + width
@@ -103,12 +113,16 @@ def test_h5_dft_products_are_the_fft_and_a_circular_convolution(size):
     x, spectrum = noise(2, 3, *size), noise(3, size[0], size[1] // 2 + 1, 2)
     complex_spectrum = torch.view_as_complex(spectrum)
     got = filter_globally(x, spectrum)
-    by_fft = torch.fft.irfft2(torch.fft.rfft2(x, norm='ortho') * complex_spectrum, s=size,
-                              norm='ortho')
+    by_fft = torch.fft.irfft2(
+        torch.fft.rfft2(x, norm='ortho') * complex_spectrum, s=size, norm='ortho'
+    )
     torch.testing.assert_close(got, by_fft, rtol=0, atol=1e-13)
     kernel = torch.fft.irfft2(complex_spectrum, s=size)
-    by_sum = sum(kernel[:, a, b, None, None] * torch.roll(x, (a, b), (2, 3))
-                 for a in range(size[0]) for b in range(size[1]))
+    by_sum = sum(
+        kernel[:, a, b, None, None] * torch.roll(x, (a, b), (2, 3))
+        for a in range(size[0])
+        for b in range(size[1])
+    )
     torch.testing.assert_close(got, by_sum, rtol=0, atol=1e-12)
 
 
@@ -118,16 +132,18 @@ def test_h5_the_global_filter_stays_in_float32_when_the_rest_is_half_precision()
     with torch.autocast('cpu', torch.bfloat16):
         half = filter_globally(x, spectrum)
     assert half.dtype == torch.float32
-    torch.testing.assert_close(half, filter_globally(x.double(), spectrum.double()).float(),
-                               rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        half, filter_globally(x.double(), spectrum.double()).float(), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_h5_a_filter_is_not_resized_at_its_own_size_and_else_bilinearly():
     own = noise(2, 14, 8, 2)
-    assert resize_spectrum(own, (14, 8)) is own                 # stage 3 at 224 x 224
+    assert resize_spectrum(own, (14, 8)) is own  # stage 3 at 224 x 224
     for size in ((16, 23), (7, 4), (1, 2), (1, 1)):
-        expected = F.interpolate(own.permute(3, 0, 1, 2), size=size, mode='bilinear',
-                                 align_corners=True).permute(1, 2, 3, 0)
+        expected = F.interpolate(
+            own.permute(3, 0, 1, 2), size=size, mode='bilinear', align_corners=True
+        ).permute(1, 2, 3, 0)
         torch.testing.assert_close(resize_spectrum(own, size), expected)
 
 
@@ -136,6 +152,7 @@ def test_h6_what_a_neighbour_counts_depends_on_the_input_unlike_in_a_convolution
 
     def jacobians(layer):
         return [torch.autograd.functional.jacobian(layer, x) for x in (first, second)]
+
     conv = torch.nn.Conv2d(4, 4, 7, padding=3).double()
     for one, other, alike in ((*jacobians(gnconv(2, 4)), False), (*jacobians(conv), True)):
         assert torch.allclose(one, other) is alike
@@ -149,7 +166,7 @@ def test_h8_products_stay_below_the_papers_bound(order):
     layer = gnconv(order, channels)
     gates = height * width * (2 * channels - (channels >> order - 1))
     total = products(layer, noise(1, channels, height, width)) + gates
-    assert total < height * width * channels * (2 * 7 ** 2 + 11 * channels / 3 + 2)
+    assert total < height * width * channels * (2 * 7**2 + 11 * channels / 3 + 2)
 
 
 def test_h8_horfpn_needs_42_percent_of_a_3x3_convolution_at_256_channels():

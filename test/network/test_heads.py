@@ -23,21 +23,23 @@ def transfusion(proposals=12, shape=(6, 9)) -> TransFusionHead:
 
 # Necks
 
+
 def test_the_second_neck_is_mmdetection3ds_at_bevfusions_widths():
     with torch.device('meta'):
         neck = SecondNeck(256, 512)
         assert neck(torch.zeros(1, 256, 180, 180)).shape == (1, 512, 180, 180)
     shapes = {name: tuple(p.shape) for name, p in neck.named_parameters() if p.dim() == 4}
     assert shapes['blocks.0.0.weight'] == (128, 256, 3, 3)
-    assert shapes['blocks.0.15.weight'] == (128, 128, 3, 3)    # the sixth convolution
+    assert shapes['blocks.0.15.weight'] == (128, 128, 3, 3)  # the sixth convolution
     assert shapes['blocks.1.0.weight'] == (256, 128, 3, 3)
     assert shapes['deblocks.0.0.weight'] == (256, 128, 1, 1)
     assert shapes['deblocks.1.0.weight'] == (256, 256, 2, 2)
     assert len(shapes) == 14
-    convolutions = 3 * 3 * (256 * 128 + 5 * 128 ** 2 + 128 * 256 + 5 * 256 ** 2)
+    convolutions = 3 * 3 * (256 * 128 + 5 * 128**2 + 128 * 256 + 5 * 256**2)
     norms = 2 * (6 * 128 + 6 * 256 + 2 * 256)
     assert sum(p.numel() for p in neck.parameters()) == (
-        convolutions + 256 * 128 + 4 * 256 * 256 + norms)
+        convolutions + 256 * 128 + 4 * 256 * 256 + norms
+    )
 
 
 def test_each_level_of_the_second_neck_fills_its_half_of_the_channels():
@@ -56,6 +58,7 @@ def test_the_nano_neck_doubles_the_resolution():
 
 # Centre heads
 
+
 def test_groups_give_heatmaps_in_class_order_and_ten_channels_each():
     torch.manual_seed(0)
     head = CenterHead(8, 16, (1, 2)).eval()
@@ -72,19 +75,20 @@ def test_groups_give_heatmaps_in_class_order_and_ten_channels_each():
 def test_a_groups_loss_reaches_no_other_group():
     head = CenterHead(8, 16, (1, 2))
     head(torch.randn(1, 8, 5, 7))['boxes'][:, 10:].sum().backward()
-    assert all(p.grad is None or p.grad.abs().sum() == 0
-               for p in head.task_heads[0].parameters())
+    assert all(p.grad is None or p.grad.abs().sum() == 0 for p in head.task_heads[0].parameters())
     assert head.task_heads[1]['rot'][-1].weight.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize('head', [CompactCenterHead(8, 16, 3), CenterHead(8, 16, (1, 2)),
-                                  transfusion()])
+@pytest.mark.parametrize(
+    'head', [CompactCenterHead(8, 16, 3), CenterHead(8, 16, (1, 2)), transfusion()]
+)
 def test_heatmaps_start_near_a_probability_of_a_tenth(head):
     out = head.eval()(0.01 * torch.randn(1, 8, 6, 9))['heatmap'].sigmoid()
     assert 0.05 < out.mean() < 0.2
 
 
 # TransFusion
+
 
 def expected_proposals(heatmap, count):
     """All peaks by plain loops, best first: (probability, class, cell)."""
@@ -93,7 +97,7 @@ def expected_proposals(heatmap, count):
     for k in range(classes):
         for y in range(rows):
             for x in range(columns):
-                around = heatmap[k, max(y - 1, 0):y + 2, max(x - 1, 0):x + 2]
+                around = heatmap[k, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
                 if CLASSES[k] == 'pedestrian' or heatmap[k, y, x] == around.max():
                     found.append((1 / (1 + math.exp(-heatmap[k, y, x])), k, y * columns + x))
     return sorted(found, reverse=True)[:count]
@@ -114,8 +118,8 @@ def test_proposals_equal_a_loop_over_peaks_of_all_classes():
 def test_neighbouring_pedestrians_are_both_proposed_neighbouring_cars_are_not():
     head = transfusion(proposals=4)
     heatmap = torch.full((1, 3, 6, 9), -5.0)
-    heatmap[0, 1, 2, 3:5] = torch.tensor([3.0, 2.0])    # pedestrians
-    heatmap[0, 0, 4, 3:5] = torch.tensor([3.0, 2.0])    # cars
+    heatmap[0, 1, 2, 3:5] = torch.tensor([3.0, 2.0])  # pedestrians
+    heatmap[0, 0, 4, 3:5] = torch.tensor([3.0, 2.0])  # cars
     _, labels, cells = head.propose(heatmap)
     best = set(zip(labels[0].tolist()[:3], cells[0].tolist()[:3], strict=True))
     assert best == {(1, 21), (1, 22), (0, 39)}
@@ -141,7 +145,7 @@ def test_a_box_is_its_cell_plus_the_predicted_offset():
         last.bias.data.copy_(torch.arange(len(last.bias)) + 0.25)
     out = head(torch.randn(1, 8, 6, 9))
     _, _, cells = head.propose(out['heatmap'])
-    torch.testing.assert_close(out['boxes'][0, 0], cells[0] % 9 + 0.75)     # 0.5 + 0.25
+    torch.testing.assert_close(out['boxes'][0, 0], cells[0] % 9 + 0.75)  # 0.5 + 0.25
     torch.testing.assert_close(out['boxes'][0, 1], cells[0] // 9 + 1.75)
     rest = torch.tensor([0.25, 0.25, 1.25, 2.25, 0.25, 1.25, 0.25, 1.25])
     torch.testing.assert_close(out['boxes'][0, 2:], rest[:, None].expand(-1, 12))
@@ -149,7 +153,7 @@ def test_a_box_is_its_cell_plus_the_predicted_offset():
 
 def test_cell_centres_are_rows_of_x_then_y():
     centres = cell_centres(2, 3).tolist()
-    assert centres == [[.5, .5], [1.5, .5], [2.5, .5], [.5, 1.5], [1.5, 1.5], [2.5, 1.5]]
+    assert centres == [[0.5, 0.5], [1.5, 0.5], [2.5, 0.5], [0.5, 1.5], [1.5, 1.5], [2.5, 1.5]]
 
 
 def test_the_heatmap_is_trained_by_its_own_loss_alone():
@@ -178,13 +182,14 @@ def test_the_written_out_position_layer_equals_its_convolution_and_stays_exact_u
 
 def test_the_base_head_proposes_200_of_324000_in_one_exact_topk(repo_root):
     config = load_config(ModelConfig, repo_root / 'config' / 'models' / 'metabev_base.yaml')
-    head = TransFusionHead(4, 8, config.detection_classes, config.bev_grid.shape,
-                           config.head.proposals)
+    head = TransFusionHead(
+        4, 8, config.detection_classes, config.bev_grid.shape, config.head.proposals
+    )
     torch.manual_seed(0)
     heatmap = torch.randn(1, 10, 180, 180)
     scores, labels, cells = head.propose(heatmap)
     peak = F.max_pool2d(heatmap, 3, 1, 1) == heatmap
-    peak[:, 8:] = True                          # pedestrian, traffic_cone
+    peak[:, 8:] = True  # pedestrian, traffic_cone
     order = torch.where(peak, heatmap, -torch.inf).flatten().argsort(descending=True)[:200]
     assert torch.equal(labels[0] * 32_400 + cells[0], order)
     assert (scores.diff() <= 0).all()
@@ -192,11 +197,12 @@ def test_the_base_head_proposes_200_of_324000_in_one_exact_topk(repo_root):
 
 # Map head
 
+
 def test_the_map_head_samples_the_bev_at_the_metric_place_of_each_map_cell():
     head = MapHead(2, 2, 2, BEV, TARGET, blocks=0).eval()
     torch.nn.init.eye_(head.logits.weight.data[:, :, 0, 0])
     head.logits.bias.data.zero_()
-    centres = torch.as_tensor(BEV.centres()).float().permute(2, 0, 1)[None]     # metres
+    centres = torch.as_tensor(BEV.centres()).float().permute(2, 0, 1)[None]  # metres
     expected = torch.as_tensor(TARGET.centres()).float().permute(2, 0, 1)[None]
     torch.testing.assert_close(head(centres), expected, atol=1e-5, rtol=1e-5)
 

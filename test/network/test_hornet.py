@@ -1,4 +1,5 @@
 """HorNet as published, and that it learns: tests H1, H7 and H10 of the specification."""
+
 import pytest
 import torch
 from support.products import products
@@ -19,9 +20,15 @@ PUBLISHED = {
     'b_7x7': (87_256_680, 86_229_632, 15_567_143_296, 15_582_677_376),
     'b_gf': (88_421_352, None, 15_407_774_912, 15_423_308_992),
     'l_7x7': (194_542_504, 193_002_432, 34_796_261_952, None),
-    'l_gf': (196_289_512, None, 34_557_209_376, None)}
-OUTPUT_NORMS = {'t_7x7': 21_897_408, 't_gf': 22_479_744, 's_7x7': 48_760_608,
-                'b_7x7': 86_233_472, 'l_7x7': 193_008_192}
+    'l_gf': (196_289_512, None, 34_557_209_376, None),
+}
+OUTPUT_NORMS = {
+    't_7x7': 21_897_408,
+    't_gf': 22_479_744,
+    's_7x7': 48_760_608,
+    'b_7x7': 86_233_472,
+    'l_7x7': 193_008_192,
+}
 
 
 class Classifier(nn.Module):
@@ -47,7 +54,7 @@ def test_h1_parameters_and_products_are_the_published_ones(name):
     with torch.device('meta'):
         network = build_hornet(CameraBackbone(f'hornet_{name}'))
         first = network.out_channels[0] // 2
-        if name in OUTPUT_NORMS:    # published with a norm on stage 1 as well
+        if name in OUTPUT_NORMS:  # published with a norm on stage 1 as well
             assert count(network) + 2 * first == OUTPUT_NORMS[name]
         classifier = Classifier(network, 1000)
         assert count(classifier) == parameters
@@ -58,14 +65,15 @@ def test_h1_parameters_and_products_are_the_published_ones(name):
         assert measured == pytest.approx(counted_by_others, rel=0.003)
 
 
-@pytest.mark.parametrize('backbone', [CameraBackbone.HORNET_NANO_7X7,
-                                      CameraBackbone.HORNET_NANO_GF])
+@pytest.mark.parametrize(
+    'backbone', [CameraBackbone.HORNET_NANO_7X7, CameraBackbone.HORNET_NANO_GF]
+)
 @torch.inference_mode()
 def test_hornet_gives_strides_8_16_32(backbone):
     network = build_hornet(backbone).eval()
     maps = network(torch.randn(1, 3, 64, 96))
     assert [tuple(m.shape[1:]) for m in maps] == [(64, 8, 12), (128, 4, 6), (256, 2, 3)]
-    for m in maps:                                          # each through a norm of its own
+    for m in maps:  # each through a norm of its own
         torch.testing.assert_close(m.mean(1), torch.zeros_like(m[:, 0]), atol=1e-4, rtol=0)
 
 

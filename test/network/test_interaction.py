@@ -1,4 +1,5 @@
 """Inter-task self-attention, numbered as in the specification (I1 to I6, I10)."""
+
 import dataclasses
 import itertools
 import math
@@ -37,8 +38,9 @@ from metabev_ros.network.moe import TASKS
 
 def maps_of(tasks, channels, rows, columns, seed=1, batch=1):
     torch.manual_seed(seed)
-    return {task: torch.randn(batch, channels, rows, columns, dtype=torch.float64)
-            for task in tasks}
+    return {
+        task: torch.randn(batch, channels, rows, columns, dtype=torch.float64) for task in tasks
+    }
 
 
 def sampled(value, x, y):
@@ -57,35 +59,47 @@ def by_loops(mixing, maps, levels, heads, points):
     The network's reference points are float32: that is how close it can come.
     """
     attention = mixing.attention
-    values = {name: value[0].detach().numpy() for task, bev in maps.items()
-              for name, value in mixing.values(task, bev).items()}
+    values = {
+        name: value[0].detach().numpy()
+        for task, bev in maps.items()
+        for name, value in mixing.values(task, bev).items()
+    }
     results = {}
     for task, bev in maps.items():
         rows, columns = bev.shape[-2:]
         out = np.zeros((rows * columns, bev.shape[1]))
         for y, x in itertools.product(range(rows), range(columns)):
             query = bev[0, :, y, x]
-            logits = np.stack([layer(query).detach().numpy().reshape(heads, points)
-                               for layer in attention.weights.values()], 1)
+            logits = np.stack(
+                [
+                    layer(query).detach().numpy().reshape(heads, points)
+                    for layer in attention.weights.values()
+                ],
+                1,
+            )
             share = np.exp(logits) / np.exp(logits).sum((1, 2), keepdims=True)
             for m in range(heads):
                 for i, (name, value) in enumerate(values.items()):
-                    offset = attention.offsets[name](query).detach().numpy().reshape(
-                        heads, points, 2)
+                    offset = (
+                        attention.offsets[name](query).detach().numpy().reshape(heads, points, 2)
+                    )
                     h, w = value.shape[1:]
                     part = value.reshape(heads, -1, h, w)[m]
                     for p in range(points):
-                        px = (x + .5) / columns * w + offset[m, p, 0] - .5
-                        py = (y + .5) / rows * h + offset[m, p, 1] - .5
+                        px = (x + 0.5) / columns * w + offset[m, p, 0] - 0.5
+                        py = (y + 0.5) / rows * h + offset[m, p, 1] - 0.5
                         width = len(part)
-                        out[y * columns + x, m * width:(m + 1) * width] += (
-                            share[m, i, p] * sampled(part, px, py))
+                        out[y * columns + x, m * width : (m + 1) * width] += share[
+                            m, i, p
+                        ] * sampled(part, px, py)
         results[task] = attention.output_proj(torch.from_numpy(out)).detach().numpy()
     return results
 
 
-@pytest.mark.parametrize(('tasks', 'levels', 'shape'), [
-    (('a', 'b'), 1, (5, 4)), (('a', 'b'), 3, (7, 5)), (('a', 'b', 'c'), 2, (3, 5))])
+@pytest.mark.parametrize(
+    ('tasks', 'levels', 'shape'),
+    [(('a', 'b'), 1, (5, 4)), (('a', 'b'), 3, (7, 5)), (('a', 'b', 'c'), 2, (3, 5))],
+)
 def test_i1_the_operator_equals_nested_loops(tasks, levels, shape):
     mixing = disturbed(DeformableMixing(4, settings(levels=levels), tasks), 0.6)
     maps = maps_of(tasks, 4, *shape)
@@ -98,8 +112,10 @@ def test_i1_gradients_equal_differences():
     mixing = disturbed(DeformableMixing(4, settings(), TASKS), 0.2)
     maps = tuple(bev.requires_grad_() for bev in maps_of(TASKS, 4, 3, 4).values())
     assert torch.autograd.gradcheck(
-        lambda *bevs: tuple(mixing(dict(zip(TASKS, bevs, strict=True))).values()), maps,
-        fast_mode=True)
+        lambda *bevs: tuple(mixing(dict(zip(TASKS, bevs, strict=True))).values()),
+        maps,
+        fast_mode=True,
+    )
 
 
 def test_i2_one_point_without_offset_is_a_pointwise_product():
@@ -108,8 +124,9 @@ def test_i2_one_point_without_offset_is_a_pointwise_product():
     maps = maps_of(('a',), 4, 5, 6)
     x = maps['a'].flatten(2).transpose(1, 2)
     value = x @ mixing.attention.value_proj.weight[..., 0, 0].t()
-    torch.testing.assert_close(mixing(maps)['a'], value @ mixing.attention.output_proj.weight.t(),
-                               atol=2e-6, rtol=0)
+    torch.testing.assert_close(
+        mixing(maps)['a'], value @ mixing.attention.output_proj.weight.t(), atol=2e-6, rtol=0
+    )
 
 
 def test_i2_a_weight_on_the_other_task_copies_its_value_from_the_offset():
@@ -117,7 +134,7 @@ def test_i2_a_weight_on_the_other_task_copies_its_value_from_the_offset():
     for layer in (mixing.attention.value_proj, mixing.attention.output_proj):
         torch.nn.init.eye_(layer.weight.data.flatten(1))
     mixing.attention.weights['b_0'].bias.data.fill_(80.0)
-    mixing.attention.offsets['b_0'].bias.data.copy_(torch.tensor([2.0, -1.0] * 2))   # x, y
+    mixing.attention.offsets['b_0'].bias.data.copy_(torch.tensor([2.0, -1.0] * 2))  # x, y
     maps = maps_of(('a', 'b'), 4, 6, 7)
     got = mixing(maps)['a'].transpose(1, 2).reshape(1, 4, 6, 7)
     torch.testing.assert_close(got[..., 1:, :5], maps['b'][..., :5, 2:], atol=2e-6, rtol=0)
@@ -143,8 +160,10 @@ def test_i4_swapped_tasks_with_swapped_weights_give_swapped_outputs():
     before = step(maps)
     weights = {name: tensor.clone() for name, tensor in step.state_dict().items()}
     names = {'detection_': 'map_', 'map_': 'detection_'}
-    swapped = {name: weights[next((name.replace(a, b) for a, b in names.items() if a in name),
-                                  name)] for name in weights}
+    swapped = {
+        name: weights[next((name.replace(a, b) for a, b in names.items() if a in name), name)]
+        for name in weights
+    }
     step.load_state_dict(swapped)
     after = step({'detection': maps['map'], 'map': maps['detection']})
     torch.testing.assert_close(after['map'], before['detection'])
@@ -156,11 +175,14 @@ def test_i5_shifted_maps_give_shifted_outputs(levels, shift):
     step = disturbed(InteractionStep(4, settings(levels=levels)), 0.05)
     big = maps_of(TASKS, 4, 56, 60)
     first = step({task: bev[..., :56] for task, bev in big.items()})
-    moved = step({task: bev[..., shift:56 + shift] for task, bev in big.items()})
+    moved = step({task: bev[..., shift : 56 + shift] for task, bev in big.items()})
     for task in TASKS:
-        torch.testing.assert_close(moved[task][..., 24:30, 24:30],
-                                   first[task][..., 24:30, 24 + shift:30 + shift],
-                                   atol=2e-5, rtol=0)                   # float32 references
+        torch.testing.assert_close(
+            moved[task][..., 24:30, 24:30],
+            first[task][..., 24:30, 24 + shift : 30 + shift],
+            atol=2e-5,
+            rtol=0,
+        )  # float32 references
 
 
 PAPER = TaskInteractionConfig(points=16, steps=3)
@@ -174,9 +196,16 @@ def test_i6_the_formulas_reproduce_the_published_figures():
     assert 2 * cost.total == pytest.approx(0.233e12, rel=3e-3)
 
 
-@pytest.mark.parametrize(('levels', 'points', 'deform', 'pyramid', 'ratio', 'with_pyramid'), [
-    (3, 16, 41.4, 14.3, 52, 39), (3, 8, 26.6, 14.3, 82, 53), (2, 8, 21.3, 11.4, 102, 66),
-    (3, 4, 19.2, 14.3, 113, 65), (1, 16, 20.0, 0.0, 108, 108)])
+@pytest.mark.parametrize(
+    ('levels', 'points', 'deform', 'pyramid', 'ratio', 'with_pyramid'),
+    [
+        (3, 16, 41.4, 14.3, 52, 39),
+        (3, 8, 26.6, 14.3, 82, 53),
+        (2, 8, 21.3, 11.4, 102, 66),
+        (3, 4, 19.2, 14.3, 113, 65),
+        (1, 16, 20.0, 0.0, 108, 108),
+    ],
+)
 def test_i6_the_table_of_our_setting(levels, points, deform, pyramid, ratio, with_pyramid):
     cost = deformable_cost(TaskInteractionConfig(levels=levels, points=points), 2, 180, 180, 256)
     reference = global_macs(2 * 180 * 180, 256)
@@ -192,7 +221,7 @@ def test_i6_twice_the_cells_cost_twice_and_global_attention_four_times():
     small, large = (deformable_cost(PAPER, 2, 128, w, 256) for w in (128, 256))
     assert large.total == 2 * small.total
     assert global_macs(2, 0) == 0
-    square = [global_macs(n, 256) - 4 * n * 256 ** 2 for n in (10_000, 20_000)]
+    square = [global_macs(n, 256) - 4 * n * 256**2 for n in (10_000, 20_000)]
     assert square[1] == 4 * square[0]
 
 
@@ -204,10 +233,13 @@ def test_i6_the_formulas_are_what_the_operators_count(levels):
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         InteractionStep(width, config)(maps)
     cost = deformable_cost(config, 2, rows, columns, 8)
-    assert counter.get_total_flops() == 2 * (cost.total - cost.sampling)    # GridSample: uncounted
+    assert counter.get_total_flops() == 2 * (cost.total - cost.sampling)  # GridSample: uncounted
     whole = InteractionStep(width, dataclasses.replace(config, kind=InteractionKind.GLOBAL))
-    with (FlopCounterMode(display=False) as counter, torch.inference_mode(),
-          sdpa_kernel(SDPBackend.MATH)):
+    with (
+        FlopCounterMode(display=False) as counter,
+        torch.inference_mode(),
+        sdpa_kernel(SDPBackend.MATH),
+    ):
         whole.mixing(maps)
     assert counter.get_total_flops() == 2 * global_macs(2 * rows * columns, width)
 
@@ -221,7 +253,8 @@ def test_the_interaction_keeps_shapes_and_trains_all_it_has(position, stride):
         parameter.data += 0.1 * torch.randn_like(parameter)
     out = module({task: torch.randn(2, 8, 8, 12) for task in TASKS})
     assert {task: tuple(bev.shape) for task, bev in out.items()} == dict.fromkeys(
-        TASKS, (2, 8, 8, 12))
+        TASKS, (2, 8, 8, 12)
+    )
     sum((bev * torch.randn_like(bev)).sum() for bev in out.values()).backward()
     assert all(p.grad is not None and p.grad.any() for p in module.parameters())
 
@@ -254,13 +287,18 @@ def test_i10_queries_in_parts_give_the_same(parts):
         torch.testing.assert_close(apart(maps)[task], bev, atol=1e-13, rtol=1e-13)
 
 
-@pytest.mark.parametrize(('changes', 'where'), [
-    ({'kind': 'none'}, 'task_interaction.kind'), ({'points': 0}, 'model.task_interaction.points'),
-    ({'levels': 9}, 'model.task_interaction.levels'),
-    ({'heads': 3}, 'model.task_interaction.heads'),
-    ({'stride': 3}, 'model.task_interaction.stride'),
-    ({'kind': 'global'}, 'model.task_interaction.kind'),
-    ({'tasks': ['depth']}, 'task_interaction')])
+@pytest.mark.parametrize(
+    ('changes', 'where'),
+    [
+        ({'kind': 'none'}, 'task_interaction.kind'),
+        ({'points': 0}, 'model.task_interaction.points'),
+        ({'levels': 9}, 'model.task_interaction.levels'),
+        ({'heads': 3}, 'model.task_interaction.heads'),
+        ({'stride': 3}, 'model.task_interaction.stride'),
+        ({'kind': 'global'}, 'model.task_interaction.kind'),
+        ({'tasks': ['depth']}, 'task_interaction'),
+    ],
+)
 def test_a_wrong_configuration_is_named_by_its_path(changes, where):
     with pytest.raises(ConfigError) as error:
         from_plain(ModelConfig, {'task_interaction': changes}, 'nano.yaml')

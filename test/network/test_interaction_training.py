@@ -1,4 +1,5 @@
 """Inter-task self-attention in training, numbered as in the specification (I7 to I9)."""
+
 import dataclasses
 import itertools
 import math
@@ -57,6 +58,7 @@ def test_i7_scaled_gradients_act_under_sgd_and_not_under_adamw():
 
     def adamw(module):
         return torch.optim.AdamW(groups_of(module, 1), eps=1e-12)
+
     plain, scaled = one_step(1, sgd), one_step(100, sgd)
     faster = one_step(1, lambda module: torch.optim.SGD(groups_of(module, 100)))
     for task in TASKS:
@@ -64,8 +66,9 @@ def test_i7_scaled_gradients_act_under_sgd_and_not_under_adamw():
     for name, gradient in plain[1].items():
         assert torch.equal(scaled[1][name], gradient * (100 if '.offsets.' in name else 1))
         torch.testing.assert_close(scaled[2][name], faster[2][name], rtol=1e-4, atol=1e-6)
-    for (name, a), b in zip(one_step(1, adamw)[2].items(), one_step(100, adamw)[2].values(),
-                            strict=True):
+    for (name, a), b in zip(
+        one_step(1, adamw)[2].items(), one_step(100, adamw)[2].values(), strict=True
+    ):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6, msg=name)
 
 
@@ -73,16 +76,19 @@ def test_i7_the_offsets_own_rate_leaves_all_other_updates_alone_behind_a_clip():
     model = dataclasses.replace(small_model(), task_interaction=settings())
     torch.manual_seed(0)
     network = MetaBev(model)
-    first, second = (parameter_groups(network, TrainingConfig(interaction_offset_rate=rate))
-                     for rate in (1.0, 10.0))
+    first, second = (
+        parameter_groups(network, TrainingConfig(interaction_offset_rate=rate))
+        for rate in (1.0, 10.0)
+    )
     assert [len(group['params']) for group in first] == [len(g['params']) for g in second]
     assert [g['rate_factor'] for g in second] == [1.0, 10.0]
     assert second[1]['weight_decay'] == 0.0 < second[0]['weight_decay']
-    assert len(second[1]['params']) == 2 * 2 * 2                        # weight and bias per map
+    assert len(second[1]['params']) == 2 * 2 * 2  # weight and bias per map
     assert len(parameter_groups(MetaBev(small_model()), TrainingConfig())) == 1
 
     def adamw(factor):
         return lambda module: torch.optim.AdamW(groups_of(module, factor), weight_decay=0)
+
     slow, fast = one_step(1, adamw(1), clip=0.1)[2], one_step(1, adamw(10), clip=0.1)[2]
     for name, step in slow.items():
         if '.offsets.' in name:
@@ -100,8 +106,9 @@ def test_i8_offsets_begin_as_rings_and_weights_uniform():
         got = layer.bias.detach().reshape(heads, points, 2).numpy()
         for m, p in itertools.product(range(heads), range(points)):
             np.testing.assert_allclose(got[m, p], np.array(directions[m]) * (p + 1), atol=1e-6)
-    weights = mixing.attention.attention_weights(torch.randn(1, 5, 8),
-                                                 list(mixing.attention.offsets))
+    weights = mixing.attention.attention_weights(
+        torch.randn(1, 5, 8), list(mixing.attention.offsets)
+    )
     torch.testing.assert_close(weights, torch.full_like(weights, 1 / (2 * levels * points)))
 
 
@@ -111,7 +118,7 @@ def wave_fields(count, size, generator):
     angle, rate, phase = angle * 2 * math.pi, 2 * math.pi / (8 + 12 * rate), phase * 2 * math.pi
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing='ij')
     waves = rate * (angle.cos() * x + angle.sin() * y) + phase
-    return waves.sin().sum(1, keepdim=True) / 3 ** 0.5
+    return waves.sin().sum(1, keepdim=True) / 3**0.5
 
 
 def learn_shift(learns_offsets):
@@ -119,7 +126,7 @@ def learn_shift(learns_offsets):
     torch.manual_seed(0)
     mixing = DeformableMixing(4, settings(heads=1, points=4, levels=1), TASKS)
     for layer in (mixing.attention.value_proj, mixing.attention.output_proj):
-        torch.nn.init.eye_(layer.weight.data.flatten(1))    # the wrong sign would mute the task
+        torch.nn.init.eye_(layer.weight.data.flatten(1))  # the wrong sign would mute the task
     for layer in mixing.attention.offsets.values():
         layer.requires_grad_(learns_offsets)
     optimiser = torch.optim.Adam([p for p in mixing.parameters() if p.requires_grad], 5e-2)
@@ -143,7 +150,7 @@ def test_i9_the_offsets_learn_a_shift_that_fixed_offsets_cannot_give():
     assert loss < 1e-2 and stuck > 0.1
     query = torch.ones(1, 1, 4)
     weight = mixing.attention.attention_weights(query, list(mixing.attention.offsets))
-    weight = weight[0, 0, 0, :4]                                        # of detection's map
+    weight = weight[0, 0, 0, :4]  # of detection's map
     places = mixing.attention.offsets['detection_0'](query).reshape(4, 2)
     mean = (weight[:, None] * places).sum(0) / weight.sum()
     torch.testing.assert_close(mean, torch.tensor([5.0, -3.0]), atol=0.3, rtol=0)
@@ -151,14 +158,14 @@ def test_i9_the_offsets_learn_a_shift_that_fixed_offsets_cannot_give():
 
 def test_the_watch_measures_how_far_offsets_went_and_what_fell_off_the_map():
     mixing = DeformableMixing(4, settings(heads=1, points=1, levels=1), ('a',))
-    torch.nn.init.constant_(mixing.attention.offsets['a_0'].bias, 0.0)      # the ring was (1, 0)
+    torch.nn.init.constant_(mixing.attention.offsets['a_0'].bias, 0.0)  # the ring was (1, 0)
     maps = {'a': torch.randn(1, 4, 8, 8)}
     mixing(maps)
     assert take_offset_statistics(mixing) == {}
     watch_offsets(mixing)
     mixing(maps)
     assert take_offset_statistics(mixing) == {'offsets_moved': 1.0, 'offsets_outside': 0.0}
-    mixing.attention.offsets['a_0'].bias.data[0] = 4.0                  # half of the map is left
+    mixing.attention.offsets['a_0'].bias.data[0] = 4.0  # half of the map is left
     watch_offsets(mixing)
     mixing(maps)
     assert take_offset_statistics(mixing) == {'offsets_moved': 3.0, 'offsets_outside': 0.5}

@@ -16,13 +16,15 @@ from metabev_ros.structures import Sweep
 
 GRID = BevGrid(-1.6, 1.6, -3.2, 3.2, 0.8)
 PILLAR = ModelConfig(bev_grid=GRID)
-SPARSE = ModelConfig(bev_grid=GRID, lidar=LidarBranchConfig(encoder=LidarEncoder.SPARSE,
-                                                            bev_channels=256))
+SPARSE = ModelConfig(
+    bev_grid=GRID, lidar=LidarBranchConfig(encoder=LidarEncoder.SPARSE, bev_channels=256)
+)
 
 
 def tensors(config, points, **options):
     arrays = Preprocessor(config, **options).lidar_inputs(
-        Sweep(0, np.asarray(points, np.float32).reshape(-1, 5), np.eye(4)))
+        Sweep(0, np.asarray(points, np.float32).reshape(-1, 5), np.eye(4))
+    )
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 

@@ -1,4 +1,5 @@
 """The whole network: modality sets, missing sensors, and the shipped weights."""
+
 import dataclasses
 
 import numpy as np
@@ -25,7 +26,7 @@ from metabev_ros.preprocess.lift_splat import LiftSplatTables
 from metabev_ros.structures import CameraCalibration, Modality, Sample
 
 CONFIG = ModelConfig()
-OPTICAL = np.array([[0., 0, 1], [-1, 0, 0], [0, -1, 0]])
+OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 SETS = {'fused': (True, True), 'camera': (True, False), 'lidar': (False, True)}
 
 
@@ -61,18 +62,21 @@ def test_a_batch_of_three_modalities_equals_the_three_single_runs(network):
     for i, (camera, lidar) in enumerate(samples):
         alone, _ = network([camera], [lidar])
         for name, tensor in alone.named().items():
-            torch.testing.assert_close(together.named()[name][i:i + 1], tensor,
-                                       atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(
+                together.named()[name][i : i + 1], tensor, atol=1e-5, rtol=1e-5
+            )
 
 
-BASE_PARTS = [small_model('transfusion', DecoderFfn.RM2OE), small_model('groups',
-              DecoderFfn.HM2OE), small_model()]
+BASE_PARTS = [
+    small_model('transfusion', DecoderFfn.RM2OE),
+    small_model('groups', DecoderFfn.HM2OE),
+    small_model(),
+]
 
 
 @pytest.mark.parametrize('config', BASE_PARTS, ids=['rm2oe', 'hm2oe', 'mlp'])
 @torch.inference_mode()
-def test_check_2_camera_only_output_is_bit_identical_whatever_the_lidar_of_the_batch_holds(
-        config):
+def test_check_2_camera_only_output_is_bit_identical_whatever_the_lidar_of_the_batch_holds(config):
     """Depth branch included: the camera branch is free of LiDAR by construction."""
     network = built(config)
     (c0, _, _), (c1, l1, _), (_, other, _) = (sample_of(config, i) for i in range(3))
@@ -81,13 +85,12 @@ def test_check_2_camera_only_output_is_bit_identical_whatever_the_lidar_of_the_b
     for name, tensor in first.named().items():
         assert torch.equal(tensor[0], second.named()[name][0]), name
     assert all(map(torch.equal, first_depth, second_depth))
-    assert not torch.equal(first.map_logits[1], second.map_logits[1])   # the LiDAR does matter
+    assert not torch.equal(first.map_logits[1], second.map_logits[1])  # the LiDAR does matter
 
 
 @pytest.mark.parametrize('config', BASE_PARTS, ids=['rm2oe', 'hm2oe', 'mlp'])
 @torch.inference_mode()
-def test_check_2_lidar_only_output_is_bit_identical_whatever_the_cameras_of_the_batch_hold(
-        config):
+def test_check_2_lidar_only_output_is_bit_identical_whatever_the_cameras_of_the_batch_hold(config):
     network = built(config)
     (_, l0, _), (c1, l1, _), (other, _, _) = (sample_of(config, i) for i in range(3))
     first, _ = network([None, c1], [l0, l1])
@@ -126,6 +129,7 @@ def test_check_2_at_the_pipeline_the_dropped_sensor_leaves_no_trace(network):
 
     def same(a, b):
         return all(map(np.array_equal, a, b))
+
     camera_only = [run(images, lidar, Modality.CAMERA) for lidar in (*sweeps, None)]
     assert same(camera_only[0], camera_only[1]) and same(camera_only[0], camera_only[2])
     lidar_only = [run(cameras, sweeps[0], Modality.LIDAR) for cameras in (images, others)]
@@ -136,7 +140,8 @@ def test_check_2_at_the_pipeline_the_dropped_sensor_leaves_no_trace(network):
 
 @pytest.mark.parametrize(('present', 'absent'), [('camera', 'lidar'), ('lidar', 'camera')])
 def test_check_3_a_step_of_one_modality_trains_the_shared_parts_and_not_the_other_modality(
-        present, absent):
+    present, absent
+):
     network = built(small_model()).train()
     camera, lidar = select(present, *sample_of(network.config, 0)[:2])
     output, _ = network([camera, camera], [lidar, lidar])
@@ -172,7 +177,8 @@ def test_check_7_six_black_views_are_not_a_missing_camera(network):
     camera, lidar, _ = sample_of(network.config, 0, views=6)
     runs = []
     handle = network.camera_encoder.backbone.register_forward_hook(
-        lambda module, given, out: runs.append(len(given[0])))
+        lambda module, given, out: runs.append(len(given[0]))
+    )
     black, _ = network([{**camera, 'images': torch.zeros_like(camera['images'])}], [lidar])
     assert runs == [6]
     missing, _ = network([None], [lidar])
@@ -200,8 +206,11 @@ def test_every_head_ffn_and_modality_set_has_its_shapes_and_gradients(head, ffn,
     total = sum((t * torch.randn_like(t)).sum() for t in output.named().values())
     total.backward()
     absent = {'camera': 'lidar', 'lidar': 'camera'}.get(modality)
-    unused = [name for name, p in network.named_parameters()
-              if p.grad is None and (absent is None or absent not in name)]
+    unused = [
+        name
+        for name, p in network.named_parameters()
+        if p.grad is None and (absent is None or absent not in name)
+    ]
     assert unused == []
     assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
 
@@ -219,8 +228,9 @@ def test_the_baseline_takes_the_decoders_place(neck):
         assert {name: tuple(t.shape) for name, t in output.named().items()} == expected
 
 
-@pytest.mark.parametrize(('task', 'names'), [
-    ('detection', {'heatmap', 'boxes'}), ('map', {'map_logits'})])
+@pytest.mark.parametrize(
+    ('task', 'names'), [('detection', {'heatmap', 'boxes'}), ('map', {'map_logits'})]
+)
 @pytest.mark.parametrize('ffn', DecoderFfn)
 def test_a_single_task_runs_and_trains_its_own_parts_only(task, names, ffn):
     config = small_model(ffn=ffn)
@@ -240,7 +250,7 @@ def test_the_base_network_has_the_papers_shapes(repo_root):
     with torch.device('meta'):
         fusion = Fusion(config).eval()
         for layer in (*fusion.decoder.cross_layers, *fusion.decoder.self_layers):
-            layer.ffn.dispatched = layer.ffn.wide   # meta tensors choose no rows
+            layer.ffn.dispatched = layer.ffn.wide  # meta tensors choose no rows
         maps = {'camera': torch.zeros(1, 80, 180, 180), 'lidar': torch.zeros(1, 256, 180, 180)}
         fused = fusion.decoder(maps)
         assert fused.shape == (1, 256, 180, 180)
@@ -255,9 +265,17 @@ def test_the_base_network_has_the_papers_shapes(repo_root):
 def test_the_small_base_network_is_the_base_configuration_but_for_sizes(repo_root):
     base = load_config(ModelConfig, repo_root / 'config' / 'models' / 'metabev_base.yaml')
     small = small_base()
-    for part, name in (('camera', 'backbone'), ('camera', 'neck'), ('camera', 'splat_factor'),
-                       ('lidar', 'encoder'), ('decoder', 'fuser'), ('decoder', 'ffn'),
-                       ('head', 'detection'), ('head', 'neck'), ('head', 'map_blocks')):
+    for part, name in (
+        ('camera', 'backbone'),
+        ('camera', 'neck'),
+        ('camera', 'splat_factor'),
+        ('lidar', 'encoder'),
+        ('decoder', 'fuser'),
+        ('decoder', 'ffn'),
+        ('head', 'detection'),
+        ('head', 'neck'),
+        ('head', 'map_blocks'),
+    ):
         assert getattr(getattr(small, part), name) == getattr(getattr(base, part), name)
 
 
@@ -270,9 +288,10 @@ def test_the_shipped_weights_fit_strictly_and_are_the_default_configuration(repo
 
 
 def calibration(yaw: float) -> CameraCalibration:
-    intrinsics = np.array([[280., 0, 176], [0, 280, 60], [0, 0, 1]])
-    return CameraCalibration(352, 128, intrinsics,
-                             rigid_transform(rotation_z(yaw) @ OPTICAL, [1, 0, 1.5]))
+    intrinsics = np.array([[280.0, 0, 176], [0, 280, 60], [0, 0, 1]])
+    return CameraCalibration(
+        352, 128, intrinsics, rigid_transform(rotation_z(yaw) @ OPTICAL, [1, 0, 1.5])
+    )
 
 
 @torch.inference_mode()
@@ -283,7 +302,7 @@ def test_an_absent_view_leaves_no_trace_in_the_camera_map():
     images = torch.randint(0, 256, (2, 128, 352, 3), dtype=torch.uint8)
     forward_only = {k: torch.from_numpy(v) for k, v in build([calibration(0.0)]).items()}
     bev, _ = encoder(images[:1], forward_only)
-    behind = bev[..., :, :40]   # x < -19 m: only a rear camera could see it
+    behind = bev[..., :, :40]  # x < -19 m: only a rear camera could see it
     constant = behind[..., :1, :1].expand_as(behind)
     torch.testing.assert_close(behind[..., 1:-1, 1:-1], constant[..., 1:-1, 1:-1])
 

@@ -1,4 +1,5 @@
 """Mixtures of experts: identities of Algorithm 2 and Eq. 2, routing, and the forms."""
+
 import pytest
 import torch
 
@@ -31,8 +32,9 @@ def test_check_4_rm2oe_with_one_expert_is_a_plain_ffn(tasks):
     moe = routed(experts=1, used=1)
     x = tokens()
     assert torch.equal(moe(x, tasks), moe.experts[0](x))
-    torch.testing.assert_close(moe.wide(x[0], torch.ones(40, 1).double()), moe.experts[0](x[0]),
-                               atol=1e-14, rtol=1e-14)
+    torch.testing.assert_close(
+        moe.wide(x[0], torch.ones(40, 1).double()), moe.experts[0](x[0]), atol=1e-14, rtol=1e-14
+    )
 
 
 @pytest.mark.parametrize('task', TASKS)
@@ -62,7 +64,7 @@ def test_check_5_exactly_t_experts_are_active_for_every_token_and_task(task, use
     gate, probability = moe.gates(tokens()[0], task)
     assert ((gate > 0).sum(-1) == used).all()
     best = probability.topk(used, -1).values.min(-1, keepdim=True).values
-    assert ((gate > 0) == (probability >= best)).all()      # and they are the most probable
+    assert ((gate > 0) == (probability >= best)).all()  # and they are the most probable
     if used > 1:
         torch.testing.assert_close(gate.sum(-1), torch.ones(40, dtype=torch.float64))
 
@@ -110,7 +112,8 @@ def test_dispatching_runs_an_expert_on_its_own_tokens_only():
     seen = [0] * 4
     for i, expert in enumerate(moe.experts):
         expert.register_forward_hook(
-            lambda module, given, out, i=i: seen.__setitem__(i, len(given[0])))
+            lambda module, given, out, i=i: seen.__setitem__(i, len(given[0]))
+        )
     moe(x, ('map',))
     assert seen == (gate > 0).sum(0).tolist() and sum(seen) == len(x)
 
@@ -127,7 +130,7 @@ def test_gradients_reach_the_routers_of_the_active_tasks_only(used):
 
 def test_an_expert_without_tokens_has_a_zero_gradient_not_none():
     moe = routed(experts=3, used=1)
-    x = tokens().abs()                           # with this router all choose expert 0
+    x = tokens().abs()  # with this router all choose expert 0
     for router in moe.routers.values():
         router.weight.data = torch.tensor([[1.0], [-1.0], [-1.0]]).double().expand(3, 12).clone()
     moe(x).sum().backward()
@@ -138,7 +141,7 @@ def test_an_expert_without_tokens_has_a_zero_gradient_not_none():
 
 def test_the_balance_loss_is_one_for_even_use_and_e_for_a_single_expert():
     moe = routed(experts=4, used=1).train()
-    x = torch.eye(12, dtype=torch.float64)       # token k chooses expert k mod 4, surely
+    x = torch.eye(12, dtype=torch.float64)  # token k chooses expert k mod 4, surely
     for router in moe.routers.values():
         router.weight.data = 100.0 * torch.eye(4).double().repeat(1, 3)
     moe(x)
@@ -148,9 +151,9 @@ def test_the_balance_loss_is_one_for_even_use_and_e_for_a_single_expert():
     moe(x)
     loss = take_balance_loss(moe)
     torch.testing.assert_close(loss, torch.tensor(4.0).double())
-    assert take_balance_loss(moe) is None        # taken
+    assert take_balance_loss(moe) is None  # taken
     moe.eval()(x)
-    assert take_balance_loss(moe) is None        # not in evaluation
+    assert take_balance_loss(moe) is None  # not in evaluation
 
 
 def test_the_balance_loss_pulls_the_router_towards_even_use():
@@ -170,17 +173,23 @@ def test_under_autocast_the_routing_stays_in_float32():
     assert gate.dtype is torch.float32 and out.dtype is torch.float32
 
 
-@pytest.mark.parametrize('moe', [FeedForward(12, 24, 0.5), HardExperts(12, 24, 0.5),
-                                 RoutedExperts(12, 24, 0.5, 4, 2)])
+@pytest.mark.parametrize(
+    'moe', [FeedForward(12, 24, 0.5), HardExperts(12, 24, 0.5), RoutedExperts(12, 24, 0.5, 4, 2)]
+)
 def test_dropout_acts_in_training_only(moe):
     x = torch.randn(50, 12)
     assert not torch.equal(moe.train()(x), moe(x))
     assert torch.equal(moe.eval()(x), moe(x))
 
 
-@pytest.mark.parametrize(('ffn', 'kind'), [
-    (DecoderFfn.MLP, FeedForward), (DecoderFfn.HM2OE, HardExperts),
-    (DecoderFfn.RM2OE, RoutedExperts)])
+@pytest.mark.parametrize(
+    ('ffn', 'kind'),
+    [
+        (DecoderFfn.MLP, FeedForward),
+        (DecoderFfn.HM2OE, HardExperts),
+        (DecoderFfn.RM2OE, RoutedExperts),
+    ],
+)
 def test_the_configuration_names_the_feed_forward_part(ffn, kind):
     built = build_ffn(DecoderConfig(ffn=ffn, channels=16, ffn_ratio=3))
     assert isinstance(built, kind)
@@ -211,15 +220,17 @@ def test_every_form_for_graphs_equals_the_dispatched_one(experts, used, form):
 
 
 @pytest.mark.parametrize('form', GRAPH_FORMS)
-@pytest.mark.parametrize('loads', [[40, 0, 0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 38, 0, 0, 1],
-                                   [5, 5, 5, 5, 5, 5, 5, 5]])
+@pytest.mark.parametrize(
+    'loads', [[40, 0, 0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 38, 0, 0, 1], [5, 5, 5, 5, 5, 5, 5, 5]]
+)
 def test_no_token_is_lost_however_uneven_the_experts_are_used(loads, form):
     moe, x = routed(8, 1).float().eval(), tokens(20).float()
     gate = torch.nn.functional.one_hot(torch.repeat_interleave(torch.tensor(loads)), 8).float()
     expected = moe.dispatched(x.flatten(0, 1), gate)
     moe.form = form
-    torch.testing.assert_close(moe.mixtures(x.flatten(0, 1), [gate])[0], expected,
-                               atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        moe.mixtures(x.flatten(0, 1), [gate])[0], expected, atol=1e-6, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize('form', GRAPH_FORMS)

@@ -1,4 +1,5 @@
 """Checks P5 to P8 and P11 of the Plain-DETR head: box codes, its layers, its queries."""
+
 import dataclasses
 
 import numpy as np
@@ -20,8 +21,11 @@ def build(**changes) -> PlainDetrHead:
     """The small head with some of its choices changed, and weights that do something."""
     torch.manual_seed(0)
     plain = dataclasses.replace(SMALL_PLAIN_DETR, **changes)
-    head = PlainDetrHead(dataclasses.replace(CONFIG.head, plain_detr=plain),
-                         CONFIG.detection_classes, CONFIG.bev_grid)
+    head = PlainDetrHead(
+        dataclasses.replace(CONFIG.head, plain_detr=plain),
+        CONFIG.detection_classes,
+        CONFIG.bev_grid,
+    )
     for parameter in head.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     return head.eval()
@@ -42,18 +46,29 @@ def random_boxes(count, seed, sizes=(0.3, 15.0)):
     """(count, 8) float64."""
     rng = np.random.default_rng(seed)
     yaw = rng.uniform(-np.pi, np.pi, count)
-    return torch.as_tensor(np.stack([
-        *rng.uniform(-50, 50, (2, count)), rng.normal(1, 1, count),
-        *np.exp(rng.uniform(*np.log(sizes), (3, count))), np.sin(yaw), np.cos(yaw)], 1))
+    return torch.as_tensor(
+        np.stack(
+            [
+                *rng.uniform(-50, 50, (2, count)),
+                rng.normal(1, 1, count),
+                *np.exp(rng.uniform(*np.log(sizes), (3, count))),
+                np.sin(yaw),
+                np.cos(yaw),
+            ],
+            1,
+        )
+    )
 
 
 # P5: box codes
 
+
 @pytest.mark.parametrize('norm', OffsetNorm)
 def test_p5_decoding_what_was_encoded_gives_the_box_again(norm):
     boxes, references = random_boxes(2000, 0), random_boxes(2000, 1)
-    torch.testing.assert_close(decode(encode(boxes, references, norm), references, norm), boxes,
-                               atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        decode(encode(boxes, references, norm), references, norm), boxes, atol=1e-6, rtol=0
+    )
 
 
 def test_p5_plain_detrs_floor_on_one_side_only_would_fail():
@@ -72,8 +87,13 @@ def test_p5_codes_do_not_change_when_the_scene_moves_and_turns(norm):
     def moved(boxes):
         heading = boxes[:, [7, 6]] @ turn.t()
         return torch.cat([boxes[:, :2] @ turn.t() + shift, boxes[:, 2:6], heading[:, [1, 0]]], 1)
-    torch.testing.assert_close(encode(moved(boxes), moved(references), norm),
-                               encode(boxes, references, norm), atol=1e-9, rtol=0)
+
+    torch.testing.assert_close(
+        encode(moved(boxes), moved(references), norm),
+        encode(boxes, references, norm),
+        atol=1e-9,
+        rtol=0,
+    )
 
 
 def test_p5_a_zero_code_changes_nothing_and_centres_stay_on_the_grid():
@@ -89,7 +109,7 @@ def test_p5_no_code_makes_a_box_that_is_not_finite():
     boxes = random_boxes(4, 0)
     codes = torch.full_like(boxes, 1e6)
     codes[1] = -1e6
-    codes[2, 6], codes[2, 7] = 0.0, -1.0    # a heading of length zero
+    codes[2, 6], codes[2, 7] = 0.0, -1.0  # a heading of length zero
     assert decode(codes, boxes).isfinite().all()
 
 
@@ -102,6 +122,7 @@ def test_channels_and_boxes_are_inverse():
 
 
 # P6: refinement and looking forward twice
+
 
 def gradient_norms(head, layer):
     """Of the box head of `layer`, for the boxes of the layer after it and of the next."""
@@ -141,6 +162,7 @@ def test_p6_attention_sees_the_refined_boxes_and_sends_no_gradient_to_them():
 
 # P7, P8: hybrid queries
 
+
 @pytest.mark.parametrize('content', QueryContent)
 def test_p7_one_to_one_queries_do_not_notice_the_others(content):
     head = build(content=content)
@@ -151,8 +173,7 @@ def test_p7_one_to_one_queries_do_not_notice_the_others(content):
     for name in ('boxes', 'class_logits'):
         torch.testing.assert_close(together[name], alone[name], atol=1e-5, rtol=1e-5)
     for name in ('layer_logits', 'layer_codes', 'layer_boxes', 'layer_velocities'):
-        torch.testing.assert_close(together[name][:, :, :count], alone[name], atol=1e-5,
-                                   rtol=1e-5)
+        torch.testing.assert_close(together[name][:, :, :count], alone[name], atol=1e-5, rtol=1e-5)
 
 
 def test_p7_without_the_mask_they_would():
@@ -178,6 +199,7 @@ def test_p8_a_head_without_hybrid_matching_has_no_further_queries():
 
 # P11: selection
 
+
 def plain_selection(heatmap, classes, count):
     """(logit, class, row, column) of peaks, then of other cells, the best first; one by one."""
     peaks, others = [], []
@@ -185,7 +207,7 @@ def plain_selection(heatmap, classes, count):
     for k in range(layers):
         for i in range(rows):
             for j in range(columns):
-                around = heatmap[k, max(i - 1, 0):i + 2, max(j - 1, 0):j + 2]
+                around = heatmap[k, max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2]
                 small = classes[k] in ('pedestrian', 'traffic_cone')
                 found = small or heatmap[k, i, j] >= around.max()
                 (peaks if found else others).append((heatmap[k, i, j], k, i, j))
@@ -196,7 +218,7 @@ def plain_selection(heatmap, classes, count):
 def test_p11_queries_start_at_the_highest_peaks_and_then_at_the_best_other_cells(count):
     classes, grid = ('car', 'pedestrian', 'bus'), BevGrid(-4, 5, -3, 3, 1.0)
     heatmap = np.random.default_rng(0).normal(size=(3, *grid.shape)).astype(np.float32)
-    if count == 200:    # more than there are cells of one class, fewer than all
+    if count == 200:  # more than there are cells of one class, fewer than all
         heatmap, count = np.round(heatmap, 6), 150
     expected = plain_selection(heatmap, classes, count)
     labels, cells, boxes = HeatmapSelection(classes, grid)(torch.as_tensor(heatmap)[None], count)
@@ -204,7 +226,7 @@ def test_p11_queries_start_at_the_highest_peaks_and_then_at_the_best_other_cells
     assert cells[0].tolist() == [i * grid.columns + j for _, _, i, j in expected]
     for (_, k, i, j), box in zip(expected, boxes[0].tolist(), strict=True):
         size = MEAN_SIZES[classes[k]]
-        assert box == pytest.approx([j + .5 - 4, i + .5 - 3, size[2] / 2, *size, 0, 1], abs=1e-5)
+        assert box == pytest.approx([j + 0.5 - 4, i + 0.5 - 3, size[2] / 2, *size, 0, 1], abs=1e-5)
 
 
 def test_p11_cells_of_equal_height_are_all_peaks_and_none_is_taken_twice():
@@ -213,7 +235,9 @@ def test_p11_cells_of_equal_height_are_all_peaks_and_none_is_taken_twice():
     heatmap[0, 1, 1, 1:3] = 3.0
     labels, cells, _ = HeatmapSelection(('car', 'bus'), grid)(heatmap, 24)
     assert sorted(zip(labels[0, :2].tolist(), cells[0, :2].tolist(), strict=True)) == [
-        (1, 5), (1, 6)]
+        (1, 5),
+        (1, 6),
+    ]
     assert len(set(zip(labels[0].tolist(), cells[0].tolist(), strict=True))) == 24
 
 

@@ -40,8 +40,9 @@ def test_resnet50_equals_the_network_written_from_its_parameter_names():
     maps = network(images)
     assert [tuple(m.shape[1:]) for m in maps] == [(512, 8, 12), (1024, 4, 6), (2048, 2, 3)]
     for actual, wanted in zip(maps, expected[1:], strict=True):
-        torch.testing.assert_close(actual, wanted, atol=1e-3 * wanted.abs().max().item(),
-                                   rtol=1e-3)
+        torch.testing.assert_close(
+            actual, wanted, atol=1e-3 * wanted.abs().max().item(), rtol=1e-3
+        )
 
 
 def test_checkpointing_changes_no_gradient():
@@ -49,7 +50,7 @@ def test_checkpointing_changes_no_gradient():
     network = ResNet50().train()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.eval()   # recomputing updates running statistics twice, never the gradient
+            module.eval()  # recomputing updates running statistics twice, never the gradient
     images, gradients = torch.randn(1, 3, 32, 32), []
     for network.checkpointing in (False, True):
         network.zero_grad()

@@ -21,8 +21,8 @@ from metabev_ros.structures import Sweep
 CONFIG = ModelConfig(
     bev_grid=BevGrid(-0.6, 0.6, -0.9, 0.9, 0.6),
     decoder=ModelConfig().decoder.__class__(cell=1.2),
-    lidar=LidarBranchConfig(encoder=LidarEncoder.SPARSE, z_min=-3.2, z_max=4.8,
-                            bev_channels=256))
+    lidar=LidarBranchConfig(encoder=LidarEncoder.SPARSE, z_min=-3.2, z_max=4.8, bev_channels=256),
+)
 # nuScenes' LIDAR_TOP: x right, y forward, 1.8 m above the ground.
 EGO_FROM_LIDAR = rigid_transform(rotation_z(-np.pi / 2), [0, 0, 1.8])
 
@@ -30,10 +30,16 @@ EGO_FROM_LIDAR = rigid_transform(rotation_z(-np.pi / 2), [0, 0, 1.8])
 def cloud(count=500, seed=0) -> np.ndarray:
     """Points in the LiDAR frame, around the grid, more of them near its floor."""
     rng = np.random.default_rng(seed)
-    return np.concatenate([
-        rng.uniform(-1.0, 1.0, (count, 1)), rng.uniform(-0.7, 0.7, (count, 1)),
-        rng.normal(-3, 1.5, (count, 1)), rng.uniform(0, 255, (count, 1)),
-        rng.uniform(0, .5, (count, 1))], 1).astype(np.float32)
+    return np.concatenate(
+        [
+            rng.uniform(-1.0, 1.0, (count, 1)),
+            rng.uniform(-0.7, 0.7, (count, 1)),
+            rng.normal(-3, 1.5, (count, 1)),
+            rng.uniform(0, 255, (count, 1)),
+            rng.uniform(0, 0.5, (count, 1)),
+        ],
+        1,
+    ).astype(np.float32)
 
 
 def inputs(points: np.ndarray, config=CONFIG, dtype=torch.float32) -> dict[str, torch.Tensor]:
@@ -47,13 +53,16 @@ def varied(network, seed=0):
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, RowBatchNorm):
-            for tensor, low, high in ((module.weight, .5, 1.5), (module.bias, -.3, .3),
-                                      (module.running_mean, -.2, .2),
-                                      (module.running_var, .5, 1.5)):
+            for tensor, low, high in (
+                (module.weight, 0.5, 1.5),
+                (module.bias, -0.3, 0.3),
+                (module.running_mean, -0.2, 0.2),
+                (module.running_var, 0.5, 1.5),
+            ):
                 tensor.data.uniform_(low, high, generator=generator)
         elif hasattr(module, 'weight') and module.weight is not None and module.weight.ndim == 5:
             fan = module.weight.shape[-1] * 6
-            module.weight.data.normal_(0, (2 / fan) ** .5, generator=generator)
+            module.weight.data.normal_(0, (2 / fan) ** 0.5, generator=generator)
     return network
 
 
@@ -81,9 +90,16 @@ class DenseEncoder:
 
     def norm(self, x, mask, name):
         w = self.weights
-        rows = F.batch_norm(x[0, :, mask].T, w[f'{name}.running_mean'].clone(),
-                            w[f'{name}.running_var'].clone(), w[f'{name}.weight'],
-                            w[f'{name}.bias'], self.training, 0.01, 1e-3)
+        rows = F.batch_norm(
+            x[0, :, mask].T,
+            w[f'{name}.running_mean'].clone(),
+            w[f'{name}.running_var'].clone(),
+            w[f'{name}.weight'],
+            w[f'{name}.bias'],
+            self.training,
+            0.01,
+            1e-3,
+        )
         out = torch.zeros(1, rows.shape[1], *mask.shape, dtype=x.dtype)
         out[0, :, mask] = rows.T
         return out
@@ -93,8 +109,7 @@ class DenseEncoder:
         return self.norm(x, mask, norm)
 
     def strided(self, x, mask, name, stride, padding):
-        weight, sizes = self.weights[f'{name}.0.weight'], (self.order(stride),
-                                                           self.order(padding))
+        weight, sizes = self.weights[f'{name}.0.weight'], (self.order(stride), self.order(padding))
         ones = torch.ones(1, 1, *weight.shape[2:], dtype=x.dtype)
         mask = F.conv3d(mask.to(x.dtype)[None, None], ones, None, *sizes)[0, 0] > 0
         x = F.conv3d(x, weight, None, *sizes)
@@ -108,8 +123,9 @@ class DenseEncoder:
                 y = self.near(x, mask, f'{name}.conv1', f'{name}.bn1').relu()
                 x = (x + self.near(y, mask, f'{name}.conv2', f'{name}.bn2')).relu()
             if padding:
-                x, mask = self.strided(x, mask, f'encoder_layers.encoder_layer{stage}.2',
-                                       (2, 2, 2), padding)
+                x, mask = self.strided(
+                    x, mask, f'encoder_layers.encoder_layer{stage}.2', (2, 2, 2), padding
+                )
         return self.strided(x, mask, 'conv_out', (2, 1, 1), (0, 0, 0))[0]
 
 
@@ -126,29 +142,33 @@ def test_outputs_and_all_gradients_equal_dense_convolutions(network, training):
     voxels = build_voxels(Sweep(0, cloud(), EGO_FROM_LIDAR), CONFIG.lidar, CONFIG.voxel_grid)
     z, y, x = torch.from_numpy(voxels['voxel_coords'][:, 1:].astype(np.int64)).T
 
-    weights = {name: value.detach().requires_grad_(value.is_floating_point()
-                                                   and 'running' not in name)
-               for name, value in start.items()}
+    weights = {
+        name: value.detach().requires_grad_(value.is_floating_point() and 'running' not in name)
+        for name, value in start.items()
+    }
     known = features.detach().clone().requires_grad_()
     dense = torch.zeros(41, 24, 16, 5, dtype=torch.float64).index_put((z, y, x), known)
     mask = torch.zeros(41, 24, 16, dtype=torch.bool).index_put((z, y, x), torch.tensor(True))
     reference = DenseEncoder({n: conv_weight(v) for n, v in weights.items()}, training=training)(
-        dense.permute(3, 0, 1, 2)[None], mask)
-    reference = reference.flip(3).flatten(1, 2)          # rows of the map rise with y
+        dense.permute(3, 0, 1, 2)[None], mask
+    )
+    reference = reference.flip(3).flatten(1, 2)  # rows of the map rise with y
     assert len(features) > 300 and (reference.abs().sum(1) > 0).all()
 
     got = network(**sample)
     torch.testing.assert_close(got, reference, rtol=1e-10, atol=1e-10)
-    upstream = torch.randn(got.shape, dtype=torch.float64,
-                           generator=torch.Generator().manual_seed(3))
+    upstream = torch.randn(
+        got.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3)
+    )
     (got * upstream).sum().backward()
     (reference * upstream).sum().backward()
     torch.testing.assert_close(features.grad, known.grad, rtol=1e-8, atol=1e-10)
     for name, parameter in network.named_parameters():
         expected = weights[name].grad
         assert parameter.grad is not None and expected.abs().max() > 0, name
-        torch.testing.assert_close(parameter.grad, expected, rtol=1e-8,
-                                   atol=1e-10 * float(expected.abs().max()))
+        torch.testing.assert_close(
+            parameter.grad, expected, rtol=1e-8, atol=1e-10 * float(expected.abs().max())
+        )
 
 
 def test_known_weights_of_the_lidar_frame_fit_with_the_permutations_of_the_docstring(network):
@@ -160,12 +180,13 @@ def test_known_weights_of_the_lidar_frame_fit_with_the_permutations_of_the_docst
             state[name] = known[name] = value
             continue
         out, kz, ky, kx, c_in = value.shape
-        w = torch.randn(kx, ky, kz, c_in, out, dtype=torch.float64, generator=generator) * .2
+        w = torch.randn(kx, ky, kz, c_in, out, dtype=torch.float64, generator=generator) * 0.2
         known[name] = w.permute(4, 3, 0, 1, 2)
         state[name] = w.permute(4, 2, 0, 1, 3)
     p = state['conv_input.0.weight']
     state['conv_input.0.weight'] = torch.stack(
-        (p[..., 1], -p[..., 0], p[..., 2], p[..., 3], p[..., 4]), -1)
+        (p[..., 1], -p[..., 0], p[..., 2], p[..., 3], p[..., 4]), -1
+    )
     network.load_state_dict(state)
 
     points = cloud()
@@ -173,15 +194,16 @@ def test_known_weights_of_the_lidar_frame_fit_with_the_permutations_of_the_docst
     inside = ((cell >= 0) & (cell < [24, 16, 40])).all(1)
     cells, inverse = np.unique(cell[inside], axis=0, return_inverse=True)
     assert np.bincount(inverse).max() <= CONFIG.lidar.points_per_voxel
-    mean = np.stack([points[inside][inverse == i].astype(np.float64).mean(0)
-                     for i in range(len(cells))])
+    mean = np.stack(
+        [points[inside][inverse == i].astype(np.float64).mean(0) for i in range(len(cells))]
+    )
     x, y, z = torch.from_numpy(cells).T
     dense = torch.zeros(24, 16, 41, 5, dtype=torch.float64)
     dense[x, y, z] = torch.from_numpy(mean)
     mask = torch.zeros(24, 16, 41, dtype=torch.bool)
     mask[x, y, z] = True
     bev = DenseEncoder(known, axes=(2, 1, 0))(dense.permute(3, 0, 1, 2)[None], mask)[0]
-    bev = bev.permute(0, 3, 1, 2).flatten(0, 1)          # (C Z, x, y), as BEVFusion stacks it
+    bev = bev.permute(0, 3, 1, 2).flatten(0, 1)  # (C Z, x, y), as BEVFusion stacks it
 
     got = network(**inputs(points, dtype=torch.float64))[0].detach()
     assert got.abs().max() > 0.1
@@ -198,8 +220,11 @@ def test_parameters_have_the_names_and_shapes_of_mmdetection3d():
         if following:
             expected[f'{name}.2.0'] = (following, 3, 3, 3, width)
     for name, shape in list(expected.items()):
-        norm = name.replace('conv1', 'bn1').replace('conv2', 'bn2') if name[-2] != '.' else (
-            name[:-1] + '1')
+        norm = (
+            name.replace('conv1', 'bn1').replace('conv2', 'bn2')
+            if name[-2] != '.'
+            else (name[:-1] + '1')
+        )
         expected[norm] = shape[:1]
     names = {f'{name}.weight': shape for name, shape in expected.items()}
     names |= {f'{name}.bias': shape for name, shape in expected.items() if len(shape) == 1}
@@ -254,8 +279,9 @@ def test_a_single_voxel_can_be_trained_on(network):
 
 def test_the_map_lies_where_the_points_are(network):
     """A cluster ahead on the left (ego x > 0, y > 0) fills high columns and high rows."""
-    config = ModelConfig(bev_grid=BevGrid(-3.6, 3.6, -4.8, 4.8, 0.6), lidar=CONFIG.lidar,
-                         decoder=CONFIG.decoder)
+    config = ModelConfig(
+        bev_grid=BevGrid(-3.6, 3.6, -4.8, 4.8, 0.6), lidar=CONFIG.lidar, decoder=CONFIG.decoder
+    )
     # LiDAR frame: x right, y forward.
     points = np.array([[-3.0, 2.0, -1, 5, 0], [-3.1, 2.1, -1, 5, 0]], np.float32)
     wide = SparseEncoder(config).eval()
@@ -271,8 +297,9 @@ def test_inputs_fit_the_contract_and_the_order_of_forward(network):
     for spec in specs:
         tensor = sample[spec.name]
         assert str(tensor.dtype) == f'torch.{spec.dtype}'
-        assert all(size in (None, got)
-                   for size, got in zip(spec.shape, tensor.shape, strict=True)), spec.name
+        assert all(
+            size in (None, got) for size, got in zip(spec.shape, tensor.shape, strict=True)
+        ), spec.name
     assert torch.equal(network(*sample.values()), network(**sample))
 
 
@@ -288,9 +315,10 @@ def base(repo_root) -> ModelConfig:
 
 
 def real_cloud(shared_data) -> np.ndarray:
-    points = np.fromfile(next((shared_data / 'nuscenes_keyframe').glob('*LIDAR_TOP*')),
-                         np.float32).reshape(-1, 5)
-    points[:, 4] = 0                                     # the file's fifth column is the ring
+    points = np.fromfile(
+        next((shared_data / 'nuscenes_keyframe').glob('*LIDAR_TOP*')), np.float32
+    ).reshape(-1, 5)
+    points[:, 4] = 0  # the file's fifth column is the ring
     return points
 
 
@@ -299,16 +327,25 @@ def test_a_cloud_at_the_papers_size_gives_its_map(base):
     """1440 x 1440 x 41 voxels -> 256 x 180 x 180."""
     rng = np.random.default_rng(0)
     angle, reach = rng.uniform(-np.pi, np.pi, 6000), rng.gamma(2, 8, 6000)
-    points = np.stack([reach * np.cos(angle), reach * np.sin(angle), rng.normal(-1.5, .4, 6000),
-                       rng.uniform(0, 255, 6000), np.zeros(6000)], 1).astype(np.float32)
+    points = np.stack(
+        [
+            reach * np.cos(angle),
+            reach * np.sin(angle),
+            rng.normal(-1.5, 0.4, 6000),
+            rng.uniform(0, 255, 6000),
+            np.zeros(6000),
+        ],
+        1,
+    ).astype(np.float32)
     encoder = build_lidar_encoder(base).eval()
     bev = encoder(**inputs(points, base))
     assert isinstance(encoder, SparseEncoder) and bev.shape == (1, 256, 180, 180)
     assert torch.isfinite(bev).all() and (bev != 0).any()
 
 
-needs_spconv = pytest.mark.skipif(not importlib.util.find_spec('spconv'),
-                                  reason='spconv, the oracle, has wheels for x86-64 only')
+needs_spconv = pytest.mark.skipif(
+    not importlib.util.find_spec('spconv'), reason='spconv, the oracle, has wheels for x86-64 only'
+)
 
 
 @pytest.fixture
@@ -327,6 +364,7 @@ def voxel_tensors(points, config) -> dict[str, torch.Tensor]:
 
 def assert_equal_to_spconv(network, config, clouds) -> None:
     from metabev_ros.network.spconv_encoder import SpconvEncoder
+
     other = SpconvEncoder(config).eval()
     other.load_state_dict(network.state_dict())
     with torch.inference_mode():
@@ -351,6 +389,7 @@ def test_outputs_on_a_real_sweep_equal_those_of_spconv(base, shared_data, one_th
 @needs_spconv
 def test_an_empty_batch_gives_zeros_with_spconv_too(one_thread):
     from metabev_ros.network.spconv_encoder import SpconvEncoder
+
     bev = SpconvEncoder(CONFIG).encode([voxel_tensors(np.zeros((0, 5), np.float32), CONFIG)])
     assert bev.shape == (1, 256, 3, 2) and (bev == 0).all()
 

@@ -1,4 +1,5 @@
 """Swin-T against a plain implementation: one loop over cells, neighbours found by comparison."""
+
 import itertools
 
 import pytest
@@ -30,21 +31,32 @@ def _plain_block(block: SwinBlock, x: torch.Tensor) -> torch.Tensor:
     """The block cell by cell: every query lists the cells of its window and region."""
     _, height, width, c = x.shape
     rows, columns = -(-height // 7) * 7, -(-width // 7) * 7
-    normed = torch.zeros(rows, columns, c, dtype=x.dtype)      # padding: zeros after the norm
+    normed = torch.zeros(rows, columns, c, dtype=x.dtype)  # padding: zeros after the norm
     normed[:height, :width] = block.norm1(x[0])
     attn, heads = block.attn, block.attn.heads
     qkv = attn.qkv(normed).reshape(rows, columns, 3, heads, c // heads)
-    where = {(i, j): (_place(i, rows, block.shifted), _place(j, columns, block.shifted))
-             for i, j in itertools.product(range(rows), range(columns))}
+    where = {
+        (i, j): (_place(i, rows, block.shifted), _place(j, columns, block.shifted))
+        for i, j in itertools.product(range(rows), range(columns))
+    }
     out = torch.zeros(height, width, c, dtype=x.dtype)
     for i, j in itertools.product(range(height), range(width)):
         (wi, ri, pi), (wj, rj, pj) = where[i, j]
-        keys = [(a, b) for (a, b), ((wa, ra, _), (wb, rb, _)) in where.items()
-                if (wa, ra, wb, rb) == (wi, ri, wj, rj)]
+        keys = [
+            (a, b)
+            for (a, b), ((wa, ra, _), (wb, rb, _)) in where.items()
+            if (wa, ra, wb, rb) == (wi, ri, wj, rj)
+        ]
         index = torch.tensor(keys)
-        bias = torch.stack([attn.relative_position_bias_table[
-            (pi - where[k][0][2] + 6) * 13 + pj - where[k][1][2] + 6] for k in keys])
-        key, value = (qkv[index[:, 0], index[:, 1], part] for part in (1, 2))   # (K, heads, .)
+        bias = torch.stack(
+            [
+                attn.relative_position_bias_table[
+                    (pi - where[k][0][2] + 6) * 13 + pj - where[k][1][2] + 6
+                ]
+                for k in keys
+            ]
+        )
+        key, value = (qkv[index[:, 0], index[:, 1], part] for part in (1, 2))  # (K, heads, .)
         logits = (qkv[i, j, 0] * (c // heads) ** -0.5 * key).sum(-1) + bias
         out[i, j] = (logits.softmax(0)[..., None] * value).sum(0).reshape(c)
     x = x + attn.proj(out)[None]
@@ -146,5 +158,5 @@ def test_patch_merging_concatenates_column_after_column():
     merging = PatchMerging(1)
     merging.norm = torch.nn.Identity()
     merging.reduction = torch.nn.Identity()
-    x = torch.tensor([[1., 2], [3, 4]]).reshape(1, 2, 2, 1)
+    x = torch.tensor([[1.0, 2], [3, 4]]).reshape(1, 2, 2, 1)
     assert merging(x).flatten().tolist() == [1, 3, 2, 4]

@@ -1,4 +1,5 @@
 """Fixtures of the live tests: a private ROS domain on this machine only."""
+
 from __future__ import annotations
 
 import os
@@ -24,6 +25,7 @@ def model():
 def graph():
     """This process in the graph, recording the node's outputs."""
     from support.live_graph import Graph
+
     graph = Graph()
     yield graph
     graph.close()
@@ -33,6 +35,7 @@ def graph():
 def live_node(tmp_path_factory, graph, model):
     """One running node for the tests that do not stop it."""
     from support.live_graph import NodeProcess
+
     node = NodeProcess(tmp_path_factory.mktemp('live_node'), model=model)
     try:
         node.wait_for_log('active:')
@@ -45,6 +48,7 @@ def live_node(tmp_path_factory, graph, model):
 def rig(graph, live_node):
     """The publishers of the test rig, heard by `live_node`."""
     from support.live_graph import RigPublisher
+
     rig = RigPublisher(graph)
     graph.wait_until_heard(rig.topics)
     return rig

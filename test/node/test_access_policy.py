@@ -1,4 +1,5 @@
 """The SROS2 policy lists what the running node has, no more and no less."""
+
 from __future__ import annotations
 
 import time
@@ -15,10 +16,13 @@ pytestmark = pytest.mark.ros
 def listed(permission: str, sim_time: bool = False) -> set[str]:
     """Full names that the policy of the test rig permits."""
     root = ET.fromstring(access_policy(rig_messages.rig(), sim_time=sim_time))
-    names = [child.text for block in root.iter() if block.get(permission) == 'ALLOW'
-             for child in block]
-    return {name.replace('~', '/perception') if name.startswith('~')
-            else f'/{name.lstrip("/")}' for name in names}
+    names = [
+        child.text for block in root.iter() if block.get(permission) == 'ALLOW' for child in block
+    ]
+    return {
+        name.replace('~', '/perception') if name.startswith('~') else f'/{name.lstrip("/")}'
+        for name in names
+    }
 
 
 def stable(read) -> set[str]:

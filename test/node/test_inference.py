@@ -1,4 +1,5 @@
 """The inference thread and its watchdog, without ROS. Row numbers: the fault matrix."""
+
 from __future__ import annotations
 
 import threading
@@ -20,9 +21,17 @@ LIMITS = InferenceLimits(time_limit=0.3, hang_limit=1.0)
 @pytest.fixture
 def running():
     """A running inference thread whose pipelines do what the test says."""
-    parts = SimpleNamespace(mailbox=Mailbox(), lines=[], published=[], error=None, delay=0.0,
-                            gate=threading.Event(), reload_gate=threading.Event(), reloads=[],
-                            reload_error=None)
+    parts = SimpleNamespace(
+        mailbox=Mailbox(),
+        lines=[],
+        published=[],
+        error=None,
+        delay=0.0,
+        gate=threading.Event(),
+        reload_gate=threading.Event(),
+        reloads=[],
+        reload_error=None,
+    )
     parts.gate.set()
     parts.reload_gate.set()
 
@@ -41,8 +50,13 @@ def running():
         return lambda item: item
 
     parts.worker = InferenceWorker(
-        first, reload, parts.mailbox, parts.published.append,
-        ThrottledLog(parts.lines.append, parts.lines.append), LIMITS)
+        first,
+        reload,
+        parts.mailbox,
+        parts.published.append,
+        ThrottledLog(parts.lines.append, parts.lines.append),
+        LIMITS,
+    )
     parts.worker.start()
     yield parts
     parts.gate.set()
@@ -78,8 +92,15 @@ def test_output_stamps_never_go_back_inside_an_epoch(running):
 
 def test_row_073_while_nobody_wants_a_result_no_sample_is_worked_on():
     wanted, made, mailbox = [False], [], Mailbox()
-    worker = InferenceWorker(lambda item: item, None, mailbox, made.append,
-                             ThrottledLog(print, print), LIMITS, lambda: wanted[0])
+    worker = InferenceWorker(
+        lambda item: item,
+        None,
+        mailbox,
+        made.append,
+        ThrottledLog(print, print),
+        LIMITS,
+        lambda: wanted[0],
+    )
     worker.start()
     try:
         mailbox.put(sample(1))

@@ -1,4 +1,5 @@
 """Malformed messages of every kind over DDS: refused, counted, named; nothing dies of them."""
+
 from __future__ import annotations
 
 import time
@@ -36,8 +37,12 @@ def nan_points() -> bytes:
 BAD_IMAGES = {
     'no jpeg': lambda: edited(CAMERA, data=np.arange(10, dtype=np.uint8)),
     'empty': lambda: edited(CAMERA, data=np.zeros(0, np.uint8)),
-    'truncated': lambda: edited(CAMERA, data=wire.deserialize(
-        rig_messages.frame(CAMERA, 1, 1), rig_messages.IMAGE_TYPE).data[:400]),
+    'truncated': lambda: edited(
+        CAMERA,
+        data=wire.deserialize(rig_messages.frame(CAMERA, 1, 1), rig_messages.IMAGE_TYPE).data[
+            :400
+        ],
+    ),
     'zero stamp': lambda: edited(CAMERA, header=header(0, CAMERA)),
     'future stamp': lambda: edited(CAMERA, header=header(time.time_ns() + 10**13, CAMERA)),
     'other frame': lambda: edited(CAMERA, header=header(time.time_ns(), 'x\n\x1b[31m' * 9)),
@@ -58,9 +63,13 @@ def rejected(graph, sensor: str, since: float) -> int:
     return {s.name: s.rejected for s in record.message.sensors}[sensor]
 
 
-@pytest.mark.parametrize(('sensor', 'make'), [
-    *(pytest.param(CAMERA, make, id=f'image {name}') for name, make in BAD_IMAGES.items()),
-    *(pytest.param(LIDAR, make, id=f'cloud {name}') for name, make in BAD_CLOUDS.items())])
+@pytest.mark.parametrize(
+    ('sensor', 'make'),
+    [
+        *(pytest.param(CAMERA, make, id=f'image {name}') for name, make in BAD_IMAGES.items()),
+        *(pytest.param(LIDAR, make, id=f'cloud {name}') for name, make in BAD_CLOUDS.items()),
+    ],
+)
 def test_a_malformed_message_is_counted_at_its_sensor(graph, rig, live_node, sensor, make):
     before = rejected(graph, sensor, time.monotonic())
     publisher = graph.publisher(rig_messages.topic_of(sensor), rig_messages.type_of(sensor))
@@ -86,20 +95,30 @@ def test_row_108_random_bytes_on_every_input_do_not_end_the_node(graph, rig, liv
 
 def test_the_real_malformed_bag_is_survived(graph, rig, live_node, shared_data):
     from metabev_ros.node.player import BagPlayer, PlayerOptions
+
     path = shared_data / 'bags' / 'malformed'
-    topics = {rig_messages.type_of(sensor): rig_messages.topic_of(sensor)
-              for sensor in (CAMERA, LIDAR)}
+    topics = {
+        rig_messages.type_of(sensor): rig_messages.topic_of(sensor) for sensor in (CAMERA, LIDAR)
+    }
     before = {sensor: rejected(graph, sensor, time.monotonic()) for sensor in (CAMERA, LIDAR)}
-    sent = [graph.publisher(topics[m.msgtype], m.msgtype).publish(m.cdr)
-            for m in BagReader(path) if m.msgtype in topics]
+    sent = [
+        graph.publisher(topics[m.msgtype], m.msgtype).publish(m.cdr)
+        for m in BagReader(path)
+        if m.msgtype in topics
+    ]
     assert len(sent) == 4
     player = BagPlayer(graph.node, path, PlayerOptions(rate=20))
     player.play()
     player.close()
     assert player.published.total() > 100
     for sensor, count in before.items():
-        graph.wait_for(wire.STATUS, lambda status, sensor=sensor, count=count: {
-            s.name: s.rejected for s in status.sensors}[sensor] > count, 20)
+        graph.wait_for(
+            wire.STATUS,
+            lambda status, sensor=sensor, count=count: (
+                {s.name: s.rejected for s in status.sensors}[sensor] > count
+            ),
+            20,
+        )
     assert live_node.process.poll() is None
 
 

@@ -1,4 +1,5 @@
 """A running node uses a camera as it is calibrated now; what came before its start is not used."""
+
 from __future__ import annotations
 
 import re
@@ -25,34 +26,50 @@ def turned_transforms() -> bytes:
     """The rig's static transforms after a knock: the front camera 5 degrees and 5 cm off."""
     message = wire.deserialize(rig_messages.static_transforms(1), TF_TYPE)
     pose = next(t for t in message.transforms if t.child_frame_id == FRONT).transform
-    old = quaternion_to_rotation(pose.rotation.x, pose.rotation.y, pose.rotation.z,
-                                 pose.rotation.w)
+    old = quaternion_to_rotation(
+        pose.rotation.x, pose.rotation.y, pose.rotation.z, pose.rotation.w
+    )
     new = rotation_to_quaternion(rotation_z(np.radians(5)) @ old)
     pose.rotation.x, pose.rotation.y, pose.rotation.z, pose.rotation.w = map(float, new)
     pose.translation.y += 0.05
     return wire.serialize(message, TF_TYPE)
 
 
-def outputs_of_a_fresh_pipeline(pipeline: Pipeline, transforms: bytes, tick: int, stamp: int
-                                ) -> dict[str, bytes]:
+def outputs_of_a_fresh_pipeline(
+    pipeline: Pipeline, transforms: bytes, tick: int, stamp: int
+) -> dict[str, bytes]:
     """What one tick gives under this calibration and no other."""
-    front_end = SensorFrontEnd(rig_messages.rig(), SensingConfig(deadline=0.1),
-                               pipeline.prepare_image)
+    front_end = SensorFrontEnd(
+        rig_messages.rig(), SensingConfig(deadline=0.1), pipeline.prepare_image
+    )
     messages = [('/tf_static', TF_TYPE, transforms)]
-    messages += [(f'/{camera}/camera_info', rig_messages.INFO_TYPE,
-                  rig_messages.camera_info(camera, stamp)) for camera in CAMERAS]
-    messages += [(rig_messages.topic_of(sensor), rig_messages.type_of(sensor),
-                  rig_messages.frame(sensor, tick, stamp)) for sensor in SENSORS]
-    samples = [sample for topic, msgtype, cdr in messages
-               for sample in front_end.push(topic, wire.deserialize(cdr, msgtype), stamp)]
+    messages += [
+        (f'/{camera}/camera_info', rig_messages.INFO_TYPE, rig_messages.camera_info(camera, stamp))
+        for camera in CAMERAS
+    ]
+    messages += [
+        (
+            rig_messages.topic_of(sensor),
+            rig_messages.type_of(sensor),
+            rig_messages.frame(sensor, tick, stamp),
+        )
+        for sensor in SENSORS
+    ]
+    samples = [
+        sample
+        for topic, msgtype, cdr in messages
+        for sample in front_end.push(topic, wire.deserialize(cdr, msgtype), stamp)
+    ]
     assert len(samples) == 1
     encoded = wire.encode_result(pipeline(samples[0]), pipeline.model, 'base_link')
     return {message.topic: message.cdr for message in encoded}
 
 
 def test_row_059_a_camera_turned_on_tf_static_is_projected_anew_from_the_next_sample_on(
-        tmp_path, graph, model):
+    tmp_path, graph, model
+):
     from support.live_graph import NodeProcess, RigPublisher
+
     node = NodeProcess(tmp_path, model=model)
     try:
         node.wait_for_log('active:')
@@ -77,8 +94,11 @@ def test_row_059_a_camera_turned_on_tf_static_is_projected_anew_from_the_next_sa
 
 def made_from_all(graph, after_ns: int) -> list[int]:
     """Stamps of the outputs that every sensor is in."""
-    return sorted(r.stamp_ns for r in graph.of(wire.DETECTIONS)
-                  if r.stamp_ns > after_ns and set(r.message.sensors) == set(SENSORS))
+    return sorted(
+        r.stamp_ns
+        for r in graph.of(wire.DETECTIONS)
+        if r.stamp_ns > after_ns and set(r.message.sensors) == set(SENSORS)
+    )
 
 
 def assert_as_fresh(graph, model: str, transforms: bytes, ticks: dict[int, int]) -> None:
@@ -86,8 +106,7 @@ def assert_as_fresh(graph, model: str, transforms: bytes, ticks: dict[int, int])
     pipeline = Pipeline.load(model)
     for stamp, tick in ticks.items():
         expected = outputs_of_a_fresh_pipeline(pipeline, transforms, tick, stamp)
-        old = outputs_of_a_fresh_pipeline(pipeline, rig_messages.static_transforms(1), tick,
-                                          stamp)
+        old = outputs_of_a_fresh_pipeline(pipeline, rig_messages.static_transforms(1), tick, stamp)
         for topic in COMPARED:
             live = [r.cdr for r in graph.of(topic) if r.stamp_ns == stamp]
             assert live == [expected[topic]]
@@ -95,8 +114,10 @@ def assert_as_fresh(graph, model: str, transforms: bytes, ticks: dict[int, int])
 
 
 def test_row_088_data_that_comes_before_the_warm_up_is_neither_queued_nor_used(
-        tmp_path, graph, model):
+    tmp_path, graph, model
+):
     from support.live_graph import NodeProcess, RigPublisher
+
     rig = RigPublisher(graph)
     since = time.monotonic()
     node = NodeProcess(tmp_path, model=model)
@@ -106,8 +127,12 @@ def test_row_088_data_that_comes_before_the_warm_up_is_neither_queued_nor_used(
             assert node.process.poll() is None, node.log
         node.wait_for_log('active:')
         rig.tick_until_fused(graph)
-        graph.wait_for(wire.STATUS, lambda status: status.is_heartbeat and not
-                       status.reason.startswith('STARTING'), 20, since)
+        graph.wait_for(
+            wire.STATUS,
+            lambda status: status.is_heartbeat and not status.reason.startswith('STARTING'),
+            20,
+            since,
+        )
     finally:
         node.stop()
     ready_ns = int(float(re.search(r'\[(\d+\.\d+)\].*ready in', node.log)[1]) * 1e9)

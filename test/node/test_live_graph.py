@@ -1,4 +1,5 @@
 """What the graph does to the inputs: two publishers, other types, other QoS, bursts, pauses."""
+
 from __future__ import annotations
 
 import subprocess
@@ -78,6 +79,7 @@ def start_driver(tmp_path, graph):
         started.append(subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE))
         assert started[-1].stdout.readline() == b'publishing\n'
         return started[-1]
+
     yield start
     for process in started:
         process.kill()
@@ -110,7 +112,7 @@ def test_a_driver_that_was_killed_and_started_again_is_believed_at_once(graph, r
     first = start_driver()
     tick_until_used(rig, graph, 30)
     for _ in range(round(11 / (rig_messages.PERIOD_NS * 1e-9))):  # the flaps of tests before this
-        rig.tick(off=frozenset({CAMERA}))                         # one would keep it out for 10 s
+        rig.tick(off=frozenset({CAMERA}))  # one would keep it out for 10 s
     first.kill()
     first.wait()
     start_driver()
@@ -128,14 +130,18 @@ def test_row_068_a_sensor_with_one_publisher_again_is_used_again(graph, rig):
     rig.tick_until_fused(graph, timeout=60)
 
 
-def test_row_067_a_publisher_whose_quality_of_service_never_matches_is_named(graph, rig,
-                                                                             other_node):
+def test_row_067_a_publisher_whose_quality_of_service_never_matches_is_named(
+    graph, rig, other_node
+):
     """/tf_static must be latched; sensors are heard at any reliability and durability."""
     rig.tick_until_fused(graph, timeout=60)
     qos = ros_support.reliable_qos(10)
     qos.deadline = Duration(seconds=1)
-    watched = GraphWatch(other_node, rig_messages.rig(), (
-        Input(f'{CAMERA}/image_rect_compressed', rig_messages.IMAGE_TYPE, qos),))
+    watched = GraphWatch(
+        other_node,
+        rig_messages.rig(),
+        (Input(f'{CAMERA}/image_rect_compressed', rig_messages.IMAGE_TYPE, qos),),
+    )
     end = time.monotonic() + 30
     while not (reasons := watched.look().reasons):
         assert time.monotonic() < end
@@ -143,17 +149,20 @@ def test_row_067_a_publisher_whose_quality_of_service_never_matches_is_named(gra
     assert 'incompatible QoS' in reasons[CAMERA] and 'deadline' in reasons[CAMERA]
 
 
-def test_row_069_a_publisher_of_another_type_is_named_and_the_node_goes_on(
-        graph, rig, other_node):
+def test_row_069_a_publisher_of_another_type_is_named_and_the_node_goes_on(graph, rig, other_node):
     rig.tick_until_fused(graph, timeout=60)
-    other_node.create_publisher(ros_support.message_type(rig_messages.CLOUD_TYPE),
-                                rig_messages.topic_of(CAMERA), ros_support.reliable_qos(10))
+    other_node.create_publisher(
+        ros_support.message_type(rig_messages.CLOUD_TYPE),
+        rig_messages.topic_of(CAMERA),
+        ros_support.reliable_qos(10),
+    )
     since = time.monotonic()
     end = since + 30
     while time.monotonic() < end:
         rig.tick(off=frozenset({CAMERA}))
-        told = [r for r in graph.of(wire.STATUS, since)
-                if 'PointCloud2' in sensor(r, CAMERA).reason]
+        told = [
+            r for r in graph.of(wire.STATUS, since) if 'PointCloud2' in sensor(r, CAMERA).reason
+        ]
         if told:
             break
     assert told, 'the wrong type was never named'
@@ -184,8 +193,11 @@ def test_row_072_a_late_subscriber_gets_only_live_outputs(graph, rig, live_node)
     got = []
     subscription = graph.node.create_subscription(
         ros_support.message_type(wire.OUTPUT_TYPES[wire.DETECTIONS]),
-        '/perception/detections', lambda cdr: got.append(bytes(cdr)),
-        ros_support.reliable_qos(10), raw=True)
+        '/perception/detections',
+        lambda cdr: got.append(bytes(cdr)),
+        ros_support.reliable_qos(10),
+        raw=True,
+    )
     try:
         time.sleep(1.5)
         assert not got

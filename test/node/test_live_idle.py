@@ -1,4 +1,5 @@
 """A node that may idle does while nobody reads. No fixture here: `graph` reads every output."""
+
 from __future__ import annotations
 
 import time
@@ -11,8 +12,10 @@ pytestmark = pytest.mark.ros
 
 
 def test_row_073_without_a_reader_an_idle_node_infers_nothing_and_goes_on_with_the_first_one(
-        tmp_path, model):
+    tmp_path, model
+):
     from support.live_graph import Graph, NodeProcess, RigPublisher
+
     watcher = Graph(outputs=(wire.STATUS,))
     node = NodeProcess(tmp_path, model=model, **{'inference.idle_without_subscribers': True})
     reader = None

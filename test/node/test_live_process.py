@@ -1,4 +1,5 @@
 """The process as a whole: signals, kills, pauses, memory limits, hostile parameter calls."""
+
 from __future__ import annotations
 
 import os
@@ -27,6 +28,7 @@ def resident_mb(pid: int) -> float:
 def start(folder, graph, model, **parameters):
     """A node that has already given a fused output, and its publishers."""
     from support.live_graph import NodeProcess, RigPublisher
+
     folder.mkdir(exist_ok=True)
     node = NodeProcess(folder, model=model, **parameters)
     node.wait_for_log('active:')
@@ -39,7 +41,8 @@ def start(folder, graph, model, **parameters):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_row_091_a_signal_at_any_moment_of_an_inference_ends_the_node_with_zero(
-        tmp_path, graph, model):
+    tmp_path, graph, model
+):
     rng, took = np.random.default_rng(91), []
     for number in range(20):
         node, rig = start(tmp_path / str(number), graph, model)
@@ -65,16 +68,20 @@ def test_row_092_after_a_kill_at_any_moment_the_next_start_is_clean(tmp_path, gr
         time.sleep(rng.uniform(0, 0.2))
         node.process.kill()
         node.process.wait()
-    print(f'start to first fused output: median {np.median(took):.2f} s, '
-          f'longest {max(took):.2f} s')
+    print(
+        f'start to first fused output: median {np.median(took):.2f} s, longest {max(took):.2f} s'
+    )
 
 
 def test_row_075_after_a_pause_of_the_sensors_no_old_frame_is_used(tmp_path, graph, rig):
     """A driver that is stopped for 3 s and goes on sends what it had buffered."""
     rig.tick_until_fused(graph, timeout=60)
     old = time.time_ns()
-    buffered = [(sensor, rig_messages.frame(sensor, 90 + i, old + i * rig_messages.PERIOD_NS))
-                for i in range(3) for sensor in rig_messages.SENSORS]
+    buffered = [
+        (sensor, rig_messages.frame(sensor, 90 + i, old + i * rig_messages.PERIOD_NS))
+        for i in range(3)
+        for sensor in rig_messages.SENSORS
+    ]
     time.sleep(3.0)
     since = time.monotonic()
     for sensor, cdr in buffered:
@@ -90,7 +97,8 @@ def test_row_075_after_a_pause_of_the_sensors_no_old_frame_is_used(tmp_path, gra
 
 def test_row_071_a_consumer_that_stops_reading_slows_nothing(tmp_path, graph, rig):
     script = tmp_path / 'consumer.py'
-    script.write_text(textwrap.dedent("""
+    script.write_text(
+        textwrap.dedent("""
         import rclpy
         from rclpy.node import Node
         from metabev_ros import wire
@@ -103,7 +111,8 @@ def test_row_071_a_consumer_that_stops_reading_slows_nothing(tmp_path, graph, ri
                                      ros_support.reliable_qos(1), raw=True)
         print('reading', flush=True)
         rclpy.spin(node)
-    """))
+    """)
+    )
     consumer = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE)
     try:
         assert consumer.stdout.readline() == b'reading\n'
@@ -125,6 +134,7 @@ def test_row_071_a_consumer_that_stops_reading_slows_nothing(tmp_path, graph, ri
 def test_row_097_no_parameter_can_be_set_while_the_node_runs(graph, live_node):
     from rcl_interfaces.srv import GetParameters, SetParameters
     from rclpy.parameter import Parameter
+
     rng = np.random.default_rng(97)
     names = [spec.name for spec in SPECS]
 
@@ -140,13 +150,30 @@ def test_row_097_no_parameter_can_be_set_while_the_node_runs(graph, live_node):
         return future.result()
 
     before = call(GetParameters, 'get_parameters', GetParameters.Request(names=names))
-    values = [float('nan'), float('inf'), -1, 0, 1e300, 2 ** 62, '', 'x' * 5000, '../../etc',
-              True, [1, 2], ['a']]
+    values = [
+        float('nan'),
+        float('inf'),
+        -1,
+        0,
+        1e300,
+        2**62,
+        '',
+        'x' * 5000,
+        '../../etc',
+        True,
+        [1, 2],
+        ['a'],
+    ]
     for _ in range(20):
-        tried = [Parameter(str(rng.choice(names)), value=values[rng.integers(len(values))])
-                 for _ in range(10)]
-        answer = call(SetParameters, 'set_parameters', SetParameters.Request(
-            parameters=[p.to_parameter_msg() for p in tried]))
+        tried = [
+            Parameter(str(rng.choice(names)), value=values[rng.integers(len(values))])
+            for _ in range(10)
+        ]
+        answer = call(
+            SetParameters,
+            'set_parameters',
+            SetParameters.Request(parameters=[p.to_parameter_msg() for p in tried]),
+        )
         assert not any(result.successful for result in answer.results)
     after = call(GetParameters, 'get_parameters', GetParameters.Request(names=names))
     assert before == after and live_node.process.poll() is None
@@ -162,6 +189,7 @@ FAILING_TIMER = textwrap.dedent("""
 
 def test_row_100_an_exception_in_a_timer_is_counted_and_survived(tmp_path, graph, model):
     from support.live_graph import NodeProcess
+
     script = tmp_path / 'failing.py'
     script.write_text(FAILING_TIMER)
     node = NodeProcess(tmp_path, program=(sys.executable, str(script)), model=model)
@@ -176,9 +204,9 @@ def test_row_100_an_exception_in_a_timer_is_counted_and_survived(tmp_path, graph
 
 
 def wait_until_it_answers(graph, node) -> None:
-    """Nodes that were killed offer their services for some seconds still: a request would be lost.
-    """
+    """Wait: killed nodes offer their services for seconds, and a request would be lost."""
     from lifecycle_msgs.srv import GetState
+
     client = graph.node.create_client(GetState, '/perception/get_state')
     end = time.monotonic() + 60
     while True:
@@ -192,10 +220,12 @@ def wait_until_it_answers(graph, node) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_row_095_two_hundred_activations_leave_memory_files_and_threads_as_they_were(
-        tmp_path, graph, model, monkeypatch):
+    tmp_path, graph, model, monkeypatch
+):
     from lifecycle_msgs.msg import Transition
     from lifecycle_msgs.srv import ChangeState
     from support.live_graph import NodeProcess
+
     # glibc gives back what is freed: what stays is the node's, not its allocator's.
     for name, value in (('ARENA_MAX', 1), ('MMAP_THRESHOLD_', 65536), ('TRIM_THRESHOLD_', 0)):
         monkeypatch.setenv(f'MALLOC_{name}', str(value))
@@ -205,18 +235,28 @@ def test_row_095_two_hundred_activations_leave_memory_files_and_threads_as_they_
     try:
         wait_until_it_answers(graph, node)
         for number in range(200):
-            for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE,
-                               Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
-                future = client.call_async(ChangeState.Request(
-                    transition=Transition(id=transition)))
+            for transition in (
+                Transition.TRANSITION_CONFIGURE,
+                Transition.TRANSITION_ACTIVATE,
+                Transition.TRANSITION_DEACTIVATE,
+                Transition.TRANSITION_CLEANUP,
+            ):
+                future = client.call_async(
+                    ChangeState.Request(transition=Transition(id=transition))
+                )
                 end = time.monotonic() + 60
                 while not future.done():
                     assert node.process.poll() is None and time.monotonic() < end, node.log
                     time.sleep(0.005)
                 assert future.result().success
             pid = node.process.pid
-            seen.append((resident_mb(pid), len(os.listdir(f'/proc/{pid}/fd')),
-                         len(os.listdir(f'/proc/{pid}/task'))))
+            seen.append(
+                (
+                    resident_mb(pid),
+                    len(os.listdir(f'/proc/{pid}/fd')),
+                    len(os.listdir(f'/proc/{pid}/task')),
+                )
+            )
             if number % 20 == 0:
                 print(number, *seen[-1])
     finally:
@@ -233,10 +273,11 @@ def test_row_118_a_node_that_reaches_its_memory_limit_says_so_or_lives_on(tmp_pa
     Only the soft limit: a process may take that back, the hard one it may not.
     """
     import resource
+
     node, rig = start(tmp_path, graph, model)
     try:
         used = int(Path(f'/proc/{node.process.pid}/statm').read_text().split()[0])
-        limit = used * os.sysconf('SC_PAGE_SIZE') + 8 * 2 ** 20
+        limit = used * os.sysconf('SC_PAGE_SIZE') + 8 * 2**20
         hard = resource.prlimit(node.process.pid, resource.RLIMIT_AS)[1]
         resource.prlimit(node.process.pid, resource.RLIMIT_AS, (limit, hard))
         for _ in range(20):
@@ -247,5 +288,3 @@ def test_row_118_a_node_that_reaches_its_memory_limit_says_so_or_lives_on(tmp_pa
     finally:
         code = node.stop() if node.process.poll() is None else node.process.returncode
     assert code in (0, 3, 4) or 'memory' in node.log.lower(), node.log
-
-

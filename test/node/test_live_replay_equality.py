@@ -1,4 +1,5 @@
 """The node on a played bag and the replay of that bag give the same bytes."""
+
 from __future__ import annotations
 
 import signal
@@ -62,10 +63,10 @@ class Lockstep:
             self._wait(lambda: self._outputs() >= self._collected)
 
     def _beats(self) -> list:
-        return [r for r in self._graph.records[self._first:] if r.topic == wire.STATUS]
+        return [r for r in self._graph.records[self._first :] if r.topic == wire.STATUS]
 
     def _outputs(self) -> int:
-        return sum(r.topic == wire.DETECTIONS for r in self._graph.records[self._first:])
+        return sum(r.topic == wire.DETECTIONS for r in self._graph.records[self._first :])
 
     def _wait(self, arrived) -> None:
         end = time.monotonic() + PATIENCE
@@ -74,38 +75,51 @@ class Lockstep:
             time.sleep(0.01)
 
     def _set_clock(self, now_ns: int) -> None:
-        cdr = wire.serialize(wire.message_class(CLOCK_TYPE)(
-            clock=wire.header(now_ns, '').stamp), CLOCK_TYPE)
+        cdr = wire.serialize(
+            wire.message_class(CLOCK_TYPE)(clock=wire.header(now_ns, '').stamp), CLOCK_TYPE
+        )
 
         def follows() -> bool:
             self._clock.publish(cdr)  # again: /clock is best effort
             return any(beat.stamp_ns >= now_ns for beat in self._beats()[-3:])
+
         self._wait(follows)
 
     def _wait_until_taken(self, topic: str) -> None:
         if topic in self._sensors:
             index = self._sensors[topic]
             self._received[index] += 1
-            self._wait(lambda: self._beats()[-1].message.sensors[index].received
-                       >= self._received[index])
+            self._wait(
+                lambda: self._beats()[-1].message.sensors[index].received >= self._received[index]
+            )
 
 
 def live_and_replayed(graph, model: str, bag: Path, rig: RigConfig, folder: Path):
     """Outputs of the live node and of replay: two dicts topic -> list of bytes."""
     from support.live_graph import NodeProcess
+
     replay_bag(bag, folder / 'out.mcap', model, rig, SensingConfig(deadline=0.1))
     outputs = list(BagReader(folder / 'out.mcap'))
-    replayed = {topic: [m.cdr for m in outputs if m.topic == output_topic(topic)]
-                for topic in COMPARED}
+    replayed = {
+        topic: [m.cdr for m in outputs if m.topic == output_topic(topic)] for topic in COMPARED
+    }
     made = [m.log_time_ns for m in outputs if m.topic == output_topic(wire.DETECTIONS)]
     first = len(graph.records)
     save_config(rig, folder / 'this_rig.yaml')
     # Replay takes the time it needs, for tables and for outputs; so must the node where bytes are
     # compared, however busy the machine is.
-    node = NodeProcess(folder, model=model, rig=folder / 'this_rig.yaml', use_sim_time=True,
-                       heartbeat_rate=50.0, **{
-                           'inference.table_wait': 30.0, 'inference.time_limit': 60.0,
-                           'inference.hang_limit': 120.0})
+    node = NodeProcess(
+        folder,
+        model=model,
+        rig=folder / 'this_rig.yaml',
+        use_sim_time=True,
+        heartbeat_rate=50.0,
+        **{
+            'inference.table_wait': 30.0,
+            'inference.time_limit': 60.0,
+            'inference.hang_limit': 120.0,
+        },
+    )
     try:
         node.wait_for_log('active:')
         Lockstep(graph, rig, made).play(BagReader(bag))
@@ -113,8 +127,9 @@ def live_and_replayed(graph, model: str, bag: Path, rig: RigConfig, folder: Path
     finally:
         code = node.stop(signal.SIGTERM)
     assert code == 0
-    live = {topic: [r.cdr for r in graph.records[first:] if r.topic == topic]
-            for topic in COMPARED}
+    live = {
+        topic: [r.cdr for r in graph.records[first:] if r.topic == topic] for topic in COMPARED
+    }
     return live, replayed
 
 
@@ -129,8 +144,10 @@ def both(graph, model, tmp_path_factory):
 
 def test_replay_made_every_modality(both):
     _, replayed = both
-    modalities = [wire.deserialize(cdr, wire.OUTPUT_TYPES[wire.DETECTIONS]).modality
-                  for cdr in replayed[wire.DETECTIONS]]
+    modalities = [
+        wire.deserialize(cdr, wire.OUTPUT_TYPES[wire.DETECTIONS]).modality
+        for cdr in replayed[wire.DETECTIONS]
+    ]
     assert set(modalities) == {1, 2, 3}
     stamps = [wire.read_stamp(cdr) for cdr in replayed[wire.DETECTIONS]]
     assert stamps[-1] - stamps[0] >= (TICKS - 4) * PERIOD_NS
@@ -143,11 +160,13 @@ def test_live_and_replay_are_equal_bit_for_bit(both, topic):
     assert live[topic] == replayed[topic]
 
 
-def test_the_real_keyframe_gives_the_same_bytes_live_and_in_replay(graph, model, shared_data,
-                                                                  tmp_path):
+def test_the_real_keyframe_gives_the_same_bytes_live_and_in_replay(
+    graph, model, shared_data, tmp_path
+):
     rig = load_config(RigConfig, resource_path('config/rigs/nuscenes_like.yaml'))
     live, replayed = live_and_replayed(
-        graph, model, shared_data / 'bags' / 'nuscenes_keyframe', rig, tmp_path)
+        graph, model, shared_data / 'bags' / 'nuscenes_keyframe', rig, tmp_path
+    )
     assert {topic: len(found) for topic, found in replayed.items()} == dict.fromkeys(COMPARED, 1)
     array = wire.deserialize(replayed[wire.DETECTIONS][0], wire.OUTPUT_TYPES[wire.DETECTIONS])
     assert array.sensors == list(rig.sensor_names)

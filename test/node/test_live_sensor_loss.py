@@ -1,4 +1,5 @@
 """Sensors die, freeze and come back while the node process runs; the schedule is the oracle."""
+
 from __future__ import annotations
 
 import math
@@ -72,8 +73,9 @@ def drive(graph, rig):
 def outputs(graph, phase, skip=0):
     """(stamp, message) of the detections whose reference stamp lies in a phase."""
     first, last = phase.stamps[skip], phase.stamps[-1]
-    return [(r.stamp_ns, r.message) for r in graph.of(wire.DETECTIONS)
-            if first <= r.stamp_ns <= last]
+    return [
+        (r.stamp_ns, r.message) for r in graph.of(wire.DETECTIONS) if first <= r.stamp_ns <= last
+    ]
 
 
 def test_no_output_ever_names_a_sensor_that_did_not_send_that_frame(graph, rig, drive):
@@ -81,8 +83,9 @@ def test_no_output_ever_names_a_sensor_that_did_not_send_that_frame(graph, rig, 
     for record in graph.of(wire.DETECTIONS):
         message = record.message
         assert set(message.sensors) <= rig.sent[record.stamp_ns]
-        made_by = Modality.from_presence(any(name in CAMERAS for name in message.sensors),
-                                         LIDAR in message.sensors)
+        made_by = Modality.from_presence(
+            any(name in CAMERAS for name in message.sensors), LIDAR in message.sensors
+        )
         assert message.modality == made_by
         checked += 1
     assert checked >= 2 * len(PHASES)
@@ -95,8 +98,7 @@ def test_every_output_has_a_status_of_the_same_stamp_that_was_sent_before_it(gra
             label = status[record.stamp_ns]
             assert label.sent_ns <= record.sent_ns
             assert label.message.modality == record.message.modality
-            assert ([s.name for s in label.message.sensors if s.used]
-                    == record.message.sensors)
+            assert [s.name for s in label.message.sensors if s.used] == record.message.sensors
 
 
 def test_output_stamps_strictly_increase(graph, drive):
@@ -104,8 +106,10 @@ def test_output_stamps_strictly_increase(graph, drive):
     assert all(a < b for a, b in zip(stamps, stamps[1:], strict=False))
 
 
-@pytest.mark.parametrize(('phase', 'modality', 'sensors'), [
-    ('no cameras', Modality.LIDAR, {LIDAR}), ('no lidar', Modality.CAMERA, set(CAMERAS))])
+@pytest.mark.parametrize(
+    ('phase', 'modality', 'sensors'),
+    [('no cameras', Modality.LIDAR, {LIDAR}), ('no lidar', Modality.CAMERA, set(CAMERAS))],
+)
 def test_row_001_003_004_outputs_go_on_from_what_is_left(graph, drive, phase, modality, sensors):
     found = outputs(graph, drive[phase])
     assert found[0][0] <= drive[phase].stamps[drive.settled]
@@ -114,7 +118,8 @@ def test_row_001_003_004_outputs_go_on_from_what_is_left(graph, drive, phase, mo
     assert any(set(message.sensors) == sensors for _, message in found)
     stamps = [stamp for stamp, _ in found] + [drive[phase].stamps[-1]]
     assert max(b - a for a, b in zip(stamps, stamps[1:], strict=False)) <= (
-        drive.settled * PERIOD_NS)
+        drive.settled * PERIOD_NS
+    )
 
 
 @pytest.mark.parametrize('phase', ['cameras back', 'lidar back', 'all back', 'thawed'])
@@ -125,7 +130,8 @@ def test_row_008_after_a_revival_everything_is_used_again(graph, drive, phase):
 
 
 def test_row_005_with_nothing_left_the_heartbeat_says_none_and_the_outputs_are_silent(
-        graph, drive):
+    graph, drive
+):
     phase = drive['nothing']
     since, until = phase.times[drive.settled], phase.times[-1]
     beats = [r.message for r in graph.of(wire.STATUS, since, until)]
@@ -143,8 +149,11 @@ def test_row_016_a_frozen_camera_is_named_and_not_used(graph, drive):
     used = [set(message.sensors) for _, message in outputs(graph, phase, skip=1)]
     assert used and not any(CAMERAS[1] in names for names in used)
     assert any(names == {CAMERAS[0], LIDAR} for names in used)
-    named = [r for r in graph.of(wire.STATUS, phase.times[0], phase.times[drive.settled])
-             if {s.name: s.state for s in r.message.sensors}[CAMERAS[1]] == SensorState.FROZEN]
+    named = [
+        r
+        for r in graph.of(wire.STATUS, phase.times[0], phase.times[drive.settled])
+        if {s.name: s.state for s in r.message.sensors}[CAMERAS[1]] == SensorState.FROZEN
+    ]
     assert named, 'not named in time'
 
 

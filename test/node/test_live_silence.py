@@ -1,4 +1,5 @@
 """The clock, the readers or all sensors at once are silent, and come (back)."""
+
 from __future__ import annotations
 
 import time
@@ -15,13 +16,18 @@ NO_CLOCK = 'nothing comes on /clock'
 
 
 def set_clock(graph, now_ns: int) -> None:
-    graph.publisher('/clock', CLOCK_TYPE).publish(wire.serialize(
-        wire.message_class(CLOCK_TYPE)(clock=wire.header(now_ns, '').stamp), CLOCK_TYPE))
+    graph.publisher('/clock', CLOCK_TYPE).publish(
+        wire.serialize(
+            wire.message_class(CLOCK_TYPE)(clock=wire.header(now_ns, '').stamp), CLOCK_TYPE
+        )
+    )
 
 
 def test_row_056_without_a_clock_the_node_says_so_every_5_s_and_starts_when_one_comes(
-        tmp_path, graph, model):
+    tmp_path, graph, model
+):
     from support.live_graph import NodeProcess, RigPublisher
+
     node = NodeProcess(tmp_path, model=model, use_sim_time=True)
     try:
         node.wait_for_log(NO_CLOCK)
@@ -44,10 +50,12 @@ def test_row_056_without_a_clock_the_node_says_so_every_5_s_and_starts_when_one_
             set_clock(graph, now)
             for camera in rig_messages.CAMERAS:
                 graph.publisher(f'/{camera}/camera_info', rig_messages.INFO_TYPE).publish(
-                    rig_messages.camera_info(camera, now))
+                    rig_messages.camera_info(camera, now)
+                )
             for sensor in rig_messages.SENSORS:
-                graph.publisher(rig_messages.topic_of(sensor), rig_messages.type_of(sensor)
-                                ).publish(rig_messages.frame(sensor, number, now))
+                graph.publisher(
+                    rig_messages.topic_of(sensor), rig_messages.type_of(sensor)
+                ).publish(rig_messages.frame(sensor, number, now))
             time.sleep(0.2)
             outputs = graph.of(wire.DETECTIONS, begun)
             if outputs and set(outputs[-1].message.sensors) == set(rig_messages.SENSORS):

@@ -1,4 +1,5 @@
 """Start-up is refused with one line, signals end the node with 0, transitions are obeyed."""
+
 from __future__ import annotations
 
 import signal
@@ -11,16 +12,25 @@ from metabev_ros import wire
 pytestmark = pytest.mark.ros
 
 
-@pytest.mark.parametrize(('parameters', 'expected'), [
-    ({'sensing.deadline': 1}, 'parameter sensing.deadline: expected a number (write 1.0, not 1) '
-                              'in 0.001..5, got 1'),
-    ({'sensing.dedline': 0.1}, 'did you mean sensing.deadline?'),
-    ({'threads': 0}, 'parameter threads: expected an integer in 1..64, got 0'),
-    ({'rig': '/does/not/exist.yaml'}, '/does/not/exist.yaml: expected a readable YAML file'),
-    ({'model': '/does/not/exist'}, 'parameter model: expected the folder of an exported model'),
-])
+@pytest.mark.parametrize(
+    ('parameters', 'expected'),
+    [
+        (
+            {'sensing.deadline': 1},
+            'parameter sensing.deadline: expected a number (write 1.0, not 1) in 0.001..5, got 1',
+        ),
+        ({'sensing.dedline': 0.1}, 'did you mean sensing.deadline?'),
+        ({'threads': 0}, 'parameter threads: expected an integer in 1..64, got 0'),
+        ({'rig': '/does/not/exist.yaml'}, '/does/not/exist.yaml: expected a readable YAML file'),
+        (
+            {'model': '/does/not/exist'},
+            'parameter model: expected the folder of an exported model',
+        ),
+    ],
+)
 def test_row_096_a_wrong_parameter_stops_start_up_with_one_line(tmp_path, parameters, expected):
     from support.live_graph import NodeProcess
+
     node = NodeProcess(tmp_path, **parameters)
     assert node.wait() == 2
     lines = [line for line in node.log.splitlines() if 'start-up refused' in line]
@@ -30,6 +40,7 @@ def test_row_096_a_wrong_parameter_stops_start_up_with_one_line(tmp_path, parame
 
 def test_a_node_that_cannot_enter_its_enclave_is_refused(tmp_path, monkeypatch):
     from support.live_graph import NodeProcess
+
     monkeypatch.setenv('ROS_SECURITY_ENABLE', 'true')
     monkeypatch.setenv('ROS_SECURITY_STRATEGY', 'Enforce')
     monkeypatch.setenv('ROS_SECURITY_KEYSTORE', str(tmp_path))
@@ -40,9 +51,11 @@ def test_a_node_that_cannot_enter_its_enclave_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_row_091_a_signal_in_the_middle_of_the_data_ends_the_node_with_zero(tmp_path, graph, model,
-                                                                    number):
+def test_row_091_a_signal_in_the_middle_of_the_data_ends_the_node_with_zero(
+    tmp_path, graph, model, number
+):
     from support.live_graph import NodeProcess, RigPublisher
+
     node = NodeProcess(tmp_path, model=model)
     try:
         node.wait_for_log('active:')
@@ -60,6 +73,7 @@ def test_row_094_transitions_are_obeyed_and_wrong_ones_refused(tmp_path, graph, 
     from lifecycle_msgs.msg import Transition
     from lifecycle_msgs.srv import ChangeState
     from support.live_graph import NodeProcess
+
     node = NodeProcess(tmp_path, model=model, autostart=False)
     client = graph.node.create_client(ChangeState, '/perception/change_state')
 
@@ -102,12 +116,14 @@ def test_a_refused_configuration_leaves_the_node_unconfigured(tmp_path, graph):
     from lifecycle_msgs.msg import Transition
     from lifecycle_msgs.srv import ChangeState
     from support.live_graph import NodeProcess
+
     node = NodeProcess(tmp_path, model=str(tmp_path), autostart=False)
     client = graph.node.create_client(ChangeState, '/perception/change_state')
     try:
         assert client.wait_for_service(60)
-        future = client.call_async(ChangeState.Request(
-            transition=Transition(id=Transition.TRANSITION_CONFIGURE)))
+        future = client.call_async(
+            ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
+        )
         node.wait_for_log('ContractError')
         while not future.done():
             time.sleep(0.02)
@@ -120,5 +136,6 @@ def test_a_refused_configuration_leaves_the_node_unconfigured(tmp_path, graph):
 def test_importing_the_node_needs_no_torch():
     import subprocess
     import sys
+
     code = 'import sys, metabev_ros.node.process; assert "torch" not in sys.modules'
     assert subprocess.run([sys.executable, '-c', code], timeout=120).returncode == 0

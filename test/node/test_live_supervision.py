@@ -1,4 +1,5 @@
 """What only a new process can cure ends the node, and the heartbeat said why."""
+
 from __future__ import annotations
 
 import signal
@@ -31,12 +32,18 @@ HANGING = textwrap.dedent("""
 
 
 def test_row_081_a_hanging_inference_is_said_by_the_heartbeat_and_ends_with_code_3(
-        tmp_path, graph, model):
+    tmp_path, graph, model
+):
     from support.live_graph import NodeProcess, RigPublisher
+
     script = tmp_path / 'hanging.py'
     script.write_text(HANGING)
-    node = NodeProcess(tmp_path, program=(sys.executable, str(script)), model=model,
-                       **{'inference.time_limit': 1.0, 'inference.hang_limit': 3.0})
+    node = NodeProcess(
+        tmp_path,
+        program=(sys.executable, str(script)),
+        model=model,
+        **{'inference.time_limit': 1.0, 'inference.hang_limit': 3.0},
+    )
     try:
         node.wait_for_log('active:')
         rig = RigPublisher(graph)
@@ -71,6 +78,7 @@ HANGING_START = textwrap.dedent("""
 
 def test_a_signal_ends_a_node_that_hangs_in_its_warm_up(tmp_path, model):
     from support.live_graph import NodeProcess
+
     script = tmp_path / 'hanging_start.py'
     script.write_text(HANGING_START)
     node = NodeProcess(tmp_path, program=(sys.executable, str(script)), model=model)

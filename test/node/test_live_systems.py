@@ -1,4 +1,5 @@
 """The node with each system that nano does not have: fused, and by either sensor alone."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -12,9 +13,16 @@ pytestmark = pytest.mark.ros
 
 TICKS = 60
 # Exporting is most of the time: what is exported in test/lab/export/ runs as a network here.
-CASES = (('hornet', 'onnxruntime'), ('adamv', 'torch'), ('itsa', 'torch'), ('plain_detr', 'torch'),
-         *(pytest.param((name, 'onnxruntime'), marks=pytest.mark.slow)
-           for name in ('adamv', 'itsa', 'plain_detr')))
+CASES = (
+    ('hornet', 'onnxruntime'),
+    ('adamv', 'torch'),
+    ('itsa', 'torch'),
+    ('plain_detr', 'torch'),
+    *(
+        pytest.param((name, 'onnxruntime'), marks=pytest.mark.slow)
+        for name in ('adamv', 'itsa', 'plain_detr')
+    ),
+)
 
 
 @pytest.fixture(scope='module', params=CASES, ids='-'.join)
@@ -22,6 +30,7 @@ def played(request, graph, tmp_path_factory):
     """(model, node's exit code, its log, modality -> (detections, map) of one stamp)."""
     from support import rig_messages, system_models
     from support.live_graph import NodeProcess, RigPublisher
+
     name, backend = request.param
     make = system_models.exported if backend == 'onnxruntime' else system_models.saved
     folder, first = make(name), len(graph.records)
@@ -33,8 +42,11 @@ def played(request, graph, tmp_path_factory):
         rig = RigPublisher(graph)
         graph.wait_until_heard(rig.topics)
         rig.tick_until_fused(graph)
-        for modality, sensors in ((Modality.FUSED, everything), (Modality.LIDAR, lidar),
-                                  (Modality.CAMERA, everything - lidar)):
+        for modality, sensors in (
+            (Modality.FUSED, everything),
+            (Modality.LIDAR, lidar),
+            (Modality.CAMERA, everything - lidar),
+        ):
             for _ in range(TICKS):
                 rig.tick(off=frozenset(everything - sensors))
                 pairs[modality] = pair_of(graph.records[first:], sensors)
@@ -48,8 +60,11 @@ def played(request, graph, tmp_path_factory):
 def pair_of(records, sensors: set[str]):
     """The newest detections that were made by exactly these sensors, and the map beside them."""
     maps = {r.stamp_ns: r.message for r in records if r.topic == wire.BEV_MAP}
-    made = [r for r in records if r.topic == wire.DETECTIONS and r.stamp_ns in maps
-            and set(r.message.sensors) == sensors]
+    made = [
+        r
+        for r in records
+        if r.topic == wire.DETECTIONS and r.stamp_ns in maps and set(r.message.sensors) == sensors
+    ]
     return (made[-1].message, maps[made[-1].stamp_ns]) if made else None
 
 

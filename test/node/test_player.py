@@ -1,4 +1,5 @@
 """The bag player over Fast DDS: bytes unchanged, stamps moved only on request, filter obeyed."""
+
 from __future__ import annotations
 
 import threading
@@ -27,16 +28,26 @@ def bag(tmp_path):
 def heard(graph):
     """Everything heard on the rig's topics and /clock: (topic, bytes) in order."""
     from metabev_ros.node import ros_support
+
     messages, subscriptions = [], []
     types = {rig_messages.topic_of(s): rig_messages.type_of(s) for s in SENSORS}
     types.update({f'/{name}/camera_info': rig_messages.INFO_TYPE for name in CAMERAS})
     types['/clock'] = 'rosgraph_msgs/msg/Clock'
     for topic, msgtype in {**types, '/tf_static': rig_messages.TF_TYPE}.items():
-        qos = (ros_support.latched_qos(10) if topic == '/tf_static'
-               else ros_support.reliable_qos(1000))
-        subscriptions.append(graph.node.create_subscription(
-            ros_support.message_type(msgtype), topic,
-            lambda cdr, topic=topic: messages.append((topic, bytes(cdr))), qos, raw=True))
+        qos = (
+            ros_support.latched_qos(10)
+            if topic == '/tf_static'
+            else ros_support.reliable_qos(1000)
+        )
+        subscriptions.append(
+            graph.node.create_subscription(
+                ros_support.message_type(msgtype),
+                topic,
+                lambda cdr, topic=topic: messages.append((topic, bytes(cdr))),
+                qos,
+                raw=True,
+            )
+        )
     yield messages
     for subscription in subscriptions:
         graph.node.destroy_subscription(subscription)
@@ -44,6 +55,7 @@ def heard(graph):
 
 def play(graph, bag, allow=None, **options):
     from metabev_ros.node.player import BagPlayer, PlayerOptions
+
     player = BagPlayer(graph.node, bag, PlayerOptions(**options), allow)
     assert player.wait_for_subscribers(player.topics, 60)
     player.play()
@@ -62,7 +74,7 @@ def test_every_topic_arrives_complete_in_order_and_unchanged(graph, bag, heard):
     recorded = list(BagReader(bag))
     for topic in topics:
         sent = [m.cdr for m in recorded if m.topic == topic]
-        assert [cdr[:len(one)] for cdr, one in zip(of(heard, topic), sent, strict=True)] == sent
+        assert [cdr[: len(one)] for cdr, one in zip(of(heard, topic), sent, strict=True)] == sent
     assert published.total() == len(recorded)
 
 
@@ -77,13 +89,13 @@ def test_the_recorded_clock_is_published_and_never_runs_back(graph, bag, heard):
 def test_restamping_moves_every_header_by_the_same_time_to_now(graph, bag, heard):
     before = time.time_ns()
     play(graph, bag, restamp=True)
-    original = [wire.read_stamp(m.cdr) for m in BagReader(bag)
-                if m.topic == rig_messages.topic_of(LIDAR)]
+    original = [
+        wire.read_stamp(m.cdr) for m in BagReader(bag) if m.topic == rig_messages.topic_of(LIDAR)
+    ]
     stamps = [wire.read_stamp(cdr) for cdr in of(heard, rig_messages.topic_of(LIDAR))]
     assert len({new - old for new, old in zip(stamps, original, strict=True)}) == 1
     assert before < stamps[0] < time.time_ns()
-    assert of(heard, '/tf_static') == [rig_messages.static_transforms(
-        1_700_000_000_000_000_000)]
+    assert of(heard, '/tf_static') == [rig_messages.static_transforms(1_700_000_000_000_000_000)]
 
 
 def test_the_filter_may_suppress_and_replace_what_is_played(graph, bag, heard):
@@ -103,6 +115,7 @@ def test_the_filter_may_suppress_and_replace_what_is_played(graph, bag, heard):
 
 def test_a_stopped_loop_ends_at_once(graph, bag, heard):
     from metabev_ros.node.player import BagPlayer, PlayerOptions
+
     player = BagPlayer(graph.node, bag, PlayerOptions(loop=True, rate=20))
     stop = threading.Event()
     thread = threading.Thread(target=player.play, args=(stop,))
@@ -119,6 +132,7 @@ def test_a_stopped_loop_ends_at_once(graph, bag, heard):
 
 def test_impossible_options_are_refused():
     from metabev_ros.node.player import PlayerOptions
+
     with pytest.raises(ConfigError):
         PlayerOptions(rate=0)
     with pytest.raises(ConfigError):

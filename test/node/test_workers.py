@@ -1,4 +1,5 @@
 """The threads behind the executor, without ROS."""
+
 from __future__ import annotations
 
 import time
@@ -79,13 +80,19 @@ def test_a_source_that_flaps_for_ten_minutes_is_logged_at_most_every_other_secon
 def sensing():
     """A running sensing thread on the test rig, and its parts."""
     config = rig_messages.rig()
-    front_end = SensorFrontEnd(config, SensingConfig(), lambda pixels, calibration: (
-        pixels, calibration))
+    front_end = SensorFrontEnd(
+        config, SensingConfig(), lambda pixels, calibration: (pixels, calibration)
+    )
     types = front_end.subscriptions()
-    parts = SimpleNamespace(queue=TopicQueue(dict.fromkeys(types, 50)), mailbox=Mailbox(),
-                            lines=Lines(), now=[rig_messages.PERIOD_NS * 10])
-    parts.worker = SensingWorker(front_end, parts.queue, parts.mailbox, types,
-                                 lambda: parts.now[0], parts.lines.log)
+    parts = SimpleNamespace(
+        queue=TopicQueue(dict.fromkeys(types, 50)),
+        mailbox=Mailbox(),
+        lines=Lines(),
+        now=[rig_messages.PERIOD_NS * 10],
+    )
+    parts.worker = SensingWorker(
+        front_end, parts.queue, parts.mailbox, types, lambda: parts.now[0], parts.lines.log
+    )
     parts.worker.start()
     yield parts
     parts.worker.stop()
@@ -102,8 +109,11 @@ def test_raw_messages_become_a_labelled_sample(sensing):
     for camera in rig_messages.CAMERAS:
         put(sensing, f'{camera}/camera_info', rig_messages.camera_info(camera, stamp))
     for sensor in rig_messages.SENSORS:
-        put(sensing, rig_messages.topic_of(sensor).lstrip('/'),
-            rig_messages.frame(sensor, 0, stamp))
+        put(
+            sensing,
+            rig_messages.topic_of(sensor).lstrip('/'),
+            rig_messages.frame(sensor, 0, stamp),
+        )
     found = []
     wait_for(lambda: found.append(sensing.mailbox.get(0.01)) or found[-1] is not None)
     assert found[-1].modality is Modality.FUSED

@@ -1,4 +1,5 @@
 """Tables of a new calibration are waited for or done without, never replaced by older ones."""
+
 from __future__ import annotations
 
 import threading
@@ -15,13 +16,14 @@ from metabev_ros.structures import CameraCalibration
 
 CONFIG = CameraBranchConfig(height=32, width=64, depth_max=8.0)
 GRID = BevGrid(-6.4, 6.4, -6.4, 6.4, 0.8)
-OPTICAL = np.array([[0., 0, 1], [-1, 0, 0], [0, -1, 0]])
+OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 
 
 def looking(yaw: float) -> CameraCalibration:
-    intrinsics = np.array([[50., 0, 32], [0, 50, 16], [0, 0, 1]])
-    return CameraCalibration(64, 32, intrinsics,
-                             rigid_transform(rotation_z(yaw) @ OPTICAL, [0, 0, 1.5]))
+    intrinsics = np.array([[50.0, 0, 32], [0, 50, 16], [0, 0, 1]])
+    return CameraCalibration(
+        64, 32, intrinsics, rigid_transform(rotation_z(yaw) @ OPTICAL, [0, 0, 1.5])
+    )
 
 
 class HeldTables(LiftSplatTables):

@@ -8,8 +8,9 @@ from metabev_ros.structures import CameraCalibration
 
 
 def calibration(width, height, distortion=()):
-    intrinsics = np.array([[0.8 * width, 0, 0.51 * width], [0, 0.8 * width, 0.54 * height],
-                           [0, 0, 1]])
+    intrinsics = np.array(
+        [[0.8 * width, 0, 0.51 * width], [0, 0.8 * width, 0.54 * height], [0, 0, 1]]
+    )
     return CameraCalibration(width, height, intrinsics, np.eye(4), np.array(distortion))
 
 
@@ -22,7 +23,7 @@ def test_a_projected_point_stays_on_its_image_content(size):
     image = np.zeros((height, width, 3), np.uint8)
     yy, xx = np.mgrid[:height, :width]
     radius = max(width / 100, 4)
-    image[..., 0] = 255 * np.exp(-((xx - u) ** 2 + (yy - v) ** 2) / (2 * radius ** 2))
+    image[..., 0] = 255 * np.exp(-((xx - u) ** 2 + (yy - v) ** 2) / (2 * radius**2))
     fitted, scaled = fit_image(image, camera, 128, 352)
     assert fitted.shape == (128, 352, 3) and (scaled.width, scaled.height) == (352, 128)
     weight = fitted[..., 0].astype(float)
@@ -45,8 +46,9 @@ def test_a_reduced_image_fits_the_same_calibration():
 def test_distortion_is_removed():
     camera = calibration(640, 480, (-0.25, 0.05, 0.001, -0.001, 0.0))
     point = np.array([[0.5, 0.15, 2.0]])
-    pixel, _ = cv2.projectPoints(point, np.zeros(3), np.zeros(3), camera.intrinsics,
-                                 camera.distortion)
+    pixel, _ = cv2.projectPoints(
+        point, np.zeros(3), np.zeros(3), camera.intrinsics, camera.distortion
+    )
     u, v = pixel.reshape(2)
     yy, xx = np.mgrid[:480, :640]
     image = np.zeros((480, 640, 3), np.uint8)

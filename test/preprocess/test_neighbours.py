@@ -8,8 +8,10 @@ from metabev_ros.config.sparse import SPARSE_STEPS, sparse_shapes
 from metabev_ros.geometry import BevGrid
 from metabev_ros.preprocess.neighbours import build_tables, strided_table, submanifold_table
 
-CONFIG = ModelConfig(bev_grid=BevGrid(-2.4, 2.4, -1.6, 1.6, 0.8),
-                     lidar=LidarBranchConfig(encoder=LidarEncoder.SPARSE, bev_channels=256))
+CONFIG = ModelConfig(
+    bev_grid=BevGrid(-2.4, 2.4, -1.6, 1.6, 0.8),
+    lidar=LidarBranchConfig(encoder=LidarEncoder.SPARSE, bev_channels=256),
+)
 
 
 def sites(shape, share, seed=0) -> np.ndarray:
@@ -19,13 +21,19 @@ def sites(shape, share, seed=0) -> np.ndarray:
     return np.argwhere(taken)
 
 
-@pytest.mark.parametrize(('shape', 'share'), [((5, 7, 6), 0.3), ((3, 4, 5), 1.0),
-                                              ((9, 12, 14), 0.02), ((1, 1, 1), 1.0)])
+@pytest.mark.parametrize(
+    ('shape', 'share'), [((5, 7, 6), 0.3), ((3, 4, 5), 1.0), ((9, 12, 14), 0.02), ((1, 1, 1), 1.0)]
+)
 def test_submanifold_tables_equal_a_look_up_of_every_neighbour(shape, share):
     coords = sites(shape, share)
     row = {tuple(c): i for i, c in enumerate(coords.tolist())}
-    expected = [[row.get(tuple(np.add(c, offset)), len(coords))
-                 for offset in itertools.product((-1, 0, 1), repeat=3)] for c in coords.tolist()]
+    expected = [
+        [
+            row.get(tuple(np.add(c, offset)), len(coords))
+            for offset in itertools.product((-1, 0, 1), repeat=3)
+        ]
+        for c in coords.tolist()
+    ]
     table = submanifold_table(coords, shape)
     np.testing.assert_array_equal(table, expected)
     assert table.dtype == np.int32
@@ -39,8 +47,10 @@ def test_strided_tables_equal_a_look_up_under_every_kernel(step, shape, share):
     expected = {}
     for out in itertools.product(*map(range, step.output_shape(shape))):
         corner = np.array(out) * step.stride - step.padding
-        under = [row.get(tuple(corner + offset), len(coords))
-                 for offset in itertools.product(*map(range, step.kernel))]
+        under = [
+            row.get(tuple(corner + offset), len(coords))
+            for offset in itertools.product(*map(range, step.kernel))
+        ]
         if min(under) < len(coords):
             expected[out] = under
     out_coords, table = strided_table(coords, shape, step)
@@ -50,8 +60,13 @@ def test_strided_tables_equal_a_look_up_under_every_kernel(step, shape, share):
 
 def test_shapes_are_those_of_the_paper_at_full_size(repo_root):
     base = load_config(ModelConfig, repo_root / 'config' / 'models' / 'metabev_base.yaml')
-    assert sparse_shapes(base) == ((41, 1440, 1440), (21, 720, 720), (11, 360, 360),
-                                   (5, 180, 180), (2, 180, 180))
+    assert sparse_shapes(base) == (
+        (41, 1440, 1440),
+        (21, 720, 720),
+        (11, 360, 360),
+        (5, 180, 180),
+        (2, 180, 180),
+    )
 
 
 def test_every_voxel_reaches_its_own_cell_of_the_dense_map():
@@ -70,8 +85,9 @@ def test_all_tables_refer_to_rows_that_exist():
     coords = sites(shape, 0.01)
     tables = build_tables(np.insert(coords, 0, 0, axis=1).astype(np.int32), CONFIG)
     count = len(coords)
-    for stage, step in zip(('subm1_table', 'subm2_table', 'subm3_table', 'subm4_table'),
-                           SPARSE_STEPS, strict=True):
+    for stage, step in zip(
+        ('subm1_table', 'subm2_table', 'subm3_table', 'subm4_table'), SPARSE_STEPS, strict=True
+    ):
         assert len(tables[stage]) == count
         for name in (stage, step.name):
             assert tables[name].dtype == np.int32

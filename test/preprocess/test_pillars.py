@@ -11,8 +11,15 @@ CONFIG = LidarBranchConfig(points_per_pillar=3, max_pillars=50)
 
 def sweep(count=400, seed=0):
     rng = np.random.default_rng(seed)
-    points = np.concatenate([rng.uniform(-9, 9, (count, 2)), rng.uniform(-4, 6, (count, 1)),
-                             rng.uniform(0, 255, (count, 1)), rng.uniform(0, .1, (count, 1))], 1)
+    points = np.concatenate(
+        [
+            rng.uniform(-9, 9, (count, 2)),
+            rng.uniform(-4, 6, (count, 1)),
+            rng.uniform(0, 255, (count, 1)),
+            rng.uniform(0, 0.1, (count, 1)),
+        ],
+        1,
+    )
     return Sweep(0, points.astype(np.float32), rigid_transform(rotation_z(0.7), [0.5, 0.2, 1.0]))
 
 
@@ -33,8 +40,16 @@ def test_pillars_equal_a_plain_loop_over_points():
         mean = np.mean([xyz[2] for xyz, _ in content])
         for slot in range(3):
             xyz, point = content[slot] if slot < len(content) else content[0]
-            expected = [xyz[0] / 10, xyz[1] / 10, xyz[2], point[3] / 255, point[4],
-                        *((xyz[:2] - centre) / 0.4), xyz[2] - mean, np.log1p(len(content))]
+            expected = [
+                xyz[0] / 10,
+                xyz[1] / 10,
+                xyz[2],
+                point[3] / 255,
+                point[4],
+                *((xyz[:2] - centre) / 0.4),
+                xyz[2] - mean,
+                np.log1p(len(content)),
+            ]
             np.testing.assert_allclose(got[slot], expected, atol=2e-5)
 
 
@@ -42,7 +57,7 @@ def test_too_many_pillars_keep_the_nearest():
     result = build_pillars(sweep(3000), CONFIG, GRID)
     assert result['pillars'].shape == (50, 3, 9)
     distance = np.linalg.norm(GRID.centres().reshape(-1, 2), axis=1)
-    everything = build_pillars(sweep(3000), LidarBranchConfig(max_pillars=10 ** 6), GRID)
+    everything = build_pillars(sweep(3000), LidarBranchConfig(max_pillars=10**6), GRID)
     occupied = everything['pillar_table'] < len(everything['pillars'])
     kept = result['pillar_table'] < 50
     assert distance[kept].max() <= np.sort(distance[occupied])[49] + 1e-9

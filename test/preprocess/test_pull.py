@@ -1,4 +1,5 @@
 """Tables of the pull form against a plain loop, and the encoder that uses them."""
+
 import dataclasses
 
 import numpy as np
@@ -16,14 +17,15 @@ from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.preprocess.pull import HEIGHTS, PullTables
 
 NANO = small_model()
-PULL = dataclasses.replace(NANO, camera=dataclasses.replace(
-    NANO.camera, view_transform=ViewTransform.PULL, pull_heights=3))
+PULL = dataclasses.replace(
+    NANO,
+    camera=dataclasses.replace(NANO.camera, view_transform=ViewTransform.PULL, pull_heights=3),
+)
 H, W = PULL.camera.feature_shape
 
 
 def calibrations(views):
-    return [image.calibration for image in
-            camera_images(PULL, views, np.random.default_rng(0))]
+    return [image.calibration for image in camera_images(PULL, views, np.random.default_rng(0))]
 
 
 def look(calibration, point):
@@ -35,10 +37,13 @@ def look(calibration, point):
         return None
     k = calibration.intrinsics
     u, v = k[0, 0] * x / z + k[0, 2], k[1, 1] * y / z + k[1, 2]
-    column, row = int(np.floor((u + .5) / config.stride)), int(np.floor((v + .5) / config.stride))
+    column, row = (
+        int(np.floor((u + 0.5) / config.stride)),
+        int(np.floor((v + 0.5) / config.stride)),
+    )
     if not (0 <= column < W and 0 <= row < H):
         return None
-    return -abs((column + .5) / W - .5), which, row * W + column
+    return -abs((column + 0.5) / W - 0.5), which, row * W + column
 
 
 @pytest.mark.parametrize('views', [1, 2, 6])
@@ -51,12 +56,16 @@ def test_tables_name_what_a_plain_loop_finds_in_the_two_best_views(views):
     for cell, xy in enumerate(centres):
         expected = []
         for k in range(3):
-            point = np.array([*xy, HEIGHTS[0] + (k + .5) * slab])
-            seen = [(looked[0], -view, looked[1], looked[2]) for view, calibration
-                    in enumerate(rig) if (looked := look(calibration, point)) is not None]
+            point = np.array([*xy, HEIGHTS[0] + (k + 0.5) * slab])
+            seen = [
+                (looked[0], -view, looked[1], looked[2])
+                for view, calibration in enumerate(rig)
+                if (looked := look(calibration, point)) is not None
+            ]
             for _, minus_view, which, pixel in sorted(seen, reverse=True)[:2]:
-                expected.append(((-minus_view * bins + which) * H * W + pixel,
-                                 -minus_view * H * W + pixel))
+                expected.append(
+                    ((-minus_view * bins + which) * H * W + pixel, -minus_view * H * W + pixel)
+                )
         entries = zip(tables['depth_table'][cell], tables['pixel_table'][cell], strict=True)
         assert sorted(e for e in entries if e[0] != nowhere) == sorted(expected)
         found += len(expected)
@@ -68,7 +77,8 @@ def test_tables_fit_the_contract_whatever_the_number_of_views():
     assert [spec.name for spec in specs] == ['images', 'depth_table', 'pixel_table']
     for views in (1, 4, 6):
         inputs = Preprocessor(PULL).camera_inputs(
-            camera_images(PULL, views, np.random.default_rng(0)))
+            camera_images(PULL, views, np.random.default_rng(0))
+        )
         for spec in specs[1:]:
             assert inputs[spec.name].shape == spec.shape == (256, 6)
             assert inputs[spec.name].dtype == np.int32
@@ -95,12 +105,14 @@ def test_every_cell_sums_what_it_looks_up():
     flat, pixels = depth.flatten(), context.permute(0, 2, 3, 1).flatten(0, 2)
     for cell in range(0, 256, 5):
         expected = torch.zeros(PULL.camera.context_channels)
-        for place, pixel in zip(tables['depth_table'][cell], tables['pixel_table'][cell],
-                                strict=True):
+        for place, pixel in zip(
+            tables['depth_table'][cell], tables['pixel_table'][cell], strict=True
+        ):
             if place < len(flat):
                 expected += flat[place] * pixels[pixel]
-        torch.testing.assert_close(bev[0, :, cell // 16, cell % 16], expected, atol=1e-6,
-                                   rtol=1e-5)
+        torch.testing.assert_close(
+            bev[0, :, cell // 16, cell % 16], expected, atol=1e-6, rtol=1e-5
+        )
 
 
 def test_a_network_with_pull_learns_through_it():
@@ -123,8 +135,9 @@ def test_lift_splat_stays_the_default_and_configurations_keep_their_hash():
     assert explicit.hash == ModelConfig().hash
 
 
-@pytest.mark.parametrize('change', [{'view_transform': 'polar'}, {'pull_views': 0},
-                                    {'pull_heights': 99}])
+@pytest.mark.parametrize(
+    'change', [{'view_transform': 'polar'}, {'pull_views': 0}, {'pull_heights': 99}]
+)
 def test_a_wrong_choice_is_refused_by_its_path(change):
     with pytest.raises(ConfigError, match='model.camera'):
         from_plain(ModelConfig, {'camera': change}, 'model')

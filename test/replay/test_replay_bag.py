@@ -1,4 +1,5 @@
 """Replay with the shipped model: inputs copied, outputs labelled, hostile bags survived."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -28,8 +29,11 @@ def model():
 
 
 def messages_of(path, topic):
-    return [wire.deserialize(m.cdr, m.msgtype) for m in BagReader(path)
-            if m.topic == output_topic(topic)]
+    return [
+        wire.deserialize(m.cdr, m.msgtype)
+        for m in BagReader(path)
+        if m.topic == output_topic(topic)
+    ]
 
 
 @pytest.fixture(scope='module')
@@ -43,9 +47,15 @@ def replayed(model, tmp_path_factory):
     with BagWriter(folder / 'in.mcap') as writer:
         rig_messages.write_drive(writer, TICKS, skip=skip)
     calls = []
-    summary = replay_bag(folder / 'in.mcap', folder / 'out.mcap', model, rig_messages.rig(),
-                         SensingConfig(deadline=0.1), threads=1,
-                         progress=lambda done, total: calls.append((done, total)))
+    summary = replay_bag(
+        folder / 'in.mcap',
+        folder / 'out.mcap',
+        model,
+        rig_messages.rig(),
+        SensingConfig(deadline=0.1),
+        threads=1,
+        progress=lambda done, total: calls.append((done, total)),
+    )
     return folder, summary, calls
 
 
@@ -60,9 +70,13 @@ def test_all_output_topics_are_written_and_every_detection_array_has_its_status(
     folder, summary, _ = replayed
     topics = BagReader(folder / 'out.mcap').topics
     assert {output_topic(name): kind for name, kind in wire.OUTPUT_TYPES.items()}.items() <= (
-        topics.items())
-    status = {wire.stamp_to_ns(s.header.stamp): s for s in messages_of(
-        folder / 'out.mcap', wire.STATUS) if not s.is_heartbeat}
+        topics.items()
+    )
+    status = {
+        wire.stamp_to_ns(s.header.stamp): s
+        for s in messages_of(folder / 'out.mcap', wire.STATUS)
+        if not s.is_heartbeat
+    }
     arrays = messages_of(folder / 'out.mcap', wire.DETECTIONS)
     assert len(arrays) == sum(summary.outputs.values())
     for array in arrays:
@@ -72,8 +86,10 @@ def test_all_output_topics_are_written_and_every_detection_array_has_its_status(
 
 def test_labels_follow_what_was_recorded(replayed):
     folder, summary, _ = replayed
-    modality = {(wire.stamp_to_ns(a.header.stamp) - 1_700_000_000_000_000_000) // PERIOD_NS:
-                a.modality for a in messages_of(folder / 'out.mcap', wire.DETECTIONS)}
+    modality = {
+        (wire.stamp_to_ns(a.header.stamp) - 1_700_000_000_000_000_000) // PERIOD_NS: a.modality
+        for a in messages_of(folder / 'out.mcap', wire.DETECTIONS)
+    }
     assert modality[0] == modality[1] == 3
     assert {modality[tick] for tick in (2, 3, 4)} == {2}
     assert modality[TICKS - 1] == 1, 'the last sample closes at its deadline, after the bag'
@@ -88,20 +104,30 @@ def test_progress_counts_every_message(replayed):
 
 def test_heartbeats_come_at_ten_hertz_of_recorded_time(replayed):
     folder, summary, _ = replayed
-    beats = [wire.stamp_to_ns(s.header.stamp)
-             for s in messages_of(folder / 'out.mcap', wire.STATUS) if s.is_heartbeat]
+    beats = [
+        wire.stamp_to_ns(s.header.stamp)
+        for s in messages_of(folder / 'out.mcap', wire.STATUS)
+        if s.is_heartbeat
+    ]
     assert len(beats) == summary.heartbeats
     assert set(np.diff(beats)[:-1]) == {100_000_000}
 
 
 def test_a_second_replay_gives_the_same_bytes_and_replaces_the_first_ones_outputs(replayed, model):
     folder, _, _ = replayed
-    replay_bag(folder / 'out.mcap', folder / 'again.mcap', model, rig_messages.rig(),
-               SensingConfig(deadline=0.1), threads=1)
+    replay_bag(
+        folder / 'out.mcap',
+        folder / 'again.mcap',
+        model,
+        rig_messages.rig(),
+        SensingConfig(deadline=0.1),
+        threads=1,
+    )
     for topic in (wire.DETECTIONS, wire.BEV_MAP, wire.MARKERS, wire.DRIVABLE_AREA):
         first, second = (
             [m.cdr for m in BagReader(folder / name) if m.topic == output_topic(topic)]
-            for name in ('out.mcap', 'again.mcap'))
+            for name in ('out.mcap', 'again.mcap')
+        )
         assert first == second
 
 
@@ -109,7 +135,7 @@ def test_row_101_a_cut_bag_gives_what_it_holds_and_is_called_lossy(replayed, mod
     folder, _, _ = replayed
     whole = (folder / 'in.mcap').read_bytes()
     cut = tmp_path / 'cut.mcap'
-    cut.write_bytes(whole[:len(whole) // 2])
+    cut.write_bytes(whole[: len(whole) // 2])
     summary = replay_bag(cut, tmp_path / 'out.mcap', model, rig_messages.rig(), SensingConfig())
     assert summary.is_lossy and any('LOSSY' in line for line in summary.lines())
     assert (tmp_path / 'out.mcap').exists()
@@ -118,25 +144,38 @@ def test_row_101_a_cut_bag_gives_what_it_holds_and_is_called_lossy(replayed, mod
 def test_an_output_that_would_overwrite_the_input_is_refused(replayed, model):
     folder, _, _ = replayed
     with pytest.raises(ConfigError):
-        replay_bag(folder / 'in.mcap', folder / '.' / 'in.mcap', model, rig_messages.rig(),
-                   SensingConfig())
+        replay_bag(
+            folder / 'in.mcap',
+            folder / '.' / 'in.mcap',
+            model,
+            rig_messages.rig(),
+            SensingConfig(),
+        )
 
 
 def test_no_bag_at_all_is_refused_and_leaves_no_output(model, tmp_path):
     (tmp_path / 'a.mcap').write_bytes(b'hello')
     with pytest.raises(SensorDataError):
-        replay_bag(tmp_path / 'a.mcap', tmp_path / 'out.mcap', model, rig_messages.rig(),
-                   SensingConfig())
+        replay_bag(
+            tmp_path / 'a.mcap', tmp_path / 'out.mcap', model, rig_messages.rig(), SensingConfig()
+        )
     assert [p.name for p in tmp_path.iterdir()] == ['a.mcap']
 
 
 def test_the_real_keyframe_gives_one_fused_output_of_all_sensors_and_a_video(
-        model, shared_data, tmp_path):
+    model, shared_data, tmp_path
+):
     rig = load_config(RigConfig, resource_path('config/rigs/nuscenes_like.yaml'))
-    summary = replay_bag(shared_data / 'bags' / 'nuscenes_keyframe', tmp_path / 'out.mcap', model,
-                         rig, SensingConfig(), video=tmp_path / 'out.mp4')
+    summary = replay_bag(
+        shared_data / 'bags' / 'nuscenes_keyframe',
+        tmp_path / 'out.mcap',
+        model,
+        rig,
+        SensingConfig(),
+        video=tmp_path / 'out.mp4',
+    )
     assert summary.outputs == {'FUSED': 1} and not summary.rejected and not summary.is_lossy
-    array, = messages_of(tmp_path / 'out.mcap', wire.DETECTIONS)
+    (array,) = messages_of(tmp_path / 'out.mcap', wire.DETECTIONS)
     assert array.sensors == list(rig.sensor_names)
     assert (array.header.stamp.sec, array.header.frame_id) == (1532402927, 'base_link')
     for box in array.detections:
@@ -147,11 +186,17 @@ def test_the_real_keyframe_gives_one_fused_output_of_all_sensors_and_a_video(
 
 
 def test_the_real_malformed_bag_is_survived_and_its_bad_messages_are_counted(
-        model, shared_data, tmp_path):
+    model, shared_data, tmp_path
+):
     rig = RigConfig(
-        (CameraConfig('RAW', 'test/sensor_msgs/image', 'test/sensor_msgs/camera_info', 'camera'),
-         CameraConfig('JPEG', 'jpeg/compressed', 'test/sensor_msgs/camera_info', 'camera')),
-        LidarConfig('CLOUD', 'test/sensor_msgs/point_cloud2', 'lidar'))
+        (
+            CameraConfig(
+                'RAW', 'test/sensor_msgs/image', 'test/sensor_msgs/camera_info', 'camera'
+            ),
+            CameraConfig('JPEG', 'jpeg/compressed', 'test/sensor_msgs/camera_info', 'camera'),
+        ),
+        LidarConfig('CLOUD', 'test/sensor_msgs/point_cloud2', 'lidar'),
+    )
     source = BagReader(shared_data / 'bags' / 'malformed')
     renamed = {'/test/sensor_msgs/compressed_image': '/jpeg/compressed'}
     with BagWriter(tmp_path / 'in.mcap', source.schemas) as writer:
@@ -168,9 +213,11 @@ def test_the_real_malformed_bag_is_survived_and_its_bad_messages_are_counted(
 
 
 def test_row_110_a_rig_that_does_not_fit_the_bag_is_said_topic_by_topic(
-        model, shared_data, tmp_path):
+    model, shared_data, tmp_path
+):
     rig = load_config(RigConfig, resource_path('config/rigs/nuscenes_like.yaml'))
-    summary = replay_bag(shared_data / 'bags' / 'malformed', tmp_path / 'out.mcap', model, rig,
-                         SensingConfig())
+    summary = replay_bag(
+        shared_data / 'bags' / 'malformed', tmp_path / 'out.mcap', model, rig, SensingConfig()
+    )
     assert set(summary.not_heard) >= {camera.topic for camera in rig.cameras}
     assert len(list(BagReader(tmp_path / 'out.mcap'))) >= 188

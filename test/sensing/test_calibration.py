@@ -1,4 +1,5 @@
 """CameraInfo, TF and odometry (reliability rows 58-66)."""
+
 from __future__ import annotations
 
 import math
@@ -28,18 +29,30 @@ def refused(**changes) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize('changes,word', [
-    ({'k': [0.0] * 9}, 'uncalibrated'), ({'k': [NAN, *K[1:]]}, 'NaN'),
-    ({'k': [5e-324, *K[1:]]}, 'focal'), ({'k': [K[0], -1e308, *K[2:]]}, 'skew'),
-    ({'k': [-30.0, *K[1:]]}, 'focal'), ({'k': [1e9, *K[1:]]}, 'focal'),
-    ({'k': [*K[:2], 1e5, *K[3:]]}, 'principal'), ({'k': [*K[:8], 7.0]}, 'last row'),
-    ({'k': K[:4]}, '9 numbers'), ({'d': [0.1] * 3}, 'D to fit'),
-    ({'d': [0.1] * 1_000_000}, '14'), ({'d': [NAN] * 5}, 'finite'), ({'d': [1e9] * 5}, 'finite'),
-    ({'distortion_model': 'equidistant', 'd': [0.1] * 4}, 'D to fit'),
-    ({'distortion_model': '\x1b[2J' * 99, 'd': [0.1] * 5}, 'D to fit'),
-    ({'width': 0}, 'size'), ({'height': 2**32 - 1}, 'size'),
-    ({'roi': SimpleNamespace(x_offset=20, y_offset=0, width=20, height=4)}, 'region'),
-    ({'binning_x': 33}, 'binning')])
+@pytest.mark.parametrize(
+    'changes,word',
+    [
+        ({'k': [0.0] * 9}, 'uncalibrated'),
+        ({'k': [NAN, *K[1:]]}, 'NaN'),
+        ({'k': [5e-324, *K[1:]]}, 'focal'),
+        ({'k': [K[0], -1e308, *K[2:]]}, 'skew'),
+        ({'k': [-30.0, *K[1:]]}, 'focal'),
+        ({'k': [1e9, *K[1:]]}, 'focal'),
+        ({'k': [*K[:2], 1e5, *K[3:]]}, 'principal'),
+        ({'k': [*K[:8], 7.0]}, 'last row'),
+        ({'k': K[:4]}, '9 numbers'),
+        ({'d': [0.1] * 3}, 'D to fit'),
+        ({'d': [0.1] * 1_000_000}, '14'),
+        ({'d': [NAN] * 5}, 'finite'),
+        ({'d': [1e9] * 5}, 'finite'),
+        ({'distortion_model': 'equidistant', 'd': [0.1] * 4}, 'D to fit'),
+        ({'distortion_model': '\x1b[2J' * 99, 'd': [0.1] * 5}, 'D to fit'),
+        ({'width': 0}, 'size'),
+        ({'height': 2**32 - 1}, 'size'),
+        ({'roi': SimpleNamespace(x_offset=20, y_offset=0, width=20, height=4)}, 'region'),
+        ({'binning_x': 33}, 'binning'),
+    ],
+)
 def test_row_063_065_a_camera_info_that_cannot_be_trusted_is_refused(changes, word):
     message = refused(**changes)
     assert word in message and len(message) < 400 and '\x1b' not in message
@@ -57,8 +70,7 @@ def test_row_064_binning_and_region_of_interest_describe_the_image_that_is_sent(
     info = camera_info('cam0', k=K, roi=roi, binning_x=2, binning_y=4)
     intrinsics = read_camera_info(info, rectified=False)
     assert (intrinsics.width, intrinsics.height) == (12, 4)
-    assert np.allclose(intrinsics.matrix,
-                       [[15, 0, 6], [0, 31 / 4, 7 / 4], [0, 0, 1]])
+    assert np.allclose(intrinsics.matrix, [[15, 0, 6], [0, 31 / 4, 7 / 4], [0, 0, 1]])
 
 
 def test_rectified_topics_use_p_and_no_distortion_and_raw_ones_k_and_d():
@@ -85,9 +97,14 @@ def test_halved_intrinsics_put_a_point_where_the_reduced_jpeg_shows_it():
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.floats() | st.sampled_from([0.0, 1.0, 30.0]), min_size=9, max_size=9),
-       st.lists(st.floats(), max_size=9), st.integers(0, 2**32 - 1), st.integers(0, 50),
-       st.text(max_size=20), st.booleans())
+@given(
+    st.lists(st.floats() | st.sampled_from([0.0, 1.0, 30.0]), min_size=9, max_size=9),
+    st.lists(st.floats(), max_size=9),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 50),
+    st.text(max_size=20),
+    st.booleans(),
+)
 def test_any_camera_info_is_finite_intrinsics_or_refused(k, d, width, height, model, rectified):
     info = camera_info('cam0', k=k, d=d, width=width, height=height, distortion_model=model)
     try:
@@ -99,16 +116,26 @@ def test_any_camera_info_is_finite_intrinsics_or_refused(k, d, width, height, mo
 
 
 def test_a_fixed_calibration_in_the_rig_is_checked_at_start_up():
-    good = {'width': 32, 'height': 32, 'intrinsics': K,
-            'ego_from_camera': np.eye(4).ravel().tolist()}
+    good = {
+        'width': 32,
+        'height': 32,
+        'intrinsics': K,
+        'ego_from_camera': np.eye(4).ravel().tolist(),
+    }
 
     def camera(**changes):
         return CameraConfig('c', 'c/image', 'c/info', 'c', calibration={**good, **changes})
+
     intrinsics, pose = fixed_calibration(camera())
     assert intrinsics.matrix[1, 1] == 31 and np.array_equal(pose, np.eye(4))
-    for changes in ({'intrinsics': K[:8]}, {'intrinsics': [0.0] * 9}, {'extra': 1},
-                    {'ego_from_camera': [1.0] * 16}, {'ego_from_camera': ['a'] * 16},
-                    {'intrinsics': [NAN] * 9}):
+    for changes in (
+        {'intrinsics': K[:8]},
+        {'intrinsics': [0.0] * 9},
+        {'extra': 1},
+        {'ego_from_camera': [1.0] * 16},
+        {'ego_from_camera': ['a'] * 16},
+        {'intrinsics': [NAN] * 9},
+    ):
         with pytest.raises(ConfigError, match='rig.cameras.c'):
             fixed_calibration(camera(**changes))
 
@@ -120,17 +147,27 @@ QUARTER = (0, 0, math.sqrt(0.5), math.sqrt(0.5))
 def test_chains_compose_and_both_directions_meet_at_a_common_ancestor():
     tree = TfTree('base_link')
     assert tree.update(tf_message(transform('map', 'base_link', (1e6, 5, 0), QUARTER)), True) == []
-    tree.update(tf_message(transform('base_link', 'roof', (1, 0, 2), QUARTER),
-                           transform('roof', 'cam', (0, 3, 0))), True)
+    tree.update(
+        tf_message(
+            transform('base_link', 'roof', (1, 0, 2), QUARTER), transform('roof', 'cam', (0, 3, 0))
+        ),
+        True,
+    )
     expected = rigid_transform(rotation_z(np.pi / 2), (1, 0, 2)) @ rigid_transform(
-        np.eye(3), (0, 3, 0))
+        np.eye(3), (0, 3, 0)
+    )
     assert np.allclose(tree.ego_from('cam', T0), expected)
     # The same tree from the roof's point of view: base_link is a child of its sensor's parent.
     other = TfTree('base_link')
-    other.update(tf_message(transform('roof', 'base_link', (1, 2, 3), QUARTER),
-                            transform('roof', 'cam', (0, 3, 0))), True)
+    other.update(
+        tf_message(
+            transform('roof', 'base_link', (1, 2, 3), QUARTER), transform('roof', 'cam', (0, 3, 0))
+        ),
+        True,
+    )
     expected = inverse_rigid(rigid_transform(rotation_z(np.pi / 2), (1, 2, 3))) @ rigid_transform(
-        np.eye(3), (0, 3, 0))
+        np.eye(3), (0, 3, 0)
+    )
     assert np.allclose(other.ego_from('cam', T0), expected)
 
 
@@ -147,10 +184,18 @@ def test_a_cycle_ends_in_a_refusal_not_in_a_loop():
     no_transform(tree)
 
 
-@pytest.mark.parametrize('bad', [
-    transform('base_link', 'cam', (NAN, 0, 0)), transform('base_link', 'cam', q=(0, 0, 0, 0)),
-    transform('base_link', 'cam', q=(0, 0, 0, 2)), transform('base_link', 'cam', q=(NAN, 0, 0, 1)),
-    transform('cam', 'cam'), transform('', 'cam'), transform('base_link', 'cam', (1e300, 0, 0))])
+@pytest.mark.parametrize(
+    'bad',
+    [
+        transform('base_link', 'cam', (NAN, 0, 0)),
+        transform('base_link', 'cam', q=(0, 0, 0, 0)),
+        transform('base_link', 'cam', q=(0, 0, 0, 2)),
+        transform('base_link', 'cam', q=(NAN, 0, 0, 1)),
+        transform('cam', 'cam'),
+        transform('', 'cam'),
+        transform('base_link', 'cam', (1e300, 0, 0)),
+    ],
+)
 def test_row_061_a_link_that_cannot_be_used_is_refused_and_the_last_good_one_stays(bad):
     tree = TfTree('base_link')
     refused_links = tree.update(tf_message(bad), True)
@@ -213,6 +258,7 @@ def test_motion_between_two_stamps_is_the_true_motion():
 
     def pose(t):
         return rigid_transform(rotation_z(turn * t), (speed * t, 0, 0))
+
     for k in range(20):
         take(buffer, odometry(T0 + k * 20_000_000, speed * k * 0.02, turn * k * 0.02))
     motion = buffer.motion(T0 + 311_000_000, T0 + 268_000_000)
@@ -238,8 +284,12 @@ def test_wrong_odometry_is_refused():
     take(buffer, odometry(T0, 0))
     foreign = odometry(T0 + 1, 0)
     foreign.child_frame_id = 'trailer'
-    for message, reason in ((odometry(T0, 0), 'stamp'), (odometry(T0 + 5, NAN), 'transform'),
-                            (foreign, 'frame'), (odometry(0, 0), 'stamp')):
+    for message, reason in (
+        (odometry(T0, 0), 'stamp'),
+        (odometry(T0 + 5, NAN), 'transform'),
+        (foreign, 'frame'),
+        (odometry(0, 0), 'stamp'),
+    ):
         with pytest.raises(SensorDataError) as caught:
             take(buffer, message)
         assert caught.value.reason == reason

@@ -1,4 +1,5 @@
 """Decoders against golden pixels and an independent struct loop (reliability rows 22-45)."""
+
 from __future__ import annotations
 
 import array
@@ -33,10 +34,16 @@ def reason_of(call, *arguments) -> str:
 
 
 # ------------------------------------------------------------------------------------ images
-@pytest.mark.parametrize('encoding,pixels', [
-    ('rgb8', RGB), ('bgr8', RGB[..., ::-1]), ('8UC3', RGB[..., ::-1]),
-    ('rgba8', np.dstack([RGB, np.full((6, 8), 7, np.uint8)])),
-    ('bgra8', np.dstack([RGB[..., ::-1], np.full((6, 8), 7, np.uint8)]))])
+@pytest.mark.parametrize(
+    'encoding,pixels',
+    [
+        ('rgb8', RGB),
+        ('bgr8', RGB[..., ::-1]),
+        ('8UC3', RGB[..., ::-1]),
+        ('rgba8', np.dstack([RGB, np.full((6, 8), 7, np.uint8)])),
+        ('bgra8', np.dstack([RGB[..., ::-1], np.full((6, 8), 7, np.uint8)])),
+    ],
+)
 def test_row_023_colour_encodings_give_the_same_rgb_pixels(encoding, pixels):
     message = image(np.ascontiguousarray(pixels), encoding=encoding)
     assert np.array_equal(decode_image(message), RGB)
@@ -82,34 +89,61 @@ def test_row_026_padded_rows_are_read_right(padding, encoding):
     assert np.array_equal(decode_image(message), decode_image(plain))
 
 
-@pytest.mark.parametrize('kind', [bytes, bytearray, memoryview,
-                                  lambda b: array.array('B', b),
-                                  lambda b: np.frombuffer(b, np.uint8)])
+@pytest.mark.parametrize(
+    'kind',
+    [
+        bytes,
+        bytearray,
+        memoryview,
+        lambda b: array.array('B', b),
+        lambda b: np.frombuffer(b, np.uint8),
+    ],
+)
 def test_every_buffer_type_that_ros_uses_is_taken(kind):
     assert np.array_equal(decode_image(image(RGB, data=kind(RGB.tobytes()))), RGB)
 
 
-@pytest.mark.parametrize('changes,reason', [
-    ({'encoding': ''}, 'encoding'), ({'encoding': 'bgr9'}, 'encoding'),
-    ({'encoding': 'x' * 10_000}, 'encoding'), ({'encoding': '\x1b[31m\n%s'}, 'encoding'),
-    ({'data': b''}, 'size'), ({'data': b'1'}, 'size'), ({'data': RGB.tobytes()[:-1]}, 'size'),
-    ({'data': RGB.tobytes() + b'1'}, 'size'), ({'data': [1, 2, 3]}, 'data'),
-    ({'step': 23}, 'step'), ({'step': 0}, 'step'), ({'step': 2**31}, 'step'),
-    ({'width': 0}, 'dimensions'), ({'height': 0}, 'dimensions'),
-    ({'width': 2**31}, 'dimensions'), ({'height': 2**32 - 1}, 'dimensions'),
-    ({'width': 2**32 - 1, 'height': 2**32 - 1}, 'dimensions'), ({'height': 7}, 'size'),
-    ({'encoding': 'bayer_rggb8', 'width': 1, 'step': 24}, 'dimensions')])
+@pytest.mark.parametrize(
+    'changes,reason',
+    [
+        ({'encoding': ''}, 'encoding'),
+        ({'encoding': 'bgr9'}, 'encoding'),
+        ({'encoding': 'x' * 10_000}, 'encoding'),
+        ({'encoding': '\x1b[31m\n%s'}, 'encoding'),
+        ({'data': b''}, 'size'),
+        ({'data': b'1'}, 'size'),
+        ({'data': RGB.tobytes()[:-1]}, 'size'),
+        ({'data': RGB.tobytes() + b'1'}, 'size'),
+        ({'data': [1, 2, 3]}, 'data'),
+        ({'step': 23}, 'step'),
+        ({'step': 0}, 'step'),
+        ({'step': 2**31}, 'step'),
+        ({'width': 0}, 'dimensions'),
+        ({'height': 0}, 'dimensions'),
+        ({'width': 2**31}, 'dimensions'),
+        ({'height': 2**32 - 1}, 'dimensions'),
+        ({'width': 2**32 - 1, 'height': 2**32 - 1}, 'dimensions'),
+        ({'height': 7}, 'size'),
+        ({'encoding': 'bayer_rggb8', 'width': 1, 'step': 24}, 'dimensions'),
+    ],
+)
 def test_row_022_024_025_027_an_image_that_is_wrong_is_refused_with_its_reason(changes, reason):
     assert reason_of(decode_image, image(RGB, **changes)) == reason
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from(['rgb8', 'bgra8', 'mono8', 'mono16', 'bayer_gbrg8', 'yuv422', 'huh']),
-       st.integers(0, 9) | st.integers(2**31 - 1, 2**32), st.integers(0, 9),
-       st.integers(0, 60) | st.integers(2**31, 2**32), st.binary(max_size=500), st.booleans())
+@given(
+    st.sampled_from(['rgb8', 'bgra8', 'mono8', 'mono16', 'bayer_gbrg8', 'yuv422', 'huh']),
+    st.integers(0, 9) | st.integers(2**31 - 1, 2**32),
+    st.integers(0, 9),
+    st.integers(0, 60) | st.integers(2**31, 2**32),
+    st.binary(max_size=500),
+    st.booleans(),
+)
 def test_any_image_is_decoded_or_refused(encoding, width, height, step, data, big):
-    message = image(RGB, encoding=encoding, width=width, height=height, step=step, data=data,
-                    is_bigendian=big)
+    message = image(
+        RGB, encoding=encoding, width=width, height=height, step=step, data=data, is_bigendian=big
+    )
     try:
         pixels = decode_image(message)
     except SensorDataError:
@@ -162,12 +196,20 @@ def test_row_030_a_png_bomb_is_refused_from_its_header_alone():
 def test_a_jpeg_that_claims_a_huge_size_is_refused_from_its_header_alone():
     data = bytearray(file_of('.jpg'))
     at = data.index(b'\xff\xc0')
-    data[at + 5:at + 9] = struct.pack('>HH', 65_000, 65_000)
+    data[at + 5 : at + 9] = struct.pack('>HH', 65_000, 65_000)
     assert reason_of(decode_compressed_image, compressed(bytes(data))) == 'dimensions'
 
 
-@pytest.mark.parametrize('data', [b'no image at all', b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n',
-                                  b'\xff\xd8\xff\xd9', b'GIF89a' + bytes(50)])
+@pytest.mark.parametrize(
+    'data',
+    [
+        b'no image at all',
+        b'\xff\xd8\xff',
+        b'\x89PNG\r\n\x1a\n',
+        b'\xff\xd8\xff\xd9',
+        b'GIF89a' + bytes(50),
+    ],
+)
 def test_ten_bytes_that_are_no_picture_are_refused(data):
     assert reason_of(decode_compressed_image, compressed(data)) in ('encoding', 'decode')
 
@@ -201,16 +243,30 @@ def struct_loop(message) -> np.ndarray:
     rows = []
     for row, column in itertools.product(range(message.height), range(message.width)):
         base = row * message.row_step + column * message.point_step
-        rows.append([struct.unpack_from(order + layout[name][1], message.data,
-                                        base + layout[name][0])[0] if name in layout else 0.0
-                     for name in ('x', 'y', 'z', 'intensity')] + [0.0])
+        rows.append(
+            [
+                struct.unpack_from(order + layout[name][1], message.data, base + layout[name][0])[
+                    0
+                ]
+                if name in layout
+                else 0.0
+                for name in ('x', 'y', 'z', 'intensity')
+            ]
+            + [0.0]
+        )
     points = np.array(rows, np.float64).reshape(-1, 5).astype(np.float32)
     keep = np.isfinite(points).all(axis=1) & (np.abs(points[:, :3]) <= 1000).all(axis=1)
     return points[keep]
 
 
-def packed(values: np.ndarray, fields, point_step: int, height: int = 1, row_padding: int = 0,
-           big: bool = False):
+def packed(
+    values: np.ndarray,
+    fields,
+    point_step: int,
+    height: int = 1,
+    row_padding: int = 0,
+    big: bool = False,
+):
     """A cloud with any layout; `fields` are (name, offset, datatype), a column of values each."""
     order = '>' if big else '<'
     width = len(values) // height
@@ -220,11 +276,19 @@ def packed(values: np.ndarray, fields, point_step: int, height: int = 1, row_pad
         base = index // width * row_step + index % width * point_step
         for number, (_, offset, datatype) in zip(value, fields, strict=True):
             code = CODES[datatype]
-            struct.pack_into(order + code, data, base + offset,
-                             number if code in 'fd' else int(number))
-    return cloud(np.zeros((1, 4)), fields=[field(*item) for item in fields], width=width,
-                 height=height, point_step=point_step, row_step=row_step, data=bytes(data),
-                 is_bigendian=big)
+            struct.pack_into(
+                order + code, data, base + offset, number if code in 'fd' else int(number)
+            )
+    return cloud(
+        np.zeros((1, 4)),
+        fields=[field(*item) for item in fields],
+        width=width,
+        height=height,
+        point_step=point_step,
+        row_step=row_step,
+        data=bytes(data),
+        is_bigendian=big,
+    )
 
 
 @pytest.mark.parametrize('order', list(itertools.permutations(range(4))))
@@ -239,8 +303,9 @@ def test_row_035_any_field_order_gives_the_same_points(order):
 @pytest.mark.parametrize('datatype', [1, 3, 5, 7, 8])
 @pytest.mark.parametrize('padding', [0, 5])
 @pytest.mark.parametrize('height', [1, 4])
-def test_row_037_038_040_any_type_padding_and_order_equals_the_struct_loop(big, datatype, padding,
-                                                                       height):
+def test_row_037_038_040_any_type_padding_and_order_equals_the_struct_loop(
+    big, datatype, padding, height
+):
     size = struct.calcsize(CODES[datatype])
     fields = [(name, 3 + k * size, datatype) for k, name in enumerate('xyz')]
     fields += [('ring', 3 + 3 * size, 4), ('intensity', 5 + 3 * size, 2)]
@@ -275,24 +340,35 @@ def test_a_float64_beyond_float32_is_left_out_not_made_infinite():
 XYZ = [field('x', 0), field('y', 4), field('z', 8)]
 
 
-@pytest.mark.parametrize('changes,reason', [
-    ({'data': b''}, 'size'), ({'data': POINTS.tobytes()[:-1]}, 'size'),
-    ({'width': 41}, 'layout'), ({'height': 2}, 'size'), ({'width': 2**31}, 'dimensions'),
-    ({'width': 2**32 - 1, 'height': 2**32 - 1}, 'dimensions'),
-    ({'point_step': 0}, 'layout'), ({'point_step': 12}, 'layout'),
-    ({'point_step': 2**32}, 'layout'), ({'row_step': 0}, 'layout'),
-    ({'row_step': 639}, 'layout'), ({'row_step': 2**31}, 'layout'),
-    ({'fields': XYZ[:2]}, 'fields'), ({'fields': []}, 'fields'),
-    ({'fields': [*XYZ, field('x', 12)]}, 'fields'),
-    ({'fields': [*XYZ, field('intensity', 10)]}, 'layout'),
-    ({'fields': [*XYZ, field('far', 2**31)]}, 'layout'),
-    ({'fields': [*XYZ, field('before', -4)]}, 'layout'),
-    ({'fields': [*XYZ, field('many', 12, 7, 2**31)]}, 'layout'),
-    ({'fields': [field('x', 0, 9), *XYZ[1:]]}, 'fields'),
-    ({'fields': [field('x', 0, 7, 0), *XYZ[1:]]}, 'fields'),
-    ({'fields': [*XYZ[:2], field('z', 8, 7, 2)]}, 'fields'),
-    ({'fields': [field('f', k) for k in range(100_000)]}, 'fields'),
-    ({'fields': [*XYZ, field('n' * 1_000_000, 12, 99)]}, 'fields')])
+@pytest.mark.parametrize(
+    'changes,reason',
+    [
+        ({'data': b''}, 'size'),
+        ({'data': POINTS.tobytes()[:-1]}, 'size'),
+        ({'width': 41}, 'layout'),
+        ({'height': 2}, 'size'),
+        ({'width': 2**31}, 'dimensions'),
+        ({'width': 2**32 - 1, 'height': 2**32 - 1}, 'dimensions'),
+        ({'point_step': 0}, 'layout'),
+        ({'point_step': 12}, 'layout'),
+        ({'point_step': 2**32}, 'layout'),
+        ({'row_step': 0}, 'layout'),
+        ({'row_step': 639}, 'layout'),
+        ({'row_step': 2**31}, 'layout'),
+        ({'fields': XYZ[:2]}, 'fields'),
+        ({'fields': []}, 'fields'),
+        ({'fields': [*XYZ, field('x', 12)]}, 'fields'),
+        ({'fields': [*XYZ, field('intensity', 10)]}, 'layout'),
+        ({'fields': [*XYZ, field('far', 2**31)]}, 'layout'),
+        ({'fields': [*XYZ, field('before', -4)]}, 'layout'),
+        ({'fields': [*XYZ, field('many', 12, 7, 2**31)]}, 'layout'),
+        ({'fields': [field('x', 0, 9), *XYZ[1:]]}, 'fields'),
+        ({'fields': [field('x', 0, 7, 0), *XYZ[1:]]}, 'fields'),
+        ({'fields': [*XYZ[:2], field('z', 8, 7, 2)]}, 'fields'),
+        ({'fields': [field('f', k) for k in range(100_000)]}, 'fields'),
+        ({'fields': [*XYZ, field('n' * 1_000_000, 12, 99)]}, 'fields'),
+    ],
+)
 def test_row_039_040_041_042_043_a_cloud_that_is_wrong_is_refused_with_its_reason(changes, reason):
     assert reason_of(decode_point_cloud, cloud(POINTS, **changes)) == reason
 
@@ -302,15 +378,24 @@ def test_row_039_040_041_042_043_a_cloud_that_is_wrong_is_refused_with_its_reaso
 def test_any_cloud_is_decoded_as_the_struct_loop_reads_it_or_refused(data):
     draw = data.draw
     names = draw(st.permutations(['x', 'y', 'z', 'intensity', 'ring', 'time']))
-    fields = [field(name, draw(st.integers(0, 40)), draw(st.integers(1, 8)))
-              for name in names[:draw(st.integers(3, 6))]]
+    fields = [
+        field(name, draw(st.integers(0, 40)), draw(st.integers(1, 8)))
+        for name in names[: draw(st.integers(3, 6))]
+    ]
     width, height = draw(st.integers(0, 5)), draw(st.integers(0, 3))
     point_step = draw(st.integers(20, 60))
     row_step = width * point_step + draw(st.integers(-1, 9))
     size = max(0, row_step * height + draw(st.sampled_from([0, 0, 0, -1, 1])))
-    message = cloud(POINTS, fields=fields, width=width, height=height, point_step=point_step,
-                    row_step=row_step, data=np.random.default_rng(size).bytes(size),
-                    is_bigendian=draw(st.booleans()))
+    message = cloud(
+        POINTS,
+        fields=fields,
+        width=width,
+        height=height,
+        point_step=point_step,
+        row_step=row_step,
+        data=np.random.default_rng(size).bytes(size),
+        is_bigendian=draw(st.booleans()),
+    )
     try:
         points = decode_point_cloud(message)
     except SensorDataError:

@@ -1,4 +1,5 @@
 """Calibration and hostile messages through the whole front end, with a fake clock."""
+
 from __future__ import annotations
 
 import struct
@@ -53,12 +54,18 @@ def test_an_image_that_comes_before_its_camera_info_waits_for_it():
     assert len(samples) == 1 and len(samples[0].used_sensors) == 7
 
 
-@pytest.mark.parametrize('without,state', [('info', SensorState.UNCALIBRATED),
-                                           ('tf', SensorState.NO_TF)])
+@pytest.mark.parametrize(
+    'without,state', [('info', SensorState.UNCALIBRATED), ('tf', SensorState.NO_TF)]
+)
 def test_row_058_062_a_camera_without_calibration_is_named_and_the_others_run(without, state):
     end = front_end()
-    end.push('/tf_static', tf_message(*(transform('base_link', n) for n in SENSORS
-                                        if without != 'tf' or n != 'cam4')), T0 - MS)
+    end.push(
+        '/tf_static',
+        tf_message(
+            *(transform('base_link', n) for n in SENSORS if without != 'tf' or n != 'cam4')
+        ),
+        T0 - MS,
+    )
     for name in CAMERAS:
         if without != 'info' or name != 'cam4':
             end.push(f'{name}/camera_info', camera_info(name), T0 - MS)
@@ -90,6 +97,7 @@ def test_row_029_064_a_resolution_change_is_uncalibrated_until_camera_info_match
         pixels = ramp[..., None].repeat(3, 2)
         pixels[0, 0] = 0, 0, k
         return image(pixels, at, 'cam1')
+
     drive = Drive(3, make=bigger)
     drive.events.append((T0 + 2000 * MS, 'cam1/camera_info', camera_info('cam1', 32, 40)))
     drive.events.sort(key=lambda event: event[0])
@@ -102,16 +110,21 @@ def test_row_029_064_a_resolution_change_is_uncalibrated_until_camera_info_match
 def test_a_small_file_that_holds_a_huge_picture_is_refused_before_it_is_decoded(monkeypatch):
     """A JPEG of some hundred bytes may say that it has 32 million pixels."""
     import metabev_ros.sensing.inputs as inputs
-    cameras = tuple(CameraConfig(n, f'{n}/image_compressed', f'{n}/camera_info', n)
-                    for n in CAMERAS)
+
+    cameras = tuple(
+        CameraConfig(n, f'{n}/image_compressed', f'{n}/camera_info', n) for n in CAMERAS
+    )
     rig_config = RigConfig(cameras, LidarConfig(LIDAR, 'lidar/points', LIDAR))
     end = set_up(front_end(rig_config=rig_config))
     file = bytearray(cv2.imencode('.jpg', np.full((32, 32, 3), 90, np.uint8))[1].tobytes())
     at = file.index(b'\xff\xc0') + 5
-    file[at:at + 4] = struct.pack('>HH', 4000, 8000)
+    file[at : at + 4] = struct.pack('>HH', 4000, 8000)
     monkeypatch.setattr(inputs, 'decode_compressed_image', lambda *_: pytest.fail('decoded'))
-    end.push('cam1/image_compressed', SimpleNamespace(
-        header=header(T0, 'cam1'), format='jpeg', data=bytes(file)), T0)
+    end.push(
+        'cam1/image_compressed',
+        SimpleNamespace(header=header(T0, 'cam1'), format='jpeg', data=bytes(file)),
+        T0,
+    )
     found = end.reports(T0)[1]
     assert found.state is SensorState.UNCALIBRATED and '8000 x 4000' in found.reason
 
@@ -129,18 +142,22 @@ def test_row_031_045_a_frame_id_of_another_camera_is_refused():
 
 def test_a_fixed_calibration_in_the_rig_wins_over_messages():
     pose = rigid_transform(np.eye(3), (1, 2, 3))
-    fixed = {'width': 32, 'height': 32, 'intrinsics': [20, 0, 16, 0, 20, 16, 0, 0, 1],
-             'ego_from_camera': pose.ravel().tolist()}
-    config = RigConfig((CameraConfig('cam0', 'cam0/image', 'cam0/camera_info', 'cam0',
-                                     calibration=fixed),),
-                       LidarConfig(LIDAR, 'lidar/points', LIDAR,
-                                   ego_from_lidar=np.eye(4).ravel().tolist()))
+    fixed = {
+        'width': 32,
+        'height': 32,
+        'intrinsics': [20, 0, 16, 0, 20, 16, 0, 0, 1],
+        'ego_from_camera': pose.ravel().tolist(),
+    }
+    config = RigConfig(
+        (CameraConfig('cam0', 'cam0/image', 'cam0/camera_info', 'cam0', calibration=fixed),),
+        LidarConfig(LIDAR, 'lidar/points', LIDAR, ego_from_lidar=np.eye(4).ravel().tolist()),
+    )
     end = SensorFrontEnd(config, SensingConfig(), lambda p, c: (p, c))
     assert 'cam0/camera_info' not in end.subscriptions()
     end.push('/tf_static', tf_message(transform('base_link', 'cam0', (9, 9, 9))), T0)
     end.push('cam0/camera_info', camera_info('cam0'), T0)
     end.push('cam0/image', numbered_image(0, T0, 'cam0'), T0 + MS)
-    sample, = end.push('lidar/points', cloud(ring(0), T0), T0 + 2 * MS)
+    (sample,) = end.push('lidar/points', cloud(ring(0), T0), T0 + 2 * MS)
     calibration = sample.cameras['cam0'].calibration
     assert calibration.intrinsics[0, 0] == 20
     assert np.array_equal(calibration.ego_from_camera, pose)
@@ -149,11 +166,17 @@ def test_a_fixed_calibration_in_the_rig_wins_over_messages():
 def test_images_are_moved_to_the_ego_frame_at_the_reference_stamp():
     speed = 15.0
     drive = Drive(2)
-    moving = [(T0 + k * 20 * MS + MS, 'odom', odometry(T0 + k * 20 * MS, speed * k * 0.02))
-              for k in range(-10, 110)]
+    moving = [
+        (T0 + k * 20 * MS + MS, 'odom', odometry(T0 + k * 20 * MS, speed * k * 0.02))
+        for k in range(-10, 110)
+    ]
     still = [s for _, s in play(set_up(front_end()), drive.events)][-1]
-    moved = [s for _, s in play(set_up(front_end()), sorted(
-        [*drive.events, *moving], key=lambda event: event[0]))][-1]
+    moved = [
+        s
+        for _, s in play(
+            set_up(front_end()), sorted([*drive.events, *moving], key=lambda event: event[0])
+        )
+    ][-1]
     for name, offset in NUSCENES_OFFSETS.items():
         before = still.cameras[name].calibration.ego_from_camera
         after = moved.cameras[name].calibration.ego_from_camera
@@ -163,7 +186,6 @@ def test_images_are_moved_to_the_ego_frame_at_the_reference_stamp():
         assert ('no odometry' in report(still, name).reason) == (abs(offset) > 1)
 
 
-
 class Explosive:
     """A message whose every field raises."""
 
@@ -171,8 +193,11 @@ class Explosive:
         raise RuntimeError('boom')
 
 
-@pytest.mark.parametrize('message', [None, 7, Explosive(), SimpleNamespace()],
-                         ids=['none', 'number', 'explosive', 'empty'])
+@pytest.mark.parametrize(
+    'message',
+    [None, 7, Explosive(), SimpleNamespace()],
+    ids=['none', 'number', 'explosive', 'empty'],
+)
 def test_row_100_a_message_of_nonsense_is_counted_as_internal_and_nothing_is_raised(message):
     end = set_up(front_end())
     for topic in end.subscriptions():
@@ -197,6 +222,7 @@ def test_a_failing_prepare_image_changes_only_its_camera():
         if calibration.ego_from_camera[0, 3] == 5:
             raise ValueError('no')
         return pixels, calibration
+
     end = SensorFrontEnd(rig(), SensingConfig(), prepare)
     set_up(end)
     end.push('/tf_static', tf_message(transform('base_link', 'cam3', (5, 0, 0))), T0 - 400 * MS)
@@ -219,10 +245,20 @@ def test_row_114_control_characters_and_floods_of_text_never_reach_a_reason():
 JUNK = st.none() | st.integers() | st.floats() | st.text(max_size=9) | st.binary(max_size=9)
 
 
-@settings(max_examples=150, deadline=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.sampled_from(SENSORS), st.integers(-300, 300), st.sampled_from(
-    ['ok', 'step', 'data', 'width', 'header', 'fields', 'encoding']), JUNK), max_size=60))
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(SENSORS),
+            st.integers(-300, 300),
+            st.sampled_from(['ok', 'step', 'data', 'width', 'header', 'fields', 'encoding']),
+            JUNK,
+        ),
+        max_size=60,
+    )
+)
 def test_any_sequence_of_messages_obeys_the_rules(steps):
     end = set_up(front_end())
     now, previous, sent = T0, {}, {name: 0 for name in SENSORS}

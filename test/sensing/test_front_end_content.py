@@ -1,4 +1,5 @@
 """What messages contain, through the whole front end, with a fake clock."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -25,8 +26,9 @@ from metabev_ros.structures import Modality, SensorState
 
 
 def test_a_frozen_camera_is_named_at_the_third_identical_frame_and_left_out():
-    drive = Drive(4, make=faulty('cam1', 10, 25, lambda k, at: image(
-        numbered_pixels(10), at, 'cam1')))
+    drive = Drive(
+        4, make=faulty('cam1', 10, 25, lambda k, at: image(numbered_pixels(10), at, 'cam1'))
+    )
     end = set_up(front_end())
     samples = [sample for _, sample in play(end, drive.events)]
     states = [report(s, 'cam1').state for s in samples]
@@ -46,6 +48,7 @@ def test_row_016_noise_of_one_grey_level_in_one_pixel_is_not_frozen():
         pixels[0, 0] = 0, 0, k
         pixels[17, 13, 1] ^= k & 1
         return image(pixels, at, 'cam1')
+
     _, samples = run(Drive(3, make=faulty('cam1', 5, 30, twin)))
     assert {report(s, 'cam1').state for s in samples} == {SensorState.OK}
 
@@ -65,6 +68,7 @@ def test_black_and_white_pictures_are_suspect_once_then_invalid(value, word):
         pixels = np.full((32, 32, 3), value, np.uint8)
         pixels[0, 0] = 0, 0, k
         return image(pixels, at, 'cam3')
+
     _, samples = run(Drive(3, make=faulty('cam3', 10, 20, flat)))
     reports = [report(s, 'cam3') for s in samples]
     assert reports[10].state is SensorState.SUSPECT and reports[10].used
@@ -79,6 +83,7 @@ def test_row_018_a_night_picture_with_a_few_lights_is_used_without_a_flag():
         pixels[4:6, 4:9] = 230
         pixels[0, 0] = 0, 0, k
         return image(pixels, at, 'cam3')
+
     _, samples = run(Drive(3, make=faulty('cam3', 5, 30, night)))
     assert {report(s, 'cam3').state for s in samples} == {SensorState.OK}
 
@@ -89,19 +94,31 @@ def test_a_torn_picture_is_used_but_suspect():
         pixels = np.frombuffer(message.data, np.uint8).reshape(32, 32, 3).copy()
         pixels[16:] = 0
         return image(pixels, at, 'cam3')
+
     _, samples = run(Drive(2, make=faulty('cam3', 10, 20, torn)))
     flagged = [report(s, 'cam3') for s in samples[10:]]
     assert all(r.used and r.state is SensorState.SUSPECT and 'torn' in r.reason for r in flagged)
 
 
-@pytest.mark.parametrize('make,state,word', [
-    (lambda k, at: cloud(ring(k)[:0], at), SensorState.INVALID, 'empty'),
-    (lambda k, at: cloud(ring(k) * np.nan, at), SensorState.INVALID, 'empty'),
-    (lambda k, at: cloud(np.where(np.arange(720)[:, None] < 40, ring(k), np.nan), at),
-     SensorState.INVALID, 'non-finite'),
-    (lambda k, at: cloud(ring(k) * (1e-3, 1e-3, 1e-3, 1), at), SensorState.INVALID, 'in range'),
-    (lambda k, at: cloud(ring(k)[::5], at), SensorState.SUSPECT, 'sparse'),
-    (lambda k, at: cloud(ring(k)[:360], at), SensorState.SUSPECT, 'blocked')])
+@pytest.mark.parametrize(
+    'make,state,word',
+    [
+        (lambda k, at: cloud(ring(k)[:0], at), SensorState.INVALID, 'empty'),
+        (lambda k, at: cloud(ring(k) * np.nan, at), SensorState.INVALID, 'empty'),
+        (
+            lambda k, at: cloud(np.where(np.arange(720)[:, None] < 40, ring(k), np.nan), at),
+            SensorState.INVALID,
+            'non-finite',
+        ),
+        (
+            lambda k, at: cloud(ring(k) * (1e-3, 1e-3, 1e-3, 1), at),
+            SensorState.INVALID,
+            'in range',
+        ),
+        (lambda k, at: cloud(ring(k)[::5], at), SensorState.SUSPECT, 'sparse'),
+        (lambda k, at: cloud(ring(k)[:360], at), SensorState.SUSPECT, 'blocked'),
+    ],
+)
 def test_a_damaged_sweep_is_named_and_only_suspect_ones_are_used(make, state, word):
     drive = Drive(3, make=faulty(LIDAR, 12, 30, make))
     end = set_up(front_end())
@@ -113,8 +130,12 @@ def test_a_damaged_sweep_is_named_and_only_suspect_ones_are_used(make, state, wo
 
 
 def test_one_truncated_image_is_left_out_and_the_next_good_one_is_used():
-    drive = Drive(2, make=faulty('cam2', 10, 11, lambda k, at: image(
-        numbered_pixels(k), at, 'cam2', data=b'short')))
+    drive = Drive(
+        2,
+        make=faulty(
+            'cam2', 10, 11, lambda k, at: image(numbered_pixels(k), at, 'cam2', data=b'short')
+        ),
+    )
     end = set_up(front_end())
     samples = [sample for _, sample in play(end, drive.events)]
     assert report(samples[10], 'cam2').state is SensorState.INVALID
@@ -123,8 +144,12 @@ def test_one_truncated_image_is_left_out_and_the_next_good_one_is_used():
 
 
 def test_two_bad_images_in_a_row_need_recovery():
-    drive = Drive(2, make=faulty('cam2', 8, 12, lambda k, at: image(
-        numbered_pixels(k), at, 'cam2', encoding='bgr9')))
+    drive = Drive(
+        2,
+        make=faulty(
+            'cam2', 8, 12, lambda k, at: image(numbered_pixels(k), at, 'cam2', encoding='bgr9')
+        ),
+    )
     samples = [sample for _, sample in play(set_up(front_end()), drive.events)]
     states = [report(s, 'cam2').state for s in samples]
     assert set(states[8:12]) == {SensorState.INVALID}

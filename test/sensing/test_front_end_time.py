@@ -1,4 +1,5 @@
 """Stamps and clocks, through the whole front end, with a fake clock."""
+
 from __future__ import annotations
 
 import itertools
@@ -34,17 +35,24 @@ def one_bad_stamp(name, k_bad, change):
         message = Drive._message(name, k, at)
         message.header.stamp = change(at)
         return message
+
     return make
 
 
 @pytest.mark.parametrize('name', ['cam2', LIDAR])
-@pytest.mark.parametrize('change,word', [
-    (lambda at: stamp(0), 'stamp'), (lambda at: stamp(at + 10**10), 'future'),
-    (lambda at: stamp(at + 365 * 86400 * 10**9), 'future'),
-    (lambda at: SimpleNamespace(sec=-5, nanosec=0), 'stamp'),
-    (lambda at: SimpleNamespace(sec=5, nanosec=10**9), 'stamp')])
-def test_row_046_047_057_one_impossible_stamp_is_invalid_and_normal_frames_go_on(name, change,
-                                                                            word):
+@pytest.mark.parametrize(
+    'change,word',
+    [
+        (lambda at: stamp(0), 'stamp'),
+        (lambda at: stamp(at + 10**10), 'future'),
+        (lambda at: stamp(at + 365 * 86400 * 10**9), 'future'),
+        (lambda at: SimpleNamespace(sec=-5, nanosec=0), 'stamp'),
+        (lambda at: SimpleNamespace(sec=5, nanosec=10**9), 'stamp'),
+    ],
+)
+def test_row_046_047_057_one_impossible_stamp_is_invalid_and_normal_frames_go_on(
+    name, change, word
+):
     drive = Drive(2.5, make=one_bad_stamp(name, 10, change))
     end = set_up(front_end())
     out = play(end, drive.events)
@@ -69,6 +77,7 @@ def test_replayed_old_data_of_one_sensor_is_never_used(name):
         if sensor == name and k >= 10:
             return Drive._message(name, k, at - 10**10)
         return None
+
     drive = Drive(3, make=make)
     end = set_up(front_end())
     samples = [s for _, s in play(end, drive.events)]
@@ -81,6 +90,7 @@ def test_replayed_old_data_of_one_sensor_is_never_used(name):
 def test_a_sensor_that_is_ten_seconds_behind_from_the_start_is_old():
     def make(sensor, k, at):
         return Drive._message('cam2', k, at - 10**10) if sensor == 'cam2' else None
+
     samples = [s for _, s in play(set_up(front_end()), Drive(3, make=make).events)]
     last = report(samples[-1], 'cam2')
     assert not last.used and last.reason.startswith('old') and last.state is SensorState.STALE
@@ -102,8 +112,10 @@ def test_the_same_message_again_is_ignored_and_no_input_is_used_twice(name):
 @pytest.mark.parametrize('order', list(itertools.permutations(range(5))))
 def test_row_051_stamps_increase_whatever_the_order_of_arrival(order):
     end = set_up(front_end())
-    events = [(T0 + k * 10 * MS + 500 * MS, 'lidar/points', cloud(ring(i), T0 + i * PERIOD))
-              for k, i in enumerate(order)]
+    events = [
+        (T0 + k * 10 * MS + 500 * MS, 'lidar/points', cloud(ring(i), T0 + i * PERIOD))
+        for k, i in enumerate(order)
+    ]
     stamps = [s.stamp_ns for _, s in play(end, events)]
     assert stamps == sorted(set(stamps)) and max(stamps) == T0 + 4 * PERIOD
 
@@ -135,6 +147,7 @@ def test_row_049_a_bag_that_loops_begins_a_new_epoch_and_outputs_resume(clock_to
 def test_row_050_one_sensor_that_jumps_back_is_left_out_alone():
     def make(sensor, k, at):
         return Drive._message(sensor, k, at - 5 * 10**9) if sensor == 'cam0' and k >= 10 else None
+
     end = set_up(front_end())
     samples = [s for _, s in play(end, Drive(3, make=make).events)]
     assert end.epoch == 0 and len(samples) == 30
@@ -152,8 +165,9 @@ def test_a_bag_played_without_its_clock_still_makes_fused_samples():
 def test_row_075_a_queue_of_old_frames_after_a_stopped_publisher_is_not_used():
     drive = Drive(8)
     stop, go = T0 + 2000 * MS, T0 + 5000 * MS
-    events = sorted(((go if stop <= a < go else a), i, t, m)
-                    for i, (a, t, m) in enumerate(drive.events))
+    events = sorted(
+        ((go if stop <= a < go else a), i, t, m) for i, (a, t, m) in enumerate(drive.events)
+    )
     out = play(set_up(front_end()), [(a, t, m) for a, _, t, m in events])
     assert all(time - s.stamp_ns < 1200 * MS for time, s in out)
     assert out[-1][1].modality is Modality.FUSED

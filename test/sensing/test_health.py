@@ -1,4 +1,5 @@
 """One sensor's monitor on its own."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -33,8 +34,12 @@ def test_silence_is_late_after_one_period_and_stale_after_two():
     m = monitor()
     feed(m, [0])
     edge = T0 + 5 * MS + 50 * MS
-    for wait, state in ((PERIOD - 1, SensorState.OK), (PERIOD, SensorState.LATE),
-                        (2 * PERIOD - 1, SensorState.LATE), (2 * PERIOD, SensorState.STALE)):
+    for wait, state in (
+        (PERIOD - 1, SensorState.OK),
+        (PERIOD, SensorState.LATE),
+        (2 * PERIOD - 1, SensorState.LATE),
+        (2 * PERIOD, SensorState.STALE),
+    ):
         m.tick(edge + wait)
         assert m.state is state
 
@@ -54,11 +59,16 @@ def test_one_missed_frame_is_no_loss():
 
 def test_the_fourth_loss_in_ten_seconds_keeps_a_sensor_out_for_ten():
     m = monitor()
-    used = {k: usable for start in range(0, 200, 10)
-            for k, usable in zip(range(start, start + 6), feed(m, range(start, start + 6)),
-                                 strict=True)}
-    first_out = next(k for k in range(30, 200) if k in used and not used[k] and used.get(
-        k + 3) is False)
+    used = {
+        k: usable
+        for start in range(0, 200, 10)
+        for k, usable in zip(
+            range(start, start + 6), feed(m, range(start, start + 6)), strict=True
+        )
+    }
+    first_out = next(
+        k for k in range(30, 200) if k in used and not used[k] and used.get(k + 3) is False
+    )
     fourth_loss = T0 + 35 * PERIOD + 5 * MS + 250 * MS
     assert first_out == 40
     back = min(k for k, usable in used.items() if usable and k > 40)
@@ -74,7 +84,9 @@ def test_a_needed_sensor_is_not_kept_in_quarantine():
     at = T0 + 26 * PERIOD
     assert not m.good(at, at, GOOD, needed=False)
     assert [m.good(at + k * PERIOD, at + k * PERIOD, GOOD, needed=True) for k in (1, 2)] == [
-        False, True]
+        False,
+        True,
+    ]
 
 
 def test_the_rate_is_measured_from_the_stamps_and_falls_to_zero_in_silence():
@@ -104,8 +116,17 @@ def test_identical_arrays_are_counted_by_content_not_by_checksum_alone():
     assert states == [SensorState.OK] * 4 + [SensorState.SUSPECT, SensorState.FROZEN]
 
 
-@pytest.mark.parametrize('text,expected', [
-    ('plain', 'plain'), ('a\nb', 'a\\nb'), ('\x1b[2J', '\\x1b[2J'), ('x' * 99, 'x' * 61 + '...'),
-    ('\n' * 99, '\\n' * 30 + '\\...'), (7, '7'), ('', '')])
+@pytest.mark.parametrize(
+    'text,expected',
+    [
+        ('plain', 'plain'),
+        ('a\nb', 'a\\nb'),
+        ('\x1b[2J', '\\x1b[2J'),
+        ('x' * 99, 'x' * 61 + '...'),
+        ('\n' * 99, '\\n' * 30 + '\\...'),
+        (7, '7'),
+        ('', ''),
+    ],
+)
 def test_row_114_untrusted_text_is_escaped_and_capped(text, expected):
     assert sanitise(text) == expected and len(sanitise(text)) <= 64

@@ -1,4 +1,5 @@
 """The modality is a pure function of what is present."""
+
 import itertools
 
 import pytest
@@ -6,8 +7,12 @@ import pytest
 from metabev_ros.sensing.modality import choose_modality
 from metabev_ros.structures import Modality, SensorKind
 
-KINDS = {'a': SensorKind.CAMERA, 'b': SensorKind.CAMERA, 'c': SensorKind.CAMERA,
-         'top': SensorKind.LIDAR}
+KINDS = {
+    'a': SensorKind.CAMERA,
+    'b': SensorKind.CAMERA,
+    'c': SensorKind.CAMERA,
+    'top': SensorKind.LIDAR,
+}
 
 
 @pytest.mark.parametrize('least', [1, 2, 3])

@@ -1,4 +1,5 @@
 """What checks the inputs is no `assert`: the same refusals under `python -O`."""
+
 from __future__ import annotations
 
 import subprocess
@@ -50,6 +51,11 @@ sys.exit(0 if all(right) else f'wrong: {right}')
 
 def test_row_024_027_028_038_039_041_065_the_hazards_are_refused_under_optimised_python():
     tests = Path(__file__).resolve().parents[1]
-    result = subprocess.run([sys.executable, '-O', '-c', HOSTILE, str(tests)], text=True,
-                            capture_output=True, timeout=300, cwd=tests.parent)
+    result = subprocess.run(
+        [sys.executable, '-O', '-c', HOSTILE, str(tests)],
+        text=True,
+        capture_output=True,
+        timeout=300,
+        cwd=tests.parent,
+    )
     assert result.returncode == 0, result.stderr

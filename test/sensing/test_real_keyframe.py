@@ -1,4 +1,5 @@
 """One real nuScenes keyframe through the whole front end, and the figures measured on it."""
+
 from __future__ import annotations
 
 import itertools
@@ -21,7 +22,8 @@ typesys = pytest.importorskip('rosbags.typesys')
 @pytest.fixture(scope='module')
 def keyframe(shared_data) -> dict:
     return pickle.loads(next((shared_data / 'nuscenes_keyframe').glob('*.pkl')).read_bytes())[
-        'data_list'][0]
+        'data_list'
+    ][0]
 
 
 @pytest.fixture(scope='module')
@@ -29,8 +31,10 @@ def messages(shared_data) -> list:
     store = typesys.get_typestore(typesys.Stores.ROS2_JAZZY)
     path = Path(shared_data / 'bags' / 'nuscenes_keyframe')
     with highlevel.AnyReader([path], default_typestore=store) as reader:
-        return [(connection.topic, reader.deserialize(raw, connection.msgtype), time)
-                for connection, time, raw in reader.messages()]
+        return [
+            (connection.topic, reader.deserialize(raw, connection.msgtype), time)
+            for connection, time, raw in reader.messages()
+        ]
 
 
 @pytest.fixture(scope='module')
@@ -89,17 +93,22 @@ def test_half_size_decoding_scales_the_calibration_with_the_picture(rig, message
         full = sample.cameras[name].calibration.intrinsics
         assert picture.pixels.shape == (450, 800, 3)
         assert (picture.calibration.width, picture.calibration.height) == (800, 450)
-        expected = [[full[0, 0] / 2, 0, (full[0, 2] + 0.5) / 2 - 0.5],
-                    [0, full[1, 1] / 2, (full[1, 2] + 0.5) / 2 - 0.5], [0, 0, 1]]
+        expected = [
+            [full[0, 0] / 2, 0, (full[0, 2] + 0.5) / 2 - 0.5],
+            [0, full[1, 1] / 2, (full[1, 2] + 0.5) / 2 - 0.5],
+            [0, 0, 1],
+        ]
         assert np.allclose(picture.calibration.intrinsics, expected)
 
 
 def test_the_poses_are_those_of_the_dataset(sample, keyframe):
-    assert np.allclose(sample.sweep.ego_from_lidar, keyframe['lidar_points']['lidar2ego'],
-                       atol=1e-6)
+    assert np.allclose(
+        sample.sweep.ego_from_lidar, keyframe['lidar_points']['lidar2ego'], atol=1e-6
+    )
     for name, picture in sample.cameras.items():
-        assert np.allclose(picture.calibration.ego_from_camera,
-                           keyframe['images'][name]['cam2ego'], atol=1e-6)
+        assert np.allclose(
+            picture.calibration.ego_from_camera, keyframe['images'][name]['cam2ego'], atol=1e-6
+        )
         assert np.allclose(picture.calibration.intrinsics, keyframe['images'][name]['cam2img'])
 
 
@@ -150,12 +159,17 @@ def test_lidar_boxes_land_on_the_cameras_that_annotate_them(sample, keyframe):
     assert near >= 80
 
 
-@pytest.mark.parametrize('cell,low,high,in_range,voxels', [
-    ((0.075, 0.075, 0.2), (-54, -54, -5), (54, 54, 3), 32330, 17509),
-    ((0.1, 0.1, 0.2), (-51.2, -51.2, -5), (51.2, 51.2, 3), 32264, 15307),
-    ((0.2, 0.2, 8.0), (-51.2, -51.2, -5), (51.2, 51.2, 3), 32264, 7896)])
-def test_the_sweep_has_the_known_number_of_points_and_voxels(sample, cell, low, high, in_range,
-                                                            voxels):
+@pytest.mark.parametrize(
+    'cell,low,high,in_range,voxels',
+    [
+        ((0.075, 0.075, 0.2), (-54, -54, -5), (54, 54, 3), 32330, 17509),
+        ((0.1, 0.1, 0.2), (-51.2, -51.2, -5), (51.2, 51.2, 3), 32264, 15307),
+        ((0.2, 0.2, 8.0), (-51.2, -51.2, -5), (51.2, 51.2, 3), 32264, 7896),
+    ],
+)
+def test_the_sweep_has_the_known_number_of_points_and_voxels(
+    sample, cell, low, high, in_range, voxels
+):
     points = sample.sweep.points[:, :3]
     low, high, cell = (np.array(values, np.float32) for values in (low, high, cell))
     inside = points[((points >= low) & (points < high)).all(axis=1)]
@@ -169,8 +183,9 @@ def test_a_bag_of_malformed_messages_is_survived_and_counted(shared_data, rig):
     topics = {kind: topic for topic, kind in reversed(end.subscriptions().items())}
     topics['sensor_msgs/msg/Image'] = topics['sensor_msgs/msg/CompressedImage']
     pushed = 0
-    with highlevel.AnyReader([shared_data / 'bags' / 'malformed'],
-                             default_typestore=store) as reader:
+    with highlevel.AnyReader(
+        [shared_data / 'bags' / 'malformed'], default_typestore=store
+    ) as reader:
         for connection, time, raw in reader.messages():
             if connection.msgtype in topics:
                 message = reader.deserialize(raw, connection.msgtype)

@@ -1,4 +1,5 @@
 """Sensor loss and return with a fake clock; the oracle is the schedule (reliability rows 1-15)."""
+
 from __future__ import annotations
 
 import itertools
@@ -54,8 +55,7 @@ def test_with_all_sensors_every_sweep_makes_a_fused_sample_without_waiting(offse
 
 @pytest.mark.parametrize('jitter', [10, 20])
 def test_jitter_of_a_fifth_of_the_period_raises_no_alarm(jitter):
-    _, out = run(Drive(20, jitter=jitter, offsets={n: -10 + 2 * i for i, n in
-                                                   enumerate(CAMERAS)}))
+    _, out = run(Drive(20, jitter=jitter, offsets={n: -10 + 2 * i for i, n in enumerate(CAMERAS)}))
     assert len(out) == 200
     assert all(sample.modality is Modality.FUSED for _, sample in out)
     assert {report.state for _, s in out for report in s.sensors} == {SensorState.OK}
@@ -72,7 +72,10 @@ def test_one_dead_camera_is_late_then_stale_and_waited_for_twice_at_most(camera,
     last_stamp, _ = drive.last_sent(camera, death)
     assert without[0][1].stamp_ns <= last_stamp + PERIOD + 50 * MS
     assert [states(sample)[camera] for _, sample in without[:3]] == [
-        SensorState.LATE, SensorState.STALE, SensorState.STALE]
+        SensorState.LATE,
+        SensorState.STALE,
+        SensorState.STALE,
+    ]
     waits = [time - drive.sent[LIDAR][round((s.stamp_ns - T0) / PERIOD)][1] for time, s in without]
     assert waits[:2] == [DEADLINE] * 2 and set(waits[2:]) == {0}
 
@@ -94,7 +97,7 @@ def test_when_all_cameras_die_the_next_sweep_makes_a_lidar_sample_in_time(offset
     assert len(out) == 25
     lidar_only = [(time, s) for time, s in out if s.modality is Modality.LIDAR]
     sweeps = {at: arrival for at, arrival in drive.sent[LIDAR].values()}
-    assert lidar_only and [s for _, s in out[-len(lidar_only):]] == [s for _, s in lidar_only]
+    assert lidar_only and [s for _, s in out[-len(lidar_only) :]] == [s for _, s in lidar_only]
     newest_image = max(drive.last_sent(name, death)[0] for name in CAMERAS)
     assert lidar_only[0][1].stamp_ns <= newest_image + 50 * MS + PERIOD
     assert all(time - sweeps[s.stamp_ns] <= DEADLINE for time, s in lidar_only)
@@ -162,8 +165,7 @@ def test_revived_cameras_are_used_from_the_second_good_frame(offsets, phase):
     drive = Drive(4, dead=dict.fromkeys(CAMERAS, [(1.0, back)]), offsets=OFFSETS[offsets])
     _, out = run(drive)
     for name in CAMERAS:
-        first, second = [k for k, (at, _) in drive.sent[name].items()
-                         if at >= T0 + back * 1e9][:2]
+        first, second = [k for k, (at, _) in drive.sent[name].items() if at >= T0 + back * 1e9][:2]
         fresh = [s for _, s in out if name in s.used_sensors and s.stamp_ns > T0 + 1800 * MS]
         assert fresh[0].cameras[name].stamp_ns == drive.sent[name][second][0]
         recovering = [s for _, s in out if states(s)[name] is SensorState.RECOVERING]
@@ -187,8 +189,10 @@ def test_a_revived_lidar_takes_the_trigger_back_within_three_periods(offsets, ph
     assert max(b - a for a, b in itertools.pairwise(times)) <= 250 * MS
 
 
-@pytest.mark.parametrize('absent', [(name,) for name in SENSORS]
-                         + [tuple(n for n in SENSORS if n != name) for name in SENSORS])
+@pytest.mark.parametrize(
+    'absent',
+    [(name,) for name in SENSORS] + [tuple(n for n in SENSORS if n != name) for name in SENSORS],
+)
 def test_a_sensor_that_never_spoke_is_not_waited_for_after_the_start_timeout(absent):
     drive = Drive(5, dead=dict.fromkeys(absent, [(-9, 99)]))
     _, out = run(drive)
@@ -200,9 +204,17 @@ def test_a_sensor_that_never_spoke_is_not_waited_for_after_the_start_timeout(abs
     for time, sample in late:
         assert set(sample.used_sensors) == present
         assert all(states(sample)[name] is SensorState.NEVER for name in absent)
-        assert time - max(drive.sent[r.name][k][1] for r in sample.sensors if r.used
-                          for k in drive.sent[r.name]
-                          if drive.sent[r.name][k][0] == sample.stamp_ns - r.age_ns) == 0
+        assert (
+            time
+            - max(
+                drive.sent[r.name][k][1]
+                for r in sample.sensors
+                if r.used
+                for k in drive.sent[r.name]
+                if drive.sent[r.name][k][0] == sample.stamp_ns - r.age_ns
+            )
+            == 0
+        )
 
 
 def test_a_flapping_camera_is_quarantined_and_every_label_is_true():
@@ -210,12 +222,12 @@ def test_a_flapping_camera_is_quarantined_and_every_label_is_true():
     drive = Drive(35, dead={'cam1': square})
     _, out = run(drive)
     assert len(out) == 350
-    quarantined = [s for _, s in out if 'quarantine' in dict(
-        (r.name, r.reason) for r in s.sensors)['cam1']]
+    quarantined = [
+        s for _, s in out if 'quarantine' in dict((r.name, r.reason) for r in s.sensors)['cam1']
+    ]
     assert quarantined and all('cam1' not in s.used_sensors for s in quarantined)
     assert 'cam1' in out[-1][1].used_sensors, 'back when the flapping has ended'
-    changes = sum(a != b for a, b in itertools.pairwise(
-        'cam1' in s.used_sensors for _, s in out))
+    changes = sum(a != b for a, b in itertools.pairwise('cam1' in s.used_sensors for _, s in out))
     assert changes <= 16, 'far fewer than the 38 edges of the fault'
 
 
@@ -228,11 +240,14 @@ def test_a_sensor_at_a_quarter_of_its_rate_is_used_when_it_sends(sensor):
     assert len(used) >= len(sent) - 2
     assert len(out) >= 78
     assert any('rate: 2.5 Hz' in r.reason for r in out[-1][1].sensors if r.name == sensor) or (
-        states(out[-1][1])[sensor] is SensorState.MISSING)
+        states(out[-1][1])[sensor] is SensorState.MISSING
+    )
 
 
-@pytest.mark.parametrize('first,second', [
-    *itertools.permutations(['cam4', LIDAR], 2), (CAMERAS, (LIDAR,)), ((LIDAR,), CAMERAS)])
+@pytest.mark.parametrize(
+    'first,second',
+    [*itertools.permutations(['cam4', LIDAR], 2), (CAMERAS, (LIDAR,)), ((LIDAR,), CAMERAS)],
+)
 def test_a_second_death_during_the_first_is_handled_like_a_first(first, second):
     first, second = (x if isinstance(x, tuple) else (x,) for x in (first, second))
     dead = {**dict.fromkeys(first, [(1.0, 9)]), **dict.fromkeys(second, [(2.0, 9)])}
@@ -262,7 +277,8 @@ def test_random_drops_never_make_a_wrong_label(share, fewest):
                 assert k in drive.sent[LIDAR]
     assert times == sorted(times)
     assert {r.received for r in end.reports(T0 + 30_000 * MS)} == {
-        len(sent) for sent in drive.sent.values()}
+        len(sent) for sent in drive.sent.values()
+    }
 
 
 def test_the_mode_may_change_at_every_output_without_a_wrong_label():
@@ -271,6 +287,7 @@ def test_the_mode_may_change_at_every_output_without_a_wrong_label():
 
     def drop(name, k):
         return not mode[k] & (2 if name == LIDAR else 1)
+
     config = SensingConfig(readmit_frames=1, flap_limit=100)
     end = set_up(front_end(config))
     drive = Drive(20, drop=drop)
@@ -279,9 +296,16 @@ def test_the_mode_may_change_at_every_output_without_a_wrong_label():
     assert {s.modality for _, s in out} == {Modality.CAMERA, Modality.LIDAR, Modality.FUSED}
 
 
-@pytest.mark.parametrize('dead', [{}, dict.fromkeys(CAMERAS, [(1.0, 2.0)]),
-                                  {LIDAR: [(1.0, 2.03)]}, {'cam1': [(0.5, 1.7)]},
-                                  dict.fromkeys(SENSORS, [(1.0, 1.6)])])
+@pytest.mark.parametrize(
+    'dead',
+    [
+        {},
+        dict.fromkeys(CAMERAS, [(1.0, 2.0)]),
+        {LIDAR: [(1.0, 2.03)]},
+        {'cam1': [(0.5, 1.7)]},
+        dict.fromkeys(SENSORS, [(1.0, 1.6)]),
+    ],
+)
 def test_polling_in_between_changes_nothing(dead):
     drive = Drive(3.5, dead=dead, jitter=10)
     plain = [end_sample for _, end_sample in _pushed_only(drive)]
@@ -289,7 +313,11 @@ def test_polling_in_between_changes_nothing(dead):
     assert len(plain) == len(polled) > 25
     for a, b in zip(plain, polled, strict=True):
         assert (a.stamp_ns, a.modality, a.sensors, a.epoch) == (
-            b.stamp_ns, b.modality, b.sensors, b.epoch)
+            b.stamp_ns,
+            b.modality,
+            b.sensors,
+            b.epoch,
+        )
 
 
 def _pushed_only(drive):
@@ -308,7 +336,8 @@ def test_a_camera_branch_needs_the_configured_number_of_cameras():
     last = out[-1][1]
     assert last.modality is Modality.LIDAR
     assert {r.reason for r in last.sensors if r.name in ('cam4', 'cam5')} == {
-        'fewer than 3 cameras'}
+        'fewer than 3 cameras'
+    }
 
 
 def test_a_camera_that_is_200_ms_late_is_never_used_and_not_waited_for():

@@ -3,6 +3,7 @@
 The truth is the schedule: what was sent, when it arrived. Every image and cloud carries its own
 number, so a test sees which data really is in a sample, whatever the labels say.
 """
+
 from __future__ import annotations
 
 from types import SimpleNamespace
@@ -20,20 +21,28 @@ CAMERAS = tuple(f'cam{i}' for i in range(6))
 LIDAR = 'lidar'
 SENSORS = (*CAMERAS, LIDAR)
 NUSCENES_OFFSETS = {'cam0': -43, 'cam1': -35, 'cam2': -28, 'cam3': -20, 'cam4': -10, 'cam5': -1}
-_PICTURES = [cv2.resize(coarse, (32, 32), interpolation=cv2.INTER_LINEAR) for coarse in
-             np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3), dtype=np.uint8)]
+_PICTURES = [
+    cv2.resize(coarse, (32, 32), interpolation=cv2.INTER_LINEAR)
+    for coarse in np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3), dtype=np.uint8)
+]
 
 
 def rig(**changes) -> RigConfig:
-    cameras = tuple(CameraConfig(name, f'{name}/image', f'{name}/camera_info', name)
-                    for name in CAMERAS)
+    cameras = tuple(
+        CameraConfig(name, f'{name}/image', f'{name}/camera_info', name) for name in CAMERAS
+    )
     return RigConfig(cameras, LidarConfig(LIDAR, 'lidar/points', LIDAR), **changes)
 
 
-def front_end(config: SensingConfig | None = None, rig_config: RigConfig | None = None,
-              **options) -> SensorFrontEnd:
-    return SensorFrontEnd(rig_config or rig(), config or SensingConfig(),
-                          lambda pixels, calibration: (pixels, calibration), **options)
+def front_end(
+    config: SensingConfig | None = None, rig_config: RigConfig | None = None, **options
+) -> SensorFrontEnd:
+    return SensorFrontEnd(
+        rig_config or rig(),
+        config or SensingConfig(),
+        lambda pixels, calibration: (pixels, calibration),
+        **options,
+    )
 
 
 def stamp(ns: int) -> SimpleNamespace:
@@ -44,12 +53,20 @@ def header(ns: int, frame: str) -> SimpleNamespace:
     return SimpleNamespace(stamp=stamp(ns), frame_id=frame)
 
 
-def image(pixels: np.ndarray, ns: int = T0, frame: str = 'cam0', encoding: str = 'rgb8',
-          **changes) -> SimpleNamespace:
+def image(
+    pixels: np.ndarray, ns: int = T0, frame: str = 'cam0', encoding: str = 'rgb8', **changes
+) -> SimpleNamespace:
     """sensor_msgs/Image of (H, W, C) or (H, W) uint8."""
     height, width = pixels.shape[:2]
-    message = dict(header=header(ns, frame), height=height, width=width, encoding=encoding,
-                   is_bigendian=0, step=pixels.nbytes // height, data=pixels.tobytes())
+    message = dict(
+        header=header(ns, frame),
+        height=height,
+        width=width,
+        encoding=encoding,
+        is_bigendian=0,
+        step=pixels.nbytes // height,
+        data=pixels.tobytes(),
+    )
     return SimpleNamespace(**{**message, **changes})
 
 
@@ -69,13 +86,23 @@ def image_number(pixels: np.ndarray) -> int:
     return r << 16 | g << 8 | b
 
 
-def camera_info(frame: str, width: int = 32, height: int = 32, ns: int = T0,
-                **changes) -> SimpleNamespace:
+def camera_info(
+    frame: str, width: int = 32, height: int = 32, ns: int = T0, **changes
+) -> SimpleNamespace:
     k = [30.0, 0, width / 2, 0, 30.0, height / 2, 0, 0, 1]
     p = [*k[:3], 0, *k[3:6], 0, *k[6:], 0]
-    message = dict(header=header(ns, frame), width=width, height=height,
-                   distortion_model='plumb_bob', d=[0.0] * 5, k=k, p=p, binning_x=0, binning_y=0,
-                   roi=SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0))
+    message = dict(
+        header=header(ns, frame),
+        width=width,
+        height=height,
+        distortion_model='plumb_bob',
+        d=[0.0] * 5,
+        k=k,
+        p=p,
+        binning_x=0,
+        binning_y=0,
+        roi=SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0),
+    )
     return SimpleNamespace(**{**message, **changes})
 
 
@@ -89,9 +116,17 @@ XYZI = (('x', 0), ('y', 4), ('z', 8), ('intensity', 12))
 def cloud(points: np.ndarray, ns: int = T0, frame: str = LIDAR, **changes) -> SimpleNamespace:
     """sensor_msgs/PointCloud2 of (P, 4) float32."""
     points = np.ascontiguousarray(points, dtype='<f4')
-    message = dict(header=header(ns, frame), height=1, width=len(points),
-                   fields=[field(*item) for item in XYZI], is_bigendian=False, point_step=16,
-                   row_step=16 * len(points), data=points.tobytes(), is_dense=True)
+    message = dict(
+        header=header(ns, frame),
+        height=1,
+        width=len(points),
+        fields=[field(*item) for item in XYZI],
+        is_bigendian=False,
+        point_step=16,
+        row_step=16 * len(points),
+        data=points.tobytes(),
+        is_dense=True,
+    )
     return SimpleNamespace(**{**message, **changes})
 
 
@@ -99,8 +134,15 @@ def ring(number: int, count: int = 720) -> np.ndarray:
     """(count, 4) float32 points all around; the first intensity is the sweep's number."""
     azimuth = np.linspace(-np.pi, np.pi, count, endpoint=False)
     distance = 20 + 5 * np.sin(azimuth * 7 + number)
-    points = np.stack([distance * np.cos(azimuth), distance * np.sin(azimuth),
-                       np.full(count, -1.5), np.zeros(count)], axis=1).astype(np.float32)
+    points = np.stack(
+        [
+            distance * np.cos(azimuth),
+            distance * np.sin(azimuth),
+            np.full(count, -1.5),
+            np.zeros(count),
+        ],
+        axis=1,
+    ).astype(np.float32)
     points[0, 3] = number
     return points
 
@@ -108,8 +150,11 @@ def ring(number: int, count: int = 720) -> np.ndarray:
 def transform(parent: str, child: str, xyz=(0, 0, 1.5), q=(0, 0, 0, 1), ns: int = T0):
     vector = SimpleNamespace(x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
     quaternion = SimpleNamespace(x=float(q[0]), y=float(q[1]), z=float(q[2]), w=float(q[3]))
-    return SimpleNamespace(header=header(ns, parent), child_frame_id=child,
-                           transform=SimpleNamespace(translation=vector, rotation=quaternion))
+    return SimpleNamespace(
+        header=header(ns, parent),
+        child_frame_id=child,
+        transform=SimpleNamespace(translation=vector, rotation=quaternion),
+    )
 
 
 def tf_message(*transforms) -> SimpleNamespace:
@@ -117,11 +162,13 @@ def tf_message(*transforms) -> SimpleNamespace:
 
 
 def odometry(ns: int, x: float, yaw: float = 0.0) -> SimpleNamespace:
-    pose = SimpleNamespace(position=SimpleNamespace(x=x, y=0.0, z=0.0),
-                           orientation=SimpleNamespace(x=0.0, y=0.0, z=np.sin(yaw / 2),
-                                                       w=np.cos(yaw / 2)))
-    return SimpleNamespace(header=header(ns, 'odom'), child_frame_id='base_link',
-                           pose=SimpleNamespace(pose=pose))
+    pose = SimpleNamespace(
+        position=SimpleNamespace(x=x, y=0.0, z=0.0),
+        orientation=SimpleNamespace(x=0.0, y=0.0, z=np.sin(yaw / 2), w=np.cos(yaw / 2)),
+    )
+    return SimpleNamespace(
+        header=header(ns, 'odom'), child_frame_id='base_link', pose=SimpleNamespace(pose=pose)
+    )
 
 
 def set_up(end: SensorFrontEnd, now: int = T0 - 500 * MS) -> SensorFrontEnd:
@@ -145,9 +192,20 @@ class Drive:
         start: time of sweep 0.
     """
 
-    def __init__(self, seconds: float, dead=None, offsets=None, latency=None, drop=None,
-                 period_ms: int = 100, jitter: float = 0.0, start: int = T0, seed: int = 0,
-                 make=None, first: int = 0) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        dead=None,
+        offsets=None,
+        latency=None,
+        drop=None,
+        period_ms: int = 100,
+        jitter: float = 0.0,
+        start: int = T0,
+        seed: int = 0,
+        make=None,
+        first: int = 0,
+    ) -> None:
         rng = np.random.default_rng(seed)
         self.dead, self.start = dead or {}, start
         offsets, latency = offsets or NUSCENES_OFFSETS, latency or {}
@@ -179,8 +237,11 @@ class Drive:
 
     def last_sent(self, name: str, before_s: float) -> tuple[int, int]:
         """(stamp, arrival) of the newest message of a sensor before a time."""
-        return max(times for times in self.sent[name].values()
-                   if times[0] < self.start + round(before_s * 1e9))
+        return max(
+            times
+            for times in self.sent[name].values()
+            if times[0] < self.start + round(before_s * 1e9)
+        )
 
 
 def play(end: SensorFrontEnd, events, until: int | None = None, poll_ms: float | None = None):
@@ -218,7 +279,7 @@ def check_truth(out, drive: Drive, tolerance_ms: float = 55) -> None:
         assert sample.modality is Modality.from_presence(bool(there - {LIDAR}), LIDAR in there)
         for name in there:
             data = sample.sweep if name == LIDAR else sample.cameras[name]
-            number = (int(data.points[0, 3]) if name == LIDAR else image_number(data.pixels))
+            number = int(data.points[0, 3]) if name == LIDAR else image_number(data.pixels)
             assert number in drive.sent[name], f'{name} never sent {number}'
             sent, arrival = drive.sent[name][number]
             assert data.stamp_ns == sent and arrival <= time

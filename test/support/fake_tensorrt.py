@@ -3,6 +3,7 @@
 With `cuda_stub.c` as the driver the whole backend runs on a CPU: copies, shapes, streams, events,
 CUDA graphs. What is not tested that way is TensorRT itself.
 """
+
 from __future__ import annotations
 
 import ctypes
@@ -15,8 +16,12 @@ import onnxruntime
 
 from metabev_ros.backends.tensorrt_library import API
 
-DTYPES = {'tensor(float)': ('FLOAT', 'float32'), 'tensor(int32)': ('INT32', 'int32'),
-          'tensor(uint8)': ('UINT8', 'uint8'), 'tensor(float16)': ('HALF', 'float16')}
+DTYPES = {
+    'tensor(float)': ('FLOAT', 'float32'),
+    'tensor(int32)': ('INT32', 'int32'),
+    'tensor(uint8)': ('UINT8', 'uint8'),
+    'tensor(float16)': ('HALF', 'float16'),
+}
 
 
 # (stub library, graph handle) -> context: every loaded stub numbers its graphs from 1, and a graph
@@ -42,14 +47,19 @@ class FakeTensorRt(SimpleNamespace):
     """
 
     def __init__(self, stub, version: str = '10.3.0') -> None:
-        super().__init__(**{name: type(name, (), {member: None for member in members})
-                            for name, members in API.items()})
+        super().__init__(
+            **{
+                name: type(name, (), {member: None for member in members})
+                for name, members in API.items()
+            }
+        )
         self.__version__, self.stub = version, stub
         self.loaded, self.refuse = 0, False
         self.TensorIOMode, module = Mode, self
 
         class ILogger:
             Severity = SimpleNamespace(WARNING=1, ERROR=2, INTERNAL_ERROR=3)
+
         self.ILogger = ILogger
 
         class Runtime:
@@ -62,9 +72,11 @@ class FakeTensorRt(SimpleNamespace):
                     self.logger.log(2, 'built on another\ndevice')
                     return None
                 return FakeEngine(module, plan)
+
         self.Runtime = Runtime
         callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(
-            lambda graph: RECORDED[stub._name, graph].compute())
+            lambda graph: RECORDED[stub._name, graph].compute()
+        )
         self._keep_alive = callback
         stub.stub_on_launch(callback)
 
@@ -77,11 +89,17 @@ class FakeEngine:
         self.module, self.profile = module, json.loads(profile)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(onnx, options,
-                                                    providers=['CPUExecutionProvider'])
-        self.tensors = {item.name: (mode, item) for mode, side in (
-            (Mode.INPUT, self.session.get_inputs()), (Mode.OUTPUT, self.session.get_outputs()))
-            for item in side}
+        self.session = onnxruntime.InferenceSession(
+            onnx, options, providers=['CPUExecutionProvider']
+        )
+        self.tensors = {
+            item.name: (mode, item)
+            for mode, side in (
+                (Mode.INPUT, self.session.get_inputs()),
+                (Mode.OUTPUT, self.session.get_outputs()),
+            )
+            for item in side
+        }
         self.num_io_tensors = len(self.tensors)
 
     def get_tensor_name(self, index):
@@ -127,12 +145,15 @@ class FakeContext:
     def _view(self, name, shape):
         dtype = np.dtype(DTYPES[self.engine.tensors[name][1].type][1])
         size = int(np.prod(shape)) * dtype.itemsize
-        return np.frombuffer((ctypes.c_uint8 * size).from_address(self.addresses[name]),
-                             dtype).reshape(shape)
+        return np.frombuffer(
+            (ctypes.c_uint8 * size).from_address(self.addresses[name]), dtype
+        ).reshape(shape)
 
     def compute(self):
         session = self.engine.session
-        arrays = {item.name: self._view(item.name, self.shapes.get(item.name, item.shape))
-                  for item in session.get_inputs()}
+        arrays = {
+            item.name: self._view(item.name, self.shapes.get(item.name, item.shape))
+            for item in session.get_inputs()
+        }
         for item, array in zip(session.get_outputs(), session.run(None, arrays), strict=True):
             self._view(item.name, array.shape)[...] = array

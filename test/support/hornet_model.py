@@ -1,4 +1,5 @@
 """A small HorNet everywhere, exported: backbone, camera neck and BEV neck with global filters."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -24,8 +25,13 @@ from support.small_networks import small_model
 def hornet_model() -> ModelConfig:
     """Images of 32 x 64, so that every filter of the backbone is resized."""
     model = small_model(neck=BevNeckKind.NANO_HORFPN_GF)
-    return dataclasses.replace(model, name='small_hornet', camera=dataclasses.replace(
-        model.camera, backbone=CameraBackbone.HORNET_NANO_GF, neck=CameraNeck.LSS_HORFPN_GF))
+    return dataclasses.replace(
+        model,
+        name='small_hornet',
+        camera=dataclasses.replace(
+            model.camera, backbone=CameraBackbone.HORNET_NANO_GF, neck=CameraNeck.LSS_HORFPN_GF
+        ),
+    )
 
 
 @functools.cache

@@ -1,4 +1,5 @@
 """A made-up run of a node that does everything right; tests plant their lies into it."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -31,8 +32,11 @@ def ideal_run(plan: FailurePlan, rig: RigConfig) -> Evidence:
 
 def _is_killed(plan: FailurePlan, name: str, stamp: int) -> bool:
     seconds = (stamp - START_NS) * 1e-9
-    return any(name in f.sensors and f.begin <= seconds < f.end for f in plan.faults
-               if f.kind is FaultKind.KILLED)
+    return any(
+        name in f.sensors and f.begin <= seconds < f.end
+        for f in plan.faults
+        if f.kind is FaultKind.KILLED
+    )
 
 
 def _state(plan: FailurePlan, name: str, stamp: int) -> SensorState:
@@ -43,7 +47,8 @@ def _state(plan: FailurePlan, name: str, stamp: int) -> SensorState:
         if fault.kind is FaultKind.KILLED and fault.begin <= seconds < fault.end:
             return SensorState.STALE
         if fault.kind is FaultKind.FROZEN and (
-                fault.begin + FROZEN_NS * 1e-9 <= seconds < fault.end):
+            fault.begin + FROZEN_NS * 1e-9 <= seconds < fault.end
+        ):
             return SensorState.FROZEN
         if fault.end <= seconds < fault.end + READMIT_NS * 1e-9:
             return SensorState.RECOVERING
@@ -55,14 +60,16 @@ def _look(evidence: Evidence, plan: FailurePlan, rig: RigConfig, stamp: int) -> 
     used = {name for name, state in states.items() if state is SensorState.OK}
     cameras = {camera.name for camera in rig.cameras}
     modality = Modality.from_presence(bool(used & cameras), rig.lidar.name in used)
-    reports = tuple(SensorReport(name, rig.kinds[name], state, name in used)
-                    for name, state in states.items())
+    reports = tuple(
+        SensorReport(name, rig.kinds[name], state, name in used) for name, state in states.items()
+    )
     wall = stamp + LATENCY_NS
     evidence.statuses.append(Status(wall, wall + 1, True, modality, reports, 0.0, {}, 'made up'))
     evidence.diagnostics.append(Diagnostic(wall, 2 if modality is Modality.NONE else 0))
     if modality is not Modality.NONE:
-        evidence.statuses.append(Status(stamp, wall, False, modality, reports, LATENCY_NS * 1e-9,
-                                        {}, 'made up'))
+        evidence.statuses.append(
+            Status(stamp, wall, False, modality, reports, LATENCY_NS * 1e-9, {}, 'made up')
+        )
         for topic, found in (('detections', evidence.outputs), ('bev_map', evidence.maps)):
             found.append(Output(topic, stamp, wall, modality, dict.fromkeys(used, 0)))
 

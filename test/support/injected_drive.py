@@ -2,6 +2,7 @@
 
 Times of faults count from sweep 0 (T0), which is `LEAD` seconds after the stream's first message.
 """
+
 from __future__ import annotations
 
 import functools
@@ -36,16 +37,25 @@ END = 9e3  # a fault until the end of the stream
 PERIOD, DEADLINE = 100 * MS, 50 * MS
 TOPICS = {name: f'{name}/image' for name in CAMERAS} | {LIDAR: 'lidar/points'}
 TYPES = dict.fromkeys(TOPICS.values(), 'sensor_msgs/msg/Image') | {
-    'lidar/points': 'sensor_msgs/msg/PointCloud2', 'tf_static': 'tf2_msgs/msg/TFMessage',
-    **{f'{name}/camera_info': 'sensor_msgs/msg/CameraInfo' for name in CAMERAS}}
+    'lidar/points': 'sensor_msgs/msg/PointCloud2',
+    'tf_static': 'tf2_msgs/msg/TFMessage',
+    **{f'{name}/camera_info': 'sensor_msgs/msg/CameraInfo' for name in CAMERAS},
+}
 
 
-def fault(kind: str, sensors, begin: float, end: float = END, name: str = '',
-          **parameters) -> PlannedFault:
+def fault(
+    kind: str, sensors, begin: float, end: float = END, name: str = '', **parameters
+) -> PlannedFault:
     """A fault on sensors (a name or several) from `begin` to `end` seconds after sweep 0."""
     sensors = (sensors,) if isinstance(sensors, str) else tuple(sensors)
-    return PlannedFault(name or f'{kind} {" ".join(sensors)} {begin:g}', FaultType(kind),
-                        begin + LEAD, end + LEAD, sensors=sensors, **parameters)
+    return PlannedFault(
+        name or f'{kind} {" ".join(sensors)} {begin:g}',
+        FaultType(kind),
+        begin + LEAD,
+        end + LEAD,
+        sensors=sensors,
+        **parameters,
+    )
 
 
 # ---------------------------------------------------------------------------------- messages
@@ -55,10 +65,19 @@ def _make(msgtype: str, **fields):
 
 def image_bytes(name: str, number: int, stamp_ns: int) -> bytes:
     plain = numbered_image(number, stamp_ns, name)
-    return wire.serialize(_make(
-        TYPES[TOPICS[name]], header=wire.header(stamp_ns, name), height=plain.height,
-        width=plain.width, encoding=plain.encoding, is_bigendian=0, step=plain.step,
-        data=_bytes(plain.data)), TYPES[TOPICS[name]])
+    return wire.serialize(
+        _make(
+            TYPES[TOPICS[name]],
+            header=wire.header(stamp_ns, name),
+            height=plain.height,
+            width=plain.width,
+            encoding=plain.encoding,
+            is_bigendian=0,
+            step=plain.step,
+            data=_bytes(plain.data),
+        ),
+        TYPES[TOPICS[name]],
+    )
 
 
 def _bytes(data: bytes) -> np.ndarray:
@@ -66,34 +85,72 @@ def _bytes(data: bytes) -> np.ndarray:
 
 
 def cloud_bytes(points, stamp_ns: int, frame: str = LIDAR) -> bytes:
-    fields = [_make('sensor_msgs/msg/PointField', name=name, offset=4 * k, datatype=7, count=1)
-              for k, name in enumerate(('x', 'y', 'z', 'intensity'))]
-    return wire.serialize(_make(
-        TYPES['lidar/points'], header=wire.header(stamp_ns, frame), height=1, width=len(points),
-        fields=fields, is_bigendian=False, point_step=16, row_step=16 * len(points),
-        data=_bytes(points.astype('<f4').tobytes()), is_dense=True), TYPES['lidar/points'])
+    fields = [
+        _make('sensor_msgs/msg/PointField', name=name, offset=4 * k, datatype=7, count=1)
+        for k, name in enumerate(('x', 'y', 'z', 'intensity'))
+    ]
+    return wire.serialize(
+        _make(
+            TYPES['lidar/points'],
+            header=wire.header(stamp_ns, frame),
+            height=1,
+            width=len(points),
+            fields=fields,
+            is_bigendian=False,
+            point_step=16,
+            row_step=16 * len(points),
+            data=_bytes(points.astype('<f4').tobytes()),
+            is_dense=True,
+        ),
+        TYPES['lidar/points'],
+    )
 
 
-def info_bytes(name: str, stamp_ns: int, focal: float = 30.0, width: int = 32,
-               height: int = 32) -> bytes:
+def info_bytes(
+    name: str, stamp_ns: int, focal: float = 30.0, width: int = 32, height: int = 32
+) -> bytes:
     k = np.array([focal, 0, width / 2, 0, focal, height / 2, 0, 0, 1.0])
-    roi = _make('sensor_msgs/msg/RegionOfInterest', x_offset=0, y_offset=0, height=0, width=0,
-                do_rectify=False)
-    return wire.serialize(_make(
-        'sensor_msgs/msg/CameraInfo', header=wire.header(stamp_ns, name), height=height,
-        width=width, distortion_model='plumb_bob', d=np.zeros(5), k=k, r=np.eye(3).reshape(-1),
-        p=np.insert(k.reshape(3, 3), 3, 0, axis=1).reshape(-1), binning_x=0, binning_y=0,
-        roi=roi), 'sensor_msgs/msg/CameraInfo')
+    roi = _make(
+        'sensor_msgs/msg/RegionOfInterest',
+        x_offset=0,
+        y_offset=0,
+        height=0,
+        width=0,
+        do_rectify=False,
+    )
+    return wire.serialize(
+        _make(
+            'sensor_msgs/msg/CameraInfo',
+            header=wire.header(stamp_ns, name),
+            height=height,
+            width=width,
+            distortion_model='plumb_bob',
+            d=np.zeros(5),
+            k=k,
+            r=np.eye(3).reshape(-1),
+            p=np.insert(k.reshape(3, 3), 3, 0, axis=1).reshape(-1),
+            binning_x=0,
+            binning_y=0,
+            roi=roi,
+        ),
+        'sensor_msgs/msg/CameraInfo',
+    )
 
 
 def tf_bytes(names=SENSORS, stamp_ns: int = T0, xyz=(0.0, 0.0, 1.5)) -> bytes:
-    links = [_make(
-        'geometry_msgs/msg/TransformStamped', header=wire.header(stamp_ns, 'base_link'),
-        child_frame_id=name, transform=_make(
-            'geometry_msgs/msg/Transform',
-            translation=_make('geometry_msgs/msg/Vector3', x=xyz[0], y=xyz[1], z=xyz[2]),
-            rotation=_make('geometry_msgs/msg/Quaternion', x=0.0, y=0.0, z=0.0, w=1.0)))
-        for name in names]
+    links = [
+        _make(
+            'geometry_msgs/msg/TransformStamped',
+            header=wire.header(stamp_ns, 'base_link'),
+            child_frame_id=name,
+            transform=_make(
+                'geometry_msgs/msg/Transform',
+                translation=_make('geometry_msgs/msg/Vector3', x=xyz[0], y=xyz[1], z=xyz[2]),
+                rotation=_make('geometry_msgs/msg/Quaternion', x=0.0, y=0.0, z=0.0, w=1.0),
+            ),
+        )
+        for name in names
+    ]
     return wire.serialize(_make(TYPES['tf_static'], transforms=links), TYPES['tf_static'])
 
 
@@ -102,13 +159,20 @@ def message(topic: str, arrival_ns: int, cdr: bytes) -> BagMessage:
 
 
 @functools.lru_cache(maxsize=32)
-def stream(seconds: float, start: int = T0, offsets: tuple = tuple(NUSCENES_OFFSETS.items()),
-           without: tuple[str, ...] = ()) -> tuple[BagMessage, ...]:
+def stream(
+    seconds: float,
+    start: int = T0,
+    offsets: tuple = tuple(NUSCENES_OFFSETS.items()),
+    without: tuple[str, ...] = (),
+) -> tuple[BagMessage, ...]:
     """Everything the rig sends: message k of a topic holds the number k."""
     early = start - round(LEAD * 1e9)
     found = [message('tf_static', early, tf_bytes(stamp_ns=early))]
-    found += [message(f'{name}/camera_info', early + 1, info_bytes(name, early))
-              for name in CAMERAS if f'{name}/camera_info' not in without]
+    found += [
+        message(f'{name}/camera_info', early + 1, info_bytes(name, early))
+        for name in CAMERAS
+        if f'{name}/camera_info' not in without
+    ]
     shifts = dict(offsets)
     for name in SENSORS:
         for k in range(round(seconds * 10)):
@@ -134,8 +198,9 @@ class Run:
 
     def of(self, name: str) -> list:
         """The reports of one sensor, sample by sample."""
-        return [report for sample in self.samples for report in sample.sensors
-                if report.name == name]
+        return [
+            report for sample in self.samples for report in sample.sensors if report.name == name
+        ]
 
     def truth_of(self, name: str) -> list[Truth]:
         return [truth for truth in self.truths if truth.topic == TOPICS[name]]
@@ -145,9 +210,15 @@ class Run:
         return [(time, s) for time, s in self.out if begin <= (s.stamp_ns - T0) / 1e9 < end]
 
 
-def run(*faults: PlannedFault, seconds: float = 4.0, seed: int = 0,
-        config: SensingConfig | None = None, messages: tuple[BagMessage, ...] | None = None,
-        rig_config: RigConfig | None = None, check: bool = True) -> Run:
+def run(
+    *faults: PlannedFault,
+    seconds: float = 4.0,
+    seed: int = 0,
+    config: SensingConfig | None = None,
+    messages: tuple[BagMessage, ...] | None = None,
+    rig_config: RigConfig | None = None,
+    check: bool = True,
+) -> Run:
     """Inject, perceive, hold against the truth (rules R1 to R3, R5)."""
     truths: list[Truth] = []
     messages = stream(seconds) if messages is None else messages

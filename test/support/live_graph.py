@@ -1,4 +1,5 @@
 """A ROS graph for live tests: the node as a process, publishers and recorders in this one."""
+
 from __future__ import annotations
 
 import os
@@ -62,10 +63,17 @@ class Graph:
     def _record(self, topic: str, msgtype: str) -> None:
         def receive(cdr, info) -> None:
             self.records.append(
-                Received(topic, bytes(cdr), time.monotonic(), info['source_timestamp']))
+                Received(topic, bytes(cdr), time.monotonic(), info['source_timestamp'])
+            )
+
         name = topic if topic.startswith('/') else f'{NAMESPACE}/{topic}'
-        self.node.create_subscription(ros_support.message_type(msgtype), name, receive,
-                                      ros_support.reliable_qos(100), raw=True)
+        self.node.create_subscription(
+            ros_support.message_type(msgtype),
+            name,
+            receive,
+            ros_support.reliable_qos(100),
+            raw=True,
+        )
 
     def _spin(self) -> None:
         while not self._stop.is_set():
@@ -76,7 +84,8 @@ class Graph:
         if topic not in self._publishers:
             qos = ros_support.latched_qos(10) if latched else ros_support.reliable_qos(10)
             self._publishers[topic] = self.node.create_publisher(
-                ros_support.message_type(msgtype), topic, qos)
+                ros_support.message_type(msgtype), topic, qos
+            )
         return self._publishers[topic]
 
     def wait_until_heard(self, topics: Iterable[str], timeout: float = START_TIMEOUT) -> None:
@@ -89,8 +98,7 @@ class Graph:
 
     def of(self, topic: str, since: float = 0.0, until: float = float('inf')) -> list[Received]:
         """Records of one topic, received in a span of monotonic time."""
-        return [r for r in list(self.records)
-                if r.topic == topic and since <= r.received < until]
+        return [r for r in list(self.records) if r.topic == topic and since <= r.received < until]
 
     def wait_for(self, topic: str, wanted, timeout: float, since: float = 0.0):
         """The first record of `topic` whose message fulfils `wanted`."""
@@ -118,7 +126,8 @@ class RigPublisher:
         self.sent: dict[int, frozenset[str]] = {}  # stamp -> sensors that sent a frame
         self.sent_until: dict[int, int] = {}  # stamp -> when its last message was out
         graph.publisher('/tf_static', rig_messages.TF_TYPE, latched=True).publish(
-            rig_messages.static_transforms(1))
+            rig_messages.static_transforms(1)
+        )
         for sensor in rig_messages.SENSORS:
             graph.publisher(rig_messages.topic_of(sensor), rig_messages.type_of(sensor))
         for camera in rig_messages.CAMERAS:
@@ -128,8 +137,11 @@ class RigPublisher:
 
     @property
     def topics(self) -> list[str]:
-        return ['/tf_static', *(f'/{name}/camera_info' for name in rig_messages.CAMERAS),
-                *(rig_messages.topic_of(sensor) for sensor in rig_messages.SENSORS)]
+        return [
+            '/tf_static',
+            *(f'/{name}/camera_info' for name in rig_messages.CAMERAS),
+            *(rig_messages.topic_of(sensor) for sensor in rig_messages.SENSORS),
+        ]
 
     def tick(self, off: frozenset[str] = frozenset(), frozen: frozenset[str] = frozenset()) -> int:
         """Wait for the next tick, publish, and return its stamp."""
@@ -148,9 +160,11 @@ class RigPublisher:
             self._last[sensor] = cdr
             if sensor != rig_messages.LIDAR:
                 self._graph.publisher(f'/{sensor}/camera_info', rig_messages.INFO_TYPE).publish(
-                    rig_messages.camera_info(sensor, stamp))
+                    rig_messages.camera_info(sensor, stamp)
+                )
             self._graph.publisher(
-                rig_messages.topic_of(sensor), rig_messages.type_of(sensor)).publish(cdr)
+                rig_messages.topic_of(sensor), rig_messages.type_of(sensor)
+            ).publish(cdr)
         self.sent[stamp] = frozenset(rig_messages.SENSORS) - off
         self.sent_until[stamp] = time.time_ns()
         return stamp
@@ -173,11 +187,19 @@ class NodeProcess:
         program: command that runs the node; the parameters are added.
     """
 
-    def __init__(self, folder: Path, program: tuple[str, ...] = (
-            sys.executable, '-m', 'metabev_ros.node.process'), **parameters) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        program: tuple[str, ...] = (sys.executable, '-m', 'metabev_ros.node.process'),
+        **parameters,
+    ) -> None:
         save_config(rig_messages.rig(), folder / 'rig.yaml')
-        values = {'rig': folder / 'rig.yaml', 'sensing.deadline': 0.1,
-                  'inference.time_limit': 5.0, **parameters}  # a loaded machine is slow
+        values = {
+            'rig': folder / 'rig.yaml',
+            'sensing.deadline': 0.1,
+            'inference.time_limit': 5.0,
+            **parameters,
+        }  # a loaded machine is slow
         if os.environ.get('METABEV_TEST_MODEL'):
             values.setdefault('model', os.environ['METABEV_TEST_MODEL'])
         command = [*program, '--ros-args']

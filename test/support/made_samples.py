@@ -1,4 +1,5 @@
 """A made-up sample, and waiting for another thread."""
+
 from __future__ import annotations
 
 import time

@@ -4,6 +4,7 @@ Run in an environment that has nuscenes-devkit (numpy < 2) to renew the stored a
 
     python test/support/nuscenes_devkit_cases.py
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -13,21 +14,57 @@ from pathlib import Path
 import numpy as np
 
 GOLDEN = Path(__file__).with_name('nuscenes_devkit_golden.json')
-CLASSES = ('car', 'truck', 'construction_vehicle', 'bus', 'trailer', 'barrier',
-           'motorcycle', 'bicycle', 'pedestrian', 'traffic_cone')
-CASES = ('random', 'many_samples', 'score_ties', 'duplicates', 'no_truth_class',
-         'no_predictions', 'empty_samples', 'low_recall', 'yaw_wrap', 'velocity_nan',
-         'class_range_edge', 'zero_scores', 'perfect', 'ties_across_samples', 'one_box',
-         'one_score', 'all_scores_zero', 'found_velocity_nan', 'equal_distances')
+CLASSES = (
+    'car',
+    'truck',
+    'construction_vehicle',
+    'bus',
+    'trailer',
+    'barrier',
+    'motorcycle',
+    'bicycle',
+    'pedestrian',
+    'traffic_cone',
+)
+CASES = (
+    'random',
+    'many_samples',
+    'score_ties',
+    'duplicates',
+    'no_truth_class',
+    'no_predictions',
+    'empty_samples',
+    'low_recall',
+    'yaw_wrap',
+    'velocity_nan',
+    'class_range_edge',
+    'zero_scores',
+    'perfect',
+    'ties_across_samples',
+    'one_box',
+    'one_score',
+    'all_scores_zero',
+    'found_velocity_nan',
+    'equal_distances',
+)
 
 
 def _truth(rng, count: int, reach: float = 55.0) -> dict:
-    boxes = np.concatenate([
-        rng.uniform(-reach / 1.4, reach / 1.4, (count, 2)), rng.uniform(-1, 2, (count, 1)),
-        rng.uniform(0.4, 6.0, (count, 3)), rng.uniform(-np.pi, np.pi, (count, 1)),
-        rng.normal(0, 2, (count, 2)) * (rng.random_sample((count, 1)) < 0.6)], axis=1)
-    return {'boxes': boxes, 'labels': rng.randint(0, 10, count),
-            'points': rng.randint(0, 6, count)}
+    boxes = np.concatenate(
+        [
+            rng.uniform(-reach / 1.4, reach / 1.4, (count, 2)),
+            rng.uniform(-1, 2, (count, 1)),
+            rng.uniform(0.4, 6.0, (count, 3)),
+            rng.uniform(-np.pi, np.pi, (count, 1)),
+            rng.normal(0, 2, (count, 2)) * (rng.random_sample((count, 1)) < 0.6),
+        ],
+        axis=1,
+    )
+    return {
+        'boxes': boxes,
+        'labels': rng.randint(0, 10, count),
+        'points': rng.randint(0, 6, count),
+    }
 
 
 def _found(rng, truth: dict, noise: float = 1.0, recall: float = 0.8, extra: int = 8) -> dict:
@@ -39,9 +76,11 @@ def _found(rng, truth: dict, noise: float = 1.0, recall: float = 0.8, extra: int
     boxes[:, 6] += rng.normal(0, 0.5 * noise, shape)
     boxes[:, 7:9] += rng.normal(0, 0.6 * noise, (shape, 2))
     other = _truth(rng, extra)
-    return {'boxes': np.concatenate([boxes, other['boxes']]),
-            'labels': np.concatenate([truth['labels'][keep], other['labels']]),
-            'scores': np.concatenate([rng.uniform(0.2, 1, shape), rng.uniform(0, 0.7, extra)])}
+    return {
+        'boxes': np.concatenate([boxes, other['boxes']]),
+        'labels': np.concatenate([truth['labels'][keep], other['labels']]),
+        'scores': np.concatenate([rng.uniform(0.2, 1, shape), rng.uniform(0, 0.7, extra)]),
+    }
 
 
 def make_case(name: str) -> list[tuple[dict, dict]]:
@@ -75,22 +114,29 @@ def make_case(name: str) -> list[tuple[dict, dict]]:
             radius = np.array([30.0, 40.0, 50.0])[np.arange(len(boxes)) % 3]
             angle = rng.uniform(-np.pi, np.pi, len(boxes))
             boxes[:, :2] = np.round(radius)[:, None] * np.stack(
-                [np.cos(angle), np.sin(angle)], axis=1)
+                [np.cos(angle), np.sin(angle)], axis=1
+            )
             boxes[::4, :2] = np.stack([radius, 0 * radius], axis=1)[::4]
-            truth['boxes'][:len(boxes), :2] = boxes[:len(truth['boxes']), :2]
+            truth['boxes'][: len(boxes), :2] = boxes[: len(truth['boxes']), :2]
         if name == 'zero_scores':
             found['scores'][::2] = 0.0
         if name == 'perfect':
-            found = {'boxes': truth['boxes'].copy(), 'labels': truth['labels'],
-                     'scores': rng.uniform(0.3, 1, len(truth['boxes']))}
+            found = {
+                'boxes': truth['boxes'].copy(),
+                'labels': truth['labels'],
+                'scores': rng.uniform(0.3, 1, len(truth['boxes'])),
+            }
         if name == 'ties_across_samples':  # every score occurs in every sample
             found['scores'] = np.linspace(1, 0.1, len(found['scores'])).round(1)
         if name == 'one_box':  # one truth and one box in the whole set
-            truth = {key: value[:int(index == 1)] for key, value in truth.items()}
+            truth = {key: value[: int(index == 1)] for key, value in truth.items()}
             truth['points'] = truth['points'] * 0 + 1
             truth['boxes'][:, :2] = 5.0
-            found = {'boxes': truth['boxes'] + [[0.3, 0, 0, .1, .1, .1, .2, .1, .1]],
-                     'labels': truth['labels'], 'scores': np.full(len(truth['boxes']), 0.7)}
+            found = {
+                'boxes': truth['boxes'] + [[0.3, 0, 0, 0.1, 0.1, 0.1, 0.2, 0.1, 0.1]],
+                'labels': truth['labels'],
+                'scores': np.full(len(truth['boxes']), 0.7),
+            }
         if name == 'one_score':
             found['scores'] = np.full(len(found['scores']), 0.5)
         if name == 'all_scores_zero':
@@ -134,17 +180,25 @@ def _attribute(name: str, velocity) -> str:
 
 def _devkit_boxes(part: dict, token: str, is_truth: bool) -> list:
     from nuscenes.eval.detection.data_classes import DetectionBox
+
     boxes = []
     for row, box in enumerate(np.asarray(part['boxes'], dtype=np.float64)):
         name = CLASSES[int(part['labels'][row])]
         unknown = is_truth and np.isnan(box[7])
-        boxes.append(DetectionBox(
-            sample_token=token, translation=tuple(box[:3]), size=(box[4], box[3], box[5]),
-            rotation=(np.cos(box[6] / 2), 0.0, 0.0, np.sin(box[6] / 2)), velocity=tuple(box[7:9]),
-            ego_translation=tuple(box[:3]), num_pts=int(part['points'][row]) if is_truth else -1,
-            detection_name=name,
-            detection_score=-1.0 if is_truth else float(part['scores'][row]),
-            attribute_name='' if unknown else _attribute(name, box[7:9])))
+        boxes.append(
+            DetectionBox(
+                sample_token=token,
+                translation=tuple(box[:3]),
+                size=(box[4], box[3], box[5]),
+                rotation=(np.cos(box[6] / 2), 0.0, 0.0, np.sin(box[6] / 2)),
+                velocity=tuple(box[7:9]),
+                ego_translation=tuple(box[:3]),
+                num_pts=int(part['points'][row]) if is_truth else -1,
+                detection_name=name,
+                detection_score=-1.0 if is_truth else float(part['scores'][row]),
+                attribute_name='' if unknown else _attribute(name, box[7:9]),
+            )
+        )
     return boxes
 
 
@@ -155,37 +209,52 @@ def devkit_answer(samples: list[tuple[dict, dict]]) -> dict:
     from nuscenes.eval.detection.algo import accumulate, calc_ap, calc_tp
     from nuscenes.eval.detection.constants import TP_METRICS
     from nuscenes.eval.detection.data_classes import DetectionMetrics
+
     config = config_factory('detection_cvpr_2019')
     truth, found = EvalBoxes(), EvalBoxes()
     for index, (detections, labelled) in enumerate(samples):
         for boxes, part, is_truth in ((truth, labelled, True), (found, detections, False)):
             made = _devkit_boxes(part, f's{index}', is_truth)
-            boxes.add_boxes(f's{index}', [
-                box for box in made if box.ego_dist < config.class_range[box.detection_name]
-                and box.num_pts != 0])
+            boxes.add_boxes(
+                f's{index}',
+                [
+                    box
+                    for box in made
+                    if box.ego_dist < config.class_range[box.detection_name] and box.num_pts != 0
+                ],
+            )
     metrics = DetectionMetrics(config)
     for name in config.class_names:
         for distance in config.dist_ths:
             data = accumulate(truth, found, name, config.dist_fcn_callable, distance)
-            metrics.add_label_ap(name, distance, calc_ap(data, config.min_recall,
-                                                         config.min_precision))
+            metrics.add_label_ap(
+                name, distance, calc_ap(data, config.min_recall, config.min_precision)
+            )
             if distance != config.dist_th_tp:
                 continue
             for metric in TP_METRICS:
-                ignored = (name == 'traffic_cone' and metric in ('attr_err', 'vel_err',
-                                                                 'orient_err')) \
-                    or (name == 'barrier' and metric in ('attr_err', 'vel_err'))
-                metrics.add_label_tp(name, metric, float('nan') if ignored else calc_tp(
-                    data, config.min_recall, metric))
+                ignored = (
+                    name == 'traffic_cone' and metric in ('attr_err', 'vel_err', 'orient_err')
+                ) or (name == 'barrier' and metric in ('attr_err', 'vel_err'))
+                metrics.add_label_tp(
+                    name,
+                    metric,
+                    float('nan') if ignored else calc_tp(data, config.min_recall, metric),
+                )
     return {
         'ap': [[metrics.get_label_ap(name, d) for d in config.dist_ths] for name in CLASSES],
         'errors': [[metrics.get_label_tp(name, m) for m in TP_METRICS] for name in CLASSES],
-        'metrics': list(TP_METRICS), 'mean_ap': metrics.mean_ap, 'nds': metrics.nd_score,
-        'mean_errors': [metrics.tp_errors[m] for m in TP_METRICS]}
+        'metrics': list(TP_METRICS),
+        'mean_ap': metrics.mean_ap,
+        'nds': metrics.nd_score,
+        'mean_errors': [metrics.tp_errors[m] for m in TP_METRICS],
+    }
 
 
 if __name__ == '__main__':
-    answers = {name: {'inputs': digest(make_case(name)), **devkit_answer(make_case(name))}
-               for name in CASES}
+    answers = {
+        name: {'inputs': digest(make_case(name)), **devkit_answer(make_case(name))}
+        for name in CASES
+    }
     plain = json.dumps(answers, indent=None).replace('NaN', 'null')
     GOLDEN.write_text(plain.replace('}, "', '},\n"') + '\n', encoding='utf-8')

@@ -1,4 +1,5 @@
 """Counts what convolutions and linear layers multiply."""
+
 import torch
 from torch import nn
 
@@ -9,8 +10,12 @@ def products(module: nn.Module, *inputs: torch.Tensor) -> int:
 
     def count(layer, _, output):
         counts.append(output.numel() * layer.weight[0].numel())
-    hooks = [layer.register_forward_hook(count) for layer in module.modules()
-             if isinstance(layer, nn.Conv2d | nn.Linear)]
+
+    hooks = [
+        layer.register_forward_hook(count)
+        for layer in module.modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear)
+    ]
     module(*inputs)
     for hook in hooks:
         hook.remove()

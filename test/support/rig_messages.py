@@ -1,4 +1,5 @@
 """Messages of a small rig for the tests: two cameras and a LiDAR, every frame different."""
+
 from __future__ import annotations
 
 import cv2
@@ -24,9 +25,14 @@ TF_TYPE = 'tf2_msgs/msg/TFMessage'
 def rig() -> RigConfig:
     """The rig of these messages."""
     return RigConfig(
-        tuple(CameraConfig(name, f'{name}/image_rect_compressed', f'{name}/camera_info', name,
-                           RATE_HZ) for name in CAMERAS),
-        LidarConfig(LIDAR, f'{LIDAR}/points', LIDAR, RATE_HZ))
+        tuple(
+            CameraConfig(
+                name, f'{name}/image_rect_compressed', f'{name}/camera_info', name, RATE_HZ
+            )
+            for name in CAMERAS
+        ),
+        LidarConfig(LIDAR, f'{LIDAR}/points', LIDAR, RATE_HZ),
+    )
 
 
 def topic_of(sensor: str) -> str:
@@ -44,23 +50,46 @@ def image(sensor: str, variant: int, stamp_ns: int) -> bytes:
     small = random.integers(30, 220, (6, 11, 3), np.uint8)
     pixels = cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
     data = cv2.imencode('.jpg', pixels)[1].reshape(-1)
-    return wire.serialize(wire.message_class(IMAGE_TYPE)(
-        header=wire.header(stamp_ns, sensor), format='jpeg', data=data), IMAGE_TYPE)
+    return wire.serialize(
+        wire.message_class(IMAGE_TYPE)(
+            header=wire.header(stamp_ns, sensor), format='jpeg', data=data
+        ),
+        IMAGE_TYPE,
+    )
 
 
 def cloud(variant: int, stamp_ns: int, points: int = 3000) -> bytes:
     """Points all around the vehicle as a PointCloud2 of x y z intensity."""
     random = np.random.default_rng([9, variant])
     angle, distance = random.uniform(-np.pi, np.pi, points), random.uniform(3, 45, points)
-    data = np.stack([distance * np.cos(angle), distance * np.sin(angle),
-                     random.uniform(-1.8, 1, points), random.uniform(0, 255, points)], -1)
+    data = np.stack(
+        [
+            distance * np.cos(angle),
+            distance * np.sin(angle),
+            random.uniform(-1.8, 1, points),
+            random.uniform(0, 255, points),
+        ],
+        -1,
+    )
     field = wire.message_class('sensor_msgs/msg/PointField')
-    fields = [field(name=name, offset=4 * index, datatype=7, count=1)
-              for index, name in enumerate(('x', 'y', 'z', 'intensity'))]
-    return wire.serialize(wire.message_class(CLOUD_TYPE)(
-        header=wire.header(stamp_ns, LIDAR), height=1, width=points, fields=fields,
-        is_bigendian=False, point_step=16, row_step=16 * points,
-        data=data.astype(np.float32).view(np.uint8).reshape(-1), is_dense=True), CLOUD_TYPE)
+    fields = [
+        field(name=name, offset=4 * index, datatype=7, count=1)
+        for index, name in enumerate(('x', 'y', 'z', 'intensity'))
+    ]
+    return wire.serialize(
+        wire.message_class(CLOUD_TYPE)(
+            header=wire.header(stamp_ns, LIDAR),
+            height=1,
+            width=points,
+            fields=fields,
+            is_bigendian=False,
+            point_step=16,
+            row_step=16 * points,
+            data=data.astype(np.float32).view(np.uint8).reshape(-1),
+            is_dense=True,
+        ),
+        CLOUD_TYPE,
+    )
 
 
 def frame(sensor: str, variant: int, stamp_ns: int) -> bytes:
@@ -74,34 +103,56 @@ def camera_info(sensor: str, stamp_ns: int) -> bytes:
     focal = WIDTH / 2
     k = np.array([focal, 0, WIDTH / 2 - 0.5, 0, focal, HEIGHT / 2 - 0.5, 0, 0, 1.0])
     region = wire.message_class('sensor_msgs/msg/RegionOfInterest')(
-        x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
-    return wire.serialize(wire.message_class(INFO_TYPE)(
-        header=wire.header(stamp_ns, sensor), height=HEIGHT, width=WIDTH,
-        distortion_model='plumb_bob', d=np.zeros(5), k=k, r=np.eye(3).reshape(-1),
-        p=np.insert(k.reshape(3, 3), 3, 0, axis=1).reshape(-1), binning_x=0, binning_y=0,
-        roi=region), INFO_TYPE)
+        x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
+    )
+    return wire.serialize(
+        wire.message_class(INFO_TYPE)(
+            header=wire.header(stamp_ns, sensor),
+            height=HEIGHT,
+            width=WIDTH,
+            distortion_model='plumb_bob',
+            d=np.zeros(5),
+            k=k,
+            r=np.eye(3).reshape(-1),
+            p=np.insert(k.reshape(3, 3), 3, 0, axis=1).reshape(-1),
+            binning_x=0,
+            binning_y=0,
+            roi=region,
+        ),
+        INFO_TYPE,
+    )
 
 
 def static_transforms(stamp_ns: int) -> bytes:
     """base_link to every sensor: cameras look forward and back, the LiDAR sits on the roof."""
     half = 0.5
-    poses = {'CAM_FRONT': ((1.5, 0, 1.5), (-half, half, -half, half)),
-             'CAM_BACK': ((-1.0, 0, 1.5), (half, half, -half, -half)),
-             LIDAR: ((0.9, 0, 1.8), (0, 0, 0, 1.0))}
+    poses = {
+        'CAM_FRONT': ((1.5, 0, 1.5), (-half, half, -half, half)),
+        'CAM_BACK': ((-1.0, 0, 1.5), (half, half, -half, -half)),
+        LIDAR: ((0.9, 0, 1.8), (0, 0, 0, 1.0)),
+    }
     transforms = []
     for child, (translation, rotation) in poses.items():
-        transforms.append(wire.message_class('geometry_msgs/msg/TransformStamped')(
-            header=wire.header(stamp_ns, 'base_link'), child_frame_id=child,
-            transform=wire.message_class('geometry_msgs/msg/Transform')(
-                translation=wire.message_class('geometry_msgs/msg/Vector3')(
-                    *map(float, translation)),
-                rotation=wire.message_class('geometry_msgs/msg/Quaternion')(
-                    *map(float, rotation)))))
+        transforms.append(
+            wire.message_class('geometry_msgs/msg/TransformStamped')(
+                header=wire.header(stamp_ns, 'base_link'),
+                child_frame_id=child,
+                transform=wire.message_class('geometry_msgs/msg/Transform')(
+                    translation=wire.message_class('geometry_msgs/msg/Vector3')(
+                        *map(float, translation)
+                    ),
+                    rotation=wire.message_class('geometry_msgs/msg/Quaternion')(
+                        *map(float, rotation)
+                    ),
+                ),
+            )
+        )
     return wire.serialize(wire.message_class(TF_TYPE)(transforms=transforms), TF_TYPE)
 
 
-def write_drive(writer, ticks: int, start_ns: int = 1_700_000_000_000_000_000,
-                skip=lambda sensor, tick: False) -> None:
+def write_drive(
+    writer, ticks: int, start_ns: int = 1_700_000_000_000_000_000, skip=lambda sensor, tick: False
+) -> None:
     """Write a drive into a BagWriter: every sensor at every tick unless `skip(sensor, tick)`."""
     writer.write('/tf_static', TF_TYPE, start_ns - PERIOD_NS, static_transforms(start_ns))
     for tick in range(ticks):
@@ -111,7 +162,9 @@ def write_drive(writer, ticks: int, start_ns: int = 1_700_000_000_000_000_000,
                 continue
             arrival = stamp + order * 5_000_000
             if sensor != LIDAR:
-                writer.write(f'/{sensor}/camera_info', INFO_TYPE, arrival,
-                             camera_info(sensor, stamp))
-            writer.write(topic_of(sensor), type_of(sensor), arrival + 1_000_000,
-                         frame(sensor, tick, stamp))
+                writer.write(
+                    f'/{sensor}/camera_info', INFO_TYPE, arrival, camera_info(sensor, stamp)
+                )
+            writer.write(
+                topic_of(sensor), type_of(sensor), arrival + 1_000_000, frame(sensor, tick, stamp)
+            )

@@ -1,4 +1,5 @@
 """Every place in the sensing path that can fail, made to fail at its n-th use."""
+
 from __future__ import annotations
 
 import importlib
@@ -81,8 +82,10 @@ def drive(seconds: float) -> list[BagMessage]:
     named and left out, but not back.
     """
     messages = stream(seconds)
-    again = [replace(m, log_time_ns=messages[0].log_time_ns + 900 * MS + k)
-             for k, m in enumerate(messages[:1 + len(CAMERAS)])]
+    again = [
+        replace(m, log_time_ns=messages[0].log_time_ns + 900 * MS + k)
+        for k, m in enumerate(messages[: 1 + len(CAMERAS)])
+    ]
     return sorted([*messages, *again], key=lambda m: m.log_time_ns)
 
 
@@ -106,6 +109,7 @@ def fail_once(site: str, at: int, seconds: float) -> tuple[bool, list[Sample]]:
 
     def call(*arguments, **keywords):  # a function, so that it binds like the method it replaces
         return failing(*arguments, **keywords)
+
     with mock.patch.object(owner, name, call):
         for item in drive(seconds + TAIL):
             failing.armed = item.log_time_ns < T0 + seconds * 1e9

@@ -1,4 +1,5 @@
 """Each of the systems that nano does not have, at a small size: a model folder by name."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -24,12 +25,16 @@ def system_model(name: str) -> ModelConfig:
     """`hornet`, or small_networks' model with `adamv`, `itsa` or `plain_detr`."""
     if name == 'hornet':
         return hornet_model.hornet_model()
-    model = small_model('plain_detr' if name == 'plain_detr' else 'compact',
-                        DecoderFfn.ADAMV if name == 'adamv' else DecoderFfn.MLP)
+    model = small_model(
+        'plain_detr' if name == 'plain_detr' else 'compact',
+        DecoderFfn.ADAMV if name == 'adamv' else DecoderFfn.MLP,
+    )
     return dataclasses.replace(
-        model, name=f'small_{name}', head=dataclasses.replace(
-            model.head, score_threshold=THRESHOLD),
-        task_interaction=INTERACTION if name == 'itsa' else None)
+        model,
+        name=f'small_{name}',
+        head=dataclasses.replace(model.head, score_threshold=THRESHOLD),
+        task_interaction=INTERACTION if name == 'itsa' else None,
+    )
 
 
 @functools.cache

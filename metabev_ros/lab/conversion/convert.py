@@ -1,4 +1,5 @@
 """Checkpoint in, safetensors with our names out: strict in both directions."""
+
 from __future__ import annotations
 
 import functools
@@ -42,9 +43,13 @@ class Conversion:
     ignored: dict[str, list[str]] = field(default_factory=dict)
 
 
-def convert_state(state: Mapping[str, Tensor], rules: SourceRules,
-                  shapes: Mapping[str, tuple[int, ...]], where: str,
-                  skip: Iterable[str] = ()) -> Conversion:
+def convert_state(
+    state: Mapping[str, Tensor],
+    rules: SourceRules,
+    shapes: Mapping[str, tuple[int, ...]],
+    where: str,
+    skip: Iterable[str] = (),
+) -> Conversion:
     """Map every key of a state dict.
 
     Args:
@@ -71,8 +76,11 @@ def convert_state(state: Mapping[str, Tensor], rules: SourceRules,
             result.ignored.setdefault(reason, []).append(key)
         else:
             unknown.append(key)
-    result.absent = [part.name for part in rules.parts
-                     if part.name not in result.filled and part.name not in result.skipped]
+    result.absent = [
+        part.name
+        for part in rules.parts
+        if part.name not in result.filled and part.name not in result.skipped
+    ]
     _refuse(where, unknown, misfits, _missing(rules, result, shapes))
     return result
 
@@ -97,8 +105,13 @@ def _reason(key: str, rules: SourceRules) -> str | None:
     return next((i.reason for i in rules.ignored if re.fullmatch(i.source, key)), None)
 
 
-def _place(key: str, rule: Rule, state: Mapping[str, Tensor],
-           shapes: Mapping[str, tuple[int, ...]], tensors: dict[str, Tensor]) -> list[str]:
+def _place(
+    key: str,
+    rule: Rule,
+    state: Mapping[str, Tensor],
+    shapes: Mapping[str, tuple[int, ...]],
+    tensors: dict[str, Tensor],
+) -> list[str]:
     """Convert one tensor into `tensors`; gives what is wrong with it."""
     match = rule.match(key)
     others = [match.expand(template) for template in rule.also]
@@ -118,34 +131,49 @@ def _place(key: str, rule: Rule, state: Mapping[str, Tensor],
         if target in tensors:
             return [f'{key} (a second {target})']
         if tuple(tensor.shape) != shapes[target]:
-            return [f'{key} (shape {list(state[key].shape)} gives {list(tensor.shape)}, '
-                    f'{target} is {list(shapes[target])})']
+            return [
+                f'{key} (shape {list(state[key].shape)} gives {list(tensor.shape)}, '
+                f'{target} is {list(shapes[target])})'
+            ]
         tensors[target] = tensor.clone().contiguous()
     return []
 
 
-def _missing(rules: SourceRules, result: Conversion, shapes: Mapping[str, tuple[int, ...]]
-             ) -> list[str]:
+def _missing(
+    rules: SourceRules, result: Conversion, shapes: Mapping[str, tuple[int, ...]]
+) -> list[str]:
     missing = []
     for part in rules.parts:
         if part.name in result.skipped or (part.name in result.absent and not part.required):
             continue
-        missing += [f'{key} ({part.name})' for key in shapes if key not in result.tensors
-                    and re.fullmatch(part.targets, key) and not OPTIONAL.fullmatch(key)]
+        missing += [
+            f'{key} ({part.name})'
+            for key in shapes
+            if key not in result.tensors
+            and re.fullmatch(part.targets, key)
+            and not OPTIONAL.fullmatch(key)
+        ]
     return missing
 
 
 def _refuse(where: str, unknown: list[str], misfits: list[str], missing: list[str]) -> None:
-    problems = [f'{len(keys)} {kind}: {", ".join(keys[:NAMED])}'
-                + (' ...' if len(keys) > NAMED else '')
-                for kind, keys in (('keys that no rule knows', unknown),
-                                   ('keys that do not fit', misfits),
-                                   ('of our keys left empty', missing)) if keys]
+    problems = [
+        f'{len(keys)} {kind}: {", ".join(keys[:NAMED])}' + (' ...' if len(keys) > NAMED else '')
+        for kind, keys in (
+            ('keys that no rule knows', unknown),
+            ('keys that do not fit', misfits),
+            ('of our keys left empty', missing),
+        )
+        if keys
+    ]
     if problems:
-        raise ContractError(where, 'keys and shapes of this source and configuration, no more '
-                            'and no less', '; '.join(problems),
-                            'choose the source and the configuration that belong to the '
-                            'checkpoint, or skip a part')
+        raise ContractError(
+            where,
+            'keys and shapes of this source and configuration, no more and no less',
+            '; '.join(problems),
+            'choose the source and the configuration that belong to the '
+            'checkpoint, or skip a part',
+        )
 
 
 @functools.lru_cache(maxsize=8)  # building a large network takes seconds
@@ -154,18 +182,24 @@ def network_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in MetaBev(config).state_dict().items()}
 
 
-def convert_checkpoint(path: Path, source: Source, config: ModelConfig, out: Path,
-                       skip: Iterable[str] = ()) -> Conversion:
+def convert_checkpoint(
+    path: Path, source: Source, config: ModelConfig, out: Path, skip: Iterable[str] = ()
+) -> Conversion:
     """Read `path`, convert, write `out` (safetensors; only what the checkpoint fills).
 
     Raises:
         ContractError: nothing is written then.
     """
     state = read_checkpoint(path)
-    result = convert_state(state, build_rules(source, config), network_shapes(config), str(path),
-                           skip)
-    origin = {'source': source.value, 'checkpoint_sha256': sha256_of(path),
-              'config_sha256': config.hash, 'parts': ', '.join(result.filled)}
+    result = convert_state(
+        state, build_rules(source, config), network_shapes(config), str(path), skip
+    )
+    origin = {
+        'source': source.value,
+        'checkpoint_sha256': sha256_of(path),
+        'config_sha256': config.hash,
+        'parts': ', '.join(result.filled),
+    }
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, save(result.tensors, origin))
     return result

@@ -1,4 +1,5 @@
 """What a conversion took, left out and did not find, as a table."""
+
 from __future__ import annotations
 
 from rich.table import Table
@@ -8,8 +9,10 @@ from metabev_ros.lab.conversion.convert import Conversion
 
 def coverage_table(result: Conversion) -> Table:
     """One row per part and per reason; keys are those of the checkpoint."""
-    table = Table(title=f'{len(result.tensors)} tensors, '
-                  f'{sum(t.numel() for t in result.tensors.values()) / 1e6:.1f} M values')
+    table = Table(
+        title=f'{len(result.tensors)} tensors, '
+        f'{sum(t.numel() for t in result.tensors.values()) / 1e6:.1f} M values'
+    )
     for title, justify in (('part', 'left'), ('keys', 'right'), ('what became of them', 'left')):
         table.add_column(title, justify=justify)
     for name, keys in result.filled.items():

@@ -6,6 +6,7 @@ x = y_lidar, y = -x_lidar, up to the LiDAR's place on the vehicle. Their BEV map
 ("y-first"); ours are (C, y, x). Row r of N of ours is therefore x_lidar cell N - 1 - r, and our
 column is the y_lidar cell.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -54,10 +55,12 @@ def sparse_from_y_first(kernel: Tensor) -> Tensor:
 
 def sparse_input(kernel_of: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """Of the first sparse layer: its input features x and y are in the LiDAR frame too."""
+
     def change(kernel: Tensor) -> Tensor:
         kernel = kernel_of(kernel)
         x_lidar, y_lidar = kernel[..., :1], kernel[..., 1:2]
         return torch.cat([y_lidar, -x_lidar, kernel[..., 2:]], -1)
+
     return change
 
 

@@ -1,4 +1,5 @@
 """How keys of a source become ours: rules, parts, and what is left out knowingly."""
+
 from __future__ import annotations
 
 import re

@@ -1,4 +1,5 @@
 """The projects whose weights can be read."""
+
 from __future__ import annotations
 
 import enum
@@ -12,16 +13,16 @@ from metabev_ros.lab.conversion.rules import SourceRules
 class Source(enum.Enum):
     """Dialects of checkpoints."""
 
-    BEVFUSION = 'bevfusion'                        # mit-han-lab/bevfusion
-    MMDET3D_BEVFUSION = 'mmdet3d_bevfusion'        # its port, mmdetection3d projects/BEVFusion
-    MMDET3D_CENTERPOINT = 'mmdet3d_centerpoint'    # mmdetection3d from 1.0, voxels
-    MMDET_SWIN = 'mmdet_swin'                      # mmdetection detectors, e.g. on nuImages
-    SWIN = 'swin'                                  # microsoft/Swin-Transformer, timm before 0.9
-    TIMM_SWIN = 'timm_swin'                        # timm from 0.9
+    BEVFUSION = 'bevfusion'  # mit-han-lab/bevfusion
+    MMDET3D_BEVFUSION = 'mmdet3d_bevfusion'  # its port, mmdetection3d projects/BEVFusion
+    MMDET3D_CENTERPOINT = 'mmdet3d_centerpoint'  # mmdetection3d from 1.0, voxels
+    MMDET_SWIN = 'mmdet_swin'  # mmdetection detectors, e.g. on nuImages
+    SWIN = 'swin'  # microsoft/Swin-Transformer, timm before 0.9
+    TIMM_SWIN = 'timm_swin'  # timm from 0.9
     TORCHVISION_SWIN_T = 'torchvision_swin_t'
     TORCHVISION_RESNET50 = 'torchvision_resnet50'  # timm's resnet50 has the same names
-    HORNET = 'hornet'                              # raoyongming/HorNet, classifiers and detectors
-    MMPRETRAIN_HORNET = 'mmpretrain_hornet'        # mmpretrain's classifiers
+    HORNET = 'hornet'  # raoyongming/HorNet, classifiers and detectors
+    MMPRETRAIN_HORNET = 'mmpretrain_hornet'  # mmpretrain's classifiers
 
 
 def parse_source(name: str) -> Source:
@@ -32,8 +33,7 @@ def parse_source(name: str) -> Source:
     """
     names = [source.value for source in Source]
     if name not in names:
-        raise ConfigError('--source', f'one of {names}', name,
-                          'see docs/pretrained_weights.md')
+        raise ConfigError('--source', f'one of {names}', name, 'see docs/pretrained_weights.md')
     return Source(name)
 
 
@@ -45,10 +45,13 @@ def build_rules(source: Source, config: ModelConfig) -> SourceRules:
         return detectors.detector_rules(detectors.MMDET3D_BEVFUSION, config)
     if source is Source.MMDET3D_CENTERPOINT:
         return detectors.detector_rules(detectors.MMDET3D_CENTERPOINT, config)
-    builders = {Source.MMDET_SWIN: backbones.mmdet_swin, Source.SWIN: backbones.swin,
-                Source.TIMM_SWIN: backbones.timm_swin,
-                Source.TORCHVISION_SWIN_T: backbones.torchvision_swin_t,
-                Source.TORCHVISION_RESNET50: backbones.torchvision_resnet50,
-                Source.HORNET: backbones.hornet,
-                Source.MMPRETRAIN_HORNET: backbones.mmpretrain_hornet}
+    builders = {
+        Source.MMDET_SWIN: backbones.mmdet_swin,
+        Source.SWIN: backbones.swin,
+        Source.TIMM_SWIN: backbones.timm_swin,
+        Source.TORCHVISION_SWIN_T: backbones.torchvision_swin_t,
+        Source.TORCHVISION_RESNET50: backbones.torchvision_resnet50,
+        Source.HORNET: backbones.hornet,
+        Source.MMPRETRAIN_HORNET: backbones.mmpretrain_hornet,
+    }
     return builders[source]()

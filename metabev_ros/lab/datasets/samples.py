@@ -1,4 +1,5 @@
 """A synthetic frame as the `Sample` that the synchroniser would have handed to the pipeline."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -40,8 +41,12 @@ class LabelledSample:
     earlier: Callable[[int], Sample] | None = None
 
 
-def sample_from_frame(frame: DriveFrame, prepare_image: PrepareImage | None = None,
-                      rig: RigConfig | None = None, rate_hz: float = 10.0) -> Sample:
+def sample_from_frame(
+    frame: DriveFrame,
+    prepare_image: PrepareImage | None = None,
+    rig: RigConfig | None = None,
+    rate_hz: float = 10.0,
+) -> Sample:
     """All sensors present, in time and healthy.
 
     Args:
@@ -55,22 +60,39 @@ def sample_from_frame(frame: DriveFrame, prepare_image: PrepareImage | None = No
     names = tuple(frame.images) if rig is None else tuple(c.name for c in rig.cameras)
     missing = [name for name in names if name not in frame.images]
     if missing:
-        raise ConfigError('sample_from_frame.rig', f'cameras among {list(frame.images)}',
-                          str(missing))
+        raise ConfigError(
+            'sample_from_frame.rig', f'cameras among {list(frame.images)}', str(missing)
+        )
     cameras = {}
     for name in names:
         pixels, calibration = frame.images[name], frame.calibrations[name]
         if prepare_image is not None:
             pixels, calibration = prepare_image(pixels, calibration)
         cameras[name] = CameraImage(frame.stamp_ns, pixels, calibration)
-    kinds = {**dict.fromkeys(names, SensorKind.CAMERA),
-             LIDAR_NAME if rig is None else rig.lidar.name: SensorKind.LIDAR}
+    kinds = {
+        **dict.fromkeys(names, SensorKind.CAMERA),
+        LIDAR_NAME if rig is None else rig.lidar.name: SensorKind.LIDAR,
+    }
     reports = tuple(
-        SensorReport(name, kind, SensorState.OK, used=True, stamp_ns=frame.stamp_ns, age_ns=0,
-                     rate_hz=rate_hz, received=1) for name, kind in kinds.items())
-    return Sample(frame.stamp_ns, cameras,
-                  Sweep(frame.stamp_ns, frame.points, frame.ego_from_lidar), Modality.FUSED,
-                  reports)
+        SensorReport(
+            name,
+            kind,
+            SensorState.OK,
+            used=True,
+            stamp_ns=frame.stamp_ns,
+            age_ns=0,
+            rate_hz=rate_hz,
+            received=1,
+        )
+        for name, kind in kinds.items()
+    )
+    return Sample(
+        frame.stamp_ns,
+        cameras,
+        Sweep(frame.stamp_ns, frame.points, frame.ego_from_lidar),
+        Modality.FUSED,
+        reports,
+    )
 
 
 def without_sensors(sample: Sample, names: Sequence[str]) -> Sample:
@@ -87,20 +109,34 @@ def without_sensors(sample: Sample, names: Sequence[str]) -> Sample:
     lost_lidar = any(r.kind is SensorKind.LIDAR and r.name in names for r in sample.sensors)
     sweep = None if lost_lidar else sample.sweep
     reports = tuple(
-        dataclasses.replace(report, state=SensorState.MISSING, used=False, stamp_ns=None,
-                            age_ns=None, rate_hz=0.0, reason='removed')
-        if report.name in names else report for report in sample.sensors)
-    modality = Modality.from_presence(any(image is not None for image in cameras.values()),
-                                      sweep is not None)
-    return dataclasses.replace(sample, cameras=cameras, sweep=sweep, modality=modality,
-                               sensors=reports)
+        dataclasses.replace(
+            report,
+            state=SensorState.MISSING,
+            used=False,
+            stamp_ns=None,
+            age_ns=None,
+            rate_hz=0.0,
+            reason='removed',
+        )
+        if report.name in names
+        else report
+        for report in sample.sensors
+    )
+    modality = Modality.from_presence(
+        any(image is not None for image in cameras.values()), sweep is not None
+    )
+    return dataclasses.replace(
+        sample, cameras=cameras, sweep=sweep, modality=modality, sensors=reports
+    )
 
 
 def restrict_to(sample: Sample, modality: Modality) -> Sample:
     """The sample with the sensors of `modality` only."""
-    names = [report.name for report in sample.sensors
-             if not (modality.has_camera if report.kind is SensorKind.CAMERA
-                     else modality.has_lidar)]
+    names = [
+        report.name
+        for report in sample.sensors
+        if not (modality.has_camera if report.kind is SensorKind.CAMERA else modality.has_lidar)
+    ]
     return without_sensors(sample, names)
 
 
@@ -129,12 +165,17 @@ class SyntheticSamples:
         if len(set(self.seeds)) != len(self.seeds):
             raise ConfigError('SyntheticSamples.seeds', 'distinct seeds', str(self.seeds))
         if self.stride < 1 or self.first < 0:
-            raise ConfigError('SyntheticSamples', 'stride >= 1 and first >= 0',
-                              f'{self.stride}, {self.first}')
+            raise ConfigError(
+                'SyntheticSamples', 'stride >= 1 and first >= 0', f'{self.stride}, {self.first}'
+            )
         most = (self.config.frames - 1 - self.first) // self.stride + 1
         if not 1 <= self.per_drive <= most:
-            raise ConfigError('SyntheticSamples.per_drive', f'1..{most}',
-                              str(self.per_drive), 'raise DriveConfig.frames')
+            raise ConfigError(
+                'SyntheticSamples.per_drive',
+                f'1..{most}',
+                str(self.per_drive),
+                'raise DriveConfig.frames',
+            )
 
     def __len__(self) -> int:
         return len(self.seeds) * self.per_drive
@@ -150,15 +191,22 @@ class SyntheticSamples:
             frame = drive[index]
             yield LabelledSample(
                 sample_from_frame(frame, self.prepare_image, self.rig, self.config.rate_hz),
-                frame.ground_truth, f'seed {seed} frame {index}',
-                EarlierFrames(drive, index, self.prepare_image, self.rig))
+                frame.ground_truth,
+                f'seed {seed} frame {index}',
+                EarlierFrames(drive, index, self.prepare_image, self.rig),
+            )
 
 
 class EarlierFrames:
     """What the sensors of a drive gave some milliseconds before a frame; rendered when asked."""
 
-    def __init__(self, drive: SyntheticDrive, index: int,
-                 prepare_image: PrepareImage | None = None, rig: RigConfig | None = None) -> None:
+    def __init__(
+        self,
+        drive: SyntheticDrive,
+        index: int,
+        prepare_image: PrepareImage | None = None,
+        rig: RigConfig | None = None,
+    ) -> None:
         self._drive, self._index = drive, index
         self._prepare_image, self._rig = prepare_image, rig
         self._samples: dict[int, Sample] = {}
@@ -173,10 +221,16 @@ class EarlierFrames:
         if back != int(back) or not 0 <= back <= self._index:
             period = 1000 / self._drive.config.rate_hz
             raise ConfigError(
-                'EarlierFrames', f'a multiple of {period:g} ms, at most {self._index} frames back',
-                f'{milliseconds} ms', 'raise DriveConfig.rate_hz or SyntheticSamples.first')
+                'EarlierFrames',
+                f'a multiple of {period:g} ms, at most {self._index} frames back',
+                f'{milliseconds} ms',
+                'raise DriveConfig.rate_hz or SyntheticSamples.first',
+            )
         if milliseconds not in self._samples:
             self._samples[milliseconds] = sample_from_frame(
-                self._drive[self._index - int(back)], self._prepare_image, self._rig,
-                self._drive.config.rate_hz)
+                self._drive[self._index - int(back)],
+                self._prepare_image,
+                self._rig,
+                self._drive.config.rate_hz,
+            )
         return self._samples[milliseconds]

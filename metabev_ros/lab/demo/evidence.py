@@ -1,4 +1,5 @@
 """What one live run left behind, read back from its bag: nothing else is asked."""
+
 from __future__ import annotations
 
 import json
@@ -117,7 +118,7 @@ class Evidence:
     def label_status(self, stamp_ns: int) -> Status | None:
         """The status that belongs to the output of a stamp."""
         index = bisect_left(self._labels, stamp_ns, key=lambda status: status.stamp_ns)
-        found = self._labels[index:index + 1]
+        found = self._labels[index : index + 1]
         return found[0] if found and found[0].stamp_ns == stamp_ns else None
 
     def last_heartbeat(self, wall_ns: int) -> Status | None:
@@ -129,8 +130,9 @@ class Evidence:
         """Sort what comes from several threads; prepare the look-ups."""
         for items in (self.outputs, self.maps, self.statuses, self.diagnostics):
             items.sort(key=lambda item: item.wall_ns)
-        self._labels = sorted((s for s in self.statuses if not s.is_heartbeat),
-                              key=lambda status: status.stamp_ns)
+        self._labels = sorted(
+            (s for s in self.statuses if not s.is_heartbeat), key=lambda status: status.stamp_ns
+        )
         self._beats = [s for s in self.statuses if s.is_heartbeat]
 
     def frame(self, stamp_ns: int) -> Frame | None:
@@ -140,8 +142,12 @@ class Evidence:
             return None
         message = wire.deserialize(boxes, wire.OUTPUT_TYPES[wire.DETECTIONS])
         layers = self.results[wire.BEV_MAP].get(stamp_ns)
-        return Frame(Modality(message.modality), tuple(message.sensors),
-                     _detections(message), None if layers is None else _layers(layers))
+        return Frame(
+            Modality(message.modality),
+            tuple(message.sensors),
+            _detections(message),
+            None if layers is None else _layers(layers),
+        )
 
 
 def read_evidence(bag: Path, rig: RigConfig) -> Evidence:
@@ -164,10 +170,12 @@ def read_evidence(bag: Path, rig: RigConfig) -> Evidence:
         else:
             _take(evidence, message)
     if reader.integrity.is_lossy or not evidence.start_ns:
-        raise SensorDataError('bag', str(bag), 'the whole bag of a rehearsal',
-                              reader.integrity.describe())
-    evidence.published = {name: np.array(pairs, np.int64).reshape(-1, 2)
-                          for name, pairs in instants.items()}
+        raise SensorDataError(
+            'bag', str(bag), 'the whole bag of a rehearsal', reader.integrity.describe()
+        )
+    evidence.published = {
+        name: np.array(pairs, np.int64).reshape(-1, 2) for name, pairs in instants.items()
+    }
     evidence.finish()
     return evidence
 
@@ -185,7 +193,7 @@ def _take(evidence: Evidence, message: BagMessage) -> None:
             number = level[0] if isinstance(level, (bytes, bytearray)) else int(level)
             evidence.diagnostics.append(Diagnostic(message.log_time_ns, number))
     elif topic in (prefix + wire.DETECTIONS, prefix + wire.BEV_MAP):
-        output = _output(message, topic[len(prefix):])
+        output = _output(message, topic[len(prefix) :])
         (evidence.outputs if output.topic == wire.DETECTIONS else evidence.maps).append(output)
         evidence.results[output.topic][output.stamp_ns] = message.cdr
 
@@ -200,31 +208,68 @@ def _take_action(evidence: Evidence, message: BagMessage) -> None:
 
 def _output(message: BagMessage, topic: str) -> Output:
     content = wire.deserialize(message.cdr, message.msgtype)
-    ages = {name: round(float(age) * 1e9)
-            for name, age in zip(content.sensors, content.sensor_ages, strict=True)}
-    return Output(topic, wire.stamp_to_ns(content.header.stamp), message.log_time_ns,
-                  Modality(content.modality), ages)
+    ages = {
+        name: round(float(age) * 1e9)
+        for name, age in zip(content.sensors, content.sensor_ages, strict=True)
+    }
+    return Output(
+        topic,
+        wire.stamp_to_ns(content.header.stamp),
+        message.log_time_ns,
+        Modality(content.modality),
+        ages,
+    )
 
 
 def _status(message: BagMessage) -> Status:
     content = wire.deserialize(message.cdr, message.msgtype)
-    reports = tuple(SensorReport(
-        s.name, SensorKind.CAMERA if s.kind == 1 else SensorKind.LIDAR, SensorState(s.state),
-        s.used, None, None if np.isnan(s.age) else round(float(s.age) * 1e9), float(s.rate),
-        s.reason, int(s.received), int(s.rejected)) for s in content.sensors)
-    return Status(wire.stamp_to_ns(content.header.stamp), message.log_time_ns,
-                  content.is_heartbeat, Modality(content.modality), reports,
-                  float(content.latency),
-                  dict(zip(content.stages, map(float, content.stage_latencies), strict=True)),
-                  f'{content.model_name} {content.model_hash} on {content.backend}')
+    reports = tuple(
+        SensorReport(
+            s.name,
+            SensorKind.CAMERA if s.kind == 1 else SensorKind.LIDAR,
+            SensorState(s.state),
+            s.used,
+            None,
+            None if np.isnan(s.age) else round(float(s.age) * 1e9),
+            float(s.rate),
+            s.reason,
+            int(s.received),
+            int(s.rejected),
+        )
+        for s in content.sensors
+    )
+    return Status(
+        wire.stamp_to_ns(content.header.stamp),
+        message.log_time_ns,
+        content.is_heartbeat,
+        Modality(content.modality),
+        reports,
+        float(content.latency),
+        dict(zip(content.stages, map(float, content.stage_latencies), strict=True)),
+        f'{content.model_name} {content.model_hash} on {content.backend}',
+    )
 
 
 def _detections(message) -> Detections:
-    rows = [(d.center.x, d.center.y, d.center.z, d.size.x, d.size.y, d.size.z, d.yaw,
-             d.velocity.x, d.velocity.y) for d in message.detections]
-    return Detections(np.array(rows, np.float32).reshape(-1, 9),
-                      np.array([d.score for d in message.detections], np.float32),
-                      np.array([d.class_id for d in message.detections], np.int64))
+    rows = [
+        (
+            d.center.x,
+            d.center.y,
+            d.center.z,
+            d.size.x,
+            d.size.y,
+            d.size.z,
+            d.yaw,
+            d.velocity.x,
+            d.velocity.y,
+        )
+        for d in message.detections
+    ]
+    return Detections(
+        np.array(rows, np.float32).reshape(-1, 9),
+        np.array([d.score for d in message.detections], np.float32),
+        np.array([d.class_id for d in message.detections], np.int64),
+    )
 
 
 def _layers(cdr: bytes) -> np.ndarray:

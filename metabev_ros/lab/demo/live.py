@@ -1,4 +1,5 @@
 """The live part: the node and the rehearsal, each in a process of its own, on a private graph."""
+
 from __future__ import annotations
 
 import contextlib
@@ -62,14 +63,18 @@ def free_domain() -> int:
 
 def output_topics() -> dict[str, str]:
     """Absolute topic -> type of everything the node publishes."""
-    return {topic if topic.startswith('/') else f'/{NODE_NAME}/{topic}': msgtype
-            for topic, msgtype in wire.OUTPUT_TYPES.items()}
+    return {
+        topic if topic.startswith('/') else f'/{NODE_NAME}/{topic}': msgtype
+        for topic, msgtype in wire.OUTPUT_TYPES.items()
+    }
 
 
 def sensor_topics(rig: RigConfig) -> dict[str, str]:
     """Sensor name -> absolute topic of its data."""
-    return {**{camera.name: f'/{camera.topic}' for camera in rig.cameras},
-            rig.lidar.name: f'/{rig.lidar.topic}'}
+    return {
+        **{camera.name: f'/{camera.topic}' for camera in rig.cameras},
+        rig.lidar.name: f'/{rig.lidar.topic}',
+    }
 
 
 def make_script(bag: Path, out: Path, plan: FailurePlan, rig: RigConfig) -> Script:
@@ -77,20 +82,34 @@ def make_script(bag: Path, out: Path, plan: FailurePlan, rig: RigConfig) -> Scri
     infos = {camera.name: f'/{camera.info_topic}' for camera in rig.cameras}
     topics = sensor_topics(rig)
     play = (*topics.values(), *infos.values(), f'/{rig.odometry_topic}', '/tf', '/tf_static')
-    return Script(str(bag), str(out), play, TRUTH_TOPICS, output_topics(), f'/{NODE_NAME}/status',
-                  tuple(_topic_fault(fault, topics, infos) for fault in plan.faults))
+    return Script(
+        str(bag),
+        str(out),
+        play,
+        TRUTH_TOPICS,
+        output_topics(),
+        f'/{NODE_NAME}/status',
+        tuple(_topic_fault(fault, topics, infos) for fault in plan.faults),
+    )
 
 
 def _topic_fault(fault: Fault, topics: dict[str, str], infos: dict[str, str]) -> TopicFault:
     failing = [topics[sensor] for sensor in fault.sensors]
     if fault.kind is FaultKind.KILLED:
         failing += [infos[sensor] for sensor in fault.sensors if sensor in infos]
-    return TopicFault(fault.name, tuple(failing), fault.begin, fault.end,
-                      fault.kind is FaultKind.FROZEN)
+    return TopicFault(
+        fault.name, tuple(failing), fault.begin, fault.end, fault.kind is FaultKind.FROZEN
+    )
 
 
-def run_live(script: Script, folder: Path, model_dir: Path, rig_path: Path,
-             tell: Callable[[dict], None], poll: Callable[[], None]) -> LiveRun:
+def run_live(
+    script: Script,
+    folder: Path,
+    model_dir: Path,
+    rig_path: Path,
+    tell: Callable[[dict], None],
+    poll: Callable[[], None],
+) -> LiveRun:
     """Start the node, rehearse, stop the node.
 
     Args:
@@ -106,8 +125,16 @@ def run_live(script: Script, folder: Path, model_dir: Path, rig_path: Path,
     script_path.write_text(json.dumps(dataclasses.asdict(script), indent=1), encoding='utf-8')
     environment = _environment(folder)
     node_log, log = folder / 'node.log', folder / 'rehearsal.log'
-    node_command = [sys.executable, '-m', NODE_MODULE, '--ros-args', '-p', f'model:={model_dir}',
-                    '-p', f'rig:={rig_path}']
+    node_command = [
+        sys.executable,
+        '-m',
+        NODE_MODULE,
+        '--ros-args',
+        '-p',
+        f'model:={model_dir}',
+        '-p',
+        f'rig:={rig_path}',
+    ]
     with _terminated_in_order(), _process(node_command, environment, node_log) as node:
         command = [sys.executable, '-m', REHEARSAL_MODULE, str(script_path)]
         with _process(command, environment, log) as rehearsal:
@@ -119,15 +146,21 @@ def run_live(script: Script, folder: Path, model_dir: Path, rig_path: Path,
 def _environment(folder: Path) -> dict[str, str]:
     """A graph of our own, log files of our own, shared memory large enough for clouds."""
     profile = str(resource_path('config/fastdds_profile.xml'))
-    return {'FASTDDS_DEFAULT_PROFILES_FILE': profile, 'FASTRTPS_DEFAULT_PROFILES_FILE': profile,
-            **os.environ, 'ROS_DOMAIN_ID': str(free_domain()),
-            'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', 'PYTHONUNBUFFERED': '1',
-            'ROS_LOG_DIR': str(folder.resolve() / 'ros')}
+    return {
+        'FASTDDS_DEFAULT_PROFILES_FILE': profile,
+        'FASTRTPS_DEFAULT_PROFILES_FILE': profile,
+        **os.environ,
+        'ROS_DOMAIN_ID': str(free_domain()),
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        'PYTHONUNBUFFERED': '1',
+        'ROS_LOG_DIR': str(folder.resolve() / 'ros'),
+    }
 
 
 @contextlib.contextmanager
 def _terminated_in_order() -> Iterator[None]:
     """SIGTERM ends the children too: it leaves this block as an exception."""
+
     def leave(number: int, frame) -> None:
         raise SystemExit(128 + number)
 
@@ -142,14 +175,21 @@ def _terminated_in_order() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _process(command: list[str], environment: dict[str, str], log: Path
-             ) -> Iterator[subprocess.Popen]:
+def _process(
+    command: list[str], environment: dict[str, str], log: Path
+) -> Iterator[subprocess.Popen]:
     """A child whose output goes to a file; it does not outlive the block."""
     with log.open('wb') as file:
         # A session of its own: a Ctrl-C at the terminal reaches this process only, which then
         # ends its children in order.
-        child = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT,
-                                 stdin=subprocess.DEVNULL, start_new_session=True)
+        child = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
     try:
         yield child
     finally:
@@ -169,8 +209,14 @@ def _stop(child: subprocess.Popen) -> int:
     return child.returncode
 
 
-def _follow(rehearsal: subprocess.Popen, log: Path, node: subprocess.Popen, node_log: Path,
-            tell: Callable[[dict], None], poll: Callable[[], None]) -> None:
+def _follow(
+    rehearsal: subprocess.Popen,
+    log: Path,
+    node: subprocess.Popen,
+    node_log: Path,
+    tell: Callable[[dict], None],
+    poll: Callable[[], None],
+) -> None:
     """Report the steps until the rehearsal has ended; both processes must go on until then."""
     with log.open(encoding='utf-8', errors='replace') as lines:
         while True:
@@ -189,8 +235,14 @@ def _follow(rehearsal: subprocess.Popen, log: Path, node: subprocess.Popen, node
 
 
 def _failed(who: str, status: int, *logs: Path) -> BackendError:
-    tails = [f'--- end of {log}\n' + '\n'.join(
-        log.read_text(encoding='utf-8', errors='replace').splitlines()[-TAIL_LINES:])
-        for log in logs]
-    return BackendError('demo', f'{who} to run to the end', f'exit status {status}',
-                        '\n'.join(('what it said:', *tails)))
+    tails = [
+        f'--- end of {log}\n'
+        + '\n'.join(log.read_text(encoding='utf-8', errors='replace').splitlines()[-TAIL_LINES:])
+        for log in logs
+    ]
+    return BackendError(
+        'demo',
+        f'{who} to run to the end',
+        f'exit status {status}',
+        '\n'.join(('what it said:', *tails)),
+    )

@@ -4,6 +4,7 @@ The oracle is the script and the log of publications, never the node's own word.
 told apart: stamp time (which sample was the first to be right: what the node decided) and wall
 time (when its output was received: that plus waiting, inference and transport).
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -123,8 +124,9 @@ class Measures:
         return next(event for event in self.events if event.fault.name == name)
 
 
-def measure(evidence: Evidence, plan: FailurePlan, rig: RigConfig, sensing: SensingConfig
-            ) -> Measures:
+def measure(
+    evidence: Evidence, plan: FailurePlan, rig: RigConfig, sensing: SensingConfig
+) -> Measures:
     """Judge a run.
 
     Args:
@@ -140,10 +142,15 @@ def measure(evidence: Evidence, plan: FailurePlan, rig: RigConfig, sensing: Sens
             latency.setdefault(status.modality.name, []).append(status.latency_s)
     last = max(item.wall_ns for item in [*evidence.outputs, *beats])
     return Measures(
-        events, _dark(evidence, dark), _frozen(evidence, frozen),
+        events,
+        _dark(evidence, dark),
+        _frozen(evidence, frozen),
         check_labels(evidence, plan, rig, sensing),
         {name: np.array(values) for name, values in sorted(latency.items())},
-        evidence.seconds(last), _rate([s.wall_ns for s in beats]), _lateness(evidence))
+        evidence.seconds(last),
+        _rate([s.wall_ns for s in beats]),
+        _lateness(evidence),
+    )
 
 
 # ------------------------------------------------------------------------------------- events
@@ -158,18 +165,38 @@ def _event(evidence: Evidence, plan: FailurePlan, fault: Fault, rig: RigConfig) 
         stamp_delay = wall_delay = _first_none(evidence, begin, end)
         silence = NEVER_MS
     else:
-        right = next((o for o in evidence.outputs if o.stamp_ns > begin_stamp
-                      and o.wall_ns < end and o.sensors == alive), None)
+        right = next(
+            (
+                o
+                for o in evidence.outputs
+                if o.stamp_ns > begin_stamp and o.wall_ns < end and o.sensors == alive
+            ),
+            None,
+        )
         stamp_delay = NEVER_MS if right is None else (right.stamp_ns - begin_stamp) / 1e6
         wall_delay = NEVER_MS if right is None else (right.wall_ns - begin) / 1e6
         silence = _silence(evidence, begin, min(until, revived + MARGIN_NS))
-    back = next((o for o in evidence.outputs if revived <= o.wall_ns < until
-                 and o.sensors == frozenset(rig.sensor_names)
-                 and o.stamp_ns >= evidence.start_ns + round(fault.end * 1e9)), None)
+    back = next(
+        (
+            o
+            for o in evidence.outputs
+            if revived <= o.wall_ns < until
+            and o.sensors == frozenset(rig.sensor_names)
+            and o.stamp_ns >= evidence.start_ns + round(fault.end * 1e9)
+        ),
+        None,
+    )
     return EventMeasure(
-        fault, evidence.seconds(begin), evidence.seconds(end), expected, stamp_delay, wall_delay,
-        silence, NEVER_MS if back is None else (back.wall_ns - revived) / 1e6,
-        sum(begin <= o.wall_ns < end for o in evidence.outputs))
+        fault,
+        evidence.seconds(begin),
+        evidence.seconds(end),
+        expected,
+        stamp_delay,
+        wall_delay,
+        silence,
+        NEVER_MS if back is None else (back.wall_ns - revived) / 1e6,
+        sum(begin <= o.wall_ns < end for o in evidence.outputs),
+    )
 
 
 def _modality(sensors: frozenset[str], rig: RigConfig) -> Modality:
@@ -203,8 +230,11 @@ def _first_none(evidence: Evidence, begin: int, end: int) -> float:
 def _silence(evidence: Evidence, begin: int, end: int) -> float:
     """Longest gap between two outputs that overlaps [begin, end], ms."""
     walls = [o.wall_ns for o in evidence.outputs]
-    gaps = [later - earlier for earlier, later in zip(walls, walls[1:], strict=False)
-            if later > begin and earlier < end]
+    gaps = [
+        later - earlier
+        for earlier, later in zip(walls, walls[1:], strict=False)
+        if later > begin and earlier < end
+    ]
     return max(gaps) / 1e6 if gaps else NEVER_MS
 
 
@@ -224,17 +254,20 @@ def _dark(evidence: Evidence, fault: Fault) -> DarkMeasure:
     levels = [d for d in evidence.diagnostics if begin <= d.wall_ns < end]
     error = next((d.wall_ns for d in levels if d.level == ERROR_LEVEL), None)
     return DarkMeasure(
-        len(beats) * 1e9 / (end - begin), max(np.diff(walls)) / 1e6,
+        len(beats) * 1e9 / (end - begin),
+        max(np.diff(walls)) / 1e6,
         _share([s.modality is Modality.NONE for s in beats]),
         _share([d.level == ERROR_LEVEL for d in levels]),
-        NEVER_MS if error is None else (error - begin) / 1e6, len(beats))
+        NEVER_MS if error is None else (error - begin) / 1e6,
+        len(beats),
+    )
 
 
 def _share(flags: list[bool]) -> float:
     """Of the flags from the first true one on; 0 if none is."""
     if True not in flags:
         return 0.0
-    rest = flags[flags.index(True):]
+    rest = flags[flags.index(True) :]
     return sum(rest) / len(rest)
 
 
@@ -243,20 +276,29 @@ def _frozen(evidence: Evidence, fault: Fault) -> FrozenMeasure:
     begin_stamp = evidence.start_ns + round(fault.begin * 1e9)
     end_stamp = evidence.start_ns + round(fault.end * 1e9)
     camera = fault.sensors[0]
-    named = next((s for s in evidence.statuses if begin <= s.wall_ns < end
-                  and s.state(camera) is SensorState.FROZEN), None)
+    named = next(
+        (
+            s
+            for s in evidence.statuses
+            if begin <= s.wall_ns < end and s.state(camera) is SensorState.FROZEN
+        ),
+        None,
+    )
     during = [o for o in evidence.outputs if begin_stamp < o.stamp_ns < end_stamp]
     masked = next((o for o in during if camera not in o.sensors), None)
     named_ns = end if named is None else named.wall_ns
     used = [o for o in during if camera in o.sensors and o.stamp_ns > named_ns]
     return FrozenMeasure(
         NEVER_MS if named is None else (named.wall_ns - begin) / 1e6,
-        NEVER_MS if masked is None else (masked.wall_ns - begin) / 1e6, len(used))
+        NEVER_MS if masked is None else (masked.wall_ns - begin) / 1e6,
+        len(used),
+    )
 
 
 # ------------------------------------------------------------------------------------- labels
-def check_labels(evidence: Evidence, plan: FailurePlan, rig: RigConfig, sensing: SensingConfig
-                 ) -> LabelMeasure:
+def check_labels(
+    evidence: Evidence, plan: FailurePlan, rig: RigConfig, sensing: SensingConfig
+) -> LabelMeasure:
     """Every label against what was published.
 
     A label is true when each sensor it names did publish a message with exactly the stamp that
@@ -264,13 +306,19 @@ def check_labels(evidence: Evidence, plan: FailurePlan, rig: RigConfig, sensing:
     follows from the sensors; and when the status of the same stamp says the same.
     """
     tolerance = round(sensing.tolerance * 1e9)
-    wrong = [f'{output.topic} at {evidence.seconds(output.stamp_ns):.3f} s: {text}'
-             for output in [*evidence.outputs, *evidence.maps]
-             for text in _untrue(output, evidence, rig, tolerance)]
+    wrong = [
+        f'{output.topic} at {evidence.seconds(output.stamp_ns):.3f} s: {text}'
+        for output in [*evidence.outputs, *evidence.maps]
+        for text in _untrue(output, evidence, rig, tolerance)
+    ]
     everything = frozenset(rig.sensor_names)
     healthy = [o for o in evidence.outputs if _is_healthy(evidence.seconds(o.stamp_ns), plan)]
-    return LabelMeasure(len(evidence.outputs) + len(evidence.maps), tuple(wrong), len(healthy),
-                        sum(o.sensors == everything for o in healthy))
+    return LabelMeasure(
+        len(evidence.outputs) + len(evidence.maps),
+        tuple(wrong),
+        len(healthy),
+        sum(o.sensors == everything for o in healthy),
+    )
 
 
 def _is_healthy(seconds: float, plan: FailurePlan) -> bool:

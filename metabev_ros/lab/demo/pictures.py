@@ -1,4 +1,5 @@
 """The still pictures of the report."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -41,8 +42,9 @@ class Picture:
 
 def stamp_near(evidence: Evidence, rig: RigConfig, seconds: float) -> int:
     """The stamp of the sample nearest to a time of the drive."""
-    stamps = np.unique(np.concatenate([evidence.published[name][:, 0]
-                                       for name in rig.sensor_names]))
+    stamps = np.unique(
+        np.concatenate([evidence.published[name][:, 0] for name in rig.sensor_names])
+    )
     wanted = evidence.start_ns + round(seconds * 1e9)
     return int(stamps[np.argmin(np.abs(stamps - wanted))])
 
@@ -50,8 +52,9 @@ def stamp_near(evidence: Evidence, rig: RigConfig, seconds: float) -> int:
 def output_near(evidence: Evidence, rig: RigConfig, seconds: float) -> int:
     """The stamp of the output nearest to a time, if one is within half a second."""
     wanted = evidence.start_ns + round(seconds * 1e9)
-    nearest = min((o.stamp_ns for o in evidence.outputs), key=lambda s: abs(s - wanted),
-                  default=None)
+    nearest = min(
+        (o.stamp_ns for o in evidence.outputs), key=lambda s: abs(s - wanted), default=None
+    )
     if nearest is None or abs(nearest - wanted) > 500_000_000:
         return stamp_near(evidence, rig, seconds)
     return nearest
@@ -59,6 +62,7 @@ def output_near(evidence: Evidence, rig: RigConfig, seconds: float) -> int:
 
 def moments(plan: FailurePlan) -> list[tuple[str, float, str]]:
     """(name, seconds, caption) of the instants worth a picture."""
+
     def late(name: str) -> float:
         fault = plan.named(name)
         return fault.begin + LATE_SHARE * fault.duration
@@ -66,11 +70,18 @@ def moments(plan: FailurePlan) -> list[tuple[str, float, str]]:
     return [
         ('fused', plan.faults[0].begin - 1.0, 'All sensors live.'),
         ('lidar_only', late('cameras'), 'All cameras dead: the network goes on with the LiDAR.'),
-        ('camera_only', late('lidar'), 'The LiDAR dead: the cameras take over the trigger; there '
-         'are no points.'),
+        (
+            'camera_only',
+            late('lidar'),
+            'The LiDAR dead: the cameras take over the trigger; there are no points.',
+        ),
         ('two_missing', late('two_cameras'), 'Two cameras dead: the others and the LiDAR go on.'),
-        ('frozen', late('frozen'), 'One camera sends the same picture under new stamps: it is '
-         'outlined, and what it sent is shown.'),
+        (
+            'frozen',
+            late('frozen'),
+            'One camera sends the same picture under new stamps: it is '
+            'outlined, and what it sent is shown.',
+        ),
     ]
 
 
@@ -84,15 +95,23 @@ def made_from(scene: Scene) -> str:
     return f'Labelled {scene.frame.modality.name}: {" and ".join(parts)}.'
 
 
-def panels(evidence: Evidence, truths: dict[int, GroundTruth], rig: RigConfig,
-           plan: FailurePlan, mounting: Mounting) -> list[Picture]:
+def panels(
+    evidence: Evidence,
+    truths: dict[int, GroundTruth],
+    rig: RigConfig,
+    plan: FailurePlan,
+    mounting: Mounting,
+) -> list[Picture]:
     """One panel per moment."""
     found = []
     for name, seconds, caption in moments(plan):
         stamp = output_near(evidence, rig, seconds)
         scene = scene_at(evidence, truths, rig, stamp, f'{evidence.seconds(stamp):.1f} s')
-        found.append(Picture(name, f'{caption} {made_from(scene)}',
-                             draw_scene(scene, mounting, STILL_LAYOUT)))
+        found.append(
+            Picture(
+                name, f'{caption} {made_from(scene)}', draw_scene(scene, mounting, STILL_LAYOUT)
+            )
+        )
     return found
 
 
@@ -100,16 +119,37 @@ def boxes_against_truth(scene: Scene, mounting: Mounting) -> list[Picture]:
     """Bird's-eye view of detections over truth, and the front camera with both."""
     boxes, labels, scores = boxes_shown(scene.frame)
     truth = visible_truth(scene.truth)
-    bev = draw_bev(BevView(720, 720, HALF_LENGTH), None, points=scene_points(scene, mounting),
-                   boxes=boxes, labels=labels, scores=scores, truth=truth)
-    found = [Picture('boxes_bev', "Bird's-eye view: detections in class colours over the truth "
-                     '(thin white), LiDAR points in grey. Forward is up.', bev)]
+    bev = draw_bev(
+        BevView(720, 720, HALF_LENGTH),
+        None,
+        points=scene_points(scene, mounting),
+        boxes=boxes,
+        labels=labels,
+        scores=scores,
+        truth=truth,
+    )
+    found = [
+        Picture(
+            'boxes_bev',
+            "Bird's-eye view: detections in class colours over the truth "
+            '(thin white), LiDAR points in grey. Forward is up.',
+            bev,
+        )
+    ]
     drawn = scene_images(scene, mounting, boxes, labels, scores, with_text=True)
-    shots = [drawn[name] for name in ('CAM_FRONT_LEFT', 'CAM_FRONT', 'CAM_FRONT_RIGHT')
-             if drawn.get(name) is not None]
+    shots = [
+        drawn[name]
+        for name in ('CAM_FRONT_LEFT', 'CAM_FRONT', 'CAM_FRONT_RIGHT')
+        if drawn.get(name) is not None
+    ]
     if shots:
-        found.append(Picture('boxes_cameras', 'The same detections in the cameras that look '
-                             'forward.', np.concatenate(shots, axis=0)))
+        found.append(
+            Picture(
+                'boxes_cameras',
+                'The same detections in the cameras that look forward.',
+                np.concatenate(shots, axis=0),
+            )
+        )
     return found
 
 
@@ -117,22 +157,40 @@ def same_moment(pipeline: Pipeline, frame: DriveFrame, rig: RigConfig) -> list[P
     """One instant with all sensors, without LiDAR, without cameras, beside the truth."""
     sample = sample_from_frame(frame, pipeline.prepare_image, rig)
     truth = visible_truth(frame.ground_truth)
-    found = [Picture('truth', 'Truth.', draw_bev(
-        SQUARE, frame.ground_truth.map_layers.astype(np.float32), truth=truth))]
-    for modality, name, caption in ((Modality.FUSED, 'all', 'All sensors.'),
-                                    (Modality.LIDAR, 'no_cameras', 'Without cameras.'),
-                                    (Modality.CAMERA, 'no_lidar', 'Without LiDAR.')):
+    found = [
+        Picture(
+            'truth',
+            'Truth.',
+            draw_bev(SQUARE, frame.ground_truth.map_layers.astype(np.float32), truth=truth),
+        )
+    ]
+    for modality, name, caption in (
+        (Modality.FUSED, 'all', 'All sensors.'),
+        (Modality.LIDAR, 'no_cameras', 'Without cameras.'),
+        (Modality.CAMERA, 'no_lidar', 'Without LiDAR.'),
+    ):
         result = pipeline(restrict_to(sample, modality))
         shown = result.detections.scores >= 0.25
-        found.append(Picture(f'map_{name}', caption, draw_bev(
-            SQUARE, result.map_probabilities, boxes=result.detections.boxes[shown],
-            labels=result.detections.labels[shown], scores=result.detections.scores[shown],
-            truth=truth)))
+        found.append(
+            Picture(
+                f'map_{name}',
+                caption,
+                draw_bev(
+                    SQUARE,
+                    result.map_probabilities,
+                    boxes=result.detections.boxes[shown],
+                    labels=result.detections.labels[shown],
+                    scores=result.detections.scores[shown],
+                    truth=truth,
+                ),
+            )
+        )
     return found
 
 
-def live_maps(evidence: Evidence, truths: dict[int, GroundTruth], rig: RigConfig,
-              plan: FailurePlan) -> list[tuple[Picture, Picture]]:
+def live_maps(
+    evidence: Evidence, truths: dict[int, GroundTruth], rig: RigConfig, plan: FailurePlan
+) -> list[tuple[Picture, Picture]]:
     """(published map, its truth) while all live, the cameras are dead, the LiDAR is dead."""
     found = []
     for name, seconds, _ in moments(plan)[:3]:
@@ -141,9 +199,18 @@ def live_maps(evidence: Evidence, truths: dict[int, GroundTruth], rig: RigConfig
         if scene.frame is None or scene.frame.map_probabilities is None or scene.truth is None:
             continue
         at = f'{evidence.seconds(stamp):.1f} s'
-        found.append((
-            Picture(f'live_{name}', f'{at}: as published. {made_from(scene)}',
-                    draw_map(SQUARE, scene.frame.map_probabilities)),
-            Picture(f'live_{name}_truth', f'{at}: truth.',
-                    draw_map(SQUARE, scene.truth.map_layers.astype(np.float32)))))
+        found.append(
+            (
+                Picture(
+                    f'live_{name}',
+                    f'{at}: as published. {made_from(scene)}',
+                    draw_map(SQUARE, scene.frame.map_probabilities),
+                ),
+                Picture(
+                    f'live_{name}_truth',
+                    f'{at}: truth.',
+                    draw_map(SQUARE, scene.truth.map_layers.astype(np.float32)),
+                ),
+            )
+        )
     return found

@@ -1,4 +1,5 @@
 """What fails when: the script of the demonstration and its only oracle."""
+
 from __future__ import annotations
 
 import enum
@@ -41,8 +42,7 @@ class Fault:
 
     def __post_init__(self) -> None:
         if not 0 < self.begin < self.end:
-            raise ConfigError(f'fault {self.name}', '0 < begin < end',
-                              f'{self.begin}..{self.end}')
+            raise ConfigError(f'fault {self.name}', '0 < begin < end', f'{self.begin}..{self.end}')
         if not self.sensors:
             raise ConfigError(f'fault {self.name}', 'at least one sensor', 'none')
 
@@ -66,11 +66,17 @@ class FailurePlan:
         ends = [0.0, *(fault.end for fault in self.faults)]
         for fault, before in zip(self.faults, ends, strict=False):
             if fault.begin < before + SHORTEST_PAUSE:
-                raise ConfigError(f'fault {fault.name}', f'a begin {SHORTEST_PAUSE:g} s after '
-                                  f'the fault before it ({before:g} s)', f'{fault.begin:g} s')
+                raise ConfigError(
+                    f'fault {fault.name}',
+                    f'a begin {SHORTEST_PAUSE:g} s after the fault before it ({before:g} s)',
+                    f'{fault.begin:g} s',
+                )
         if self.duration < ends[-1] + SHORTEST_PAUSE:
-            raise ConfigError('failure plan', f'a duration of {ends[-1] + SHORTEST_PAUSE:g} s '
-                              'or more', f'{self.duration:g} s')
+            raise ConfigError(
+                'failure plan',
+                f'a duration of {ends[-1] + SHORTEST_PAUSE:g} s or more',
+                f'{self.duration:g} s',
+            )
 
     def named(self, name: str) -> Fault:
         """The fault of that name.
@@ -88,8 +94,9 @@ class FailurePlan:
         return next((f for f in self.faults if f.begin <= seconds < f.end), None)
 
 
-def standard_plan(rig: RigConfig, fault_seconds: float = 4.0, pause_seconds: float = 3.5
-                  ) -> FailurePlan:
+def standard_plan(
+    rig: RigConfig, fault_seconds: float = 4.0, pause_seconds: float = 3.5
+) -> FailurePlan:
     """The faults of config/faults/sensor_loss.yaml, each `fault_seconds` long.
 
     They begin at different phases of the sensors' period: nothing is timed to suit.
@@ -97,14 +104,25 @@ def standard_plan(rig: RigConfig, fault_seconds: float = 4.0, pause_seconds: flo
     Raises:
         ConfigError: if the rig lacks a sensor that the plan names.
     """
-    groups = {'cameras': tuple(camera.name for camera in rig.cameras),
-              'lidar': (rig.lidar.name,), 'all': rig.sensor_names}
+    groups = {
+        'cameras': tuple(camera.name for camera in rig.cameras),
+        'lidar': (rig.lidar.name,),
+        'all': rig.sensor_names,
+    }
     faults, begin = [], pause_seconds + 1.5
     for index, planned in enumerate(find_plan('sensor_loss').faults):
         planned.resolve(rig)
         sensors = tuple(name for word in planned.sensors for name in groups.get(word, (word,)))
         start = begin + 0.013 + 0.017 * index
-        faults.append(Fault(planned.name, planned.title, _KINDS[planned.type], sensors,
-                            round(start, 3), round(start + fault_seconds, 3)))
+        faults.append(
+            Fault(
+                planned.name,
+                planned.title,
+                _KINDS[planned.type],
+                sensors,
+                round(start, 3),
+                round(start + fault_seconds, 3),
+            )
+        )
         begin += fault_seconds + pause_seconds
     return FailurePlan(tuple(faults), round(begin + 0.5, 3))

@@ -1,4 +1,5 @@
 """The plots of the report, as SVG texts."""
+
 from __future__ import annotations
 
 import io
@@ -15,12 +16,23 @@ from metabev_ros.lab.demo.plan import FailurePlan, FaultKind
 from metabev_ros.structures import Modality, SensorState
 
 INK, FAINT, SHADE = '#22262c', '#8b929c', '#f1ecec'
-SHORT = {'CAM_FRONT': 'front', 'CAM_FRONT_RIGHT': 'front right', 'CAM_BACK_RIGHT': 'back right',
-         'CAM_BACK': 'back', 'CAM_BACK_LEFT': 'back left', 'CAM_FRONT_LEFT': 'front left',
-         'LIDAR_TOP': 'LiDAR'}
-LEGEND = ((SensorState.OK, 'OK'), (SensorState.LATE, 'LATE'), (SensorState.SUSPECT, 'SUSPECT'),
-          (SensorState.STALE, 'STALE or FROZEN'), (SensorState.RECOVERING, 'RECOVERING'),
-          (SensorState.NEVER, 'nothing yet'))
+SHORT = {
+    'CAM_FRONT': 'front',
+    'CAM_FRONT_RIGHT': 'front right',
+    'CAM_BACK_RIGHT': 'back right',
+    'CAM_BACK': 'back',
+    'CAM_BACK_LEFT': 'back left',
+    'CAM_FRONT_LEFT': 'front left',
+    'LIDAR_TOP': 'LiDAR',
+}
+LEGEND = (
+    (SensorState.OK, 'OK'),
+    (SensorState.LATE, 'LATE'),
+    (SensorState.SUSPECT, 'SUSPECT'),
+    (SensorState.STALE, 'STALE or FROZEN'),
+    (SensorState.RECOVERING, 'RECOVERING'),
+    (SensorState.NEVER, 'nothing yet'),
+)
 
 
 def _figure(width: float, height: float):
@@ -30,8 +42,9 @@ def _figure(width: float, height: float):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingDependencyError('demo report', 'matplotlib', 'not installed',
-                                     'pip install matplotlib') from error
+        raise MissingDependencyError(
+            'demo report', 'matplotlib', 'not installed', 'pip install matplotlib'
+        ) from error
     matplotlib.rcParams['svg.hashsalt'] = 'metabev'  # the same plot gives the same text
     figure = Figure(figsize=(width, height), layout='constrained')
     FigureCanvasAgg(figure)
@@ -58,9 +71,15 @@ def _shade_faults(axis, plan: FailurePlan, top: float, with_titles: bool = True)
     for fault in plan.faults:
         axis.axvspan(fault.begin, fault.end, color=SHADE, zorder=0, linewidth=0)
         if with_titles:
-            axis.text((fault.begin + fault.end) / 2, top, fault.title.replace(' die', '\ndie')
-                      .replace(' freezes', '\nfreezes'), ha='center', va='bottom', fontsize=9,
-                      color=INK)
+            axis.text(
+                (fault.begin + fault.end) / 2,
+                top,
+                fault.title.replace(' die', '\ndie').replace(' freezes', '\nfreezes'),
+                ha='center',
+                va='bottom',
+                fontsize=9,
+                color=INK,
+            )
 
 
 def plot_timeline(evidence: Evidence, plan: FailurePlan, rig: RigConfig) -> str:
@@ -101,19 +120,35 @@ def _plot_states(axis, evidence: Evidence, name: str, row: int) -> None:
     times = [evidence.seconds(s.wall_ns) for s in evidence.statuses if s.is_heartbeat]
     states = [s.state(name) for s in evidence.statuses if s.is_heartbeat]
     for begin, end, state in _segments(times, states):
-        axis.broken_barh([(begin, end - begin)], (row + 0.02, 0.3), linewidth=0,
-                         facecolor=_hex(STATE_COLOURS[state]))
+        axis.broken_barh(
+            [(begin, end - begin)],
+            (row + 0.02, 0.3),
+            linewidth=0,
+            facecolor=_hex(STATE_COLOURS[state]),
+        )
 
 
 def _plot_modality(axis, evidence: Evidence, row: float) -> None:
     times = [evidence.seconds(s.wall_ns) for s in evidence.statuses if s.is_heartbeat]
     values = [s.modality for s in evidence.statuses if s.is_heartbeat]
     for begin, end, modality in _segments(times, values):
-        axis.broken_barh([(begin, end - begin)], (row - 0.25, 0.5), linewidth=0,
-                         facecolor=_hex(MODALITY_COLOURS[modality]))
+        axis.broken_barh(
+            [(begin, end - begin)],
+            (row - 0.25, 0.5),
+            linewidth=0,
+            facecolor=_hex(MODALITY_COLOURS[modality]),
+        )
         if end - begin > 1.2:
-            axis.text((max(begin, 0) + end) / 2, row, modality.name, ha='center', va='center',
-                      fontsize=8, color='white', fontweight='bold')
+            axis.text(
+                (max(begin, 0) + end) / 2,
+                row,
+                modality.name,
+                ha='center',
+                va='center',
+                fontsize=8,
+                color='white',
+                fontweight='bold',
+            )
 
 
 def _segments(times: list[float], values: list) -> list[tuple[float, float, object]]:
@@ -130,11 +165,19 @@ def _segments(times: list[float], values: list) -> list[tuple[float, float, obje
 def _timeline_legend(figure) -> None:
     from matplotlib.patches import Patch
 
-    handles = [Patch(facecolor='#5b6470', label='message published'),
-               *(Patch(facecolor=_hex(STATE_COLOURS[state]), label=text)
-                 for state, text in LEGEND)]
-    figure.legend(handles=handles, loc='outside lower center', ncols=len(handles), fontsize=8,
-                  frameon=False, handlelength=1, handleheight=0.8)
+    handles = [
+        Patch(facecolor='#5b6470', label='message published'),
+        *(Patch(facecolor=_hex(STATE_COLOURS[state]), label=text) for state, text in LEGEND),
+    ]
+    figure.legend(
+        handles=handles,
+        loc='outside lower center',
+        ncols=len(handles),
+        fontsize=8,
+        frameon=False,
+        handlelength=1,
+        handleheight=0.8,
+    )
 
 
 def plot_delays(measures: Measures) -> str:
@@ -142,22 +185,40 @@ def plot_delays(measures: Measures) -> str:
     events = measures.events
     figure, axis = _figure(11, 0.62 * len(events) + 1.1)
     for row, event in enumerate(events):
-        lines = (('noticed (stamp time)', event.label_stamp, -0.24, '#2e6ec8'),
-                 ('noticed (received)', event.label_wall, 0.0, '#8fb4e6'),
-                 ('recovered', event.recovery, 0.24, '#2ea05a'))
+        lines = (
+            ('noticed (stamp time)', event.label_stamp, -0.24, '#2e6ec8'),
+            ('noticed (received)', event.label_wall, 0.0, '#8fb4e6'),
+            ('recovered', event.recovery, 0.24, '#2ea05a'),
+        )
         for label, value, offset, colour in lines:
             never = value >= NEVER_MS
-            axis.barh(row + offset, 1000 if never else value, 0.2, color=colour,
-                      label=label if row == 0 else None)
-            axis.annotate('never' if never else f'{value:.0f} ms',
-                          (1000 if never else value, row + offset), (4, 0), va='center',
-                          textcoords='offset points', fontsize=8, color=INK)
+            axis.barh(
+                row + offset,
+                1000 if never else value,
+                0.2,
+                color=colour,
+                label=label if row == 0 else None,
+            )
+            axis.annotate(
+                'never' if never else f'{value:.0f} ms',
+                (1000 if never else value, row + offset),
+                (4, 0),
+                va='center',
+                textcoords='offset points',
+                fontsize=8,
+                color=INK,
+            )
     axis.set_yticks(range(len(events)), [event.fault.title for event in events])
     axis.set_ylim(len(events) - 0.5, -0.5)
     axis.tick_params(axis='y', length=0)
     axis.set_xlabel('milliseconds', fontsize=9, color=INK)
-    figure.legend(*axis.get_legend_handles_labels(), fontsize=8, frameon=False,
-                  loc='outside upper right', ncols=3)
+    figure.legend(
+        *axis.get_legend_handles_labels(),
+        fontsize=8,
+        frameon=False,
+        loc='outside upper right',
+        ncols=3,
+    )
     return _svg(figure)
 
 
@@ -171,15 +232,21 @@ def plot_latency(evidence: Evidence, plan: FailurePlan) -> str:
     order = sorted({s.modality for s in labels}, reverse=True)
     for modality in order:
         chosen = [s for s in labels if s.modality is modality]
-        axis.plot([evidence.seconds(s.stamp_ns) for s in chosen],
-                  [1e3 * s.latency_s for s in chosen], '.', markersize=4,
-                  color=_hex(MODALITY_COLOURS[modality]), label=modality.name)
+        axis.plot(
+            [evidence.seconds(s.stamp_ns) for s in chosen],
+            [1e3 * s.latency_s for s in chosen],
+            '.',
+            markersize=4,
+            color=_hex(MODALITY_COLOURS[modality]),
+            label=modality.name,
+        )
     axis.set_xlim(0, plan.duration)
     axis.set_ylim(0, top)
     axis.set_xlabel('seconds since the start of the drive', fontsize=9, color=INK)
     axis.set_ylabel('ms', fontsize=9, color=INK)
-    axis.legend(fontsize=8, frameon=False, loc='lower right', ncols=3, markerscale=2,
-                handletextpad=0.2)
+    axis.legend(
+        fontsize=8, frameon=False, loc='lower right', ncols=3, markerscale=2, handletextpad=0.2
+    )
     return _svg(figure)
 
 
@@ -187,16 +254,20 @@ def plot_quality(qualities: list) -> str:
     """Mean AP and mean IoU per kind of output."""
     figure, axis = _figure(11, 0.55 * len(qualities) + 1.0)
     colours = itertools.cycle((_hex(MODALITY_COLOURS[Modality.FUSED]), '#b9c3ce'))
-    for offset, (title, pick) in zip((-0.17, 0.17), (
+    for offset, (title, pick) in zip(
+        (-0.17, 0.17),
+        (
             ('detection: mean AP over the classes present', lambda q: q.mean_ap),
-            ('map: mean IoU', lambda q: q.mean_iou)), strict=True):
+            ('map: mean IoU', lambda q: q.mean_iou),
+        ),
+        strict=True,
+    ):
         values = [pick(quality) for quality in qualities]
         places = np.arange(len(qualities)) + offset
         axis.barh(places, values, 0.3, color=next(colours), label=title)
         for place, value in zip(places, values, strict=True):
             axis.text(value + 0.008, place, f'{value:.2f}', va='center', fontsize=8, color=INK)
-    axis.set_yticks(range(len(qualities)),
-                    [f'{q.title} ({q.samples} outputs)' for q in qualities])
+    axis.set_yticks(range(len(qualities)), [f'{q.title} ({q.samples} outputs)' for q in qualities])
     axis.set_ylim(len(qualities) - 0.5, -0.5)
     axis.set_xlim(0, 1)
     axis.tick_params(axis='y', length=0)

@@ -1,4 +1,5 @@
 """How good the live outputs were, against the truth of the drive."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -33,36 +34,54 @@ class Quality:
 
     def to_plain(self) -> dict:
         """For JSON."""
-        return {'title': self.title, 'samples': self.samples, 'classes': list(self.class_names),
-                'mean_ap': self.mean_ap, 'mean_iou': self.mean_iou,
-                'class_ap': {name: self.detection.class_ap[name] for name in self.class_names},
-                'class_iou': self.map.class_iou}
+        return {
+            'title': self.title,
+            'samples': self.samples,
+            'classes': list(self.class_names),
+            'mean_ap': self.mean_ap,
+            'mean_iou': self.mean_iou,
+            'class_ap': {name: self.detection.class_ap[name] for name in self.class_names},
+            'class_iou': self.map.class_iou,
+        }
 
 
-def truth_of(evidence: Evidence, truths: dict[int, GroundTruth], stamp_ns: int
-             ) -> GroundTruth | None:
+def truth_of(
+    evidence: Evidence, truths: dict[int, GroundTruth], stamp_ns: int
+) -> GroundTruth | None:
     """The truth of an output's stamp; None where the drive has no frame."""
     wanted = evidence.truth_stamp(stamp_ns)
     nearest = min(truths, key=lambda stamp: abs(stamp - wanted))
     return truths[nearest] if abs(nearest - wanted) <= STAMP_SLACK_NS else None
 
 
-def score_outputs(evidence: Evidence, truths: dict[int, GroundTruth], everything: frozenset[str]
-                  ) -> list[Quality]:
+def score_outputs(
+    evidence: Evidence, truths: dict[int, GroundTruth], everything: frozenset[str]
+) -> list[Quality]:
     """Scores per kind of output: all sensors, part of the cameras, LiDAR only, cameras only."""
     groups: dict[tuple[Modality, bool], list[int]] = {}
     for output in evidence.outputs:
         part = output.modality is Modality.FUSED and output.sensors != everything
         groups.setdefault((output.modality, part), []).append(output.stamp_ns)
-    titles = {(Modality.FUSED, False): 'all sensors',
-              (Modality.FUSED, True): 'LiDAR and part of the cameras',
-              (Modality.LIDAR, False): 'LiDAR only', (Modality.CAMERA, False): 'cameras only'}
-    return [_score(evidence, truths, title, key[0], groups[key])
-            for key, title in titles.items() if key in groups]
+    titles = {
+        (Modality.FUSED, False): 'all sensors',
+        (Modality.FUSED, True): 'LiDAR and part of the cameras',
+        (Modality.LIDAR, False): 'LiDAR only',
+        (Modality.CAMERA, False): 'cameras only',
+    }
+    return [
+        _score(evidence, truths, title, key[0], groups[key])
+        for key, title in titles.items()
+        if key in groups
+    ]
 
 
-def _score(evidence: Evidence, truths: dict[int, GroundTruth], title: str, modality: Modality,
-           stamps: list[int]) -> Quality:
+def _score(
+    evidence: Evidence,
+    truths: dict[int, GroundTruth],
+    title: str,
+    modality: Modality,
+    stamps: list[int],
+) -> Quality:
     detection, maps, samples = DetectionEvaluator(), MapEvaluator(), 0
     for stamp in stamps:
         truth, frame = truth_of(evidence, truths, stamp), evidence.frame(stamp)
@@ -72,8 +91,9 @@ def _score(evidence: Evidence, truths: dict[int, GroundTruth], title: str, modal
         detection.add(frame.detections, truth)
         maps.add(frame.map_probabilities, truth.map_layers)
     found, layers = detection.result(), maps.result()
-    names = tuple(name for name, count in zip(DETECTION_CLASSES, found.truth_count, strict=True)
-                  if count)
+    names = tuple(
+        name for name, count in zip(DETECTION_CLASSES, found.truth_count, strict=True) if count
+    )
     mean_ap = float(np.mean([found.class_ap[name] for name in names])) if names else 0.0
     seen = layers.truth_cells > 0
     mean_iou = float(layers.iou.max(axis=1)[seen].mean()) if seen.any() else 0.0

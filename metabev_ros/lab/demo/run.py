@@ -1,4 +1,5 @@
 """The demonstration from end to end: drive, live run, judgement, report."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -73,8 +74,12 @@ class DemoConfig:
 
     def __post_init__(self) -> None:
         if self.seed < HELD_OUT_FIRST_SEED:
-            raise ConfigError('demo seed', f'a held-out world, {HELD_OUT_FIRST_SEED} or above',
-                              str(self.seed), 'smaller seeds may have been trained on')
+            raise ConfigError(
+                'demo seed',
+                f'a held-out world, {HELD_OUT_FIRST_SEED} or above',
+                str(self.seed),
+                'smaller seeds may have been trained on',
+            )
 
 
 class _Steps:
@@ -85,26 +90,36 @@ class _Steps:
 
     @contextmanager
     def step(self, title: str, total: float) -> Iterator[tuple[Progress, int]]:
-        columns = (TextColumn('{task.description:<46}'), BarColumn(32),
-                   TextColumn('{task.percentage:>4.0f}%'), TimeElapsedColumn(),
-                   TextColumn('[dim]{task.fields[note]}'))
+        columns = (
+            TextColumn('{task.description:<46}'),
+            BarColumn(32),
+            TextColumn('{task.percentage:>4.0f}%'),
+            TimeElapsedColumn(),
+            TextColumn('[dim]{task.fields[note]}'),
+        )
         with Progress(*columns, console=self.console, refresh_per_second=REFRESH_HZ) as progress:
             task = progress.add_task(title, total=total, note='')
             yield progress, task
             progress.update(task, completed=total, note='')
 
 
-def run_demo(out: Path = Path('out/demo'), seed: int = HELD_OUT_SEED,
-             model_dir: Path | None = None, record: Path | None = None,
-             command: str = 'make demo', console: Console | None = None,
-             rig_path: Path | None = None) -> bool:
+def run_demo(
+    out: Path = Path('out/demo'),
+    seed: int = HELD_OUT_SEED,
+    model_dir: Path | None = None,
+    record: Path | None = None,
+    command: str = 'make demo',
+    console: Console | None = None,
+    rig_path: Path | None = None,
+) -> bool:
     """Run the demonstration as `DemoConfig` says; whether every target was met.
 
     Raises:
         MetaBevError: something could not run at all.
     """
-    return run_configured(DemoConfig(out, seed, model_dir, rig_path, record, command),
-                          console or Console())
+    return run_configured(
+        DemoConfig(out, seed, model_dir, rig_path, record, command), console or Console()
+    )
 
 
 def run_configured(config: DemoConfig, console: Console) -> bool:
@@ -122,9 +137,11 @@ def run_configured(config: DemoConfig, console: Console) -> bool:
     evidence = read_evidence(live.bag, setting.rig)
     measures = measure(evidence, setting.plan, setting.rig, setting.sensing)
     findings = Findings(
-        evidence, measures,
+        evidence,
+        measures,
         make_checks(measures, setting.rig, setting.sensing, live.node_exit, config.command),
-        score_outputs(evidence, setting.truths, frozenset(setting.rig.sensor_names)))
+        score_outputs(evidence, setting.truths, frozenset(setting.rig.sensor_names)),
+    )
     write_summary(config.out / 'summary.json', config.seed, setting, findings)
     _make_report(config, setting, findings, pipeline, steps, began)
     if not config.keep_drive:
@@ -142,21 +159,31 @@ def _make_world(config: DemoConfig, rig_path: Path, steps: _Steps) -> Setting:
     drive = DriveConfig(frames=frames, rate_hz=rig.lidar.rate_hz)
     with steps.step('1/4 rendering a street nobody trained on', frames) as (progress, task):
         truths = make_drive(
-            config.out / 'drive.mcap', config.seed, drive, WORKERS,
-            lambda done, total: progress.update(task, completed=done,
-                                                note=f'{done} of {total} frames'))
+            config.out / 'drive.mcap',
+            config.seed,
+            drive,
+            WORKERS,
+            lambda done, total: progress.update(
+                task, completed=done, note=f'{done} of {total} frames'
+            ),
+        )
     frame = SyntheticDrive(config.seed, dataclasses.replace(drive, frames=1))[0]
     mounting = Mounting(frame.calibrations, frame.ego_from_lidar)
     return Setting(rig, SensingConfig(), plan, drive, truths, mounting)
 
 
-def _live(config: DemoConfig, setting: Setting, model_dir: Path, rig_path: Path, steps: _Steps
-          ) -> LiveRun:
-    script = make_script(config.out / 'drive.mcap', config.out / 'output.mcap', setting.plan,
-                         setting.rig)
+def _live(
+    config: DemoConfig, setting: Setting, model_dir: Path, rig_path: Path, steps: _Steps
+) -> LiveRun:
+    script = make_script(
+        config.out / 'drive.mcap', config.out / 'output.mcap', setting.plan, setting.rig
+    )
     started: list[float] = []
-    with steps.step('2/4 the node lives while sensors die', setting.plan.duration
-                    ) as (progress, task):
+    with steps.step('2/4 the node lives while sensors die', setting.plan.duration) as (
+        progress,
+        task,
+    ):
+
         def tell(state: dict) -> None:
             if state['state'] == 'playing':
                 started.append(time.monotonic())
@@ -176,8 +203,14 @@ def _live(config: DemoConfig, setting: Setting, model_dir: Path, rig_path: Path,
 
 
 # ------------------------------------------------------------------------------------- report
-def _make_report(config: DemoConfig, setting: Setting, findings: Findings, pipeline: Pipeline,
-                 steps: _Steps, began: float) -> None:
+def _make_report(
+    config: DemoConfig,
+    setting: Setting,
+    findings: Findings,
+    pipeline: Pipeline,
+    steps: _Steps,
+    began: float,
+) -> None:
     video = config.out / 'run.mp4'
     evidence, plan, rig = findings.evidence, setting.plan, setting.rig
     _film(setting, evidence, video, steps)
@@ -185,19 +218,35 @@ def _make_report(config: DemoConfig, setting: Setting, findings: Findings, pipel
         stills = panels(evidence, setting.truths, rig, plan, setting.mounting)
         progress.advance(task)
         stamp = output_near(evidence, rig, moments(plan)[0][1])  # all sensors live
-        boxes = boxes_against_truth(scene_at(evidence, setting.truths, rig, stamp, ''),
-                                    setting.mounting)
+        boxes = boxes_against_truth(
+            scene_at(evidence, setting.truths, rig, stamp, ''), setting.mounting
+        )
         maps = same_moment(pipeline, _frame_of(config.seed, setting, evidence, stamp), rig)
         progress.advance(task)
         published = live_maps(evidence, setting.truths, rig, plan)
-        write_pictures(config.out / 'pictures', [*stills, *boxes, *maps,
-                                                 *(p for pair in published for p in pair)])
+        write_pictures(
+            config.out / 'pictures',
+            [*stills, *boxes, *maps, *(p for pair in published for p in pair)],
+        )
         made = facts(config.out, config.seed, setting, evidence, time.monotonic() - began)
-        write_report(Report(
-            headline(setting), findings.checks, findings.measures.labels.wrong, video,
-            plot_timeline(evidence, plan, rig), plot_delays(findings.measures),
-            plot_latency(evidence, plan), plot_quality(findings.qualities), stills, boxes, maps,
-            published, made), config.out / 'report.html')
+        write_report(
+            Report(
+                headline(setting),
+                findings.checks,
+                findings.measures.labels.wrong,
+                video,
+                plot_timeline(evidence, plan, rig),
+                plot_delays(findings.measures),
+                plot_latency(evidence, plan),
+                plot_quality(findings.qualities),
+                stills,
+                boxes,
+                maps,
+                published,
+                made,
+            ),
+            config.out / 'report.html',
+        )
 
 
 def _frame_of(seed: int, setting: Setting, evidence: Evidence, stamp_ns: int) -> DriveFrame:
@@ -216,40 +265,61 @@ def _film(setting: Setting, evidence: Evidence, path: Path, steps: _Steps) -> No
             caption = f'{offset * 1e-9:.1f} s'
             if fault is not None:
                 caption = f'script: {fault.title}   {caption}'
-            yield scene_at(evidence, setting.truths, setting.rig, evidence.start_ns + offset,
-                           caption)
+            yield scene_at(
+                evidence, setting.truths, setting.rig, evidence.start_ns + offset, caption
+            )
 
     with steps.step('3/4 drawing the film', frames) as (progress, task):
-        write_video(path, scenes(), setting.mounting, setting.drive.rate_hz, WORKERS,
-                    lambda: progress.advance(task))
+        write_video(
+            path,
+            scenes(),
+            setting.mounting,
+            setting.drive.rate_hz,
+            WORKERS,
+            lambda: progress.advance(task),
+        )
 
 
 def _tell(config: DemoConfig, findings: Findings, console: Console, seconds: float) -> bool:
     """The table and where to look; whether every target was met."""
     checks, measures = findings.checks, findings.measures
     table = Table(box=None, pad_edge=False)
-    for title, side in (('', 'left'), ('', 'left'), ('measured', 'right'), ('target', 'right'),
-                        ('', 'left')):
+    for title, side in (
+        ('', 'left'),
+        ('', 'left'),
+        ('measured', 'right'),
+        ('target', 'right'),
+        ('', 'left'),
+    ):
         table.add_column(title, justify=side)
     group = ''
     for check in checks:
         met = check.record.met
         mark = {True: '[green]met', False: '[bold red]MISSED', None: ''}[met]
-        table.add_row('' if check.group == group else f'[not dim bold]{check.group}', check.what,
-                      check.value_text, check.target_text, mark,
-                      style='dim' if met is None else '')
+        table.add_row(
+            '' if check.group == group else f'[not dim bold]{check.group}',
+            check.what,
+            check.value_text,
+            check.target_text,
+            mark,
+            style='dim' if met is None else '',
+        )
         group = check.group
     console.print(table)
     for text in measures.labels.wrong[:5]:
         console.print(f'[red]untrue label[/red] {text}', highlight=False)
     missed = [check for check in checks if check.record.met is False]
     total = sum(check.record.target is not None for check in checks)
-    console.print(f'\n{total - len(missed)} of {total} targets met, {seconds:.0f} s',
-                  style='bold green' if not missed else 'bold red')
+    console.print(
+        f'\n{total - len(missed)} of {total} targets met, {seconds:.0f} s',
+        style='bold green' if not missed else 'bold red',
+    )
     if missed and measures.lateness > BUSY_MS:
-        console.print(f'this machine was too busy: messages left {measures.lateness:.0f} ms late; '
-                      'run again when nothing else runs', style='yellow')
+        console.print(
+            f'this machine was too busy: messages left {measures.lateness:.0f} ms late; '
+            'run again when nothing else runs',
+            style='yellow',
+        )
     for name in ('report.html', 'output.mcap', 'summary.json'):
         console.print(str(config.out / name), highlight=False, soft_wrap=True)
     return not missed
-

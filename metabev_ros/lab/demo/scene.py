@@ -1,4 +1,5 @@
 """One instant of a run as pictures: what the sensors gave, what was found, what is true."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -49,18 +50,24 @@ class Scene:
     caption: str
 
 
-def scene_at(evidence: Evidence, truths: dict[int, GroundTruth], rig: RigConfig, stamp_ns: int,
-             caption: str) -> Scene:
+def scene_at(
+    evidence: Evidence, truths: dict[int, GroundTruth], rig: RigConfig, stamp_ns: int, caption: str
+) -> Scene:
     """The scene of a stamp of the drive."""
-    images = {camera.name: evidence.payloads[camera.name].get(stamp_ns)
-              for camera in rig.cameras}
+    images = {camera.name: evidence.payloads[camera.name].get(stamp_ns) for camera in rig.cameras}
     frame = evidence.frame(stamp_ns)
     status = evidence.label_status(stamp_ns) if frame else None
     if status is None:
         status = evidence.last_heartbeat(stamp_ns + HEARTBEAT_LAG_NS)
-    return Scene(stamp_ns, images, evidence.payloads[rig.lidar.name].get(stamp_ns), frame,
-                 status, truth_of(evidence, truths, stamp_ns),
-                 caption if frame else f'no output   {caption}')
+    return Scene(
+        stamp_ns,
+        images,
+        evidence.payloads[rig.lidar.name].get(stamp_ns),
+        frame,
+        status,
+        truth_of(evidence, truths, stamp_ns),
+        caption if frame else f'no output   {caption}',
+    )
 
 
 def boxes_shown(frame: Frame | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -79,14 +86,29 @@ def visible_truth(truth: GroundTruth | None) -> np.ndarray:
     return truth.boxes[(truth.num_lidar_pts > 0) | (truth.visibility > 0)]
 
 
-def scene_images(scene: Scene, mounting: Mounting, boxes: np.ndarray, labels: np.ndarray,
-                 scores: np.ndarray | None, with_text: bool) -> dict[str, np.ndarray | None]:
+def scene_images(
+    scene: Scene,
+    mounting: Mounting,
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray | None,
+    with_text: bool,
+) -> dict[str, np.ndarray | None]:
     """Camera name -> its picture with boxes, None where it gave nothing."""
     pictures: dict[str, np.ndarray | None] = {}
     for name, cdr in scene.images.items():
-        pictures[name] = None if cdr is None else draw_boxes_on_image(
-            decode_compressed_image(wire.deserialize(cdr, IMAGE_TYPE))[0], boxes, labels, scores,
-            mounting.calibrations[name], with_text=with_text)
+        pictures[name] = (
+            None
+            if cdr is None
+            else draw_boxes_on_image(
+                decode_compressed_image(wire.deserialize(cdr, IMAGE_TYPE))[0],
+                boxes,
+                labels,
+                scores,
+                mounting.calibrations[name],
+                with_text=with_text,
+            )
+        )
     return pictures
 
 
@@ -98,16 +120,26 @@ def scene_points(scene: Scene, mounting: Mounting) -> np.ndarray | None:
     return transform_points(mounting.ego_from_lidar, points[:, :3].astype(np.float64))
 
 
-def draw_scene(scene: Scene, mounting: Mounting, layout: PanelLayout, with_text: bool = False
-               ) -> np.ndarray:
+def draw_scene(
+    scene: Scene, mounting: Mounting, layout: PanelLayout, with_text: bool = False
+) -> np.ndarray:
     """(layout.height, layout.width, 3) uint8 RGB: cameras, bird's-eye view, labels."""
     boxes, labels, scores = boxes_shown(scene.frame)
     images = scene_images(scene, mounting, boxes, labels, scores, with_text)
     layers = None if scene.frame is None else scene.frame.map_probabilities
-    bev = draw_bev(BevView(*layout.bev_size, HALF_LENGTH), layers,
-                   points=scene_points(scene, mounting), boxes=boxes, labels=labels,
-                   scores=scores, truth=visible_truth(scene.truth))
-    modality = scene.frame.modality if scene.frame else (
-        scene.status.modality if scene.status else Modality.NONE)
+    bev = draw_bev(
+        BevView(*layout.bev_size, HALF_LENGTH),
+        layers,
+        points=scene_points(scene, mounting),
+        boxes=boxes,
+        labels=labels,
+        scores=scores,
+        truth=visible_truth(scene.truth),
+    )
+    modality = (
+        scene.frame.modality
+        if scene.frame
+        else (scene.status.modality if scene.status else Modality.NONE)
+    )
     reports = scene.status.sensors if scene.status else ()
     return compose_panel(images, bev, modality, reports, scene.caption, layout=layout)

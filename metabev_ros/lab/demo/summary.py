@@ -1,4 +1,5 @@
 """What a run was and what came of it, as JSON and in words."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -51,23 +52,51 @@ def write_summary(path: Path, seed: int, setting: Setting, findings: Findings) -
     for output in evidence.outputs:
         labels[output.modality.name] = labels.get(output.modality.name, 0) + 1
     plain = {
-        'seed': seed, 'machine': machine_name(), 'commit': current_commit(),
-        'model': model_text(evidence), 'duration_s': round(measures.duration, 3),
-        'plan': [{'name': f.name, 'kind': f.kind.value, 'sensors': list(f.sensors),
-                  'begin_s': f.begin, 'end_s': f.end} for f in setting.plan.faults],
-        'events': [{
-            'name': e.fault.name, 'begin_s': round(e.begin_s, 3), 'end_s': round(e.end_s, 3),
-            'expected': e.expected.name, 'label_delay_stamp_ms': round(e.label_stamp, 1),
-            'label_delay_received_ms': round(e.label_wall, 1),
-            'longest_silence_ms': round(e.silence, 1), 'recovery_ms': round(e.recovery, 1),
-            'outputs': e.outputs} for e in measures.events],
-        'labels': {'outputs': labels, 'checked': measures.labels.checked,
-                   'wrong': list(measures.labels.wrong)},
-        'latency_ms': {name: {'median': round(1e3 * float(np.median(v)), 2),
-                              'p95': round(1e3 * float(np.percentile(v, 95)), 2), 'n': len(v)}
-                       for name, v in measures.latency.items()},
+        'seed': seed,
+        'machine': machine_name(),
+        'commit': current_commit(),
+        'model': model_text(evidence),
+        'duration_s': round(measures.duration, 3),
+        'plan': [
+            {
+                'name': f.name,
+                'kind': f.kind.value,
+                'sensors': list(f.sensors),
+                'begin_s': f.begin,
+                'end_s': f.end,
+            }
+            for f in setting.plan.faults
+        ],
+        'events': [
+            {
+                'name': e.fault.name,
+                'begin_s': round(e.begin_s, 3),
+                'end_s': round(e.end_s, 3),
+                'expected': e.expected.name,
+                'label_delay_stamp_ms': round(e.label_stamp, 1),
+                'label_delay_received_ms': round(e.label_wall, 1),
+                'longest_silence_ms': round(e.silence, 1),
+                'recovery_ms': round(e.recovery, 1),
+                'outputs': e.outputs,
+            }
+            for e in measures.events
+        ],
+        'labels': {
+            'outputs': labels,
+            'checked': measures.labels.checked,
+            'wrong': list(measures.labels.wrong),
+        },
+        'latency_ms': {
+            name: {
+                'median': round(1e3 * float(np.median(v)), 2),
+                'p95': round(1e3 * float(np.percentile(v, 95)), 2),
+                'n': len(v),
+            }
+            for name, v in measures.latency.items()
+        },
         'metrics': [quality.to_plain() for quality in findings.qualities],
-        'checks': [dataclasses.asdict(check.record) for check in findings.checks]}
+        'checks': [dataclasses.asdict(check.record) for check in findings.checks],
+    }
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     part.write_text(json.dumps(plain, indent=1) + '\n', encoding='utf-8')
     os.replace(part, path)
@@ -86,27 +115,49 @@ def headline(setting: Setting) -> str:
         f'running ROS 2 node: {cameras} cameras and a LiDAR at {setting.rig.lidar.rate_hz:g} Hz. '
         'A script destroyed publishers and made them anew, and let one camera repeat a single '
         'picture. What the node published is held against the script and the log of what was '
-        'really sent, never against its own word.')
+        'really sent, never against its own word.'
+    )
 
 
-def facts(out: Path, seed: int, setting: Setting, evidence: Evidence, seconds: float
-          ) -> list[tuple[str, str]]:
+def facts(
+    out: Path, seed: int, setting: Setting, evidence: Evidence, seconds: float
+) -> list[tuple[str, str]]:
     """How it was made, for the end of the report."""
     return [
-        ('drive', f'synthetic, seed {seed} (held out: {HELD_OUT_FIRST_SEED} and above), '
-         f'{setting.drive.frames} frames, images {setting.drive.image_width} x '
-         f'{setting.drive.image_height}'),
+        (
+            'drive',
+            f'synthetic, seed {seed} (held out: {HELD_OUT_FIRST_SEED} and above), '
+            f'{setting.drive.frames} frames, images {setting.drive.image_width} x '
+            f'{setting.drive.image_height}',
+        ),
         ('model', model_text(evidence)),
-        ('script', '; '.join(f'{f.title}: {f.begin:g} to {f.end:g} s'
-                             for f in setting.plan.faults)),
-        ('killed', 'publishers are destroyed; they are advertised again half a second before '
-         'their sensor delivers again'),
-        ('graph', 'three processes over Fast DDS on a private domain of this machine: the node, '
-         'the player with the recorder, this report'),
-        ('sensing', f'deadline {1e3 * setting.sensing.deadline:g} ms, tolerance '
-         f'{1e3 * setting.sensing.tolerance:g} ms, frozen after {setting.sensing.frozen_frames} '
-         f'equal frames, back after {setting.sensing.readmit_frames} good ones'),
-        ('machine', machine_name()), ('commit', current_commit()),
+        (
+            'script',
+            '; '.join(f'{f.title}: {f.begin:g} to {f.end:g} s' for f in setting.plan.faults),
+        ),
+        (
+            'killed',
+            'publishers are destroyed; they are advertised again half a second before '
+            'their sensor delivers again',
+        ),
+        (
+            'graph',
+            'three processes over Fast DDS on a private domain of this machine: the node, '
+            'the player with the recorder, this report',
+        ),
+        (
+            'sensing',
+            f'deadline {1e3 * setting.sensing.deadline:g} ms, tolerance '
+            f'{1e3 * setting.sensing.tolerance:g} ms, '
+            f'frozen after {setting.sensing.frozen_frames} '
+            f'equal frames, back after {setting.sensing.readmit_frames} good ones',
+        ),
+        ('machine', machine_name()),
+        ('commit', current_commit()),
         ('made in', f'{seconds:.0f} s'),
-        ('files', f'{out}/output.mcap (inputs as played and all outputs; opens in Foxglove), '
-         f'{out}/summary.json, {out}/run.mp4, {out}/pictures/, {out}/logs/')]
+        (
+            'files',
+            f'{out}/output.mcap (inputs as played and all outputs; opens in Foxglove), '
+            f'{out}/summary.json, {out}/run.mp4, {out}/pictures/, {out}/logs/',
+        ),
+    ]

@@ -1,4 +1,5 @@
 """The whole run as an H.264 film, drawn by several processes."""
+
 from __future__ import annotations
 
 import os
@@ -15,8 +16,9 @@ from metabev_ros.drawing import PanelLayout
 from metabev_ros.errors import MissingDependencyError
 from metabev_ros.lab.demo.scene import Mounting, Scene, draw_scene
 
-VIDEO_LAYOUT = PanelLayout(width=1280, height=560, bev_width=512, banner_height=48,
-                           tile_aspect=704 / 256)
+VIDEO_LAYOUT = PanelLayout(
+    width=1280, height=560, bev_width=512, banner_height=48, tile_aspect=704 / 256
+)
 QUALITY = ('-crf', '29', '-preset', 'fast', '-movflags', '+faststart')
 IN_FLIGHT = 3  # scenes per worker that wait or are being drawn
 _mounting: Mounting | None = None  # of a worker process
@@ -32,8 +34,14 @@ def _draw(scene: Scene) -> np.ndarray:
     return draw_scene(scene, _mounting, VIDEO_LAYOUT)
 
 
-def write_video(path: Path, scenes: Iterable[Scene], mounting: Mounting, rate_hz: float,
-                workers: int = 2, progress: Callable[[], None] | None = None) -> None:
+def write_video(
+    path: Path,
+    scenes: Iterable[Scene],
+    mounting: Mounting,
+    rate_hz: float,
+    workers: int = 2,
+    progress: Callable[[], None] | None = None,
+) -> None:
     """One picture a scene; the file appears under its name when complete.
 
     Raises:
@@ -42,12 +50,19 @@ def write_video(path: Path, scenes: Iterable[Scene], mounting: Mounting, rate_hz
     try:
         import imageio_ffmpeg
     except ImportError as error:
-        raise MissingDependencyError('demo video', 'imageio-ffmpeg', 'not installed',
-                                     'pip install imageio-ffmpeg') from error
+        raise MissingDependencyError(
+            'demo video', 'imageio-ffmpeg', 'not installed', 'pip install imageio-ffmpeg'
+        ) from error
     part = path.with_name(f'.{os.getpid()}.{path.name}')
     film = imageio_ffmpeg.write_frames(
-        str(part), (VIDEO_LAYOUT.width, VIDEO_LAYOUT.height), fps=rate_hz, codec='libx264',
-        quality=None, macro_block_size=2, output_params=list(QUALITY))
+        str(part),
+        (VIDEO_LAYOUT.width, VIDEO_LAYOUT.height),
+        fps=rate_hz,
+        codec='libx264',
+        quality=None,
+        macro_block_size=2,
+        output_params=list(QUALITY),
+    )
     film.send(None)
     try:
         for picture in _pictures(scenes, mounting, workers):

@@ -1,4 +1,5 @@
 """The held-out drive of the demonstration: rendered by several processes, written as a bag."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -45,8 +46,9 @@ class RenderedDrive:
 
     def __iter__(self) -> Iterator[DriveFrame]:
         # `spawn`: a forked child could inherit a lock that a thread of this process holds.
-        with ProcessPoolExecutor(self._workers, get_context('spawn'), _enter_worker,
-                                 (self.seed, self.config)) as pool:
+        with ProcessPoolExecutor(
+            self._workers, get_context('spawn'), _enter_worker, (self.seed, self.config)
+        ) as pool:
             waiting: deque[Future] = deque()
             try:
                 for index in range(len(self)):
@@ -64,8 +66,13 @@ class RenderedDrive:
         return frame
 
 
-def make_drive(path: Path, seed: int, config: DriveConfig, workers: int = 2,
-               progress: Callable[[int, int], None] | None = None) -> dict[int, GroundTruth]:
+def make_drive(
+    path: Path,
+    seed: int,
+    config: DriveConfig,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[int, GroundTruth]:
     """Write the drive as a bag; returns stamp_ns -> truth of every frame."""
     drive = RenderedDrive(seed, config, workers)
     write_bag(drive, path, progress)

@@ -1,4 +1,5 @@
 """Which experts an AdaMV-MoE network uses, per task, layer and BEV cell, and pictures of it."""
+
 from __future__ import annotations
 
 import json
@@ -29,9 +30,13 @@ def record_gates(network: MetaBev, pipeline: Pipeline, sample: Sample) -> np.nda
     def note(ffn: AdaptiveExperts):
         """What the FFN reads is what the norm before it gives."""
         return lambda norm, given, x: noted.append(
-            torch.stack([ffn.gates(x, task)[0] for task in TASKS]))
-    handles = [layer.norm1.register_forward_hook(note(layer.ffn))
-               for layer in (*decoder.cross_layers, *decoder.self_layers)]
+            torch.stack([ffn.gates(x, task)[0] for task in TASKS])
+        )
+
+    handles = [
+        layer.norm1.register_forward_hook(note(layer.ffn))
+        for layer in (*decoder.cross_layers, *decoder.self_layers)
+    ]
     try:
         pipeline(sample)
     finally:
@@ -66,19 +71,29 @@ def report_experts(folder: Path, out: Path, drives: int = 2) -> list[Path]:
     """
     network, config = load_network(Path(folder))
     if not experts_used(network):
-        raise ContractError(f'{folder}/config.yaml', 'decoder.ffn: adamv',
-                            config.decoder.ffn.value, 'name a model with AdaMV-MoE')
+        raise ContractError(
+            f'{folder}/config.yaml',
+            'decoder.ffn: adamv',
+            config.decoder.ffn.value,
+            'name a model with AdaMV-MoE',
+        )
     pipeline = Pipeline(config, TorchBackend(network, config), 'experts')
     samples = list(held_out_samples(pipeline, drives, 1))
-    gates = {modality: [record_gates(network, pipeline, restrict_to(s.sample, modality))
-                        for s in samples] for modality in BRANCHES}
+    gates = {
+        modality: [
+            record_gates(network, pipeline, restrict_to(s.sample, modality)) for s in samples
+        ]
+        for modality in BRANCHES
+    }
     out.mkdir(parents=True, exist_ok=True)
-    usage = {modality: np.mean([usage_of(g) for g in noted], 0)
-             for modality, noted in gates.items()}
+    usage = {
+        modality: np.mean([usage_of(g) for g in noted], 0) for modality, noted in gates.items()
+    }
     paths = [out / 'expert_usage.png', out / 'expert_cells.png']
     plot_usage(usage, paths[0])
-    plot_cells(gates[Modality.FUSED][0], samples[0].truth, config.query_grid, config.map_grid,
-               paths[1])
+    plot_cells(
+        gates[Modality.FUSED][0], samples[0].truth, config.query_grid, config.map_grid, paths[1]
+    )
     log = Path(folder) / 'log.jsonl'
     curve = selection_curve(log) if log.exists() else []
     if curve:
@@ -93,8 +108,9 @@ def _figure(width: float, height: float):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingDependencyError('expert pictures', 'matplotlib', 'not installed',
-                                     'pip install matplotlib') from error
+        raise MissingDependencyError(
+            'expert pictures', 'matplotlib', 'not installed', 'pip install matplotlib'
+        ) from error
     figure = Figure(figsize=(width, height), layout='constrained')
     FigureCanvasAgg(figure)
     return figure
@@ -106,8 +122,13 @@ def plot_selection(curve: Sequence[dict], path: Path) -> None:
     steps = [line['step'] for line in curve]
     for place, task in enumerate(TASKS, 1):
         axis = figure.add_subplot(1, len(TASKS), place, title=task, xlabel='step')
-        axis.step(steps, [line[f'experts_{task}'] for line in curve], where='post',
-                  color='#1b6ca8', label='experts per cell (k)')
+        axis.step(
+            steps,
+            [line[f'experts_{task}'] for line in curve],
+            where='post',
+            color='#1b6ca8',
+            label='experts per cell (k)',
+        )
         axis.set_ylim(0, max(line[f'experts_{task}'] for line in curve) + 1)
         axis.yaxis.get_major_locator().set_params(integer=True)
         axis.set_ylabel('k', color='#1b6ca8')
@@ -138,20 +159,25 @@ def plot_cells(gates: np.ndarray, truth: GroundTruth, grid, map_grid, path: Path
     layers, experts = len(gates), gates.shape[-1]
     figure = _figure(3.1 * (layers + 1), 6.2)
     from matplotlib import colormaps
+
     colours = colormaps['turbo'].resampled(experts)
     axes = figure.subplots(len(TASKS), layers + 1, squeeze=False)
-    side = (grid.y_max, grid.y_min, grid.x_min, grid.x_max)     # left is ego y at its largest
+    side = (grid.y_max, grid.y_min, grid.x_min, grid.x_max)  # left is ego y at its largest
     view = BevView(400, 400, grid.x_max)
     seen = truth.num_lidar_pts > 0
-    scene = draw_bev(view, truth.map_layers, map_grid, None, truth.boxes[seen],
-                     truth.labels[seen])
+    scene = draw_bev(view, truth.map_layers, map_grid, None, truth.boxes[seen], truth.labels[seen])
     for row, task in enumerate(TASKS):
         axes[row, 0].imshow(scene, extent=side)
         axes[row, 0].set_title('truth', fontsize=10)
         for layer in range(layers):
             image = axes[row, layer + 1].imshow(
-                gates[layer, row].argmax(-1).T[::-1, ::-1], extent=side, vmin=-0.5,
-                vmax=experts - 0.5, cmap=colours, interpolation='nearest')
+                gates[layer, row].argmax(-1).T[::-1, ::-1],
+                extent=side,
+                vmin=-0.5,
+                vmax=experts - 0.5,
+                cmap=colours,
+                interpolation='nearest',
+            )
             axes[row, layer + 1].set_title(f'{task}, layer {layer + 1}', fontsize=10)
     for axis in axes.flat:
         axis.set_xlabel('y, m')

@@ -4,6 +4,7 @@ Guo et al. 2017, 15 bins of equal width: ECE = sum over bins of (share of the ca
 is right - mean score|. A detection is right when it matches at 2 m (Kueppers et al. 2020 for
 detectors); a map cell when the truth has the class there.
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -37,8 +38,12 @@ class CalibrationResult:
         """NaN for a class without cases."""
         gap = np.abs(np.nan_to_num(self.accuracy) - np.nan_to_num(self.confidence))
         total = self.counts.sum(axis=1)
-        ece = np.divide((self.counts * gap).sum(axis=1), total, where=total > 0,
-                        out=np.full(len(total), np.nan))
+        ece = np.divide(
+            (self.counts * gap).sum(axis=1),
+            total,
+            where=total > 0,
+            out=np.full(len(total), np.nan),
+        )
         return dict(zip(self.class_names, ece.tolist(), strict=True))
 
     @property
@@ -49,13 +54,24 @@ class CalibrationResult:
 
     def to_plain(self) -> dict:
         """For JSON; what is undefined is None."""
+
         def plain(values) -> list:
             return [None if np.isnan(v) else float(v) for v in values]
+
         mean, *classes = plain([self.mean_ece, *self.class_ece.values()])
-        return {'mean_ece': mean, 'bins': BINS, 'classes': {
-            name: {'ece': classes[k], 'counts': self.counts[k].tolist(),
-                   'confidence': plain(self.confidence[k]), 'accuracy': plain(self.accuracy[k])}
-            for k, name in enumerate(self.class_names)}}
+        return {
+            'mean_ece': mean,
+            'bins': BINS,
+            'classes': {
+                name: {
+                    'ece': classes[k],
+                    'counts': self.counts[k].tolist(),
+                    'confidence': plain(self.confidence[k]),
+                    'accuracy': plain(self.accuracy[k]),
+                }
+                for k, name in enumerate(self.class_names)
+            },
+        }
 
 
 class Reliability:
@@ -82,8 +98,9 @@ class Reliability:
             raise ConfigError('Reliability.add', 'scores in [0, 1]', 'other values')
         bins = np.minimum((scores * BINS).astype(np.int64), BINS - 1)
         self._counts[label] += np.bincount(bins, minlength=BINS)
-        self._right[label] += np.bincount(bins[np.asarray(right, bool).reshape(-1)],
-                                          minlength=BINS)
+        self._right[label] += np.bincount(
+            bins[np.asarray(right, bool).reshape(-1)], minlength=BINS
+        )
         self._scores[label] += np.bincount(bins, weights=scores, minlength=BINS)
 
     def merge(self, other: Reliability) -> None:
@@ -97,8 +114,9 @@ class Reliability:
         return {'counts': self._counts, 'right': self._right, 'scores': self._scores}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], class_names: tuple[str, ...]
-                    ) -> Reliability:
+    def from_arrays(
+        cls, arrays: Mapping[str, np.ndarray], class_names: tuple[str, ...]
+    ) -> Reliability:
         """The inverse of `to_arrays`."""
         made = cls(class_names)
         made._counts, made._right = arrays['counts'].copy(), arrays['right'].copy()
@@ -110,9 +128,11 @@ class Reliability:
         none = np.full(self._counts.shape, np.nan)
         some = self._counts > 0
         return CalibrationResult(
-            self._class_names, self._counts.copy(),
+            self._class_names,
+            self._counts.copy(),
             np.divide(self._scores, self._counts, where=some, out=none.copy()),
-            np.divide(self._right, self._counts, where=some, out=none))
+            np.divide(self._right, self._counts, where=some, out=none),
+        )
 
 
 def add_map(reliability: Reliability, probabilities: np.ndarray, layers: np.ndarray) -> None:

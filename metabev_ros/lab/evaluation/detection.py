@@ -9,6 +9,7 @@ else parked, stopped, standing, without rider). AAE is therefore the share of ma
 moving / standing state is wrong: stricter in velocity and blind to anything else that an
 annotated attribute would say (a parked car and one that waits at a light are the same).
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -20,9 +21,17 @@ from metabev_ros.errors import ConfigError
 from metabev_ros.structures import DETECTION_CLASSES, Detections, GroundTruth
 
 CLASS_RANGE_M = {
-    'car': 50.0, 'truck': 50.0, 'bus': 50.0, 'trailer': 50.0, 'construction_vehicle': 50.0,
-    'pedestrian': 40.0, 'motorcycle': 40.0, 'bicycle': 40.0, 'traffic_cone': 30.0,
-    'barrier': 30.0}
+    'car': 50.0,
+    'truck': 50.0,
+    'bus': 50.0,
+    'trailer': 50.0,
+    'construction_vehicle': 50.0,
+    'pedestrian': 40.0,
+    'motorcycle': 40.0,
+    'bicycle': 40.0,
+    'traffic_cone': 30.0,
+    'barrier': 30.0,
+}
 DISTANCES_M = (0.5, 1.0, 2.0, 4.0)
 TP_DISTANCE_M = 2.0
 MIN_RECALL, MIN_PRECISION = 0.1, 0.1
@@ -79,15 +88,24 @@ class DetectionResult:
     def to_plain(self) -> dict:
         """For JSON; undefined errors are None."""
         return {
-            'samples': self.samples, 'nds': self.nds, 'mean_ap': self.mean_ap,
-            'mean_errors': self.mean_errors, 'classes': {
+            'samples': self.samples,
+            'nds': self.nds,
+            'mean_ap': self.mean_ap,
+            'mean_errors': self.mean_errors,
+            'classes': {
                 name: {
                     'ap': float(self.ap[k].mean()),
                     'ap_at_m': {str(d): float(self.ap[k, i]) for i, d in enumerate(DISTANCES_M)},
-                    'errors': {error: None if np.isnan(self.errors[k, i])
-                               else float(self.errors[k, i]) for i, error in enumerate(TP_ERRORS)},
-                    'truth': int(self.truth_count[k]), 'detections': int(self.detection_count[k]),
-                } for k, name in enumerate(DETECTION_CLASSES)}}
+                    'errors': {
+                        error: None if np.isnan(self.errors[k, i]) else float(self.errors[k, i])
+                        for i, error in enumerate(TP_ERRORS)
+                    },
+                    'truth': int(self.truth_count[k]),
+                    'detections': int(self.detection_count[k]),
+                }
+                for k, name in enumerate(DETECTION_CLASSES)
+            },
+        }
 
 
 class DetectionEvaluator:
@@ -107,13 +125,20 @@ class DetectionEvaluator:
             ConfigError: more than 500 boxes, or boxes that are not valid.
         """
         if len(detections) > MAX_BOXES:
-            raise ConfigError('DetectionEvaluator.add', f'at most {MAX_BOXES} boxes a sample',
-                              str(len(detections)), 'keep the best ones')
+            raise ConfigError(
+                'DetectionEvaluator.add',
+                f'at most {MAX_BOXES} boxes a sample',
+                str(len(detections)),
+                'keep the best ones',
+            )
         found = _valid_boxes('detections', detections.boxes, detections.labels)
         scores = np.asarray(detections.scores, dtype=np.float64)
         if not np.isfinite(scores).all() or len(scores) != len(found):
-            raise ConfigError('DetectionEvaluator.add.scores', 'one finite score a box',
-                              f'{len(scores)} scores for {len(found)} boxes')
+            raise ConfigError(
+                'DetectionEvaluator.add.scores',
+                'one finite score a box',
+                f'{len(scores)} scores for {len(found)} boxes',
+            )
         near = _in_range(found, detections.labels)
         self._found.append((found[near], np.asarray(detections.labels)[near], scores[near]))
         boxes = _valid_boxes('truth', truth.boxes, truth.labels)
@@ -132,11 +157,18 @@ class DetectionEvaluator:
                 precision[label, column] = curve.precision
                 ap[label, column] = _average_precision(curve.precision)
                 if distance == TP_DISTANCE_M:
-                    errors[label] = [np.nan if error in IGNORED_ERRORS.get(name, ())
-                                     else _mean_error(curve, i)
-                                     for i, error in enumerate(TP_ERRORS)]
-        return DetectionResult(ap, errors, precision, self._count(self._truth),
-                               self._count(self._found), len(self._truth))
+                    errors[label] = [
+                        np.nan if error in IGNORED_ERRORS.get(name, ()) else _mean_error(curve, i)
+                        for i, error in enumerate(TP_ERRORS)
+                    ]
+        return DetectionResult(
+            ap,
+            errors,
+            precision,
+            self._count(self._truth),
+            self._count(self._found),
+            len(self._truth),
+        )
 
     @staticmethod
     def _count(samples: list) -> np.ndarray:
@@ -157,21 +189,26 @@ class DetectionEvaluator:
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything added so far, for a file or another process."""
         arrays = {}
-        for name, samples, widths in (('truth', self._truth, (9, 0)),
-                                      ('found', self._found, (9, 0, 0))):
+        for name, samples, widths in (
+            ('truth', self._truth, (9, 0)),
+            ('found', self._found, (9, 0, 0)),
+        ):
             arrays[f'{name}_count'] = np.array([len(s[0]) for s in samples], np.int64)
             for part, width in zip(_PARTS, widths, strict=False):
                 empty = np.zeros((0, width) if width else 0)
-                arrays[f'{name}_{part}'] = np.concatenate(
-                    [s[_PARTS.index(part)] for s in samples]) if samples else empty
+                arrays[f'{name}_{part}'] = (
+                    np.concatenate([s[_PARTS.index(part)] for s in samples]) if samples else empty
+                )
         return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> DetectionEvaluator:
         """The inverse of `to_arrays`."""
         evaluator = cls()
-        for name, samples, parts in (('truth', evaluator._truth, _PARTS[:2]),
-                                     ('found', evaluator._found, _PARTS)):
+        for name, samples, parts in (
+            ('truth', evaluator._truth, _PARTS[:2]),
+            ('found', evaluator._found, _PARTS),
+        ):
             cuts = np.cumsum(arrays[f'{name}_count'])[:-1]
             split = [np.split(arrays[f'{name}_{part}'], cuts) for part in parts]
             if len(arrays[f'{name}_count']):
@@ -192,8 +229,10 @@ class DetectionEvaluator:
             scores (N,), hits (N,) bool, the matched (boxes, truths), the number of truths.
         """
         truth = [boxes[labels == label] for boxes, labels in self._truth]
-        found = [(boxes[labels == label], scores[labels == label])
-                 for boxes, labels, scores in self._found]
+        found = [
+            (boxes[labels == label], scores[labels == label])
+            for boxes, labels, scores in self._found
+        ]
         boxes = np.concatenate([np.zeros((0, 9)), *(b for b, _ in found)])
         scores = np.concatenate([np.zeros(0), *(s for _, s in found)])
         sample = np.repeat(np.arange(len(found)), [len(s) for _, s in found])
@@ -212,21 +251,32 @@ class _Curve:
 
     @classmethod
     def empty(cls) -> _Curve:
-        return cls(np.zeros(RECALL_POINTS), np.zeros(RECALL_POINTS),
-                   np.ones((RECALL_POINTS, len(TP_ERRORS))))
+        return cls(
+            np.zeros(RECALL_POINTS),
+            np.zeros(RECALL_POINTS),
+            np.ones((RECALL_POINTS, len(TP_ERRORS))),
+        )
 
 
 def _valid_boxes(where: str, boxes: np.ndarray, labels: np.ndarray) -> np.ndarray:
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 9)
     labels = np.asarray(labels)
-    if len(labels) != len(boxes) or not np.isfinite(boxes[:, :7]).all() \
-            or (boxes[:, 3:6] <= 0).any():
-        raise ConfigError(f'DetectionEvaluator.add.{where}',
-                          'finite boxes of positive size with one label each',
-                          f'{len(boxes)} boxes, {len(labels)} labels')
+    if (
+        len(labels) != len(boxes)
+        or not np.isfinite(boxes[:, :7]).all()
+        or (boxes[:, 3:6] <= 0).any()
+    ):
+        raise ConfigError(
+            f'DetectionEvaluator.add.{where}',
+            'finite boxes of positive size with one label each',
+            f'{len(boxes)} boxes, {len(labels)} labels',
+        )
     if len(labels) and not (0 <= labels.min() and labels.max() < len(DETECTION_CLASSES)):
-        raise ConfigError(f'DetectionEvaluator.add.{where}.labels',
-                          f'0..{len(DETECTION_CLASSES) - 1}', f'{labels.min()}..{labels.max()}')
+        raise ConfigError(
+            f'DetectionEvaluator.add.{where}.labels',
+            f'0..{len(DETECTION_CLASSES) - 1}',
+            f'{labels.min()}..{labels.max()}',
+        )
     return boxes
 
 
@@ -236,8 +286,9 @@ def _in_range(boxes: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return distance < limits[np.asarray(labels, dtype=np.int64)]
 
 
-def _match(boxes: np.ndarray, sample: np.ndarray, truth: list[np.ndarray], distance: float
-           ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+def _match(
+    boxes: np.ndarray, sample: np.ndarray, truth: list[np.ndarray], distance: float
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """Each box in turn takes the nearest free truth of its sample if nearer than `distance`.
 
     Returns:
@@ -249,7 +300,7 @@ def _match(boxes: np.ndarray, sample: np.ndarray, truth: list[np.ndarray], dista
         if not free[s].any():
             continue
         offset = truth[s][:, :2] - box[:2]
-        apart = np.where(free[s], np.sqrt((offset ** 2).sum(axis=1)), np.inf)
+        apart = np.where(free[s], np.sqrt((offset**2).sum(axis=1)), np.inf)
         nearest = int(np.argmin(apart))
         if apart[nearest] < distance:
             free[s][nearest] = False
@@ -270,8 +321,16 @@ def _pair_errors(found: np.ndarray, truth: np.ndarray, name: str) -> np.ndarray:
     attribute[np.isnan(moving[1])] = np.nan  # truth without velocity has no attribute
     if name in WITHOUT_ATTRIBUTE:
         attribute[:] = np.nan
-    return np.stack([np.linalg.norm(found[:, :2] - truth[:, :2], axis=1), 1 - shared / union,
-                     turn, velocity, attribute], axis=1)
+    return np.stack(
+        [
+            np.linalg.norm(found[:, :2] - truth[:, :2], axis=1),
+            1 - shared / union,
+            turn,
+            velocity,
+            attribute,
+        ],
+        axis=1,
+    )
 
 
 def _curve(hits: np.ndarray, scores: np.ndarray, errors: np.ndarray, total: int) -> _Curve:
@@ -282,8 +341,10 @@ def _curve(hits: np.ndarray, scores: np.ndarray, errors: np.ndarray, total: int)
     precision = np.interp(points, recall, true_positives / np.arange(1, len(hits) + 1), right=0)
     confidence = np.interp(points, recall, scores, right=0)
     matched = scores[hits][::-1]  # np.interp wants it to rise
-    resampled = [np.interp(confidence[::-1], matched, _running_mean(column)[::-1])[::-1]
-                 for column in errors.T]
+    resampled = [
+        np.interp(confidence[::-1], matched, _running_mean(column)[::-1])[::-1]
+        for column in errors.T
+    ]
     return _Curve(precision, confidence, np.stack(resampled, axis=1))
 
 
@@ -297,7 +358,7 @@ def _running_mean(values: np.ndarray) -> np.ndarray:
 
 
 def _average_precision(precision: np.ndarray) -> float:
-    above = np.maximum(precision[round(100 * MIN_RECALL) + 1:] - MIN_PRECISION, 0.0)
+    above = np.maximum(precision[round(100 * MIN_RECALL) + 1 :] - MIN_PRECISION, 0.0)
     return float(above.mean()) / (1.0 - MIN_PRECISION)
 
 
@@ -306,4 +367,4 @@ def _mean_error(curve: _Curve, error: int) -> float:
     first = round(100 * MIN_RECALL) + 1
     reached = np.nonzero(curve.confidence)[0]
     last = int(reached[-1]) if len(reached) else 0
-    return 1.0 if last < first else float(curve.errors[first:last + 1, error].mean())
+    return 1.0 if last < first else float(curve.errors[first : last + 1, error].mean())

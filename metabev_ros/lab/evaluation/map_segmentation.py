@@ -4,6 +4,7 @@ True and false positives and false negatives are summed over all samples first; 
 is its best IoU over seven thresholds (which picks the threshold on the test set and so hides a
 loss of calibration: IoU at 0.5 stands beside it).
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -54,13 +55,20 @@ class MapResult:
 
     def to_plain(self) -> dict:
         """For JSON."""
-        return {'samples': self.samples, 'mean_iou': self.mean_iou,
-                'mean_iou_at_half': self.mean_iou_at_half, 'classes': {
-                    name: {'iou': best, 'iou_at_half': self.class_iou_at_half[name],
-                           'iou_at': {str(t): float(self.iou[k, i])
-                                      for i, t in enumerate(THRESHOLDS)},
-                           'truth_cells': int(self.truth_cells[k])}
-                    for k, (name, best) in enumerate(self.class_iou.items())}}
+        return {
+            'samples': self.samples,
+            'mean_iou': self.mean_iou,
+            'mean_iou_at_half': self.mean_iou_at_half,
+            'classes': {
+                name: {
+                    'iou': best,
+                    'iou_at_half': self.class_iou_at_half[name],
+                    'iou_at': {str(t): float(self.iou[k, i]) for i, t in enumerate(THRESHOLDS)},
+                    'truth_cells': int(self.truth_cells[k]),
+                }
+                for k, (name, best) in enumerate(self.class_iou.items())
+            },
+        }
 
 
 class MapEvaluator:
@@ -90,8 +98,11 @@ class MapEvaluator:
             probabilities = probabilities.astype(np.float32)
         expected = (len(self._class_names), *layers.shape[1:])
         if probabilities.shape != layers.shape or layers.shape != expected:
-            raise ConfigError('MapEvaluator.add', f'{expected} twice',
-                              f'{probabilities.shape} and {layers.shape}')
+            raise ConfigError(
+                'MapEvaluator.add',
+                f'{expected} twice',
+                f'{probabilities.shape} and {layers.shape}',
+            )
         if not ((probabilities >= 0) & (probabilities <= 1)).all():
             raise ConfigError('MapEvaluator.add', 'probabilities in [0, 1]', 'other values')
         for column, threshold in enumerate(THRESHOLDS):
@@ -111,12 +122,17 @@ class MapEvaluator:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything added so far, for a file or another process."""
-        return {'hits': self._hits, 'predicted': self._predicted, 'true': self._true,
-                'samples': np.array(self._samples)}
+        return {
+            'hits': self._hits,
+            'predicted': self._predicted,
+            'true': self._true,
+            'samples': np.array(self._samples),
+        }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray],
-                    class_names: tuple[str, ...] = MAP_CLASSES) -> MapEvaluator:
+    def from_arrays(
+        cls, arrays: Mapping[str, np.ndarray], class_names: tuple[str, ...] = MAP_CLASSES
+    ) -> MapEvaluator:
         """The inverse of `to_arrays`."""
         evaluator = cls(class_names)
         evaluator._hits, evaluator._predicted = arrays['hits'].copy(), arrays['predicted'].copy()
@@ -126,5 +142,6 @@ class MapEvaluator:
     def result(self) -> MapResult:
         """Score everything added so far."""
         union = self._predicted + self._true[:, None] - self._hits
-        return MapResult(self._class_names, self._hits / (union + 1e-7), self._true.copy(),
-                         self._samples)
+        return MapResult(
+            self._class_names, self._hits / (union + 1e-7), self._true.copy(), self._samples
+        )

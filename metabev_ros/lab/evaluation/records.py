@@ -1,4 +1,5 @@
 """Measured figures with their origin: docs/results/<topic>.json, from which tables are made."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -15,8 +16,13 @@ from pathlib import Path
 
 from metabev_ros.errors import ConfigError
 
-COMPARISONS = {'>=': operator.ge, '<=': operator.le, '>': operator.gt, '<': operator.lt,
-               '==': operator.eq}
+COMPARISONS = {
+    '>=': operator.ge,
+    '<=': operator.le,
+    '>': operator.gt,
+    '<': operator.lt,
+    '==': operator.eq,
+}
 TARGET = re.compile(r'(>=|<=|==|>|<) *(-?\d+(?:\.\d+)?)')
 
 
@@ -44,8 +50,9 @@ class ResultRecord:
     n: int
 
 
-def make_record(record_id: str, value: float, unit: str, command: str, n: int,
-                target: str | None = None) -> ResultRecord:
+def make_record(
+    record_id: str, value: float, unit: str, command: str, n: int, target: str | None = None
+) -> ResultRecord:
     """A record of this commit, day and machine; `met` follows from the target.
 
     Raises:
@@ -57,9 +64,18 @@ def make_record(record_id: str, value: float, unit: str, command: str, n: int,
         if match is None:
             raise ConfigError(f'record {record_id}', "a target such as '>= 0.35'", repr(target))
         met = bool(COMPARISONS[match[1]](value, float(match[2])))
-    return ResultRecord(record_id, float(value), unit, target, met, command, current_commit(),
-                        datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d'),
-                        machine_name(), int(n))
+    return ResultRecord(
+        record_id,
+        float(value),
+        unit,
+        target,
+        met,
+        command,
+        current_commit(),
+        datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d'),
+        machine_name(),
+        int(n),
+    )
 
 
 def current_commit(folder: Path | None = None) -> str:
@@ -68,16 +84,24 @@ def current_commit(folder: Path | None = None) -> str:
     try:
         commit = _git(folder, 'rev-parse', '--short=12', 'HEAD')
         # Result files change while figures are being recorded: they do not count.
-        changed = _git(folder, 'status', '--porcelain', '--untracked-files=no', '--', ':/',
-                       ':(exclude,top)docs')
+        changed = _git(
+            folder,
+            'status',
+            '--porcelain',
+            '--untracked-files=no',
+            '--',
+            ':/',
+            ':(exclude,top)docs',
+        )
     except (OSError, subprocess.SubprocessError):
         return 'unknown'
     return f'{commit}+changes' if changed else commit
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    return subprocess.run(['git', *arguments], cwd=folder, check=True, capture_output=True,
-                          text=True, timeout=20).stdout.strip()
+    return subprocess.run(
+        ['git', *arguments], cwd=folder, check=True, capture_output=True, text=True, timeout=20
+    ).stdout.strip()
 
 
 def machine_name() -> str:

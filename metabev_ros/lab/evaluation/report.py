@@ -1,4 +1,5 @@
 """An evaluation as Markdown, JSON, pictures and result records."""
+
 from __future__ import annotations
 
 import json
@@ -19,11 +20,18 @@ from metabev_ros.lab.evaluation.records import ResultRecord, make_record
 from metabev_ros.lab.evaluation.run import Evaluation
 from metabev_ros.structures import DETECTION_CLASSES, Modality
 
-BAR_COLOURS = {Modality.FUSED: '#2ea05a', Modality.LIDAR: '#2e6ec8', Modality.CAMERA: '#cd8c1e',
-               Modality.NONE: '#c83232'}
+BAR_COLOURS = {
+    Modality.FUSED: '#2ea05a',
+    Modality.LIDAR: '#2e6ec8',
+    Modality.CAMERA: '#cd8c1e',
+    Modality.NONE: '#c83232',
+}
 # What the project asks of the shipped model on held-out synthetic samples.
-TARGETS = {(Modality.FUSED, 'map'): '>= 0.35', (Modality.FUSED, 'miou'): '>= 0.45',
-           (Modality.CAMERA, 'map'): '>= 0.10'}
+TARGETS = {
+    (Modality.FUSED, 'map'): '>= 0.35',
+    (Modality.FUSED, 'miou'): '>= 0.45',
+    (Modality.CAMERA, 'map'): '>= 0.10',
+}
 
 
 def write_report(evaluation: Evaluation, folder: Path | str) -> Path:
@@ -46,40 +54,86 @@ def evaluation_records(evaluation: Evaluation, command: str) -> list[ResultRecor
     """The figures for docs/results: mAP, NDS, mIoU, mIoU at 0.5 of every modality."""
     records = []
     for modality, result in evaluation.modalities.items():
-        for name, value, unit in (('map', result.detection.mean_ap, 'mAP'),
-                                  ('nds', result.detection.nds, 'NDS'),
-                                  ('miou', result.map.mean_iou, 'mIoU'),
-                                  ('miou_at_half', result.map.mean_iou_at_half, 'mIoU@0.5')):
-            records.append(make_record(
-                f'evaluation.{modality.name.lower()}.{name}', value, unit, command,
-                evaluation.samples, TARGETS.get((modality, name))))
+        for name, value, unit in (
+            ('map', result.detection.mean_ap, 'mAP'),
+            ('nds', result.detection.nds, 'NDS'),
+            ('miou', result.map.mean_iou, 'mIoU'),
+            ('miou_at_half', result.map.mean_iou_at_half, 'mIoU@0.5'),
+        ):
+            records.append(
+                make_record(
+                    f'evaluation.{modality.name.lower()}.{name}',
+                    value,
+                    unit,
+                    command,
+                    evaluation.samples,
+                    TARGETS.get((modality, name)),
+                )
+            )
     return records
 
 
 def markdown(evaluation: Evaluation) -> str:
     """The report's text."""
-    lines = ['# Evaluation', '', f'- model: `{evaluation.model}` ({evaluation.model_hash[:12]}), '
-             f'{evaluation.backend}', f'- samples: {evaluation.samples}, {evaluation.source}',
-             '- detection: nuScenes `detection_cvpr_2019` (10 classes, 4 distances); no attribute '
-             'is annotated, AAE is the share of wrong moving / standing states (0.2 m/s)',
-             '- map: BEVFusion IoU (best of 7 thresholds per class), and IoU at 0.5', '',
-             '## All modalities', '']
-    header = ['modality', 'mAP', 'NDS', *(f'm{error}' for error in TP_ERRORS), 'mIoU',
-              'mIoU@0.5', 'latency ms']
+    lines = [
+        '# Evaluation',
+        '',
+        f'- model: `{evaluation.model}` ({evaluation.model_hash[:12]}), {evaluation.backend}',
+        f'- samples: {evaluation.samples}, {evaluation.source}',
+        '- detection: nuScenes `detection_cvpr_2019` (10 classes, 4 distances); no attribute '
+        'is annotated, AAE is the share of wrong moving / standing states (0.2 m/s)',
+        '- map: BEVFusion IoU (best of 7 thresholds per class), and IoU at 0.5',
+        '',
+        '## All modalities',
+        '',
+    ]
+    header = [
+        'modality',
+        'mAP',
+        'NDS',
+        *(f'm{error}' for error in TP_ERRORS),
+        'mIoU',
+        'mIoU@0.5',
+        'latency ms',
+    ]
     rows = []
     for modality, result in evaluation.modalities.items():
-        rows.append([modality.name, *_numbers(result.detection.mean_ap, result.detection.nds,
-                                              *result.detection.mean_errors.values(),
-                                              result.map.mean_iou, result.map.mean_iou_at_half),
-                     f'{result.latency_ms:.1f}'])
+        rows.append(
+            [
+                modality.name,
+                *_numbers(
+                    result.detection.mean_ap,
+                    result.detection.nds,
+                    *result.detection.mean_errors.values(),
+                    result.map.mean_iou,
+                    result.map.mean_iou_at_half,
+                ),
+                f'{result.latency_ms:.1f}',
+            ]
+        )
     lines += _table(header, rows)
-    lines += ['', '## Average precision per class', '', '![AP](average_precision.png)', '',
-              *_class_table(evaluation), '', '![precision and recall](precision_recall.png)', '',
-              '## Map IoU per class', '', '![IoU](map_iou.png)', '', *_map_table(evaluation)]
+    lines += [
+        '',
+        '## Average precision per class',
+        '',
+        '![AP](average_precision.png)',
+        '',
+        *_class_table(evaluation),
+        '',
+        '![precision and recall](precision_recall.png)',
+        '',
+        '## Map IoU per class',
+        '',
+        '![IoU](map_iou.png)',
+        '',
+        *_map_table(evaluation),
+    ]
     for modality, result in evaluation.modalities.items():
         lines += ['', f'## {modality.name}: detection in detail', '']
-        rows = [[name, *_numbers(*result.detection.ap[k], *result.detection.errors[k])]
-                for k, name in enumerate(DETECTION_CLASSES)]
+        rows = [
+            [name, *_numbers(*result.detection.ap[k], *result.detection.errors[k])]
+            for k, name in enumerate(DETECTION_CLASSES)
+        ]
         lines += _table(['class', *(f'AP@{d:g} m' for d in DISTANCES_M), *TP_ERRORS], rows)
     return '\n'.join(lines) + '\n'
 
@@ -95,9 +149,19 @@ def _class_table(evaluation: Evaluation) -> list[str]:
 
 def _map_table(evaluation: Evaluation) -> list[str]:
     results = list(evaluation.modalities.values())
-    rows = [[name, *_numbers(*(value for r in results for value in (
-        r.map.class_iou[name], r.map.class_iou_at_half[name])))]
-        for name in results[0].map.class_names]
+    rows = [
+        [
+            name,
+            *_numbers(
+                *(
+                    value
+                    for r in results
+                    for value in (r.map.class_iou[name], r.map.class_iou_at_half[name])
+                )
+            ),
+        ]
+        for name in results[0].map.class_names
+    ]
     header = [text for m in evaluation.modalities for text in (m.name, f'{m.name} @0.5')]
     return _table(['class', *header], rows)
 
@@ -116,8 +180,9 @@ def _figure(rows: int, columns: int, size: tuple[float, float]):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingDependencyError('evaluation report', 'matplotlib', 'not installed',
-                                     'pip install matplotlib') from error
+        raise MissingDependencyError(
+            'evaluation report', 'matplotlib', 'not installed', 'pip install matplotlib'
+        ) from error
     figure = Figure(figsize=size, layout='constrained')
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False)
@@ -133,8 +198,13 @@ def plot_bars(evaluation: Evaluation, path: Path, task: str) -> None:
         mean = result.detection.mean_ap if task == 'detection' else result.map.mean_iou
         names = [*scores, 'mean']
         place = np.arange(len(names)) + (index - (count - 1) / 2) * 0.8 / count
-        axis.bar(place, [*scores.values(), mean], 0.8 / count, color=BAR_COLOURS[modality],
-                 label=f'{modality.name} ({mean:.3f})')
+        axis.bar(
+            place,
+            [*scores.values(), mean],
+            0.8 / count,
+            color=BAR_COLOURS[modality],
+            label=f'{modality.name} ({mean:.3f})',
+        )
     axis.set_xticks(range(len(names)), [name.replace('_', '\n') for name in names], fontsize=8)
     axis.set_ylim(0, 1)
     axis.set_ylabel('AP (mean over 4 distances)' if task == 'detection' else 'IoU')
@@ -152,10 +222,20 @@ def plot_curves(evaluation: Evaluation, path: Path) -> None:
     for axis, (modality, result) in zip(axes[0], evaluation.modalities.items(), strict=True):
         column = DISTANCES_M.index(TP_DISTANCE_M)
         for k, name in enumerate(DETECTION_CLASSES):
-            axis.plot(recall, result.detection.precision[k, column], linewidth=1.4, label=name,
-                      color=np.array(CLASS_COLOURS[name]) / 255)
-        axis.set(title=f'{modality.name}, {TP_DISTANCE_M:g} m', xlabel='recall',
-                 ylabel='precision', xlim=(0, 1), ylim=(0, 1.02))
+            axis.plot(
+                recall,
+                result.detection.precision[k, column],
+                linewidth=1.4,
+                label=name,
+                color=np.array(CLASS_COLOURS[name]) / 255,
+            )
+        axis.set(
+            title=f'{modality.name}, {TP_DISTANCE_M:g} m',
+            xlabel='recall',
+            ylabel='precision',
+            xlim=(0, 1),
+            ylim=(0, 1.02),
+        )
         axis.grid(alpha=0.3)
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc='outside lower center', ncols=5, fontsize=8)

@@ -4,6 +4,7 @@ One job is one drive: it renders every sample once, fails it under every setting
 models on it. Results are merged in the order of the drives, so that they do not depend on where
 or in which order the jobs ran.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -52,8 +53,12 @@ class ModelSource:
 
     def __post_init__(self) -> None:
         if not self.name or not all(c.isalnum() or c in '_-' for c in self.name):
-            raise ConfigError('ModelSource.name', 'letters, digits, - and _', repr(self.name),
-                              'give it as NAME=FOLDER')
+            raise ConfigError(
+                'ModelSource.name',
+                'letters, digits, - and _',
+                repr(self.name),
+                'give it as NAME=FOLDER',
+            )
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,11 @@ class HeldOutDrives:
     def __post_init__(self) -> None:
         frames = self.spacing_s * RATE_HZ
         if self.drives < 1 or self.per_drive < 1 or frames < 1 or frames != int(frames):
-            raise ConfigError('HeldOutDrives',
-                              f'positive counts, a spacing in steps of {1 / RATE_HZ} s',
-                              f'{self.drives}, {self.per_drive}, {self.spacing_s}')
+            raise ConfigError(
+                'HeldOutDrives',
+                f'positive counts, a spacing in steps of {1 / RATE_HZ} s',
+                f'{self.drives}, {self.per_drive}, {self.spacing_s}',
+            )
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -83,22 +90,34 @@ class HeldOutDrives:
 
     @property
     def words(self) -> str:
-        return (f'synthetic drives, seeds {self.seeds[0]}..{self.seeds[-1]}, {self.per_drive} '
-                f'samples each, {self.spacing_s:g} s apart')
+        return (
+            f'synthetic drives, seeds {self.seeds[0]}..{self.seeds[-1]}, {self.per_drive} '
+            f'samples each, {self.spacing_s:g} s apart'
+        )
 
     def samples(self, seed: int, prepare_image) -> SyntheticSamples:
         """Of one drive."""
         stride = int(self.spacing_s * RATE_HZ)
         frames = LOOKBACK_FRAMES + (self.per_drive - 1) * stride + 1
-        return SyntheticSamples((seed,), self.per_drive, DriveConfig(frames, RATE_HZ),
-                                prepare_image, stride=stride, first=LOOKBACK_FRAMES)
+        return SyntheticSamples(
+            (seed,),
+            self.per_drive,
+            DriveConfig(frames, RATE_HZ),
+            prepare_image,
+            stride=stride,
+            first=LOOKBACK_FRAMES,
+        )
 
 
 Scores = dict[tuple[str, Setting], Score]
 
 
-def evaluate_settings(pipelines: dict[str, Pipeline], settings: Iterable[Setting],
-                      samples: Iterable[LabelledSample], first_sample_seed: int) -> Scores:
+def evaluate_settings(
+    pipelines: dict[str, Pipeline],
+    settings: Iterable[Setting],
+    samples: Iterable[LabelledSample],
+    first_sample_seed: int,
+) -> Scores:
     """Every model under every setting on the same failed samples.
 
     Args:
@@ -153,8 +172,12 @@ def load_models(models: Iterable[ModelSource]) -> dict[str, ModelInfo]:
         infos[model.name] = _loaded(model).model
     sizes = {(i.config.camera.height, i.config.camera.width) for i in infos.values()}
     if len(sizes) != 1:
-        raise ConfigError('models', 'one image size', str(sorted(sizes)),
-                          'evaluate them one by one, then `metabev compare`')
+        raise ConfigError(
+            'models',
+            'one image size',
+            str(sorted(sizes)),
+            'evaluate them one by one, then `metabev compare`',
+        )
     return infos
 
 
@@ -169,8 +192,13 @@ class PartialResults:
         self._folder, self._test_set = folder, test_set
 
     def _path(self, info: ModelInfo, seed: int) -> Path:
-        plain = {**to_plain(self._test_set), 'format': PARTIAL_FORMAT, 'model': info.hash,
-                 'backend': info.backend, 'drives': None}
+        plain = {
+            **to_plain(self._test_set),
+            'format': PARTIAL_FORMAT,
+            'model': info.hash,
+            'backend': info.backend,
+            'drives': None,
+        }
         key = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
         return self._folder / key / f'{seed}.npz'
 
@@ -201,16 +229,25 @@ class PartialResults:
         merged = {**self.read(info, seed), **new}
         part = path.with_name(f'.{path.name}.{os.getpid()}.part')
         with open(part, 'wb') as file:
-            np.savez_compressed(file, **{f'{setting}/{name}': array
-                                         for setting, arrays in merged.items()
-                                         for name, array in arrays.items()})
+            np.savez_compressed(
+                file,
+                **{
+                    f'{setting}/{name}': array
+                    for setting, arrays in merged.items()
+                    for name, array in arrays.items()
+                },
+            )
         os.replace(part, path)
 
 
-def evaluate_robustness(models: tuple[ModelSource, ...], settings: tuple[Setting, ...],
-                        test_set: HeldOutDrives, partial: Path, spread: Spread,
-                        progress: Callable[[int, int, str], None] | None = None
-                        ) -> tuple[dict[str, ModelInfo], Scores]:
+def evaluate_robustness(
+    models: tuple[ModelSource, ...],
+    settings: tuple[Setting, ...],
+    test_set: HeldOutDrives,
+    partial: Path,
+    spread: Spread,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> tuple[dict[str, ModelInfo], Scores]:
     """All models under all settings on a test set.
 
     Args:
@@ -223,23 +260,31 @@ def evaluate_robustness(models: tuple[ModelSource, ...], settings: tuple[Setting
     """
     infos = load_models(models)
     store = PartialResults(partial, test_set)
-    jobs = [job for seed in test_set.seeds
-            for job in [_missing(seed, models, settings, test_set, store, infos)] if job]
+    jobs = [
+        job
+        for seed in test_set.seeds
+        for job in [_missing(seed, models, settings, test_set, store, infos)]
+        if job
+    ]
     done = len(test_set.seeds) - len(jobs)
     if progress is not None:
         progress(done, len(test_set.seeds), 'drives')
     for job, arrays in spread(run_drive, jobs):
         for model in job.models:
-            store.write(infos[model.name], job.seed, {
-                setting.id: arrays[model.name, setting] for setting in job.settings})
+            store.write(
+                infos[model.name],
+                job.seed,
+                {setting.id: arrays[model.name, setting] for setting in job.settings},
+            )
         done += 1
         if progress is not None:
             progress(done, len(test_set.seeds), f'seed {job.seed}')
     return infos, _merged(models, settings, test_set, store, infos)
 
 
-def _missing(seed: int, models, settings, test_set: HeldOutDrives, store: PartialResults, infos
-             ) -> DriveJob | None:
+def _missing(
+    seed: int, models, settings, test_set: HeldOutDrives, store: PartialResults, infos
+) -> DriveJob | None:
     """What of a drive is still to do: models and settings of which anything is missing."""
     todo = {}
     for model in models:
@@ -248,8 +293,12 @@ def _missing(seed: int, models, settings, test_set: HeldOutDrives, store: Partia
     left = {s for missing in todo.values() for s in missing}
     if not left:
         return None
-    return DriveJob(seed, tuple(m for m in models if todo[m]),
-                    tuple(s for s in settings if s in left), test_set)
+    return DriveJob(
+        seed,
+        tuple(m for m in models if todo[m]),
+        tuple(s for s in settings if s in left),
+        test_set,
+    )
 
 
 def _merged(models, settings, test_set: HeldOutDrives, store: PartialResults, infos) -> Scores:

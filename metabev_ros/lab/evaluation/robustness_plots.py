@@ -1,4 +1,5 @@
 """Pictures of the robustness comparison: radar of the headline settings, curves over degrees."""
+
 from __future__ import annotations
 
 import os
@@ -14,16 +15,34 @@ from metabev_ros.lab.evaluation.robustness_report import ModelResults
 COLOURS = ('#1b6ca8', '#d1495b', '#3f8f4f', '#8a5ea8', '#c9871f', '#4f5d68')
 IN_DOMAIN = '_in_domain'
 FIGURES = (('nds', 'NDS'), ('miou', 'mIoU'))
-_SPOKES = {'lf': 'LiDAR field\n120°', 'mo': 'objects\nmissing', 'br': '4 beams',
-           'vd': '6 views\nblack', 'vn': '6 views\nnoise', 'oo': 'occlusion',
-           'mc': 'no\ncamera', 'ml': 'no\nLiDAR'}
-_CURVES = {'lf': ('LiDAR field kept', '{:g}°'), 'mo': ('objects missing', '{:g}'),
-           'br': ('beams, central', '{:g}'), 'br_even': ('beams, evenly spaced', '{:g}'),
-           'vd': ('views black', '{:g}'), 'vn': ('views noise', '{:g}')}
-_BEYOND = {'frozen': ('views frozen 0.5 s', '{:g}'), 'jitter': ('miscalibration', '{:g}°'),
-           'skew': ('time skew, ms', '{:g}'), 'fog': ('fog, visibility m', '{:g}'),
-           'night': ('share of light', '{:g}'), 'points': ('points lost', '{:g}'),
-           'iid': ('chance of sensor loss', '{:g}'), 'several': ('combination no.', '{:g}')}
+_SPOKES = {
+    'lf': 'LiDAR field\n120°',
+    'mo': 'objects\nmissing',
+    'br': '4 beams',
+    'vd': '6 views\nblack',
+    'vn': '6 views\nnoise',
+    'oo': 'occlusion',
+    'mc': 'no\ncamera',
+    'ml': 'no\nLiDAR',
+}
+_CURVES = {
+    'lf': ('LiDAR field kept', '{:g}°'),
+    'mo': ('objects missing', '{:g}'),
+    'br': ('beams, central', '{:g}'),
+    'br_even': ('beams, evenly spaced', '{:g}'),
+    'vd': ('views black', '{:g}'),
+    'vn': ('views noise', '{:g}'),
+}
+_BEYOND = {
+    'frozen': ('views frozen 0.5 s', '{:g}'),
+    'jitter': ('miscalibration', '{:g}°'),
+    'skew': ('time skew, ms', '{:g}'),
+    'fog': ('fog, visibility m', '{:g}'),
+    'night': ('share of light', '{:g}'),
+    'points': ('points lost', '{:g}'),
+    'iid': ('chance of sensor loss', '{:g}'),
+    'several': ('combination no.', '{:g}'),
+}
 
 
 def _figure(size: tuple[float, float]):
@@ -32,8 +51,9 @@ def _figure(size: tuple[float, float]):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingDependencyError('robustness report', 'matplotlib', 'not installed',
-                                     'pip install matplotlib') from error
+        raise MissingDependencyError(
+            'robustness report', 'matplotlib', 'not installed', 'pip install matplotlib'
+        ) from error
     figure = Figure(figsize=size, layout='constrained')
     FigureCanvasAgg(figure)
     return figure
@@ -47,9 +67,14 @@ def styles(results: Sequence[ModelResults]) -> dict[str, dict]:
     for r in results:
         colour = COLOURS[bases.index(r.name.removesuffix(IN_DOMAIN)) % len(COLOURS)]
         trained = r.name.endswith(IN_DOMAIN)
-        found[r.name] = {'color': colour, 'linestyle': '--' if trained else '-', 'linewidth': 1.8,
-                         'marker': 'o', 'markersize': 4,
-                         'markerfacecolor': 'white' if trained else colour}
+        found[r.name] = {
+            'color': colour,
+            'linestyle': '--' if trained else '-',
+            'linewidth': 1.8,
+            'marker': 'o',
+            'markersize': 4,
+            'markerfacecolor': 'white' if trained else colour,
+        }
     return found
 
 
@@ -59,13 +84,18 @@ def plot_radar(results: Sequence[ModelResults], path: Path) -> None:
     angles = np.linspace(0, 2 * np.pi, len(HEADLINE), endpoint=False)
     style = styles(results)
     for place, (name, title) in enumerate(FIGURES, 1):
-        axis = figure.add_subplot(1, 2, place, projection='polar', theta_offset=np.pi / 2,
-                                  theta_direction=-1)
+        axis = figure.add_subplot(
+            1, 2, place, projection='polar', theta_offset=np.pi / 2, theta_direction=-1
+        )
         top = 0.1
         for r in results:
             values = _values(r, HEADLINE, name)
-            axis.plot(np.append(angles, angles[0]), np.append(values, values[0]), label=r.name,
-                      **style[r.name])
+            axis.plot(
+                np.append(angles, angles[0]),
+                np.append(values, values[0]),
+                label=r.name,
+                **style[r.name],
+            )
             axis.fill(angles, np.nan_to_num(values), color=style[r.name]['color'], alpha=0.08)
             clean = _values(r, [CLEAN], name)[0]
             circle = np.linspace(0, 2 * np.pi, 100)
@@ -104,8 +134,12 @@ def _plot_grid(results, path: Path, panels: dict, columns: int) -> None:
             for r in results:
                 values = _values(r, settings, name)
                 joined = code != 'several'  # combinations have no order
-                axis.plot(range(len(values)), values, label=r.name,
-                          **{**style[r.name], **({} if joined else {'linestyle': 'none'})})
+                axis.plot(
+                    range(len(values)),
+                    values,
+                    label=r.name,
+                    **{**style[r.name], **({} if joined else {'linestyle': 'none'})},
+                )
             axis.set_xticks(range(len(names)), names, fontsize=8)
             axis.grid(alpha=0.3)
             axis.set_title(f'{unit}: {title}', fontsize=9)
@@ -125,15 +159,22 @@ def _degrees(code: str) -> list[Setting]:
 
 def _values(results: ModelResults, settings: Sequence[Setting], figure: str) -> np.ndarray:
     """NaN where a setting was not evaluated."""
-    return np.array([results.figures.get(s.id, {}).get(figure, np.nan) for s in settings],
-                    dtype=np.float64)
+    return np.array(
+        [results.figures.get(s.id, {}).get(figure, np.nan) for s in settings], dtype=np.float64
+    )
 
 
 def _legend(figure, axis, note: str) -> None:
     handles, names = axis.get_legend_handles_labels()
     shown = [name.replace(IN_DOMAIN, ', in-domain') for name in names]
-    figure.legend(handles, shown, loc='outside lower center', ncols=min(4, len(shown)),
-                  title=f'models{note}' if note else None, fontsize=9)
+    figure.legend(
+        handles,
+        shown,
+        loc='outside lower center',
+        ncols=min(4, len(shown)),
+        title=f'models{note}' if note else None,
+        fontsize=9,
+    )
 
 
 def _save(figure, path: Path) -> None:

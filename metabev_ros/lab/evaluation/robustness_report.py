@@ -1,4 +1,5 @@
 """Results of models under sensor failure: JSON files, comparison tables, records."""
+
 from __future__ import annotations
 
 import json
@@ -37,14 +38,24 @@ class ModelResults:
     details: dict[str, dict]
 
     @classmethod
-    def make(cls, name: str, info: ModelInfo, source: str, scores: dict[Setting, ScoreResult]
-             ) -> ModelResults:
+    def make(
+        cls, name: str, info: ModelInfo, source: str, scores: dict[Setting, ScoreResult]
+    ) -> ModelResults:
         """From scores."""
         first = next(iter(scores.values()))
-        return cls(name, info.name, info.hash, info.backend, source, first.detection.samples,
-                   {s.id: {n: None if v != v else v for n, v in score.figures.items()}
-                    for s, score in scores.items()},
-                   {s.id: score.to_plain() for s, score in scores.items()})
+        return cls(
+            name,
+            info.name,
+            info.hash,
+            info.backend,
+            source,
+            first.detection.samples,
+            {
+                s.id: {n: None if v != v else v for n, v in score.figures.items()}
+                for s, score in scores.items()
+            },
+            {s.id: score.to_plain() for s, score in scores.items()},
+        )
 
     def save(self, path: Path) -> None:
         """As JSON; atomic."""
@@ -61,8 +72,9 @@ class ModelResults:
         try:
             return cls(**json.loads(Path(path).read_text(encoding='utf-8')))
         except (OSError, ValueError, TypeError) as error:
-            raise ConfigError(str(path), 'results of `metabev evaluate`', str(error)[:200]
-                              ) from error
+            raise ConfigError(
+                str(path), 'results of `metabev evaluate`', str(error)[:200]
+            ) from error
 
     @property
     def settings(self) -> list[Setting]:
@@ -70,24 +82,39 @@ class ModelResults:
         return [setting for id_, setting in SETTING_OF.items() if id_ in self.figures]
 
 
-def robustness_records(results: Iterable[ModelResults], command: str, topic: str = 'robustness'
-                       ) -> list[ResultRecord]:
+def robustness_records(
+    results: Iterable[ModelResults], command: str, topic: str = 'robustness'
+) -> list[ResultRecord]:
     """One record a figure: <topic>.<name>.<setting>.<degree>.<figure>; one topic a test set."""
     origin = make_record(topic, 0.0, '', command, 0)  # asks for the commit once
-    return [replace(origin, id=f'{topic}.{r.name}.{setting}.{figure}', value=value,
-                    unit=FIGURES[figure], n=r.samples)
-            for r in results for setting, figures in r.figures.items()
-            for figure, value in figures.items() if value is not None]
+    return [
+        replace(
+            origin,
+            id=f'{topic}.{r.name}.{setting}.{figure}',
+            value=value,
+            unit=FIGURES[figure],
+            n=r.samples,
+        )
+        for r in results
+        for setting, figures in r.figures.items()
+        for figure, value in figures.items()
+        if value is not None
+    ]
 
 
 # What the project asks of the shipped model; kept = share of its own clean figure.
 TARGETS = {('clean.0', 'nds'): '>= 0.60', ('clean.0', 'miou'): '>= 0.65'}
-KEPT_TARGETS = {('mc.1', 'nds'): '>= 0.97', ('mc.1', 'miou'): '>= 0.78',
-                ('ml.1', 'nds'): '>= 0.60', ('ml.1', 'miou'): '>= 0.80'}
+KEPT_TARGETS = {
+    ('mc.1', 'nds'): '>= 0.97',
+    ('mc.1', 'miou'): '>= 0.78',
+    ('ml.1', 'nds'): '>= 0.60',
+    ('ml.1', 'miou'): '>= 0.80',
+}
 
 
-def claim_records(results: Sequence[ModelResults], command: str, topic: str = 'robustness'
-                  ) -> list[ResultRecord]:
+def claim_records(
+    results: Sequence[ModelResults], command: str, topic: str = 'robustness'
+) -> list[ResultRecord]:
     """What the first model is asked for, and its lead over the others at the headline degrees.
 
     Ids: <topic>.claims.<setting>.<figure>, ...<figure>_kept, and
@@ -98,36 +125,57 @@ def claim_records(results: Sequence[ModelResults], command: str, topic: str = 'r
     """
     check_comparable(results)
     first, n = results[0], results[0].samples
-    found = [('', key, first.figures.get(key[0], {}).get(key[1]), target)
-             for key, target in TARGETS.items()]
+    found = [
+        ('', key, first.figures.get(key[0], {}).get(key[1]), target)
+        for key, target in TARGETS.items()
+    ]
     clean = first.figures.get(CLEAN.id, {})
     for (setting, figure), target in KEPT_TARGETS.items():
         if setting in first.figures and clean.get(figure):
-            found.append(('', (setting, f'{figure}_kept'),
-                          first.figures[setting][figure] / clean[figure], target))
+            found.append(
+                (
+                    '',
+                    (setting, f'{figure}_kept'),
+                    first.figures[setting][figure] / clean[figure],
+                    target,
+                )
+            )
     for other in results[1:]:
         target = '> 0' if 'baseline' in other.name else None
         for setting in HEADLINE:
             if setting.id in first.figures and setting.id in other.figures:
-                found += [(f'over_{other.name}.', (setting.id, figure),
-                           first.figures[setting.id][figure] - other.figures[setting.id][figure],
-                           target) for figure in ('nds', 'miou')]
+                found += [
+                    (
+                        f'over_{other.name}.',
+                        (setting.id, figure),
+                        first.figures[setting.id][figure] - other.figures[setting.id][figure],
+                        target,
+                    )
+                    for figure in ('nds', 'miou')
+                ]
     units = {**FIGURES, 'nds_kept': 'of clean NDS', 'miou_kept': 'of clean mIoU'}
-    return [make_record(f'{topic}.claims.{prefix}{setting}.{figure}', value, units[figure],
-                        command, n, target)
-            for prefix, (setting, figure), value, target in found if value is not None]
+    return [
+        make_record(
+            f'{topic}.claims.{prefix}{setting}.{figure}', value, units[figure], command, n, target
+        )
+        for prefix, (setting, figure), value, target in found
+        if value is not None
+    ]
 
 
 def check_comparable(results: Sequence[ModelResults]) -> None:
     """Raises:
-        ConfigError: without results, on two of one name, or on different test sets.
+    ConfigError: without results, on two of one name, or on different test sets.
     """
     if not results or len({r.name for r in results}) != len(results):
         raise ConfigError('compare', 'results of distinct names', str([r.name for r in results]))
     if len({r.source for r in results}) != 1:
-        raise ConfigError('compare', 'results on one test set',
-                          '; '.join(f'{r.name}: {r.source}' for r in results),
-                          'evaluate the models on the same drives')
+        raise ConfigError(
+            'compare',
+            'results on one test set',
+            '; '.join(f'{r.name}: {r.source}' for r in results),
+            'evaluate the models on the same drives',
+        )
 
 
 def markdown(results: Sequence[ModelResults]) -> str:
@@ -139,12 +187,26 @@ def markdown(results: Sequence[ModelResults]) -> str:
     check_comparable(results)
     lines = ['# Robustness', '', f'{results[0].samples} samples: {results[0].source}.', '']
     lines += [f'- `{r.name}`: {r.model} ({r.model_hash}), {r.backend}' for r in results]
-    lines += ['', '## Headline degrees', '', '![radar](radar.png)', '',
-              *_setting_table(results, [CLEAN, *HEADLINE])]
+    lines += [
+        '',
+        '## Headline degrees',
+        '',
+        '![radar](radar.png)',
+        '',
+        *_setting_table(results, [CLEAN, *HEADLINE]),
+    ]
     for other in results[1:]:
         lines += ['', wins(results[0], other)]
-    lines += ['', '## Every degree', '', '![curves](curves.png)', '',
-              '![beyond](beyond.png)', '', *_setting_table(results, list(SETTING_OF.values()))]
+    lines += [
+        '',
+        '## Every degree',
+        '',
+        '![curves](curves.png)',
+        '',
+        '![beyond](beyond.png)',
+        '',
+        *_setting_table(results, list(SETTING_OF.values())),
+    ]
     for r in results:
         lines += ['', f'## {r.name}: all figures', '', *_figure_table(r)]
     return '\n'.join(lines) + '\n'
@@ -161,8 +223,11 @@ def wins(first: ModelResults, second: ModelResults) -> str:
 
 
 def _setting_table(results: Sequence[ModelResults], settings: Sequence[Setting]) -> list[str]:
-    rows = [[f'`{s.id}`', s.words, *(_pair(r, s) for r in results)] for s in settings
-            if any(s.id in r.figures for r in results)]
+    rows = [
+        [f'`{s.id}`', s.words, *(_pair(r, s) for r in results)]
+        for s in settings
+        if any(s.id in r.figures for r in results)
+    ]
     return _table(['id', 'setting', *(f'{r.name} NDS / mIoU' for r in results)], rows)
 
 
@@ -172,10 +237,20 @@ def _pair(results: ModelResults, setting: Setting) -> str:
 
 
 def _figure_table(results: ModelResults) -> list[str]:
-    rows = [[f'`{s.id}`', *('-' if v is None else f'{v:.3f}' for v in (
-        results.figures[s.id].get(name) for name in FIGURES))] for s in results.settings]
-    titles = [f'{unit} of {name.split("_")[0]}' if unit == 'ECE' else unit
-              for name, unit in FIGURES.items()]
+    rows = [
+        [
+            f'`{s.id}`',
+            *(
+                '-' if v is None else f'{v:.3f}'
+                for v in (results.figures[s.id].get(name) for name in FIGURES)
+            ),
+        ]
+        for s in results.settings
+    ]
+    titles = [
+        f'{unit} of {name.split("_")[0]}' if unit == 'ECE' else unit
+        for name, unit in FIGURES.items()
+    ]
     return _table(['id', *titles], rows)
 
 
@@ -191,6 +266,7 @@ def write_comparison(results: Sequence[ModelResults], folder: Path) -> Path:
         MissingDependencyError: without matplotlib.
     """
     from metabev_ros.lab.evaluation.robustness_plots import plot_beyond, plot_curves, plot_radar
+
     text = markdown(results)
     folder.mkdir(parents=True, exist_ok=True)
     plot_radar(results, folder / 'radar.png')

@@ -1,4 +1,5 @@
 """Scoring a pipeline on labelled samples, once per modality."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
@@ -52,27 +53,39 @@ class Evaluation:
 
     def to_plain(self) -> dict:
         """For JSON."""
-        return {'model': self.model, 'model_hash': self.model_hash, 'backend': self.backend,
-                'source': self.source, 'samples': self.samples, 'modalities': {
-                    modality.name: {'detection': result.detection.to_plain(),
-                                    'map': result.map.to_plain(),
-                                    'latency_ms': result.latency_ms}
-                    for modality, result in self.modalities.items()}}
+        return {
+            'model': self.model,
+            'model_hash': self.model_hash,
+            'backend': self.backend,
+            'source': self.source,
+            'samples': self.samples,
+            'modalities': {
+                modality.name: {
+                    'detection': result.detection.to_plain(),
+                    'map': result.map.to_plain(),
+                    'latency_ms': result.latency_ms,
+                }
+                for modality, result in self.modalities.items()
+            },
+        }
 
 
-def held_out_samples(pipeline: Pipeline, drives: int = 40, per_drive: int = 3,
-                     first_seed: int = HELD_OUT_FIRST_SEED) -> SyntheticSamples:
+def held_out_samples(
+    pipeline: Pipeline, drives: int = 40, per_drive: int = 3, first_seed: int = HELD_OUT_FIRST_SEED
+) -> SyntheticSamples:
     """Synthetic samples that no training saw: a few instants, seconds apart, of many worlds."""
     config = DriveConfig(frames=per_drive, rate_hz=0.5)
-    return SyntheticSamples(tuple(range(first_seed, first_seed + drives)), per_drive, config,
-                            pipeline.prepare_image)
+    return SyntheticSamples(
+        tuple(range(first_seed, first_seed + drives)), per_drive, config, pipeline.prepare_image
+    )
 
 
-def evaluate_model(pipeline: Callable[[Sample], PerceptionResult],
-                   samples: Iterable[LabelledSample],
-                   modalities: tuple[Modality, ...] = MODALITIES,
-                   progress: Callable[[str], None] | None = None
-                   ) -> dict[Modality, ModalityResult]:
+def evaluate_model(
+    pipeline: Callable[[Sample], PerceptionResult],
+    samples: Iterable[LabelledSample],
+    modalities: tuple[Modality, ...] = MODALITIES,
+    progress: Callable[[str], None] | None = None,
+) -> dict[Modality, ModalityResult]:
     """Run every sample once per modality, with only that modality's sensors in it.
 
     Args:
@@ -88,23 +101,34 @@ def evaluate_model(pipeline: Callable[[Sample], PerceptionResult],
         for modality in modalities:
             result = pipeline(restrict_to(labelled.sample, modality))
             if result.sample.modality is not modality:
-                raise BackendError('evaluate_model', f'a result of {modality.name}',
-                                   result.sample.modality.name)
+                raise BackendError(
+                    'evaluate_model', f'a result of {modality.name}', result.sample.modality.name
+                )
             detection[modality].add(result.detections, labelled.truth)
             maps[modality].add(result.map_probabilities, labelled.truth.map_layers)
             seconds[modality].append(sum(result.latency_s.values()))
         if progress is not None:
             progress(labelled.source)
-    return {modality: ModalityResult(
-        modality, detection[modality].result(), maps[modality].result(),
-        float(np.median(seconds[modality]) * 1e3) if seconds[modality] else float('nan'))
-        for modality in modalities}
+    return {
+        modality: ModalityResult(
+            modality,
+            detection[modality].result(),
+            maps[modality].result(),
+            float(np.median(seconds[modality]) * 1e3) if seconds[modality] else float('nan'),
+        )
+        for modality in modalities
+    }
 
 
-def evaluate_on_synthetic(model_dir: Path | str, backend: str = 'onnxruntime', threads: int = 2,
-                          drives: int = 40, per_drive: int = 3,
-                          first_seed: int = HELD_OUT_FIRST_SEED,
-                          progress: Callable[[str, int], None] | None = None) -> Evaluation:
+def evaluate_on_synthetic(
+    model_dir: Path | str,
+    backend: str = 'onnxruntime',
+    threads: int = 2,
+    drives: int = 40,
+    per_drive: int = 3,
+    first_seed: int = HELD_OUT_FIRST_SEED,
+    progress: Callable[[str, int], None] | None = None,
+) -> Evaluation:
     """Load a model and score it on held-out synthetic drives.
 
     Args:
@@ -114,7 +138,14 @@ def evaluate_on_synthetic(model_dir: Path | str, backend: str = 'onnxruntime', t
     samples = held_out_samples(pipeline, drives, per_drive, first_seed)
     report = None if progress is None else lambda source: progress(source, len(samples))
     results = evaluate_model(pipeline, samples, progress=report)
-    source = (f'synthetic drives, seeds {first_seed}..{first_seed + drives - 1}, '
-              f'{per_drive} frames each')
-    return Evaluation(pipeline.model.name, pipeline.model.hash, pipeline.model.backend, source,
-                      len(samples), results)
+    source = (
+        f'synthetic drives, seeds {first_seed}..{first_seed + drives - 1}, {per_drive} frames each'
+    )
+    return Evaluation(
+        pipeline.model.name,
+        pipeline.model.hash,
+        pipeline.model.backend,
+        source,
+        len(samples),
+        results,
+    )

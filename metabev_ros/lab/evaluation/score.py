@@ -1,4 +1,5 @@
 """All metrics of one model under one setting, collected sample by sample and merged in order."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -18,8 +19,14 @@ from metabev_ros.lab.evaluation.map_segmentation import MapEvaluator, MapResult
 from metabev_ros.structures import MAP_CLASSES, Detections, GroundTruth
 
 # name in records: unit
-FIGURES = {'nds': 'NDS', 'map': 'mAP', 'miou': 'mIoU', 'miou_at_half': 'mIoU@0.5',
-           'detection_ece': 'ECE', 'map_ece': 'ECE'}
+FIGURES = {
+    'nds': 'NDS',
+    'map': 'mAP',
+    'miou': 'mIoU',
+    'miou_at_half': 'mIoU@0.5',
+    'detection_ece': 'ECE',
+    'map_ece': 'ECE',
+}
 
 
 @dataclass(frozen=True)
@@ -34,16 +41,23 @@ class ScoreResult:
     @property
     def figures(self) -> dict[str, float]:
         """By the names of FIGURES; calibration errors are NaN where nothing was found."""
-        return {'nds': self.detection.nds, 'map': self.detection.mean_ap,
-                'miou': self.map.mean_iou, 'miou_at_half': self.map.mean_iou_at_half,
-                'detection_ece': self.detection_calibration.mean_ece,
-                'map_ece': self.map_calibration.mean_ece}
+        return {
+            'nds': self.detection.nds,
+            'map': self.detection.mean_ap,
+            'miou': self.map.mean_iou,
+            'miou_at_half': self.map.mean_iou_at_half,
+            'detection_ece': self.detection_calibration.mean_ece,
+            'map_ece': self.map_calibration.mean_ece,
+        }
 
     def to_plain(self) -> dict:
         """For JSON."""
-        return {'detection': self.detection.to_plain(), 'map': self.map.to_plain(),
-                'detection_calibration': self.detection_calibration.to_plain(),
-                'map_calibration': self.map_calibration.to_plain()}
+        return {
+            'detection': self.detection.to_plain(),
+            'map': self.map.to_plain(),
+            'detection_calibration': self.detection_calibration.to_plain(),
+            'map_calibration': self.map_calibration.to_plain(),
+        }
 
 
 class Score:
@@ -53,8 +67,9 @@ class Score:
         self.detection, self.map = DetectionEvaluator(), MapEvaluator()
         self.reliability = map_reliability()
 
-    def add(self, detections: Detections, map_probabilities: np.ndarray, truth: GroundTruth
-            ) -> None:
+    def add(
+        self, detections: Detections, map_probabilities: np.ndarray, truth: GroundTruth
+    ) -> None:
         """Add one sample."""
         self.detection.add(detections, truth)
         self.map.add(map_probabilities, truth.map_layers)
@@ -68,9 +83,15 @@ class Score:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything added so far, as flat names."""
-        return {f'{part}.{name}': array for part, collector in (
-            ('detection', self.detection), ('map', self.map), ('reliability', self.reliability))
-            for name, array in collector.to_arrays().items()}
+        return {
+            f'{part}.{name}': array
+            for part, collector in (
+                ('detection', self.detection),
+                ('map', self.map),
+                ('reliability', self.reliability),
+            )
+            for name, array in collector.to_arrays().items()
+        }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Score:
@@ -87,5 +108,9 @@ class Score:
 
     def result(self) -> ScoreResult:
         """Score everything added so far."""
-        return ScoreResult(self.detection.result(), self.map.result(),
-                           detection_calibration(self.detection), self.reliability.result())
+        return ScoreResult(
+            self.detection.result(),
+            self.map.result(),
+            detection_calibration(self.detection),
+            self.reliability.result(),
+        )

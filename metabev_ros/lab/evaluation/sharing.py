@@ -1,4 +1,5 @@
 """Many settings of one sample through one model, every distinct input encoded once."""
+
 from __future__ import annotations
 
 import hashlib
@@ -41,8 +42,10 @@ class SharedRuns:
         """
         if sample.modality is Modality.NONE:
             return self._nothing()
-        keys = (_camera_key(sample) if sample.modality.has_camera else None,
-                _lidar_key(sample) if sample.modality.has_lidar else None)
+        keys = (
+            _camera_key(sample) if sample.modality.has_camera else None,
+            _lidar_key(sample) if sample.modality.has_lidar else None,
+        )
         return _remembered(self._outputs, keys, KEPT_OUTPUTS, lambda: self._run(sample, *keys))
 
     def _run(self, sample: Sample, camera_key: bytes | None, lidar_key: bytes | None):
@@ -50,11 +53,17 @@ class SharedRuns:
         camera_bev = lidar_bev = None
         if camera_key is not None:
             images = [image for image in sample.cameras.values() if image is not None]
-            camera_bev = self._encode(camera_key, lambda: pipeline.backend.encode_camera(
-                pipeline.preprocess.camera_inputs(images)))
+            camera_bev = self._encode(
+                camera_key,
+                lambda: pipeline.backend.encode_camera(pipeline.preprocess.camera_inputs(images)),
+            )
         if lidar_key is not None:
-            lidar_bev = self._encode(lidar_key, lambda: pipeline.backend.encode_lidar(
-                pipeline.preprocess.lidar_inputs(sample.sweep)))
+            lidar_bev = self._encode(
+                lidar_key,
+                lambda: pipeline.backend.encode_lidar(
+                    pipeline.preprocess.lidar_inputs(sample.sweep)
+                ),
+            )
         self.fused += 1
         return pipeline.postprocess(pipeline.backend.fuse(camera_bev, lidar_bev))
 
@@ -62,13 +71,17 @@ class SharedRuns:
         def run() -> np.ndarray:
             self.encoded += 1
             return encode()
+
         return _remembered(self._maps, key, KEPT_MAPS, run)
 
     def _nothing(self) -> tuple[Detections, np.ndarray]:
         config = self._pipeline.model.config
-        return (Detections(np.zeros((0, 9), np.float32), np.zeros(0, np.float32),
-                           np.zeros(0, np.int64)),
-                np.zeros((len(config.map_classes), *config.map_grid.shape), np.float32))
+        return (
+            Detections(
+                np.zeros((0, 9), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64)
+            ),
+            np.zeros((len(config.map_classes), *config.map_grid.shape), np.float32),
+        )
 
 
 def _remembered(kept: OrderedDict, key, size: int, make):
@@ -88,8 +101,11 @@ def _camera_key(sample: Sample) -> bytes:
         if image is None:
             continue
         total.update(name.encode())
-        for array in (image.pixels, image.calibration.intrinsics,
-                      image.calibration.ego_from_camera):
+        for array in (
+            image.pixels,
+            image.calibration.intrinsics,
+            image.calibration.ego_from_camera,
+        ):
             total.update(np.ascontiguousarray(array))
     return total.digest()
 

@@ -1,4 +1,5 @@
 """Jobs over processes of this machine, or over a Ray cluster."""
+
 from __future__ import annotations
 
 import multiprocessing
@@ -72,8 +73,12 @@ def _on_ray(function: Callable, jobs: Sequence[Any], address: str):
     try:
         import ray
     except ImportError as error:
-        raise MissingDependencyError('evaluation on a Ray cluster', 'the package ray', 'none',
-                                     'pip install ray, or leave --ray-address away') from error
+        raise MissingDependencyError(
+            'evaluation on a Ray cluster',
+            'the package ray',
+            'none',
+            'pip install ray, or leave --ray-address away',
+        ) from error
     started = not ray.is_initialized()
     if started:
         ray.init(address=address, logging_level='warning', log_to_driver=False)

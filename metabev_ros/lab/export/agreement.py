@@ -3,6 +3,7 @@
 An error as a share of a tensor's range says little here; what counts are boxes and maps. Truth is
 not needed, so that a bag of the vehicle serves. Scores against truth: docs/engines.md.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -45,8 +46,9 @@ class Agreement:
     def map_iou(self) -> float:
         return self.both / self.either if self.either else 1.0
 
-    def add(self, expected: tuple[Detections, np.ndarray], got: tuple[Detections, np.ndarray]
-            ) -> None:
+    def add(
+        self, expected: tuple[Detections, np.ndarray], got: tuple[Detections, np.ndarray]
+    ) -> None:
         """One sample as `Postprocessor` gives it."""
         for mine, other in ((expected[0], got[0]), (got[0], expected[0])):
             sure = mine.scores >= SURE_SCORE
@@ -63,8 +65,9 @@ def _has_partner(mine: Detections, other: Detections) -> np.ndarray:
     return ((distance <= SAME_PLACE_M) & (mine.labels[:, None] == other.labels[None])).any(1)
 
 
-def measure_agreement(reference, candidate, inputs: Iterable[tuple[dict, dict]]
-                      ) -> dict[Modality, Agreement]:
+def measure_agreement(
+    reference, candidate, inputs: Iterable[tuple[dict, dict]]
+) -> dict[Modality, Agreement]:
     """Run two backends of one model on samples with all sensors, once per modality.
 
     Args:
@@ -75,13 +78,20 @@ def measure_agreement(reference, candidate, inputs: Iterable[tuple[dict, dict]]
     postprocess = Postprocessor(reference.config)
     found = {modality: Agreement(worst={}) for modality in MODALITIES}
     for camera, lidar in inputs:
-        maps = [(backend.encode_camera(camera), backend.encode_lidar(lidar))
-                for backend in (reference, candidate)]
+        maps = [
+            (backend.encode_camera(camera), backend.encode_lidar(lidar))
+            for backend in (reference, candidate)
+        ]
         for modality, agreement in found.items():
-            outputs = [backend.fuse(camera_bev if modality.has_camera else None,
-                                    lidar_bev if modality.has_lidar else None)
-                       for backend, (camera_bev, lidar_bev)
-                       in zip((reference, candidate), maps, strict=True)]
+            outputs = [
+                backend.fuse(
+                    camera_bev if modality.has_camera else None,
+                    lidar_bev if modality.has_lidar else None,
+                )
+                for backend, (camera_bev, lidar_bev) in zip(
+                    (reference, candidate), maps, strict=True
+                )
+            ]
             for name, expected in outputs[0].items():
                 error = np.abs(outputs[1][name] - expected).max() / (np.ptp(expected) or 1.0)
                 agreement.worst[name] = max(agreement.worst.get(name, 0.0), float(error))
@@ -101,6 +111,8 @@ def require_agreement(found: dict[Modality, Agreement], precision: GraphPrecisio
             if not value >= least:
                 raise ContractError(
                     f'{precision.value} {modality.name}: {what}',
-                    f'{least:.0%} as fp32 says', f'{value:.1%}',
+                    f'{least:.0%} as fp32 says',
+                    f'{value:.1%}',
                     'the graphs are not installed: calibrate on more samples or on a bag of the '
-                    'vehicle, or stay with fp32')
+                    'vehicle, or stay with fp32',
+                )

@@ -3,6 +3,7 @@
 Either synthetic drives of seeds that neither training (100 000 on), parity (800 000 on) nor
 scoring (900 000 on) uses, or a bag of the vehicle the model is for, which is better for it.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ FIRST_SEED = 600_000
 DRIVES, CHECKED_DRIVES = 16, 8
 BAG_SAMPLES = 48
 BAG_SPACING_NS = 500_000_000  # neighbours of a tenth of a second show the same again
-Inputs = tuple[dict, dict]    # camera, LiDAR: as `Preprocessor` gives them
+Inputs = tuple[dict, dict]  # camera, LiDAR: as `Preprocessor` gives them
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,12 @@ class CalibrationSet:
     source: str
 
 
-def synthetic_set(config: ModelConfig, drives: int = DRIVES, checked: int = CHECKED_DRIVES,
-                  progress: Callable[[int, int], None] | None = None) -> CalibrationSet:
+def synthetic_set(
+    config: ModelConfig,
+    drives: int = DRIVES,
+    checked: int = CHECKED_DRIVES,
+    progress: Callable[[int, int], None] | None = None,
+) -> CalibrationSet:
     """One instant each of rendered drives.
 
     Args:
@@ -50,17 +55,22 @@ def synthetic_set(config: ModelConfig, drives: int = DRIVES, checked: int = CHEC
     """
     preprocessor, seeds = Preprocessor(config), range(FIRST_SEED, FIRST_SEED + drives + checked)
     inputs = []
-    for labelled in SyntheticSamples(tuple(seeds), 1, DriveConfig(frames=1),
-                                     preprocessor.prepare_image):
+    for labelled in SyntheticSamples(
+        tuple(seeds), 1, DriveConfig(frames=1), preprocessor.prepare_image
+    ):
         inputs.append(preprocessor(labelled.sample))
         if progress is not None:
             progress(len(inputs), len(seeds))
-    return CalibrationSet(tuple(inputs[:drives]), tuple(inputs[drives:]),
-                          f'synthetic drives, seeds {seeds[0]}..{seeds[drives - 1]}')
+    return CalibrationSet(
+        tuple(inputs[:drives]),
+        tuple(inputs[drives:]),
+        f'synthetic drives, seeds {seeds[0]}..{seeds[drives - 1]}',
+    )
 
 
-def bag_set(bag: Path, rig: RigConfig, config: ModelConfig, most: int = BAG_SAMPLES
-            ) -> CalibrationSet:
+def bag_set(
+    bag: Path, rig: RigConfig, config: ModelConfig, most: int = BAG_SAMPLES
+) -> CalibrationSet:
     """Samples of a bag that have cameras and LiDAR, half a second apart; every third is checked.
 
     Raises:
@@ -77,11 +87,17 @@ def bag_set(bag: Path, rig: RigConfig, config: ModelConfig, most: int = BAG_SAMP
         if len(inputs) == most:
             break
     if len(inputs) < 3:
-        raise ConfigError(f'calibration bag {bag}', 'at least 3 samples with cameras and LiDAR, '
-                          f'{BAG_SPACING_NS * 1e-9:g} s apart', str(len(inputs)),
-                          'record a longer drive, or give the --rig of this vehicle')
-    return CalibrationSet(tuple(pair for i, pair in enumerate(inputs) if i % 3),
-                          tuple(inputs[::3]), f'bag {Path(bag).name}')
+        raise ConfigError(
+            f'calibration bag {bag}',
+            f'at least 3 samples with cameras and LiDAR, {BAG_SPACING_NS * 1e-9:g} s apart',
+            str(len(inputs)),
+            'record a longer drive, or give the --rig of this vehicle',
+        )
+    return CalibrationSet(
+        tuple(pair for i, pair in enumerate(inputs) if i % 3),
+        tuple(inputs[::3]),
+        f'bag {Path(bag).name}',
+    )
 
 
 def _bag_samples(bag: Path, rig: RigConfig, preprocessor: Preprocessor) -> Iterator[Sample]:
@@ -94,5 +110,5 @@ def _bag_samples(bag: Path, rig: RigConfig, preprocessor: Preprocessor) -> Itera
         try:
             content = wire.deserialize(message.cdr, message.msgtype)
         except SensorDataError:
-            continue                                         # the front end would drop it too
+            continue  # the front end would drop it too
         yield from front_end.push(message.topic, content, message.log_time_ns)

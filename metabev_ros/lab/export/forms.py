@@ -6,6 +6,7 @@
 | resampling of the map head | GridSample | products with each axis' shares |
 | experts | NonZero: only the chosen run | all of them, or sorted into blocks: `expert_form` |
 """
+
 from __future__ import annotations
 
 import copy

@@ -8,6 +8,7 @@ layers, whose outputs are decoded. What crosses from one graph to the next is fl
 How: every layer casts its inputs to the type of its weights, and between layers torch's promotion
 rules hold, so that a cast stands only where two types meet.
 """
+
 from __future__ import annotations
 
 import torch
@@ -45,15 +46,23 @@ def float32_islands(module: nn.Module) -> list[nn.Module]:
     if isinstance(module, MapHead):
         return [module.logits]
     if isinstance(module, TransFusionHead):
-        return [module.heatmap_head[-1], module.class_encoding, module.decoder,
-                module.prediction_heads]
+        return [
+            module.heatmap_head[-1],
+            module.class_encoding,
+            module.decoder,
+            module.prediction_heads,
+        ]
     return []
 
 
 def compute_in_half(network: MetaBev) -> MetaBev:
     """Make a network compute in float16 outside the islands; in place, for export only."""
-    islands = {id(part) for module in network.modules() for island in float32_islands(module)
-               for part in island.modules()}
+    islands = {
+        id(part)
+        for module in network.modules()
+        for island in float32_islands(module)
+        for part in island.modules()
+    }
     for module in network.modules():
         if isinstance(module, HALF_LAYERS) and id(module) not in islands:
             module.half()
@@ -67,8 +76,9 @@ def compute_in_half(network: MetaBev) -> MetaBev:
 def _meet_weights(module: nn.Module, inputs: tuple) -> tuple:
     """Floating inputs in the type of the module's weights."""
     dtype = next(module.parameters(recurse=False)).dtype
-    return tuple(x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x
-                 for x in inputs)
+    return tuple(
+        x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x for x in inputs
+    )
 
 
 def _to_float32(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:

@@ -10,6 +10,7 @@
 | TopK with K > 3840 or unknown | TensorRT's limit |
 | GridSample in a TensorRT graph | wrong engines without a word (NVIDIA/TensorRT 4813) |
 """  # noqa: E501
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -26,8 +27,10 @@ TOPK_LIMIT = 3840
 STANDARD = ('', 'ai.onnx')
 # Modules that may bring NonZero into a graph for ONNX Runtime (`expert_forms.by_nonzero`), as the
 # exporter names them in every node.
-EXPERT_POOLS = ('metabev_ros.network.moe.RoutedExperts',
-                'metabev_ros.network.adamv.AdaptiveExperts')
+EXPERT_POOLS = (
+    'metabev_ros.network.moe.RoutedExperts',
+    'metabev_ros.network.adamv.AdaptiveExperts',
+)
 HIERARCHY = 'pkg.torch.onnx.class_hierarchy'
 
 
@@ -45,38 +48,49 @@ def lint(content: bytes, name: str, form: GraphForm = GraphForm.ONNXRUNTIME) -> 
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own types, which differ between its versions
-        raise ContractError(f'{name}.onnx', 'an ONNX model', str(error)[:200],
-                            'export the model again') from error
+        raise ContractError(
+            f'{name}.onnx', 'an ONNX model', str(error)[:200], 'export the model again'
+        ) from error
     _check_model(model, name)
     for graph in _graphs(model.graph):
         for tensor in _tensors(graph):
             if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-                raise ContractError(f'{name}.onnx', 'weights inside the file',
-                                    f'external data ({tensor.name})',
-                                    'export with external_data=False')
+                raise ContractError(
+                    f'{name}.onnx',
+                    'weights inside the file',
+                    f'external data ({tensor.name})',
+                    'export with external_data=False',
+                )
         for node in graph.node:
             offence = _offence(node, graph, form)
             if offence is not None:
                 expected, remedy = offence
-                raise ContractError(f'{name}.onnx', expected, f'{node.op_type} ({node.name})',
-                                    remedy)
+                raise ContractError(
+                    f'{name}.onnx', expected, f'{node.op_type} ({node.name})', remedy
+                )
 
 
 def _check_model(model: ModelProto, name: str) -> None:
     opsets = {item.domain: item.version for item in model.opset_import}
     opset = next((opsets[domain] for domain in STANDARD if domain in opsets), 0)
-    samples = any(node.op_type == 'GridSample' for graph in _graphs(model.graph)
-                  for node in graph.node)
+    samples = any(
+        node.op_type == 'GridSample' for graph in _graphs(model.graph) for node in graph.node
+    )
     if opset >= GRID_SAMPLE_RENAMED and samples:
-        raise ContractError(f'{name}.onnx', f'GridSample below opset {GRID_SAMPLE_RENAMED}',
-                            f'GridSample at opset {opset}',
-                            f'export with opset {OPSET}: some TensorRT parsers would read nearest')
+        raise ContractError(
+            f'{name}.onnx',
+            f'GridSample below opset {GRID_SAMPLE_RENAMED}',
+            f'GridSample at opset {opset}',
+            f'export with opset {OPSET}: some TensorRT parsers would read nearest',
+        )
     if opset != OPSET:
-        raise ContractError(f'{name}.onnx', f'opset {OPSET}', f'opset {opset}',
-                            f'export with opset {OPSET}')
+        raise ContractError(
+            f'{name}.onnx', f'opset {OPSET}', f'opset {opset}', f'export with opset {OPSET}'
+        )
     if model.functions:
-        raise ContractError(f'{name}.onnx', 'no functions', model.functions[0].name,
-                            'inline them before saving')
+        raise ContractError(
+            f'{name}.onnx', 'no functions', model.functions[0].name, 'inline them before saving'
+        )
 
 
 def _offence(node: NodeProto, graph: GraphProto, form: GraphForm) -> tuple[str, str] | None:
@@ -85,7 +99,8 @@ def _offence(node: NodeProto, graph: GraphProto, form: GraphForm) -> tuple[str, 
     if node.domain not in STANDARD:
         return f'operators of the ONNX standard, not of {node.domain}', 'write it in plain ONNX'
     if kind.startswith('Scatter') and any(
-            a.name == 'reduction' and a.s not in (b'', b'none') for a in node.attribute):
+        a.name == 'reduction' and a.s not in (b'', b'none') for a in node.attribute
+    ):
         return 'no scatter with a reduction', 'use a host-built table and Gather'
     if kind == 'Unique':
         return 'no Unique', 'use a host-built table'
@@ -107,9 +122,13 @@ def _in_expert_pool(node: NodeProto) -> bool:
 def _topk_count(node: NodeProto, graph: GraphProto) -> float:
     """K, infinite if it is not a constant of the same graph."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    constants |= {other.output[0]: attribute.t for other in graph.node
-                  if other.op_type == 'Constant'
-                  for attribute in other.attribute if attribute.name == 'value'}
+    constants |= {
+        other.output[0]: attribute.t
+        for other in graph.node
+        if other.op_type == 'Constant'
+        for attribute in other.attribute
+        if attribute.name == 'value'
+    }
     tensor = constants.get(node.input[1]) if len(node.input) > 1 else None
     return float('inf') if tensor is None else float(numpy_helper.to_array(tensor).max())
 

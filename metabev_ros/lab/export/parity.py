@@ -1,4 +1,5 @@
 """The parity gate: the exported graphs give what the network gives, or they are not installed."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -57,15 +58,22 @@ class ParityReport:
 
     def lines(self) -> list[str]:
         """For people."""
-        lines = [f'parity {graph}: {name}: {error:.1e} of its range'
-                 for graph, errors in self.errors.items() for name, error in errors.items()]
+        lines = [
+            f'parity {graph}: {name}: {error:.1e} of its range'
+            for graph, errors in self.errors.items()
+            for name, error in errors.items()
+        ]
         ties = f', {self.ties} with a tie among the queries' if self.ties else ''
-        return [*lines, f'parity: {self.matched} of {self.detections} boxes the same, '
-                        f'{self.cases} inputs{ties}']
+        return [
+            *lines,
+            f'parity: {self.matched} of {self.detections} boxes the same, '
+            f'{self.cases} inputs{ties}',
+        ]
 
 
-def check_parity(reference, candidate, inputs: Iterable[tuple[dict | None, dict | None]]
-                 ) -> ParityReport:
+def check_parity(
+    reference, candidate, inputs: Iterable[tuple[dict | None, dict | None]]
+) -> ParityReport:
     """Compare two backends on the same inputs: encoders, branches, boxes.
 
     Every branch is fed with the maps of its own backend, so that errors add up as in use.
@@ -94,16 +102,24 @@ def check_parity(reference, candidate, inputs: Iterable[tuple[dict | None, dict 
         report.note(graph, errors)
         if is_tie:
             continue
-        matched, count = count_matched(postprocess(expected)[0], postprocess(got)[0],
-                                       reference.config.head)
+        matched, count = count_matched(
+            postprocess(expected)[0], postprocess(got)[0], reference.config.head
+        )
         report.matched, report.detections = report.matched + matched, report.detections + count
     if report.ties == report.cases:
-        raise ContractError('parity', 'an input without a tie', f'{report.ties} ties',
-                            'run again with another seed')
+        raise ContractError(
+            'parity',
+            'an input without a tie',
+            f'{report.ties} ties',
+            'run again with another seed',
+        )
     if report.matched_share < LEAST_MATCHED:
-        raise ContractError('parity of the boxes', f'{LEAST_MATCHED:.0%} the same',
-                            f'{report.matched} of {report.detections}',
-                            'the graph is not installed: report this model')
+        raise ContractError(
+            'parity of the boxes',
+            f'{LEAST_MATCHED:.0%} the same',
+            f'{report.matched} of {report.detections}',
+            'the graph is not installed: report this model',
+        )
     return report
 
 
@@ -112,7 +128,7 @@ class _Pair:
 
     def __init__(self, reference, candidate) -> None:
         self._backends = (reference, candidate)
-        self._known: dict[int, tuple] = {}          # id -> (the object, so that it stays; maps)
+        self._known: dict[int, tuple] = {}  # id -> (the object, so that it stays; maps)
 
     def encode(self, report: ParityReport, camera: dict | None, lidar: dict | None):
         """(camera map, LiDAR map) of both backends."""
@@ -124,8 +140,10 @@ class _Pair:
         if inputs is None:
             return None, None
         if id(inputs) not in self._known:
-            maps = [getattr(backend, f'encode_{graph.removesuffix("_encoder")}')(inputs)
-                    for backend in self._backends]
+            maps = [
+                getattr(backend, f'encode_{graph.removesuffix("_encoder")}')(inputs)
+                for backend in self._backends
+            ]
             errors = relative_errors(graph, {name: maps[0]}, {name: maps[1]})
             _require_small(graph, errors)
             report.note(graph, errors)
@@ -133,8 +151,9 @@ class _Pair:
         return self._known[id(inputs)][1]
 
 
-def relative_errors(graph: str, expected: dict[str, np.ndarray], got: dict[str, np.ndarray]
-                    ) -> dict[str, float]:
+def relative_errors(
+    graph: str, expected: dict[str, np.ndarray], got: dict[str, np.ndarray]
+) -> dict[str, float]:
     """Tensor name -> largest |difference| / range of what was expected; infinite if not finite.
 
     Raises:
@@ -153,9 +172,12 @@ def relative_errors(graph: str, expected: dict[str, np.ndarray], got: dict[str, 
 def _require_small(graph: str, errors: dict[str, float]) -> None:
     for name, error in errors.items():
         if not error <= TOLERANCE:
-            raise ContractError(f'parity of {graph}: {name}',
-                                f'an error below {TOLERANCE} of its range', f'{error:.2e}',
-                                'the graph is not installed: report this model')
+            raise ContractError(
+                f'parity of {graph}: {name}',
+                f'an error below {TOLERANCE} of its range',
+                f'{error:.2e}',
+                'the graph is not installed: report this model',
+            )
 
 
 def parity_inputs(config: ModelConfig, seed: int = PARITY_SEED):
@@ -171,7 +193,7 @@ def parity_inputs(config: ModelConfig, seed: int = PARITY_SEED):
     images = list(sample.cameras.values())
     rng = np.random.default_rng(seed)
     lidar = preprocessor.lidar_inputs(sample.sweep)
-    features = next(iter(lidar))                         # pillars or voxel_features come first
+    features = next(iter(lidar))  # pillars or voxel_features come first
     noisy_lidar = {**lidar, features: rng.normal(size=lidar[features].shape).astype(np.float32)}
     for count in (1, 4, 6):
         camera = preprocessor.camera_inputs(images[:count])

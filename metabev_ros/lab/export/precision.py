@@ -3,6 +3,7 @@
 Made and judged in a scratch folder (`agreement`); the files replace the old ones only then, the
 contract last. The fp32 graphs stay what they are.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -37,9 +38,13 @@ from metabev_ros.structures import Modality
 Report = Callable[[str], None]
 
 
-def export_precision(model: Path, form: GraphForm, precision: GraphPrecision,
-                     samples: CalibrationSet, report: Report
-                     ) -> tuple[Contract, dict[Modality, Agreement]]:
+def export_precision(
+    model: Path,
+    form: GraphForm,
+    precision: GraphPrecision,
+    samples: CalibrationSet,
+    report: Report,
+) -> tuple[Contract, dict[Modality, Agreement]]:
     """Write the variant folder of a form and a precision.
 
     Args:
@@ -53,8 +58,9 @@ def export_precision(model: Path, form: GraphForm, precision: GraphPrecision,
         ContractError: if the fp32 graphs are missing or the result does not agree with them.
     """
     if precision is GraphPrecision.FP32:
-        raise ConfigError('export --precision', 'fp16 or int8 here', precision.value,
-                          'leave the option out')
+        raise ConfigError(
+            'export --precision', 'fp16 or int8 here', precision.value, 'leave the option out'
+        )
     reference = OnnxRuntimeBackend(_source(model, form, precision), 1)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
@@ -74,8 +80,14 @@ def _source(model: Path, form: GraphForm, precision: GraphPrecision) -> Path:
     return variant_folder(model, form, GraphPrecision.FP32)
 
 
-def _write_int8(scratch: Path, model: Path, form: GraphForm, reference: OnnxRuntimeBackend,
-                samples: CalibrationSet, report: Report) -> Contract:
+def _write_int8(
+    scratch: Path,
+    model: Path,
+    form: GraphForm,
+    reference: OnnxRuntimeBackend,
+    samples: CalibrationSet,
+    report: Report,
+) -> Contract:
     folder = _source(model, form, GraphPrecision.INT8)
     source = load_contract(folder)
     inputs = _graph_inputs(reference, samples)
@@ -87,10 +99,14 @@ def _write_int8(scratch: Path, model: Path, form: GraphForm, reference: OnnxRunt
         (scratch / name).write_bytes(content)
         digests[name] = sha256_of(scratch / name)
         report(f'{name}: {len(content) / 1e6:.2f} MB')
-    producer = {**source.producer, 'onnxruntime': onnxruntime.__version__,
-                'calibration': f'{samples.source}, {len(samples.measured)} samples'}
-    contract = dataclasses.replace(source, precision=GraphPrecision.INT8.value, digests=digests,
-                                   producer=producer)
+    producer = {
+        **source.producer,
+        'onnxruntime': onnxruntime.__version__,
+        'calibration': f'{samples.source}, {len(samples.measured)} samples',
+    }
+    contract = dataclasses.replace(
+        source, precision=GraphPrecision.INT8.value, digests=digests, producer=producer
+    )
     contract.save(scratch / 'contract.json')
     return contract
 
@@ -100,17 +116,29 @@ def _graph_inputs(reference: OnnxRuntimeBackend, samples: CalibrationSet) -> dic
     cameras, lidars = [list(part) for part in zip(*samples.measured, strict=True)]
     camera_bevs = [{'camera_bev': reference.encode_camera(inputs)} for inputs in cameras]
     lidar_bevs = [{'lidar_bev': reference.encode_lidar(inputs)} for inputs in lidars]
-    return {'camera_encoder': cameras, 'lidar_encoder': lidars,
-            FUSION_OF[Modality.FUSED]: [{**camera, **lidar} for camera, lidar
-                                        in zip(camera_bevs, lidar_bevs, strict=True)],
-            FUSION_OF[Modality.CAMERA]: camera_bevs, FUSION_OF[Modality.LIDAR]: lidar_bevs}
+    return {
+        'camera_encoder': cameras,
+        'lidar_encoder': lidars,
+        FUSION_OF[Modality.FUSED]: [
+            {**camera, **lidar} for camera, lidar in zip(camera_bevs, lidar_bevs, strict=True)
+        ],
+        FUSION_OF[Modality.CAMERA]: camera_bevs,
+        FUSION_OF[Modality.LIDAR]: lidar_bevs,
+    }
 
 
 def _write_fp16(scratch: Path, model: Path, form: GraphForm, report: Report) -> Contract:
     network, config = load_network(model)
     contract = dataclasses.replace(
-        write_graphs(scratch, compute_in_half(network), config, form,
-                     sha256_of(model / 'weights.safetensors'), report),
-        precision=GraphPrecision.FP16.value)
+        write_graphs(
+            scratch,
+            compute_in_half(network),
+            config,
+            form,
+            sha256_of(model / 'weights.safetensors'),
+            report,
+        ),
+        precision=GraphPrecision.FP16.value,
+    )
     contract.save(scratch / 'contract.json')
     return contract

@@ -20,6 +20,7 @@ hundred times the far ones.
 Weights are signed, symmetric, one scale a channel; a bias stays fp32, as TensorRT demands. ONNX
 Runtime can also run the TensorRT placement (the gate does), only not faster than fp32.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -41,11 +42,20 @@ def quantised_convolutions(graph: onnx.GraphProto) -> list[NodeProto]:
     constants = {tensor.name for tensor in graph.initializer}
 
     def leads_to_relu(name: str) -> bool:
-        return any(node.op_type == 'Relu' or (node.op_type == 'Add' and any(
-            after.op_type == 'Relu' for after in readers.get(node.output[0], [])))
-            for node in readers.get(name, []))
-    return [node for node in graph.node if node.op_type == 'Conv' and node.input[1] in constants
-            and leads_to_relu(node.output[0])]
+        return any(
+            node.op_type == 'Relu'
+            or (
+                node.op_type == 'Add'
+                and any(after.op_type == 'Relu' for after in readers.get(node.output[0], []))
+            )
+            for node in readers.get(name, [])
+        )
+
+    return [
+        node
+        for node in graph.node
+        if node.op_type == 'Conv' and node.input[1] in constants and leads_to_relu(node.output[0])
+    ]
 
 
 def quantise(content: bytes, inputs: Iterable[dict[str, np.ndarray]], form: GraphForm) -> bytes:
@@ -66,13 +76,22 @@ def quantise(content: bytes, inputs: Iterable[dict[str, np.ndarray]], form: Grap
     convolutions = quantised_convolutions(graph)
     absorbed = _absorbed_relus(graph, convolutions) if form is GraphForm.ONNXRUNTIME else {}
     ranges = value_ranges(model, _activations(convolutions, absorbed, form), inputs)
-    convolutions = [node for node in convolutions if all(
-        ranges[name].loss(_levels(ranges[name], form)) <= LARGEST_LOSS
-        for name in _activations([node], absorbed, form))]
+    convolutions = [
+        node
+        for node in convolutions
+        if all(
+            ranges[name].loss(_levels(ranges[name], form)) <= LARGEST_LOSS
+            for name in _activations([node], absorbed, form)
+        )
+    ]
     results = {node.output[0] for node in convolutions}
     absorbed = {result: relu for result, relu in absorbed.items() if result in results}
-    _rewrite(graph, convolutions, absorbed, {
-        name: _scale(ranges[name], form) for name in _activations(convolutions, absorbed, form)})
+    _rewrite(
+        graph,
+        convolutions,
+        absorbed,
+        {name: _scale(ranges[name], form) for name in _activations(convolutions, absorbed, form)},
+    )
     onnx.checker.check_model(model)
     return model.SerializeToString(deterministic=True)
 
@@ -100,8 +119,9 @@ def _absorbed_relus(graph: onnx.GraphProto, convolutions: list[NodeProto]) -> di
     return absorbed
 
 
-def _activations(convolutions: list[NodeProto], absorbed: dict[str, str], form: GraphForm
-                 ) -> list[str]:
+def _activations(
+    convolutions: list[NodeProto], absorbed: dict[str, str], form: GraphForm
+) -> list[str]:
     """Tensors that get a QuantizeLinear/DequantizeLinear pair, in a fixed order."""
     names = [node.input[0] for node in convolutions]
     if form is GraphForm.ONNXRUNTIME:
@@ -116,16 +136,22 @@ def _levels(values: ValueRange, form: GraphForm) -> int:
 def _scale(values: ValueRange, form: GraphForm) -> tuple[np.ndarray, np.ndarray]:
     """(scale, zero point); the zero point's type is the type of the bytes."""
     levels = _levels(values, form)
-    return (np.float32(values.clip(levels) / levels),
-            np.zeros((), np.int8 if levels == SIGNED else np.uint8))
+    return (
+        np.float32(values.clip(levels) / levels),
+        np.zeros((), np.int8 if levels == SIGNED else np.uint8),
+    )
 
 
-def _rewrite(graph: onnx.GraphProto, convolutions: list[NodeProto], absorbed: dict[str, str],
-             scales: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+def _rewrite(
+    graph: onnx.GraphProto,
+    convolutions: list[NodeProto],
+    absorbed: dict[str, str],
+    scales: dict[str, tuple[np.ndarray, np.ndarray]],
+) -> None:
     """Put the pairs in; who read a quantised tensor reads it rounded from then on."""
     chosen = {node.name for node in convolutions}
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    rounded: dict[str, str] = {}                             # tensor -> what its readers read
+    rounded: dict[str, str] = {}  # tensor -> what its readers read
     nodes: list[NodeProto] = []
 
     def round_trip(name: str, source: str) -> None:
@@ -138,7 +164,7 @@ def _rewrite(graph: onnx.GraphProto, convolutions: list[NodeProto], absorbed: di
             round_trip(item.name, item.name)
     for node in graph.node:
         if node.output[0] in absorbed.values():
-            continue                                         # this ReLU is the saturation at zero
+            continue  # this ReLU is the saturation at zero
         is_chosen, weight = node.name in chosen, node.input[1] if len(node.input) > 1 else ''
         for i, name in enumerate(node.input):
             node.input[i] = rounded.get(name, name)
@@ -158,16 +184,24 @@ def _rewrite(graph: onnx.GraphProto, convolutions: list[NodeProto], absorbed: di
     _drop_unused(graph)
 
 
-def _pair(graph: onnx.GraphProto, name: str, source: str, scale: np.ndarray, zero: np.ndarray
-          ) -> list[NodeProto]:
+def _pair(
+    graph: onnx.GraphProto, name: str, source: str, scale: np.ndarray, zero: np.ndarray
+) -> list[NodeProto]:
     """Tensor `source` -> bytes -> '<name>.rounded'."""
     graph.initializer.append(numpy_helper.from_array(np.asarray(scale), f'{name}.scale'))
     graph.initializer.append(numpy_helper.from_array(zero, f'{name}.zero'))
     parameters = [f'{name}.scale', f'{name}.zero']
-    return [helper.make_node('QuantizeLinear', [source, *parameters], [f'{name}.bytes'],
-                             f'{name}.quantise'),
-            helper.make_node('DequantizeLinear', [f'{name}.bytes', *parameters],
-                             [f'{name}.rounded'], f'{name}.dequantise')]
+    return [
+        helper.make_node(
+            'QuantizeLinear', [source, *parameters], [f'{name}.bytes'], f'{name}.quantise'
+        ),
+        helper.make_node(
+            'DequantizeLinear',
+            [f'{name}.bytes', *parameters],
+            [f'{name}.rounded'],
+            f'{name}.dequantise',
+        ),
+    ]
 
 
 def _dequantised_weight(graph: onnx.GraphProto, name: str, weight: np.ndarray) -> NodeProto:
@@ -175,12 +209,19 @@ def _dequantised_weight(graph: onnx.GraphProto, name: str, weight: np.ndarray) -
     flat = np.abs(weight).reshape(len(weight), -1).max(1)
     scale = np.where(flat > 0, flat / SIGNED, 1.0).astype(np.float32)
     steps = np.rint(weight / scale.reshape(-1, *[1] * (weight.ndim - 1)))
-    for suffix, array in (('bytes', steps.clip(-SIGNED, SIGNED).astype(np.int8)),
-                          ('scale', scale), ('zero', np.zeros(len(scale), np.int8))):
+    for suffix, array in (
+        ('bytes', steps.clip(-SIGNED, SIGNED).astype(np.int8)),
+        ('scale', scale),
+        ('zero', np.zeros(len(scale), np.int8)),
+    ):
         graph.initializer.append(numpy_helper.from_array(array, f'{name}.{suffix}'))
     return helper.make_node(
-        'DequantizeLinear', [f'{name}.bytes', f'{name}.scale', f'{name}.zero'],
-        [f'{name}.rounded'], f'{name}.dequantise', axis=0)
+        'DequantizeLinear',
+        [f'{name}.bytes', f'{name}.scale', f'{name}.zero'],
+        [f'{name}.rounded'],
+        f'{name}.dequantise',
+        axis=0,
+    )
 
 
 def _drop_unused(graph: onnx.GraphProto) -> None:

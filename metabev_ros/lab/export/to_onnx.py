@@ -2,6 +2,7 @@
 
 Opset 18 is pinned (`lint`). The graphs are written for a runtime (`forms`).
 """
+
 from __future__ import annotations
 
 import tempfile
@@ -35,8 +36,14 @@ from metabev_ros.lab.export.parity import ParityReport, check_parity, parity_inp
 from metabev_ros.network.metabev import MetaBev
 
 # Example sizes for tracing: any size the graph accepts does.
-EXAMPLE = {'images': (2,), 'depth_table': (40,), 'pixel_table': (40,), 'cell_table': (30, 3),
-           'pillars': (50,), 'voxel_features': (50,)}
+EXAMPLE = {
+    'images': (2,),
+    'depth_table': (40,),
+    'pixel_table': (40,),
+    'cell_table': (30, 3),
+    'pillars': (50,),
+    'voxel_features': (50,),
+}
 # Stages of the sparse encoder: each strided table has as many rows as the next stage.
 for _stage, _step, _rows in zip(SPARSE_STAGES, SPARSE_STEPS, (50, 40, 30, 20), strict=True):
     EXAMPLE |= {_stage: (_rows,), _step.name: (_rows - 10,)}
@@ -49,10 +56,20 @@ class CameraGraph(nn.Module):
         super().__init__()
         self.encoder = network.camera_encoder
 
-    def forward(self, images: Tensor, depth_table: Tensor, pixel_table: Tensor,
-                cell_table: Tensor, grid_table: Tensor) -> Tensor:
-        tables = {'depth_table': depth_table, 'pixel_table': pixel_table,
-                  'cell_table': cell_table, 'grid_table': grid_table}
+    def forward(
+        self,
+        images: Tensor,
+        depth_table: Tensor,
+        pixel_table: Tensor,
+        cell_table: Tensor,
+        grid_table: Tensor,
+    ) -> Tensor:
+        tables = {
+            'depth_table': depth_table,
+            'pixel_table': pixel_table,
+            'cell_table': cell_table,
+            'grid_table': grid_table,
+        }
         return self.encoder(images, tables)[0]
 
 
@@ -66,8 +83,9 @@ class PullCameraGraph(CameraGraph):
 class FusionGraph(nn.Module):
     """fusion_*: one branch of the fusion with plain tensors in and out."""
 
-    def __init__(self, network: MetaBev, sources: tuple[str, ...], outputs: tuple[str, ...]
-                 ) -> None:
+    def __init__(
+        self, network: MetaBev, sources: tuple[str, ...], outputs: tuple[str, ...]
+    ) -> None:
         super().__init__()
         self.fusion, self.sources, self.outputs = network.fusion, sources, outputs
 
@@ -77,21 +95,29 @@ class FusionGraph(nn.Module):
         return tuple(named[name] for name in self.outputs)
 
 
-def graph_modules(network: MetaBev, config: ModelConfig,
-                  form: GraphForm = GraphForm.ONNXRUNTIME) -> dict[str, nn.Module]:
+def graph_modules(
+    network: MetaBev, config: ModelConfig, form: GraphForm = GraphForm.ONNXRUNTIME
+) -> dict[str, nn.Module]:
     """The five graphs of one set of weights, written for a runtime."""
     network, outputs = written_for(network, form).eval(), output_names(config)
     is_pull = config.camera.view_transform is ViewTransform.PULL
     camera = (PullCameraGraph if is_pull else CameraGraph)(network)
-    return {'camera_encoder': camera, 'lidar_encoder': network.lidar_encoder,
-            'fusion_fused': FusionGraph(network, ('camera', 'lidar'), outputs),
-            'fusion_camera': FusionGraph(network, ('camera',), outputs),
-            'fusion_lidar': FusionGraph(network, ('lidar',), outputs)}
+    return {
+        'camera_encoder': camera,
+        'lidar_encoder': network.lidar_encoder,
+        'fusion_fused': FusionGraph(network, ('camera', 'lidar'), outputs),
+        'fusion_camera': FusionGraph(network, ('camera',), outputs),
+        'fusion_lidar': FusionGraph(network, ('lidar',), outputs),
+    }
 
 
-def export_model(folder: Path, run: Path | None = None, report=print,
-                 form: GraphForm = GraphForm.ONNXRUNTIME, seed: int | None = None
-                 ) -> tuple[Contract, ParityReport]:
+def export_model(
+    folder: Path,
+    run: Path | None = None,
+    report=print,
+    form: GraphForm = GraphForm.ONNXRUNTIME,
+    seed: int | None = None,
+) -> tuple[Contract, ParityReport]:
     """Make the five graphs and contract.json of a model folder; all or nothing.
 
     Everything is made and checked in a scratch folder; the files replace the old ones only after
@@ -113,8 +139,12 @@ def export_model(folder: Path, run: Path | None = None, report=print,
         ContractError: weights do not fit, the lint or the parity gate refuses.
     """
     if run is not None and form is not GraphForm.ONNXRUNTIME:
-        raise ConfigError('export --run', f'form {GraphForm.ONNXRUNTIME.value}', form.value,
-                          'export the run first, then the model folder in the other form')
+        raise ConfigError(
+            'export --run',
+            f'form {GraphForm.ONNXRUNTIME.value}',
+            form.value,
+            'export the run first, then the model folder in the other form',
+        )
     source = run or folder
     network, config = load_network(source)
     if seed is None:
@@ -122,18 +152,28 @@ def export_model(folder: Path, run: Path | None = None, report=print,
     report(f'parity seed {seed}')
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
-        contract = write_graphs(scratch, network, config, form,
-                                sha256_of(source / 'weights.safetensors'), report)
-        parity = check_parity(TorchBackend(network, config), OnnxRuntimeBackend(scratch, 2),
-                              parity_inputs(config, seed))
+        contract = write_graphs(
+            scratch, network, config, form, sha256_of(source / 'weights.safetensors'), report
+        )
+        parity = check_parity(
+            TorchBackend(network, config),
+            OnnxRuntimeBackend(scratch, 2),
+            parity_inputs(config, seed),
+        )
         if run is not None:
             _copy_weights(run, folder)
         install_graphs(scratch, variant_folder(folder, form, GraphPrecision.FP32), contract)
     return contract, parity
 
 
-def write_graphs(folder: Path, network: MetaBev, config: ModelConfig, form: GraphForm,
-                 weights_sha256: str, report=print) -> Contract:
+def write_graphs(
+    folder: Path,
+    network: MetaBev,
+    config: ModelConfig,
+    form: GraphForm,
+    weights_sha256: str,
+    report=print,
+) -> Contract:
     """Trace and lint the five graphs into a folder, with their contract.
 
     Raises:
@@ -146,9 +186,15 @@ def write_graphs(folder: Path, network: MetaBev, config: ModelConfig, form: Grap
         (folder / f'{name}.onnx').write_bytes(content)
         digests[f'{name}.onnx'] = sha256_of(folder / f'{name}.onnx')
         report(f'{name}.onnx: {len(content) / 1e6:.2f} MB')
-    contract = Contract(config, OPSET, GraphPrecision.FP32.value, digests,
-                        {'torch': torch.__version__, 'onnx': onnx.__version__}, weights_sha256,
-                        form)
+    contract = Contract(
+        config,
+        OPSET,
+        GraphPrecision.FP32.value,
+        digests,
+        {'torch': torch.__version__, 'onnx': onnx.__version__},
+        weights_sha256,
+        form,
+    )
     contract.save(folder / 'contract.json')
     return contract
 
@@ -176,13 +222,25 @@ def trace(module: nn.Module, name: str, config: ModelConfig) -> bytes:
         shape = [next(free) if size is None else size for size in spec.shape]
         dtype = getattr(torch, spec.dtype)
         examples.append(torch.ones(shape, dtype=dtype))
-    shapes = tuple({axis: torch.export.Dim.DYNAMIC for axis, size in enumerate(spec.shape)
-                    if size is None} or None for spec in specs)
+    shapes = tuple(
+        {axis: torch.export.Dim.DYNAMIC for axis, size in enumerate(spec.shape) if size is None}
+        or None
+        for spec in specs
+    )
     outputs = [spec.name for spec in graph_outputs(config)[name]]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter('ignore')
         path = Path(folder) / 'graph.onnx'
-        torch.onnx.export(module, tuple(examples), path, opset_version=OPSET, dynamo=True,
-                          external_data=False, input_names=[spec.name for spec in specs],
-                          output_names=outputs, dynamic_shapes=shapes, verbose=False)
+        torch.onnx.export(
+            module,
+            tuple(examples),
+            path,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            input_names=[spec.name for spec in specs],
+            output_names=outputs,
+            dynamic_shapes=shapes,
+            verbose=False,
+        )
         return path.read_bytes()

@@ -4,6 +4,7 @@ BEV maps have long tails (the largest value after lift-splat is a hundred standa
 that a scale from the largest value would leave two bits for the rest. The range here is the one
 with the smallest mean squared error of rounding and saturation together.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -35,7 +36,7 @@ class ValueRange:
 
     def add(self, values: np.ndarray) -> None:
         """Take more values in; those beyond the histogram count as its last bin."""
-        values = values.reshape(-1)[::-(-values.size // _MOST_VALUES)]
+        values = values.reshape(-1)[:: -(-values.size // _MOST_VALUES)]
         magnitudes = np.abs(values[values != 0]).clip(_EDGES[0], _EDGES[-1])
         self.counts += np.histogram(magnitudes, _EDGES)[0]
         self.has_negative |= bool((values < 0).any())
@@ -48,9 +49,9 @@ class ValueRange:
         """
         ends = _EDGES[1:]
         if not self.counts.any():
-            return 1.0                                       # all zero: any scale is exact
+            return 1.0  # all zero: any scale is exact
         step = ends[:, None] / levels
-        rounding = np.minimum(step ** 2 / 12, _MIDDLES ** 2)
+        rounding = np.minimum(step**2 / 12, _MIDDLES**2)
         beyond = np.maximum(_MIDDLES - ends[:, None], 0) ** 2
         error = (np.where(beyond > 0, beyond, rounding) * self.counts).sum(1)
         return float(ends[error.argmin()])
@@ -60,13 +61,13 @@ class ValueRange:
         if not self.counts.any():
             return 0.0
         end = self.clip(levels)
-        errors = np.where(_MIDDLES > end, _MIDDLES - end,
-                          np.minimum(end / levels / 4, _MIDDLES))
+        errors = np.where(_MIDDLES > end, _MIDDLES - end, np.minimum(end / levels / 4, _MIDDLES))
         return float((errors * self.counts).sum() / (_MIDDLES * self.counts).sum())
 
 
-def value_ranges(model: onnx.ModelProto, names: Iterable[str],
-                 inputs: Iterable[dict[str, np.ndarray]]) -> dict[str, ValueRange]:
+def value_ranges(
+    model: onnx.ModelProto, names: Iterable[str], inputs: Iterable[dict[str, np.ndarray]]
+) -> dict[str, ValueRange]:
     """Run the graph on calibration inputs and look at some of its tensors.
 
     Args:
@@ -77,27 +78,38 @@ def value_ranges(model: onnx.ModelProto, names: Iterable[str],
         ConfigError: if a value is not finite or there is no sample.
     """
     import onnxruntime
+
     names = list(dict.fromkeys(names))
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     given = {item.name for item in (*model.graph.input, *model.graph.output)}
-    watched.graph.output.extend(helper.make_empty_tensor_value_info(name)
-                                for name in names if name not in given)
+    watched.graph.output.extend(
+        helper.make_empty_tensor_value_info(name) for name in names if name not in given
+    )
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3   # one order of summation
-    session = onnxruntime.InferenceSession(watched.SerializeToString(), options,
-                                           providers=['CPUExecutionProvider'])
+    options.intra_op_num_threads, options.log_severity_level = 1, 3  # one order of summation
+    session = onnxruntime.InferenceSession(
+        watched.SerializeToString(), options, providers=['CPUExecutionProvider']
+    )
     outputs = [item.name for item in session.get_outputs()]
     ranges, samples = {name: ValueRange() for name in names}, 0
     for sample in inputs:
         values = {**sample, **dict(zip(outputs, session.run(None, sample), strict=True))}
         for name, collected in ranges.items():
             if not np.isfinite(values[name]).all():
-                raise ConfigError(f'calibration sample {samples}', 'finite values in the network',
-                                  f'NaN or infinity in {name}', 'check the data and the weights')
+                raise ConfigError(
+                    f'calibration sample {samples}',
+                    'finite values in the network',
+                    f'NaN or infinity in {name}',
+                    'check the data and the weights',
+                )
             collected.add(values[name])
         samples += 1
     if not samples:
-        raise ConfigError('calibration', 'at least one sample', 'none',
-                          'give a bag or drives with usable sensors')
+        raise ConfigError(
+            'calibration',
+            'at least one sample',
+            'none',
+            'give a bag or drives with usable sensors',
+        )
     return ranges

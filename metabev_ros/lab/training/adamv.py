@@ -3,6 +3,7 @@
 When a task's loss has not fallen for a while, its k grows by one; if that does not help within
 the next check, it falls back. Only arithmetic here: `validation.py` measures the losses.
 """
+
 from __future__ import annotations
 
 import enum
@@ -48,8 +49,12 @@ class SelectionConfig:
         where = 'training.expert_selection'
         require(self.every >= 1, f'{where}.every', 'at least 1', self.every)
         require(self.patience >= 1, f'{where}.patience', 'at least 1', self.patience)
-        require(0 <= self.warmup < self.stop <= 1, f'{where}.warmup', '0 <= warmup < stop <= 1',
-                (self.warmup, self.stop))
+        require(
+            0 <= self.warmup < self.stop <= 1,
+            f'{where}.warmup',
+            '0 <= warmup < stop <= 1',
+            (self.warmup, self.stop),
+        )
         require(0 <= self.tolerance < 1, f'{where}.tolerance', '[0, 1)', self.tolerance)
         require(self.scenes >= 1, f'{where}.scenes', 'at least 1', self.scenes)
 
@@ -88,8 +93,11 @@ class OfficialSelection:
         for task, loss in losses.items():
             if loss < self.best[task]:
                 self.best[task], self.best_step[task], self.raised = loss, step, False
-            elif (step - self.best_step[task] > self.patience
-                  and self.used[task] < self.experts and not self.stopped):
+            elif (
+                step - self.best_step[task] > self.patience
+                and self.used[task] < self.experts
+                and not self.stopped
+            ):
                 self.used[task] += -1 if self.raised else 1
                 self.stopped = self.stopped or self.raised
                 changed = True
@@ -138,8 +146,15 @@ class PerTaskSelection:
         tolerance: relative fall that counts.
     """
 
-    def __init__(self, used: dict[str, int], experts: int, patience: float, first_step: float,
-                 probe: float, tolerance: float) -> None:
+    def __init__(
+        self,
+        used: dict[str, int],
+        experts: int,
+        patience: float,
+        first_step: float,
+        probe: float,
+        tolerance: float,
+    ) -> None:
         self.experts, self.patience = experts, patience
         self.probe, self.tolerance = probe, tolerance
         self._tasks = {task: _Task(k, first_step) for task, k in used.items()}
@@ -161,8 +176,11 @@ class PerTaskSelection:
             task.best, task.best_step, task.phase = loss, step, Phase.MONITOR
         elif task.phase is Phase.PROBE and step - task.since >= self.probe:
             self._end(task)
-        elif (task.phase is Phase.MONITOR and step - task.best_step >= self.patience
-              and task.used < self.experts):
+        elif (
+            task.phase is Phase.MONITOR
+            and step - task.best_step >= self.patience
+            and task.used < self.experts
+        ):
             task.used, task.phase, task.since = task.used + 1, Phase.PROBE, step
 
     def _end(self, task: _Task) -> None:
@@ -177,17 +195,20 @@ class PerTaskSelection:
 
     def state(self) -> dict:
         """For a checkpoint."""
-        return {name: {**asdict(task), 'phase': task.phase.value}
-                for name, task in self._tasks.items()}
+        return {
+            name: {**asdict(task), 'phase': task.phase.value} for name, task in self._tasks.items()
+        }
 
     def restore(self, state: dict) -> None:
         """What `state` gave."""
-        self._tasks = {name: _Task(**{**task, 'phase': Phase(task['phase'])})
-                       for name, task in state.items()}
+        self._tasks = {
+            name: _Task(**{**task, 'phase': Phase(task['phase'])}) for name, task in state.items()
+        }
 
 
-def build_selection(config: SelectionConfig, steps: int, used: dict[str, int], experts: int
-                    ) -> OfficialSelection | PerTaskSelection:
+def build_selection(
+    config: SelectionConfig, steps: int, used: dict[str, int], experts: int
+) -> OfficialSelection | PerTaskSelection:
     """The selection that a configuration other than OFF names.
 
     Args:

@@ -5,6 +5,7 @@ that of a camera with a mirrored x axis, so focal lengths stay positive. The sce
 affine map of the ego frame, which goes into the sensors' poses, the boxes and the map. The camera
 model stays exact. Ranges of BEVFusion (metabev.md 1.6) are in config/training/metabev_base.yaml.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -52,28 +53,34 @@ class AugmentationConfig:
 
     def __post_init__(self) -> None:
         for name in ('turn', 'view_drop', 'image_flip', 'flip_x', 'flip_y', 'brightness'):
-            require(0 <= getattr(self, name) <= 1, f'augmentation.{name}', '0..1',
-                    getattr(self, name))
+            require(
+                0 <= getattr(self, name) <= 1, f'augmentation.{name}', '0..1', getattr(self, name)
+            )
         for name in ('image_rotation', 'rotation', 'translation'):
-            require(getattr(self, name) >= 0, f'augmentation.{name}', 'at least 0',
-                    getattr(self, name))
+            require(
+                getattr(self, name) >= 0, f'augmentation.{name}', 'at least 0', getattr(self, name)
+            )
         for name in ('image_scale', 'scale'):
             value = getattr(self, name)
-            require(len(value) == 2 and 0 < value[0] <= value[1], f'augmentation.{name}',
-                    'two numbers, 0 < low <= high', value)
+            require(
+                len(value) == 2 and 0 < value[0] <= value[1],
+                f'augmentation.{name}',
+                'two numbers, 0 < low <= high',
+                value,
+            )
 
     @property
     def moves_images(self) -> bool:
-        return (self.image_flip > 0 or self.image_rotation > 0
-                or self.image_scale != (1.0, 1.0))
+        return self.image_flip > 0 or self.image_rotation > 0 or self.image_scale != (1.0, 1.0)
 
     def draw_scene(self, rng: np.random.Generator) -> np.ndarray:
         """(4, 4) new_from_old of the ego frame: turn, flips, rotation, scale, translation."""
         sign = -1.0 if rng.random() < self.turn else 1.0
         new_from_old = np.diag([sign, sign, 1.0, 1.0])
         if self.flip_x > 0 or self.flip_y > 0:
-            flips = [-1.0 if rng.random() < chance else 1.0
-                     for chance in (self.flip_x, self.flip_y)]
+            flips = [
+                -1.0 if rng.random() < chance else 1.0 for chance in (self.flip_x, self.flip_y)
+            ]
             new_from_old = np.diag([*flips, 1.0, 1.0]) @ new_from_old
         if self.rotation > 0 or self.scale != (1.0, 1.0) or self.translation > 0:
             move = np.eye(4)
@@ -83,16 +90,22 @@ class AugmentationConfig:
             new_from_old = move @ new_from_old
         return new_from_old
 
-    def draw_image(self, width: int, height: int, rng: np.random.Generator
-                   ) -> tuple[np.ndarray, bool]:
+    def draw_image(
+        self, width: int, height: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, bool]:
         """(3, 3) new_from_old on pixels of a picture of this size, and whether it mirrors."""
         scale = rng.uniform(*self.image_scale)
         mirrored = bool(rng.random() < self.image_flip)
         angle = np.deg2rad(rng.uniform(-self.image_rotation, self.image_rotation))
         left = rng.random() * (scale * width - width)
         # u' + 0.5 = (u + 0.5) * scale - left; the bottom edge stays where it is.
-        matrix = np.array([[scale, 0, (scale - 1) / 2 - left],
-                           [0, scale, (scale - 1) / 2 - (scale - 1) * height], [0, 0, 1.0]])
+        matrix = np.array(
+            [
+                [scale, 0, (scale - 1) / 2 - left],
+                [0, scale, (scale - 1) / 2 - (scale - 1) * height],
+                [0, 0, 1.0],
+            ]
+        )
         if mirrored:
             matrix = np.array([[-1.0, 0, width - 1], [0, 1, 0], [0, 0, 1]]) @ matrix
         centre = np.array([(width - 1) / 2, (height - 1) / 2])
@@ -104,12 +117,14 @@ class AugmentationConfig:
 def move_image(pixels: np.ndarray, new_from_old: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 under an affine map of its pixels; black where nothing was."""
     height, width = pixels.shape[:2]
-    return cv2.warpAffine(np.ascontiguousarray(pixels), new_from_old[:2], (width, height),
-                          flags=cv2.INTER_LINEAR)
+    return cv2.warpAffine(
+        np.ascontiguousarray(pixels), new_from_old[:2], (width, height), flags=cv2.INTER_LINEAR
+    )
 
 
-def move_camera(intrinsics: np.ndarray, ego_from_camera: np.ndarray, new_from_old: np.ndarray,
-                mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
+def move_camera(
+    intrinsics: np.ndarray, ego_from_camera: np.ndarray, new_from_old: np.ndarray, mirrored: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Intrinsics and pose whose projection is the old one followed by the affine map."""
     if mirrored:
         return new_from_old @ intrinsics @ MIRROR[:3, :3], ego_from_camera @ MIRROR
@@ -147,8 +162,9 @@ def move_boxes(boxes: np.ndarray, new_from_old: np.ndarray) -> np.ndarray:
     return boxes
 
 
-def move_map(layers: np.ndarray, grid: BevGrid, new_from_old: np.ndarray
-             ) -> tuple[np.ndarray, np.ndarray | None]:
+def move_map(
+    layers: np.ndarray, grid: BevGrid, new_from_old: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Map layers in the new ego frame, nearest cell.
 
     Args:
@@ -159,9 +175,12 @@ def move_map(layers: np.ndarray, grid: BevGrid, new_from_old: np.ndarray
     """
     signs = np.diag(new_from_old)[:2]
     symmetric = (grid.x_min, grid.y_min) == (-grid.x_max, -grid.y_max)
-    if symmetric and np.array_equal(new_from_old, np.diag([*signs, 1.0, 1.0])) and (
-            np.abs(signs) == 1).all():
-        return np.ascontiguousarray(layers[:, ::int(signs[1]), ::int(signs[0])]), None
+    if (
+        symmetric
+        and np.array_equal(new_from_old, np.diag([*signs, 1.0, 1.0]))
+        and (np.abs(signs) == 1).all()
+    ):
+        return np.ascontiguousarray(layers[:, :: int(signs[1]), :: int(signs[0])]), None
     old_from_new = np.linalg.inv(new_from_old)
     cells = grid.cell_index(grid.centres() @ old_from_new[:2, :2].T + old_from_new[:2, 3])
     known = cells >= 0

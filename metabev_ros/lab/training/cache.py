@@ -2,6 +2,7 @@
 
 A record is one `.npz` without compression; pixels went through JPEG, as in a bag.
 """
+
 from __future__ import annotations
 
 import multiprocessing
@@ -41,8 +42,9 @@ def record_path(folder: Path, seed: int, frame: int) -> Path:
     return Path(folder) / f'{seed:07d}_{frame:03d}.npz'
 
 
-def build_cache(folder: Path, model: ModelConfig, config: CacheConfig, workers: int = 2,
-                progress=None) -> list[Path]:
+def build_cache(
+    folder: Path, model: ModelConfig, config: CacheConfig, workers: int = 2, progress=None
+) -> list[Path]:
     """Render what is missing; interrupted runs go on where they stopped.
 
     Args:
@@ -56,8 +58,13 @@ def build_cache(folder: Path, model: ModelConfig, config: CacheConfig, workers: 
     # Not forked: a child of a process whose OpenCV or torch threads run can wait for ever.
     spawn = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(workers, spawn, cv2.setNumThreads, (1,)) as pool:
-        jobs = pool.map(_render_world, seeds, [folder] * len(seeds), [model] * len(seeds),
-                        [config] * len(seeds))
+        jobs = pool.map(
+            _render_world,
+            seeds,
+            [folder] * len(seeds),
+            [model] * len(seeds),
+            [config] * len(seeds),
+        )
         for done, _ in enumerate(jobs, 1):
             if progress is not None:
                 progress(done)
@@ -66,18 +73,24 @@ def build_cache(folder: Path, model: ModelConfig, config: CacheConfig, workers: 
 
 def record_paths(folder: Path, config: CacheConfig) -> list[Path]:
     """Where all records of a configuration lie, in order."""
-    return [record_path(folder, seed, frame)
-            for seed in range(config.first_seed, config.first_seed + config.worlds)
-            for frame in range(config.frames_per_world)]
+    return [
+        record_path(folder, seed, frame)
+        for seed in range(config.first_seed, config.first_seed + config.worlds)
+        for frame in range(config.frames_per_world)
+    ]
 
 
 def _render_world(seed: int, folder: Path, model: ModelConfig, config: CacheConfig) -> None:
-    missing = [frame for frame in range(config.frames_per_world)
-               if not record_path(folder, seed, frame).exists()]
+    missing = [
+        frame
+        for frame in range(config.frames_per_world)
+        if not record_path(folder, seed, frame).exists()
+    ]
     if not missing:
         return
-    drive = SyntheticDrive(seed, DriveConfig(frames=config.frames_per_world,
-                                             rate_hz=config.rate_hz))
+    drive = SyntheticDrive(
+        seed, DriveConfig(frames=config.frames_per_world, rate_hz=config.rate_hz)
+    )
     preprocessor = Preprocessor(model)
     for frame in missing:
         record = make_record(drive[frame], preprocessor, model)
@@ -100,18 +113,33 @@ def make_record(frame, preprocessor: Preprocessor, model: ModelConfig) -> dict[s
         pixels.append(fitted)
         intrinsics.append(calibration.intrinsics)
         poses.append(calibration.ego_from_camera)
-        depths.append(feature_depth(frame.ground_truth.depth[name], frame.calibrations[name],
-                                    calibration.intrinsics, model))
+        depths.append(
+            feature_depth(
+                frame.ground_truth.depth[name],
+                frame.calibrations[name],
+                calibration.intrinsics,
+                model,
+            )
+        )
     truth = frame.ground_truth
-    return {'pixels': np.stack(pixels), 'intrinsics': np.stack(intrinsics),
-            'ego_from_camera': np.stack(poses), 'depth': np.stack(depths),
-            'points': frame.points, 'ego_from_lidar': frame.ego_from_lidar,
-            'boxes': truth.boxes, 'labels': truth.labels, 'num_lidar_pts': truth.num_lidar_pts,
-            'visibility': truth.visibility, 'map_layers': truth.map_layers}
+    return {
+        'pixels': np.stack(pixels),
+        'intrinsics': np.stack(intrinsics),
+        'ego_from_camera': np.stack(poses),
+        'depth': np.stack(depths),
+        'points': frame.points,
+        'ego_from_lidar': frame.ego_from_lidar,
+        'boxes': truth.boxes,
+        'labels': truth.labels,
+        'num_lidar_pts': truth.num_lidar_pts,
+        'visibility': truth.visibility,
+        'map_layers': truth.map_layers,
+    }
 
 
-def feature_depth(depth: np.ndarray, calibration, intrinsics: np.ndarray, model: ModelConfig
-                  ) -> np.ndarray:
+def feature_depth(
+    depth: np.ndarray, calibration, intrinsics: np.ndarray, model: ModelConfig
+) -> np.ndarray:
     """(h, w) float32 metres at the centres of the feature pixels; inf where there is none.
 
     Args:

@@ -1,4 +1,5 @@
 """Files of a run, each replaced as a whole: a kill leaves the old one or the new one."""
+
 from __future__ import annotations
 
 import json
@@ -30,11 +31,16 @@ def load_checkpoint(path: Path, model_hash: str) -> dict:
     try:
         state = torch.load(path, map_location='cpu', weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise ConfigError(str(path), 'a checkpoint of this trainer', str(error)[:200],
-                          'use another run folder') from error
+        raise ConfigError(
+            str(path), 'a checkpoint of this trainer', str(error)[:200], 'use another run folder'
+        ) from error
     if state['model_hash'] != model_hash:
-        raise ConfigError(str(path), 'a checkpoint of this model configuration',
-                          'another one', 'use another run folder')
+        raise ConfigError(
+            str(path),
+            'a checkpoint of this model configuration',
+            'another one',
+            'use another run folder',
+        )
     return state
 
 

@@ -1,4 +1,5 @@
 """Everything that one training run is told (besides its network and its data)."""
+
 from __future__ import annotations
 
 import enum
@@ -115,27 +116,56 @@ class TrainingConfig:
     frozen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        require(bool(self.batch) and set(self.batch) <= set(MODALITY_NAMES), 'training.batch',
-                f'a list of {sorted(MODALITY_NAMES)}', self.batch)
-        require(len(self.modality_shares) == 3 and min(self.modality_shares) >= 0
-                and abs(sum(self.modality_shares) - 1) < 1e-6, 'training.modality_shares',
-                'probabilities of fused, camera, lidar with sum 1', self.modality_shares)
-        require(self.schedule is not Schedule.CONSTANT
-                or self.warmup_steps + self.decay_steps <= self.steps, 'training.steps',
-                'at least warmup_steps + decay_steps', self.steps)
+        require(
+            bool(self.batch) and set(self.batch) <= set(MODALITY_NAMES),
+            'training.batch',
+            f'a list of {sorted(MODALITY_NAMES)}',
+            self.batch,
+        )
+        require(
+            len(self.modality_shares) == 3
+            and min(self.modality_shares) >= 0
+            and abs(sum(self.modality_shares) - 1) < 1e-6,
+            'training.modality_shares',
+            'probabilities of fused, camera, lidar with sum 1',
+            self.modality_shares,
+        )
+        require(
+            self.schedule is not Schedule.CONSTANT
+            or self.warmup_steps + self.decay_steps <= self.steps,
+            'training.steps',
+            'at least warmup_steps + decay_steps',
+            self.steps,
+        )
         require(0 < self.rise < 1, 'training.rise', 'between 0 and 1', self.rise)
         require(0 <= self.ema_decay < 1, 'training.ema_decay', '[0, 1)', self.ema_decay)
-        for name in ('steps', 'threads', 'loaders', 'checkpoint_every', 'learning_rate',
-                     'clip_norm', 'interaction_offset_rate'):
-            require(getattr(self, name) > 0, f'training.{name}', 'a positive number',
-                    getattr(self, name))
+        for name in (
+            'steps',
+            'threads',
+            'loaders',
+            'checkpoint_every',
+            'learning_rate',
+            'clip_norm',
+            'interaction_offset_rate',
+        ):
+            require(
+                getattr(self, name) > 0,
+                f'training.{name}',
+                'a positive number',
+                getattr(self, name),
+            )
         weights = [name for name in self.__dataclass_fields__ if name.endswith('_weight')]
         for name in (*weights, 'picture_every'):
-            require(getattr(self, name) >= 0, f'training.{name}', 'at least 0',
-                    getattr(self, name))
+            require(
+                getattr(self, name) >= 0, f'training.{name}', 'at least 0', getattr(self, name)
+            )
         require(bool(self.tasks), 'training.detection_weight', 'a task with a weight', 'none')
-        require(self.precision is not Precision.FP16 or self.device is Device.CUDA,
-                'training.precision', 'fp32 or bf16 on a CPU', self.precision.value)
+        require(
+            self.precision is not Precision.FP16 or self.device is Device.CUDA,
+            'training.precision',
+            'fp32 or bf16 on a CPU',
+            self.precision.value,
+        )
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -146,14 +176,15 @@ class TrainingConfig:
     def rate(self, step: int) -> float:
         """Learning rate at a step."""
         if self.schedule is Schedule.CONSTANT:
-            return self.learning_rate * constant_factor(step, self.steps, self.warmup_steps,
-                                                        self.decay_steps)
+            return self.learning_rate * constant_factor(
+                step, self.steps, self.warmup_steps, self.decay_steps
+            )
         return self.learning_rate * cyclic_factor(
-            step, self.steps, self.rise, self.schedule is Schedule.CYCLIC_COSINE)
+            step, self.steps, self.rise, self.schedule is Schedule.CYCLIC_COSINE
+        )
 
     def beta1(self, step: int) -> float:
         """AdamW's first momentum at a step."""
         if self.schedule is Schedule.CONSTANT:
             return 0.9
-        return cyclic_beta(step, self.steps, self.rise,
-                           self.schedule is Schedule.CYCLIC_COSINE)
+        return cyclic_beta(step, self.steps, self.rise, self.schedule is Schedule.CYCLIC_COSINE)

@@ -5,6 +5,7 @@ all kinds share one draw, regional failures among them: a network that never saw
 hole in the LiDAR does not learn to fill it from the cameras. Truth stays as it is; only the depth
 supervision of views that show nothing is left out.
 """
+
 from __future__ import annotations
 
 import enum
@@ -22,21 +23,29 @@ from metabev_ros.structures import Modality
 class FailureKind(enum.Enum):
     """What can fail; the letters are the paper's settings."""
 
-    LIDAR_SECTOR = 'lidar_sector'      # LF: a part of the circle is seen
-    BEAMS = 'beams'                    # BR
-    OBJECT_POINTS = 'object_points'    # MO
+    LIDAR_SECTOR = 'lidar_sector'  # LF: a part of the circle is seen
+    BEAMS = 'beams'  # BR
+    OBJECT_POINTS = 'object_points'  # MO
     POINT_DROP = 'point_drop'
-    VIEWS_ABSENT = 'views_absent'      # a camera gives no image: the view is not computed
-    VIEWS_ZERO = 'views_zero'          # VD: black images
-    VIEWS_NOISE = 'views_noise'        # VN
-    OCCLUSION = 'occlusion'            # OO
-    CALIBRATION = 'calibration'        # extrinsics of every sensor are slightly wrong
+    VIEWS_ABSENT = 'views_absent'  # a camera gives no image: the view is not computed
+    VIEWS_ZERO = 'views_zero'  # VD: black images
+    VIEWS_NOISE = 'views_noise'  # VN
+    OCCLUSION = 'occlusion'  # OO
+    CALIBRATION = 'calibration'  # extrinsics of every sensor are slightly wrong
 
 
-OF_LIDAR = (FailureKind.LIDAR_SECTOR, FailureKind.BEAMS, FailureKind.OBJECT_POINTS,
-            FailureKind.POINT_DROP)
-OF_CAMERA = (FailureKind.VIEWS_ABSENT, FailureKind.VIEWS_ZERO, FailureKind.VIEWS_NOISE,
-             FailureKind.OCCLUSION)
+OF_LIDAR = (
+    FailureKind.LIDAR_SECTOR,
+    FailureKind.BEAMS,
+    FailureKind.OBJECT_POINTS,
+    FailureKind.POINT_DROP,
+)
+OF_CAMERA = (
+    FailureKind.VIEWS_ABSENT,
+    FailureKind.VIEWS_ZERO,
+    FailureKind.VIEWS_NOISE,
+    FailureKind.OCCLUSION,
+)
 
 
 @dataclass(frozen=True)
@@ -74,19 +83,33 @@ class CurriculumConfig:
 
     def __post_init__(self) -> None:
         for name in ('probability', 'second', 'front_sector'):
-            require(0 <= getattr(self, name) <= 1, f'curriculum.{name}', '0..1',
-                    getattr(self, name))
-        for name in ('ramp_start', 'ramp_steps', 'calibration_degrees', 'calibration_metres',
-                     *(kind.value for kind in FailureKind)):
-            require(getattr(self, name) >= 0, f'curriculum.{name}', 'at least 0',
-                    getattr(self, name))
-        require(len(self.half_angle) == 2
-                and 0 < self.half_angle[0] <= self.half_angle[1] <= 180,
-                'curriculum.half_angle', 'two angles, 0 < low <= high <= 180', self.half_angle)
+            require(
+                0 <= getattr(self, name) <= 1, f'curriculum.{name}', '0..1', getattr(self, name)
+            )
+        for name in (
+            'ramp_start',
+            'ramp_steps',
+            'calibration_degrees',
+            'calibration_metres',
+            *(kind.value for kind in FailureKind),
+        ):
+            require(
+                getattr(self, name) >= 0, f'curriculum.{name}', 'at least 0', getattr(self, name)
+            )
+        require(
+            len(self.half_angle) == 2 and 0 < self.half_angle[0] <= self.half_angle[1] <= 180,
+            'curriculum.half_angle',
+            'two angles, 0 < low <= high <= 180',
+            self.half_angle,
+        )
         if self.probability > 0:
             for modality in (Modality.CAMERA, Modality.LIDAR):
-                require(self._weights(modality).sum() > 0, 'curriculum',
-                        f'a kind of failure with a weight for {modality.name}', 'none')
+                require(
+                    self._weights(modality).sum() > 0,
+                    'curriculum',
+                    f'a kind of failure with a weight for {modality.name}',
+                    'none',
+                )
 
     def chance(self, step: int) -> float:
         """Probability that a sample of this step (counted from 0) is hit."""
@@ -94,8 +117,9 @@ class CurriculumConfig:
             return 0.0
         return self.probability * min(1.0, (step - self.ramp_start + 1) / max(self.ramp_steps, 1))
 
-    def draw(self, step: int, modality: Modality, rng: np.random.Generator
-             ) -> tuple[FailureKind, ...]:
+    def draw(
+        self, step: int, modality: Modality, rng: np.random.Generator
+    ) -> tuple[FailureKind, ...]:
         """The failures of one sample: none, one, or two different ones."""
         if rng.random() >= self.chance(step):
             return ()
@@ -109,39 +133,49 @@ class CurriculumConfig:
         hit |= {kind: modality.has_camera for kind in OF_CAMERA}
         # Without a camera nothing shows an object whose points are gone: it would teach guessing.
         hit[FailureKind.OBJECT_POINTS] = modality is Modality.FUSED
-        return np.array([getattr(self, kind.value) * hit.get(kind, True)
-                         for kind in FailureKind])
+        return np.array([getattr(self, kind.value) * hit.get(kind, True) for kind in FailureKind])
 
 
-def fail_points(record: dict, kinds: tuple[FailureKind, ...], config: CurriculumConfig,
-                rng: np.random.Generator) -> np.ndarray:
+def fail_points(
+    record: dict,
+    kinds: tuple[FailureKind, ...],
+    config: CurriculumConfig,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """(P', 5) points of a record (LiDAR frame) after its LiDAR's failures."""
     points = record['points']
     if FailureKind.LIDAR_SECTOR in kinds:
         front = rng.random() < config.front_sector
         points = lidar_failures.limit_field(
-            points, rng.uniform(*config.half_angle), 0.0 if front else rng.uniform(-180, 180))
+            points, rng.uniform(*config.half_angle), 0.0 if front else rng.uniform(-180, 180)
+        )
     if FailureKind.BEAMS in kinds:
         choice = list(lidar_failures.BeamChoice)[int(rng.integers(2))]
         points = lidar_failures.reduce_beams(points, int(rng.choice([16, 8, 4, 1])), choice)
     if FailureKind.OBJECT_POINTS in kinds:
-        points = lidar_failures.remove_objects(points, record['ego_from_lidar'],
-                                               record['boxes'], rng.uniform(0.1, 1.0), rng)
+        points = lidar_failures.remove_objects(
+            points, record['ego_from_lidar'], record['boxes'], rng.uniform(0.1, 1.0), rng
+        )
     if FailureKind.POINT_DROP in kinds:
         points = lidar_failures.drop_points(points, rng.uniform(0.3, 0.9), rng)
     return points
 
 
-def lost_views(kinds: tuple[FailureKind, ...], views: np.ndarray, rng: np.random.Generator
-               ) -> np.ndarray:
+def lost_views(
+    kinds: tuple[FailureKind, ...], views: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """The views that remain in the batch: 1 .. all but one of them are absent if that failed."""
     if FailureKind.VIEWS_ABSENT not in kinds or len(views) < 2:
         return views
-    return np.sort(rng.permutation(views)[rng.integers(1, len(views)):])
+    return np.sort(rng.permutation(views)[rng.integers(1, len(views)) :])
 
 
-def fail_images(images: list[np.ndarray], kinds: tuple[FailureKind, ...], modality: Modality,
-                rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
+def fail_images(
+    images: list[np.ndarray],
+    kinds: tuple[FailureKind, ...],
+    modality: Modality,
+    rng: np.random.Generator,
+) -> tuple[list[np.ndarray], np.ndarray]:
     """Images after their cameras' failures, and which of them still show the scene.
 
     Black or noisy are 1 .. all views when a LiDAR sees on, else all but one at most.
@@ -163,20 +197,29 @@ def fail_images(images: list[np.ndarray], kinds: tuple[FailureKind, ...], modali
     for kind in (FailureKind.VIEWS_ZERO, FailureKind.VIEWS_NOISE):
         if kind not in kinds or most < 1:
             continue
-        for i in rng.permutation(candidates)[:rng.integers(1, most + 1)]:
-            images[i] = camera_failures.zero_view(images[i]) if (
-                kind is FailureKind.VIEWS_ZERO) else camera_failures.noise_view(images[i], rng)
+        for i in rng.permutation(candidates)[: rng.integers(1, most + 1)]:
+            images[i] = (
+                camera_failures.zero_view(images[i])
+                if (kind is FailureKind.VIEWS_ZERO)
+                else camera_failures.noise_view(images[i], rng)
+            )
             shows[i] = False
     return images, shows
 
 
-def jitter_pose(ego_from_sensor: np.ndarray, kinds: tuple[FailureKind, ...],
-                config: CurriculumConfig, rng: np.random.Generator) -> np.ndarray:
+def jitter_pose(
+    ego_from_sensor: np.ndarray,
+    kinds: tuple[FailureKind, ...],
+    config: CurriculumConfig,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """The (4, 4) pose with a small error in the sensor's own frame, if calibration failed."""
     if FailureKind.CALIBRATION not in kinds:
         return ego_from_sensor
-    error = rigid_transform(_small_rotation(np.deg2rad(rng.normal(
-        0, config.calibration_degrees, 3))), rng.normal(0, config.calibration_metres, 3))
+    error = rigid_transform(
+        _small_rotation(np.deg2rad(rng.normal(0, config.calibration_degrees, 3))),
+        rng.normal(0, config.calibration_metres, 3),
+    )
     return ego_from_sensor @ error
 
 

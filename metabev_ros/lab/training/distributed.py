@@ -4,6 +4,7 @@ Gradients are averaged by DistributedDataParallel. The loss terms are ratios (of
 boxes, pixels), so each sum is first added up over all processes: every process then holds the
 loss of the whole batch, and its averaged gradient is exact whatever the share of each.
 """
+
 from __future__ import annotations
 
 import os
@@ -45,8 +46,11 @@ class Processes:
 
 def this_process() -> Processes:
     """What torchrun says in the environment; one process alone without it."""
-    return Processes(int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1)),
-                     int(os.environ.get('LOCAL_RANK', 0)))
+    return Processes(
+        int(os.environ.get('RANK', 0)),
+        int(os.environ.get('WORLD_SIZE', 1)),
+        int(os.environ.get('LOCAL_RANK', 0)),
+    )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ Each is a ratio of sums; `sum_over_ranks` makes them those of the batch of all p
 weighted: the trainer weighs terms and tasks (the paper: detection x 10, map x 1; BEVFusion: boxes
 x 0.25).
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -22,8 +23,9 @@ BOX_WEIGHTS = (2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.2, 0.2)
 QUERY_BOX_WEIGHTS = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.2, 0.2)
 
 
-def detection_loss(output: dict[str, Tensor], targets: Sequence[dict[str, Tensor]],
-                   config: ModelConfig) -> dict[str, Tensor]:
+def detection_loss(
+    output: dict[str, Tensor], targets: Sequence[dict[str, Tensor]], config: ModelConfig
+) -> dict[str, Tensor]:
     """Unweighted loss terms of the detection head that the configuration names.
 
     Args:
@@ -38,22 +40,30 @@ def detection_loss(output: dict[str, Tensor], targets: Sequence[dict[str, Tensor
     truth = torch.stack([target['heatmap'] for target in targets])
     if config.head.detection is DetectionHead.TRANSFUSION:
         classes, boxes = query_loss(output['class_logits'], output['boxes'], targets, config)
-        return {'heatmap': heatmap_loss(output['heatmap'], truth), 'classes': classes,
-                'boxes': boxes}
+        return {
+            'heatmap': heatmap_loss(output['heatmap'], truth),
+            'classes': classes,
+            'boxes': boxes,
+        }
     if config.head.detection is DetectionHead.PLAIN_DETR:
-        return {'heatmap': heatmap_loss(output['heatmap'], truth),
-                **set_losses(output, targets, config)}
+        return {
+            'heatmap': heatmap_loss(output['heatmap'], truth),
+            **set_losses(output, targets, config),
+        }
     counts = [len(group) for group in config.detection_groups]
     heatmaps, maps = output['heatmap'].split(counts, 1), output['boxes'].chunk(len(counts), 1)
     terms = {'heatmap': 0.0, 'boxes': 0.0}
     first = 0
-    for logits, layer, part, count in zip(heatmaps, truth.split(counts, 1), maps, counts,
-                                          strict=True):
+    for logits, layer, part, count in zip(
+        heatmaps, truth.split(counts, 1), maps, counts, strict=True
+    ):
         mine = [(t['labels'] >= first) & (t['labels'] < first + count) for t in targets]
         terms['heatmap'] += heatmap_loss(logits, layer)
         terms['boxes'] += box_loss(
-            part, [t['cells'][m] for t, m in zip(targets, mine, strict=True)],
-            [t['channels'][m] for t, m in zip(targets, mine, strict=True)])
+            part,
+            [t['cells'][m] for t, m in zip(targets, mine, strict=True)],
+            [t['channels'][m] for t, m in zip(targets, mine, strict=True)],
+        )
         first += count
     return terms
 
@@ -68,7 +78,7 @@ def heatmap_loss(logits: Tensor, target: Tensor) -> Tensor:
     p = logits.sigmoid()
     positive = target == 1
     at_peaks = (F.logsigmoid(logits) * (1 - p) ** 2)[positive].sum()
-    elsewhere = (F.logsigmoid(-logits) * p ** 2 * (1 - target) ** 4 * ~positive).sum()
+    elsewhere = (F.logsigmoid(-logits) * p**2 * (1 - target) ** 4 * ~positive).sum()
     total, peaks = sum_over_ranks(torch.stack([at_peaks + elsewhere, positive.sum().float()]))
     return -total / peaks.clamp(min=1)
 
@@ -87,8 +97,9 @@ def box_loss(maps: Tensor, cells: list[Tensor], channels: list[Tensor]) -> Tenso
     return total / boxes.clamp(min=1)
 
 
-def query_loss(logits: Tensor, boxes: Tensor, targets: Sequence[dict[str, Tensor]],
-               config: ModelConfig) -> tuple[Tensor, Tensor]:
+def query_loss(
+    logits: Tensor, boxes: Tensor, targets: Sequence[dict[str, Tensor]], config: ModelConfig
+) -> tuple[Tensor, Tensor]:
     """Class and box loss of TransFusion's queries after Hungarian matching.
 
     Sigmoid focal loss (gamma 2, alpha 0.25) of all queries, those without a box against no class,
@@ -108,8 +119,9 @@ def query_loss(logits: Tensor, boxes: Tensor, targets: Sequence[dict[str, Tensor
         wanted[i, target['labels'][rows], queries] = 1.0
         difference = (boxes[i][:, queries].t() - truth[rows]).abs()
         errors.append((difference * boxes.new_tensor(QUERY_BOX_WEIGHTS)).sum())
-    focal, error, matched = sum_over_ranks(torch.stack(
-        [focal_sum(logits, wanted), torch.stack(errors).sum(), wanted.sum()]))
+    focal, error, matched = sum_over_ranks(
+        torch.stack([focal_sum(logits, wanted), torch.stack(errors).sum(), wanted.sum()])
+    )
     return focal / matched.clamp(min=1), error / matched.clamp(min=1)
 
 
@@ -121,8 +133,7 @@ def absolute_channels(target: dict[str, Tensor], config: ModelConfig) -> Tensor:
     return torch.cat([target['channels'][:, :2] + corner, target['channels'][:, 2:]], 1)
 
 
-def map_loss(logits: Tensor, target: Tensor, known: Tensor | None = None
-             ) -> tuple[Tensor, Tensor]:
+def map_loss(logits: Tensor, target: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Sigmoid focal (gamma 2, BEVFusion: mean over pixels, sum over classes) and Dice.
 
     Dice is ours: focal alone leaves thin classes (stop lines, dividers) below every threshold.
@@ -136,8 +147,9 @@ def map_loss(logits: Tensor, target: Tensor, known: Tensor | None = None
     p = logits.sigmoid()
     focal = cross * (p - target).abs() ** 2
     known = torch.ones_like(p[:, :1]) if known is None else known.to(p.dtype)
-    sums = torch.stack([(value * known).sum((0, 2, 3))
-                        for value in (focal, p * target, p + target)])
+    sums = torch.stack(
+        [(value * known).sum((0, 2, 3)) for value in (focal, p * target, p + target)]
+    )
     sums = sum_over_ranks(torch.cat([sums, known.sum().expand(1, sums.shape[1])]))
     focal, overlap, both, cells = sums
     dice = 1 - (2 * overlap + 1) / (both + 1)
@@ -146,8 +158,9 @@ def map_loss(logits: Tensor, target: Tensor, known: Tensor | None = None
 
 def depth_loss(logits: list[Tensor | None], bins: list[Tensor | None]) -> Tensor:
     """Cross-entropy over depth bins where truth exists; the samples with cameras only."""
-    present = [(depth, truth) for depth, truth in zip(logits, bins, strict=True)
-               if depth is not None]
+    present = [
+        (depth, truth) for depth, truth in zip(logits, bins, strict=True) if depth is not None
+    ]
     if not present:
         return torch.zeros(())
     depth = torch.cat([depth for depth, _ in present]).float()

@@ -3,6 +3,7 @@
 Cost of a pair = 0.15 x focal class cost + 0.25 x L1 of the centres as shares of the grid - 0.25 x
 IoU of the boxes. It runs without gradient on the CPU.
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -20,8 +21,9 @@ UNIT = np.array([[0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5], [0.5, -0.5]])
 
 
 @torch.no_grad()
-def match_queries(logits: Tensor, boxes: Tensor, truth: Tensor, labels: Tensor,
-                  config: ModelConfig) -> tuple[Tensor, Tensor]:
+def match_queries(
+    logits: Tensor, boxes: Tensor, truth: Tensor, labels: Tensor, config: ModelConfig
+) -> tuple[Tensor, Tensor]:
     """The cheapest one-to-one matching of one sample.
 
     Args:
@@ -33,7 +35,7 @@ def match_queries(logits: Tensor, boxes: Tensor, truth: Tensor, labels: Tensor,
     Returns:
         indices of queries and of true boxes, each (min(P, M),) int64 on the boxes' device.
     """
-    cost = class_cost(logits)[:, labels] * CLASS_COST                  # (P, M)
+    cost = class_cost(logits)[:, labels] * CLASS_COST  # (P, M)
     share = boxes.new_tensor([config.bev_grid.columns, config.bev_grid.rows])
     cost = cost + CENTRE_COST * torch.cdist(boxes[:2].t() / share, truth[:, :2] / share, p=1)
     cell = config.bev_grid.cell
@@ -41,22 +43,24 @@ def match_queries(logits: Tensor, boxes: Tensor, truth: Tensor, labels: Tensor,
     cost = cost.double().cpu().numpy() - IOU_COST * overlap
     # A network that has diverged must not end the run here: its step is not taken.
     queries, rows = linear_sum_assignment(np.nan_to_num(cost, nan=1e6, posinf=1e6, neginf=-1e6))
-    return (torch.as_tensor(queries, device=boxes.device),
-            torch.as_tensor(rows, device=boxes.device))
+    return (
+        torch.as_tensor(queries, device=boxes.device),
+        torch.as_tensor(rows, device=boxes.device),
+    )
 
 
 def class_cost(logits: Tensor) -> Tensor:
     """(K, P) -> (P, K): focal loss of saying the class, less that of not saying it."""
     p = logits.sigmoid()
     positive = -F.logsigmoid(logits) * ALPHA * (1 - p) ** GAMMA
-    negative = -F.logsigmoid(-logits) * (1 - ALPHA) * p ** GAMMA
+    negative = -F.logsigmoid(-logits) * (1 - ALPHA) * p**GAMMA
     return (positive - negative).t()
 
 
 def metric_boxes(channels: Tensor, cell: float) -> np.ndarray:
     """(M, 10) channels -> (M, 7) float64 x y z length width height yaw, origin at the corner."""
     c = channels.double().cpu().numpy()
-    size = np.exp(np.clip(c[:, 3:6], -3.0, 4.0))    # as `postprocess.decode_boxes`
+    size = np.exp(np.clip(c[:, 3:6], -3.0, 4.0))  # as `postprocess.decode_boxes`
     yaw = np.arctan2(c[:, 6], c[:, 7])
     return np.concatenate([c[:, :2] * cell, c[:, 2:3], size, yaw[:, None]], 1)
 
@@ -90,7 +94,7 @@ def overlap_area(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     The intersection's corners are corners of one inside the other and crossings of edges.
     """
     crossings, crossed = _edge_crossings(first, second)
-    points = np.concatenate([first, second, crossings], 1)              # (N, 24, 2)
+    points = np.concatenate([first, second, crossings], 1)  # (N, 24, 2)
     valid = np.concatenate([_inside(first, second), _inside(second, first), crossed], 1)
     count = valid.sum(1)
     centre = (points * valid[..., None]).sum(1) / np.maximum(count, 1)[:, None]
@@ -99,7 +103,7 @@ def overlap_area(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     order = np.argsort(angle, axis=1)
     ring = np.take_along_axis(around, order[..., None], 1)
     kept = np.take_along_axis(valid, order, 1)
-    ring = np.where(kept[..., None], ring, ring[:, :1])     # what is left out closes the ring
+    ring = np.where(kept[..., None], ring, ring[:, :1])  # what is left out closes the ring
     following = np.roll(ring, -1, axis=1)
     area = (ring[..., 0] * following[..., 1] - ring[..., 1] * following[..., 0]).sum(1) / 2
     return np.where(count >= 3, area, 0.0)
@@ -117,7 +121,7 @@ def _edge_crossings(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, 
     a = (np.roll(first, -1, axis=1) - first)[:, :, None]
     b = (np.roll(second, -1, axis=1) - second)[:, None]
     between = second[:, None] - first[:, :, None]
-    with np.errstate(divide='ignore', invalid='ignore'):    # parallel edges do not cross
+    with np.errstate(divide='ignore', invalid='ignore'):  # parallel edges do not cross
         across = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
         s = (between[..., 0] * b[..., 1] - between[..., 1] * b[..., 0]) / across
         t = (between[..., 0] * a[..., 1] - between[..., 1] * a[..., 0]) / across

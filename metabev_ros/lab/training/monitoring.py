@@ -1,4 +1,5 @@
 """What a run shows meanwhile: log.jsonl always, TensorBoard curves and pictures if asked."""
+
 from __future__ import annotations
 
 import json
@@ -44,14 +45,20 @@ class Monitor:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
                 raise MissingDependencyError(
-                    'training.tensorboard', 'the package tensorboard', 'none',
-                    'pip install tensorboard, or set it to false') from error
+                    'training.tensorboard',
+                    'the package tensorboard',
+                    'none',
+                    'pip install tensorboard, or set it to false',
+                ) from error
             self._writer = SummaryWriter(str(folder / 'tensorboard'), purge_step=step + 1)
 
     def scalars(self, step: int, seconds: float, values: dict[str, float]) -> None:
         """One line of the log, one point of every curve."""
-        line = {'step': step, 'seconds': round(seconds, 1),
-                **{name: float(f'{value:.5g}') for name, value in values.items()}}
+        line = {
+            'step': step,
+            'seconds': round(seconds, 1),
+            **{name: float(f'{value:.5g}') for name, value in values.items()},
+        }
         with open(self._log, 'a', encoding='utf-8') as file:
             file.write(json.dumps(line) + '\n')
         if self._writer is not None:
@@ -77,8 +84,9 @@ def weights_pipeline(weights: dict[str, torch.Tensor], model: ModelConfig) -> Pi
     return Pipeline(model, TorchBackend(network, model), 'training')
 
 
-def comparison_picture(weights: dict[str, torch.Tensor], model: ModelConfig, record: Path
-                       ) -> np.ndarray:
+def comparison_picture(
+    weights: dict[str, torch.Tensor], model: ModelConfig, record: Path
+) -> np.ndarray:
     """Truth beside what the averaged weights see fused, by LiDAR and by cameras alone.
 
     Returns:
@@ -90,13 +98,25 @@ def comparison_picture(weights: dict[str, torch.Tensor], model: ModelConfig, rec
     points = transform_points(sweep.ego_from_lidar, sweep.points[:, :3].astype(np.float64))
     view = BevView(384, 384)
     seen = truth.num_lidar_pts > 0
-    tiles = [draw_bev(view, truth.map_layers, model.map_grid, points, truth.boxes[seen],
-                      truth.labels[seen])]
+    tiles = [
+        draw_bev(
+            view, truth.map_layers, model.map_grid, points, truth.boxes[seen], truth.labels[seen]
+        )
+    ]
     for modality in BRANCHES:
         result = pipeline(restrict_to(labelled.sample, modality))
         found = result.detections
         keep = found.scores > SHOWN_SCORE
-        tiles.append(draw_bev(view, result.map_probabilities, model.map_grid, None,
-                              found.boxes[keep], found.labels[keep], found.scores[keep],
-                              truth.boxes[seen]))
+        tiles.append(
+            draw_bev(
+                view,
+                result.map_probabilities,
+                model.map_grid,
+                None,
+                found.boxes[keep],
+                found.labels[keep],
+                found.scores[keep],
+                truth.boxes[seen],
+            )
+        )
     return np.concatenate(tiles, 1)

@@ -1,4 +1,5 @@
 """Which parameters learn at which rate and decay how."""
+
 from __future__ import annotations
 
 from torch import nn
@@ -19,12 +20,16 @@ def parameter_groups(module: nn.Module, config: TrainingConfig) -> list[dict]:
     if config.decay_norms:
         groups = [(rest, config.weight_decay, 1.0)]
     else:
-        groups = [([p for p in rest if p.ndim > 1], config.weight_decay, 1.0),
-                  ([p for p in rest if p.ndim <= 1], 0.0, 1.0)]
+        groups = [
+            ([p for p in rest if p.ndim > 1], config.weight_decay, 1.0),
+            ([p for p in rest if p.ndim <= 1], 0.0, 1.0),
+        ]
     if offsets:
         groups.append((offsets, 0.0, config.interaction_offset_rate))
-    return [{'params': parameters, 'weight_decay': decay, 'rate_factor': factor}
-            for parameters, decay, factor in groups]
+    return [
+        {'params': parameters, 'weight_decay': decay, 'rate_factor': factor}
+        for parameters, decay, factor in groups
+    ]
 
 
 def is_interaction_offset(name: str) -> bool:

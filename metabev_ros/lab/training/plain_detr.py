@@ -8,6 +8,7 @@ Differences from Plain-DETR: the loss's GIoU is that of the boxes' extents along
 axes, in 3D, as if both had its yaw (smooth, and 0 for equal boxes; yaw has its own codes); there
 is no stage loss of proposals, whose place the heatmap loss takes.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -29,8 +30,9 @@ CLASS_WEIGHT, CODE_WEIGHT, OVERLAP_WEIGHT = 2.0, 1.0, 2.0  # in cost and loss (P
 VELOCITY_WEIGHT = 0.2  # in the loss (BEVFusion)
 
 
-def set_losses(output: dict[str, Tensor], targets: Sequence[dict[str, Tensor]],
-               config: ModelConfig) -> dict[str, Tensor]:
+def set_losses(
+    output: dict[str, Tensor], targets: Sequence[dict[str, Tensor]], config: ModelConfig
+) -> dict[str, Tensor]:
     """`classes`, `boxes` and `overlap`: sums over the layers, per true box, both groups.
 
     Args:
@@ -42,13 +44,20 @@ def set_losses(output: dict[str, Tensor], targets: Sequence[dict[str, Tensor]],
     if output['layer_logits'].shape[2] > first:
         groups.append((slice(first, None), hybrid.repeats, hybrid.weight))
     truths = [true_boxes(target, config.bev_grid) for target in targets]
-    sums = sum_over_ranks(torch.stack([
-        _group_sums(output, part, repeats, truths, config) for part, repeats, _ in groups]))
+    sums = sum_over_ranks(
+        torch.stack(
+            [_group_sums(output, part, repeats, truths, config) for part, repeats, _ in groups]
+        )
+    )
     weights = sums.new_tensor([weight for _, _, weight in groups])
-    focal, codes, overlap = (weights[:, None] * sums[:, :3]
-                             / sums[:, 3:].clamp(min=1)).sum(0).unbind()
-    return {'classes': CLASS_WEIGHT * focal, 'boxes': CODE_WEIGHT * codes,
-            'overlap': OVERLAP_WEIGHT * overlap}
+    focal, codes, overlap = (
+        (weights[:, None] * sums[:, :3] / sums[:, 3:].clamp(min=1)).sum(0).unbind()
+    )
+    return {
+        'classes': CLASS_WEIGHT * focal,
+        'boxes': CODE_WEIGHT * codes,
+        'overlap': OVERLAP_WEIGHT * overlap,
+    }
 
 
 def true_boxes(target: dict[str, Tensor], grid: BevGrid) -> tuple[Tensor, Tensor, Tensor]:
@@ -56,21 +65,23 @@ def true_boxes(target: dict[str, Tensor], grid: BevGrid) -> tuple[Tensor, Tensor
     cells, channels = target['cells'], target['channels']
     corner = torch.stack([cells % grid.columns, cells // grid.columns], 1)
     boxes, velocity = from_channels(
-        torch.cat([channels[:, :2] + corner, channels[:, 2:]], 1), grid)
+        torch.cat([channels[:, :2] + corner, channels[:, 2:]], 1), grid
+    )
     return boxes, velocity, target['labels']
 
 
-def _group_sums(output: dict[str, Tensor], part: slice, repeats: int, truths: list,
-                config: ModelConfig) -> Tensor:
+def _group_sums(
+    output: dict[str, Tensor], part: slice, repeats: int, truths: list, config: ModelConfig
+) -> Tensor:
     """(4,): focal, code and velocity L1, 1 - GIoU, each over layers and samples; true boxes."""
     norm, names = config.head.plain_detr.offset_norm, ('logits', 'codes', 'references', 'boxes')
-    logits, codes, references, _ = layers = [output[f'layer_{name}'][:, :, part]
-                                             for name in names]
+    logits, codes, references, _ = layers = [output[f'layer_{name}'][:, :, part] for name in names]
     pairs, truth, speeds, classes = [], [], [], []
     for sample, (boxes, velocity, labels) in enumerate(truths):
         for layer in range(logits.shape[1]):
-            queries, rows = match_boxes(*(values[sample, layer] for values in layers), boxes,
-                                        labels, repeats, norm)
+            queries, rows = match_boxes(
+                *(values[sample, layer] for values in layers), boxes, labels, repeats, norm
+            )
             place = torch.full_like(queries, sample), torch.full_like(queries, layer), queries
             pairs.append(torch.stack(place))
             truth.append(boxes[rows])
@@ -88,8 +99,16 @@ def _group_sums(output: dict[str, Tensor], part: slice, repeats: int, truths: li
 
 
 @torch.no_grad()
-def match_boxes(logits: Tensor, codes: Tensor, references: Tensor, boxes: Tensor, truth: Tensor,
-                labels: Tensor, repeats: int, norm: OffsetNorm) -> tuple[Tensor, Tensor]:
+def match_boxes(
+    logits: Tensor,
+    codes: Tensor,
+    references: Tensor,
+    boxes: Tensor,
+    truth: Tensor,
+    labels: Tensor,
+    repeats: int,
+    norm: OffsetNorm,
+) -> tuple[Tensor, Tensor]:
     """The cheapest matching of one sample in which every true box takes `repeats` queries.
 
     Args:
@@ -99,7 +118,7 @@ def match_boxes(logits: Tensor, codes: Tensor, references: Tensor, boxes: Tensor
     Returns:
         indices of queries and of true boxes, each (min(P, repeats M),) int64 on their device.
     """
-    wanted = encode(truth[None], references[:, None], norm)             # (P, M, 8)
+    wanted = encode(truth[None], references[:, None], norm)  # (P, M, 8)
     distance = (codes[:, None] - wanted).abs().sum(-1)
     cost = CLASS_WEIGHT * class_cost(logits.t())[:, labels] + CODE_WEIGHT * distance
     cost = cost.double().cpu().numpy() - OVERLAP_WEIGHT * box_iou(_upright(boxes), _upright(truth))
@@ -107,8 +126,10 @@ def match_boxes(logits: Tensor, codes: Tensor, references: Tensor, boxes: Tensor
     cost = np.nan_to_num(cost, nan=1e6, posinf=1e6, neginf=-1e6)
     queries, columns = linear_sum_assignment(np.tile(cost, (1, repeats)))
     rows = columns % max(len(truth), 1)
-    return (torch.as_tensor(queries, device=boxes.device),
-            torch.as_tensor(rows, device=boxes.device))
+    return (
+        torch.as_tensor(queries, device=boxes.device),
+        torch.as_tensor(rows, device=boxes.device),
+    )
 
 
 def _upright(boxes: Tensor) -> np.ndarray:
@@ -142,4 +163,4 @@ def focal_sum(logits: Tensor, wanted: Tensor) -> Tensor:
     cross = F.binary_cross_entropy_with_logits(logits, wanted, reduction='none')
     off = (logits.sigmoid() - wanted).abs()
     alpha = ALPHA * wanted + (1 - ALPHA) * (1 - wanted)
-    return (alpha * off ** GAMMA * cross).sum()
+    return (alpha * off**GAMMA * cross).sum()

@@ -2,6 +2,7 @@
 
 A run is a function of its configuration and its records, as `metabev train` is.
 """
+
 from __future__ import annotations
 
 import json
@@ -28,7 +29,7 @@ from metabev_ros.lab.training.simmim import SimMim, enlarged, hidden_patches
 from metabev_ros.lab.training.step import DTYPES
 from metabev_ros.lab.training.train import find_device
 
-CROP_AREA, CROP_ASPECT = (0.67, 1.0), 4 / 3     # SimMIM's random resized crop
+CROP_AREA, CROP_ASPECT = (0.67, 1.0), 4 / 3  # SimMIM's random resized crop
 SHOWN = 6  # images of the picture at the end
 Progress = Callable[[int, dict[str, float], float], None]
 
@@ -64,18 +65,40 @@ class PretrainingConfig:
     checkpoint_every: int = 100
 
     def __post_init__(self) -> None:
-        for name in ('steps', 'learning_rate', 'clip_norm', 'batch', 'threads',
-                     'checkpoint_every'):
-            require(getattr(self, name) > 0, f'pretraining.{name}', 'a positive number',
-                    getattr(self, name))
+        for name in (
+            'steps',
+            'learning_rate',
+            'clip_norm',
+            'batch',
+            'threads',
+            'checkpoint_every',
+        ):
+            require(
+                getattr(self, name) > 0,
+                f'pretraining.{name}',
+                'a positive number',
+                getattr(self, name),
+            )
         require(self.loaders >= 0, 'pretraining.loaders', 'at least 0', self.loaders)
-        require(0 <= self.warmup_steps <= self.steps, 'pretraining.warmup_steps',
-                f'0..steps ({self.steps})', self.warmup_steps)
+        require(
+            0 <= self.warmup_steps <= self.steps,
+            'pretraining.warmup_steps',
+            f'0..steps ({self.steps})',
+            self.warmup_steps,
+        )
         require(0 < self.ratio < 1, 'pretraining.ratio', 'between 0 and 1', self.ratio)
-        require(self.patch > 0 and self.patch % 4 == 0, 'pretraining.patch', 'a multiple of 4',
-                self.patch)
-        require(self.precision is not Precision.FP16, 'pretraining.precision', 'fp32 or bf16',
-                self.precision.value)
+        require(
+            self.patch > 0 and self.patch % 4 == 0,
+            'pretraining.patch',
+            'a multiple of 4',
+            self.patch,
+        )
+        require(
+            self.precision is not Precision.FP16,
+            'pretraining.precision',
+            'fp32 or bf16',
+            self.precision.value,
+        )
 
     def rate(self, step: int) -> float:
         """Learning rate at a step."""
@@ -93,8 +116,12 @@ class PretrainingRun:
 
     def __post_init__(self) -> None:
         camera, patch = self.model.camera, self.pretraining.patch
-        require(camera.height % patch == 0 and camera.width % patch == 0, 'pretraining.patch',
-                f'a divisor of height {camera.height} and width {camera.width}', patch)
+        require(
+            camera.height % patch == 0 and camera.width % patch == 0,
+            'pretraining.patch',
+            f'a divisor of height {camera.height} and width {camera.width}',
+            patch,
+        )
 
 
 class MaskedImages(torch.utils.data.Dataset):
@@ -111,8 +138,12 @@ class MaskedImages(torch.utils.data.Dataset):
         with np.load(self._paths[rng.integers(len(self._paths))]) as record:
             views = record['pixels']
         image = random_crop(views[rng.integers(len(views))], rng)
-        hidden = hidden_patches(self._camera.height // config.patch,
-                                self._camera.width // config.patch, config.ratio, rng)
+        hidden = hidden_patches(
+            self._camera.height // config.patch,
+            self._camera.width // config.patch,
+            config.ratio,
+            rng,
+        )
         return torch.from_numpy(image), torch.from_numpy(hidden)
 
 
@@ -124,7 +155,7 @@ def random_crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     rows = min(height, round(height * math.sqrt(area / aspect)))
     columns = min(width, round(width * math.sqrt(area * aspect)))
     top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
-    part = image[top:top + rows, left:left + columns]
+    part = image[top : top + rows, left : left + columns]
     part = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.ascontiguousarray(part[:, ::-1] if rng.random() < 0.5 else part)
 
@@ -144,10 +175,15 @@ class Pretraining:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.network = SimMim(model.camera, config.patch).to(self.device).train()
         parameters = list(self.network.parameters())
-        self.optimiser = torch.optim.AdamW([
-            {'params': [p for p in parameters if p.ndim > 1],
-             'weight_decay': config.weight_decay},
-            {'params': [p for p in parameters if p.ndim <= 1], 'weight_decay': 0.0}])
+        self.optimiser = torch.optim.AdamW(
+            [
+                {
+                    'params': [p for p in parameters if p.ndim > 1],
+                    'weight_decay': config.weight_decay,
+                },
+                {'params': [p for p in parameters if p.ndim <= 1], 'weight_decay': 0.0},
+            ]
+        )
         self.step, self.seconds = 0, 0.0
         self._checkpoint = self.folder / 'checkpoint.pt'
         if self._checkpoint.exists():
@@ -162,60 +198,93 @@ class Pretraining:
         """
         config, images = self.config, MaskedImages(paths, self.model, self.config)
         loader = torch.utils.data.DataLoader(
-            images, config.batch, sampler=range(self.step * config.batch, len(images)),
+            images,
+            config.batch,
+            sampler=range(self.step * config.batch, len(images)),
             num_workers=config.loaders,
-            multiprocessing_context='spawn' if config.loaders else None)
+            multiprocessing_context='spawn' if config.loaders else None,
+        )
         monitor, before = Monitor(self.folder, self.step, tensorboard=False), time.perf_counter()
         for batch in loader:
             values = self._update(*(part.to(self.device) for part in batch))
             now = time.perf_counter()
-            rate, self.seconds, before = config.batch / (now - before), (
-                self.seconds + now - before), now
+            rate, self.seconds, before = (
+                config.batch / (now - before),
+                (self.seconds + now - before),
+                now,
+            )
             monitor.scalars(self.step, self.seconds, {**values, 'samples_per_s': rate})
             if progress is not None:
                 progress(self.step, values, rate)
             if self.step % config.checkpoint_every == 0 or self.step == config.steps:
                 self.save()
         shown = [images[i] for i in range(SHOWN)]
-        picture = filled_in_picture(self.network, *(torch.stack(part).to(self.device)
-                                                    for part in zip(*shown, strict=True)))
-        replace_file(self.folder / 'filled_in.png', lambda path: path.write_bytes(
-            cv2.imencode('.png', picture[..., ::-1])[1].tobytes()))
+        picture = filled_in_picture(
+            self.network, *(torch.stack(part).to(self.device) for part in zip(*shown, strict=True))
+        )
+        replace_file(
+            self.folder / 'filled_in.png',
+            lambda path: path.write_bytes(cv2.imencode('.png', picture[..., ::-1])[1].tobytes()),
+        )
 
     def _update(self, images: torch.Tensor, hidden: torch.Tensor) -> dict[str, float]:
         config = self.config
         for group in self.optimiser.param_groups:
             group['lr'] = config.rate(self.step)
-        with torch.autocast(self.device.type, DTYPES[config.precision],
-                            enabled=config.precision is not Precision.FP32):
+        with torch.autocast(
+            self.device.type,
+            DTYPES[config.precision],
+            enabled=config.precision is not Precision.FP32,
+        ):
             loss = self.network.loss(images, hidden)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
-        if torch.isfinite(norm):    # one bad batch must not destroy the run
+        if torch.isfinite(norm):  # one bad batch must not destroy the run
             self.optimiser.step()
         self.step += 1
-        return {'total': loss.item(), 'grad_norm': norm.item(),
-                'rate': config.rate(self.step - 1)}
+        return {'total': loss.item(), 'grad_norm': norm.item(), 'rate': config.rate(self.step - 1)}
 
     def save(self) -> None:
         """Write checkpoint and backbone; each file is replaced atomically."""
-        state = {'network': self.network.state_dict(), 'optimiser': self.optimiser.state_dict(),
-                 'step': self.step, 'seconds': self.seconds, 'model_hash': self.model.hash,
-                 'pretraining': to_plain(self.config)}
+        state = {
+            'network': self.network.state_dict(),
+            'optimiser': self.optimiser.state_dict(),
+            'step': self.step,
+            'seconds': self.seconds,
+            'model_hash': self.model.hash,
+            'pretraining': to_plain(self.config),
+        }
         replace_file(self._checkpoint, lambda path: torch.save(state, path))
-        replace_file(self.folder / 'weights.safetensors',
-                     lambda path: save_file(self.network.weights(), path))
-        replace_file(self.folder / 'pretraining.json', lambda path: path.write_text(json.dumps(
-            {'step': self.step, 'images': self.step * self.config.batch,
-             'seconds': round(self.seconds), 'prefix': self.network.prefix,
-             'config': to_plain(self.config)}, indent=1)))
+        replace_file(
+            self.folder / 'weights.safetensors',
+            lambda path: save_file(self.network.weights(), path),
+        )
+        replace_file(
+            self.folder / 'pretraining.json',
+            lambda path: path.write_text(
+                json.dumps(
+                    {
+                        'step': self.step,
+                        'images': self.step * self.config.batch,
+                        'seconds': round(self.seconds),
+                        'prefix': self.network.prefix,
+                        'config': to_plain(self.config),
+                    },
+                    indent=1,
+                )
+            ),
+        )
 
     def _load(self) -> None:
         state = load_checkpoint(self._checkpoint, self.model.hash)
         if state.get('pretraining') != to_plain(self.config):
-            raise ConfigError('pretraining', f'the settings in {self._checkpoint}', 'others',
-                              'use another run folder')
+            raise ConfigError(
+                'pretraining',
+                f'the settings in {self._checkpoint}',
+                'others',
+                'use another run folder',
+            )
         self.network.load_state_dict(state['network'])
         self.optimiser.load_state_dict(state['optimiser'])
         self.step, self.seconds = state['step'], state['seconds']
@@ -240,9 +309,14 @@ def filled_in_picture(network: SimMim, images: torch.Tensor, hidden: torch.Tenso
     return torch.cat([seen, made, images], 2).flatten(0, 1).cpu().numpy()
 
 
-def pretrain_backbone(run: PretrainingRun, folder: Path, cache: Path, workers: int,
-                      rendered: Callable[[int], None] | None = None,
-                      stepped: Progress | None = None) -> Pretraining:
+def pretrain_backbone(
+    run: PretrainingRun,
+    folder: Path,
+    cache: Path,
+    workers: int,
+    rendered: Callable[[int], None] | None = None,
+    stepped: Progress | None = None,
+) -> Pretraining:
     """Render what the cache lacks, then pre-train; goes on where it was interrupted.
 
     Args:

@@ -20,8 +20,12 @@ BATCH = 8  # samples that are normalised together, as in training
 
 
 @torch.no_grad()
-def recalibrate_fuser(network: MetaBev, samples: TrainingSamples, count: int,
-                      progress: Callable[[int], None] | None = None) -> None:
+def recalibrate_fuser(
+    network: MetaBev,
+    samples: TrainingSamples,
+    count: int,
+    progress: Callable[[int], None] | None = None,
+) -> None:
     """Estimate the statistics of every set of modalities as the mean over batches.
 
     Args:
@@ -47,9 +51,11 @@ def recalibrate_fuser(network: MetaBev, samples: TrainingSamples, count: int,
             keys = [SampleKey(i, modality.value, 0, 0, i) for i in range(first, first + BATCH)]
             cameras, lidars, _ = zip(*(samples[key] for key in keys), strict=True)
             camera_bevs, lidar_bevs, _ = network.encode(cameras, lidars)
-            maps = {name: torch.cat(bevs) for name, bevs in (('camera', camera_bevs),
-                                                             ('lidar', lidar_bevs))
-                    if bevs[0] is not None}
+            maps = {
+                name: torch.cat(bevs)
+                for name, bevs in (('camera', camera_bevs), ('lidar', lidar_bevs))
+                if bevs[0] is not None
+            }
             fuser(maps)
         if progress is not None:
             progress(done)

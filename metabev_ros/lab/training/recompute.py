@@ -1,4 +1,5 @@
 """Gradient checkpointing: activations are computed again in the backward pass, not kept."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -17,8 +18,9 @@ def recompute_parts(network: MetaBev) -> list[nn.Module]:
     """Parts whose inner activations are not kept: image backbone, decoder layers, and those of
     the Plain-DETR head."""
     decoder, head = network.fusion.decoder, network.fusion.detection
-    layers = [layer for name in ('cross_layers', 'self_layers')
-              for layer in getattr(decoder, name, ())]  # the convolutional fuser has none
+    layers = [
+        layer for name in ('cross_layers', 'self_layers') for layer in getattr(decoder, name, ())
+    ]  # the convolutional fuser has none
     if isinstance(head, PlainDetrHead):
         layers += head.layers
     return [network.camera_encoder.backbone, *layers]
@@ -33,8 +35,12 @@ def enable_recompute(network: MetaBev) -> None:
 def _checkpointed(module: nn.Module, forward, *inputs):
     if not module.training:
         return forward(*inputs)
-    return checkpoint(forward, *inputs, use_reentrant=False,
-                      context_fn=lambda: (nullcontext(), _statistics_kept(module)))
+    return checkpoint(
+        forward,
+        *inputs,
+        use_reentrant=False,
+        context_fn=lambda: (nullcontext(), _statistics_kept(module)),
+    )
 
 
 @contextmanager

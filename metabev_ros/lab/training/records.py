@@ -1,4 +1,5 @@
 """Cached records as labelled samples: what was trained on, through the real pipeline."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -41,16 +42,26 @@ class RecordSamples(Sequence):
 def labelled_sample(record: dict[str, np.ndarray], source: str) -> LabelledSample:
     """A record as the `Sample` that the synchroniser would have made, and its truth."""
     height, width = record['pixels'].shape[1:3]
-    cameras = {f'camera_{i}': CameraImage(0, pixels, CameraCalibration(width, height, k, pose))
-               for i, (pixels, k, pose) in enumerate(zip(
-                   record['pixels'], record['intrinsics'], record['ego_from_camera'],
-                   strict=True))}
+    cameras = {
+        f'camera_{i}': CameraImage(0, pixels, CameraCalibration(width, height, k, pose))
+        for i, (pixels, k, pose) in enumerate(
+            zip(record['pixels'], record['intrinsics'], record['ego_from_camera'], strict=True)
+        )
+    }
     kinds = {**dict.fromkeys(cameras, SensorKind.CAMERA), LIDAR_NAME: SensorKind.LIDAR}
-    reports = tuple(SensorReport(name, kind, SensorState.OK, used=True, stamp_ns=0, age_ns=0)
-                    for name, kind in kinds.items())
-    sample = Sample(0, cameras, Sweep(0, record['points'], record['ego_from_lidar']),
-                    Modality.FUSED, reports)
-    truth = GroundTruth(record['boxes'], record['labels'], record['num_lidar_pts'],
-                        record['visibility'], np.arange(len(record['boxes'])),
-                        record['map_layers'])
+    reports = tuple(
+        SensorReport(name, kind, SensorState.OK, used=True, stamp_ns=0, age_ns=0)
+        for name, kind in kinds.items()
+    )
+    sample = Sample(
+        0, cameras, Sweep(0, record['points'], record['ego_from_lidar']), Modality.FUSED, reports
+    )
+    truth = GroundTruth(
+        record['boxes'],
+        record['labels'],
+        record['num_lidar_pts'],
+        record['visibility'],
+        np.arange(len(record['boxes'])),
+        record['map_layers'],
+    )
     return LabelledSample(sample, truth, source)

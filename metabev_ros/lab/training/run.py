@@ -1,4 +1,5 @@
 """One training run as a file: model, training, data."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -21,9 +22,14 @@ class RunConfig:
     data: CacheConfig = field(default_factory=CacheConfig)
 
 
-def train_model(config: RunConfig, folder: Path, cache: Path, workers: int,
-                rendered: Callable[[int], None] | None = None,
-                stepped: Callable[[int, dict[str, float], float], None] | None = None) -> Trainer:
+def train_model(
+    config: RunConfig,
+    folder: Path,
+    cache: Path,
+    workers: int,
+    rendered: Callable[[int], None] | None = None,
+    stepped: Callable[[int, dict[str, float], float], None] | None = None,
+) -> Trainer:
     """Render what the cache lacks, then train to the end; goes on where it was interrupted.
 
     Under torchrun the first process of every machine renders, the others wait.

@@ -1,4 +1,5 @@
 """Cached records -> augmented network inputs and targets."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -54,8 +55,13 @@ class TrainingSamples(torch.utils.data.Dataset):
     of images after brightness and before the image moves.
     """
 
-    def __init__(self, paths: list[Path], model: ModelConfig, augmentation: AugmentationConfig,
-                 curriculum: CurriculumConfig) -> None:
+    def __init__(
+        self,
+        paths: list[Path],
+        model: ModelConfig,
+        augmentation: AugmentationConfig,
+        curriculum: CurriculumConfig,
+    ) -> None:
         self._paths, self._model = paths, model
         self._augmentation, self._curriculum = augmentation, curriculum
         self._preprocessor = Preprocessor(model)
@@ -79,29 +85,46 @@ class TrainingSamples(torch.utils.data.Dataset):
         targets['depth_bins'] = bins
         return _tensors(camera), _tensors(lidar), _tensors(targets)
 
-    def _cameras(self, record: dict, modality: Modality, scene: np.ndarray,
-                 rng: np.random.Generator, failures: tuple[FailureKind, ...],
-                 failure_rng: np.random.Generator):
+    def _cameras(
+        self,
+        record: dict,
+        modality: Modality,
+        scene: np.ndarray,
+        rng: np.random.Generator,
+        failures: tuple[FailureKind, ...],
+        failure_rng: np.random.Generator,
+    ):
         count = len(record['pixels'])
         views = np.arange(count)
         if rng.random() < self._augmentation.view_drop:
-            views = np.sort(rng.permutation(count)[rng.integers(1, 4):])
+            views = np.sort(rng.permutation(count)[rng.integers(1, 4) :])
         views = lost_views(failures, views, failure_rng)
         spread = self._augmentation.brightness
         gain, offset = 1 + rng.uniform(-spread, spread), rng.uniform(-spread, spread) * 64
         lookup = np.clip(np.arange(256) * gain + offset, 0, 255).astype(np.uint8)
-        pixels, shows = fail_images([lookup[record['pixels'][i]] for i in views], failures,
-                                    modality, failure_rng)
-        poses = [jitter_pose(record['ego_from_camera'][i], failures, self._curriculum,
-                             failure_rng) for i in views]
-        moved = [self._view(pixel, record['intrinsics'][i], scene @ pose, record['depth'][i], rng)
-                 for i, pixel, pose in zip(views, pixels, poses, strict=True)]
+        pixels, shows = fail_images(
+            [lookup[record['pixels'][i]] for i in views], failures, modality, failure_rng
+        )
+        poses = [
+            jitter_pose(record['ego_from_camera'][i], failures, self._curriculum, failure_rng)
+            for i in views
+        ]
+        moved = [
+            self._view(pixel, record['intrinsics'][i], scene @ pose, record['depth'][i], rng)
+            for i, pixel, pose in zip(views, pixels, poses, strict=True)
+        ]
         bins = depth_bins(np.stack([depth for _, depth in moved]), self._model)
         bins[~shows] = -1  # nothing can be known there
         return self._preprocessor.camera_inputs([image for image, _ in moved]), bins
 
-    def _view(self, pixels: np.ndarray, intrinsics: np.ndarray, pose: np.ndarray,
-              depth: np.ndarray, rng: np.random.Generator) -> tuple[CameraImage, np.ndarray]:
+    def _view(
+        self,
+        pixels: np.ndarray,
+        intrinsics: np.ndarray,
+        pose: np.ndarray,
+        depth: np.ndarray,
+        rng: np.random.Generator,
+    ) -> tuple[CameraImage, np.ndarray]:
         """One image and the depth at its feature pixels, after image augmentation."""
         height, width = pixels.shape[:2]
         if self._augmentation.moves_images:
@@ -111,8 +134,13 @@ class TrainingSamples(torch.utils.data.Dataset):
             depth = move_depth(depth, affine, self._model.camera.stride)
         return CameraImage(0, pixels, CameraCalibration(width, height, intrinsics, pose)), depth
 
-    def _lidar(self, record: dict, scene: np.ndarray, failures: tuple[FailureKind, ...],
-               rng: np.random.Generator) -> dict:
+    def _lidar(
+        self,
+        record: dict,
+        scene: np.ndarray,
+        failures: tuple[FailureKind, ...],
+        rng: np.random.Generator,
+    ) -> dict:
         points = fail_points(record, failures, self._curriculum, rng)
         pose = jitter_pose(record['ego_from_lidar'], failures, self._curriculum, rng)
         return self._preprocessor.lidar_inputs(Sweep(0, points, scene @ pose))
@@ -121,8 +149,11 @@ class TrainingSamples(torch.utils.data.Dataset):
         seen = record['num_lidar_pts'] > 0
         boxes = move_boxes(record['boxes'][seen], scene)
         layers, known = move_map(record['map_layers'], self._model.map_grid, scene)
-        return {**detection_targets(boxes, record['labels'][seen], self._model),
-                'map': layers.astype(np.float32), 'map_known': known}
+        return {
+            **detection_targets(boxes, record['labels'][seen], self._model),
+            'map': layers.astype(np.float32),
+            'map_known': known,
+        }
 
 
 def load_record(path: Path) -> dict[str, np.ndarray]:
@@ -134,5 +165,7 @@ def load_record(path: Path) -> dict[str, np.ndarray]:
 def _tensors(arrays: dict | None) -> dict | None:
     if arrays is None:
         return None
-    return {name: None if array is None else torch.from_numpy(np.ascontiguousarray(array))
-            for name, array in arrays.items()}
+    return {
+        name: None if array is None else torch.from_numpy(np.ascontiguousarray(array))
+        for name, array in arrays.items()
+    }

@@ -3,6 +3,7 @@
 All of it is a function of seed, step and slot: a run that goes on, and another number of
 processes, draw the same.
 """
+
 from __future__ import annotations
 
 import enum
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from metabev_ros.lab.training.config import TrainingConfig
 
 # Streams of random numbers; a batch's slots use the small numbers (samples.py).
-_ORDER, _MODALITY, _CBGS = 0, 2 ** 31 + 1, 2 ** 31 + 2
+_ORDER, _MODALITY, _CBGS = 0, 2**31 + 1, 2**31 + 2
 
 
 class Sampling(enum.Enum):
@@ -64,9 +65,10 @@ def balanced_order(classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if not len(present):
         raise ConfigError('training.sampling', 'records with objects for cbgs', 'none')
     share = counts[present] / counts[present].sum()
-    chosen = [rng.choice(np.flatnonzero(classes[:, c]),
-                         max(1, int(counts[c] / len(present) / s + 1e-9)))
-              for c, s in zip(present, share, strict=True)]
+    chosen = [
+        rng.choice(np.flatnonzero(classes[:, c]), max(1, int(counts[c] / len(present) / s + 1e-9)))
+        for c, s in zip(present, share, strict=True)
+    ]
     return rng.permutation(np.concatenate(chosen))
 
 
@@ -110,20 +112,29 @@ class BatchKeys(torch.utils.data.Sampler):
         ConfigError: if the batch cannot be divided so that all processes get equal modalities.
     """
 
-    def __init__(self, records: int, config: TrainingConfig, start: int, rank: int = 0,
-                 world: int = 1, classes: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        records: int,
+        config: TrainingConfig,
+        start: int,
+        rank: int = 0,
+        world: int = 1,
+        classes: np.ndarray | None = None,
+    ) -> None:
         self._records, self._config, self._start = records, config, start
         self._rank, self._world, self._classes = rank, world, classes
         size = len(config.batch)
         if records < 1:
             raise ConfigError('training data', 'at least one record', '0')
         part = max(size // world, 1)
-        parts = [sorted(config.batch[i:i + part]) for i in range(0, size, part)]
+        parts = [sorted(config.batch[i : i + part]) for i in range(0, size, part)]
         mixed = config.draw is ModalityDraw.MIXED
         if size % world or (mixed and any(part != parts[0] for part in parts)):
-            raise ConfigError('training.batch',
-                              f'{world} equal parts with the same modalities, one per process',
-                              str(list(config.batch)))
+            raise ConfigError(
+                'training.batch',
+                f'{world} equal parts with the same modalities, one per process',
+                str(list(config.batch)),
+            )
 
     def __len__(self) -> int:
         return self._config.steps - self._start
@@ -142,8 +153,15 @@ class BatchKeys(torch.utils.data.Sampler):
                 if position // length != epoch:
                     epoch = position // length
                     order = self._order(epoch)
-                keys.append(SampleKey(int(order[position % length]), modalities[slot].value,
-                                      self._config.seed, step, slot))
+                keys.append(
+                    SampleKey(
+                        int(order[position % length]),
+                        modalities[slot].value,
+                        self._config.seed,
+                        step,
+                        slot,
+                    )
+                )
             yield keys
 
     def _order(self, epoch: int) -> np.ndarray:

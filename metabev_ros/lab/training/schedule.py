@@ -1,4 +1,5 @@
 """Learning rate and momentum as functions of the step."""
+
 from __future__ import annotations
 
 import enum
@@ -42,8 +43,9 @@ def cyclic_beta(step: int, steps: int, rise: float, cosine: bool) -> float:
     return _cycle(step, steps, rise, cosine, (BETA_HIGH, BETA_LOW, BETA_HIGH))
 
 
-def _cycle(step: int, steps: int, rise: float, cosine: bool,
-           values: tuple[float, float, float]) -> float:
+def _cycle(
+    step: int, steps: int, rise: float, cosine: bool, values: tuple[float, float, float]
+) -> float:
     start, peak, end = values
     turn = max(rise * steps, 1e-9)
     if step < turn:

@@ -8,6 +8,7 @@ for Swin). Backbones whose stems overlap the patches (nano, ResNet) see the mean
 (ours). Differences: images keep their height and width, where the published code works on
 squares; nano is trained with its own top-down step, at stride 8.
 """
+
 from __future__ import annotations
 
 import math
@@ -23,7 +24,7 @@ from metabev_ros.network.layers import DropPath
 from metabev_ros.network.swin import SwinTransformer
 
 PREFIX = 'camera_encoder.backbone'  # of the names in `MetaBev.state_dict()`
-LAST_STRIDE, TOKEN_STRIDE = 32, 4   # of a body's last map, of its stem
+LAST_STRIDE, TOKEN_STRIDE = 32, 4  # of a body's last map, of its stem
 
 
 class SimMim(nn.Module):
@@ -44,8 +45,9 @@ class SimMim(nn.Module):
         self.patch = patch
         stride = LAST_STRIDE if has_neck else config.stride
         channels = self.encoder.out_channels[-1] if has_neck else config.feature_channels
-        self.decoder = nn.Sequential(nn.Conv2d(channels, 3 * stride ** 2, 1),
-                                     nn.PixelShuffle(stride))
+        self.decoder = nn.Sequential(
+            nn.Conv2d(channels, 3 * stride**2, 1), nn.PixelShuffle(stride)
+        )
         self.register_buffer('mean', torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
         self.mask_token = None
@@ -54,7 +56,7 @@ class SimMim(nn.Module):
             self.mask_token = nn.Parameter(nn.init.trunc_normal_(token, std=0.02))
         for module in self.encoder.modules():
             if isinstance(module, DropPath):
-                module.rate = 0.0   # published: none in pre-training
+                module.rate = 0.0  # published: none in pre-training
 
     def normalised(self, images: Tensor) -> Tensor:
         """(N, H, W, 3) uint8 -> (N, 3, H, W) float32."""
@@ -77,7 +79,8 @@ class SimMim(nn.Module):
         tokens = enlarged(hidden, self.patch // TOKEN_STRIDE).unsqueeze(axis)
         token = self.mask_token if axis == -1 else self.mask_token[:, None, None]
         hook = stem.register_forward_hook(
-            lambda _, __, out: torch.where(tokens, token.to(out.dtype), out))
+            lambda _, __, out: torch.where(tokens, token.to(out.dtype), out)
+        )
         try:
             return self._decoded(self.encoder(x))
         finally:
@@ -93,8 +96,10 @@ class SimMim(nn.Module):
 
     def weights(self) -> dict[str, Tensor]:
         """The encoder's, by their names in `MetaBev.state_dict()`."""
-        return {f'{self.prefix}.{name}': value.detach().cpu().contiguous()
-                for name, value in self.encoder.state_dict().items()}
+        return {
+            f'{self.prefix}.{name}': value.detach().cpu().contiguous()
+            for name, value in self.encoder.state_dict().items()
+        }
 
 
 def token_stem(encoder: nn.Module) -> tuple[nn.Module, int] | None:
@@ -125,5 +130,5 @@ def reconstruction_loss(filled: Tensor, truth: Tensor, hidden: Tensor) -> Tensor
 def hidden_patches(rows: int, columns: int, ratio: float, rng: np.random.Generator) -> np.ndarray:
     """(rows, columns) bool with exactly ceil(ratio x rows x columns) patches hidden."""
     hidden = np.zeros(rows * columns, bool)
-    hidden[rng.permutation(rows * columns)[:math.ceil(ratio * rows * columns)]] = True
+    hidden[rng.permutation(rows * columns)[: math.ceil(ratio * rows * columns)]] = True
     return hidden.reshape(rows, columns)

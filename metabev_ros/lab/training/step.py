@@ -1,4 +1,5 @@
 """A batch -> its loss: the module whose gradients the trainer (or DDP) takes."""
+
 from __future__ import annotations
 
 import torch
@@ -11,8 +12,11 @@ from metabev_ros.network.auxiliary import AuxiliaryHeads
 from metabev_ros.network.metabev import MetaBev, NetworkOutput
 from metabev_ros.network.moe import take_balance_loss
 
-DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16,
-          Precision.FP16: torch.float16}
+DTYPES = {
+    Precision.FP32: torch.float32,
+    Precision.BF16: torch.bfloat16,
+    Precision.FP16: torch.float16,
+}
 
 
 class TrainingStep(nn.Module):
@@ -22,8 +26,9 @@ class TrainingStep(nn.Module):
         auxiliary: heads on each modality's BEV map; None: not used.
     """
 
-    def __init__(self, network: MetaBev, auxiliary: AuxiliaryHeads | None,
-                 config: TrainingConfig) -> None:
+    def __init__(
+        self, network: MetaBev, auxiliary: AuxiliaryHeads | None, config: TrainingConfig
+    ) -> None:
         super().__init__()
         self.network, self.auxiliary, self.config = network, auxiliary, config
 
@@ -44,10 +49,12 @@ class TrainingStep(nn.Module):
             extra = {} if self.auxiliary is None else self._auxiliary(bevs)
         terms = self.task_terms(output, targets)
         terms['depth'] = self.config.depth_weight * depth_loss(
-            depths, [t['depth_bins'] for t in targets])
+            depths, [t['depth_bins'] for t in targets]
+        )
         for name, (heatmap, logits, rows) in extra.items():
             terms[f'auxiliary_{name}'] = self.config.auxiliary_weight * self._shared_loss(
-                heatmap, logits, [targets[i] for i in rows])
+                heatmap, logits, [targets[i] for i in rows]
+            )
         balance = take_balance_loss(self.network)
         if balance is not None:
             terms['balance'] = self.config.balance_weight * balance
@@ -65,8 +72,11 @@ class TrainingStep(nn.Module):
         return losses
 
     def _autocast(self, targets) -> torch.autocast:
-        return torch.autocast(targets[0]['map'].device.type, DTYPES[self.config.precision],
-                              enabled=self.config.precision is not Precision.FP32)
+        return torch.autocast(
+            targets[0]['map'].device.type,
+            DTYPES[self.config.precision],
+            enabled=self.config.precision is not Precision.FP32,
+        )
 
     def _routing_terms(self) -> dict[str, Tensor]:
         """AdaMV-MoE: each task's importance and load loss, with the weight of the task."""
@@ -81,8 +91,9 @@ class TrainingStep(nn.Module):
         """Terms of the tasks that are learned."""
         config, terms = self.config, {}
         if 'detection' in config.tasks:
-            for name, term in detection_loss(output.detection, targets, self.network.config
-                                             ).items():
+            for name, term in detection_loss(
+                output.detection, targets, self.network.config
+            ).items():
                 weight = config.box_weight if name == 'boxes' else 1.0
                 terms[name] = config.detection_weight * weight * term
         if 'map' in config.tasks:
@@ -104,11 +115,13 @@ class TrainingStep(nn.Module):
         config, loss = self.config, logits.new_zeros((), dtype=torch.float32)
         if 'detection' in config.tasks:
             loss = loss + config.detection_weight * heatmap_loss(
-                heatmap, _stacked(targets, 'heatmap'))
+                heatmap, _stacked(targets, 'heatmap')
+            )
         if 'map' in config.tasks:
             focal, dice = map_loss(logits, _stacked(targets, 'map'), _known(targets))
-            loss = loss + config.map_weight * (config.focal_weight * focal
-                                               + config.dice_weight * dice)
+            loss = loss + config.map_weight * (
+                config.focal_weight * focal + config.dice_weight * dice
+            )
         return loss
 
 
@@ -120,8 +133,14 @@ def _known(targets) -> Tensor | None:
     """(B, 1, Y, X) bool of the map cells with a truth; None when all have one."""
     if all(t['map_known'] is None for t in targets):
         return None
-    return torch.stack([torch.ones_like(t['map'][0], dtype=torch.bool)
-                        if t['map_known'] is None else t['map_known'] for t in targets])[:, None]
+    return torch.stack(
+        [
+            torch.ones_like(t['map'][0], dtype=torch.bool)
+            if t['map_known'] is None
+            else t['map_known']
+            for t in targets
+        ]
+    )[:, None]
 
 
 def to_device(value, device: torch.device):

@@ -1,4 +1,5 @@
 """Truth -> training targets on the network's grids."""
+
 from __future__ import annotations
 
 import math
@@ -19,13 +20,13 @@ def gaussian_radius(length: float, width: float, overlap: float = MIN_OVERLAP) -
     """
     b1 = length + width
     c1 = width * length * (1 - overlap) / (1 + overlap)
-    r1 = (b1 + math.sqrt(b1 ** 2 - 4 * c1)) / 2
+    r1 = (b1 + math.sqrt(b1**2 - 4 * c1)) / 2
     b2 = 2 * (length + width)
     c2 = (1 - overlap) * width * length
-    r2 = (b2 + math.sqrt(b2 ** 2 - 16 * c2)) / 2
+    r2 = (b2 + math.sqrt(b2**2 - 16 * c2)) / 2
     a3, b3 = 4 * overlap, -2 * overlap * (length + width)
     c3 = (overlap - 1) * width * length
-    r3 = (b3 + math.sqrt(b3 ** 2 - 4 * a3 * c3)) / 2
+    r3 = (b3 + math.sqrt(b3**2 - 4 * a3 * c3)) / 2
     return min(r1, r2, r3)
 
 
@@ -42,13 +43,24 @@ def encode_boxes(boxes: np.ndarray, config: ModelConfig):
     x = (boxes[:, 0] - grid.x_min) / grid.cell
     y = (boxes[:, 1] - grid.y_min) / grid.cell
     columns, rows = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-    channels = np.stack([x - columns, y - rows, boxes[:, 2], *np.log(boxes[:, 3:6]).T,
-                         np.sin(boxes[:, 6]), np.cos(boxes[:, 6]), *boxes[:, 7:9].T], 1)
+    channels = np.stack(
+        [
+            x - columns,
+            y - rows,
+            boxes[:, 2],
+            *np.log(boxes[:, 3:6]).T,
+            np.sin(boxes[:, 6]),
+            np.cos(boxes[:, 6]),
+            *boxes[:, 7:9].T,
+        ],
+        1,
+    )
     return channels.astype(np.float32), rows, columns
 
 
-def detection_targets(boxes: np.ndarray, labels: np.ndarray, config: ModelConfig
-                      ) -> dict[str, np.ndarray]:
+def detection_targets(
+    boxes: np.ndarray, labels: np.ndarray, config: ModelConfig
+) -> dict[str, np.ndarray]:
     """Heatmap and box channels.
 
     Args:
@@ -67,18 +79,24 @@ def detection_targets(boxes: np.ndarray, labels: np.ndarray, config: ModelConfig
     for box, label, row, column in zip(boxes, labels, rows, columns, strict=True):
         radius = gaussian_radius(box[3] / grid.cell, box[4] / grid.cell)
         _draw_peak(heatmap[label], row, column, int(np.clip(radius, MIN_RADIUS, MAX_RADIUS)))
-    return {'heatmap': heatmap, 'cells': rows * grid.columns + columns,
-            'labels': labels.astype(np.int64), 'channels': channels}
+    return {
+        'heatmap': heatmap,
+        'cells': rows * grid.columns + columns,
+        'labels': labels.astype(np.int64),
+        'channels': channels,
+    }
 
 
 def _draw_peak(layer: np.ndarray, row: int, column: int, radius: int) -> None:
     """Maximum of the layer and a Gaussian of sigma (2 r + 1) / 6 around a cell."""
     offsets = np.arange(-radius, radius + 1)
-    bell = np.exp(-offsets ** 2 / (2 * ((2 * radius + 1) / 6) ** 2))
+    bell = np.exp(-(offsets**2) / (2 * ((2 * radius + 1) / 6) ** 2))
     y0, y1 = max(row - radius, 0), min(row + radius + 1, layer.shape[0])
     x0, x1 = max(column - radius, 0), min(column + radius + 1, layer.shape[1])
-    peak = np.outer(bell[y0 - row + radius:y1 - row + radius],
-                    bell[x0 - column + radius:x1 - column + radius])
+    peak = np.outer(
+        bell[y0 - row + radius : y1 - row + radius],
+        bell[x0 - column + radius : x1 - column + radius],
+    )
     np.maximum(layer[y0:y1, x0:x1], peak, out=layer[y0:y1, x0:x1])
 
 
@@ -86,6 +104,7 @@ def depth_bins(depth: np.ndarray, config: ModelConfig) -> np.ndarray:
     """(N, h, w) metres -> int64 bin, -1 where there is no depth in range."""
     camera = config.camera
     valid = (depth >= camera.depth_min) & (depth < camera.depth_max)
-    bins = np.floor((np.where(valid, depth, camera.depth_min) - camera.depth_min)
-                    / camera.depth_step).astype(np.int64)
+    bins = np.floor(
+        (np.where(valid, depth, camera.depth_min) - camera.depth_min) / camera.depth_step
+    ).astype(np.int64)
     return np.where(valid, np.minimum(bins, camera.depth_bins - 1), -1)

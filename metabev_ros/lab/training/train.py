@@ -3,6 +3,7 @@
 A run is a function of its configuration, its records and the number of its processes: what is
 drawn, dropout included, depends on seed, step and rank, never on when a process was started.
 """
+
 from __future__ import annotations
 
 import json
@@ -51,8 +52,13 @@ class Trainer:
         ConfigError: if the device is not there, or weights or checkpoint do not fit.
     """
 
-    def __init__(self, folder: Path, model: ModelConfig, config: TrainingConfig,
-                 processes: Processes = ALONE) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        model: ModelConfig,
+        config: TrainingConfig,
+        processes: Processes = ALONE,
+    ) -> None:
         self.folder, self.model, self.config = Path(folder), model, config
         self.processes, self.device = processes, find_device(config.device, processes.local)
         torch.set_num_threads(config.threads)
@@ -66,13 +72,16 @@ class Trainer:
         if config.init is not None and not self._checkpoint.exists():
             initialise(self.network, config.init)
         freeze(self.network, config.frozen)
-        self.average = {name: value.detach().clone()
-                        for name, value in self.network.state_dict().items()}
+        self.average = {
+            name: value.detach().clone() for name, value in self.network.state_dict().items()
+        }
         self._module = self._prepared(TrainingStep(self.network, self.auxiliary, config))
-        self.optimiser = torch.optim.AdamW(parameter_groups(self._step_module, config),
-                                           lr=config.learning_rate)
-        self.scaler = torch.amp.GradScaler(self.device.type,
-                                           enabled=config.precision is Precision.FP16)
+        self.optimiser = torch.optim.AdamW(
+            parameter_groups(self._step_module, config), lr=config.learning_rate
+        )
+        self.scaler = torch.amp.GradScaler(
+            self.device.type, enabled=config.precision is Precision.FP16
+        )
         self.step, self.seconds = 0, 0.0
         self.selection = self._build_selection()
         if self._checkpoint.exists():
@@ -90,8 +99,10 @@ class Trainer:
             return step
         # A modality that no sample has leaves its encoder without gradients.
         return DistributedDataParallel(
-            step, device_ids=[self.device.index] if self.device.type == 'cuda' else None,
-            find_unused_parameters=True)
+            step,
+            device_ids=[self.device.index] if self.device.type == 'cuda' else None,
+            find_unused_parameters=True,
+        )
 
     def run(self, paths: list[Path], progress: Progress | None = None) -> None:
         """Train to the last step.
@@ -136,11 +147,15 @@ class Trainer:
         if config.mode is SelectionMode.OFF:
             return None
         if not used:
-            raise ConfigError('training.expert_selection.mode', 'off, or decoder.ffn: adamv',
-                              config.mode.value)
-        return build_selection(config, self.config.steps,
-                               {task: used[task] for task in self.config.tasks},
-                               self.model.decoder.experts)
+            raise ConfigError(
+                'training.expert_selection.mode', 'off, or decoder.ffn: adamv', config.mode.value
+            )
+        return build_selection(
+            config,
+            self.config.steps,
+            {task: used[task] for task in self.config.tasks},
+            self.model.decoder.experts,
+        )
 
     def _select_experts(self, validation: Validation) -> dict[str, float]:
         """At the steps of a check: validation losses and what k became, for the log."""
@@ -155,19 +170,25 @@ class Trainer:
             self.selection.freeze()
         use_experts(self.network, experts_used(self.network) | self.selection.used)
         self._copy_counts()
-        return {**{f'validation_{task}': loss for task, loss in losses.items()},
-                **{f'experts_{task}': k for task, k in experts_used(self.network).items()}}
+        return {
+            **{f'validation_{task}': loss for task, loss in losses.items()},
+            **{f'experts_{task}': k for task, k in experts_used(self.network).items()},
+        }
 
     def _loader(self, paths: list[Path]) -> torch.utils.data.DataLoader:
         config, processes = self.config, self.processes
         classes = record_classes(paths) if config.sampling is Sampling.CBGS else None
         return torch.utils.data.DataLoader(
             TrainingSamples(paths, self.model, config.augmentation, config.curriculum),
-            batch_sampler=BatchKeys(len(paths), config, self.step, processes.rank,
-                                    processes.world, classes),
-            collate_fn=list, num_workers=config.loaders, prefetch_factor=3,
+            batch_sampler=BatchKeys(
+                len(paths), config, self.step, processes.rank, processes.world, classes
+            ),
+            collate_fn=list,
+            num_workers=config.loaders,
+            prefetch_factor=3,
             pin_memory=self.device.type == 'cuda',
-            multiprocessing_context='spawn')  # forking beside OpenCV's threads can hang
+            multiprocessing_context='spawn',
+        )  # forking beside OpenCV's threads can hang
 
     def _set_modes(self) -> None:
         """Training mode where something learns; fixed norms stay as in evaluation."""
@@ -188,9 +209,12 @@ class Trainer:
         terms = self._update(batch)
         statistics = take_offset_statistics(self.network)
         if statistics.get('offsets_outside', 0.0) > MOST_OUTSIDE:
-            warnings.warn(f'step {self.step}: {statistics["offsets_outside"]:.0%} of the samples '
-                          'of task interaction lie outside the map: lower '
-                          'training.interaction_offset_rate', stacklevel=2)
+            warnings.warn(
+                f'step {self.step}: {statistics["offsets_outside"]:.0%} of the samples '
+                'of task interaction lie outside the map: lower '
+                'training.interaction_offset_rate',
+                stacklevel=2,
+            )
         return terms | statistics
 
     def _update(self, batch: list) -> dict[str, float]:
@@ -207,7 +231,8 @@ class Trainer:
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimiser)
         norm = nn.utils.clip_grad_norm_(
-            [p for p in self._step_module.parameters() if p.requires_grad], config.clip_norm)
+            [p for p in self._step_module.parameters() if p.requires_grad], config.clip_norm
+        )
         if self.scaler.is_enabled():
             self.scaler.step(self.optimiser)  # leaves out steps that overflowed, and rescales
             self.scaler.update()
@@ -217,8 +242,12 @@ class Trainer:
         if self.processes.is_leader:
             self._move_average()
         values = {name: float(value.detach()) for name, value in terms.items()}
-        return {**values, 'grad_norm': float(norm), 'total': float(loss.detach()),
-                'rate': config.rate(self.step - 1)}
+        return {
+            **values,
+            'grad_norm': float(norm),
+            'total': float(loss.detach()),
+            'rate': config.rate(self.step - 1),
+        }
 
     @torch.no_grad()
     def _move_average(self) -> None:
@@ -238,39 +267,71 @@ class Trainer:
         config, last = self.config, self.step == self.config.steps
         if self.step % config.checkpoint_every == 0 or last:
             self.save()
-        if config.tensorboard and config.picture_every and (
-                last or self.step % config.picture_every == 0):
+        if (
+            config.tensorboard
+            and config.picture_every
+            and (last or self.step % config.picture_every == 0)
+        ):
             monitor.picture(self.step, comparison_picture(self.average, self.model, record))
 
     def save(self) -> None:
         """Write the checkpoint and the averaged weights; each file is replaced atomically."""
-        state = {'network': self.network.state_dict(), 'average': self.average,
-                 'auxiliary': self.auxiliary.state_dict() if self.auxiliary else None,
-                 'optimiser': self.optimiser.state_dict(), 'scaler': self.scaler.state_dict(),
-                 'selection': self.selection.state() if self.selection else None,
-                 'step': self.step, 'seconds': self.seconds, 'seed': self.config.seed,
-                 'model_hash': self.model.hash}
+        state = {
+            'network': self.network.state_dict(),
+            'average': self.average,
+            'auxiliary': self.auxiliary.state_dict() if self.auxiliary else None,
+            'optimiser': self.optimiser.state_dict(),
+            'scaler': self.scaler.state_dict(),
+            'selection': self.selection.state() if self.selection else None,
+            'step': self.step,
+            'seconds': self.seconds,
+            'seed': self.config.seed,
+            'model_hash': self.model.hash,
+        }
         replace_file(self._checkpoint, lambda path: torch.save(state, path))
         weights = {name: value.cpu().contiguous() for name, value in self.average.items()}
         replace_file(self.folder / 'weights.safetensors', lambda path: save_file(weights, path))
         replace_file(self.folder / 'config.yaml', lambda path: save_config(self.model, path))
-        replace_file(self.folder / 'training.json', lambda path: path.write_text(json.dumps(
-            {'step': self.step, 'samples': self.step * len(self.config.batch),
-             'seconds': round(self.seconds), 'processes': self.processes.world,
-             'config': to_plain(self.config)}, indent=1)))
+        replace_file(
+            self.folder / 'training.json',
+            lambda path: path.write_text(
+                json.dumps(
+                    {
+                        'step': self.step,
+                        'samples': self.step * len(self.config.batch),
+                        'seconds': round(self.seconds),
+                        'processes': self.processes.world,
+                        'config': to_plain(self.config),
+                    },
+                    indent=1,
+                )
+            ),
+        )
 
     def _load(self) -> None:
         state = load_checkpoint(self._checkpoint, self.model.hash)
         # Sampler position and dropout follow from seed and step: no generator state is needed.
         if state.get('seed', self.config.seed) != self.config.seed:
-            raise ConfigError('training.seed', f'{state["seed"]}, as in {self._checkpoint}',
-                              str(self.config.seed), 'use another run folder')
+            raise ConfigError(
+                'training.seed',
+                f'{state["seed"]}, as in {self._checkpoint}',
+                str(self.config.seed),
+                'use another run folder',
+            )
         if (self.auxiliary is None) != (state.get('auxiliary') is None):
-            raise ConfigError('training.auxiliary_weight', 'heads as in the checkpoint',
-                              str(self.config.auxiliary_weight), 'use another run folder')
+            raise ConfigError(
+                'training.auxiliary_weight',
+                'heads as in the checkpoint',
+                str(self.config.auxiliary_weight),
+                'use another run folder',
+            )
         if (self.selection is None) != (state.get('selection') is None):
-            raise ConfigError('training.expert_selection.mode', 'as in the checkpoint',
-                              self.config.expert_selection.mode.value, 'use another run folder')
+            raise ConfigError(
+                'training.expert_selection.mode',
+                'as in the checkpoint',
+                self.config.expert_selection.mode.value,
+                'use another run folder',
+            )
         if self.selection is not None:
             self.selection.restore(state['selection'])
         self.network.load_state_dict(state['network'])
@@ -291,7 +352,11 @@ def find_device(device: Device, local: int) -> torch.device:
     if device is Device.CPU:
         return torch.device('cpu')
     if torch.cuda.device_count() <= local:
-        raise ConfigError('training.device', f'GPU number {local}',
-                          f'{torch.cuda.device_count()} GPUs', 'set training.device: cpu')
+        raise ConfigError(
+            'training.device',
+            f'GPU number {local}',
+            f'{torch.cuda.device_count()} GPUs',
+            'set training.device: cpu',
+        )
     torch.cuda.set_device(local)
     return torch.device('cuda', local)

@@ -1,4 +1,5 @@
 """Validation losses during a training: whole drives held out, always the same samples."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -27,11 +28,16 @@ def hold_out(paths: list[Path], scenes: int) -> tuple[list[Path], list[Path]]:
     """
     drives = sorted({_drive(path) for path in paths})
     if scenes >= len(drives):
-        raise ConfigError('training.expert_selection.scenes',
-                          f'fewer than the {len(drives)} drives of the data', str(scenes))
+        raise ConfigError(
+            'training.expert_selection.scenes',
+            f'fewer than the {len(drives)} drives of the data',
+            str(scenes),
+        )
     kept = set(drives[-scenes:])
-    return ([path for path in paths if _drive(path) not in kept],
-            [path for path in paths if _drive(path) in kept])
+    return (
+        [path for path in paths if _drive(path) not in kept],
+        [path for path in paths if _drive(path) in kept],
+    )
 
 
 def _drive(path: Path) -> str:
@@ -48,8 +54,9 @@ class Validation:
     def __init__(self, paths: list[Path], model: ModelConfig) -> None:
         self._samples = TrainingSamples(paths, model, AS_RECORDED, CurriculumConfig())
 
-    def losses(self, step: TrainingStep, device: torch.device, processes: Processes
-               ) -> dict[str, float]:
+    def losses(
+        self, step: TrainingStep, device: torch.device, processes: Processes
+    ) -> dict[str, float]:
         """Losses of the tasks that are learned; the leader's numbers in every process.
 
         Each process takes a part of the records; a loss is that of the records that all processes
@@ -57,8 +64,10 @@ class Validation:
         """
         step.network.eval()
         count = len(self._samples)
-        rounds = [self._losses(step, device, (first + processes.rank) % count)
-                  for first in range(0, count, processes.world)]
+        rounds = [
+            self._losses(step, device, (first + processes.rank) % count)
+            for first in range(0, count, processes.world)
+        ]
         tasks = list(rounds[0])
         means = np.mean([[losses[task] for task in tasks] for losses in rounds], 0)
         return dict(zip(tasks, leaders_numbers(means.tolist(), device), strict=True))

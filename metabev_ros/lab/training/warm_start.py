@@ -3,6 +3,7 @@
 The paper starts switched-modality training from the full-modality model, and multi-task training
 from the detection model (section 4.1); both are `InitConfig`.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -42,8 +43,12 @@ def initialise(network: nn.Module, config: InitConfig) -> int:
     try:
         stored = load_file(config.path)
     except (OSError, SafetensorError) as error:
-        raise ConfigError('training.init.path', 'a readable safetensors file',
-                          f'{config.path}: {error}', 'check the path') from error
+        raise ConfigError(
+            'training.init.path',
+            'a readable safetensors file',
+            f'{config.path}: {error}',
+            'check the path',
+        ) from error
     own = network.state_dict()
     for prefix in config.prefixes:
         if not _under(own, (prefix,)):
@@ -55,11 +60,15 @@ def initialise(network: nn.Module, config: InitConfig) -> int:
             f'training.init: {Path(config.path).name}',
             f'exactly the names of {list(config.prefixes) or "the network"}',
             f'missing {missing[:5]} ({len(missing)}), unknown {unknown[:5]} ({len(unknown)})',
-            'claim the parts that are in the file with init.prefixes')
+            'claim the parts that are in the file with init.prefixes',
+        )
     for name in ours:
         if stored[name].shape != own[name].shape:
-            raise ConfigError(f'training.init: {name}', str(tuple(own[name].shape)),
-                              str(tuple(stored[name].shape)))
+            raise ConfigError(
+                f'training.init: {name}',
+                str(tuple(own[name].shape)),
+                str(tuple(stored[name].shape)),
+            )
     network.load_state_dict({name: stored[name] for name in ours}, strict=False)
     return len(ours)
 
@@ -89,13 +98,17 @@ def _module(network: nn.Module, prefix: str) -> nn.Module:
             raise AttributeError('an empty name')
         return network.get_submodule(prefix)
     except AttributeError as error:
-        raise ConfigError('training.frozen', 'names of modules, e.g. camera_encoder',
-                          repr(prefix)) from error
+        raise ConfigError(
+            'training.frozen', 'names of modules, e.g. camera_encoder', repr(prefix)
+        ) from error
 
 
 def _under(names, prefixes: tuple[str, ...]) -> set[str]:
     """The names that a prefix covers; all of them without prefixes."""
     if not prefixes:
         return set(names)
-    return {name for name in names
-            if any(name == prefix or name.startswith(f'{prefix}.') for prefix in prefixes)}
+    return {
+        name
+        for name in names
+        if any(name == prefix or name.startswith(f'{prefix}.') for prefix in prefixes)
+    }

@@ -1,4 +1,5 @@
 """Checkpoints are data: what needs code is refused before the code runs."""
+
 import pickle
 
 import pytest
@@ -25,9 +26,15 @@ def _equal(state) -> bool:
     return set(state) == set(STATE) and all(torch.equal(state[k], STATE[k]) for k in STATE)
 
 
-@pytest.mark.parametrize('wrapped', [
-    STATE, {'state_dict': STATE, 'meta': {'epoch': 3, 'classes': ['car']}}, {'model': STATE},
-    {'state_dict': {f'module.{key}': value for key, value in STATE.items()}}])
+@pytest.mark.parametrize(
+    'wrapped',
+    [
+        STATE,
+        {'state_dict': STATE, 'meta': {'epoch': 3, 'classes': ['car']}},
+        {'model': STATE},
+        {'state_dict': {f'module.{key}': value for key, value in STATE.items()}},
+    ],
+)
 @pytest.mark.parametrize('zipped', [True, False])
 def test_tensors_are_found_under_every_wrapper_and_in_both_formats(tmp_path, wrapped, zipped):
     torch.save(wrapped, tmp_path / 'w.pth', _use_new_zipfile_serialization=zipped)
@@ -59,9 +66,15 @@ def test_a_pickled_module_is_refused(tmp_path):
         read_checkpoint(tmp_path / 'w.pth')
 
 
-@pytest.mark.parametrize(('content', 'said'), [
-    ({}, 'empty'), ([1, 2], 'list'), ({'epoch': 3}, 'epoch: int'),
-    ({'state_dict': {'w': [1.0]}}, 'w: list')])
+@pytest.mark.parametrize(
+    ('content', 'said'),
+    [
+        ({}, 'empty'),
+        ([1, 2], 'list'),
+        ({'epoch': 3}, 'epoch: int'),
+        ({'state_dict': {'w': [1.0]}}, 'w: list'),
+    ],
+)
 def test_a_file_without_tensors_is_refused(tmp_path, content, said):
     torch.save(content, tmp_path / 'w.pth')
     with pytest.raises(ContractError, match=said):

@@ -3,6 +3,7 @@
 No checkpoint is at hand: names and shapes are the published ones, written down apart, their
 values random, and the golden logits those of the published arithmetic (`published_hornet`).
 """
+
 import pytest
 import torch
 from support import published_hornet
@@ -38,9 +39,11 @@ def convert(state, source, shapes):
     return convert_state(state, build_rules(source, config), shapes, 'test')
 
 
-DIALECTS = {'classifier': (Source.HORNET, lambda shapes: shapes),
-            'detector': (Source.HORNET, published_hornet.as_detector),
-            'mmpretrain': (Source.MMPRETRAIN_HORNET, published_hornet.as_mmpretrain)}
+DIALECTS = {
+    'classifier': (Source.HORNET, lambda shapes: shapes),
+    'detector': (Source.HORNET, published_hornet.as_detector),
+    'mmpretrain': (Source.MMPRETRAIN_HORNET, published_hornet.as_mmpretrain),
+}
 
 
 @pytest.mark.parametrize('dialect', DIALECTS)
@@ -49,8 +52,11 @@ def test_h9_every_published_name_has_its_place_and_every_place_its_name(dialect,
     state = random_state(named(published_hornet.hornet(gf=True)))
     result = convert(state, source, tiny_gf_shapes)
     norms = dialect == 'detector'
-    assert set(result.tensors) == {name for name in tiny_gf_shapes if name.startswith(BODY)
-                                   and (norms or not name.startswith(BODY + 'norms.'))}
+    assert set(result.tensors) == {
+        name
+        for name in tiny_gf_shapes
+        if name.startswith(BODY) and (norms or not name.startswith(BODY + 'norms.'))
+    }
     values = sum(tensor.numel() for tensor in result.tensors.values())
     assert values == 22_477_824 + norms * 2 * (128 + 256 + 512)
     taken = sum(map(len, result.filled.values())) + sum(map(len, result.ignored.values()))
@@ -64,8 +70,9 @@ def test_h9_the_written_down_names_hold_the_published_number_of_parameters():
 
 
 @pytest.mark.parametrize('change', ['missing', 'unknown', 'size'])
-def test_h9_a_checkpoint_that_does_not_fit_is_refused_by_the_name_of_the_key(change,
-                                                                            tiny_gf_shapes):
+def test_h9_a_checkpoint_that_does_not_fit_is_refused_by_the_name_of_the_key(
+    change, tiny_gf_shapes
+):
     shapes = published_hornet.hornet(gf=True)
     key = 'stages.2.17.gnconv.dwconv.complex_weight'
     if change == 'missing':
@@ -74,7 +81,7 @@ def test_h9_a_checkpoint_that_does_not_fit_is_refused_by_the_name_of_the_key(cha
         key = 'stages.2.18.norm1.weight'
         shapes[key] = (256,)
     else:
-        shapes[key] = (240, 24, 13, 2)      # of a network for 384 x 384
+        shapes[key] = (240, 24, 13, 2)  # of a network for 384 x 384
     with pytest.raises(ContractError, match=key.replace('.', r'\.')):
         convert(random_state(shapes), Source.HORNET, tiny_gf_shapes)
 
@@ -95,7 +102,8 @@ def test_h9_converted_weights_give_the_logits_of_the_published_arithmetic(gf):
     network.norms = torch.nn.ModuleDict({i: torch.nn.Identity() for i in '123'})
     images = torch.randn(2, 3, 96, 64, dtype=torch.float64)
     pooled = torch.nn.functional.layer_norm(
-        network(images)[-1].mean((-2, -1)), (256,), state['norm.weight'], state['norm.bias'], 1e-6)
+        network(images)[-1].mean((-2, -1)), (256,), state['norm.weight'], state['norm.bias'], 1e-6
+    )
     expected = published_hornet.logits(state, images, depths)
     got = pooled @ state['head.weight'].T + state['head.bias']
     # The conversion stores float32.

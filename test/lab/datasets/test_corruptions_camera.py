@@ -1,4 +1,5 @@
 """Camera failures on pixels."""
+
 import numpy as np
 import pytest
 
@@ -32,7 +33,7 @@ def test_the_sixteen_masks_differ_hide_a_part_and_leave_a_part_free(picture):
     assert len({mask.tobytes() for mask in masks}) == 16
     for mask in masks:
         assert mask.min() >= 0 and mask.max() <= 1
-        hidden = (mask ** 3 < 0.5).mean()
+        hidden = (mask**3 < 0.5).mean()
         assert 0.05 < hidden < 0.5, hidden
         covered = camera.occlude(picture, mask)
         free = (np.abs(covered.astype(int) - picture).max(axis=2) <= 3).mean()
@@ -77,9 +78,14 @@ def test_nothing_modifies_its_input(picture):
     np.testing.assert_array_equal(picture, before)
 
 
-@pytest.mark.parametrize('call', [
-    lambda p: camera.night(p, 0, np.random.default_rng(0)), lambda p: camera.fog(p, -1),
-    lambda p: camera.fog(p, 50, np.ones((2, 2)))])
+@pytest.mark.parametrize(
+    'call',
+    [
+        lambda p: camera.night(p, 0, np.random.default_rng(0)),
+        lambda p: camera.fog(p, -1),
+        lambda p: camera.fog(p, 50, np.ones((2, 2))),
+    ],
+)
 def test_degrees_out_of_range_are_refused(picture, call):
     with pytest.raises(ConfigError):
         call(picture)

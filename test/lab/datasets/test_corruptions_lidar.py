@@ -1,4 +1,5 @@
 """LiDAR failures on arrays, against the rings that the synthetic LiDAR shoots."""
+
 import numpy as np
 import pytest
 
@@ -14,8 +15,9 @@ def cloud(azimuth_deg, elevation, distance=20.0, intensity=40.0):
     azimuth, elevation = np.broadcast_arrays(np.deg2rad(azimuth_deg), elevation)
     flat = distance * np.cos(elevation)
     points = np.zeros((len(azimuth), 5), np.float32)
-    points[:, :3] = np.stack([flat * np.sin(azimuth), flat * np.cos(azimuth),
-                              distance * np.sin(elevation)], axis=1)
+    points[:, :3] = np.stack(
+        [flat * np.sin(azimuth), flat * np.cos(azimuth), distance * np.sin(elevation)], axis=1
+    )
     points[:, 3] = intensity
     return points
 
@@ -34,8 +36,9 @@ def one_per_ring():
 @pytest.fixture
 def random_cloud():
     rng = np.random.default_rng(5)
-    return cloud(rng.uniform(-180, 180, 4000), rng.choice(LIDAR_ELEVATIONS, 4000),
-                 rng.uniform(2, 70, 4000))
+    return cloud(
+        rng.uniform(-180, 180, 4000), rng.choice(LIDAR_ELEVATIONS, 4000), rng.uniform(2, 70, 4000)
+    )
 
 
 def test_the_field_keeps_what_lies_in_front_and_counts_to_the_right():
@@ -56,8 +59,10 @@ def test_the_field_keeps_its_share_of_an_even_cloud(half, share):
     assert len(lidar.limit_field(points, half)) / 3600 == pytest.approx(share, abs=0.002)
 
 
-@pytest.mark.parametrize(('beams', 'ids_from_top'), [
-    (16, range(1, 32, 2)), (8, range(3, 18, 2)), (4, (7, 9, 11, 13)), (1, (9,))])
+@pytest.mark.parametrize(
+    ('beams', 'ids_from_top'),
+    [(16, range(1, 32, 2)), (8, range(3, 18, 2)), (4, (7, 9, 11, 13)), (1, (9,))],
+)
 def test_bevfusions_beams_are_the_clustered_ones(one_per_ring, beams, ids_from_top):
     kept = lidar.reduce_beams(one_per_ring, beams, BeamChoice.BEVFUSION)
     assert rings_left(kept) == sorted(31 - i for i in ids_from_top)
@@ -65,12 +70,15 @@ def test_bevfusions_beams_are_the_clustered_ones(one_per_ring, beams, ids_from_t
 
 def test_bevfusions_four_beams_lie_at_the_elevations_of_its_code(one_per_ring):
     kept = lidar.reduce_beams(one_per_ring, 4, BeamChoice.BEVFUSION)
-    np.testing.assert_allclose(np.rad2deg(np.sort(lidar.elevations(kept))),
-                               [-6.7, -4.0, -1.3, 1.3], atol=0.05)
+    np.testing.assert_allclose(
+        np.rad2deg(np.sort(lidar.elevations(kept))), [-6.7, -4.0, -1.3, 1.3], atol=0.05
+    )
 
 
-@pytest.mark.parametrize(('beams', 'rings'), [
-    (16, range(1, 32, 2)), (8, range(1, 30, 4)), (4, (1, 9, 17, 25)), (1, (17,))])
+@pytest.mark.parametrize(
+    ('beams', 'rings'),
+    [(16, range(1, 32, 2)), (8, range(1, 30, 4)), (4, (1, 9, 17, 25)), (1, (17,))],
+)
 def test_evenly_spaced_beams_are_multicorrupts(one_per_ring, beams, rings):
     kept = lidar.reduce_beams(one_per_ring, beams, BeamChoice.EVENLY_SPACED)
     assert rings_left(kept) == list(rings)
@@ -97,8 +105,10 @@ def boxed_cloud():
     for box in boxes:
         local = rng.uniform(-0.5, 0.5, (50, 3)) * box[3:6]
         c, s = np.cos(box[6]), np.sin(box[6])
-        turned = np.stack([c * local[:, 0] - s * local[:, 1],
-                           s * local[:, 0] + c * local[:, 1], local[:, 2]], axis=1)
+        turned = np.stack(
+            [c * local[:, 0] - s * local[:, 1], s * local[:, 0] + c * local[:, 1], local[:, 2]],
+            axis=1,
+        )
         parts.append(turned + box[:3])
     ground = np.stack([rng.uniform(20, 40, 100), rng.uniform(-20, 20, 100), np.zeros(100)], 1)
     ego = np.concatenate([*parts, ground])
@@ -115,8 +125,9 @@ def test_an_object_that_is_hit_loses_all_its_points_and_nothing_else_is_lost():
     same = lidar.remove_objects(points, ego_from_lidar(), boxes, 0.0, np.random.default_rng(0))
     np.testing.assert_array_equal(same, points)
     for seed in range(20):  # each object is all there or all gone
-        kept = lidar.remove_objects(points, ego_from_lidar(), boxes, 0.5,
-                                    np.random.default_rng(seed))
+        kept = lidar.remove_objects(
+            points, ego_from_lidar(), boxes, 0.5, np.random.default_rng(seed)
+        )
         assert set(np.bincount(kept[:, 3].astype(int), minlength=3)[:2].tolist()) <= {0, 50}
 
 
@@ -124,9 +135,14 @@ def test_objects_are_hit_at_the_rate_and_a_higher_rate_hits_a_superset():
     points, boxes = boxed_cloud()
     hits = 0
     for seed in range(300):
-        left = [set(lidar.remove_objects(points, ego_from_lidar(), boxes, rate,
-                                         np.random.default_rng(seed))[:, 3].tolist())
-                for rate in (0.3, 0.7)]
+        left = [
+            set(
+                lidar.remove_objects(
+                    points, ego_from_lidar(), boxes, rate, np.random.default_rng(seed)
+                )[:, 3].tolist()
+            )
+            for rate in (0.3, 0.7)
+        ]
         assert left[1] <= left[0]
         hits += 3 - len(left[0])
     assert hits / 600 == pytest.approx(0.3, abs=0.06)
@@ -159,8 +175,9 @@ def test_fog_takes_far_returns_first_and_gives_weak_clutter_near_by(random_cloud
         expected = grid[np.argmax(np.log(41) - 2 * a * grid - 2 * np.log(grid / 80) < 0)]
         assert limit == pytest.approx(min(expected, 70), abs=0.3)
     foggy = lidar.fog(random_cloud, 50, np.random.default_rng(0), backscatter=0.5)
-    clutter = np.array([row.tobytes() not in {r.tobytes() for r in random_cloud[:, :3]}
-                        for row in foggy[:, :3]])
+    clutter = np.array(
+        [row.tobytes() not in {r.tobytes() for r in random_cloud[:, :3]} for row in foggy[:, :3]]
+    )
     assert clutter.sum() > 300
     near = np.linalg.norm(foggy[clutter, :3], axis=1)
     assert near.min() >= 1.49 and np.median(near) < 10 and foggy[clutter, 3].max() <= 10
@@ -171,11 +188,13 @@ def test_nothing_modifies_its_input_and_an_empty_cloud_stays_empty(random_cloud)
     empty = np.zeros((0, 5), np.float32)
     rng = np.random.default_rng(0)
     changes = [
-        lambda p: lidar.limit_field(p, 60), lambda p: lidar.fog(p, 50, rng),
+        lambda p: lidar.limit_field(p, 60),
+        lambda p: lidar.fog(p, 50, rng),
         lambda p: lidar.remove_objects(p, ego_from_lidar(), boxes, 1.0, rng),
         lambda p: lidar.drop_points(p, 0.5, rng),
         lambda p: lidar.reduce_beams(p, 32, BeamChoice.BEVFUSION),
-        lambda p: lidar.reduce_beams(p, 4, BeamChoice.EVENLY_SPACED)]
+        lambda p: lidar.reduce_beams(p, 4, BeamChoice.EVENLY_SPACED),
+    ]
     for change in changes:
         before = points.copy()
         result = change(points)
@@ -184,10 +203,15 @@ def test_nothing_modifies_its_input_and_an_empty_cloud_stays_empty(random_cloud)
         assert change(empty).shape == (0, 5) and result.dtype == np.float32
 
 
-@pytest.mark.parametrize('call', [
-    lambda p, rng: lidar.limit_field(p, 181), lambda p, rng: lidar.drop_points(p, 1.1, rng),
-    lambda p, rng: lidar.remove_objects(p, np.eye(4), np.zeros((1, 9)), -0.1, rng),
-    lambda p, rng: lidar.fog(p, 0, rng)])
+@pytest.mark.parametrize(
+    'call',
+    [
+        lambda p, rng: lidar.limit_field(p, 181),
+        lambda p, rng: lidar.drop_points(p, 1.1, rng),
+        lambda p, rng: lidar.remove_objects(p, np.eye(4), np.zeros((1, 9)), -0.1, rng),
+        lambda p, rng: lidar.fog(p, 0, rng),
+    ],
+)
 def test_degrees_out_of_range_are_refused(random_cloud, call):
     with pytest.raises(ConfigError):
         call(random_cloud, np.random.default_rng(0))

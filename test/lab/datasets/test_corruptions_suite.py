@@ -1,4 +1,5 @@
 """The settings: complete, deterministic, nested, and telling what is absent from what is bad."""
+
 import dataclasses
 import hashlib
 import os
@@ -46,8 +47,11 @@ def digest(sample) -> str:
 
 
 def changed_views(sample, other) -> set[str]:
-    return {name for name, image in sample.cameras.items()
-            if not np.array_equal(image.pixels, other.cameras[name].pixels)}
+    return {
+        name
+        for name, image in sample.cameras.items()
+        if not np.array_equal(image.pixels, other.cameras[name].pixels)
+    }
 
 
 def test_the_papers_settings_stand_at_every_degree():
@@ -55,9 +59,16 @@ def test_the_papers_settings_stand_at_every_degree():
     for setting in PAPER:
         degrees.setdefault(setting.code, []).append(setting.degree)
     assert degrees == {
-        'lf': [360, 240, 180, 120], 'mo': [0, .1, .3, .5, .7, 1], 'br': [32, 16, 8, 4, 1],
-        'br_even': [32, 16, 8, 4, 1], 'vd': [1, 2, 3, 4, 5, 6], 'vn': [1, 2, 3, 4, 5, 6],
-        'oo': [0, 1], 'mc': [1], 'ml': [1]}
+        'lf': [360, 240, 180, 120],
+        'mo': [0, 0.1, 0.3, 0.5, 0.7, 1],
+        'br': [32, 16, 8, 4, 1],
+        'br_even': [32, 16, 8, 4, 1],
+        'vd': [1, 2, 3, 4, 5, 6],
+        'vn': [1, 2, 3, 4, 5, 6],
+        'oo': [0, 1],
+        'mc': [1],
+        'ml': [1],
+    }
     assert {s.code for s in HEADLINE} == {'lf', 'mo', 'br', 'vd', 'vn', 'oo', 'mc', 'ml'}
     assert set(HEADLINE) < set(PAPER) and len(HEADLINE) == 8
     assert len({s.id for s in ALL}) == len(ALL) == 1 + len(PAPER) + len(BEYOND)
@@ -70,10 +81,12 @@ def test_a_setting_changes_the_sample_unless_its_degree_says_nothing_fails(label
     sample = corrupt(labelled, setting, 4)
     assert digest(labelled.sample) == before, 'the input was modified'
     assert digest(corrupt(labelled, setting, 4)) == digest(sample)
-    harmless = setting in (CLEAN, Setting(Failure.LIMITED_FIELD, 360),
-                           Setting(Failure.MISSING_OBJECTS, 0), Setting(Failure.OCCLUSION, 0)
-                           ) or (setting.failure is Failure.BEAM_REDUCTION
-                                 and setting.degree == 32)
+    harmless = setting in (
+        CLEAN,
+        Setting(Failure.LIMITED_FIELD, 360),
+        Setting(Failure.MISSING_OBJECTS, 0),
+        Setting(Failure.OCCLUSION, 0),
+    ) or (setting.failure is Failure.BEAM_REDUCTION and setting.degree == 32)
     lucky = setting.failure is Failure.INDEPENDENT or setting.code in ('mo', 'fog', 'frozen')
     if harmless:
         assert sample is labelled.sample
@@ -81,16 +94,17 @@ def test_a_setting_changes_the_sample_unless_its_degree_says_nothing_fails(label
         assert digest(sample) != before
 
 
-@pytest.mark.parametrize('failure', [Failure.VIEW_DROP, Failure.VIEW_NOISE,
-                                     Failure.FROZEN_VIEWS])
+@pytest.mark.parametrize('failure', [Failure.VIEW_DROP, Failure.VIEW_NOISE, Failure.FROZEN_VIEWS])
 def test_more_failed_views_are_a_superset_and_the_sample_decides_which(labelled, failure):
     before = set()
     for count in range(1, 7):
         views = changed_views(labelled.sample, corrupt(labelled, Setting(failure, count), 4))
         assert len(views) == count and before < views
         before = views
-    firsts = [changed_views(labelled.sample, corrupt(labelled, Setting(failure, 1), seed))
-              for seed in range(12)]
+    firsts = [
+        changed_views(labelled.sample, corrupt(labelled, Setting(failure, 1), seed))
+        for seed in range(12)
+    ]
     assert len({tuple(views) for views in firsts}) >= 4
 
 
@@ -107,8 +121,11 @@ def test_view_drop_is_fed_and_missing_camera_is_absent(labelled):
 def test_the_paper_s_lidar_settings_leave_the_images_and_its_camera_settings_the_points(labelled):
     for setting in PAPER:
         sample = corrupt(labelled, setting, 1)
-        if setting.failure in (Failure.LIMITED_FIELD, Failure.MISSING_OBJECTS,
-                               Failure.BEAM_REDUCTION):
+        if setting.failure in (
+            Failure.LIMITED_FIELD,
+            Failure.MISSING_OBJECTS,
+            Failure.BEAM_REDUCTION,
+        ):
             assert sample.cameras is labelled.sample.cameras
         elif setting.failure in (Failure.VIEW_DROP, Failure.VIEW_NOISE, Failure.OCCLUSION):
             assert sample.sweep is labelled.sample.sweep
@@ -116,9 +133,11 @@ def test_the_paper_s_lidar_settings_leave_the_images_and_its_camera_settings_the
 
 def test_frozen_and_skewed_views_show_the_earlier_frame_under_todays_calibration(labelled):
     drive = SyntheticDrive(31, CONFIG)
-    for setting, index in ((Setting(Failure.FROZEN_VIEWS, 6), 0),
-                           (Setting(Failure.TIME_SKEW, 50), 9),
-                           (Setting(Failure.TIME_SKEW, 500), 0)):
+    for setting, index in (
+        (Setting(Failure.FROZEN_VIEWS, 6), 0),
+        (Setting(Failure.TIME_SKEW, 50), 9),
+        (Setting(Failure.TIME_SKEW, 500), 0),
+    ):
         sample = corrupt(labelled, setting, 0)
         for name, pixels in drive[index].images.items():
             np.testing.assert_array_equal(sample.cameras[name].pixels, pixels)
@@ -137,6 +156,7 @@ def test_earlier_frames_are_refused_where_there_are_none(labelled):
 @pytest.mark.parametrize('degree', [0.5, 5])
 def test_every_camera_is_turned_by_exactly_the_degree_about_an_axis_of_its_own(labelled, degree):
     from scipy.spatial.transform import Rotation
+
     sample = corrupt(labelled, Setting(Failure.MISCALIBRATION, degree), 0)
     axes = []
     for name, image in sample.cameras.items():
@@ -160,8 +180,9 @@ def test_independent_losses_come_at_their_chance_and_may_take_everything(labelle
 
 
 def test_depth_is_cropped_as_the_images_are(labelled):
-    frame = SyntheticDrive(31, DriveConfig(frames=1, image_width=400, image_height=200,
-                                           lidar_azimuths=36))[0]
+    frame = SyntheticDrive(
+        31, DriveConfig(frames=1, image_width=400, image_height=200, lidar_azimuths=36)
+    )[0]
     name = 'CAM_FRONT'
     coded = np.repeat(frame.ground_truth.depth[name].clip(0, 200)[..., None], 3, axis=2)
     for height, width in ((128, 352), (64, 352), (128, 160)):
@@ -171,11 +192,19 @@ def test_depth_is_cropped_as_the_images_are(labelled):
         assert close.mean() > 0.9
 
 
-@pytest.mark.parametrize(('failure', 'degree', 'variant'), [
-    (Failure.VIEW_DROP, 7, None), (Failure.VIEW_DROP, 1.5, None), (Failure.LIMITED_FIELD, 0, None),
-    (Failure.BEAM_REDUCTION, 4, None), (Failure.BEAM_REDUCTION, 2, BeamChoice.BEVFUSION),
-    (Failure.NIGHT, 0, None), (Failure.SEVERAL, 9, None),
-    (Failure.VIEW_DROP, 1, BeamChoice.BEVFUSION)])
+@pytest.mark.parametrize(
+    ('failure', 'degree', 'variant'),
+    [
+        (Failure.VIEW_DROP, 7, None),
+        (Failure.VIEW_DROP, 1.5, None),
+        (Failure.LIMITED_FIELD, 0, None),
+        (Failure.BEAM_REDUCTION, 4, None),
+        (Failure.BEAM_REDUCTION, 2, BeamChoice.BEVFUSION),
+        (Failure.NIGHT, 0, None),
+        (Failure.SEVERAL, 9, None),
+        (Failure.VIEW_DROP, 1, BeamChoice.BEVFUSION),
+    ],
+)
 def test_settings_that_make_no_sense_are_refused(failure, degree, variant):
     with pytest.raises(ConfigError):
         Setting(failure, degree, variant)
@@ -195,7 +224,11 @@ print(*(digest(corrupt(labelled, setting, 4)) for setting in ALL))
 def test_another_process_makes_the_same_corruptions(labelled, repo_root):
     result = subprocess.run(
         [sys.executable, '-c', IN_ANOTHER_PROCESS, str(repo_root / 'test/lab/datasets')],
-        cwd=repo_root, text=True, capture_output=True, timeout=120,
-        env={**os.environ, 'PYTHONHASHSEED': '7'})
+        cwd=repo_root,
+        text=True,
+        capture_output=True,
+        timeout=120,
+        env={**os.environ, 'PYTHONHASHSEED': '7'},
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == [digest(corrupt(labelled, s, 4)) for s in ALL]

@@ -1,4 +1,5 @@
 """Frames become samples; taking sensors away takes them out of everything that names them."""
+
 import numpy as np
 import pytest
 
@@ -25,8 +26,7 @@ def test_a_frame_becomes_a_fused_sample_with_all_its_data(frame):
     sample = sample_from_frame(frame)
     assert sample.modality is Modality.FUSED and sample.stamp_ns == frame.stamp_ns
     assert sample.used_sensors == (*frame.images, 'LIDAR_TOP')
-    assert all(report.state is SensorState.OK and report.age_ns == 0
-               for report in sample.sensors)
+    assert all(report.state is SensorState.OK and report.age_ns == 0 for report in sample.sensors)
     np.testing.assert_array_equal(sample.sweep.points, frame.points)
     for name, image in sample.cameras.items():
         np.testing.assert_array_equal(image.pixels, frame.images[name])
@@ -42,13 +42,20 @@ def test_sensors_follow_the_rigs_order(frame, repo_root):
 def test_images_are_prepared_together_with_their_calibration(frame):
     def half(pixels, calibration):
         return pixels[::2], calibration
+
     sample = sample_from_frame(frame, half)
     assert {image.pixels.shape for image in sample.cameras.values()} == {(32, 176, 3)}
 
 
-@pytest.mark.parametrize(('modality', 'cameras', 'lidar'), [
-    (Modality.FUSED, 6, True), (Modality.CAMERA, 6, False), (Modality.LIDAR, 0, True),
-    (Modality.NONE, 0, False)])
+@pytest.mark.parametrize(
+    ('modality', 'cameras', 'lidar'),
+    [
+        (Modality.FUSED, 6, True),
+        (Modality.CAMERA, 6, False),
+        (Modality.LIDAR, 0, True),
+        (Modality.NONE, 0, False),
+    ],
+)
 def test_a_restricted_sample_holds_and_names_only_its_modality(frame, modality, cameras, lidar):
     sample = restrict_to(sample_from_frame(frame), modality)
     assert sample.modality is modality
@@ -81,8 +88,12 @@ def test_samples_of_drives_are_numbered_and_repeat_exactly():
     samples = SyntheticSamples((7, 8), 2, SMALL)
     first, again = list(samples), list(samples)
     assert len(samples) == len(first) == 4
-    assert [s.source for s in first] == ['seed 7 frame 0', 'seed 7 frame 1', 'seed 8 frame 0',
-                                         'seed 8 frame 1']
+    assert [s.source for s in first] == [
+        'seed 7 frame 0',
+        'seed 7 frame 1',
+        'seed 8 frame 0',
+        'seed 8 frame 1',
+    ]
     for one, two in zip(first, again, strict=True):
         np.testing.assert_array_equal(one.sample.sweep.points, two.sample.sweep.points)
         np.testing.assert_array_equal(one.truth.boxes, two.truth.boxes)

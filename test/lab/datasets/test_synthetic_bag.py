@@ -1,4 +1,5 @@
 """A bag says what the drive says."""
+
 from __future__ import annotations
 
 import cv2
@@ -16,15 +17,19 @@ from metabev_ros.structures import MAP_CLASSES, Modality
 
 @pytest.fixture(scope='module')
 def drive():
-    return SyntheticDrive(8, DriveConfig(frames=2, image_width=176, image_height=64,
-                                         lidar_azimuths=360))
+    return SyntheticDrive(
+        8, DriveConfig(frames=2, image_width=176, image_height=64, lidar_azimuths=360)
+    )
 
 
 @pytest.fixture(scope='module')
 def messages(drive, tmp_path_factory):
     seen = []
-    path = write_bag(drive, tmp_path_factory.mktemp('bag') / 'drive.mcap',
-                     progress=lambda done, total: seen.append((done, total)))
+    path = write_bag(
+        drive,
+        tmp_path_factory.mktemp('bag') / 'drive.mcap',
+        progress=lambda done, total: seen.append((done, total)),
+    )
     assert seen == [(1, 2), (2, 2)]
     return [(m.topic, m.log_time_ns, wire.deserialize(m.cdr, m.msgtype)) for m in BagReader(path)]
 
@@ -37,18 +42,24 @@ def test_every_sensor_speaks_once_a_frame(drive, messages):
     rig = load_config(RigConfig, resource_path('config/rigs/nuscenes_like.yaml'))
     for topic in [f'/{c.topic}' for c in rig.cameras] + [f'/{rig.lidar.topic}', '/odom', '/tf']:
         assert [stamp for stamp, _ in of_topic(messages, topic)] == [
-            drive.stamp_ns(0), drive.stamp_ns(1)], topic
-    (_, static), = of_topic(messages, '/tf_static')
+            drive.stamp_ns(0),
+            drive.stamp_ns(1),
+        ], topic
+    ((_, static),) = of_topic(messages, '/tf_static')
     assert {t.child_frame_id for t in static.transforms} == set(rig.sensor_names)
 
 
 def test_points_and_pictures_come_back(drive, messages):
     frame = drive[1]
     _, cloud = of_topic(messages, '/LIDAR_TOP/points')[1]
-    record = np.dtype({'names': [f.name for f in cloud.fields],
-                       'formats': [{7: '<f4', 4: '<u2'}[f.datatype] for f in cloud.fields],
-                       'offsets': [f.offset for f in cloud.fields],
-                       'itemsize': cloud.point_step})
+    record = np.dtype(
+        {
+            'names': [f.name for f in cloud.fields],
+            'formats': [{7: '<f4', 4: '<u2'}[f.datatype] for f in cloud.fields],
+            'offsets': [f.offset for f in cloud.fields],
+            'itemsize': cloud.point_step,
+        }
+    )
     points = np.frombuffer(cloud.data.tobytes(), dtype=record)
     for column, name in enumerate(('x', 'y', 'z', 'intensity', 'time')):
         assert np.array_equal(points[name], frame.points[:, column]), name
@@ -65,8 +76,10 @@ def test_the_truth_comes_back(drive, messages):
     assert len(array.detections) == len(shown) > 10
     for k, found in zip(shown, array.detections, strict=True):
         assert found.class_id == truth.labels[k] and found.score == 1.0
-        assert np.allclose([found.center.x, found.center.y, found.size.z, found.yaw,
-                            found.velocity.x], truth.boxes[k, [0, 1, 5, 6, 7]])
+        assert np.allclose(
+            [found.center.x, found.center.y, found.size.z, found.yaw, found.velocity.x],
+            truth.boxes[k, [0, 1, 5, 6, 7]],
+        )
     _, bev = of_topic(messages, '/ground_truth/bev_map')[0]
     assert bev.class_names == list(MAP_CLASSES)
     layers = bev.data.reshape(len(MAP_CLASSES), bev.height, bev.width) > 127
@@ -85,6 +98,7 @@ def test_the_front_end_makes_fused_samples_of_it(drive, messages):
     assert all(sample.modality is Modality.FUSED for sample in samples)
     frame = drive[1]
     for name, image in samples[1].cameras.items():
-        assert np.allclose(image.calibration.ego_from_camera,
-                           frame.calibrations[name].ego_from_camera, atol=1e-6)
+        assert np.allclose(
+            image.calibration.ego_from_camera, frame.calibrations[name].ego_from_camera, atol=1e-6
+        )
     assert len(samples[1].sweep.points) == len(frame.points)

@@ -1,4 +1,5 @@
 """A drive's frames against independent oracles: OpenCV, finite differences, the other sensor."""
+
 from __future__ import annotations
 
 import math
@@ -67,12 +68,26 @@ def test_a_longer_drive_does_not_exist_beyond_its_end():
 def test_stamps_are_a_period_apart():
     drive = SyntheticDrive(1, DriveConfig(frames=4, rate_hz=3.0, image_width=64, image_height=32))
     assert [drive.stamp_ns(k) - drive.stamp_ns(0) for k in range(4)] == [
-        0, 333333333, 666666667, 1000000000]
+        0,
+        333333333,
+        666666667,
+        1000000000,
+    ]
 
 
-@pytest.mark.parametrize(('field', 'value'), [
-    ('frames', 0), ('rate_hz', 0.0), ('rate_hz', math.nan), ('image_width', 10),
-    ('image_height', 2000), ('start_ns', 0), ('lidar_azimuths', 1), ('weather', 'sunny')])
+@pytest.mark.parametrize(
+    ('field', 'value'),
+    [
+        ('frames', 0),
+        ('rate_hz', 0.0),
+        ('rate_hz', math.nan),
+        ('image_width', 10),
+        ('image_height', 2000),
+        ('start_ns', 0),
+        ('lidar_azimuths', 1),
+        ('weather', 'sunny'),
+    ],
+)
 def test_a_wrong_setting_is_named(field, value):
     with pytest.raises(ConfigError, match=field):
         DriveConfig(**{field: value})
@@ -106,23 +121,27 @@ def test_point_counts_equal_an_independent_loop(frames):
         for px, py, pz in near.tolist():
             along = (px - x) * math.cos(yaw) + (py - y) * math.sin(yaw)
             across = (py - y) * math.cos(yaw) - (px - x) * math.sin(yaw)
-            count += (abs(along) <= length / 2 and abs(across) <= width / 2
-                      and abs(pz - z) <= height / 2)
+            count += (
+                abs(along) <= length / 2 and abs(across) <= width / 2 and abs(pz - z) <= height / 2
+            )
         assert count == truth.num_lidar_pts[k]
     assert (truth.num_lidar_pts > 0).sum() >= 10
 
 
 def test_boxes_meet_neither_each_other_nor_the_ego_car():
     for seed in (3, 4, 5, 6):
-        config = DriveConfig(frames=4, rate_hz=0.7, image_width=64, image_height=32,
-                             lidar_azimuths=36)
+        config = DriveConfig(
+            frames=4, rate_hz=0.7, image_width=64, image_height=32, lidar_azimuths=36
+        )
         for frame in SyntheticDrive(seed, config):
             boxes = frame.ground_truth.boxes.astype(np.float64)
             ego = np.array([[1.35, 0, 0.9, 4.7, 1.9, 1.8, 0, 0, 0]])
-            rectangles = [((b[0], b[1]), (b[3], b[4]), math.degrees(b[6]))
-                          for b in np.concatenate([ego, boxes])]
+            rectangles = [
+                ((b[0], b[1]), (b[3], b[4]), math.degrees(b[6]))
+                for b in np.concatenate([ego, boxes])
+            ]
             for i, first in enumerate(rectangles):
-                for second in rectangles[i + 1:]:
+                for second in rectangles[i + 1 :]:
                     if math.dist(first[0], second[0]) < 15:
                         kind, _ = cv2.rotatedRectangleIntersection(first, second)
                         assert kind == cv2.INTERSECT_NONE, (seed, first, second)
@@ -156,14 +175,16 @@ def test_moving_cars_face_the_way_they_go(frames):
 
 def test_labels_of_one_place_agree_between_frames_of_a_turning_ego():
     """The grid of one frame, carried by odometry into another, shows the same map."""
-    drive = SyntheticDrive(9, DriveConfig(frames=2, rate_hz=0.3, image_width=64, image_height=32,
-                                          lidar_azimuths=36))
+    drive = SyntheticDrive(
+        9, DriveConfig(frames=2, rate_hz=0.3, image_width=64, image_height=32, lidar_azimuths=36)
+    )
     first, second = drive[0], drive[1]
     assert abs(second.odom_from_ego[1, 0]) > 0.3
     centres = NUSCENES_MAP_GRID.centres()
     place = transform_points(
         inverse_rigid(second.odom_from_ego) @ first.odom_from_ego,
-        np.concatenate([centres, np.zeros((200, 200, 1))], axis=-1))
+        np.concatenate([centres, np.zeros((200, 200, 1))], axis=-1),
+    )
     index = NUSCENES_MAP_GRID.cell_index(place[..., :2])
     shared = index >= 0
     assert shared.sum() > 8000
@@ -202,14 +223,29 @@ def test_depth_and_lidar_agree_where_both_look(frames):
     errors = np.abs(np.concatenate(errors))
     assert len(errors) > 2000
     assert np.median(errors) < 0.12
-    assert (errors < 0.6).mean() > 0.85     # the sensors stand apart: edges differ by parallax
+    assert (errors < 0.6).mean() > 0.85  # the sensors stand apart: edges differ by parallax
 
 
 def test_every_class_is_frequent_and_sized_like_nuscenes(worlds):
-    least = {'car': 10, 'truck': 2, 'bus': 1, 'trailer': 1, 'construction_vehicle': 1.5,
-             'barrier': 6, 'motorcycle': 2, 'bicycle': 2, 'pedestrian': 8, 'traffic_cone': 6}
-    mean = {'car': (4.63, 1.97, 1.74), 'bus': (10.5, 2.94, 3.47), 'barrier': (.50, 2.53, .98),
-            'pedestrian': (.73, .67, 1.77), 'traffic_cone': (.41, .41, 1.07)}
+    least = {
+        'car': 10,
+        'truck': 2,
+        'bus': 1,
+        'trailer': 1,
+        'construction_vehicle': 1.5,
+        'barrier': 6,
+        'motorcycle': 2,
+        'bicycle': 2,
+        'pedestrian': 8,
+        'traffic_cone': 6,
+    }
+    mean = {
+        'car': (4.63, 1.97, 1.74),
+        'bus': (10.5, 2.94, 3.47),
+        'barrier': (0.50, 2.53, 0.98),
+        'pedestrian': (0.73, 0.67, 1.77),
+        'traffic_cone': (0.41, 0.41, 1.07),
+    }
     boxes, labels = [], []
     for truth in worlds:
         near = np.hypot(truth.boxes[:, 0], truth.boxes[:, 1]) < 50

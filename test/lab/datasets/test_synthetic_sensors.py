@@ -1,4 +1,5 @@
 """Camera and LiDAR on scenes small enough to know the answer."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -22,8 +23,13 @@ from metabev_ros.lab.datasets.synthetic.rig import camera_calibrations, ego_from
 from metabev_ros.structures import DETECTION_CLASSES
 
 CAMERAS = camera_calibrations(DriveConfig(image_width=704, image_height=256))
-FIELD = Ground(np.array([-200.0, -200.0]), 2.0, np.full((200, 200, 3), 100, np.uint8),
-               np.full((200, 200), GRASS, np.uint8), np.zeros((200, 200), np.uint8))
+FIELD = Ground(
+    np.array([-200.0, -200.0]),
+    2.0,
+    np.full((200, 200, 3), 100, np.uint8),
+    np.full((200, 200), GRASS, np.uint8),
+    np.zeros((200, 200), np.uint8),
+)
 LIGHT = draw_light(np.random.default_rng(0), Weather.OVERCAST)
 
 
@@ -35,8 +41,7 @@ def scene_of(boxes: np.ndarray, labels) -> Scene:
 
 
 def shoot(scene: Scene, name: str = 'CAM_FRONT', seed: int = 0):
-    return render(scene, FIELD, [FIELD.texture], CAMERAS[name], LIGHT,
-                  np.random.default_rng(seed))
+    return render(scene, FIELD, [FIELD.texture], CAMERAS[name], LIGHT, np.random.default_rng(seed))
 
 
 def box_of(label: int, x: float, y: float, yaw: float) -> np.ndarray:
@@ -56,9 +61,15 @@ def test_empty_ground_has_the_depth_of_a_plane():
 
 
 @pytest.mark.parametrize('label', range(10), ids=DETECTION_CLASSES)
-@pytest.mark.parametrize(('name', 'x', 'y', 'yaw'), [
-    ('CAM_FRONT', 22, 1.0, 0.4), ('CAM_FRONT', 30, -4, -2.0), ('CAM_BACK', -18, 2, 1.2),
-    ('CAM_FRONT_LEFT', 12, 16, 2.7)])
+@pytest.mark.parametrize(
+    ('name', 'x', 'y', 'yaw'),
+    [
+        ('CAM_FRONT', 22, 1.0, 0.4),
+        ('CAM_FRONT', 30, -4, -2.0),
+        ('CAM_BACK', -18, 2, 1.2),
+        ('CAM_FRONT_LEFT', 12, 16, 2.7),
+    ],
+)
 def test_the_projected_box_encloses_the_pixels_tightly(label, name, x, y, yaw):
     box = box_of(label, x, y, yaw)
     shot = shoot(scene_of(box, [label]), name)
@@ -89,15 +100,20 @@ def test_the_nearer_box_hides_the_farther():
 
 
 def test_a_box_through_the_near_plane_is_clipped_not_lost():
-    box = box_of(3, 3.0, 2.2, 0.0)        # a bus beside the front camera, partly behind it
+    box = box_of(3, 3.0, 2.2, 0.0)  # a bus beside the front camera, partly behind it
     shot = shoot(scene_of(box, [3]))
     assert (shot.owner == 0).sum() > 5000
     camera = CAMERAS['CAM_FRONT']
     rows, columns = np.nonzero(shot.owner == 0)
     z = shot.depth[rows, columns].astype(np.float64)
-    ray = np.stack([(columns - camera.intrinsics[0, 2]) / camera.intrinsics[0, 0],
-                    (rows - camera.intrinsics[1, 2]) / camera.intrinsics[1, 1],
-                    np.ones(len(rows))], axis=-1)
+    ray = np.stack(
+        [
+            (columns - camera.intrinsics[0, 2]) / camera.intrinsics[0, 0],
+            (rows - camera.intrinsics[1, 2]) / camera.intrinsics[1, 1],
+            np.ones(len(rows)),
+        ],
+        axis=-1,
+    )
     point = transform_points(camera.ego_from_camera, ray * z[:, None])
     grown = box.copy()
     grown[3:6] += 0.1
@@ -111,7 +127,7 @@ def test_lidar_returns_of_a_lone_object_lie_in_its_box(label):
     points = transform_points(ego_from_lidar(), cloud[:, :3].astype(np.float64))
     above = points[points[:, 2] > 0.12]
     grown = box.copy()
-    grown[3:6] += 0.2                     # five deviations of the range noise on each side
+    grown[3:6] += 0.2  # five deviations of the range noise on each side
     assert points_in_box(above, grown).all()
     assert len(above) >= 4
     assert points_in_box(points, box).sum() >= 0.6 * len(above)

@@ -1,4 +1,5 @@
 """A bag as a rehearsal writes it, made by hand, is read back as what it says."""
+
 from __future__ import annotations
 
 import json
@@ -28,8 +29,16 @@ from metabev_ros.structures import (
 
 START, FIRST = 1_800_000_000_000_000_000, 1_700_000_000_000_000_000
 STAMP = START + 300_000_000
-MODEL = SimpleNamespace(name='made_up', hash='ab' * 32, config=ModelConfig(), backend='none',
-                        provider='none', gpu_memory=0, device='cpu', precision='fp32')
+MODEL = SimpleNamespace(
+    name='made_up',
+    hash='ab' * 32,
+    config=ModelConfig(),
+    backend='none',
+    provider='none',
+    gpu_memory=0,
+    device='cpu',
+    precision='fp32',
+)
 
 
 @pytest.fixture
@@ -41,8 +50,10 @@ def result():
     boxes = np.array([[10, 2, 1, 4, 2, 1.5, 0.1, 3, 0]], np.float32)
     layers = np.zeros((6, 200, 200), np.float32)
     layers[0, 100] = 1.0
-    reports = (SensorReport('CAM_FRONT', SensorKind.CAMERA, SensorState.STALE),
-               SensorReport('LIDAR_TOP', SensorKind.LIDAR, SensorState.OK, True, STAMP, 0, 10.0))
+    reports = (
+        SensorReport('CAM_FRONT', SensorKind.CAMERA, SensorState.STALE),
+        SensorReport('LIDAR_TOP', SensorKind.LIDAR, SensorState.OK, True, STAMP, 0, 10.0),
+    )
     sweep = Sweep(STAMP, np.zeros((1, 5), np.float32), np.eye(4))
     sample = Sample(STAMP, {'CAM_FRONT': None}, sweep, Modality.LIDAR, reports)
     found = Detections(boxes, np.array([0.9], np.float32), np.array([3]))
@@ -54,23 +65,36 @@ def write_run(path, with_start=True):
     status = wire.StatusReport(STAMP, Modality.LIDAR, sample.sensors, latency=0.06)
     beat = wire.StatusReport(STAMP + 1, Modality.LIDAR, sample.sensors, is_heartbeat=True)
     with BagWriter(path) as writer:
-        for offset, note in ((0, {'action': 'start', 'start_ns': START, 'first_ns': FIRST}),
-                             (200_000_000, {'action': 'begin', 'fault': 'cameras'})):
+        for offset, note in (
+            (0, {'action': 'start', 'start_ns': START, 'first_ns': FIRST}),
+            (200_000_000, {'action': 'begin', 'fault': 'cameras'}),
+        ):
             if with_start or note['action'] != 'start':
-                text = wire.serialize(wire.message_class(TEXT_TYPE)(data=json.dumps(note)),
-                                      TEXT_TYPE)
+                text = wire.serialize(
+                    wire.message_class(TEXT_TYPE)(data=json.dumps(note)), TEXT_TYPE
+                )
                 writer.write(ACTIONS_TOPIC, TEXT_TYPE, START + offset, text)
         image = wire.message_class('sensor_msgs/msg/CompressedImage')(
-            header=wire.header(START, 'CAM_FRONT'), format='', data=np.zeros(4, np.uint8))
-        writer.write('/CAM_FRONT/image_rect_compressed', 'sensor_msgs/msg/CompressedImage',
-                     START + 1000, wire.serialize(image, 'sensor_msgs/msg/CompressedImage'))
-        messages = [wire.encode_status(status, MODEL, 'base_link'),
-                    *wire.encode_result(result(), MODEL, 'base_link'),
-                    wire.encode_status(beat, MODEL, 'base_link'),
-                    wire.encode_diagnostics(beat, MODEL, 'perception')]
+            header=wire.header(START, 'CAM_FRONT'), format='', data=np.zeros(4, np.uint8)
+        )
+        writer.write(
+            '/CAM_FRONT/image_rect_compressed',
+            'sensor_msgs/msg/CompressedImage',
+            START + 1000,
+            wire.serialize(image, 'sensor_msgs/msg/CompressedImage'),
+        )
+        messages = [
+            wire.encode_status(status, MODEL, 'base_link'),
+            *wire.encode_result(result(), MODEL, 'base_link'),
+            wire.encode_status(beat, MODEL, 'base_link'),
+            wire.encode_diagnostics(beat, MODEL, 'perception'),
+        ]
         for message in messages:
-            topic = message.topic if message.topic.startswith('/') else (
-                f'/perception/{message.topic}')
+            topic = (
+                message.topic
+                if message.topic.startswith('/')
+                else (f'/perception/{message.topic}')
+            )
             writer.write(topic, message.msgtype, STAMP + 60_000_000, message.cdr)
 
 

@@ -39,8 +39,14 @@ def test_a_node_that_refuses_to_start_ends_the_demonstration_with_its_own_words(
         pass
     script = make_script(tmp_path / 'in.mcap', tmp_path / 'out.mcap', standard_plan(rig), rig)
     with pytest.raises(BackendError, match='start-up refused'):
-        run_live(script, tmp_path / 'logs', tmp_path / 'no_such_model', rig_path,
-                 lambda state: None, lambda: None)
+        run_live(
+            script,
+            tmp_path / 'logs',
+            tmp_path / 'no_such_model',
+            rig_path,
+            lambda state: None,
+            lambda: None,
+        )
 
 
 @pytest.mark.ros
@@ -52,7 +58,12 @@ def test_the_whole_demonstration_never_labels_an_output_untruly(tmp_path):
     summary = json.loads((tmp_path / 'summary.json').read_text())
     assert summary['labels']['wrong'] == []
     assert [event['name'] for event in summary['events']] == [
-        'cameras', 'lidar', 'everything', 'two_cameras', 'frozen']
+        'cameras',
+        'lidar',
+        'everything',
+        'two_cameras',
+        'frozen',
+    ]
     checks = {check['id']: check for check in summary['checks']}
     assert checks['demo.everything.none_share']['met'] and checks['demo.node_exit']['met']
     assert all(np.isfinite(check['value']) for check in summary['checks'])

@@ -32,8 +32,7 @@ def run(plan, rig):
 def missed(run, plan, rig, node_exit=0):
     """Ids of the checks that are not met."""
     checks = make_checks(measure(run, plan, rig, sensing()), rig, sensing(), node_exit)
-    return {check.record.id.removeprefix('demo.') for check in checks
-            if check.record.met is False}
+    return {check.record.id.removeprefix('demo.') for check in checks if check.record.met is False}
 
 
 def during(plan, name, output):
@@ -56,8 +55,9 @@ def test_delays_are_what_the_made_up_node_was_given(run, plan, rig):
 def test_one_output_that_names_a_dead_camera_is_a_wrong_label(run, plan, rig):
     index = next(i for i, o in enumerate(run.outputs) if during(plan, 'cameras', o))
     ages = {**run.outputs[index].ages_ns, 'CAM_FRONT': 0}
-    run.outputs[index] = dataclasses.replace(run.outputs[index], ages_ns=ages,
-                                             modality=Modality.FUSED)
+    run.outputs[index] = dataclasses.replace(
+        run.outputs[index], ages_ns=ages, modality=Modality.FUSED
+    )
     labels = measure(run, plan, rig, sensing()).labels
     assert any('CAM_FRONT published nothing' in text for text in labels.wrong)
     assert 'labels.wrong' in missed(run, plan, rig)
@@ -65,15 +65,17 @@ def test_one_output_that_names_a_dead_camera_is_a_wrong_label(run, plan, rig):
 
 def test_a_map_is_held_to_the_same_as_detections(run, plan, rig):
     run.maps[0] = dataclasses.replace(run.maps[0], modality=Modality.CAMERA)
-    assert any(text.startswith('bev_map') for text in
-               measure(run, plan, rig, sensing()).labels.wrong)
+    assert any(
+        text.startswith('bev_map') for text in measure(run, plan, rig, sensing()).labels.wrong
+    )
 
 
 def test_an_age_that_hides_an_old_image_is_a_wrong_label(run, plan, rig):
     old = dict(run.outputs[5].ages_ns, CAM_BACK=2 * PERIOD_NS)
     run.outputs[5] = dataclasses.replace(run.outputs[5], ages_ns=old)
-    assert any('200 ms from the stamp' in text for text in
-               measure(run, plan, rig, sensing()).labels.wrong)
+    assert any(
+        '200 ms from the stamp' in text for text in measure(run, plan, rig, sensing()).labels.wrong
+    )
 
 
 def test_an_output_that_came_before_its_data_is_a_wrong_label(run, plan, rig):
@@ -92,8 +94,11 @@ def test_a_status_that_contradicts_its_output_is_a_wrong_label(run, plan, rig):
 
 def test_a_pause_of_half_a_second_after_the_lidar_died_is_too_long(run, plan, rig):
     fault = plan.named('lidar')
-    run.outputs = [o for o in run.outputs
-                   if not fault.begin <= (o.stamp_ns - START_NS) * 1e-9 < fault.begin + 0.5]
+    run.outputs = [
+        o
+        for o in run.outputs
+        if not fault.begin <= (o.stamp_ns - START_NS) * 1e-9 < fault.begin + 0.5
+    ]
     assert 'lidar.silence' in missed(run, plan, rig)
 
 
@@ -106,16 +111,18 @@ def test_a_node_that_goes_silent_without_the_cameras_is_found_out(run, plan, rig
 def test_outputs_go_on_without_any_sensor_only_in_a_lie(run, plan, rig):
     fault = plan.named('everything')
     stamp = START_NS + round((fault.begin + 1) * 1e9)
-    run.outputs.append(dataclasses.replace(run.outputs[0], stamp_ns=stamp,
-                                           wall_ns=stamp + LATENCY_NS))
+    run.outputs.append(
+        dataclasses.replace(run.outputs[0], stamp_ns=stamp, wall_ns=stamp + LATENCY_NS)
+    )
     run.finish()
     assert 'labels.wrong' in missed(run, plan, rig)
 
 
 def test_a_heartbeat_that_stops_with_the_sensors_is_found_out(run, plan, rig):
     fault = plan.named('everything')
-    run.statuses = [s for s in run.statuses
-                    if not fault.begin < (s.wall_ns - START_NS) * 1e-9 < fault.end]
+    run.statuses = [
+        s for s in run.statuses if not fault.begin < (s.wall_ns - START_NS) * 1e-9 < fault.end
+    ]
     run.finish()
     assert {'everything.status_rate', 'everything.none_share'} <= missed(run, plan, rig)
 
@@ -127,9 +134,16 @@ def test_diagnostics_that_stay_green_in_the_dark_are_found_out(run, plan, rig):
 
 def test_a_frozen_camera_that_nobody_names_is_found_out(run, plan, rig):
     camera = plan.named('frozen').sensors[0]
-    run.statuses = [dataclasses.replace(s, sensors=tuple(
-        dataclasses.replace(r, state=SensorState.OK) if r.name == camera else r
-        for r in s.sensors)) for s in run.statuses]
+    run.statuses = [
+        dataclasses.replace(
+            s,
+            sensors=tuple(
+                dataclasses.replace(r, state=SensorState.OK) if r.name == camera else r
+                for r in s.sensors
+            ),
+        )
+        for s in run.statuses
+    ]
     run.finish()
     assert 'frozen.named' in missed(run, plan, rig)
 
@@ -146,8 +160,9 @@ def test_a_frozen_camera_that_is_named_and_used_all_the_same_is_found_out(run, p
 
 def test_a_slow_recovery_is_found_out(run, plan, rig):
     fault = plan.named('two_cameras')
-    run.outputs = [o for o in run.outputs
-                   if not fault.end <= (o.stamp_ns - START_NS) * 1e-9 < fault.end + 0.6]
+    run.outputs = [
+        o for o in run.outputs if not fault.end <= (o.stamp_ns - START_NS) * 1e-9 < fault.end + 0.6
+    ]
     assert 'two_cameras.recovery' in missed(run, plan, rig)
 
 

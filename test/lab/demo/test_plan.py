@@ -36,7 +36,8 @@ def test_the_standard_plan_is_the_shipped_one_at_its_own_times(rig):
     plan = standard_plan(rig)
     shipped = find_plan('sensor_loss').faults
     assert [(f.name, f.title, f.begin, f.end) for f in plan.faults] == [
-        (f.name, f.title, f.begin, f.end) for f in shipped]
+        (f.name, f.title, f.begin, f.end) for f in shipped
+    ]
 
 
 def test_faults_without_a_pause_between_them_are_refused():
@@ -73,5 +74,14 @@ def test_a_script_survives_json(rig, tmp_path):
     script = make_script(tmp_path / 'in.mcap', tmp_path / 'out.mcap', standard_plan(rig), rig)
     plain = json.loads(json.dumps(dataclasses.asdict(script)))
     assert [fault['name'] for fault in plain['faults']] == [f.name for f in script.faults]
-    assert type(script)(**{**plain, 'play': tuple(plain['play']), 'copy': tuple(plain['copy']),
-                           'faults': script.faults}) == script
+    assert (
+        type(script)(
+            **{
+                **plain,
+                'play': tuple(plain['play']),
+                'copy': tuple(plain['copy']),
+                'faults': script.faults,
+            }
+        )
+        == script
+    )

@@ -22,9 +22,12 @@ pytestmark = pytest.mark.ros
 
 
 def image(stamp_ns, number):
-    return wire.serialize(wire.message_class(IMAGE)(
-        header=wire.header(stamp_ns, 'camera'), format='', data=np.full(8, number, np.uint8)),
-        IMAGE)
+    return wire.serialize(
+        wire.message_class(IMAGE)(
+            header=wire.header(stamp_ns, 'camera'), format='', data=np.full(8, number, np.uint8)
+        ),
+        IMAGE,
+    )
 
 
 @pytest.fixture
@@ -37,16 +40,34 @@ def played(tmp_path):
                 writer.write(topic, IMAGE, stamp, image(stamp, index))
             writer.write('/truth', IMAGE, stamp, image(stamp, index))
     script = Script(
-        str(tmp_path / 'in.mcap'), str(tmp_path / 'out.mcap'), ('/a', '/b'), ('/truth',),
-        {'/a': IMAGE, '/b': IMAGE}, '', (
+        str(tmp_path / 'in.mcap'),
+        str(tmp_path / 'out.mcap'),
+        ('/a', '/b'),
+        ('/truth',),
+        {'/a': IMAGE, '/b': IMAGE},
+        '',
+        (
             TopicFault('kill', ('/a',), 0.52, 1.21, False),
-            TopicFault('freeze', ('/b',), 1.52, 2.01, True)), timeout=20.0, tail=0.3)
+            TopicFault('freeze', ('/b',), 1.52, 2.01, True),
+        ),
+        timeout=20.0,
+        tail=0.3,
+    )
     path = tmp_path / 'script.json'
     path.write_text(json.dumps(dataclasses.asdict(script)))
-    environment = {**os.environ, 'ROS_DOMAIN_ID': str(free_domain()),
-                   'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', 'ROS_LOG_DIR': str(tmp_path)}
-    done = subprocess.run([sys.executable, '-m', 'metabev_ros.node.rehearsal', str(path)],
-                          env=environment, capture_output=True, text=True, timeout=120)
+    environment = {
+        **os.environ,
+        'ROS_DOMAIN_ID': str(free_domain()),
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        'ROS_LOG_DIR': str(tmp_path),
+    }
+    done = subprocess.run(
+        [sys.executable, '-m', 'metabev_ros.node.rehearsal', str(path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     return list(BagReader(tmp_path / 'out.mcap'))
 
@@ -56,8 +77,11 @@ def seconds_of(messages, start_ns):
 
 
 def start_of(messages):
-    notes = [json.loads(wire.deserialize(m.cdr, m.msgtype).data) for m in messages
-             if m.topic == ACTIONS_TOPIC]
+    notes = [
+        json.loads(wire.deserialize(m.cdr, m.msgtype).data)
+        for m in messages
+        if m.topic == ACTIONS_TOPIC
+    ]
     return notes[0]['start_ns'], [(note.get('fault'), note['action']) for note in notes[1:]]
 
 
@@ -67,18 +91,27 @@ def test_a_killed_topic_is_silent_and_a_frozen_one_repeats_its_last_message(play
     killed = seconds_of([m for m in played if m.topic == '/a'], start)
     assert not [s for s in killed if 0.52 <= s < 1.21]
     assert [s for s in killed if s < 0.52] and [s for s in killed if s >= 1.21]
-    frozen = {m.cdr[12:] for m in played if m.topic == '/b'
-              and 1.52 <= (wire.read_stamp(m.cdr) - start) * 1e-9 < 2.01}
+    frozen = {
+        m.cdr[12:]
+        for m in played
+        if m.topic == '/b' and 1.52 <= (wire.read_stamp(m.cdr) - start) * 1e-9 < 2.01
+    }
     assert len(frozen) == 1
-    moving = {m.cdr[12:] for m in played if m.topic == '/b'
-              and 0 <= (wire.read_stamp(m.cdr) - start) * 1e-9 < 1.5}
+    moving = {
+        m.cdr[12:]
+        for m in played
+        if m.topic == '/b' and 0 <= (wire.read_stamp(m.cdr) - start) * 1e-9 < 1.5
+    }
     assert len(moving) == 30
 
 
 def test_what_was_published_was_received_again_after_the_revival(played):
     start, _ = start_of(played)
-    stamps = [wire.read_stamp(m.cdr) for m in played if m.topic == '/a'
-              and (wire.read_stamp(m.cdr) - start) * 1e-9 >= 1.21]
+    stamps = [
+        wire.read_stamp(m.cdr)
+        for m in played
+        if m.topic == '/a' and (wire.read_stamp(m.cdr) - start) * 1e-9 >= 1.21
+    ]
     # Every message is in the bag twice: as published, and as received by the recorder.
     assert stamps and all(stamps.count(stamp) == 2 for stamp in stamps)
 

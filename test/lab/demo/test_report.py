@@ -39,10 +39,21 @@ def report_of(run, plan, rig, node_exit=0):
     measures = measure(run, plan, rig, sensing())
     checks = make_checks(measures, rig, sensing(), node_exit)
     picture = Picture('grey', 'A <grey> square.', np.full((8, 8, 3), 99, np.uint8))
-    return Report('Sensors & more.', checks, measures.labels.wrong, None,
-                  plot_timeline(run, plan, rig), plot_delays(measures), plot_latency(run, plan),
-                  plot_delays(measures), [picture], [picture], [picture] * 4,
-                  [(picture, picture)], [('seed', '1')])
+    return Report(
+        'Sensors & more.',
+        checks,
+        measures.labels.wrong,
+        None,
+        plot_timeline(run, plan, rig),
+        plot_delays(measures),
+        plot_latency(run, plan),
+        plot_delays(measures),
+        [picture],
+        [picture],
+        [picture] * 4,
+        [(picture, picture)],
+        [('seed', '1')],
+    )
 
 
 def test_a_report_needs_nothing_from_outside_and_quotes_its_texts(plan, rig, tmp_path):
@@ -63,8 +74,11 @@ def test_a_missed_target_is_the_first_thing_the_report_says(plan, rig, tmp_path)
 
 def test_plots_are_well_formed_and_the_same_every_time(plan, rig):
     run = ideal_run(plan, rig)
-    for plot in (lambda: plot_timeline(run, plan, rig), lambda: plot_latency(run, plan),
-                 lambda: plot_delays(measure(run, plan, rig, sensing()))):
+    for plot in (
+        lambda: plot_timeline(run, plan, rig),
+        lambda: plot_latency(run, plan),
+        lambda: plot_delays(measure(run, plan, rig, sensing())),
+    ):
         first = plot()
         assert xml.etree.ElementTree.fromstring(first).tag.endswith('svg')
         assert first == plot()
@@ -82,8 +96,9 @@ def empty_scene(rig):
 
 @pytest.fixture
 def mounting():
-    frame = SyntheticDrive(900_321, DriveConfig(frames=1, image_width=176, image_height=64,
-                                                lidar_azimuths=36))[0]
+    frame = SyntheticDrive(
+        900_321, DriveConfig(frames=1, image_width=176, image_height=64, lidar_azimuths=36)
+    )[0]
     return Mounting(frame.calibrations, frame.ego_from_lidar)
 
 

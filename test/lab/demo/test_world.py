@@ -20,17 +20,22 @@ def test_workers_render_what_the_drive_itself_would_in_order():
         np.testing.assert_array_equal(rendered[index].points, frame.points)
         for name, image in frame.images.items():
             np.testing.assert_array_equal(rendered[index].images[name], image)
-        np.testing.assert_array_equal(rendered[index].ground_truth.boxes,
-                                      frame.ground_truth.boxes)
+        np.testing.assert_array_equal(rendered[index].ground_truth.boxes, frame.ground_truth.boxes)
 
 
 def test_the_drive_is_written_and_its_truth_kept(tmp_path):
     seen = []
-    truths = make_drive(tmp_path / 'drive.mcap', 900_321, SMALL, 1,
-                        lambda done, total: seen.append((done, total)))
+    truths = make_drive(
+        tmp_path / 'drive.mcap', 900_321, SMALL, 1, lambda done, total: seen.append((done, total))
+    )
     assert seen == [(1, 3), (2, 3), (3, 3)]
-    stamps = sorted({wire.read_stamp(m.cdr) for m in BagReader(tmp_path / 'drive.mcap')
-                     if m.topic.endswith('/points')})
+    stamps = sorted(
+        {
+            wire.read_stamp(m.cdr)
+            for m in BagReader(tmp_path / 'drive.mcap')
+            if m.topic.endswith('/points')
+        }
+    )
     assert stamps == sorted(truths)
 
 

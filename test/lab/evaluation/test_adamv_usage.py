@@ -1,4 +1,5 @@
 """Which experts serve which cell, read off a running network."""
+
 import json
 
 import numpy as np
@@ -57,9 +58,16 @@ def test_a_network_without_shared_experts_is_refused(tmp_path):
 
 
 def test_pictures_are_drawn_from_a_runs_log(tmp_path):
-    lines = [{'step': 1, 'total': 3.0},
-             {'step': 2, 'experts_detection': 2, 'experts_map': 3, 'validation_detection': 1.0,
-              'validation_map': 2.0}]
+    lines = [
+        {'step': 1, 'total': 3.0},
+        {
+            'step': 2,
+            'experts_detection': 2,
+            'experts_map': 3,
+            'validation_detection': 1.0,
+            'validation_map': 2.0,
+        },
+    ]
     log = tmp_path / 'log.jsonl'
     log.write_text('\n'.join(map(json.dumps, lines)))
     curve = selection_curve(log)

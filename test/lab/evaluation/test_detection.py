@@ -1,4 +1,5 @@
 """nuScenes detection metrics: unit facts, stored answers of the devkit, and the devkit itself."""
+
 import importlib.util
 import json
 import sys
@@ -28,9 +29,14 @@ def detections_of(part: dict) -> Detections:
 
 def truth_of(part: dict) -> GroundTruth:
     count = len(part['boxes'])
-    return GroundTruth(part['boxes'], np.asarray(part['labels'], np.int64),
-                       np.asarray(part['points'], np.int64), np.ones(count, np.float32),
-                       np.arange(count), np.zeros((len(MAP_CLASSES), 4, 4), bool))
+    return GroundTruth(
+        part['boxes'],
+        np.asarray(part['labels'], np.int64),
+        np.asarray(part['points'], np.int64),
+        np.ones(count, np.float32),
+        np.arange(count),
+        np.zeros((len(MAP_CLASSES), 4, 4), bool),
+    )
 
 
 def score(samples):
@@ -51,8 +57,11 @@ def one_of_each_class():
 
 
 def as_found(truth: dict) -> dict:
-    return {'boxes': truth['boxes'].copy(), 'labels': truth['labels'].copy(),
-            'scores': np.linspace(1, 0.5, len(truth['boxes'])).astype(np.float32)}
+    return {
+        'boxes': truth['boxes'].copy(),
+        'labels': truth['labels'].copy(),
+        'scores': np.linspace(1, 0.5, len(truth['boxes'])).astype(np.float32),
+    }
 
 
 def assert_equals_devkit(result, answer):
@@ -61,8 +70,12 @@ def assert_equals_devkit(result, answer):
     np.testing.assert_allclose(result.errors, expected, rtol=0, atol=TOLERANCE)
     assert result.mean_ap == pytest.approx(answer['mean_ap'], abs=TOLERANCE)
     assert result.nds == pytest.approx(answer['nds'], abs=TOLERANCE)
-    np.testing.assert_allclose([result.mean_errors[name] for name in TP_ERRORS],
-                               answer['mean_errors'], rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(
+        [result.mean_errors[name] for name in TP_ERRORS],
+        answer['mean_errors'],
+        rtol=0,
+        atol=TOLERANCE,
+    )
 
 
 @pytest.mark.parametrize('name', cases.CASES)
@@ -73,8 +86,10 @@ def test_every_score_equals_what_the_nuscenes_devkit_stored(name):
     assert_equals_devkit(score(samples), answer)
 
 
-@pytest.mark.skipif(importlib.util.find_spec('nuscenes') is None,
-                    reason='nuscenes-devkit is not installed; its stored answers are compared')
+@pytest.mark.skipif(
+    importlib.util.find_spec('nuscenes') is None,
+    reason='nuscenes-devkit is not installed; its stored answers are compared',
+)
 @pytest.mark.parametrize('name', cases.CASES)
 def test_every_score_equals_the_installed_nuscenes_devkit(name):
     samples = cases.make_case(name)
@@ -174,8 +189,11 @@ def test_a_barrier_may_be_turned_by_half_a_turn_and_a_car_may_not():
 
 def test_more_boxes_than_the_limit_are_refused():
     boxes = np.ones((MAX_BOXES + 1, 9), np.float32)
-    found = {'boxes': boxes, 'labels': np.zeros(len(boxes), int),
-             'scores': np.ones(len(boxes), np.float32)}
+    found = {
+        'boxes': boxes,
+        'labels': np.zeros(len(boxes), int),
+        'scores': np.ones(len(boxes), np.float32),
+    }
     with pytest.raises(ConfigError, match='at most 500'):
         DetectionEvaluator().add(detections_of(found), truth_of(one_of_each_class()))
 

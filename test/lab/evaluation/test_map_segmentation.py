@@ -1,4 +1,5 @@
 """Map IoU against a plain loop in float64, and the facts that can be said in advance."""
+
 import json
 
 import numpy as np
@@ -57,8 +58,8 @@ def test_iou_equals_a_plain_loop_over_all_cells():
 
 def test_counts_are_summed_over_samples_before_the_ratio():
     truth = np.zeros((2, *SHAPE), bool)
-    truth[0, :, :, :20] = True   # 400 cells, all found
-    truth[1, :, 0, :10] = True   # 10 cells, none found
+    truth[0, :, :, :20] = True  # 400 cells, all found
+    truth[1, :, 0, :10] = True  # 10 cells, none found
     result = MapEvaluator()
     result.add(truth[0].astype(np.float32), truth[0])
     result.add(np.zeros(SHAPE, np.float32), truth[1])

@@ -1,4 +1,5 @@
 """Result records: what they say of themselves, and how files of them change."""
+
 import json
 import re
 import subprocess
@@ -19,10 +20,20 @@ def record(name, value=1.0, target=None):
     return make_record(name, value, 'mAP', 'metabev evaluate', 120, target)
 
 
-@pytest.mark.parametrize(('value', 'target', 'met'), [
-    (0.35, '>= 0.35', True), (0.349, '>= 0.35', False), (400, '<= 400', True),
-    (401, '<= 400', False), (400, '< 400', False), (5.1, '> 5', True), (0, '== 0', True),
-    (float('nan'), '>= 0', False), (1, None, None)])
+@pytest.mark.parametrize(
+    ('value', 'target', 'met'),
+    [
+        (0.35, '>= 0.35', True),
+        (0.349, '>= 0.35', False),
+        (400, '<= 400', True),
+        (401, '<= 400', False),
+        (400, '< 400', False),
+        (5.1, '> 5', True),
+        (0, '== 0', True),
+        (float('nan'), '>= 0', False),
+        (1, None, None),
+    ],
+)
 def test_met_follows_from_value_and_target(value, target, met):
     assert record('x', value, target).met is met
 
@@ -36,7 +47,17 @@ def test_a_target_that_is_no_comparison_is_refused(target):
 def test_a_record_has_exactly_the_agreed_keys(tmp_path):
     merge_records(tmp_path / 'demo.json', [record('a')])
     assert set(json.loads((tmp_path / 'demo.json').read_text())[0]) == {
-        'id', 'value', 'unit', 'target', 'met', 'command', 'commit', 'date', 'machine', 'n'}
+        'id',
+        'value',
+        'unit',
+        'target',
+        'met',
+        'command',
+        'commit',
+        'date',
+        'machine',
+        'n',
+    }
 
 
 def test_merging_replaces_same_ids_in_place_and_appends_new_ones(tmp_path):
@@ -69,8 +90,12 @@ def test_the_machine_is_named_with_its_cores():
 
 
 def git(folder, *arguments):
-    subprocess.run(['git', '-c', 'user.name=t', '-c', 'user.email=t@t', *arguments], cwd=folder,
-                   check=True, capture_output=True)
+    subprocess.run(
+        ['git', '-c', 'user.name=t', '-c', 'user.email=t@t', *arguments],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
 
 
 def test_the_commit_says_when_tracked_files_differ_except_in_docs(tmp_path):

@@ -1,4 +1,5 @@
 """Tables in the documents come from docs/results and are up to date."""
+
 import importlib.util
 import json
 import subprocess
@@ -21,11 +22,26 @@ def tables():
 
 @pytest.fixture
 def checkout(tmp_path):
-    record = {'id': 'evaluation.fused.map', 'value': 0.41, 'unit': 'mAP', 'target': '>= 0.35',
-              'met': True, 'command': 'metabev evaluate', 'commit': 'abc', 'date': '2026-01-01',
-              'machine': 'a computer', 'n': 120}
-    other = {**record, 'id': 'demo.silence', 'value': 450.0, 'unit': 'ms', 'target': '<= 400',
-             'met': False}
+    record = {
+        'id': 'evaluation.fused.map',
+        'value': 0.41,
+        'unit': 'mAP',
+        'target': '>= 0.35',
+        'met': True,
+        'command': 'metabev evaluate',
+        'commit': 'abc',
+        'date': '2026-01-01',
+        'machine': 'a computer',
+        'n': 120,
+    }
+    other = {
+        **record,
+        'id': 'demo.silence',
+        'value': 450.0,
+        'unit': 'ms',
+        'target': '<= 400',
+        'met': False,
+    }
     (tmp_path / 'docs' / 'results').mkdir(parents=True)
     (tmp_path / 'docs' / 'results' / 'demo.json').write_text(json.dumps([record, other]))
     (tmp_path / 'README.md').write_text(DOCUMENT)
@@ -74,13 +90,24 @@ def test_a_missing_results_file_gives_a_table_that_says_so(tables, checkout):
 
 
 def test_a_matrix_sets_models_side_by_side_and_shows_what_is_missing(tables, checkout):
-    record = {'value': 0.5, 'unit': 'NDS', 'target': None, 'met': None, 'command': 'c',
-              'commit': 'abc', 'date': 'd', 'machine': 'm', 'n': 400}
-    records = [{**record, 'id': 'robustness.ours.lf.120.nds'},
-               {**record, 'id': 'robustness.ours.lf.120.miou', 'value': 0.25, 'unit': 'mIoU'},
-               {**record, 'id': 'robustness.base.lf.120.nds', 'value': 0.4},
-               {**record, 'id': 'robustness.ours.mo.0_3.nds', 'value': 0.9},
-               {**record, 'id': 'robustness.other.lf.120.nds', 'value': 0.8}]
+    record = {
+        'value': 0.5,
+        'unit': 'NDS',
+        'target': None,
+        'met': None,
+        'command': 'c',
+        'commit': 'abc',
+        'date': 'd',
+        'machine': 'm',
+        'n': 400,
+    }
+    records = [
+        {**record, 'id': 'robustness.ours.lf.120.nds'},
+        {**record, 'id': 'robustness.ours.lf.120.miou', 'value': 0.25, 'unit': 'mIoU'},
+        {**record, 'id': 'robustness.base.lf.120.nds', 'value': 0.4},
+        {**record, 'id': 'robustness.ours.mo.0_3.nds', 'value': 0.9},
+        {**record, 'id': 'robustness.other.lf.120.nds', 'value': 0.8},
+    ]
     (checkout / 'docs' / 'results' / 'robustness.json').write_text(json.dumps(records))
     page = checkout / 'docs' / 'page.md'
     page.write_text('<!-- matrix:robustness ours,base nds,miou lf. -->\n<!-- /results -->\nEnd.')
@@ -95,13 +122,16 @@ def test_a_matrix_sets_models_side_by_side_and_shows_what_is_missing(tables, che
 
 def test_a_figure_stands_in_a_sentence_with_its_unit(tables, checkout):
     page = checkout / 'docs' / 'page.md'
-    page.write_text('Silent for <!-- figure:demo demo.silence -->9 s<!-- /figure -->, mAP '
-                    '<!-- figure:demo evaluation.fused.map --><!-- /figure -->.')
+    page.write_text(
+        'Silent for <!-- figure:demo demo.silence -->9 s<!-- /figure -->, mAP '
+        '<!-- figure:demo evaluation.fused.map --><!-- /figure -->.'
+    )
     assert tables.main(['--check', '--root', str(checkout)]) == 1
     tables.main(['--root', str(checkout)])
     assert page.read_text() == (
         'Silent for <!-- figure:demo demo.silence -->450 ms<!-- /figure -->, mAP '
-        '<!-- figure:demo evaluation.fused.map -->0.41 mAP<!-- /figure -->.')
+        '<!-- figure:demo evaluation.fused.map -->0.41 mAP<!-- /figure -->.'
+    )
 
 
 def test_a_figure_that_nobody_recorded_is_an_error(tables, checkout):
@@ -110,9 +140,15 @@ def test_a_figure_that_nobody_recorded_is_an_error(tables, checkout):
         tables.main(['--root', str(checkout)])
 
 
-@pytest.mark.parametrize('value, unit, text', [
-    (1022637, 'outputs', '1 022 637 outputs'), (0.5156, 's', '0.516 s'), (0, '', '0'),
-    (-0.01973, 's', '-0.0197 s')])
+@pytest.mark.parametrize(
+    'value, unit, text',
+    [
+        (1022637, 'outputs', '1 022 637 outputs'),
+        (0.5156, 's', '0.516 s'),
+        (0, '', '0'),
+        (-0.01973, 's', '-0.0197 s'),
+    ],
+)
 def test_a_figure_has_three_digits_or_is_whole(tables, value, unit, text):
     record = {'id': 'f', 'value': value, 'unit': unit}
     assert tables.render_figure([record], 'demo', 'f') == text

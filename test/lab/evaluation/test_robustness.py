@@ -1,4 +1,5 @@
 """Evaluation under failures: shared work equals separate work, parallel equals serial."""
+
 import dataclasses
 import importlib.util
 import json
@@ -93,8 +94,9 @@ def test_two_processes_give_exactly_what_one_gives(serial, tmp_path):
 def test_a_ray_cluster_gives_exactly_what_one_process_gives(serial, tmp_path):
     pytest.importorskip('ray', reason='ray is optional and not installed')
     _, _, one = serial
-    _, other = evaluate_robustness((MODEL,), FEW, TEST_SET, tmp_path,
-                                   Spread(1, ray_address='local'))
+    _, other = evaluate_robustness(
+        (MODEL,), FEW, TEST_SET, tmp_path, Spread(1, ray_address='local')
+    )
     for key, score in one.items():
         assert score.result().to_plain() == other[key].result().to_plain()
 
@@ -113,6 +115,7 @@ def test_a_stopped_run_goes_on_with_what_is_missing(serial, tmp_path):
         def __call__(self, function, todo):
             jobs.extend(todo)
             return super().__call__(function, todo)
+
     store = PartialResults(tmp_path, TEST_SET)
     done = PartialResults(folder, TEST_SET)
     info = infos['nano']
@@ -120,8 +123,9 @@ def test_a_stopped_run_goes_on_with_what_is_missing(serial, tmp_path):
     first_half = done.read(info, 990_001)
     store.write(info, 990_001, {FEW[0].id: first_half[FEW[0].id]})
     reports = []
-    _, resumed = evaluate_robustness((MODEL,), FEW, TEST_SET, tmp_path, Watched(1),
-                                     lambda *report: reports.append(report[:2]))
+    _, resumed = evaluate_robustness(
+        (MODEL,), FEW, TEST_SET, tmp_path, Watched(1), lambda *report: reports.append(report[:2])
+    )
     assert [(job.seed, job.settings) for job in jobs] == [(990_001, FEW[1:])]
     assert reports == [(1, 2), (2, 2)]
     for key, score in scores.items():
@@ -152,9 +156,16 @@ def test_failures_are_drawn_by_the_drive_and_the_sample_not_by_the_model(monkeyp
     def watch(labelled, setting, seed):
         seen.setdefault(labelled.source, set()).add(seed)
         return corrupt(labelled, setting, seed)
+
     monkeypatch.setattr(robustness, 'corrupt', watch)
-    run_drive(DriveJob(990_001, (MODEL, dataclasses.replace(MODEL, name='twin')),
-                       (CLEAN,), HeldOutDrives(1, 2, 990_001)))
+    run_drive(
+        DriveJob(
+            990_001,
+            (MODEL, dataclasses.replace(MODEL, name='twin')),
+            (CLEAN,),
+            HeldOutDrives(1, 2, 990_001),
+        )
+    )
     assert list(seen.values()) == [{990_001_000}, {990_001_001}]
 
 

@@ -1,4 +1,5 @@
 """Results of several models: files, tables, records and pictures say what was measured."""
+
 import cv2
 import numpy as np
 import pytest
@@ -18,8 +19,10 @@ from metabev_ros.lab.evaluation.score import FIGURES
 
 def results_of(name: str, factor: float, source: str = 'drives') -> ModelResults:
     rng = np.random.default_rng(0)
-    figures = {setting.id: {figure: factor * float(rng.uniform(0.3, 0.7)) for figure in FIGURES}
-               for setting in ALL}
+    figures = {
+        setting.id: {figure: factor * float(rng.uniform(0.3, 0.7)) for figure in FIGURES}
+        for setting in ALL
+    }
     figures['clean.0'] = {figure: factor * 0.7 for figure in FIGURES}
     figures['mc.1']['nds'] = factor * 0.686
     return ModelResults(name, 'm', 'abc', 'torch', source, 400, figures, {})
@@ -44,8 +47,10 @@ def test_the_tables_hold_every_setting_and_the_counts(pair):
     assert '400 samples: drives.' in text
     for setting in ALL:
         ours, other = (r.figures[setting.id] for r in pair)
-        assert (f'| `{setting.id}` | {setting.words} | {ours["nds"]:.3f} / {ours["miou"]:.3f} | '
-                f'{other["nds"]:.3f} / {other["miou"]:.3f} |') in text
+        assert (
+            f'| `{setting.id}` | {setting.words} | {ours["nds"]:.3f} / {ours["miou"]:.3f} | '
+            f'{other["nds"]:.3f} / {other["miou"]:.3f} |'
+        ) in text
 
 
 def test_wins_are_counted_over_the_eight_headline_settings(pair):
@@ -61,8 +66,11 @@ def test_records_have_one_id_a_figure_and_none_for_what_is_undefined(pair):
     assert len(set(ids)) == len(ids) == 2 * len(ALL) * len(FIGURES) - 1
     by_id = {record.id: record for record in records}
     record = by_id['robustness.baseline.mo.0_3.miou']
-    assert (record.value, record.unit, record.n) == (pair[1].figures['mo.0_3']['miou'], 'mIoU',
-                                                     400)
+    assert (record.value, record.unit, record.n) == (
+        pair[1].figures['mo.0_3']['miou'],
+        'mIoU',
+        400,
+    )
     assert 'robustness.ours.ml.1.detection_ece' not in by_id
 
 
@@ -94,7 +102,11 @@ def test_the_pictures_are_drawn_also_where_settings_are_missing(pair, tmp_path):
         picture = cv2.imread(str(report.parent / name))
         assert picture.shape[0] > 400 and picture.std() > 10
     assert sorted(p.name for p in report.parent.iterdir()) == [
-        'beyond.png', 'comparison.md', 'curves.png', 'radar.png']
+        'beyond.png',
+        'comparison.md',
+        'curves.png',
+        'radar.png',
+    ]
 
 
 def test_the_compare_command_writes_the_report_and_the_claims(pair, tmp_path):
@@ -102,11 +114,20 @@ def test_the_compare_command_writes_the_report_and_the_claims(pair, tmp_path):
 
     from metabev_ros.cli import app
     from metabev_ros.lab.evaluation.records import read_records
+
     for results in pair:
         results.save(tmp_path / f'{results.name}.json')
-    done = CliRunner().invoke(app, [
-        'compare', *(str(tmp_path / f'{r.name}.json') for r in pair), '--out',
-        str(tmp_path / 'out'), '--record', str(tmp_path / 'figures.json')])
+    done = CliRunner().invoke(
+        app,
+        [
+            'compare',
+            *(str(tmp_path / f'{r.name}.json') for r in pair),
+            '--out',
+            str(tmp_path / 'out'),
+            '--record',
+            str(tmp_path / 'figures.json'),
+        ],
+    )
     assert done.exit_code == 0, done.output
     assert (tmp_path / 'out' / 'comparison.md').read_text() == markdown(pair)
     ids = [record.id for record in read_records(tmp_path / 'figures.json')]

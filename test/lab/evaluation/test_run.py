@@ -1,4 +1,5 @@
 """An evaluation run: what goes in, what is scored, what the report holds."""
+
 import dataclasses
 import json
 
@@ -31,9 +32,10 @@ class Oracle:
     def __call__(self, sample):
         self.seen.append(sample)
         truth = self.stamps[sample.stamp_ns]
-        kept = np.nonzero(truth.num_lidar_pts > 0)[0][::1 if sample.modality.has_lidar else 2]
-        found = Detections(truth.boxes[kept], np.linspace(1, 0.5, len(kept), dtype=np.float32),
-                           truth.labels[kept])
+        kept = np.nonzero(truth.num_lidar_pts > 0)[0][:: 1 if sample.modality.has_lidar else 2]
+        found = Detections(
+            truth.boxes[kept], np.linspace(1, 0.5, len(kept), dtype=np.float32), truth.labels[kept]
+        )
         probabilities = truth.map_layers.astype(np.float32)
         if not sample.modality.has_lidar:
             probabilities[:, ::2] = 0.0
@@ -43,9 +45,13 @@ class Oracle:
 @pytest.fixture(scope='module')
 def distinct(samples):
     """The two samples with stamps of their own, so that the oracle tells them apart."""
-    return [dataclasses.replace(labelled, sample=dataclasses.replace(
-        labelled.sample, stamp_ns=labelled.sample.stamp_ns + index))
-        for index, labelled in enumerate(samples)]
+    return [
+        dataclasses.replace(
+            labelled,
+            sample=dataclasses.replace(labelled.sample, stamp_ns=labelled.sample.stamp_ns + index),
+        )
+        for index, labelled in enumerate(samples)
+    ]
 
 
 @pytest.fixture(scope='module')
@@ -59,7 +65,10 @@ def test_every_sample_is_run_once_per_modality_with_only_its_sensors(distinct):
     named = []
     evaluate_model(oracle, distinct, progress=named.append)
     assert [sample.modality for sample in oracle.seen] == [
-        Modality.FUSED, Modality.LIDAR, Modality.CAMERA] * 2
+        Modality.FUSED,
+        Modality.LIDAR,
+        Modality.CAMERA,
+    ] * 2
     for sample in oracle.seen:
         assert (sample.sweep is not None) == sample.modality.has_lidar
         assert any(sample.cameras.values()) == sample.modality.has_camera
@@ -88,6 +97,7 @@ def test_a_result_with_another_modality_than_its_sample_is_refused(distinct):
     def mislabelled(sample):
         result = oracle(sample)
         return dataclasses.replace(result, sample=distinct[0].sample)
+
     with pytest.raises(BackendError, match='LIDAR'):
         evaluate_model(mislabelled, distinct)
 
@@ -108,8 +118,11 @@ def test_the_report_states_the_figures_and_its_pictures_can_be_read(evaluation, 
 
 
 def test_undefined_errors_are_a_dash_in_the_report(evaluation):
-    row = next(line for line in markdown(evaluation).splitlines()
-               if line.startswith('| traffic_cone |') and line.count('|') == 11)
+    row = next(
+        line
+        for line in markdown(evaluation).splitlines()
+        if line.startswith('| traffic_cone |') and line.count('|') == 11
+    )
     assert row.endswith('| - | - | - |')
 
 

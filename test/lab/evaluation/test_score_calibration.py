@@ -1,4 +1,5 @@
 """Calibration error against a slow count; evaluators merged and stored equal one that saw all."""
+
 import numpy as np
 import pytest
 
@@ -20,15 +21,18 @@ def slow_ece(scores, right) -> float:
     bins = {}
     for score, hit in zip(scores, right, strict=True):
         bins.setdefault(min(int(score * 15), 14), []).append((score, hit))
-    return sum(len(cases) / len(scores) * abs(np.mean([h for _, h in cases])
-                                              - np.mean([s for s, _ in cases]))
-               for cases in bins.values())
+    return sum(
+        len(cases)
+        / len(scores)
+        * abs(np.mean([h for _, h in cases]) - np.mean([s for s, _ in cases]))
+        for cases in bins.values()
+    )
 
 
 def test_the_error_equals_a_slow_count():
     rng = np.random.default_rng(0)
     scores = np.concatenate([rng.uniform(size=500), [0.0, 1.0, 1 / 15, 14 / 15]])
-    right = rng.random(len(scores)) < scores ** 2
+    right = rng.random(len(scores)) < scores**2
     reliability = Reliability(('a', 'b'))
     for part in np.array_split(np.arange(len(scores)), 7):
         reliability.add(1, scores[part], right[part])
@@ -64,8 +68,14 @@ def random_sample(rng, count: int = 25):
     boxes[:, :2] = rng.uniform(-30, 30, (count, 2))
     boxes[:, 3:6] = rng.uniform(1, 4, (count, 3))
     labels = rng.integers(0, 10, count)
-    truth = GroundTruth(boxes, labels, rng.integers(0, 4, count), np.ones(count, np.float32),
-                        np.arange(count), rng.random((6, 20, 20)) < 0.3)
+    truth = GroundTruth(
+        boxes,
+        labels,
+        rng.integers(0, 4, count),
+        np.ones(count, np.float32),
+        np.arange(count),
+        rng.random((6, 20, 20)) < 0.3,
+    )
     moved = boxes.copy()
     moved[:, :2] += rng.normal(0, 1.2, (count, 2))
     found = Detections(moved, np.round(rng.random(count), 1).astype(np.float32), labels)
@@ -78,8 +88,14 @@ def test_a_detection_is_right_when_it_matches_at_two_metres():
     shifted = found.boxes.copy()
     for shift, accuracy in ((1.9, 1.0), (2.1, 0.0)):
         shifted[0, :2] = truth.boxes[0, :2] + [shift, 0]
-        seen = GroundTruth(truth.boxes, truth.labels, np.ones(1), truth.visibility,
-                           truth.track_ids, truth.map_layers)
+        seen = GroundTruth(
+            truth.boxes,
+            truth.labels,
+            np.ones(1),
+            truth.visibility,
+            truth.track_ids,
+            truth.map_layers,
+        )
         evaluator = DetectionEvaluator()
         evaluator.add(Detections(shifted, np.float32([0.8]), found.labels), seen)
         result = detection_calibration(evaluator)

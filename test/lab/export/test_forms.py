@@ -1,4 +1,5 @@
 """The two forms of a network: same weights, same results, other operators."""
+
 import dataclasses
 
 import pytest
@@ -16,9 +17,12 @@ from metabev_ros.network.moe import ExpertPool, RoutedExperts
 
 BASE = small_base()
 CONFIGS = {
-    'groups and hard experts': small_model('groups', DecoderFfn.HM2OE), 'base, 4 experts': BASE,
+    'groups and hard experts': small_model('groups', DecoderFfn.HM2OE),
+    'base, 4 experts': BASE,
     'base, 8 experts': dataclasses.replace(
-        BASE, decoder=dataclasses.replace(BASE.decoder, experts=8))}
+        BASE, decoder=dataclasses.replace(BASE.decoder, experts=8)
+    ),
+}
 
 
 def network_of(config) -> MetaBev:
@@ -54,9 +58,15 @@ def test_the_copy_shares_the_weights_and_the_network_stays_as_it_was():
     assert pools and all(pool.form is ExpertForm.DISPATCHED for pool in pools)
 
 
-@pytest.mark.parametrize(('experts', 'used', 'expected'), [
-    (4, 1, ExpertForm.DENSE), (8, 2, ExpertForm.BLOCKS), (8, 3, ExpertForm.DENSE),
-    (16, 2, ExpertForm.BLOCKS)])
+@pytest.mark.parametrize(
+    ('experts', 'used', 'expected'),
+    [
+        (4, 1, ExpertForm.DENSE),
+        (8, 2, ExpertForm.BLOCKS),
+        (8, 3, ExpertForm.DENSE),
+        (16, 2, ExpertForm.BLOCKS),
+    ],
+)
 def test_experts_for_tensorrt_are_dense_where_that_is_cheaper(experts, used, expected):
     pool = RoutedExperts(4, 4, 0.0, experts, used)
     assert expert_form(pool, GraphForm.TENSORRT) is expected

@@ -3,6 +3,7 @@
 The compact pillar network goes through the whole gate in test_to_onnx; the sparse encoder is in
 test_lidar, its graph being the same in both forms.
 """
+
 import dataclasses
 
 import numpy as np
@@ -30,35 +31,52 @@ from metabev_ros.preprocess.preprocessor import Preprocessor
 ORT, TENSORRT = GraphForm
 BASE = small_base()
 EIGHT_EXPERTS = dataclasses.replace(
-    BASE, decoder=dataclasses.replace(BASE.decoder, experts=8, cross_layers=1))
+    BASE, decoder=dataclasses.replace(BASE.decoder, experts=8, cross_layers=1)
+)
 FOUR_EXPERTS = small_model('transfusion', DecoderFfn.RM2OE, neck=BevNeckKind.SECOND)
-GROUPS, BASELINE, NANO = (small_model('groups', DecoderFfn.HM2OE), small_model(fuser=Fuser.CONV),
-                          small_model())
-PULL = dataclasses.replace(NANO, camera=dataclasses.replace(
-    NANO.camera, view_transform=ViewTransform.PULL))
+GROUPS, BASELINE, NANO = (
+    small_model('groups', DecoderFfn.HM2OE),
+    small_model(fuser=Fuser.CONV),
+    small_model(),
+)
+PULL = dataclasses.replace(
+    NANO, camera=dataclasses.replace(NANO.camera, view_transform=ViewTransform.PULL)
+)
 # (configuration, form, graph, operators that must be in it)
 VARIANTS = {
     'Swin-T, LSS FPN, double splat grid': (BASE, ORT, 'camera_encoder', {'MatMul'}),
     'pull': (PULL, TENSORRT, 'camera_encoder', {'Gather', 'MatMul'}),
-    'experts by NonZero, TransFusion': (EIGHT_EXPERTS, ORT, 'fusion_fused',
-                                        {'NonZero', 'GridSample', 'TopK'}),
-    'experts in blocks, TransFusion': (EIGHT_EXPERTS, TENSORRT, 'fusion_fused',
-                                       {'CumSum', 'ScatterND'}),
+    'experts by NonZero, TransFusion': (
+        EIGHT_EXPERTS,
+        ORT,
+        'fusion_fused',
+        {'NonZero', 'GridSample', 'TopK'},
+    ),
+    'experts in blocks, TransFusion': (
+        EIGHT_EXPERTS,
+        TENSORRT,
+        'fusion_fused',
+        {'CumSum', 'ScatterND'},
+    ),
     'four experts': (FOUR_EXPERTS, TENSORRT, 'fusion_lidar', {'TopK'}),
     'groups, hard experts': (GROUPS, TENSORRT, 'fusion_camera', {'LayerNormalization'}),
-    'baseline': (BASELINE, ORT, 'fusion_lidar', {'Conv'})}
+    'baseline': (BASELINE, ORT, 'fusion_lidar', {'Conv'}),
+}
 
 
 def inputs_of(config: ModelConfig, graph: str):
     """Arrays by name: inputs of 1, 4 and 6 cameras, or noise in the place of BEV maps."""
     rng, preprocessor = np.random.default_rng(0), Preprocessor(config)
     if graph == 'camera_encoder':
-        yield from (preprocessor.camera_inputs(camera_images(config, views, rng))
-                    for views in (1, 4, 6))
+        yield from (
+            preprocessor.camera_inputs(camera_images(config, views, rng)) for views in (1, 4, 6)
+        )
     else:
         for _ in range(3):
-            yield {spec.name: rng.normal(size=spec.shape).astype(np.float32)
-                   for spec in graph_inputs(config)[graph]}
+            yield {
+                spec.name: rng.normal(size=spec.shape).astype(np.float32)
+                for spec in graph_inputs(config)[graph]
+            }
 
 
 def require_same_boxes(config: ModelConfig, expected: dict, got: dict) -> None:
@@ -93,7 +111,8 @@ def test_the_graph_is_clean_and_gives_what_the_network_gives(name):
         for spec in specs:
             assert got[spec.name].shape == spec.shape and str(got[spec.name].dtype) == spec.dtype
             span = np.ptp(expected[spec.name]) or 1
-            np.testing.assert_allclose(got[spec.name], expected[spec.name], atol=1e-4 * span,
-                                       rtol=0, err_msg=spec.name)
+            np.testing.assert_allclose(
+                got[spec.name], expected[spec.name], atol=1e-4 * span, rtol=0, err_msg=spec.name
+            )
         if 'boxes' in got:
             require_same_boxes(config, expected, got)

@@ -1,4 +1,5 @@
 """Which layers compute in float16, and that the islands are float32 in torch and in ONNX."""
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -18,9 +19,11 @@ from metabev_ros.lab.export.lint import lint
 from metabev_ros.lab.export.to_onnx import graph_modules, trace
 from metabev_ros.network.metabev import MetaBev
 
-CONFIGS = {'nano': small_model(), 'groups and hard experts': small_model('groups',
-                                                                         DecoderFfn.HM2OE),
-           'base': small_base()}
+CONFIGS = {
+    'nano': small_model(),
+    'groups and hard experts': small_model('groups', DecoderFfn.HM2OE),
+    'base': small_base(),
+}
 HALF, FLOAT = TensorProto.FLOAT16, TensorProto.FLOAT
 
 
@@ -40,10 +43,11 @@ def test_the_network_in_half_gives_what_it_gave_within_a_hundredth(name):
     halves = sum(p.numel() for p in half.parameters() if p.dtype is torch.float16)
     assert halves > 0.3 * sum(p.numel() for p in half.parameters())
     camera, lidar, _ = sample_of(config, 1)
-    expected, got = (written_for(n, GraphForm.TENSORRT)([camera], [lidar])[0].named()
-                     for n in (reference, half))
+    expected, got = (
+        written_for(n, GraphForm.TENSORRT)([camera], [lidar])[0].named() for n in (reference, half)
+    )
     compared = [n for n in expected if name != 'base' or n in ('heatmap', 'map_logits')]
-    for tensor in compared:        # TransFusion's queries may change places where scores tie
+    for tensor in compared:  # TransFusion's queries may change places where scores tie
         assert got[tensor].dtype is torch.float32
         error = (got[tensor] - expected[tensor]).abs().max() / np.ptp(expected[tensor].numpy())
         assert error < 0.01, tensor
@@ -51,19 +55,31 @@ def test_the_network_in_half_gives_what_it_gave_within_a_hundredth(name):
 
 def test_metres_norms_and_last_layers_keep_float32():
     network = compute_in_half(network_of(CONFIGS['nano']))
-    float32 = {name for name, part in network.named_modules() for p in part.parameters(False)
-               if p.dtype is torch.float32}
+    float32 = {
+        name
+        for name, part in network.named_modules()
+        for p in part.parameters(False)
+        if p.dtype is torch.float32
+    }
     for name, part in network.named_modules():
         if isinstance(part, nn.LayerNorm):
             assert name in float32
-    for name in ('camera_encoder.depth_and_context', 'lidar_encoder.point.0',
-                 'fusion.decoder.cross_layers.0.attention.offsets.camera',
-                 'fusion.decoder.cross_layers.0.attention.weights.lidar', 'fusion.map.logits',
-                 'fusion.detection.heatmap', 'fusion.detection.boxes'):
+    for name in (
+        'camera_encoder.depth_and_context',
+        'lidar_encoder.point.0',
+        'fusion.decoder.cross_layers.0.attention.offsets.camera',
+        'fusion.decoder.cross_layers.0.attention.weights.lidar',
+        'fusion.map.logits',
+        'fusion.detection.heatmap',
+        'fusion.detection.boxes',
+    ):
         assert name in float32, name
-    for name in ('camera_encoder.backbone.stem.0.0', 'fusion.neck.fine.0',
-                 'fusion.decoder.cross_layers.0.ffn.0',
-                 'fusion.decoder.cross_layers.0.attention.value_proj'):
+    for name in (
+        'camera_encoder.backbone.stem.0.0',
+        'fusion.neck.fine.0',
+        'fusion.decoder.cross_layers.0.ffn.0',
+        'fusion.decoder.cross_layers.0.attention.value_proj',
+    ):
         assert name not in float32, name
 
 
@@ -71,8 +87,11 @@ def test_metres_norms_and_last_layers_keep_float32():
 def fusion():
     config = CONFIGS['nano']
     network = network_of(config)
-    content = trace(graph_modules(compute_in_half(network), config,
-                                  GraphForm.TENSORRT)['fusion_fused'], 'fusion_fused', config)
+    content = trace(
+        graph_modules(compute_in_half(network), config, GraphForm.TENSORRT)['fusion_fused'],
+        'fusion_fused',
+        config,
+    )
     reference = graph_modules(network_of(config), config)['fusion_fused']
     return content, reference
 
@@ -80,8 +99,10 @@ def fusion():
 def test_the_types_of_the_graph_carry_the_precision(fusion):
     lint(fusion[0], 'fusion_fused', GraphForm.TENSORRT)
     model = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(fusion[0]))
-    types = {item.name: item.type.tensor_type.elem_type for item in (
-        *model.graph.value_info, *model.graph.input, *model.graph.output)}
+    types = {
+        item.name: item.type.tensor_type.elem_type
+        for item in (*model.graph.value_info, *model.graph.input, *model.graph.output)
+    }
     types |= {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     halves = 0
     for node in model.graph.node:
@@ -98,8 +119,10 @@ def test_onnx_runtime_runs_the_half_graph_on_a_cpu_near_the_fp32_network(fusion)
     session = onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider'])
     torch.manual_seed(1)
     maps = [torch.randn(item.shape) for item in session.get_inputs()]
-    got = session.run(None, {item.name: bev.numpy() for item, bev
-                             in zip(session.get_inputs(), maps, strict=True)})
+    got = session.run(
+        None,
+        {item.name: bev.numpy() for item, bev in zip(session.get_inputs(), maps, strict=True)},
+    )
     with torch.inference_mode():
         expected = reference(*maps)
     for array, tensor in zip(got, expected, strict=True):
@@ -110,6 +133,11 @@ def test_onnx_runtime_runs_the_half_graph_on_a_cpu_near_the_fp32_network(fusion)
 def test_tensorrt_rtx_parses_and_builds_the_half_graph(fusion):
     pytest.importorskip('tensorrt_rtx', reason='pip install -r requirements/tensorrt.txt')
     config, name = CONFIGS['nano'], 'fusion_fused'
-    built = build_engine(TensorRtLibrary.load(Flavour.RTX), fusion[0], name,
-                         (graph_inputs(config)[name], graph_outputs(config)[name]), {})
+    built = build_engine(
+        TensorRtLibrary.load(Flavour.RTX),
+        fusion[0],
+        name,
+        (graph_inputs(config)[name], graph_outputs(config)[name]),
+        {},
+    )
     assert built.plan

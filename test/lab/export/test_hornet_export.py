@@ -1,4 +1,5 @@
 """HorNet and HorFPN with global filters as ONNX: H5's export, parity, and the whole main path."""
+
 import numpy as np
 import onnx
 import pytest
@@ -26,8 +27,11 @@ def test_h5_the_global_filters_are_exported_as_products_of_real_matrices(model):
         kinds[name] = [node.op_type for node in graph.node]
         assert not FOURIER & set(kinds[name])
         types = {tensor.data_type for tensor in graph.initializer}
-        assert not types & {onnx.TensorProto.COMPLEX64, onnx.TensorProto.COMPLEX128,
-                            onnx.TensorProto.DOUBLE}
+        assert not types & {
+            onnx.TensorProto.COMPLEX64,
+            onnx.TensorProto.COMPLEX128,
+            onnx.TensorProto.DOUBLE,
+        }
     # Four products a filter: five blocks and two levels of the camera neck, two of the BEV neck.
     assert kinds['camera_encoder'].count('MatMul') >= 4 * 7
     assert kinds['fusion_fused'].count('MatMul') >= 4 * 2

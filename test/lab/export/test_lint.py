@@ -1,4 +1,5 @@
 """Every kind that the lint forbids is planted once, and what it allows passes."""
+
 import numpy as np
 import onnx
 import pytest
@@ -12,8 +13,9 @@ ORT, TENSORRT = GraphForm
 
 
 def node(kind, *inputs, **attributes):
-    return helper.make_node(kind, list(inputs) or ['x'], ['y'], name=f'planted_{kind}',
-                            **attributes)
+    return helper.make_node(
+        kind, list(inputs) or ['x'], ['y'], name=f'planted_{kind}', **attributes
+    )
 
 
 def model(*nodes, opset=OPSET, initializers=()):
@@ -37,18 +39,26 @@ def from_experts(kind='metabev_ros.network.moe.RoutedExperts'):
 
 
 @pytest.mark.parametrize('form', GraphForm)
-@pytest.mark.parametrize('offender', [
-    node('NonZero'), node('Unique'), from_experts('metabev_ros.network.heads.RoutedExpertsToo'),
-    node('ScatterND', 'x', 'i', 'u', reduction='add'),
-    node('ScatterElements', 'x', 'i', 'u', reduction='max'),
-    node('FusedMatMul', 'x', 'x', domain='com.microsoft')], ids=lambda n: n.op_type)
+@pytest.mark.parametrize(
+    'offender',
+    [
+        node('NonZero'),
+        node('Unique'),
+        from_experts('metabev_ros.network.heads.RoutedExpertsToo'),
+        node('ScatterND', 'x', 'i', 'u', reduction='add'),
+        node('ScatterElements', 'x', 'i', 'u', reduction='max'),
+        node('FusedMatMul', 'x', 'x', domain='com.microsoft'),
+    ],
+    ids=lambda n: n.op_type,
+)
 def test_offenders_are_refused_in_every_form_and_named(offender, form):
     with pytest.raises(ContractError, match=f'planted.onnx.*{offender.op_type}.*planted_'):
         check(node('Relu'), offender, form=form)
 
 
-@pytest.mark.parametrize('offender', [node('GridSample', 'x', 'g'), from_experts()],
-                         ids=lambda n: n.op_type)
+@pytest.mark.parametrize(
+    'offender', [node('GridSample', 'x', 'g'), from_experts()], ids=lambda n: n.op_type
+)
 def test_what_onnx_runtime_may_have_is_refused_for_tensorrt(offender):
     check(offender, form=ORT)
     with pytest.raises(ContractError, match=f'{offender.op_type}'):
@@ -97,8 +107,11 @@ def test_an_offender_in_the_body_of_an_if_is_found():
 
 def test_functions_and_what_is_no_model_are_refused():
     with_function = model(node('Relu'))
-    with_function.functions.append(helper.make_function(
-        'own', 'f', ['x'], ['y'], [node('Relu')], [helper.make_opsetid('', OPSET)]))
+    with_function.functions.append(
+        helper.make_function(
+            'own', 'f', ['x'], ['y'], [node('Relu')], [helper.make_opsetid('', OPSET)]
+        )
+    )
     with pytest.raises(ContractError, match='no functions, got f'):
         lint(with_function.SerializeToString(), 'planted')
     with pytest.raises(ContractError, match='an ONNX model'):

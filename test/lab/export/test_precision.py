@@ -1,4 +1,5 @@
 """int8 variants of the shipped model: all or nothing, and judged before they are installed."""
+
 import dataclasses
 
 import numpy as np
@@ -43,8 +44,10 @@ def model(tmp_path):
 def samples():
     config = load_contract(resource_path('models/metabev_nano')).config
     preprocessor, rng = Preprocessor(config), np.random.default_rng(0)
-    pair = (preprocessor.camera_inputs(camera_images(config, 1, rng)),
-            preprocessor.lidar_inputs(sweep(config, rng)))
+    pair = (
+        preprocessor.camera_inputs(camera_images(config, 1, rng)),
+        preprocessor.lidar_inputs(sweep(config, rng)),
+    )
     return CalibrationSet((pair,), (pair,), 'noise')
 
 
@@ -53,7 +56,8 @@ def content_of(folder) -> dict:
 
 
 def test_int8_graphs_lie_in_their_folder_with_a_contract_and_the_backend_takes_them(
-        model, samples, monkeypatch):
+    model, samples, monkeypatch
+):
     monkeypatch.setitem(precision.require_agreement.__globals__['LEAST'], INT8, 0.0)
     before = content_of(model)
     contract, found = precision.export_precision(model, ORT, INT8, samples, lambda line: None)
@@ -77,7 +81,8 @@ def test_a_variant_of_older_weights_is_refused_after_a_new_export(model):
     folder.mkdir()
     contract = load_contract(model)
     dataclasses.replace(contract, precision='int8', weights_sha256='0' * 64).save(
-        folder / 'contract.json')
+        folder / 'contract.json'
+    )
     with pytest.raises(ContractError, match='weights.*0000.*--precision int8'):
         build_backend('onnxruntime', model, 1, 'int8')
 
@@ -87,6 +92,7 @@ def test_an_interruption_leaves_the_old_variant_or_none(model, samples, monkeypa
 
     def interrupted(content, inputs, form):
         raise KeyboardInterrupt
+
     monkeypatch.setattr(precision, 'quantise', interrupted)
     with pytest.raises(KeyboardInterrupt):
         precision.export_precision(model, ORT, INT8, samples, lambda line: None)
@@ -98,8 +104,11 @@ def test_graphs_that_say_something_else_are_not_installed(model, samples, monkey
     folder.mkdir()
     (folder / 'contract.json').write_text('the old one')
     monkeypatch.setattr(precision, 'quantise', lambda content, inputs, form: content)
-    monkeypatch.setattr(precision, 'measure_agreement', lambda *_: {
-        Modality.CAMERA: Agreement(boxes=10, matched=5)})
+    monkeypatch.setattr(
+        precision,
+        'measure_agreement',
+        lambda *_: {Modality.CAMERA: Agreement(boxes=10, matched=5)},
+    )
     with pytest.raises(ContractError, match=r'int8 CAMERA: boxes.*90%.*50\.0%.*stay with fp32'):
         precision.export_precision(model, ORT, INT8, samples, lambda line: None)
     assert content_of(folder) == {'contract.json': b'the old one'}
@@ -123,7 +132,7 @@ def test_agreement_counts_sure_boxes_of_both_sides_and_map_cells():
     second = _detections([0.4, 11, 20], [0.9, 0.8, 0.9]), np.array([[[0.9, 0.1, 0.9, 0.1]]])
     agreement = Agreement()
     agreement.add(first, second)
-    assert (agreement.boxes, agreement.matched) == (5, 3)   # 10 and 11 are a metre apart
+    assert (agreement.boxes, agreement.matched) == (5, 3)  # 10 and 11 are a metre apart
     assert agreement.map_iou == pytest.approx(1 / 3)
     with pytest.raises(ContractError, match='fp16 FUSED: boxes'):
         require_agreement({Modality.FUSED: agreement}, GraphPrecision.FP16)

@@ -1,4 +1,5 @@
 """Where int8 stands in a graph, and where not; on a graph that has every pattern once."""
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -14,36 +15,55 @@ from metabev_ros.lab.export.quantise import quantise, quantised_convolutions
 from metabev_ros.lab.export.value_ranges import ValueRange
 
 ORT, TRT = GraphForm.ONNXRUNTIME, GraphForm.TENSORRT
-CONVOLUTIONS = {'block': ('x', 'a'), 'residual': ('a_relu', 'b'), 'projection': ('c_relu', 'd'),
-                'shared': ('d_norm', 'e'), 'last': ('e_relu', 'y')}
+CONVOLUTIONS = {
+    'block': ('x', 'a'),
+    'residual': ('a_relu', 'b'),
+    'projection': ('c_relu', 'd'),
+    'shared': ('d_norm', 'e'),
+    'last': ('e_relu', 'y'),
+}
 
 
 def small_graph() -> bytes:
     """block - ReLU - residual - Add - ReLU - projection - LayerNormalization - shared - ReLU -
     last."""
     rng = np.random.default_rng(0)
-    constants = {f'{name}.w': rng.normal(size=(8, 8, 3, 3)).astype(np.float32) * .1
-                 for name in CONVOLUTIONS}
+    constants = {
+        f'{name}.w': rng.normal(size=(8, 8, 3, 3)).astype(np.float32) * 0.1
+        for name in CONVOLUTIONS
+    }
     constants |= {f'{name}.b': rng.normal(size=8).astype(np.float32) for name in CONVOLUTIONS}
     constants |= {'scale': np.ones(16, np.float32)}
 
     def convolution(name):
         source, result = CONVOLUTIONS[name]
-        return helper.make_node('Conv', [source, f'{name}.w', f'{name}.b'], [result], name,
-                                pads=[1] * 4)
-    nodes = [convolution('block'), helper.make_node('Relu', ['a'], ['a_relu'], 'relu_a'),
-             convolution('residual'), helper.make_node('Add', ['b', 'a_relu'], ['c'], 'add'),
-             helper.make_node('Relu', ['c'], ['c_relu'], 'relu_c'), convolution('projection'),
-             helper.make_node('LayerNormalization', ['d', 'scale'], ['d_norm'], 'norm'),
-             convolution('shared'), helper.make_node('Relu', ['e'], ['e_relu'], 'relu_e'),
-             convolution('last')]
+        return helper.make_node(
+            'Conv', [source, f'{name}.w', f'{name}.b'], [result], name, pads=[1] * 4
+        )
+
+    nodes = [
+        convolution('block'),
+        helper.make_node('Relu', ['a'], ['a_relu'], 'relu_a'),
+        convolution('residual'),
+        helper.make_node('Add', ['b', 'a_relu'], ['c'], 'add'),
+        helper.make_node('Relu', ['c'], ['c_relu'], 'relu_c'),
+        convolution('projection'),
+        helper.make_node('LayerNormalization', ['d', 'scale'], ['d_norm'], 'norm'),
+        convolution('shared'),
+        helper.make_node('Relu', ['e'], ['e_relu'], 'relu_e'),
+        convolution('last'),
+    ]
     shape = [1, 8, 16, 16]
     graph = helper.make_graph(
-        nodes, 'g', [helper.make_tensor_value_info('x', TensorProto.FLOAT, shape)],
+        nodes,
+        'g',
+        [helper.make_tensor_value_info('x', TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info('y', TensorProto.FLOAT, shape)],
-        [numpy_helper.from_array(array, name) for name, array in constants.items()])
-    return helper.make_model(graph, ir_version=10, opset_imports=[
-        helper.make_opsetid('', 18)]).SerializeToString()
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    return helper.make_model(
+        graph, ir_version=10, opset_imports=[helper.make_opsetid('', 18)]
+    ).SerializeToString()
 
 
 def samples(seed: int, count: int = 4) -> list[dict]:
@@ -54,7 +74,8 @@ def samples(seed: int, count: int = 4) -> list[dict]:
 @pytest.fixture(scope='module', params=[ORT, TRT], ids=lambda form: form.value)
 def rewritten(request):
     return request.param, onnx.load_model_from_string(
-        quantise(small_graph(), samples(1), request.param))
+        quantise(small_graph(), samples(1), request.param)
+    )
 
 
 def makers(graph) -> dict[str, onnx.NodeProto]:
@@ -63,8 +84,11 @@ def makers(graph) -> dict[str, onnx.NodeProto]:
 
 def zero_types(graph) -> dict[str, np.dtype]:
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    return {node.input[0]: constants[node.input[2]].dtype for node in graph.node
-            if node.op_type == 'QuantizeLinear'}
+    return {
+        node.input[0]: constants[node.input[2]].dtype
+        for node in graph.node
+        if node.op_type == 'QuantizeLinear'
+    }
 
 
 def test_convolutions_that_lead_to_a_relu_are_chosen_and_no_others():
@@ -90,16 +114,23 @@ def test_weights_are_signed_and_rounded_as_torch_rounds_them_and_biases_stay_flo
     _, model = rewritten
     maker = makers(model.graph)
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    original = {tensor.name: numpy_helper.to_array(tensor)
-                for tensor in onnx.load_model_from_string(small_graph()).graph.initializer}
+    original = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in onnx.load_model_from_string(small_graph()).graph.initializer
+    }
     for node in model.graph.node:
         if node.name not in ('block', 'residual', 'shared'):
             continue
         values, scale, zero = (constants[name] for name in maker[node.input[1]].input)
         assert values.dtype == np.int8 and not zero.any() and scale.shape == (8,)
         expected = torch.fake_quantize_per_channel_affine(
-            torch.from_numpy(original[f'{node.name}.w'].copy()), torch.from_numpy(scale.copy()),
-            torch.zeros(8, dtype=torch.int32), 0, -127, 127)
+            torch.from_numpy(original[f'{node.name}.w'].copy()),
+            torch.from_numpy(scale.copy()),
+            torch.zeros(8, dtype=torch.int32),
+            0,
+            -127,
+            127,
+        )
         np.testing.assert_allclose(values * scale.reshape(-1, 1, 1, 1), expected, atol=1e-7)
         assert constants[node.input[2]].dtype == np.float32
 
@@ -107,23 +138,33 @@ def test_weights_are_signed_and_rounded_as_torch_rounds_them_and_biases_stay_flo
 def test_for_onnx_runtime_saturation_at_zero_takes_the_place_of_the_relu():
     graph = onnx.load_model_from_string(quantise(small_graph(), samples(1), ORT)).graph
     assert [node.name for node in graph.node if node.op_type == 'Relu'] == ['relu_c']
-    assert zero_types(graph) == {'x': np.int8, 'a': np.uint8, 'b': np.int8, 'd_norm': np.int8,
-                                 'e': np.uint8}
+    assert zero_types(graph) == {
+        'x': np.int8,
+        'a': np.uint8,
+        'b': np.int8,
+        'd_norm': np.int8,
+        'e': np.uint8,
+    }
 
 
 def test_for_tensorrt_only_inputs_are_quantised_signed_and_with_zero_points_of_zero():
     graph = onnx.load_model_from_string(quantise(small_graph(), samples(1), TRT)).graph
     assert zero_types(graph) == dict.fromkeys(('x', 'a_relu', 'd_norm'), np.dtype(np.int8))
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    assert all(not constants[node.input[2]].any() for node in graph.node
-               if node.op_type in ('QuantizeLinear', 'DequantizeLinear'))
+    assert all(
+        not constants[node.input[2]].any()
+        for node in graph.node
+        if node.op_type in ('QuantizeLinear', 'DequantizeLinear')
+    )
     assert sum(node.op_type == 'Relu' for node in graph.node) == 3
 
 
 def test_the_rewritten_graph_gives_what_the_fp32_graph_gives_within_a_few_percent(rewritten):
     _, model = rewritten
-    sessions = [onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider'])
-                for content in (small_graph(), model.SerializeToString())]
+    sessions = [
+        onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider'])
+        for content in (small_graph(), model.SerializeToString())
+    ]
     for sample in samples(2):
         expected, got = (session.run(None, sample)[0] for session in sessions)
         error = np.abs(got - expected).max() / np.ptp(expected)
@@ -162,8 +203,10 @@ def test_the_clip_has_the_smallest_squared_error_of_all_that_were_tried(levels):
 
     def error(clip):
         low = 0 if levels == 255 else -levels
-        return ((np.clip(np.rint(values / clip * levels), low, levels) * clip / levels - values)
-                ** 2).mean()
+        return (
+            (np.clip(np.rint(values / clip * levels), low, levels) * clip / levels - values) ** 2
+        ).mean()
+
     best = min(error(clip) for clip in np.geomspace(0.5, 200, 300))
     assert error(collected.clip(levels)) < 1.1 * best
     assert collected.has_negative == (levels == 127)
@@ -174,6 +217,7 @@ def test_tensorrt_rtx_parses_and_builds_the_placement_made_for_it():
     pytest.importorskip('tensorrt_rtx', reason='pip install -r requirements/tensorrt.txt')
     spec = {name: TensorSpec(name, 'float32', (1, 8, 16, 16), 'B C Y X') for name in 'xy'}
     content = quantise(small_graph(), samples(1), TRT)
-    built = build_engine(TensorRtLibrary.load(Flavour.RTX), content, 'small',
-                         ((spec['x'],), (spec['y'],)), {})
+    built = build_engine(
+        TensorRtLibrary.load(Flavour.RTX), content, 'small', ((spec['x'],), (spec['y'],)), {}
+    )
     assert built.plan

@@ -1,4 +1,5 @@
 """AdaMV-MoE and inter-task attention exported, loaded and run (A10, I10)."""
+
 import dataclasses
 
 import numpy as np
@@ -20,8 +21,10 @@ from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import Modality, Sample
 
 INTERACTION = TaskInteractionConfig(heads=2, points=2, levels=2, stride=2, ffn_ratio=2)
-SYSTEMS = {'adamv': small_model(ffn=DecoderFfn.ADAMV),
-           'itsa': dataclasses.replace(small_model(), task_interaction=INTERACTION)}
+SYSTEMS = {
+    'adamv': small_model(ffn=DecoderFfn.ADAMV),
+    'itsa': dataclasses.replace(small_model(), task_interaction=INTERACTION),
+}
 
 
 def network_of(config):
@@ -40,7 +43,7 @@ def exported(request, tmp_path_factory):
     network = network_of(config)
     save_config(config, folder / 'config.yaml')
     save_file(network.state_dict(), folder / 'weights.safetensors')
-    export_model(folder, report=lambda line: None)      # raises unless the parity gate is passed
+    export_model(folder, report=lambda line: None)  # raises unless the parity gate is passed
     return config, network, folder
 
 
@@ -50,8 +53,11 @@ def test_the_exported_model_passes_the_gate_and_the_pipeline_runs_every_branch(e
     rng = np.random.default_rng(0)
     images, points = camera_images(config, 2, rng), sweep(config, rng)
     cameras = {f'camera_{i}': image for i, image in enumerate(images)}
-    for modality, sensors in ((Modality.FUSED, (cameras, points)),
-                              (Modality.CAMERA, (cameras, None)), (Modality.LIDAR, ({}, points))):
+    for modality, sensors in (
+        (Modality.FUSED, (cameras, points)),
+        (Modality.CAMERA, (cameras, None)),
+        (Modality.LIDAR, ({}, points)),
+    ):
         sample = Sample(0, *sensors, modality, ())
         graphs, network = (pipeline(sample) for pipeline in pipelines)
         assert np.ptp(graphs.map_probabilities) > 0
@@ -82,10 +88,12 @@ def test_a10_the_wide_form_is_static_exact_and_flips_no_expert(tmp_path):
     assert not any(kind.startswith('Scatter') for kind in kinds)
     session = onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider'])
     maps = [torch.randn(item.shape) for item in session.get_inputs()]
-    got = session.run(None, {item.name: bev.numpy() for item, bev
-                             in zip(session.get_inputs(), maps, strict=True)})
+    got = session.run(
+        None,
+        {item.name: bev.numpy() for item, bev in zip(session.get_inputs(), maps, strict=True)},
+    )
     for layer in adaptive_layers(network):
-        layer.form = ExpertForm.DISPATCHED              # other arithmetic than the graph's
+        layer.form = ExpertForm.DISPATCHED  # other arithmetic than the graph's
     with torch.inference_mode():
         expected = graph(*maps)
     for array, tensor in zip(got, expected, strict=True):
@@ -94,12 +102,20 @@ def test_a10_the_wide_form_is_static_exact_and_flips_no_expert(tmp_path):
     chosen = Chosen(adaptive_layers(network)[0]).eval()
     tokens = torch.randn(1, 5000, config.decoder.channels)
     path = tmp_path / 'chosen.onnx'
-    torch.onnx.export(chosen, (tokens,), path, opset_version=18, dynamo=True,
-                      external_data=False, input_names=['x'], verbose=False)
+    torch.onnx.export(
+        chosen,
+        (tokens,),
+        path,
+        opset_version=18,
+        dynamo=True,
+        external_data=False,
+        input_names=['x'],
+        verbose=False,
+    )
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     with torch.inference_mode():
         exact, half = chosen(tokens), chosen(tokens.half())
     assert (exact[0].sum(-1) == 1).all() and (exact[1].sum(-1) == 3).all()
     assert (session.run(None, {'x': tokens.numpy()})[0] == exact.numpy()).all()
     flipped = (half != exact).any(-1).float().mean().item()
-    assert flipped < 0.01           # tokens in half precision may flip near ties; here none did
+    assert flipped < 0.01  # tokens in half precision may flip near ties; here none did

@@ -1,4 +1,5 @@
 """Export on a small configuration; the shipped model's own files are checked in test_shipped."""
+
 import numpy as np
 import onnx
 import pytest
@@ -23,11 +24,14 @@ from metabev_ros.lab.export.to_onnx import export_model
 from metabev_ros.network.metabev import MetaBev
 
 SMALL = ModelConfig(
-    name='small', camera=CameraBranchConfig(height=64, width=160, feature_channels=16,
-                                            context_channels=8, bev_channels=8),
+    name='small',
+    camera=CameraBranchConfig(
+        height=64, width=160, feature_channels=16, context_channels=8, bev_channels=8
+    ),
     lidar=LidarBranchConfig(pillar_channels=8, bev_channels=8, max_pillars=2000),
     decoder=DecoderConfig(channels=16, heads=2, points=2, cross_layers=1),
-    head=HeadConfig(neck_channels=8, det_channels=8, map_channels=8))
+    head=HeadConfig(neck_channels=8, det_channels=8, map_channels=8),
+)
 
 
 @pytest.fixture(scope='module')
@@ -63,14 +67,15 @@ def test_graphs_for_tensorrt_go_into_a_folder_of_their_own(model):
     lines = []
     contract, parity = export_model(folder, report=lines.append, form=GraphForm.TENSORRT, seed=7)
     assert lines[0] == 'parity seed 7' and set(parity.errors) == set(GRAPHS)
-    assert before == {path.name: path.read_bytes() for path in folder.iterdir()
-                      if path.is_file()}
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     assert load_contract(folder / 'tensorrt-fp32') == contract
     assert contract.form is GraphForm.TENSORRT and contract.hash != shipped.hash
     assert contract.weights_sha256 == shipped.weights_sha256
     for graph in GRAPHS:
-        kinds = {node.op_type for node in onnx.load(
-            folder / 'tensorrt-fp32' / f'{graph}.onnx').graph.node}
+        kinds = {
+            node.op_type
+            for node in onnx.load(folder / 'tensorrt-fp32' / f'{graph}.onnx').graph.node
+        }
         assert not kinds & {'GridSample', 'NonZero'}
     with pytest.raises(ConfigError, match='--run'):
         export_model(folder, folder, form=GraphForm.TENSORRT)
@@ -82,8 +87,9 @@ def test_the_gate_names_the_output_of_a_network_that_differs(model):
     other.load_state_dict(network.state_dict())
     other.fusion.map.logits.bias.data += 1.0
     with pytest.raises(ContractError, match='parity of fusion_fused: map_logits'):
-        check_parity(TorchBackend(other, SMALL), OnnxRuntimeBackend(folder, 1),
-                     parity_inputs(SMALL))
+        check_parity(
+            TorchBackend(other, SMALL), OnnxRuntimeBackend(folder, 1), parity_inputs(SMALL)
+        )
 
 
 def test_the_gate_names_the_encoder_before_what_follows_from_it(model):
@@ -92,17 +98,20 @@ def test_the_gate_names_the_encoder_before_what_follows_from_it(model):
     other.load_state_dict(network.state_dict())
     other.camera_encoder.depth_and_context.bias.data[-1] += 1.0
     with pytest.raises(ContractError, match='parity of camera_encoder: camera_bev'):
-        check_parity(TorchBackend(other, SMALL), OnnxRuntimeBackend(folder, 1),
-                     parity_inputs(SMALL))
+        check_parity(
+            TorchBackend(other, SMALL), OnnxRuntimeBackend(folder, 1), parity_inputs(SMALL)
+        )
 
 
 def test_the_gate_refuses_what_is_not_finite(model):
     folder, network, _, _ = model
+
     class Broken(OnnxRuntimeBackend):
         def fuse(self, camera_bev, lidar_bev):
             outputs = super().fuse(camera_bev, lidar_bev)
             outputs['boxes'][..., 0] = np.nan
             return outputs
+
     with pytest.raises(ContractError, match='parity of fusion_fused: boxes.*got inf'):
         check_parity(TorchBackend(network, SMALL), Broken(folder, 1), parity_inputs(SMALL))
 
@@ -134,8 +143,7 @@ def test_running_without_any_input_is_refused(model):
 
 def test_weights_of_another_configuration_are_refused(model, tmp_path):
     save_config(ModelConfig(), tmp_path / 'config.yaml')
-    (tmp_path / 'weights.safetensors').write_bytes(
-        (model[0] / 'weights.safetensors').read_bytes())
+    (tmp_path / 'weights.safetensors').write_bytes((model[0] / 'weights.safetensors').read_bytes())
     with pytest.raises(ContractError, match='weights.safetensors'):
         export_model(tmp_path / 'out', tmp_path)
     assert not (tmp_path / 'out').exists()

@@ -1,4 +1,5 @@
 """Rendered records that the trainer's tests share."""
+
 import pytest
 from support.tiny import TINY
 

@@ -1,4 +1,5 @@
 """Adaptive expert selection: the traces of the released trainer (A6), and going on (A8)."""
+
 import os
 from dataclasses import replace
 
@@ -26,8 +27,11 @@ from metabev_ros.lab.training.validation import hold_out
 from metabev_ros.network.adamv import experts_used
 
 START, EVERY, PATIENCE, LAST = 40_000, 2000, 5000, 120_000
-ADAMV = replace(TINY, name='tiny_adamv', decoder=replace(
-    TINY.decoder, ffn=DecoderFfn.ADAMV, experts=4, adamv=AdamvConfig()))
+ADAMV = replace(
+    TINY,
+    name='tiny_adamv',
+    decoder=replace(TINY.decoder, ffn=DecoderFfn.ADAMV, experts=4, adamv=AdamvConfig()),
+)
 
 
 def falling(step):
@@ -36,8 +40,10 @@ def falling(step):
 
 def flat_after(*steps):
     """Improves at every check up to the start, then at these steps only."""
+
     def loss(step):
         return falling(min(step, START)) - sum(step >= s for s in steps)
+
     return loss
 
 
@@ -45,11 +51,18 @@ def flat_after(*steps):
 SCRIPTS = {
     'both improve': (falling, falling, [(0, (2, 2), False)]),
     'cls flat': (flat_after(), falling, [(46000, (3, 2), False), (48000, (2, 2), True)]),
-    'cls improves once': (flat_after(48000), falling, [
-        (46000, (3, 2), False), (54000, (4, 2), False), (56000, (3, 2), True)]),
+    'cls improves once': (
+        flat_after(48000),
+        falling,
+        [(46000, (3, 2), False), (54000, (4, 2), False), (56000, (3, 2), True)],
+    ),
     'both flat': (flat_after(), flat_after(), [(46000, (3, 3), False), (48000, (2, 3), True)]),
-    'cls climbs': (flat_after(*range(48000, 90000, 8000)), falling, [
-        (46000 + 8000 * i, (3 + i, 2), False) for i in range(6)])}
+    'cls climbs': (
+        flat_after(*range(48000, 90000, 8000)),
+        falling,
+        [(46000 + 8000 * i, (3 + i, 2), False) for i in range(6)],
+    ),
+}
 
 
 def trace_of(selection, cls, det):
@@ -77,18 +90,22 @@ def per_task(experts=8):
     return PerTaskSelection({'cls': 2, 'det': 2}, experts, PATIENCE, START, EVERY, 1e-6)
 
 
-@pytest.mark.parametrize(('name', 'expected'), [
-    ('both improve', []),
-    ('cls flat', [(46000, (3, 2)), (48000, (2, 2))]),
-    ('cls improves once', [(46000, (3, 2)), (54000, (4, 2)), (56000, (3, 2))]),
-    ('both flat', [(46000, (3, 3)), (48000, (2, 2))]),              # both tries are undone
-    ('cls climbs', [(46000 + 8000 * i, (3 + i, 2)) for i in range(6)])])
+@pytest.mark.parametrize(
+    ('name', 'expected'),
+    [
+        ('both improve', []),
+        ('cls flat', [(46000, (3, 2)), (48000, (2, 2))]),
+        ('cls improves once', [(46000, (3, 2)), (54000, (4, 2)), (56000, (3, 2))]),
+        ('both flat', [(46000, (3, 3)), (48000, (2, 2))]),  # both tries are undone
+        ('cls climbs', [(46000 + 8000 * i, (3 + i, 2)) for i in range(6)]),
+    ],
+)
 def test_a6_per_task_selection_decides_for_each_task_alone(name, expected):
     assert trace_of(per_task(), *SCRIPTS[name][:2]) == expected
 
 
 def test_a6_per_task_selection_rolls_back_from_all_experts():
-    cls = flat_after(*range(48000, 84000, 8000))                    # the eighth does not help
+    cls = flat_after(*range(48000, 84000, 8000))  # the eighth does not help
     official = OfficialSelection({'cls': 2, 'det': 2}, 8, PATIENCE, START)
     assert trace_of(official, cls, falling)[-1] == (86000, (8, 2))
     assert trace_of(per_task(), cls, falling)[-2:] == [(86000, (8, 2)), (88000, (7, 2))]
@@ -111,8 +128,9 @@ def test_freezing_takes_an_expert_on_trial_back():
     assert selection.used == {'cls': 2, 'det': 2}
 
 
-@pytest.mark.parametrize('make', [
-    per_task, lambda: OfficialSelection({'cls': 2, 'det': 2}, 8, PATIENCE, START)])
+@pytest.mark.parametrize(
+    'make', [per_task, lambda: OfficialSelection({'cls': 2, 'det': 2}, 8, PATIENCE, START)]
+)
 def test_a8_a_selection_restored_in_mid_probe_goes_on_alike(make):
     cls, det = SCRIPTS['cls improves once'][:2]
     whole, used = make(), []
@@ -121,7 +139,7 @@ def test_a8_a_selection_restored_in_mid_probe_goes_on_alike(make):
         used.append(dict(whole.used))
     first, second = make(), make()
     for i, step in enumerate(range(EVERY, LAST, EVERY)):
-        selection = first if step <= 46000 else second              # 46000: an expert on trial
+        selection = first if step <= 46000 else second  # 46000: an expert on trial
         if step == 48000:
             second.restore(first.state())
         selection.check(step, {'cls': cls(step), 'det': det(step)})
@@ -130,22 +148,42 @@ def test_a8_a_selection_restored_in_mid_probe_goes_on_alike(make):
 
 def selecting(**changes):
     """Checks at every second step; losses never fall by half, so every check raises or undoes."""
-    return config(**{
-        'steps': 7, 'checkpoint_every': 4, 'precision': Precision.FP32, 'learning_rate': 1e-4,
-        'expert_selection': SelectionConfig(SelectionMode.PER_TASK, every=2, patience=1.0,
-                                            warmup=0.0, stop=1.0, tolerance=0.5, scenes=1),
-        **changes})
+    return config(
+        **{
+            'steps': 7,
+            'checkpoint_every': 4,
+            'precision': Precision.FP32,
+            'learning_rate': 1e-4,
+            'expert_selection': SelectionConfig(
+                SelectionMode.PER_TASK,
+                every=2,
+                patience=1.0,
+                warmup=0.0,
+                stop=1.0,
+                tolerance=0.5,
+                scenes=1,
+            ),
+            **changes,
+        }
+    )
 
 
 @pytest.fixture(scope='module')
 def records(tmp_path_factory):
-    return build_cache(tmp_path_factory.mktemp('cache'), ADAMV,
-                       CacheConfig(first_seed=5000, worlds=2, frames_per_world=1), workers=1)
+    return build_cache(
+        tmp_path_factory.mktemp('cache'),
+        ADAMV,
+        CacheConfig(first_seed=5000, worlds=2, frames_per_world=1),
+        workers=1,
+    )
 
 
 def experts_of(log):
-    return [(line['step'], line['experts_detection'], line['experts_map'])
-            for line in log if 'experts_map' in line]
+    return [
+        (line['step'], line['experts_detection'], line['experts_map'])
+        for line in log
+        if 'experts_map' in line
+    ]
 
 
 def test_a8_a_run_stopped_in_mid_probe_goes_on_with_the_same_experts(tmp_path, records):
@@ -158,6 +196,7 @@ def test_a8_a_run_stopped_in_mid_probe_goes_on_with_the_same_experts(tmp_path, r
     def save_and_die():
         save()
         raise Killed
+
     part.save = save_and_die
     with pytest.raises(Killed):
         part.run(records)
@@ -175,15 +214,21 @@ def test_a8_a_run_stopped_in_mid_probe_goes_on_with_the_same_experts(tmp_path, r
 
 
 def run_rank(rank, port, folder, records):
-    os.environ.update(RANK=str(rank), WORLD_SIZE='2', LOCAL_RANK=str(rank),
-                      MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    os.environ.update(
+        RANK=str(rank),
+        WORLD_SIZE='2',
+        LOCAL_RANK=str(rank),
+        MASTER_ADDR='127.0.0.1',
+        MASTER_PORT=str(port),
+    )
     with joined(cuda=False) as processes:
         assert leaders_numbers([float(rank)], torch.device('cpu')) == [0.0]
         training = selecting(steps=5, batch=('fused', 'lidar') * 2)
         trainer = Trainer(folder, ADAMV, training, processes)
         trainer.run(records)
-        torch.save([experts_used(trainer.network), trainer.selection.state()],
-                   folder / f'rank{rank}.pt')
+        torch.save(
+            [experts_used(trainer.network), trainer.selection.state()], folder / f'rank{rank}.pt'
+        )
 
 
 def test_a8_two_processes_agree_on_the_experts(tmp_path, records):

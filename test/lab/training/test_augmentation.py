@@ -1,4 +1,5 @@
 """Whatever moves, camera, LiDAR, boxes and map stay aligned."""
+
 import cv2
 import numpy as np
 import pytest
@@ -24,8 +25,9 @@ from metabev_ros.lab.training.samples import load_record
 from metabev_ros.preprocess.lift_splat import LiftSplatTables
 from metabev_ros.structures import CameraCalibration
 
-SCENE = AugmentationConfig(turn=0.5, rotation=45, scale=(0.9, 1.1), translation=0.5, flip_x=0.5,
-                           flip_y=0.5)
+SCENE = AugmentationConfig(
+    turn=0.5, rotation=45, scale=(0.9, 1.1), translation=0.5, flip_x=0.5, flip_y=0.5
+)
 IMAGE = AugmentationConfig(image_scale=(0.8, 1.2), image_flip=0.5, image_rotation=5.4)
 
 
@@ -40,8 +42,9 @@ def test_points_stay_in_their_boxes_and_boxes_project_to_the_same_pixels(record,
     boxes = record['boxes'].astype(float)
     moved = move_boxes(boxes, new_from_old)
     old = transform_points(record['ego_from_lidar'], record['points'][:, :3].astype(float))
-    new = transform_points(new_from_old @ record['ego_from_lidar'],
-                           record['points'][:, :3].astype(float))
+    new = transform_points(
+        new_from_old @ record['ego_from_lidar'], record['points'][:, :3].astype(float)
+    )
     held = 0
     for before, after in zip(boxes, moved, strict=True):
         inside = points_in_box(old, before)
@@ -50,8 +53,9 @@ def test_points_stay_in_their_boxes_and_boxes_project_to_the_same_pixels(record,
         held += inside.sum()
     assert held > 50
     for k, pose in zip(record['intrinsics'], record['ego_from_camera'], strict=True):
-        a, _ = project_points(k, transform_points(
-            np.linalg.inv(new_from_old @ pose), moved[:, :3]))
+        a, _ = project_points(
+            k, transform_points(np.linalg.inv(new_from_old @ pose), moved[:, :3])
+        )
         b, _ = project_points(k, transform_points(np.linalg.inv(pose), boxes[:, :3]))
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-5)
 
@@ -68,8 +72,9 @@ def test_a_box_moves_as_its_corners_and_its_velocity_as_its_way(record, seed):
             assert np.abs(before - corner).sum(1).min() < 1e-6
     later = boxes.copy()
     later[:, :2] += boxes[:, 7:9]
-    np.testing.assert_allclose(move_boxes(later, new_from_old)[:, :2],
-                               moved[:, :2] + moved[:, 7:9], atol=1e-9)
+    np.testing.assert_allclose(
+        move_boxes(later, new_from_old)[:, :2], moved[:, :2] + moved[:, 7:9], atol=1e-9
+    )
     # The front face stays the front.
     front = boxes.copy()
     front[:, :2] += np.stack([np.cos(boxes[:, 6]), np.sin(boxes[:, 6])], 1)
@@ -91,12 +96,12 @@ def test_the_map_moves_with_the_scene_and_knows_where_it_ends(record, seed):
     rng = np.random.default_rng(seed)
     for row, column in rng.integers(0, 200, (300, 2)):
         x, y = old[row, column]
-        truth = layers[:, int((y + 50) // .5), int((x + 50) // .5)] if inside[row, column] else 0
+        truth = layers[:, int((y + 50) // 0.5), int((x + 50) // 0.5)] if inside[row, column] else 0
         assert (moved[:, row, column] == truth).all()
 
 
 def test_a_half_turn_is_exact_and_knows_everything(record):
-    moved, known = move_map(record['map_layers'], NUSCENES_MAP_GRID, np.diag([-1., -1, 1, 1]))
+    moved, known = move_map(record['map_layers'], NUSCENES_MAP_GRID, np.diag([-1.0, -1, 1, 1]))
     assert known is None
     np.testing.assert_array_equal(moved, record['map_layers'][:, ::-1, ::-1])
 
@@ -116,7 +121,7 @@ def test_projection_through_the_moved_camera_finds_the_moved_pixel(record, seed)
 
 def test_image_content_moves_as_the_affine_map_says():
     pixels = np.zeros((64, 192, 3), np.uint8)
-    spots = np.array([[60., 20], [100, 40], [130, 30]])
+    spots = np.array([[60.0, 20], [100, 40], [130, 30]])
     for u, v in spots.astype(int):
         cv2.circle(pixels, (int(u), int(v)), 3, (255, 255, 255), -1, cv2.LINE_AA)
     for seed in range(6):
@@ -135,24 +140,25 @@ def test_image_content_moves_as_the_affine_map_says():
 def test_a_lifted_pixel_lands_where_it_did_before_the_image_moved():
     """The lift-splat tables take the general intrinsics: same content, same BEV cells."""
     from support.tiny import TINY
+
     grid = BevGrid(-25.6, 25.6, -25.6, 25.6, 0.2)
     tables = LiftSplatTables(TINY.camera, grid)
-    k = np.array([[61., 0, 46.9], [0, 61, 15.2], [0, 0, 1]])
-    pose = np.array([[0., 0, 1, .03], [-1, 0, 0, .05], [0, -1, 0, 1.5], [0, 0, 0, 1]])
-    mirror = np.array([[-1., 0, 95], [0, 1, 0], [0, 0, 1]])
+    k = np.array([[61.0, 0, 46.9], [0, 61, 15.2], [0, 0, 1]])
+    pose = np.array([[0.0, 0, 1, 0.03], [-1, 0, 0, 0.05], [0, -1, 0, 1.5], [0, 0, 0, 1]])
+    mirror = np.array([[-1.0, 0, 95], [0, 1, 0], [0, 0, 1]])
     old = tables.view_cells(CameraCalibration(96, 32, k, pose)).reshape(-1, 4, 12)
     new = tables.view_cells(CameraCalibration(96, 32, *move_camera(k, pose, mirror, True)))
     np.testing.assert_array_equal(new.reshape(-1, 4, 12)[..., ::-1], old)
-    shift = np.array([[1., 0, 8], [0, 1, 0], [0, 0, 1]])  # one feature pixel to the right
+    shift = np.array([[1.0, 0, 8], [0, 1, 0], [0, 0, 1]])  # one feature pixel to the right
     new = tables.view_cells(CameraCalibration(96, 32, *move_camera(k, pose, shift, False)))
     np.testing.assert_array_equal(new.reshape(-1, 4, 12)[..., 1:], old[..., :-1])
 
 
 def test_depth_moves_with_the_image():
     depth = np.arange(48, dtype=np.float32).reshape(4, 12) + 1
-    mirror = np.array([[-1., 0, 95], [0, 1, 0], [0, 0, 1]])
+    mirror = np.array([[-1.0, 0, 95], [0, 1, 0], [0, 0, 1]])
     np.testing.assert_array_equal(move_depth(depth, mirror, 8), depth[:, ::-1])
-    shift = np.array([[1., 0, 8], [0, 1, 0], [0, 0, 1]])
+    shift = np.array([[1.0, 0, 8], [0, 1, 0], [0, 0, 1]])
     moved = move_depth(depth, shift, 8)
     np.testing.assert_array_equal(moved[:, 1:], depth[:, :-1])
     assert np.isinf(moved[:, 0]).all()
@@ -167,13 +173,15 @@ def test_zooming_keeps_the_bottom_edge():
 
 def test_the_default_leaves_images_and_the_caches_of_tables_alone():
     assert not AugmentationConfig().moves_images
-    scenes = {AugmentationConfig().draw_scene(np.random.default_rng(s)).tobytes()
-              for s in range(30)}
-    assert scenes == {np.eye(4).tobytes(), np.diag([-1., -1, 1, 1]).tobytes()}
+    scenes = {
+        AugmentationConfig().draw_scene(np.random.default_rng(s)).tobytes() for s in range(30)
+    }
+    assert scenes == {np.eye(4).tobytes(), np.diag([-1.0, -1, 1, 1]).tobytes()}
 
 
-@pytest.mark.parametrize('wrong', [{'turn': 2.0}, {'scale': (1.1, 0.9)}, {'rotation': -1.0},
-                                   {'image_scale': (1.0,)}])
+@pytest.mark.parametrize(
+    'wrong', [{'turn': 2.0}, {'scale': (1.1, 0.9)}, {'rotation': -1.0}, {'image_scale': (1.0,)}]
+)
 def test_an_impossible_range_is_refused(wrong):
     with pytest.raises(ConfigError, match='augmentation'):
         AugmentationConfig(**wrong)

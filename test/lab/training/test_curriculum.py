@@ -1,4 +1,5 @@
 """Every failure kind does what it says, as often as the ramp says, to what the sample has."""
+
 import numpy as np
 import pytest
 
@@ -22,7 +23,7 @@ ON = CurriculumConfig(probability=1.0)
 def record(rng):
     points = rng.uniform(-40, 40, (4000, 5)).astype(np.float32)
     points[:, 2] = rng.uniform(-2, 3, 4000)
-    box = np.array([[10., 5, 1, 8, 6, 4, .4, 0, 0]], np.float32)
+    box = np.array([[10.0, 5, 1, 8, 6, 4, 0.4, 0, 0]], np.float32)
     return {'points': points, 'boxes': box, 'ego_from_lidar': np.eye(4)}
 
 
@@ -34,7 +35,8 @@ def test_no_curriculum_draws_nothing():
 def test_the_chance_rises_over_the_ramp_and_stays():
     config = CurriculumConfig(probability=0.6, ramp_start=100, ramp_steps=200)
     assert [config.chance(s) for s in (0, 99, 199, 299, 5000)] == pytest.approx(
-        [0, 0, .3, .6, .6])
+        [0, 0, 0.3, 0.6, 0.6]
+    )
 
 
 def test_the_drawn_share_is_the_chance():
@@ -44,10 +46,14 @@ def test_the_drawn_share_is_the_chance():
     assert np.mean(hits) == pytest.approx(0.25, abs=0.03)
 
 
-@pytest.mark.parametrize(('modality', 'never'), [
-    (Modality.CAMERA, OF_LIDAR),
-    (Modality.LIDAR, (*OF_CAMERA, FailureKind.OBJECT_POINTS)),
-    (Modality.FUSED, ())])
+@pytest.mark.parametrize(
+    ('modality', 'never'),
+    [
+        (Modality.CAMERA, OF_LIDAR),
+        (Modality.LIDAR, (*OF_CAMERA, FailureKind.OBJECT_POINTS)),
+        (Modality.FUSED, ()),
+    ],
+)
 def test_only_sensors_that_a_sample_has_fail(modality, never):
     rng = np.random.default_rng(2)
     drawn = {k for _ in range(800) for k in ON.draw(0, modality, rng)}
@@ -55,12 +61,13 @@ def test_only_sensors_that_a_sample_has_fail(modality, never):
 
 
 def test_a_weight_of_zero_switches_a_kind_off_and_weights_set_the_shares():
-    config = CurriculumConfig(probability=1, beams=0, lidar_sector=3, point_drop=1,
-                              object_points=0, calibration=0)
+    config = CurriculumConfig(
+        probability=1, beams=0, lidar_sector=3, point_drop=1, object_points=0, calibration=0
+    )
     rng = np.random.default_rng(3)
     drawn = [config.draw(0, Modality.LIDAR, rng)[0] for _ in range(2000)]
     assert set(drawn) == {FailureKind.LIDAR_SECTOR, FailureKind.POINT_DROP}
-    assert np.mean([k is FailureKind.LIDAR_SECTOR for k in drawn]) == pytest.approx(.75, abs=.04)
+    assert np.mean([k is FailureKind.LIDAR_SECTOR for k in drawn]) == pytest.approx(0.75, abs=0.04)
 
 
 def test_a_second_failure_differs_from_the_first():
@@ -130,9 +137,15 @@ def test_jitter_is_a_small_rigid_error_and_off_without_the_kind():
     assert np.mean(degrees) == pytest.approx(0.5 * np.sqrt(8 / np.pi), rel=0.1)
 
 
-@pytest.mark.parametrize('wrong', [
-    {'probability': 1.5}, {'beams': -1.0}, {'half_angle': (90.0,)},
-    {'probability': 0.5, **{kind.value: 0.0 for kind in (*OF_LIDAR, FailureKind.CALIBRATION)}}])
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        {'probability': 1.5},
+        {'beams': -1.0},
+        {'half_angle': (90.0,)},
+        {'probability': 0.5, **{kind.value: 0.0 for kind in (*OF_LIDAR, FailureKind.CALIBRATION)}},
+    ],
+)
 def test_a_curriculum_that_cannot_be_drawn_is_refused(wrong):
     with pytest.raises(ConfigError, match='curriculum'):
         CurriculumConfig(**wrong)

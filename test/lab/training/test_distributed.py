@@ -1,4 +1,5 @@
 """Two gloo processes compute what one does with the same batch."""
+
 import os
 
 import torch
@@ -13,14 +14,27 @@ from metabev_ros.lab.training.train import Trainer
 # Batch norm is local to a process on a CPU (GPUs synchronise it), so norms are fixed here: then
 # every sample's output is its own, and two processes must give the sums of one.
 CONFIG = TrainingConfig(
-    steps=3, warmup_steps=1, decay_steps=1, threads=1, fixed_norms=True, auxiliary_weight=0.3,
-    batch=('fused', 'camera', 'lidar') * 2, precision=Precision.FP32, augmentation=PLAIN,
-    checkpoint_every=3)
+    steps=3,
+    warmup_steps=1,
+    decay_steps=1,
+    threads=1,
+    fixed_norms=True,
+    auxiliary_weight=0.3,
+    batch=('fused', 'camera', 'lidar') * 2,
+    precision=Precision.FP32,
+    augmentation=PLAIN,
+    checkpoint_every=3,
+)
 
 
 def run_rank(rank, world, port, folder, records):
-    os.environ.update(RANK=str(rank), WORLD_SIZE=str(world), LOCAL_RANK=str(rank),
-                      MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    os.environ.update(
+        RANK=str(rank),
+        WORLD_SIZE=str(world),
+        LOCAL_RANK=str(rank),
+        MASTER_ADDR='127.0.0.1',
+        MASTER_PORT=str(port),
+    )
     with joined(cuda=False) as processes:
         value = torch.tensor([float(rank + 1)], requires_grad=True)
         total = sum_over_ranks(value)
@@ -32,6 +46,7 @@ def run_rank(rank, world, port, folder, records):
 
 def free_port():
     import socket
+
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         return probe.getsockname()[1]
@@ -39,6 +54,7 @@ def free_port():
 
 def test_two_processes_give_the_loss_and_the_weights_of_one(tmp_path, tiny_records):
     from test_train import log_of
+
     Trainer(tmp_path / '1', TINY, CONFIG).run(tiny_records)
     mp.spawn(run_rank, (2, free_port(), tmp_path / '2', tiny_records), 2)
     one, two = log_of(tmp_path / '1'), log_of(tmp_path / '2')

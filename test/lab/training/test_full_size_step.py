@@ -1,4 +1,5 @@
 """The paper's network at its full size learns from one step on two rendered samples."""
+
 import dataclasses
 import resource
 
@@ -23,10 +24,15 @@ from metabev_ros.structures import Modality
 @pytest.mark.timeout(3600)
 def test_one_full_size_step_on_two_samples_lowers_the_loss(repo_root, tmp_path):
     run = load_config(RunConfig, repo_root / 'config/training/metabev_base.yaml')
-    paths = build_cache(tmp_path, run.model, CacheConfig(
-        first_seed=710_000, worlds=2, frames_per_world=1), workers=1)
-    samples = TrainingSamples(paths, run.model, AugmentationConfig(
-        turn=0, brightness=0, view_drop=0), CurriculumConfig())
+    paths = build_cache(
+        tmp_path,
+        run.model,
+        CacheConfig(first_seed=710_000, worlds=2, frames_per_world=1),
+        workers=1,
+    )
+    samples = TrainingSamples(
+        paths, run.model, AugmentationConfig(turn=0, brightness=0, view_drop=0), CurriculumConfig()
+    )
     batch = [samples[SampleKey(i, Modality.FUSED.value, 0, 0, i)] for i in range(2)]
     torch.manual_seed(0)
     network = MetaBev(run.model).train()
@@ -39,8 +45,10 @@ def test_one_full_size_step_on_two_samples_lowers_the_loss(repo_root, tmp_path):
     after = [_loss(step, sample, learn=False) for sample in batch]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f'losses {before} -> {after}, {peak:.1f} GiB')
-    assert all(parameter.grad is not None and parameter.grad.isfinite().all()
-               for parameter in network.parameters())
+    assert all(
+        parameter.grad is not None and parameter.grad.isfinite().all()
+        for parameter in network.parameters()
+    )
     assert sum(after) < sum(before)
 
 

@@ -25,12 +25,12 @@ def targets(config, count=2):
 
 def test_heatmap_loss_equals_its_definition_cell_by_cell():
     rng = np.random.default_rng(0)
-    logits, target = rng.normal(size=(2, 3, 4, 4)), rng.uniform(0, .9, (2, 3, 4, 4))
+    logits, target = rng.normal(size=(2, 3, 4, 4)), rng.uniform(0, 0.9, (2, 3, 4, 4))
     target[0, 1, 2, 3] = target[1, 0, 0, 0] = 1.0
     total = 0.0
     for x, t in zip(logits.ravel(), target.ravel(), strict=True):
         p = 1 / (1 + np.exp(-x))
-        total -= np.log(p) * (1 - p) ** 2 if t == 1 else np.log(1 - p) * p ** 2 * (1 - t) ** 4
+        total -= np.log(p) * (1 - p) ** 2 if t == 1 else np.log(1 - p) * p**2 * (1 - t) ** 4
     result = heatmap_loss(torch.as_tensor(logits), torch.as_tensor(target))
     assert float(result) == pytest.approx(total / 2, rel=1e-5)
 
@@ -40,10 +40,12 @@ def test_the_compact_heads_loss_is_that_of_one_group():
     output = {'heatmap': torch.randn(2, 10, 16, 16), 'boxes': torch.randn(2, 10, 16, 16)}
     truth = targets(COMPACT)
     terms = detection_loss(output, truth, COMPACT)
-    assert terms['heatmap'] == heatmap_loss(output['heatmap'],
-                                            torch.stack([t['heatmap'] for t in truth]))
-    assert terms['boxes'] == box_loss(output['boxes'], [t['cells'] for t in truth],
-                                      [t['channels'] for t in truth])
+    assert terms['heatmap'] == heatmap_loss(
+        output['heatmap'], torch.stack([t['heatmap'] for t in truth])
+    )
+    assert terms['boxes'] == box_loss(
+        output['boxes'], [t['cells'] for t in truth], [t['channels'] for t in truth]
+    )
 
 
 def test_with_groups_each_box_is_learned_in_the_channels_of_its_group():
@@ -51,13 +53,16 @@ def test_with_groups_each_box_is_learned_in_the_channels_of_its_group():
     rows, columns = GROUPS.bev_grid.shape
     maps = torch.full((2, 60, rows * columns), 1e3)
     for i, target in enumerate(truth):
-        for label, cell, channels in zip(target['labels'], target['cells'], target['channels'],
-                                         strict=True):
+        for label, cell, channels in zip(
+            target['labels'], target['cells'], target['channels'], strict=True
+        ):
             name = GROUPS.detection_classes[int(label)]
             group = next(g for g, names in enumerate(GROUPS.head.groups) if name in names)
-            maps[i, 10 * group:10 * group + 10, cell] = channels
-    output = {'heatmap': torch.zeros(2, 10, rows, columns),
-              'boxes': maps.reshape(2, 60, rows, columns)}
+            maps[i, 10 * group : 10 * group + 10, cell] = channels
+    output = {
+        'heatmap': torch.zeros(2, 10, rows, columns),
+        'boxes': maps.reshape(2, 60, rows, columns),
+    }
     assert detection_loss(output, truth, GROUPS)['boxes'] == 0
 
 
@@ -94,9 +99,9 @@ def test_query_loss_by_hand():
     truth = targets(TRANSFUSION)
     matched = sum(len(t['labels']) for t in truth)
     logits, boxes = perfect_queries(truth, TRANSFUSION)
-    boxes[0, 2, 0] += 0.5       # height, weight 1
-    boxes[1, 9, 1] += 3.0       # velocity, weight 0.2
-    logits[0, 0, 19] = 0.0      # a query without a box says 0.5: 0.75 x 0.25 x log 2
+    boxes[0, 2, 0] += 0.5  # height, weight 1
+    boxes[1, 9, 1] += 3.0  # velocity, weight 0.2
+    logits[0, 0, 19] = 0.0  # a query without a box says 0.5: 0.75 x 0.25 x log 2
     classes, error = query_loss(logits, boxes, truth, TRANSFUSION)
     assert float(error) == pytest.approx((0.5 + 0.6) / matched, rel=1e-5)
     assert float(classes) == pytest.approx(0.75 * 0.25 * np.log(2) / matched, rel=1e-4)
@@ -106,8 +111,12 @@ def test_a_sample_without_boxes_has_finite_losses_and_gradients():
     for config in (COMPACT, GROUPS, TRANSFUSION):
         network = MetaBev(config).train()
         camera, lidar, target = sample_of(config, 0)
-        empty = {'heatmap': torch.zeros_like(target['heatmap']), 'cells': target['cells'][:0],
-                 'labels': target['labels'][:0], 'channels': target['channels'][:0]}
+        empty = {
+            'heatmap': torch.zeros_like(target['heatmap']),
+            'cells': target['cells'][:0],
+            'labels': target['labels'][:0],
+            'channels': target['channels'][:0],
+        }
         output, _ = network([camera, camera], [lidar, lidar])
         terms = detection_loss(output.detection, [empty, empty], config)
         sum(terms.values()).backward()
@@ -122,8 +131,18 @@ def total_loss(network, batch) -> torch.Tensor:
     terms = detection_loss(output.detection, truth, network.config)
     focal, dice = map_loss(output.map_logits, torch.stack([t['map'] for t in truth]))
     detection = terms['heatmap'] + terms.get('classes', 0) + 0.25 * terms['boxes']
-    loss = 10 * detection + focal + dice + depth_loss(depths, [
-        t['depth_bins'] if d is not None else None for t, d in zip(truth, depths, strict=True)])
+    loss = (
+        10 * detection
+        + focal
+        + dice
+        + depth_loss(
+            depths,
+            [
+                t['depth_bins'] if d is not None else None
+                for t, d in zip(truth, depths, strict=True)
+            ],
+        )
+    )
     balance = take_balance_loss(network)
     return loss if balance is None else loss + 0.01 * balance
 
@@ -135,7 +154,7 @@ def losses_of_steps(config, steps, rate):
     optimiser = torch.optim.AdamW(network.parameters(), rate)
     values = []
     for _ in range(steps + 1):
-        torch.manual_seed(1)    # the same dropout: what differs is the step alone
+        torch.manual_seed(1)  # the same dropout: what differs is the step alone
         loss = total_loss(network, batch)
         values.append(float(loss.detach()))
         optimiser.zero_grad()

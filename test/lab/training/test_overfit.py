@@ -1,4 +1,5 @@
 """One set of nano weights learns eight samples by heart, fused and by each sensor alone."""
+
 import numpy as np
 import pytest
 
@@ -33,8 +34,9 @@ def test_the_eight_samples_show_every_class(run, tmp_path):
     for labelled in samples:
         truth = labelled.truth
         seen = truth.num_lidar_pts > 0
-        perfect = Detections(truth.boxes[seen], np.ones(seen.sum(), np.float32),
-                             truth.labels[seen])
+        perfect = Detections(
+            truth.boxes[seen], np.ones(seen.sum(), np.float32), truth.labels[seen]
+        )
         detection.add(perfect, truth)
         maps.add(truth.map_layers.astype(np.float32), truth.map_layers)
     assert detection.result().mean_ap > 0.99
@@ -47,7 +49,9 @@ def test_eight_samples_are_learnt_in_all_three_modes(run, tmp_path):
     trainer = train_model(run, tmp_path / 'run', tmp_path / 'cache', workers=1)
     samples = RecordSamples(build_cache(tmp_path / 'cache', run.model, run.data, workers=1))
     results = evaluate_model(weights_pipeline(trainer.average, run.model), samples)
-    scores = {modality.name: (result.detection.mean_ap, result.map.mean_iou)
-              for modality, result in results.items()}
+    scores = {
+        modality.name: (result.detection.mean_ap, result.map.mean_iou)
+        for modality, result in results.items()
+    }
     assert set(results) == {Modality.FUSED, Modality.LIDAR, Modality.CAMERA}
     assert all(ap > 0.9 and iou > 0.9 for ap, iou in scores.values()), scores

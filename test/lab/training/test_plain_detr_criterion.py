@@ -1,4 +1,5 @@
 """Checks P8 to P10 of the Plain-DETR head: matching and losses."""
+
 import itertools
 import math
 
@@ -28,9 +29,19 @@ def random_boxes(count, seed, spread=3.0):
     """(count, 8) float32."""
     rng = np.random.default_rng(seed)
     yaw = rng.uniform(-np.pi, np.pi, count)
-    return torch.as_tensor(np.stack([
-        *rng.uniform(-spread, spread, (2, count)), rng.normal(1, .3, count),
-        *rng.uniform(.5, 5, (3, count)), np.sin(yaw), np.cos(yaw)], 1), dtype=torch.float32)
+    return torch.as_tensor(
+        np.stack(
+            [
+                *rng.uniform(-spread, spread, (2, count)),
+                rng.normal(1, 0.3, count),
+                *rng.uniform(0.5, 5, (3, count)),
+                np.sin(yaw),
+                np.cos(yaw),
+            ],
+            1,
+        ),
+        dtype=torch.float32,
+    )
 
 
 def found_boxes(count, seed=0):
@@ -46,6 +57,7 @@ def upright(box):
 
 
 # P8: hybrid matching
+
 
 def test_p8_each_true_box_is_matched_exactly_as_often_as_asked():
     truth, labels = random_boxes(6, 9), torch.arange(6)
@@ -66,12 +78,14 @@ def test_p8_with_too_few_queries_each_is_used_once_and_without_truth_none():
 def test_a_network_that_has_diverged_is_still_matched():
     logits, codes, references, boxes = found_boxes(20)
     codes[:, 3], boxes[3, 5], logits[:] = torch.nan, torch.inf, torch.nan
-    queries, _ = match_boxes(logits, codes, references, boxes, random_boxes(4, 9),
-                             torch.arange(4), 2, SIDES)
+    queries, _ = match_boxes(
+        logits, codes, references, boxes, random_boxes(4, 9), torch.arange(4), 2, SIDES
+    )
     assert len(queries) == 8
 
 
 # P9: overlap of turned boxes
+
 
 def raster_iou(a, b, step=0.01):
     """Of two footprints, by counting points 1 cm apart."""
@@ -88,8 +102,18 @@ def raster_iou(a, b, step=0.01):
 def test_p9_the_matchers_iou_is_that_of_a_one_centimetre_raster():
     rng, pairs = np.random.default_rng(0), []
     for _ in range(12):
-        a, b = (np.array([*rng.uniform(-.8, .8, 2), 1, *rng.uniform(.5, 4, 2), 2,
-                          rng.uniform(-np.pi, np.pi)]) for _ in range(2))
+        a, b = (
+            np.array(
+                [
+                    *rng.uniform(-0.8, 0.8, 2),
+                    1,
+                    *rng.uniform(0.5, 4, 2),
+                    2,
+                    rng.uniform(-np.pi, np.pi),
+                ]
+            )
+            for _ in range(2)
+        )
         pairs.append((box_iou(a[None], b[None])[0, 0], raster_iou(a, b)))
     exact, counted = np.array(pairs).T
     assert exact.max() > 0.4
@@ -97,7 +121,7 @@ def test_p9_the_matchers_iou_is_that_of_a_one_centimetre_raster():
 
 
 def test_p9_two_unit_squares_at_45_degrees_share_an_octagon():
-    square = np.array([[0., 0, 0, 1, 1, 1, 0]])
+    square = np.array([[0.0, 0, 0, 1, 1, 1, 0]])
     turned = square + [[0, 0, 0, 0, 0, 0, np.pi / 4]]
     octagon = 2 * (math.sqrt(2) - 1)
     assert box_iou(square, turned)[0, 0] == pytest.approx(octagon / (2 - octagon), abs=1e-9)
@@ -120,13 +144,16 @@ def test_p9_the_losss_giou_is_the_iou_of_boxes_of_one_heading_and_has_right_grad
         offset = np.abs(frame @ (a[:3] - b[:3]))
         hull = np.maximum(offset + (a[3:6] + b[3:6]) / 2, np.maximum(a[3:6], b[3:6])).prod()
         assert giou[i].item() == pytest.approx(iou - (hull - union) / hull, abs=1e-6)
-    torch.testing.assert_close(aligned_giou(wanted, wanted, references, norm),
-                               torch.ones(30, dtype=torch.float64))
+    torch.testing.assert_close(
+        aligned_giou(wanted, wanted, references, norm), torch.ones(30, dtype=torch.float64)
+    )
     assert torch.autograd.gradcheck(
-        lambda codes: aligned_giou(codes, wanted, references, norm), codes.requires_grad_())
+        lambda codes: aligned_giou(codes, wanted, references, norm), codes.requires_grad_()
+    )
 
 
 # P10: the assignment
+
 
 @pytest.mark.parametrize('count', [1, 3, 6])
 def test_p10_the_matching_is_the_cheapest_of_all_permutations(count):
@@ -135,18 +162,21 @@ def test_p10_the_matching_is_the_cheapest_of_all_permutations(count):
     cost = np.empty((6, count))
     for i, j in itertools.product(range(6), range(count)):
         p = 1 / (1 + math.exp(-logits[i, labels[j]]))
-        classes = -math.log(p) * .25 * (1 - p) ** 2 + math.log(1 - p) * .75 * p ** 2
+        classes = -math.log(p) * 0.25 * (1 - p) ** 2 + math.log(1 - p) * 0.75 * p**2
         distance = (codes[i] - encode(truth[j], references[i])).abs().sum().item()
         iou = box_iou(upright(boxes[i])[None], upright(truth[j])[None])[0, 0]
         cost[i, j] = 2 * classes + distance - 2 * iou
-    best = min(sum(cost[i, j] for j, i in enumerate(chosen))
-               for chosen in itertools.permutations(range(6), count))
+    best = min(
+        sum(cost[i, j] for j, i in enumerate(chosen))
+        for chosen in itertools.permutations(range(6), count)
+    )
     queries, rows = match_boxes(logits, codes, references, boxes, truth, labels, 1, SIDES)
     assert sorted(rows.tolist()) == list(range(count))
     assert cost[queries, rows].sum() == pytest.approx(best, abs=1e-5)
 
 
 # Losses
+
 
 def perfect_output(target, layers=2):
     """What a head would say that knows the truth, queries in the order of the true boxes."""
@@ -155,13 +185,20 @@ def perfect_output(target, layers=2):
     references = random_boxes(count, 5)
     codes, speeds = torch.zeros(count, 8), torch.zeros(count, 2)
     logits = torch.full((count, 10), -20.0)
-    codes[:len(boxes)] = encode(boxes, references[:len(boxes)])
-    speeds[:len(boxes)] = velocity
+    codes[: len(boxes)] = encode(boxes, references[: len(boxes)])
+    speeds[: len(boxes)] = velocity
     logits[torch.arange(len(boxes)), labels] = 20.0
-    layer = {'logits': logits, 'codes': codes, 'references': references,
-             'boxes': decode(codes, references), 'velocities': speeds}
-    return {f'layer_{name}': value[None, None].expand(1, layers, -1, -1).clone()
-            for name, value in layer.items()}
+    layer = {
+        'logits': logits,
+        'codes': codes,
+        'references': references,
+        'boxes': decode(codes, references),
+        'velocities': speeds,
+    }
+    return {
+        f'layer_{name}': value[None, None].expand(1, layers, -1, -1).clone()
+        for name, value in layer.items()
+    }
 
 
 def test_a_head_that_knows_the_truth_has_no_loss_and_each_error_its_own():
@@ -173,18 +210,20 @@ def test_a_head_that_knows_the_truth_has_no_loss_and_each_error_its_own():
     assert boxes > 0
     output['layer_velocities'][:, 0] += 1.0
     assert set_losses(output, [target], CONFIG)['boxes'].item() == pytest.approx(
-        0.2 * 2, abs=1e-3)    # of one of two layers
+        0.2 * 2, abs=1e-3
+    )  # of one of two layers
     output = perfect_output(target)
     output['layer_logits'][:] = -20.0
     assert set_losses(output, [target], CONFIG)['classes'].item() == pytest.approx(
-        2 * 2 * 0.25 * 20, rel=1e-3)
+        2 * 2 * 0.25 * 20, rel=1e-3
+    )
 
 
 def test_the_focal_loss_is_the_published_one_written_out():
     torch.manual_seed(0)
     logits, wanted = torch.randn(5, 4), (torch.rand(5, 4) < 0.3).float()
     p = logits.sigmoid()
-    each = torch.where(wanted == 1, -.25 * (1 - p) ** 2 * p.log(), -.75 * p ** 2 * (1 - p).log())
+    each = torch.where(wanted == 1, -0.25 * (1 - p) ** 2 * p.log(), -0.75 * p**2 * (1 - p).log())
     torch.testing.assert_close(focal_sum(logits, wanted), each.sum())
 
 
@@ -195,13 +234,15 @@ def test_one_to_many_queries_count_with_their_weight_and_repeats():
     none = {name: torch.cat([value, value[:, :, :0]], 2) for name, value in output.items()}
     assert set_losses(none, [target], CONFIG) == plain
     wrong = torch.full_like(output['layer_logits'], -20.0)
-    doubled = {name: torch.cat([value, value, value, value, value], 2)
-               for name, value in output.items()}
-    perfect = set_losses(doubled, [target], CONFIG)     # 4 copies for 4 repeats
+    doubled = {
+        name: torch.cat([value, value, value, value, value], 2) for name, value in output.items()
+    }
+    perfect = set_losses(doubled, [target], CONFIG)  # 4 copies for 4 repeats
     assert perfect['classes'].item() == pytest.approx(0, abs=1e-3)
     doubled['layer_logits'][:, :, count:] = wrong.repeat(1, 1, 4, 1)
     assert set_losses(doubled, [target], CONFIG)['classes'].item() == pytest.approx(
-        2 * 2 * 0.25 * 20, rel=1e-3)                    # as often wrong as repeated: the same
+        2 * 2 * 0.25 * 20, rel=1e-3
+    )  # as often wrong as repeated: the same
 
 
 def test_some_steps_lower_the_loss_of_the_whole_network_in_every_modality():

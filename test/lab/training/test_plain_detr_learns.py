@@ -1,4 +1,5 @@
 """Check P13 of the Plain-DETR head: it learns scenes by heart, and sooner with BoxRPB."""
+
 import importlib.util
 from pathlib import Path
 
@@ -28,6 +29,8 @@ def test_p13_eight_scenes_are_learned_to_a_recall_of_one(toy):
 @pytest.mark.slow
 def test_p13_after_as_many_steps_the_loss_is_lower_with_the_bias_than_without(toy):
     for seed in range(3):
-        losses = {mode: np.mean(toy.train(mode, seed, steps=120).losses[-5:])
-                  for mode in (RpbMode.BOX_FRAME, RpbMode.NONE)}
+        losses = {
+            mode: np.mean(toy.train(mode, seed, steps=120).losses[-5:])
+            for mode in (RpbMode.BOX_FRAME, RpbMode.NONE)
+        }
         assert losses[RpbMode.BOX_FRAME] < losses[RpbMode.NONE], (seed, losses)

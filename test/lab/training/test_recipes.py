@@ -1,4 +1,5 @@
 """The recipes of config/training/ load and say what they claim."""
+
 import pytest
 import yaml
 

@@ -1,4 +1,5 @@
 """Balancing terms of routed experts in the training step."""
+
 import pytest
 import torch
 from support.small_networks import sample_of, small_model
@@ -9,9 +10,12 @@ from metabev_ros.lab.training.recompute import enable_recompute
 from metabev_ros.lab.training.step import TrainingStep
 from metabev_ros.network.metabev import MetaBev
 
-TERMS = {DecoderFfn.RM2OE: {'balance'},
-         DecoderFfn.ADAMV: {f'{name}_{task}' for name in ('importance', 'load')
-                            for task in ('detection', 'map')}}
+TERMS = {
+    DecoderFfn.RM2OE: {'balance'},
+    DecoderFfn.ADAMV: {
+        f'{name}_{task}' for name in ('importance', 'load') for task in ('detection', 'map')
+    },
+}
 
 
 def two_steps(ffn, recompute, **changes):

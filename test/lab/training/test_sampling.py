@@ -1,4 +1,5 @@
 """Batches are a function of seed and step; balance and shares are what was asked for."""
+
 import numpy as np
 import pytest
 
@@ -16,8 +17,9 @@ from metabev_ros.structures import Modality
 
 
 def config(**changes):
-    return TrainingConfig(**{'steps': 9, 'warmup_steps': 1, 'decay_steps': 1, 'seed': 3,
-                             **changes})
+    return TrainingConfig(
+        **{'steps': 9, 'warmup_steps': 1, 'decay_steps': 1, 'seed': 3, **changes}
+    )
 
 
 def test_batches_are_a_function_of_seed_and_step():
@@ -44,7 +46,7 @@ def test_unequal_parts_are_refused(batch):
 def test_balanced_epochs_even_out_the_classes():
     rng = np.random.default_rng(0)
     classes = np.zeros((1000, 4), bool)
-    classes[:, 0] = True                      # in every record
+    classes[:, 0] = True  # in every record
     classes[:50, 1] = classes[40:60, 2] = True
     order = balanced_order(classes, rng)
     # The formula: n_c * (1 / K) / share_c = (sum of n) / K draws for each of K = 3 classes.
@@ -61,8 +63,9 @@ def test_balanced_batches_repeat_from_any_step():
 
 
 def test_classes_of_a_record_are_those_with_points(tmp_path):
-    np.savez(tmp_path / 'a.npz', labels=np.array([0, 3, 3, 9]),
-             num_lidar_pts=np.array([2, 0, 5, 0]))
+    np.savez(
+        tmp_path / 'a.npz', labels=np.array([0, 3, 3, 9]), num_lidar_pts=np.array([2, 0, 5, 0])
+    )
     assert np.flatnonzero(record_classes([tmp_path / 'a.npz'])[0]).tolist() == [0, 3]
 
 

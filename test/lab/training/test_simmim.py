@@ -1,4 +1,5 @@
 """Check P12 of the Plain-DETR part: SimMIM pre-training of the camera backbone."""
+
 import dataclasses
 import math
 
@@ -25,16 +26,25 @@ from metabev_ros.lab.training.warm_start import InitConfig, initialise
 from metabev_ros.network.metabev import MetaBev
 
 NANO, SWIN = small_model(), small_base()
-HORNET = dataclasses.replace(SWIN, camera=dataclasses.replace(
-    SWIN.camera, backbone=CameraBackbone.HORNET_NANO_7X7))
-SHORT = PretrainingConfig(steps=3, warmup_steps=1, batch=2, precision=Precision.FP32, threads=1,
-                          loaders=0, checkpoint_every=1)
+HORNET = dataclasses.replace(
+    SWIN, camera=dataclasses.replace(SWIN.camera, backbone=CameraBackbone.HORNET_NANO_7X7)
+)
+SHORT = PretrainingConfig(
+    steps=3,
+    warmup_steps=1,
+    batch=2,
+    precision=Precision.FP32,
+    threads=1,
+    loaders=0,
+    checkpoint_every=1,
+)
 
 
 def images_of(model, count, seed=0):
     rng = np.random.default_rng(seed)
-    return torch.from_numpy(rng.integers(0, 256, (count, model.camera.height, model.camera.width,
-                                                  3), dtype=np.uint8))
+    return torch.from_numpy(
+        rng.integers(0, 256, (count, model.camera.height, model.camera.width, 3), dtype=np.uint8)
+    )
 
 
 @pytest.mark.parametrize(('rows', 'columns', 'count'), [(6, 6, 22), (8, 22, 106), (4, 11, 27)])
@@ -51,22 +61,28 @@ def test_p12_visible_pixels_have_no_gradient_and_a_perfect_picture_has_no_loss()
     hidden = enlarged(torch.tensor([[[True, False]], [[False, True]]]), 32)
     loss = reconstruction_loss(filled, truth, hidden)
     loss.backward()
-    by_hand = np.mean([(filled[0, :, :, :32] - truth[0, :, :, :32]).abs().mean().item(),
-                       (filled[1, :, :, 32:] - truth[1, :, :, 32:]).abs().mean().item()])
+    by_hand = np.mean(
+        [
+            (filled[0, :, :, :32] - truth[0, :, :, :32]).abs().mean().item(),
+            (filled[1, :, :, 32:] - truth[1, :, :, 32:]).abs().mean().item(),
+        ]
+    )
     assert loss.item() == pytest.approx(by_hand, rel=1e-5)
     assert (filled.grad[~hidden[:, None].expand_as(filled)] == 0).all()
     assert (filled.grad[hidden[:, None].expand_as(filled)] != 0).all()
-    mixed = torch.where(hidden[:, None], truth, filled)     # wrong only where it is visible
+    mixed = torch.where(hidden[:, None], truth, filled)  # wrong only where it is visible
     assert reconstruction_loss(mixed, truth, hidden).item() == 0
 
 
-@pytest.mark.parametrize(('model', 'patch'), [(NANO, 16), (SWIN, 32), (HORNET, 32)],
-                         ids=['nano', 'swin_t', 'hornet'])
+@pytest.mark.parametrize(
+    ('model', 'patch'), [(NANO, 16), (SWIN, 32), (HORNET, 32)], ids=['nano', 'swin_t', 'hornet']
+)
 def test_p12_what_is_hidden_cannot_be_seen_on_rectangular_images(model, patch):
     torch.manual_seed(0)
     network, images = SimMim(model.camera, patch).eval(), images_of(model, 1)
-    hidden = torch.zeros(1, model.camera.height // patch, model.camera.width // patch,
-                         dtype=torch.bool)
+    hidden = torch.zeros(
+        1, model.camera.height // patch, model.camera.width // patch, dtype=torch.bool
+    )
     hidden[0, 0, 1] = True
     changed = torch.where(enlarged(hidden, patch)[..., None], 255 - images, images)
     with torch.no_grad():
@@ -95,10 +111,12 @@ def test_p12_four_images_can_be_learned_by_heart():
     torch.manual_seed(0)
     network = SimMim(NANO.camera, 16)
     y, x = torch.meshgrid(torch.arange(32), torch.arange(64), indexing='ij')
-    images = torch.stack([torch.stack([x * 4, y * 8, (x + y) * 2 * i], -1) % 256
-                          for i in range(4)]).to(torch.uint8)
-    hidden = torch.stack([torch.from_numpy(hidden_patches(2, 4, 0.6, np.random.default_rng(i)))
-                          for i in range(4)])
+    images = torch.stack(
+        [torch.stack([x * 4, y * 8, (x + y) * 2 * i], -1) % 256 for i in range(4)]
+    ).to(torch.uint8)
+    hidden = torch.stack(
+        [torch.from_numpy(hidden_patches(2, 4, 0.6, np.random.default_rng(i))) for i in range(4)]
+    )
     optimiser, losses = torch.optim.AdamW(network.parameters(), 3e-3), []
     for _ in range(60):
         loss = network.loss(images, hidden)
@@ -125,16 +143,21 @@ def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(tmp_path, 
     resumed = Pretraining(tmp_path / 'stopped', TINY, SHORT)
     assert resumed.step == 1
     resumed.run(tiny_records)
-    first, second = (load_file(tmp_path / name / 'weights.safetensors')
-                     for name in ('whole', 'stopped'))
+    first, second = (
+        load_file(tmp_path / name / 'weights.safetensors') for name in ('whole', 'stopped')
+    )
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert (tmp_path / 'whole' / 'filled_in.png').stat().st_size > 1000
     network = MetaBev(TINY)
-    taken = initialise(network, InitConfig(str(tmp_path / 'whole' / 'weights.safetensors'),
-                                           ('camera_encoder.backbone',)))
+    taken = initialise(
+        network,
+        InitConfig(str(tmp_path / 'whole' / 'weights.safetensors'), ('camera_encoder.backbone',)),
+    )
     assert taken == len(first)
-    assert torch.equal(network.state_dict()['camera_encoder.backbone.stem.0.0.weight'],
-                       first['camera_encoder.backbone.stem.0.0.weight'])
+    assert torch.equal(
+        network.state_dict()['camera_encoder.backbone.stem.0.0.weight'],
+        first['camera_encoder.backbone.stem.0.0.weight'],
+    )
     with pytest.raises(ConfigError, match='settings'):
         Pretraining(tmp_path / 'whole', TINY, dataclasses.replace(SHORT, ratio=0.5))
 
@@ -158,14 +181,18 @@ def test_the_picture_shows_grey_patches_what_was_made_of_them_and_the_truth():
     np.testing.assert_array_equal(picture[16:32, 64:128], images[0, 16:])
 
 
-@pytest.mark.parametrize(('change', 'where'), [
-    ({'pretraining': {'patch': 48}}, 'pretraining.patch'),      # 128 is no multiple of it
-    ({'pretraining': {'patch': 30}}, 'pretraining.patch'),
-    ({'pretraining': {'ratio': 1.0}}, 'pretraining.ratio'),
-    ({'pretraining': {'batch': 0}}, 'pretraining.batch'),
-    ({'pretraining': {'precision': 'fp16'}}, 'pretraining.precision'),
-    ({'pretraining': {'warmup_steps': 9999}}, 'pretraining.warmup_steps'),
-    ({'pretraining': {'window': 6}}, 'run.pretraining')])
+@pytest.mark.parametrize(
+    ('change', 'where'),
+    [
+        ({'pretraining': {'patch': 48}}, 'pretraining.patch'),  # 128 is no multiple of it
+        ({'pretraining': {'patch': 30}}, 'pretraining.patch'),
+        ({'pretraining': {'ratio': 1.0}}, 'pretraining.ratio'),
+        ({'pretraining': {'batch': 0}}, 'pretraining.batch'),
+        ({'pretraining': {'precision': 'fp16'}}, 'pretraining.precision'),
+        ({'pretraining': {'warmup_steps': 9999}}, 'pretraining.warmup_steps'),
+        ({'pretraining': {'window': 6}}, 'run.pretraining'),
+    ],
+)
 def test_a_wrong_setting_is_refused_by_its_path(change, where):
     with pytest.raises(ConfigError) as error:
         from_plain(PretrainingRun, change, 'run')

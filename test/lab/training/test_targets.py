@@ -10,9 +10,16 @@ CONFIG = ModelConfig()
 
 def boxes(count=40, seed=0):
     rng = np.random.default_rng(seed)
-    return np.concatenate([rng.uniform(-50, 50, (count, 2)), rng.normal(1, .3, (count, 1)),
-                           rng.uniform(.4, 9, (count, 3)), rng.uniform(-3, 3, (count, 1)),
-                           rng.normal(0, 5, (count, 2))], 1)
+    return np.concatenate(
+        [
+            rng.uniform(-50, 50, (count, 2)),
+            rng.normal(1, 0.3, (count, 1)),
+            rng.uniform(0.4, 9, (count, 3)),
+            rng.uniform(-3, 3, (count, 1)),
+            rng.normal(0, 5, (count, 2)),
+        ],
+        1,
+    )
 
 
 def test_decoding_inverts_encoding():
@@ -32,8 +39,11 @@ def test_perfect_targets_decode_to_the_truth_through_the_postprocessor():
     maps = np.zeros((1, 10, *CONFIG.bev_grid.shape), np.float32)
     maps.reshape(10, -1)[:, targets['cells']] = targets['channels'].T
     heatmap = np.clip(targets['heatmap'], 1e-4, 1 - 1e-4)
-    raw = {'heatmap': np.log(heatmap / (1 - heatmap))[None].astype(np.float32), 'boxes': maps,
-           'map_logits': np.zeros((1, 6, 200, 200), np.float32)}
+    raw = {
+        'heatmap': np.log(heatmap / (1 - heatmap))[None].astype(np.float32),
+        'boxes': maps,
+        'map_logits': np.zeros((1, 6, 200, 200), np.float32),
+    }
     detections, _ = Postprocessor(CONFIG)(raw)
     best = detections.scores > 0.99
     assert best.sum() == 12

@@ -1,4 +1,5 @@
 """A run on a few rendered frames: it learns, and goes on exactly after a kill."""
+
 import json
 import os
 import signal
@@ -43,9 +44,18 @@ if __name__ == '__main__':
 
 
 def config(**changes):
-    return TrainingConfig(**{
-        'steps': 4, 'warmup_steps': 1, 'decay_steps': 1, 'checkpoint_every': 1, 'threads': 1,
-        'batch': ('fused', 'camera', 'lidar'), 'augmentation': PLAIN, **changes})
+    return TrainingConfig(
+        **{
+            'steps': 4,
+            'warmup_steps': 1,
+            'decay_steps': 1,
+            'checkpoint_every': 1,
+            'threads': 1,
+            'batch': ('fused', 'camera', 'lidar'),
+            'augmentation': PLAIN,
+            **changes,
+        }
+    )
 
 
 def batch_of(records, training, model=TINY, step=0):
@@ -66,16 +76,30 @@ def log_of(folder):
 
 def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(tmp_path, tiny_records):
     """SIGKILL in mid-run, one thread: the final weights and all logged losses are equal."""
-    training = config(steps=12, checkpoint_every=4, augmentation=AugmentationConfig(),
-                      curriculum=CurriculumConfig(probability=0.8, ramp_steps=6))
+    training = config(
+        steps=12,
+        checkpoint_every=4,
+        augmentation=AugmentationConfig(),
+        curriculum=CurriculumConfig(probability=0.8, ramp_steps=6),
+    )
     save_config(RunConfig(TINY, training), tmp_path / 'run.yaml')
     (tmp_path / 'child.py').write_text(CHILD)
 
     def start(folder):
         return subprocess.Popen(
-            [sys.executable, str(tmp_path / 'child.py'), str(Path(__file__).parents[2]), str(tmp_path / 'run.yaml'),
-             str(folder), *map(str, tiny_records)], env={**os.environ, 'OMP_NUM_THREADS': '1'},
-            stderr=subprocess.PIPE, text=True)
+            [
+                sys.executable,
+                str(tmp_path / 'child.py'),
+                str(Path(__file__).parents[2]),
+                str(tmp_path / 'run.yaml'),
+                str(folder),
+                *map(str, tiny_records),
+            ],
+            env={**os.environ, 'OMP_NUM_THREADS': '1'},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
     Trainer(whole, TINY, training).run(tiny_records)
     child = start(parts)
@@ -87,12 +111,16 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(tmp_path, tiny_rec
     child.wait()
     assert 4 <= torch.load(parts / 'checkpoint.pt', weights_only=True)['step'] < 12
     assert start(parts).wait() == 0
-    ours, theirs = load_file(parts / 'weights.safetensors'), load_file(
-        whole / 'weights.safetensors')
+    ours, theirs = (
+        load_file(parts / 'weights.safetensors'),
+        load_file(whole / 'weights.safetensors'),
+    )
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     timing = ('seconds', 'samples_per_s')
-    first, second = ([{k: v for k, v in line.items() if k not in timing} for line in log_of(f)]
-                     for f in (whole, parts))
+    first, second = (
+        [{k: v for k, v in line.items() if k not in timing} for line in log_of(f)]
+        for f in (whole, parts)
+    )
     assert first == second and [line['step'] for line in first] == list(range(1, 13))
 
 
@@ -143,8 +171,9 @@ def test_recomputing_changes_neither_gradients_nor_statistics(tiny_records):
 
 def test_one_task_alone_has_only_its_terms_and_task_weights_multiply(tiny_records):
     both, _ = terms_of(tiny_records, config(precision=Precision.FP32))
-    detection, _ = terms_of(tiny_records, config(precision=Precision.FP32, map_weight=0.0,
-                                                 detection_weight=10.0))
+    detection, _ = terms_of(
+        tiny_records, config(precision=Precision.FP32, map_weight=0.0, detection_weight=10.0)
+    )
     assert set(both) - set(detection) == {'map_focal', 'map_dice'}
     assert detection['heatmap'].item() == pytest.approx(10 * both['heatmap'].item(), rel=1e-5)
 
@@ -165,8 +194,7 @@ def test_auxiliary_heads_teach_the_encoders_and_are_not_shipped(tmp_path, tiny_r
 def test_an_absent_modality_of_the_baseline_is_a_map_of_zeros(tiny_records):
     """CMT-style masking of the convolutional fuser is the modality draw."""
     model = replace(TINY, decoder=replace(TINY.decoder, fuser=Fuser.CONV))
-    training = config(draw=ModalityDraw.PER_SAMPLE, batch=('fused',) * 4,
-                      precision=Precision.FP32)
+    training = config(draw=ModalityDraw.PER_SAMPLE, batch=('fused',) * 4, precision=Precision.FP32)
     terms, step = terms_of(tiny_records, training, model)
     sum(terms.values()).backward()
     assert np.isfinite(sum(terms.values()).item())
@@ -179,14 +207,19 @@ def test_an_absent_modality_of_the_baseline_is_a_map_of_zeros(tiny_records):
 
 
 def test_cells_without_truth_do_not_change_the_map_loss(tiny_records):
-    training = config(batch=('lidar',), precision=Precision.FP32, augmentation=AugmentationConfig(
-        turn=0, view_drop=0, rotation=45, translation=2))
+    training = config(
+        batch=('lidar',),
+        precision=Precision.FP32,
+        augmentation=AugmentationConfig(turn=0, view_drop=0, rotation=45, translation=2),
+    )
     [(camera, lidar, targets)] = batch_of(tiny_records, training)
     assert 0 < targets['map_known'].float().mean() < 1
     results = []
     for fill in (0, 1):
-        changed = {**targets, 'map': torch.where(targets['map_known'], targets['map'],
-                                                 torch.tensor(float(fill)))}
+        changed = {
+            **targets,
+            'map': torch.where(targets['map_known'], targets['map'], torch.tensor(float(fill))),
+        }
         torch.manual_seed(0)
         step = TrainingStep(MetaBev(TINY), None, training)
         results.append(step([(camera, lidar, changed)])['map_focal'].item())
@@ -211,6 +244,7 @@ def test_fixed_norms_keep_their_statistics(tmp_path, tiny_records):
 def test_tensorboard_gets_curves_and_a_picture_of_every_branch(tmp_path, tiny_records):
     pytest.importorskip('tensorboard', reason='optional: requirements/train.txt')
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     Trainer(tmp_path, TINY, config(steps=3, tensorboard=True, picture_every=2)).run(tiny_records)
     events = EventAccumulator(str(tmp_path / 'tensorboard')).Reload()
     assert [e.step for e in events.Scalars('training/total')] == [1, 2, 3]

@@ -1,4 +1,5 @@
 """Weights to start from are exactly those that were claimed; frozen parts do not move."""
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -46,14 +47,19 @@ def test_a_prefix_takes_that_part_and_leaves_the_rest(tmp_path):
         assert torch.equal(value, source[name]), name
 
 
-@pytest.mark.parametrize(('prefixes', 'keep', 'change'), [
-    ((), lambda n: n != 'head.bias', None),                             # incomplete
-    (('encoder',), lambda n: n != 'encoder.1.running_mean', None),      # incomplete part
-    (('head',), lambda n: True, lambda s: s.update({'head.extra': torch.zeros(1)})),
-    (('head',), lambda n: True, lambda s: s.update({'head.bias': torch.zeros(3)})),
-    (('haed',), lambda n: True, None)])
+@pytest.mark.parametrize(
+    ('prefixes', 'keep', 'change'),
+    [
+        ((), lambda n: n != 'head.bias', None),  # incomplete
+        (('encoder',), lambda n: n != 'encoder.1.running_mean', None),  # incomplete part
+        (('head',), lambda n: True, lambda s: s.update({'head.extra': torch.zeros(1)})),
+        (('head',), lambda n: True, lambda s: s.update({'head.bias': torch.zeros(3)})),
+        (('haed',), lambda n: True, None),
+    ],
+)
 def test_what_does_not_cover_the_claim_is_refused_and_nothing_is_copied(
-        tmp_path, prefixes, keep, change):
+    tmp_path, prefixes, keep, change
+):
     network = Small(0)
     with pytest.raises(ConfigError, match='training.init'):
         initialise(network, InitConfig(stored(tmp_path, keep, change), prefixes))
@@ -76,8 +82,11 @@ def test_frozen_parts_keep_weights_and_statistics():
     optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=0.1)
     network(torch.randn(8, 3)).square().sum().backward()
     optimiser.step()
-    moved = {name for name, value in network.state_dict().items()
-             if not torch.equal(value, before[name])}
+    moved = {
+        name
+        for name, value in network.state_dict().items()
+        if not torch.equal(value, before[name])
+    }
     assert moved == {'encoder_two.weight', 'encoder_two.bias', 'head.weight', 'head.bias'}
 
 

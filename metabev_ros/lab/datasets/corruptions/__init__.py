@@ -1,4 +1,5 @@
 """Sensor failures: on arrays (`lidar`, `camera`), and as a suite of settings on samples."""
+
 from metabev_ros.lab.datasets.corruptions.settings import (
     ALL,
     BEYOND,
@@ -11,5 +12,14 @@ from metabev_ros.lab.datasets.corruptions.settings import (
 )
 from metabev_ros.lab.datasets.corruptions.suite import corrupt
 
-__all__ = ['ALL', 'BEYOND', 'CLEAN', 'HEADLINE', 'PAPER', 'Failure', 'Setting',
-           'SettingGroup', 'corrupt']
+__all__ = [
+    'ALL',
+    'BEYOND',
+    'CLEAN',
+    'HEADLINE',
+    'PAPER',
+    'Failure',
+    'Setting',
+    'SettingGroup',
+    'corrupt',
+]

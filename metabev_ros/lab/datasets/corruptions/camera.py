@@ -2,6 +2,7 @@
 
 A failed view is still fed to the network (view drop is not a missing camera: metabev.md 1.7).
 """
+
 from __future__ import annotations
 
 from functools import lru_cache
@@ -39,7 +40,7 @@ def occlude(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     if mask.shape != (height, width):
         mask = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     mask = np.clip(mask, 0, 1)[..., None]
-    alpha = mask ** 3
+    alpha = mask**3
     return np.rint(alpha * pixels + (1 - alpha) * mask * 255).astype(np.uint8)
 
 
@@ -95,8 +96,14 @@ def _scratches(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         angle, length = main + rng.normal(0, 0.25), rng.uniform(60, 400)
         start = np.array([rng.uniform(0, width), rng.uniform(0, height)])
         end = start + length * np.array([np.cos(angle), np.sin(angle)])
-        cv2.line(mask, tuple(start.astype(int).tolist()), tuple(end.astype(int).tolist()),
-                 float(rng.uniform(0.1, 0.6)), int(rng.integers(1, 6)), cv2.LINE_AA)
+        cv2.line(
+            mask,
+            tuple(start.astype(int).tolist()),
+            tuple(end.astype(int).tolist()),
+            float(rng.uniform(0.1, 0.6)),
+            int(rng.integers(1, 6)),
+            cv2.LINE_AA,
+        )
     return cv2.GaussianBlur(mask, (0, 0), 0.8)
 
 
@@ -107,8 +114,13 @@ def _leaves(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     for _ in range(int(rng.integers(10, 16))):
         length, wide = rng.uniform(60, 150), rng.uniform(18, 40)
         x = length * (along / np.pi - 0.5)
-        outline = np.stack([np.concatenate([x, x[::-1]]), np.concatenate(
-            [wide * np.sin(along) ** 1.5, -wide * np.sin(along[::-1]) ** 1.5])], axis=1)
+        outline = np.stack(
+            [
+                np.concatenate([x, x[::-1]]),
+                np.concatenate([wide * np.sin(along) ** 1.5, -wide * np.sin(along[::-1]) ** 1.5]),
+            ],
+            axis=1,
+        )
         angle = rng.uniform(0, np.pi)
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         place = outline @ turn.T + [rng.uniform(0, width), rng.uniform(0, height)]
@@ -133,8 +145,9 @@ def night(pixels: np.ndarray, gain: float, rng: np.random.Generator) -> np.ndarr
     return np.clip(np.rint(dark + spread * noise), 0, 255).astype(np.uint8)
 
 
-def fog(pixels: np.ndarray, visibility_m: float, depth: np.ndarray | None = None,
-        horizon: float = 0.4) -> np.ndarray:
+def fog(
+    pixels: np.ndarray, visibility_m: float, depth: np.ndarray | None = None, horizon: float = 0.4
+) -> np.ndarray:
     """Koschmieder's law: transmission exp(-ln(50) d / visibility), the rest is airlight.
 
     Args:

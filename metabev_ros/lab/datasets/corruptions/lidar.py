@@ -4,6 +4,7 @@ The LiDAR frame is nuScenes' (x right, y forward, z up). Each returns a new arra
 order of the points that stay. Sweeps that were merged into one frame must be reduced before the
 merge where elevation matters (`reduce_beams`).
 """
+
 from __future__ import annotations
 
 import enum
@@ -35,12 +36,20 @@ class BeamChoice(enum.Enum):
 
 # Beam ids from the top. 8 is not in BEVFusion's code: our choice is the eight odd ids around
 # its four, so that the sets are nested.
-BEVFUSION_BEAMS = {16: tuple(range(1, 32, 2)), 8: tuple(range(3, 18, 2)), 4: (7, 9, 11, 13),
-                   1: (9,)}
+BEVFUSION_BEAMS = {
+    16: tuple(range(1, 32, 2)),
+    8: tuple(range(3, 18, 2)),
+    4: (7, 9, 11, 13),
+    1: (9,),
+}
 # Ring ids from the bottom. 8 and 4 are MultiCorrupt's; 1 is our choice: the ring that is in all
 # larger sets and sees the ground 13 m away (-8 degrees).
-EVENLY_SPACED_RINGS = {16: tuple(range(1, 32, 2)), 8: tuple(range(1, 32, 4)), 4: (1, 9, 17, 25),
-                       1: (17,)}
+EVENLY_SPACED_RINGS = {
+    16: tuple(range(1, 32, 2)),
+    8: tuple(range(1, 32, 4)),
+    4: (1, 9, 17, 25),
+    1: (17,),
+}
 
 
 def azimuths(points: np.ndarray) -> np.ndarray:
@@ -55,8 +64,7 @@ def elevations(points: np.ndarray) -> np.ndarray:
     return np.arcsin(np.divide(xyz[:, 2], distance, out=np.zeros(len(xyz)), where=distance > 0))
 
 
-def limit_field(points: np.ndarray, half_angle_deg: float, centre_deg: float = 0.0
-                ) -> np.ndarray:
+def limit_field(points: np.ndarray, half_angle_deg: float, centre_deg: float = 0.0) -> np.ndarray:
     """Keep the sector centre +- half angle, borders included (MetaBEV's LF).
 
     A lost sector is the same with the other centre: losing 60 degrees around the right (90) is
@@ -75,9 +83,14 @@ def limit_field(points: np.ndarray, half_angle_deg: float, centre_deg: float = 0
     return points[np.abs(offset) <= half_angle_deg]
 
 
-def remove_objects(points: np.ndarray, ego_from_lidar: np.ndarray, boxes: np.ndarray,
-                   rate: float, rng: np.random.Generator, margin: float = OBJECT_MARGIN
-                   ) -> np.ndarray:
+def remove_objects(
+    points: np.ndarray,
+    ego_from_lidar: np.ndarray,
+    boxes: np.ndarray,
+    rate: float,
+    rng: np.random.Generator,
+    margin: float = OBJECT_MARGIN,
+) -> np.ndarray:
     """Delete all points of some objects (MetaBEV's MO).
 
     The paper's "rate" is ambiguous: here each object is hit on its own with probability `rate`
@@ -151,8 +164,9 @@ def drop_points(points: np.ndarray, share: float, rng: np.random.Generator) -> n
     return points[np.sort(rng.permutation(len(points))[:count])]
 
 
-def fog(points: np.ndarray, visibility_m: float, rng: np.random.Generator,
-        backscatter: float = 0.3) -> np.ndarray:
+def fog(
+    points: np.ndarray, visibility_m: float, rng: np.random.Generator, backscatter: float = 0.3
+) -> np.ndarray:
     """Attenuation and near clutter of fog; a simple form of the model of Hahner et al. 2021.
 
     Two-way transmission is exp(-2 a r) with a = ln(50) / visibility (Koschmieder). A return whose
@@ -172,7 +186,7 @@ def fog(points: np.ndarray, visibility_m: float, rng: np.random.Generator,
     xyz = points[:, :3].astype(np.float64)
     distance = np.maximum(np.linalg.norm(xyz, axis=1), 1e-6)
     transmission = np.exp(-2 * attenuation * distance)
-    seen = (points[:, 3] + 1) * transmission / distance ** 2 >= CLEAR_RANGE ** -2
+    seen = (points[:, 3] + 1) * transmission / distance**2 >= CLEAR_RANGE**-2
     clutter = ~seen & (rng.random(len(points)) < backscatter)
     near = NEAREST_RETURN + rng.exponential(0.5 / attenuation, len(points))
     result = points.astype(np.float32)

@@ -1,4 +1,5 @@
 """The settings of the robustness table: the paper's eight at every degree, and beyond."""
+
 from __future__ import annotations
 
 import enum
@@ -43,16 +44,23 @@ class Failure(enum.Enum):
 
 
 _WORDS = {
-    Failure.CLEAN: 'clean', Failure.LIMITED_FIELD: 'LiDAR field limited to {:g} degrees',
+    Failure.CLEAN: 'clean',
+    Failure.LIMITED_FIELD: 'LiDAR field limited to {:g} degrees',
     Failure.MISSING_OBJECTS: 'points of objects missing, rate {:g}',
-    Failure.BEAM_REDUCTION: '{:g} LiDAR beams', Failure.VIEW_DROP: '{:g} views black',
-    Failure.VIEW_NOISE: '{:g} views noise', Failure.OCCLUSION: 'obstacle occlusion',
-    Failure.MISSING_CAMERA: 'missing camera', Failure.MISSING_LIDAR: 'missing LiDAR',
+    Failure.BEAM_REDUCTION: '{:g} LiDAR beams',
+    Failure.VIEW_DROP: '{:g} views black',
+    Failure.VIEW_NOISE: '{:g} views noise',
+    Failure.OCCLUSION: 'obstacle occlusion',
+    Failure.MISSING_CAMERA: 'missing camera',
+    Failure.MISSING_LIDAR: 'missing LiDAR',
     Failure.FROZEN_VIEWS: '{:g} views frozen for 0.5 s',
     Failure.MISCALIBRATION: 'cameras turned by {:g} degrees',
-    Failure.TIME_SKEW: 'images {:g} ms old', Failure.FOG: 'fog, {:g} m of visibility',
-    Failure.NIGHT: 'night, {:g} of the light', Failure.POINT_LOSS: '{:g} of the points lost',
-    Failure.INDEPENDENT: 'each sensor absent with chance {:g}'}
+    Failure.TIME_SKEW: 'images {:g} ms old',
+    Failure.FOG: 'fog, {:g} m of visibility',
+    Failure.NIGHT: 'night, {:g} of the light',
+    Failure.POINT_LOSS: '{:g} of the points lost',
+    Failure.INDEPENDENT: 'each sensor absent with chance {:g}',
+}
 
 
 @dataclass(frozen=True)
@@ -71,11 +79,18 @@ class Setting:
     def __post_init__(self) -> None:
         allowed = _DEGREES[self.failure]
         if not allowed(self.degree):
-            raise ConfigError(f'Setting.degree of {self.failure.name}', 'a degree of this failure',
-                              repr(self.degree), 'see Failure')
+            raise ConfigError(
+                f'Setting.degree of {self.failure.name}',
+                'a degree of this failure',
+                repr(self.degree),
+                'see Failure',
+            )
         if (self.variant is not None) != (self.failure is Failure.BEAM_REDUCTION):
-            raise ConfigError(f'Setting.variant of {self.failure.name}',
-                              'a BeamChoice for beam reduction, else None', repr(self.variant))
+            raise ConfigError(
+                f'Setting.variant of {self.failure.name}',
+                'a BeamChoice for beam reduction, else None',
+                repr(self.variant),
+            )
 
     @property
     def code(self) -> str:
@@ -102,8 +117,12 @@ class Setting:
     def is_harmless(self) -> bool:
         """Whether the degree leaves the sample as it is: the clean end of a curve."""
         return (self.failure, self.degree) in {
-            (Failure.CLEAN, 0), (Failure.LIMITED_FIELD, 360), (Failure.MISSING_OBJECTS, 0),
-            (Failure.BEAM_REDUCTION, 32), (Failure.OCCLUSION, 0)}
+            (Failure.CLEAN, 0),
+            (Failure.LIMITED_FIELD, 360),
+            (Failure.MISSING_OBJECTS, 0),
+            (Failure.BEAM_REDUCTION, 32),
+            (Failure.OCCLUSION, 0),
+        }
 
 
 def _share(value: float) -> bool:
@@ -115,30 +134,45 @@ def _views(value: float) -> bool:
 
 
 _DEGREES = {
-    Failure.CLEAN: lambda d: d == 0, Failure.LIMITED_FIELD: lambda d: 0 < d <= 360,
-    Failure.MISSING_OBJECTS: _share, Failure.BEAM_REDUCTION: lambda d: d in (32, 16, 8, 4, 1),
-    Failure.VIEW_DROP: _views, Failure.VIEW_NOISE: _views,
+    Failure.CLEAN: lambda d: d == 0,
+    Failure.LIMITED_FIELD: lambda d: 0 < d <= 360,
+    Failure.MISSING_OBJECTS: _share,
+    Failure.BEAM_REDUCTION: lambda d: d in (32, 16, 8, 4, 1),
+    Failure.VIEW_DROP: _views,
+    Failure.VIEW_NOISE: _views,
     Failure.OCCLUSION: lambda d: d in (0, 1),
-    Failure.MISSING_CAMERA: lambda d: d == 1, Failure.MISSING_LIDAR: lambda d: d == 1,
-    Failure.FROZEN_VIEWS: _views, Failure.MISCALIBRATION: lambda d: 0 <= d <= 45,
-    Failure.TIME_SKEW: lambda d: d >= 0, Failure.FOG: lambda d: d > 0,
-    Failure.NIGHT: lambda d: 0 < d <= 1, Failure.POINT_LOSS: _share,
-    Failure.SEVERAL: lambda d: d in COMBINATIONS, Failure.INDEPENDENT: _share}
+    Failure.MISSING_CAMERA: lambda d: d == 1,
+    Failure.MISSING_LIDAR: lambda d: d == 1,
+    Failure.FROZEN_VIEWS: _views,
+    Failure.MISCALIBRATION: lambda d: 0 <= d <= 45,
+    Failure.TIME_SKEW: lambda d: d >= 0,
+    Failure.FOG: lambda d: d > 0,
+    Failure.NIGHT: lambda d: 0 < d <= 1,
+    Failure.POINT_LOSS: _share,
+    Failure.SEVERAL: lambda d: d in COMBINATIONS,
+    Failure.INDEPENDENT: _share,
+}
 
 # What SEVERAL does, in words; `suite` does it.
 COMBINATIONS = {
     1: '2 views black, LiDAR 120 degrees forward, 8 central beams',
     2: '3 views noise, 80 % of the points lost',
     3: 'fog of 100 m, 1 view frozen for 0.5 s',
-    4: 'night (0.25), occlusion, 16 beams'}
+    4: 'night (0.25), occlusion, 16 beams',
+}
 
 CLEAN = Setting(Failure.CLEAN, 0)
 _EVEN, _CENTRAL = BeamChoice.EVENLY_SPACED, BeamChoice.BEVFUSION
 HEADLINE = (
-    Setting(Failure.LIMITED_FIELD, 120), Setting(Failure.MISSING_OBJECTS, 1.0),
-    Setting(Failure.BEAM_REDUCTION, 4, _CENTRAL), Setting(Failure.VIEW_DROP, 6),
-    Setting(Failure.VIEW_NOISE, 6), Setting(Failure.OCCLUSION, 1),
-    Setting(Failure.MISSING_CAMERA, 1), Setting(Failure.MISSING_LIDAR, 1))
+    Setting(Failure.LIMITED_FIELD, 120),
+    Setting(Failure.MISSING_OBJECTS, 1.0),
+    Setting(Failure.BEAM_REDUCTION, 4, _CENTRAL),
+    Setting(Failure.VIEW_DROP, 6),
+    Setting(Failure.VIEW_NOISE, 6),
+    Setting(Failure.OCCLUSION, 1),
+    Setting(Failure.MISSING_CAMERA, 1),
+    Setting(Failure.MISSING_LIDAR, 1),
+)
 PAPER = (
     *(Setting(Failure.LIMITED_FIELD, d) for d in (360, 240, 180, 120)),
     *(Setting(Failure.MISSING_OBJECTS, d) for d in (0.0, 0.1, 0.3, 0.5, 0.7, 1.0)),
@@ -146,8 +180,11 @@ PAPER = (
     *(Setting(Failure.BEAM_REDUCTION, d, _EVEN) for d in (32, 16, 8, 4, 1)),
     *(Setting(Failure.VIEW_DROP, d) for d in range(1, 7)),
     *(Setting(Failure.VIEW_NOISE, d) for d in range(1, 7)),
-    Setting(Failure.OCCLUSION, 0), Setting(Failure.OCCLUSION, 1),
-    Setting(Failure.MISSING_CAMERA, 1), Setting(Failure.MISSING_LIDAR, 1))
+    Setting(Failure.OCCLUSION, 0),
+    Setting(Failure.OCCLUSION, 1),
+    Setting(Failure.MISSING_CAMERA, 1),
+    Setting(Failure.MISSING_LIDAR, 1),
+)
 BEYOND = (
     *(Setting(Failure.FROZEN_VIEWS, d) for d in (1, 3, 6)),
     *(Setting(Failure.MISCALIBRATION, d) for d in (0.5, 1, 2, 5)),
@@ -156,7 +193,8 @@ BEYOND = (
     *(Setting(Failure.NIGHT, d) for d in (0.5, 0.25, 0.1)),
     *(Setting(Failure.POINT_LOSS, d) for d in (0.7, 0.8, 0.9)),
     *(Setting(Failure.SEVERAL, d) for d in COMBINATIONS),
-    *(Setting(Failure.INDEPENDENT, d) for d in (0.1, 0.3, 0.5)))
+    *(Setting(Failure.INDEPENDENT, d) for d in (0.1, 0.3, 0.5)),
+)
 ALL = (CLEAN, *PAPER, *BEYOND)
 
 
@@ -171,6 +209,10 @@ class SettingGroup(enum.Enum):
 
     @property
     def settings(self) -> tuple[Setting, ...]:
-        return {SettingGroup.CLEAN: (CLEAN,), SettingGroup.HEADLINE: (CLEAN, *HEADLINE),
-                SettingGroup.PAPER: (CLEAN, *PAPER), SettingGroup.BEYOND: (CLEAN, *BEYOND),
-                SettingGroup.ALL: ALL}[self]
+        return {
+            SettingGroup.CLEAN: (CLEAN,),
+            SettingGroup.HEADLINE: (CLEAN, *HEADLINE),
+            SettingGroup.PAPER: (CLEAN, *PAPER),
+            SettingGroup.BEYOND: (CLEAN, *BEYOND),
+            SettingGroup.ALL: ALL,
+        }[self]

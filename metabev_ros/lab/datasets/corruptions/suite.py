@@ -7,6 +7,7 @@ Seeds: all randomness of a sample comes from (failure, seed), not from the degre
 Every model sees the same corruption in every process, and a higher degree fails a superset of
 what a lower one fails (views, objects, sensors).
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -56,12 +57,19 @@ def _generator(failure: Failure, seed: int) -> np.random.Generator:
 
 # Each part draws by its own failure's generator.
 _COMBINED = {
-    1: (Setting(Failure.VIEW_DROP, 2), Setting(Failure.LIMITED_FIELD, 120),
-        Setting(Failure.BEAM_REDUCTION, 8, BeamChoice.BEVFUSION)),
+    1: (
+        Setting(Failure.VIEW_DROP, 2),
+        Setting(Failure.LIMITED_FIELD, 120),
+        Setting(Failure.BEAM_REDUCTION, 8, BeamChoice.BEVFUSION),
+    ),
     2: (Setting(Failure.VIEW_NOISE, 3), Setting(Failure.POINT_LOSS, 0.8)),
     3: (Setting(Failure.FROZEN_VIEWS, 1), Setting(Failure.FOG, 100)),
-    4: (Setting(Failure.OCCLUSION, 1), Setting(Failure.NIGHT, 0.25),
-        Setting(Failure.BEAM_REDUCTION, 16, BeamChoice.BEVFUSION))}
+    4: (
+        Setting(Failure.OCCLUSION, 1),
+        Setting(Failure.NIGHT, 0.25),
+        Setting(Failure.BEAM_REDUCTION, 16, BeamChoice.BEVFUSION),
+    ),
+}
 
 
 def _with_points(sample: Sample, points: np.ndarray) -> Sample:
@@ -70,9 +78,13 @@ def _with_points(sample: Sample, points: np.ndarray) -> Sample:
 
 def _with_pixels(sample: Sample, pixels: dict[str, np.ndarray]) -> Sample:
     """New pixels for some views."""
-    return dataclasses.replace(sample, cameras={
-        name: dataclasses.replace(image, pixels=pixels[name]) if name in pixels else image
-        for name, image in sample.cameras.items()})
+    return dataclasses.replace(
+        sample,
+        cameras={
+            name: dataclasses.replace(image, pixels=pixels[name]) if name in pixels else image
+            for name, image in sample.cameras.items()
+        },
+    )
 
 
 def _present(sample: Sample) -> dict[str, CameraImage]:
@@ -82,7 +94,7 @@ def _present(sample: Sample) -> dict[str, CameraImage]:
 def _chosen_views(sample: Sample, count: float, rng: np.random.Generator) -> list[str]:
     """The first `count` of a random order: more views hit a superset."""
     names = list(_present(sample))
-    return [names[i] for i in rng.permutation(len(names))[:int(count)]]
+    return [names[i] for i in rng.permutation(len(names))[: int(count)]]
 
 
 def _limited_field(labelled, setting, rng) -> Sample:
@@ -92,59 +104,90 @@ def _limited_field(labelled, setting, rng) -> Sample:
 
 def _missing_objects(labelled, setting, rng) -> Sample:
     sweep = labelled.sample.sweep
-    return _with_points(labelled.sample, lidar.remove_objects(
-        sweep.points, sweep.ego_from_lidar, labelled.truth.boxes, setting.degree, rng))
+    return _with_points(
+        labelled.sample,
+        lidar.remove_objects(
+            sweep.points, sweep.ego_from_lidar, labelled.truth.boxes, setting.degree, rng
+        ),
+    )
 
 
 def _beam_reduction(labelled, setting, rng) -> Sample:
-    return _with_points(labelled.sample, lidar.reduce_beams(
-        labelled.sample.sweep.points, int(setting.degree), setting.variant))
+    return _with_points(
+        labelled.sample,
+        lidar.reduce_beams(labelled.sample.sweep.points, int(setting.degree), setting.variant),
+    )
 
 
 def _point_loss(labelled, setting, rng) -> Sample:
-    return _with_points(labelled.sample, lidar.drop_points(
-        labelled.sample.sweep.points, setting.degree, rng))
+    return _with_points(
+        labelled.sample, lidar.drop_points(labelled.sample.sweep.points, setting.degree, rng)
+    )
 
 
 def _view_drop(labelled, setting, rng) -> Sample:
     sample = labelled.sample
-    return _with_pixels(sample, {name: camera.zero_view(sample.cameras[name].pixels)
-                                 for name in _chosen_views(sample, setting.degree, rng)})
+    return _with_pixels(
+        sample,
+        {
+            name: camera.zero_view(sample.cameras[name].pixels)
+            for name in _chosen_views(sample, setting.degree, rng)
+        },
+    )
 
 
 def _view_noise(labelled, setting, rng) -> Sample:
     sample = labelled.sample
-    return _with_pixels(sample, {name: camera.noise_view(sample.cameras[name].pixels, rng)
-                                 for name in _chosen_views(sample, setting.degree, rng)})
+    return _with_pixels(
+        sample,
+        {
+            name: camera.noise_view(sample.cameras[name].pixels, rng)
+            for name in _chosen_views(sample, setting.degree, rng)
+        },
+    )
 
 
 def _occlusion(labelled, setting, rng) -> Sample:
     """Every view gets one of the 16 masks, as in the cited toolkit."""
-    return _with_pixels(labelled.sample, {
-        name: camera.occlude(image.pixels,
-                             camera.obstacle_mask(int(rng.integers(camera.MASKS))))
-        for name, image in _present(labelled.sample).items()})
+    return _with_pixels(
+        labelled.sample,
+        {
+            name: camera.occlude(
+                image.pixels, camera.obstacle_mask(int(rng.integers(camera.MASKS)))
+            )
+            for name, image in _present(labelled.sample).items()
+        },
+    )
 
 
 def _frozen_views(labelled, setting, rng) -> Sample:
     """Old pixels under a new stamp and calibration: nothing tells that they are old."""
     old = _earlier(labelled, FROZEN_MS)
-    return _with_pixels(labelled.sample, {
-        name: old.cameras[name].pixels
-        for name in _chosen_views(labelled.sample, setting.degree, rng)})
+    return _with_pixels(
+        labelled.sample,
+        {
+            name: old.cameras[name].pixels
+            for name in _chosen_views(labelled.sample, setting.degree, rng)
+        },
+    )
 
 
 def _time_skew(labelled, setting, rng) -> Sample:
     """All images are older than their stamps say, so their poses are not compensated either."""
     old = _earlier(labelled, int(setting.degree))
-    return _with_pixels(labelled.sample, {
-        name: old.cameras[name].pixels for name in _present(labelled.sample)})
+    return _with_pixels(
+        labelled.sample, {name: old.cameras[name].pixels for name in _present(labelled.sample)}
+    )
 
 
 def _earlier(labelled: LabelledSample, milliseconds: int) -> Sample:
     if labelled.earlier is None:
-        raise ConfigError('corrupt', 'a sample that can give earlier frames', labelled.source,
-                          'see SyntheticSamples.first')
+        raise ConfigError(
+            'corrupt',
+            'a sample that can give earlier frames',
+            labelled.source,
+            'see SyntheticSamples.first',
+        )
     return labelled.earlier(milliseconds)
 
 
@@ -155,7 +198,8 @@ def _miscalibration(labelled, setting, rng) -> Sample:
         axis, shift = (v / np.linalg.norm(v) for v in rng.normal(size=(2, 3)))
         wrong = rigid_transform(_rotation(axis, np.deg2rad(setting.degree)), SHIFT_M * shift)
         calibration = dataclasses.replace(
-            image.calibration, ego_from_camera=image.calibration.ego_from_camera @ wrong)
+            image.calibration, ego_from_camera=image.calibration.ego_from_camera @ wrong
+        )
         cameras[name] = dataclasses.replace(image, calibration=calibration)
     return dataclasses.replace(labelled.sample, cameras={**labelled.sample.cameras, **cameras})
 
@@ -198,24 +242,38 @@ def fitted_depth(depth: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def _night(labelled, setting, rng) -> Sample:
     """Cameras only: a LiDAR brings its own light."""
-    return _with_pixels(labelled.sample, {
-        name: camera.night(image.pixels, setting.degree, rng)
-        for name, image in _present(labelled.sample).items()})
+    return _with_pixels(
+        labelled.sample,
+        {
+            name: camera.night(image.pixels, setting.degree, rng)
+            for name, image in _present(labelled.sample).items()
+        },
+    )
 
 
 def _independent(labelled, setting, rng) -> Sample:
     sensors = labelled.sample.sensors
     lost = rng.random(len(sensors)) < setting.degree
-    return without_sensors(labelled.sample, [
-        report.name for report, is_lost in zip(sensors, lost, strict=True) if is_lost])
+    return without_sensors(
+        labelled.sample,
+        [report.name for report, is_lost in zip(sensors, lost, strict=True) if is_lost],
+    )
 
 
 _APPLY = {
-    Failure.LIMITED_FIELD: _limited_field, Failure.MISSING_OBJECTS: _missing_objects,
-    Failure.BEAM_REDUCTION: _beam_reduction, Failure.VIEW_DROP: _view_drop,
-    Failure.VIEW_NOISE: _view_noise, Failure.OCCLUSION: _occlusion,
+    Failure.LIMITED_FIELD: _limited_field,
+    Failure.MISSING_OBJECTS: _missing_objects,
+    Failure.BEAM_REDUCTION: _beam_reduction,
+    Failure.VIEW_DROP: _view_drop,
+    Failure.VIEW_NOISE: _view_noise,
+    Failure.OCCLUSION: _occlusion,
     Failure.MISSING_CAMERA: lambda labelled, *_: restrict_to(labelled.sample, Modality.LIDAR),
     Failure.MISSING_LIDAR: lambda labelled, *_: restrict_to(labelled.sample, Modality.CAMERA),
-    Failure.FROZEN_VIEWS: _frozen_views, Failure.MISCALIBRATION: _miscalibration,
-    Failure.TIME_SKEW: _time_skew, Failure.FOG: _fog, Failure.NIGHT: _night,
-    Failure.POINT_LOSS: _point_loss, Failure.INDEPENDENT: _independent}
+    Failure.FROZEN_VIEWS: _frozen_views,
+    Failure.MISCALIBRATION: _miscalibration,
+    Failure.TIME_SKEW: _time_skew,
+    Failure.FOG: _fog,
+    Failure.NIGHT: _night,
+    Failure.POINT_LOSS: _point_loss,
+    Failure.INDEPENDENT: _independent,
+}

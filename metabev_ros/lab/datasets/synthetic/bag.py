@@ -6,6 +6,7 @@ CameraInfo, PointCloud2 (fields x y z intensity ring time, packed; time is the l
 /ground_truth/detections and /ground_truth/bev_map, with score 1 and modality NONE: no sensor
 made it. Truth boxes that neither a LiDAR point nor a camera pixel shows are left out.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -30,13 +31,22 @@ JPEG_QUALITY = 90
 _RIG = 'config/rigs/nuscenes_like.yaml'
 _TRUTH = 'ground truth'
 # PointField datatypes of sensor_msgs: UINT16 = 4, FLOAT32 = 7.
-_CLOUD = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('intensity', '<f4'),
-                   ('ring', '<u2'), ('time', '<f4')])
+_CLOUD = np.dtype(
+    [
+        ('x', '<f4'),
+        ('y', '<f4'),
+        ('z', '<f4'),
+        ('intensity', '<f4'),
+        ('ring', '<u2'),
+        ('time', '<f4'),
+    ]
+)
 _POINT_FIELD = {'<f4': 7, '<u2': 4}
 
 
-def write_bag(drive: SyntheticDrive, path: Path | str,
-              progress: Callable[[int, int], None] | None = None) -> Path:
+def write_bag(
+    drive: SyntheticDrive, path: Path | str, progress: Callable[[int, int], None] | None = None
+) -> Path:
     """Writes all frames; the file appears under its name when complete.
 
     Args:
@@ -54,8 +64,13 @@ def write_bag(drive: SyntheticDrive, path: Path | str,
     with BagWriter(path) as writer:
         for index, frame in enumerate(drive):
             if index == 0:
-                _write(writer, '/tf_static', 'tf2_msgs/msg/TFMessage', frame.stamp_ns,
-                       _mounts(frame, rig))
+                _write(
+                    writer,
+                    '/tf_static',
+                    'tf2_msgs/msg/TFMessage',
+                    frame.stamp_ns,
+                    _mounts(frame, rig),
+                )
             _write_frame(writer, frame, rig)
             if progress is not None:
                 progress(index + 1, len(drive))
@@ -68,21 +83,52 @@ def _write(writer: BagWriter, topic: str, msgtype: str, stamp_ns: int, message) 
 
 def _write_frame(writer: BagWriter, frame: DriveFrame, rig: RigConfig) -> None:
     stamp = frame.stamp_ns
-    _write(writer, '/tf', 'tf2_msgs/msg/TFMessage', stamp, _transforms(
-        stamp, [(ODOM_FRAME, rig.ego_frame, frame.odom_from_ego)]))
-    _write(writer, f'/{rig.odometry_topic}', 'nav_msgs/msg/Odometry', stamp,
-           _odometry(frame, rig.ego_frame))
+    _write(
+        writer,
+        '/tf',
+        'tf2_msgs/msg/TFMessage',
+        stamp,
+        _transforms(stamp, [(ODOM_FRAME, rig.ego_frame, frame.odom_from_ego)]),
+    )
+    _write(
+        writer,
+        f'/{rig.odometry_topic}',
+        'nav_msgs/msg/Odometry',
+        stamp,
+        _odometry(frame, rig.ego_frame),
+    )
     for camera in rig.cameras:
-        _write(writer, f'/{camera.info_topic}', 'sensor_msgs/msg/CameraInfo', stamp,
-               _camera_info(stamp, camera.frame, frame.calibrations[camera.name]))
-        _write(writer, f'/{camera.topic}', 'sensor_msgs/msg/CompressedImage', stamp,
-               _image(stamp, camera.frame, frame.images[camera.name]))
-    _write(writer, f'/{rig.lidar.topic}', 'sensor_msgs/msg/PointCloud2', stamp,
-           _cloud(stamp, rig.lidar.frame, frame.points))
-    _write(writer, TRUTH_DETECTIONS, wire.OUTPUT_TYPES[wire.DETECTIONS], stamp,
-           _truth_boxes(frame, rig.ego_frame))
-    _write(writer, TRUTH_MAP, wire.OUTPUT_TYPES[wire.BEV_MAP], stamp,
-           _truth_map(frame, rig.ego_frame))
+        _write(
+            writer,
+            f'/{camera.info_topic}',
+            'sensor_msgs/msg/CameraInfo',
+            stamp,
+            _camera_info(stamp, camera.frame, frame.calibrations[camera.name]),
+        )
+        _write(
+            writer,
+            f'/{camera.topic}',
+            'sensor_msgs/msg/CompressedImage',
+            stamp,
+            _image(stamp, camera.frame, frame.images[camera.name]),
+        )
+    _write(
+        writer,
+        f'/{rig.lidar.topic}',
+        'sensor_msgs/msg/PointCloud2',
+        stamp,
+        _cloud(stamp, rig.lidar.frame, frame.points),
+    )
+    _write(
+        writer,
+        TRUTH_DETECTIONS,
+        wire.OUTPUT_TYPES[wire.DETECTIONS],
+        stamp,
+        _truth_boxes(frame, rig.ego_frame),
+    )
+    _write(
+        writer, TRUTH_MAP, wire.OUTPUT_TYPES[wire.BEV_MAP], stamp, _truth_map(frame, rig.ego_frame)
+    )
 
 
 def _make(msgtype: str, **fields):
@@ -106,55 +152,93 @@ def _quaternion(rotation: np.ndarray):
 
 def _transforms(stamp_ns: int, links):
     """TFMessage of (parent, child, parent_from_child) triples."""
-    return _make('tf2_msgs/msg/TFMessage', transforms=[
-        _make('geometry_msgs/msg/TransformStamped', header=wire.header(stamp_ns, parent),
-              child_frame_id=child,
-              transform=_make('geometry_msgs/msg/Transform', translation=_vector(matrix[:3, 3]),
-                              rotation=_quaternion(matrix[:3, :3])))
-        for parent, child, matrix in links])
+    return _make(
+        'tf2_msgs/msg/TFMessage',
+        transforms=[
+            _make(
+                'geometry_msgs/msg/TransformStamped',
+                header=wire.header(stamp_ns, parent),
+                child_frame_id=child,
+                transform=_make(
+                    'geometry_msgs/msg/Transform',
+                    translation=_vector(matrix[:3, 3]),
+                    rotation=_quaternion(matrix[:3, :3]),
+                ),
+            )
+            for parent, child, matrix in links
+        ],
+    )
 
 
 def _mounts(frame: DriveFrame, rig: RigConfig):
-    links = [(rig.ego_frame, camera.frame, frame.calibrations[camera.name].ego_from_camera)
-             for camera in rig.cameras]
+    links = [
+        (rig.ego_frame, camera.frame, frame.calibrations[camera.name].ego_from_camera)
+        for camera in rig.cameras
+    ]
     links.append((rig.ego_frame, rig.lidar.frame, frame.ego_from_lidar))
     return _transforms(frame.stamp_ns, links)
 
 
 def _odometry(frame: DriveFrame, ego_frame: str):
     vx, vy, rate = frame.ego_velocity
-    pose = _make('geometry_msgs/msg/Pose', position=_point(frame.odom_from_ego[:3, 3]),
-                 orientation=_quaternion(frame.odom_from_ego[:3, :3]))
-    twist = _make('geometry_msgs/msg/Twist', linear=_vector((vx, vy, 0)),
-                  angular=_vector((0, 0, rate)))
-    return _make('nav_msgs/msg/Odometry', header=wire.header(frame.stamp_ns, ODOM_FRAME),
-                 child_frame_id=ego_frame,
-                 pose=_make('geometry_msgs/msg/PoseWithCovariance', pose=pose,
-                            covariance=np.zeros(36)),
-                 twist=_make('geometry_msgs/msg/TwistWithCovariance', twist=twist,
-                             covariance=np.zeros(36)))
+    pose = _make(
+        'geometry_msgs/msg/Pose',
+        position=_point(frame.odom_from_ego[:3, 3]),
+        orientation=_quaternion(frame.odom_from_ego[:3, :3]),
+    )
+    twist = _make(
+        'geometry_msgs/msg/Twist', linear=_vector((vx, vy, 0)), angular=_vector((0, 0, rate))
+    )
+    return _make(
+        'nav_msgs/msg/Odometry',
+        header=wire.header(frame.stamp_ns, ODOM_FRAME),
+        child_frame_id=ego_frame,
+        pose=_make('geometry_msgs/msg/PoseWithCovariance', pose=pose, covariance=np.zeros(36)),
+        twist=_make('geometry_msgs/msg/TwistWithCovariance', twist=twist, covariance=np.zeros(36)),
+    )
 
 
 def _camera_info(stamp_ns: int, frame_id: str, camera: CameraCalibration):
     projection = np.zeros((3, 4))
     projection[:, :3] = camera.intrinsics
-    region = _make('sensor_msgs/msg/RegionOfInterest', x_offset=0, y_offset=0, height=0, width=0,
-                   do_rectify=False)
-    return _make('sensor_msgs/msg/CameraInfo', header=wire.header(stamp_ns, frame_id),
-                 height=camera.height, width=camera.width, distortion_model='plumb_bob',
-                 d=np.zeros(5), k=camera.intrinsics.reshape(-1).astype(np.float64),
-                 r=np.eye(3).reshape(-1), p=projection.reshape(-1), binning_x=0, binning_y=0,
-                 roi=region)
+    region = _make(
+        'sensor_msgs/msg/RegionOfInterest',
+        x_offset=0,
+        y_offset=0,
+        height=0,
+        width=0,
+        do_rectify=False,
+    )
+    return _make(
+        'sensor_msgs/msg/CameraInfo',
+        header=wire.header(stamp_ns, frame_id),
+        height=camera.height,
+        width=camera.width,
+        distortion_model='plumb_bob',
+        d=np.zeros(5),
+        k=camera.intrinsics.reshape(-1).astype(np.float64),
+        r=np.eye(3).reshape(-1),
+        p=projection.reshape(-1),
+        binning_x=0,
+        binning_y=0,
+        roi=region,
+    )
 
 
 def _image(stamp_ns: int, frame_id: str, pixels: np.ndarray):
-    done, data = cv2.imencode('.jpg', cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR),
-                              [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    done, data = cv2.imencode(
+        '.jpg', cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
     if not done:
-        raise SensorDataError('jpeg', f'bag image {frame_id}', 'an image OpenCV can encode',
-                              f'shape {pixels.shape}')
-    return _make('sensor_msgs/msg/CompressedImage', header=wire.header(stamp_ns, frame_id),
-                 format='rgb8; jpeg compressed bgr8', data=data.reshape(-1))
+        raise SensorDataError(
+            'jpeg', f'bag image {frame_id}', 'an image OpenCV can encode', f'shape {pixels.shape}'
+        )
+    return _make(
+        'sensor_msgs/msg/CompressedImage',
+        header=wire.header(stamp_ns, frame_id),
+        format='rgb8; jpeg compressed bgr8',
+        data=data.reshape(-1),
+    )
 
 
 def _cloud(stamp_ns: int, frame_id: str, points: np.ndarray):
@@ -164,34 +248,72 @@ def _cloud(stamp_ns: int, frame_id: str, points: np.ndarray):
     elevation = np.arctan2(points[:, 2], np.hypot(points[:, 0], points[:, 1]))
     step = LIDAR_ELEVATIONS[1] - LIDAR_ELEVATIONS[0]
     cloud['ring'] = np.clip(np.rint((elevation - LIDAR_ELEVATIONS[0]) / step), 0, 31)
-    fields = [_make('sensor_msgs/msg/PointField', name=name, offset=offset,
-                    datatype=_POINT_FIELD[kind.str], count=1)
-              for name, (kind, offset) in _CLOUD.fields.items()]
-    return _make('sensor_msgs/msg/PointCloud2', header=wire.header(stamp_ns, frame_id), height=1,
-                 width=len(points), fields=fields, is_bigendian=False,
-                 point_step=_CLOUD.itemsize, row_step=_CLOUD.itemsize * len(points),
-                 data=cloud.view(np.uint8), is_dense=True)
+    fields = [
+        _make(
+            'sensor_msgs/msg/PointField',
+            name=name,
+            offset=offset,
+            datatype=_POINT_FIELD[kind.str],
+            count=1,
+        )
+        for name, (kind, offset) in _CLOUD.fields.items()
+    ]
+    return _make(
+        'sensor_msgs/msg/PointCloud2',
+        header=wire.header(stamp_ns, frame_id),
+        height=1,
+        width=len(points),
+        fields=fields,
+        is_bigendian=False,
+        point_step=_CLOUD.itemsize,
+        row_step=_CLOUD.itemsize * len(points),
+        data=cloud.view(np.uint8),
+        is_dense=True,
+    )
 
 
 def _truth_boxes(frame: DriveFrame, ego_frame: str):
     truth = frame.ground_truth
     shown = np.flatnonzero((truth.num_lidar_pts > 0) | (truth.visibility > 0))
     detections = [
-        _make('metabev_ros/msg/Detection', class_name=DETECTION_CLASSES[truth.labels[k]],
-              class_id=int(truth.labels[k]), score=1.0, center=_point(truth.boxes[k, :3]),
-              size=_vector(truth.boxes[k, 3:6]), yaw=float(truth.boxes[k, 6]),
-              velocity=_vector((*truth.boxes[k, 7:9], 0)), has_covariance=False,
-              position_covariance=np.zeros(9))
-        for k in shown]
-    return _make(wire.OUTPUT_TYPES[wire.DETECTIONS], header=wire.header(frame.stamp_ns, ego_frame),
-                 modality=0, sensors=[], sensor_ages=np.zeros(0, np.float32), model_hash=_TRUTH,
-                 detections=detections)
+        _make(
+            'metabev_ros/msg/Detection',
+            class_name=DETECTION_CLASSES[truth.labels[k]],
+            class_id=int(truth.labels[k]),
+            score=1.0,
+            center=_point(truth.boxes[k, :3]),
+            size=_vector(truth.boxes[k, 3:6]),
+            yaw=float(truth.boxes[k, 6]),
+            velocity=_vector((*truth.boxes[k, 7:9], 0)),
+            has_covariance=False,
+            position_covariance=np.zeros(9),
+        )
+        for k in shown
+    ]
+    return _make(
+        wire.OUTPUT_TYPES[wire.DETECTIONS],
+        header=wire.header(frame.stamp_ns, ego_frame),
+        modality=0,
+        sensors=[],
+        sensor_ages=np.zeros(0, np.float32),
+        model_hash=_TRUTH,
+        detections=detections,
+    )
 
 
 def _truth_map(frame: DriveFrame, ego_frame: str):
     grid = NUSCENES_MAP_GRID
-    return _make(wire.OUTPUT_TYPES[wire.BEV_MAP], header=wire.header(frame.stamp_ns, ego_frame),
-                 modality=0, sensors=[], sensor_ages=np.zeros(0, np.float32), model_hash=_TRUTH,
-                 class_names=list(MAP_CLASSES), resolution=grid.cell, width=grid.columns,
-                 height=grid.rows, origin=_point((grid.x_min, grid.y_min, 0.0)),
-                 data=(frame.ground_truth.map_layers * np.uint8(255)).reshape(-1))
+    return _make(
+        wire.OUTPUT_TYPES[wire.BEV_MAP],
+        header=wire.header(frame.stamp_ns, ego_frame),
+        modality=0,
+        sensors=[],
+        sensor_ages=np.zeros(0, np.float32),
+        model_hash=_TRUTH,
+        class_names=list(MAP_CLASSES),
+        resolution=grid.cell,
+        width=grid.columns,
+        height=grid.rows,
+        origin=_point((grid.x_min, grid.y_min, 0.0)),
+        data=(frame.ground_truth.map_layers * np.uint8(255)).reshape(-1),
+    )

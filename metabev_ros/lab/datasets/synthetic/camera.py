@@ -1,4 +1,5 @@
 """Pictures and depth: every cuboid face into a z-buffer, then one shading pass per image."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -60,8 +61,14 @@ class Shot:
     covered: np.ndarray
 
 
-def render(scene: Scene, ground: Ground, pyramid, camera: CameraCalibration, light: Light,
-           rng: np.random.Generator) -> Shot:
+def render(
+    scene: Scene,
+    ground: Ground,
+    pyramid,
+    camera: CameraCalibration,
+    light: Light,
+    rng: np.random.Generator,
+) -> Shot:
     """One picture with depth and owners."""
     faces = visible_faces(scene, camera)
     inverse = _ground_inverse_depth(camera)
@@ -90,14 +97,25 @@ def _ground_inverse_depth(camera: CameraCalibration) -> np.ndarray:
 
 
 def _sky(camera: CameraCalibration, light: Light) -> np.ndarray:
-    rise = np.clip((camera.intrinsics[1, 2] - np.arange(camera.height))
-                   / (0.35 * camera.intrinsics[1, 1]), 0, 1)[:, None, None]
+    rise = np.clip(
+        (camera.intrinsics[1, 2] - np.arange(camera.height)) / (0.35 * camera.intrinsics[1, 1]),
+        0,
+        1,
+    )[:, None, None]
     rows = light.sky_low * (1 - rise) + light.sky_top * rise
     return np.repeat(rows, camera.width, axis=1).astype(np.float32)
 
 
-def _paint_ground(picture, is_ground, depth, scene: Scene, ground: Ground, pyramid,
-                  camera: CameraCalibration, light: Light) -> None:
+def _paint_ground(
+    picture,
+    is_ground,
+    depth,
+    scene: Scene,
+    ground: Ground,
+    pyramid,
+    camera: CameraCalibration,
+    light: Light,
+) -> None:
     """Looks the texture up along the pixel rays; far rows use coarser copies of it."""
     world_from_camera = scene.world_from_ego @ camera.ego_from_camera
     focal, cx = camera.intrinsics[0, 0], camera.intrinsics[0, 2]
@@ -107,22 +125,31 @@ def _paint_ground(picture, is_ground, depth, scene: Scene, ground: Ground, pyram
     if not len(rows):
         return
     shade = _shadows(scene, camera, light)
-    row_depth = camera.ego_from_camera[2, 3] * camera.intrinsics[1, 1] / np.maximum(
-        np.arange(camera.height) - camera.intrinsics[1, 2], 1e-3)
+    row_depth = (
+        camera.ego_from_camera[2, 3]
+        * camera.intrinsics[1, 1]
+        / np.maximum(np.arange(camera.height) - camera.intrinsics[1, 2], 1e-3)
+    )
     # Metres a pixel covers along the view, tempered: full blur would lose the lane lines.
-    level = np.clip(np.log2(np.maximum(row_depth / focal / ground.cell * 2.0, 1.0)), 0,
-                    len(pyramid) - 1).astype(int)
+    level = np.clip(
+        np.log2(np.maximum(row_depth / focal / ground.cell * 2.0, 1.0)), 0, len(pyramid) - 1
+    ).astype(int)
     for k in np.unique(level[rows]):
         band = rows[level[rows] == k]
         band = slice(band[0], band[-1] + 1)
         d = row_depth[band, None].astype(np.float32)
-        scale = ground.cell * 2 ** k
-        offset = (2 ** k - 1) / 2 * ground.cell
+        scale = ground.cell * 2**k
+        offset = (2**k - 1) / 2 * ground.cell
         start = world_from_camera[:2, 3] - ground.origin - offset
         x = d * (across * right[0] + forward[0]).astype(np.float32) + np.float32(start[0])
         y = d * (across * right[1] + forward[1]).astype(np.float32) + np.float32(start[1])
-        colour = cv2.remap(pyramid[k], x / np.float32(scale), y / np.float32(scale),
-                           cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        colour = cv2.remap(
+            pyramid[k],
+            x / np.float32(scale),
+            y / np.float32(scale),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
         lit = (light.ambient + light.direct * light.sun[2]) * shade[band]
         np.copyto(picture[band], colour * lit[..., None], where=is_ground[band, :, None])
 
@@ -141,22 +168,34 @@ def _shadows(scene: Scene, camera: CameraCalibration, light: Light) -> np.ndarra
     return 1.0 - (1.0 - light.shadow) * soft
 
 
-def _paint_faces(picture, solid, index, depth, faces: Faces, scene: Scene,
-                 camera: CameraCalibration, light: Light) -> None:
+def _paint_faces(
+    picture,
+    solid,
+    index,
+    depth,
+    faces: Faces,
+    scene: Scene,
+    camera: CameraCalibration,
+    light: Light,
+) -> None:
     if not len(faces.polygons):
         return
     cuboids = scene.cuboids
-    normal_yaw = cuboids.yaw[faces.cuboid] + np.array([0, np.pi, np.pi / 2, -np.pi / 2, 0, 0])[
-        faces.side]
+    normal_yaw = (
+        cuboids.yaw[faces.cuboid] + np.array([0, np.pi, np.pi / 2, -np.pi / 2, 0, 0])[faces.side]
+    )
     flat = (faces.side < 4).astype(np.float64)
     up = NORMALS[faces.side, 2]
     ego_yaw = np.arctan2(scene.world_from_ego[1, 0], scene.world_from_ego[0, 0])
     sun_yaw = np.arctan2(light.sun[1], light.sun[0]) - ego_yaw
-    facing = (flat * np.cos(normal_yaw - sun_yaw) * np.hypot(light.sun[0], light.sun[1])
-              + up * light.sun[2])
+    facing = (
+        flat * np.cos(normal_yaw - sun_yaw) * np.hypot(light.sun[0], light.sun[1])
+        + up * light.sun[2]
+    )
     # A little light from the sky on top and less from below keeps faces apart without sun.
-    lit = light.ambient * (0.86 + 0.14 * up + 0.06 * np.cos(normal_yaw * 2) * flat) \
-        + light.direct * np.maximum(facing, 0)
+    lit = light.ambient * (
+        0.86 + 0.14 * up + 0.06 * np.cos(normal_yaw * 2) * flat
+    ) + light.direct * np.maximum(facing, 0)
     colour = cuboids.colour[faces.cuboid] * lit[:, None].astype(np.float32)
     rows, columns = np.nonzero(solid)
     face = index[rows, columns]
@@ -164,8 +203,9 @@ def _paint_faces(picture, solid, index, depth, faces: Faces, scene: Scene,
     walls = cuboids.facade[faces.cuboid] & (faces.side < 4)
     wall = np.flatnonzero(walls[face])
     if len(wall):
-        shade[wall] = _windows(shade[wall], face[wall], rows[wall], columns[wall], depth, faces,
-                               scene, camera, light)
+        shade[wall] = _windows(
+            shade[wall], face[wall], rows[wall], columns[wall], depth, faces, scene, camera, light
+        )
     picture[rows, columns] = shade
 
 
@@ -180,8 +220,12 @@ def _windows(shade, face, rows, columns, depth, faces, scene, camera, light) -> 
     yaw = scene.cuboids.yaw[cuboid] + np.where(faces.side[face] >= 2, 0, np.pi / 2)
     along = delta[:, 0] * np.cos(yaw) + delta[:, 1] * np.sin(yaw)
     height = point[:, 2]
-    glass = ((along / 2.6) % 1.0 < 0.55) & ((height / 3.1) % 1.0 > 0.38) & (
-        (height / 3.1) % 1.0 < 0.82) & (height < scene.cuboids.size[cuboid, 2] - 0.8)
+    glass = (
+        ((along / 2.6) % 1.0 < 0.55)
+        & ((height / 3.1) % 1.0 > 0.38)
+        & ((height / 3.1) % 1.0 < 0.82)
+        & (height < scene.cuboids.size[cuboid, 2] - 0.8)
+    )
     return np.where(glass[:, None], light.windows * (0.6 + 0.4 * shade[:, :1] / 160), shade)
 
 
@@ -193,9 +237,10 @@ def _finish(picture, depth, light: Light, rng: np.random.Generator) -> np.ndarra
     picture += (1 - clear)[..., None] * light.sky_low.astype(np.float32)
     picture *= light.gain.astype(np.float32)
     size = picture.shape[:2]
-    noise = rng.standard_normal(picture.shape[0] * picture.shape[1] * 3 // 4 + 64,
-                                dtype=np.float32) * np.float32(light.noise)
+    noise = rng.standard_normal(
+        picture.shape[0] * picture.shape[1] * 3 // 4 + 64, dtype=np.float32
+    ) * np.float32(light.noise)
     # Four shifted uses of one draw: quicker than a draw for each value, and as white to look at.
     spread = np.concatenate([noise, -noise[7:], noise[::-1], noise[13:], noise])
-    picture += spread[:size[0] * size[1] * 3].reshape(picture.shape)
+    picture += spread[: size[0] * size[1] * 3].reshape(picture.shape)
     return np.clip(picture, 0, 255).astype(np.uint8)

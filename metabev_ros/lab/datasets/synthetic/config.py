@@ -1,4 +1,5 @@
 """What a synthetic drive is made with."""
+
 from __future__ import annotations
 
 import enum
@@ -43,14 +44,26 @@ class DriveConfig:
     def __post_init__(self) -> None:
         _require('frames', 1 <= self.frames <= 100_000, 'between 1 and 100000', self.frames)
         _require('rate_hz', 0.05 <= self.rate_hz <= 100, 'between 0.05 and 100', self.rate_hz)
-        _require('image_width', 64 <= self.image_width <= 1600, 'between 64 and 1600 pixels',
-                 self.image_width)
+        _require(
+            'image_width',
+            64 <= self.image_width <= 1600,
+            'between 64 and 1600 pixels',
+            self.image_width,
+        )
         tallest = int(900 * self.image_width / 1600)
-        _require('image_height', 32 <= self.image_height <= tallest,
-                 f'between 32 and {tallest} pixels at this width', self.image_height)
+        _require(
+            'image_height',
+            32 <= self.image_height <= tallest,
+            f'between 32 and {tallest} pixels at this width',
+            self.image_height,
+        )
         _require('start_ns', self.start_ns > 0, 'a positive stamp', self.start_ns)
-        _require('lidar_azimuths', 36 <= self.lidar_azimuths <= 4096, 'between 36 and 4096',
-                 self.lidar_azimuths)
+        _require(
+            'lidar_azimuths',
+            36 <= self.lidar_azimuths <= 4096,
+            'between 36 and 4096',
+            self.lidar_azimuths,
+        )
         _require('weather', isinstance(self.weather, Weather), 'a Weather', self.weather)
 
     @property

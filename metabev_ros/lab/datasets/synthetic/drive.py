@@ -1,4 +1,5 @@
 """A drive: a sequence of frames, each a pure function of seed, configuration and index."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -60,8 +61,12 @@ class SyntheticDrive:
     def __init__(self, seed: int, config: DriveConfig | None = None) -> None:
         self.seed, self.config = int(seed), config or DriveConfig()
         rng = np.random.default_rng([self.seed, 1])
-        self._ego_profile = SpeedProfile(rng.uniform(3.5, 11.5), rng.uniform(0, 0.2),
-                                         rng.uniform(0.1, 0.4), rng.uniform(0, 6.28))
+        self._ego_profile = SpeedProfile(
+            rng.uniform(3.5, 11.5),
+            rng.uniform(0, 0.2),
+            rng.uniform(0.1, 0.4),
+            rng.uniform(0, 6.28),
+        )
         duration = self.config.duration_s
         length = max(self._ego_profile.distance(duration), 1.0)
         self._roads = build_roads(rng, length)
@@ -71,8 +76,9 @@ class SyntheticDrive:
         self._ground = paint_ground(rng, self._roads, car_parks)
         self._pyramid = _pyramid(self._ground.texture)
         self._scenery = build_scenery(rng, self._roads, self._ground)
-        self._population = populate(rng, self._roads, car_parks, ego_lane, self._ego_profile,
-                                    duration)
+        self._population = populate(
+            rng, self._roads, car_parks, ego_lane, self._ego_profile, duration
+        )
         self._light = draw_light(np.random.default_rng([self.seed, 2]), self.config.weather)
         self._calibrations = camera_calibrations(self.config)
         self._odom_from_world = inverse_rigid(self._world_from_ego(0.0))
@@ -99,14 +105,22 @@ class SyntheticDrive:
         boxes, tracks = self._actors(t, world_from_ego)
         scene = self._scene(boxes, tracks, world_from_ego)
         points = scan(scene, self._ground, self.config.lidar_azimuths, rng)
-        shots = {name: render(scene, self._ground, self._pyramid, camera, self._light, rng)
-                 for name, camera in self._calibrations.items()}
+        shots = {
+            name: render(scene, self._ground, self._pyramid, camera, self._light, rng)
+            for name, camera in self._calibrations.items()
+        }
         lidar = ego_from_lidar()
         truth = self._truth(boxes, tracks, points, lidar, shots, world_from_ego)
         return DriveFrame(
-            self.stamp_ns(index), {name: shot.pixels for name, shot in shots.items()},
-            dict(self._calibrations), points, lidar, self._odom_from_world @ world_from_ego,
-            self._ego_velocity(t), truth)
+            self.stamp_ns(index),
+            {name: shot.pixels for name, shot in shots.items()},
+            dict(self._calibrations),
+            points,
+            lidar,
+            self._odom_from_world @ world_from_ego,
+            self._ego_velocity(t),
+            truth,
+        )
 
     def _world_from_ego(self, t: float) -> np.ndarray:
         x, y, heading, _ = self._roads.main.pose(self._ego_profile.distance(t), self._ego_d)
@@ -132,19 +146,25 @@ class SyntheticDrive:
         return boxes[tracks[keep]], tracks[keep]
 
     def _scene(self, boxes, tracks, world_from_ego) -> Scene:
-        parts = build_parts(boxes, self._population.labels[tracks],
-                            self._population.colours[tracks])
+        parts = build_parts(
+            boxes, self._population.labels[tracks], self._population.colours[tracks]
+        )
         ego_from_world = inverse_rigid(world_from_ego)
         still = self._scenery
         centre = transform_points(ego_from_world, still.centre)
         near = np.flatnonzero(np.hypot(centre[:, 0], centre[:, 1]) < 140.0)
         yaw = still.yaw - np.arctan2(world_from_ego[1, 0], world_from_ego[0, 0])
-        moved = Cuboids(centre, still.size, yaw, still.colour, still.reflectivity, still.owner,
-                        still.facade).take(near)
+        moved = Cuboids(
+            centre, still.size, yaw, still.colour, still.reflectivity, still.owner, still.facade
+        ).take(near)
         cuboids = Cuboids.join(parts, moved)
-        return Scene(cuboids, cuboid_corners(cuboids),
-                     _shadow_polygons(boxes, self._light.sun, world_from_ego), world_from_ego,
-                     len(boxes))
+        return Scene(
+            cuboids,
+            cuboid_corners(cuboids),
+            _shadow_polygons(boxes, self._light.sun, world_from_ego),
+            world_from_ego,
+            len(boxes),
+        )
 
     def _truth(self, boxes, tracks, points, lidar, shots, world_from_ego) -> GroundTruth:
         near = np.hypot(boxes[:, 0], boxes[:, 1]) < _TRUTH_RANGE
@@ -158,10 +178,14 @@ class SyntheticDrive:
         truth = boxes[near].astype(np.float32)
         share = np.where(alone > 0, visible / np.maximum(alone, 1), 0.0)
         return GroundTruth(
-            truth, self._population.labels[tracks[near]].astype(np.int64),
-            count_points(cloud, truth), np.clip(share[near], 0, 1).astype(np.float32),
-            tracks[near].astype(np.int64), self._ground.map_layers(world),
-            {name: shot.depth for name, shot in shots.items()})
+            truth,
+            self._population.labels[tracks[near]].astype(np.int64),
+            count_points(cloud, truth),
+            np.clip(share[near], 0, 1).astype(np.float32),
+            tracks[near].astype(np.int64),
+            self._ground.map_layers(world),
+            {name: shot.depth for name, shot in shots.items()},
+        )
 
 
 def count_points(cloud: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -170,8 +194,13 @@ def count_points(cloud: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     reach = np.hypot(boxes[:, 3], boxes[:, 4]) / 2 + 0.01
     first = np.searchsorted(order[:, 0], boxes[:, 0] - reach)
     last = np.searchsorted(order[:, 0], boxes[:, 0] + reach)
-    return np.array([int(points_in_box(order[a:b], box.astype(np.float64)).sum())
-                     for box, a, b in zip(boxes, first, last, strict=True)], dtype=np.int64)
+    return np.array(
+        [
+            int(points_in_box(order[a:b], box.astype(np.float64)).sum())
+            for box, a, b in zip(boxes, first, last, strict=True)
+        ],
+        dtype=np.int64,
+    )
 
 
 def without_overlap(boxes: np.ndarray) -> np.ndarray:
@@ -180,7 +209,7 @@ def without_overlap(boxes: np.ndarray) -> np.ndarray:
     Traffic keeps apart by construction; this is the guarantee at tight bends and crossings.
     """
     x0, x1, y0, y1, _ = EGO_BOX
-    ego = np.array([[(x0 + x1) / 2, (y0 + y1) / 2, 0, x1 - x0 + 1, y1 - y0 + .6, 2, 0]])
+    ego = np.array([[(x0 + x1) / 2, (y0 + y1) / 2, 0, x1 - x0 + 1, y1 - y0 + 0.6, 2, 0]])
     every = np.concatenate([ego, boxes[:, :7]])
     reach = np.hypot(every[:, 3], every[:, 4]) / 2
     gap = np.linalg.norm(every[:, None, :2] - every[None, :, :2], axis=-1)
@@ -210,7 +239,7 @@ def _pyramid(texture: np.ndarray, levels: int = 4) -> list[np.ndarray]:
     pyramid = [texture]
     for _ in range(levels - 1):
         last = pyramid[-1]
-        even = last[:last.shape[0] // 2 * 2, :last.shape[1] // 2 * 2]
+        even = last[: last.shape[0] // 2 * 2, : last.shape[1] // 2 * 2]
         pyramid.append(cv2.resize(even, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
     return pyramid
 
@@ -220,8 +249,12 @@ def _shadow_polygons(boxes: np.ndarray, sun: np.ndarray, world_from_ego: np.ndar
     signs = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) / 2.0
     local = signs[None] * boxes[:, None, 3:5]
     c, s = np.cos(boxes[:, 6, None]), np.sin(boxes[:, 6, None])
-    foot = np.stack([c * local[..., 0] - s * local[..., 1], s * local[..., 0] + c * local[..., 1]],
-                    axis=-1) + boxes[:, None, :2]
+    foot = (
+        np.stack(
+            [c * local[..., 0] - s * local[..., 1], s * local[..., 0] + c * local[..., 1]], axis=-1
+        )
+        + boxes[:, None, :2]
+    )
     direction = -(world_from_ego[:2, :2].T @ sun[:2]) / max(sun[2], 0.35)
     thrown = foot + (boxes[:, 5] * 0.5)[:, None, None] * direction
     return np.concatenate([foot, thrown])

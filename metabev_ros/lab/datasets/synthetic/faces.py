@@ -1,4 +1,5 @@
 """The solids of one instant as faces in front of a camera, and the z-buffer they go into."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ from metabev_ros.structures import CameraCalibration
 
 NEAR = 0.25
 # Corner signs of a cuboid and its faces, counter-clockwise seen from outside; no bottom face.
-_CORNERS = np.array([[x, y, z] for z in (-.5, .5) for y in (-.5, .5) for x in (-.5, .5)])
-_FACES = np.array([[1, 3, 7, 5], [2, 0, 4, 6], [3, 2, 6, 7], [0, 1, 5, 4], [4, 5, 7, 6],
-                   [0, 2, 3, 1]])
+_CORNERS = np.array([[x, y, z] for z in (-0.5, 0.5) for y in (-0.5, 0.5) for x in (-0.5, 0.5)])
+_FACES = np.array(
+    [[1, 3, 7, 5], [2, 0, 4, 6], [3, 2, 6, 7], [0, 1, 5, 4], [4, 5, 7, 6], [0, 2, 3, 1]]
+)
 NORMALS = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]])
 
 
@@ -21,9 +23,14 @@ def cuboid_corners(cuboids: Cuboids) -> np.ndarray:
     """(N, 8, 3) corners in the frame of the cuboids."""
     local = _CORNERS[None] * cuboids.size[:, None]
     c, s = np.cos(cuboids.yaw)[:, None], np.sin(cuboids.yaw)[:, None]
-    return np.stack([c * local[..., 0] - s * local[..., 1] + cuboids.centre[:, None, 0],
-                     s * local[..., 0] + c * local[..., 1] + cuboids.centre[:, None, 1],
-                     local[..., 2] + cuboids.centre[:, None, 2]], axis=-1)
+    return np.stack(
+        [
+            c * local[..., 0] - s * local[..., 1] + cuboids.centre[:, None, 0],
+            s * local[..., 0] + c * local[..., 1] + cuboids.centre[:, None, 1],
+            local[..., 2] + cuboids.centre[:, None, 2],
+        ],
+        axis=-1,
+    )
 
 
 @dataclass(frozen=True)
@@ -70,11 +77,16 @@ def _chosen_cuboids(scene: Scene, corners: np.ndarray, camera: CameraCalibration
     """Rows of the cuboids that touch the view and are not too small to see, nearest first."""
     focal, cx, cy = camera.intrinsics[0, 0], camera.intrinsics[0, 2], camera.intrinsics[1, 2]
     x, y, z = corners[..., 0], corners[..., 1], corners[..., 2]
-    distance = np.sqrt((corners ** 2).sum(-1).min(1))
+    distance = np.sqrt((corners**2).sum(-1).min(1))
     middle = np.sort(scene.cuboids.size, axis=1)[:, 1]
-    inside = ((z > NEAR).any(1) & (x < (camera.width - cx) / focal * z).any(1)
-              & (x > -(cx + 1) / focal * z).any(1) & (y < (camera.height - cy) / focal * z).any(1)
-              & (y > -(cy + 1) / focal * z).any(1) & (middle * focal > 0.8 * distance))
+    inside = (
+        (z > NEAR).any(1)
+        & (x < (camera.width - cx) / focal * z).any(1)
+        & (x > -(cx + 1) / focal * z).any(1)
+        & (y < (camera.height - cy) / focal * z).any(1)
+        & (y > -(cy + 1) / focal * z).any(1)
+        & (middle * focal > 0.8 * distance)
+    )
     chosen = np.flatnonzero(inside)
     owner = scene.cuboids.owner[chosen]
     group = np.full(scene.actors + 1, np.inf)
@@ -87,7 +99,7 @@ def visible_faces(scene: Scene, camera: CameraCalibration) -> Faces:
     corners = (scene.corners - camera.ego_from_camera[:3, 3]) @ rotation
     focal, cx, cy = camera.intrinsics[0, 0], camera.intrinsics[0, 2], camera.intrinsics[1, 2]
     chosen = _chosen_cuboids(scene, corners, camera)
-    quads = corners[chosen][:, _FACES]                       # (C, 6, 4, 3)
+    quads = corners[chosen][:, _FACES]  # (C, 6, 4, 3)
     c, s = np.cos(scene.cuboids.yaw[chosen]), np.sin(scene.cuboids.yaw[chosen])
     normals = np.empty((len(chosen), 6, 3))
     normals[..., 0] = c[:, None] * NORMALS[:, 0] - s[:, None] * NORMALS[:, 1]
@@ -97,17 +109,33 @@ def visible_faces(scene: Scene, camera: CameraCalibration) -> Faces:
     distance = (normals * quads[:, :, 0]).sum(-1)
     row, side = np.nonzero((distance < -1e-4) & (quads[..., 2].max(-1) > NEAR))
     quads, normals, distance = quads[row, side], normals[row, side], distance[row, side]
-    plane = np.stack([normals[:, 0], normals[:, 1],
-                      normals[:, 2] * focal - normals[:, 0] * cx - normals[:, 1] * cy],
-                     axis=-1) / (focal * distance)[:, None]
+    plane = (
+        np.stack(
+            [
+                normals[:, 0],
+                normals[:, 1],
+                normals[:, 2] * focal - normals[:, 0] * cx - normals[:, 1] * cy,
+            ],
+            axis=-1,
+        )
+        / (focal * distance)[:, None]
+    )
     polygons, low, high = project(quads, camera)
     keep = np.flatnonzero((high > low).all(1))
     cuboid = chosen[row[keep]]
     nearest = 1.0 / np.maximum(quads[..., 2].min(-1), NEAR)[keep]
     farthest = 1.0 / quads[..., 2].max(-1)[keep]
-    return Faces([polygons[k] for k in keep], low[keep], high[keep],
-                  plane[keep].astype(np.float32), nearest.astype(np.float32),
-                  farthest.astype(np.float32), scene.cuboids.owner[cuboid], cuboid, side[keep])
+    return Faces(
+        [polygons[k] for k in keep],
+        low[keep],
+        high[keep],
+        plane[keep].astype(np.float32),
+        nearest.astype(np.float32),
+        farthest.astype(np.float32),
+        scene.cuboids.owner[cuboid],
+        cuboid,
+        side[keep],
+    )
 
 
 def project(polygons: np.ndarray, camera: CameraCalibration):
@@ -138,9 +166,15 @@ def project(polygons: np.ndarray, camera: CameraCalibration):
 def _clip(quad: np.ndarray, focal: float, cx: float, cy: float, camera) -> np.ndarray:
     """Clips a face to the near plane and to a frustum a little wider than the image."""
     pad = 40.0
-    planes = np.array([[0, 0, 1.0, -NEAR],
-                       [focal, 0, cx + pad, 0], [-focal, 0, camera.width + pad - cx, 0],
-                       [0, focal, cy + pad, 0], [0, -focal, camera.height + pad - cy, 0]])
+    planes = np.array(
+        [
+            [0, 0, 1.0, -NEAR],
+            [focal, 0, cx + pad, 0],
+            [-focal, 0, camera.width + pad - cx, 0],
+            [0, focal, cy + pad, 0],
+            [0, -focal, camera.height + pad - cy, 0],
+        ]
+    )
     polygon = quad
     for a, b, c, d in planes:
         value = polygon @ (a, b, c) + d
@@ -186,8 +220,9 @@ def rasterise(faces: Faces, inverse: np.ndarray, index: np.ndarray, actors: int)
                 covered[owner] += 0.7 * (x1 - x0) * (y1 - y0)
             continue
         for k in range(start, stop):
-            _draw_face(faces, k, inverse, index, columns, rows, scratch,
-                       alone if owner >= 0 else None)
+            _draw_face(
+                faces, k, inverse, index, columns, rows, scratch, alone if owner >= 0 else None
+            )
         if owner >= 0:
             view = alone[y0:y1, x0:x1]
             covered[owner] += cv2.countNonZero(view)
@@ -197,7 +232,7 @@ def rasterise(faces: Faces, inverse: np.ndarray, index: np.ndarray, actors: int)
 
 def _draw_face(faces: Faces, k: int, inverse, index, columns, rows, scratch, alone) -> None:
     (x0, y0), (x1, y1) = faces.low[k].tolist(), faces.high[k].tolist()
-    mask = scratch[:y1 - y0, :x1 - x0]
+    mask = scratch[: y1 - y0, : x1 - x0]
     mask[:] = 0
     cv2.fillConvexPoly(mask, faces.polygons[k] - (x0 * 16, y0 * 16), 1, shift=4)
     if alone is not None:

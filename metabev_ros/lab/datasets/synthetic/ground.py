@@ -1,4 +1,5 @@
 """The painted ground of a drive: picture, materials and map labels from the same polygons."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -11,13 +12,22 @@ from metabev_ros.structures import MAP_CLASSES
 
 DRIVABLE, CROSSING, WALKWAY, STOP_LINE, CARPARK, DIVIDER = (1 << k for k in range(6))
 GRASS, ASPHALT, PAVING, PAINT, KERB, PARKING = range(6)
-_COLOURS = np.array([[78, 98, 52], [86, 86, 90], [152, 146, 138], [226, 226, 220],
-                     [178, 176, 172], [104, 100, 98]], dtype=np.uint8)
+_COLOURS = np.array(
+    [
+        [78, 98, 52],
+        [86, 86, 90],
+        [152, 146, 138],
+        [226, 226, 220],
+        [178, 176, 172],
+        [104, 100, 98],
+    ],
+    dtype=np.uint8,
+)
 _YELLOW = (214, 170, 50)
 # LiDAR reflectivity 0..255 of each material.
 MATERIAL_REFLECTIVITY = np.array([34, 9, 26, 115, 48, 15], dtype=np.float32)
 _MAX_PIXELS = 14_000_000
-_LABEL_LINE = 1.0     # metres: the nuScenes devkit draws lines 2 cells of 0.5 m thick
+_LABEL_LINE = 1.0  # metres: the nuScenes devkit draws lines 2 cells of 0.5 m thick
 
 
 @dataclass(frozen=True)
@@ -52,8 +62,7 @@ class Ground:
         """Nearest values of one raster at (..., 2) world points."""
         place = np.rint((xy - self.origin) / self.cell).astype(np.int32)
         column, row = place[..., 0], place[..., 1]
-        inside = ((column >= 0) & (column < raster.shape[1])
-                  & (row >= 0) & (row < raster.shape[0]))
+        inside = (column >= 0) & (column < raster.shape[1]) & (row >= 0) & (row < raster.shape[0])
         values = raster[np.where(inside, row, 0), np.where(inside, column, 0)]
         return np.where(inside, values, np.uint8(outside))
 
@@ -96,7 +105,7 @@ class _Painter:
         points = self.pixels(polygon)
         low = np.maximum(points.min(axis=0) // 16 - 1, 0)
         high = points.max(axis=0) // 16 + 2
-        view = self.labels[low[1]:high[1], low[0]:high[0]]
+        view = self.labels[low[1] : high[1], low[0] : high[0]]
         if view.size:
             mask = np.zeros(view.shape, dtype=np.uint8)
             cv2.fillPoly(mask, [points - low * 16], int(label), shift=4)
@@ -110,8 +119,9 @@ class _Painter:
             cv2.polylines(self.yellow, points, False, 1, thickness, shift=4)
 
 
-def paint_ground(rng: np.random.Generator, roads: RoadNetwork,
-                 car_parks: tuple[CarPark, ...]) -> Ground:
+def paint_ground(
+    rng: np.random.Generator, roads: RoadNetwork, car_parks: tuple[CarPark, ...]
+) -> Ground:
     """Draws the whole network."""
     xy = roads.main.xy
     reach = 80.0
@@ -123,25 +133,35 @@ def paint_ground(rng: np.random.Generator, roads: RoadNetwork,
         _street_paint(painter, roads, street)
     for park in car_parks:
         _bay_paint(painter, roads, park)
-    return Ground(painter.origin, painter.cell, _texture(rng, painter), painter.material,
-                  painter.labels)
+    return Ground(
+        painter.origin, painter.cell, _texture(rng, painter), painter.material, painter.labels
+    )
 
 
 def _areas(painter: _Painter, roads: RoadNetwork, car_parks: tuple[CarPark, ...]) -> None:
     main, walkway = roads.main, roads.walkway
     right, left = roads.right_edge, roads.left_edge
-    painter.area(main.ribbon(main.start, main.end, -right - walkway, left + walkway),
-                 PAVING, WALKWAY)
+    painter.area(
+        main.ribbon(main.start, main.end, -right - walkway, left + walkway), PAVING, WALKWAY
+    )
     for street in roads.streets:
         half = street.half_width + 2.6
         painter.area(street.path.ribbon(0.0, street.length, -half, half), PAVING, WALKWAY)
     for park in car_parks:
         near = roads.edge(park.side) + walkway
-        painter.area(main.ribbon(park.s0, park.s1, park.side * near,
-                                 park.side * (near + park.depth)), PARKING, CARPARK)
+        painter.area(
+            main.ribbon(park.s0, park.s1, park.side * near, park.side * (near + park.depth)),
+            PARKING,
+            CARPARK,
+        )
         gate = (park.s0 + park.s1) / 2
-        painter.area(main.ribbon(gate - 3, gate + 3, park.side * (near - walkway - 0.5),
-                                 park.side * (near + 0.3)), ASPHALT, DRIVABLE)
+        painter.area(
+            main.ribbon(
+                gate - 3, gate + 3, park.side * (near - walkway - 0.5), park.side * (near + 0.3)
+            ),
+            ASPHALT,
+            DRIVABLE,
+        )
     painter.area(main.ribbon(main.start, main.end, -right, left), ASPHALT, DRIVABLE)
     for street in roads.streets:
         half = street.half_width
@@ -174,7 +194,7 @@ def _divider(painter: _Painter, line: np.ndarray) -> None:
     thickness = max(1, round(_LABEL_LINE / painter.cell))
     low = np.maximum(points.min(axis=0) // 16 - thickness, 0)
     high = points.max(axis=0) // 16 + thickness + 1
-    view = painter.labels[low[1]:high[1], low[0]:high[0]]
+    view = painter.labels[low[1] : high[1], low[0] : high[0]]
     mask = np.zeros(view.shape, dtype=np.uint8)
     cv2.polylines(mask, [points - low * 16], False, int(DIVIDER), thickness, shift=4)
     view |= mask
@@ -196,8 +216,14 @@ def _main_paint(painter: _Painter, roads: RoadNetwork) -> None:
                     painter.stroke(main.line(s, s + dash, d), 0.14)
     for at, half in roads.junctions:
         for sign in (1, -1):
-            _zebra(painter, main, at + sign * (half + 1.8), at + sign * (half + 4.8),
-                   -roads.right_edge, roads.left_edge)
+            _zebra(
+                painter,
+                main,
+                at + sign * (half + 1.8),
+                at + sign * (half + 4.8),
+                -roads.right_edge,
+                roads.left_edge,
+            )
         _stop(painter, main, at - half - 6.2, -roads.lanes_right * width, -0.3)
         _stop(painter, main, at + half + 6.2, 0.3, roads.lanes_left * width)
 
@@ -238,8 +264,9 @@ def _texture(rng: np.random.Generator, painter: _Painter) -> np.ndarray:
     texture[painter.yellow & (painter.material == PAINT) > 0] = _YELLOW
     size = 512
     fine = rng.normal(0, 7, (size, size)).astype(np.float32)
-    slow = cv2.resize(rng.normal(0, 9, (24, 24)).astype(np.float32), (size, size),
-                      interpolation=cv2.INTER_CUBIC)
+    slow = cv2.resize(
+        rng.normal(0, 9, (24, 24)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC
+    )
     grain = np.clip(128 + fine + slow, 0, 255).astype(np.uint8)
     height, width = painter.material.shape
     tiled = np.tile(grain, (height // size + 1, width // size + 1))[:height, :width]

@@ -1,4 +1,5 @@
 """A 32-beam spinning LiDAR: rays against the ground plane and the cuboids."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -29,22 +30,33 @@ def scan(scene: Scene, ground: Ground, azimuths: int, rng: np.random.Generator) 
     distance = flat[beam, column] / cosine[beam, 0]
     elevation, azimuth = LIDAR_ELEVATIONS[beam], azimuth[column]
     is_ground = hit[beam, column] < 0
-    direction = np.stack([np.cos(elevation) * np.cos(azimuth),
-                          np.cos(elevation) * np.sin(azimuth), np.sin(elevation)], axis=-1)
+    direction = np.stack(
+        [
+            np.cos(elevation) * np.cos(azimuth),
+            np.cos(elevation) * np.sin(azimuth),
+            np.sin(elevation),
+        ],
+        axis=-1,
+    )
     point = direction * distance[:, None] + LIDAR_POSITION
     world = point[:, :2] @ scene.world_from_ego[:2, :2].T + scene.world_from_ego[:2, 3]
-    base = np.where(is_ground, MATERIAL_REFLECTIVITY[ground.sample(ground.material, world)],
-                    np.append(scene.cuboids.reflectivity, 0)[hit[beam, column]])
+    base = np.where(
+        is_ground,
+        MATERIAL_REFLECTIVITY[ground.sample(ground.material, world)],
+        np.append(scene.cuboids.reflectivity, 0)[hit[beam, column]],
+    )
     slant = np.where(is_ground, np.abs(direction[:, 2]), 0.8)
     keep = rng.uniform(size=len(distance)) < _returned(distance, base, slant)
     keep &= (distance > _MIN_RANGE) & ~_in_ego(point)
     noisy = distance + rng.normal(0, _RANGE_NOISE, len(distance))
     point = direction * noisy[:, None]
-    intensity = np.clip(base * rng.normal(1.0, 0.12, len(base)) + rng.normal(0, 1.5, len(base)),
-                        0, 255)
+    intensity = np.clip(
+        base * rng.normal(1.0, 0.12, len(base)) + rng.normal(0, 1.5, len(base)), 0, 255
+    )
     # LiDAR axes: x to the right (ego -y), y forward (ego x).
-    cloud = np.stack([-point[:, 1], point[:, 0], point[:, 2], intensity,
-                      np.zeros(len(intensity))], axis=-1)
+    cloud = np.stack(
+        [-point[:, 1], point[:, 0], point[:, 2], intensity, np.zeros(len(intensity))], axis=-1
+    )
     return cloud[keep].astype(np.float32)
 
 
@@ -105,5 +117,10 @@ def _returned(distance, base, slant) -> np.ndarray:
 
 def _in_ego(point: np.ndarray) -> np.ndarray:
     x0, x1, y0, y1, top = EGO_BOX
-    return ((point[:, 0] > x0) & (point[:, 0] < x1) & (point[:, 1] > y0) & (point[:, 1] < y1)
-            & (point[:, 2] < top))
+    return (
+        (point[:, 0] > x0)
+        & (point[:, 0] < x1)
+        & (point[:, 1] > y0)
+        & (point[:, 1] < y1)
+        & (point[:, 2] < top)
+    )

@@ -1,4 +1,5 @@
 """How the objects look: every class is a handful of cuboids inside its box."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -8,19 +9,40 @@ import numpy as np
 from metabev_ros.structures import DETECTION_CLASSES
 
 # Mean length, width, height in metres of the nuScenes annotations, in DETECTION_CLASSES order.
-MEAN_SIZES = np.array([
-    [4.63, 1.97, 1.74], [6.93, 2.51, 2.84], [6.37, 2.85, 3.19], [10.5, 2.94, 3.47],
-    [12.29, 2.90, 3.87], [0.50, 2.53, 0.98], [2.11, 0.77, 1.47], [1.70, 0.60, 1.28],
-    [0.73, 0.67, 1.77], [0.41, 0.41, 1.07]])
-SIZE_SPREAD = np.array([
-    [.08, .05, .08], [.15, .06, .12], [.12, .06, .10], [.08, .02, .06], [.08, .02, .06],
-    [.08, .08, .06], [.08, .08, .06], [.06, .08, .08], [.10, .10, .07], [.08, .08, .12]])
+MEAN_SIZES = np.array(
+    [
+        [4.63, 1.97, 1.74],
+        [6.93, 2.51, 2.84],
+        [6.37, 2.85, 3.19],
+        [10.5, 2.94, 3.47],
+        [12.29, 2.90, 3.87],
+        [0.50, 2.53, 0.98],
+        [2.11, 0.77, 1.47],
+        [1.70, 0.60, 1.28],
+        [0.73, 0.67, 1.77],
+        [0.41, 0.41, 1.07],
+    ]
+)
+SIZE_SPREAD = np.array(
+    [
+        [0.08, 0.05, 0.08],
+        [0.15, 0.06, 0.12],
+        [0.12, 0.06, 0.10],
+        [0.08, 0.02, 0.06],
+        [0.08, 0.02, 0.06],
+        [0.08, 0.08, 0.06],
+        [0.08, 0.08, 0.06],
+        [0.06, 0.08, 0.08],
+        [0.10, 0.10, 0.07],
+        [0.08, 0.08, 0.12],
+    ]
+)
 CLASS_INDEX = {name: index for index, name in enumerate(DETECTION_CLASSES)}
 
 _DARK, _GLASS, _STEEL = (28, 28, 30), (38, 48, 60), (120, 122, 126)
 _RED, _WHITE, _ORANGE = (190, 35, 30), (225, 225, 220), (235, 95, 20)
 _LAMP, _SKIN = (240, 238, 215), (196, 150, 120)
-BODY, LEGS = None, 'legs'     # colour drawn for each instance
+BODY, LEGS = None, 'legs'  # colour drawn for each instance
 
 # Reflectivity for the LiDAR, 0..255.
 _METAL, _RUBBER, _CLOTH, _RETRO, _WINDOW = 60, 8, 30, 210, 12
@@ -29,85 +51,112 @@ _METAL, _RUBBER, _CLOTH, _RETRO, _WINDOW = 60, 8, 30, 210, 12
 # from -0.5 to 0.5, z from 0 to 1.
 _PARTS = {
     'car': [
-        (-.48, .48, -.46, .46, .00, .20, _DARK, _RUBBER),
-        (-.49, .49, -.5, .5, .16, .58, BODY, _METAL),
-        (-.34, .22, -.44, .44, .58, .90, _GLASS, _WINDOW),
-        (-.30, .12, -.43, .43, .90, 1., BODY, _METAL),
-        (.49, .5, -.46, -.26, .40, .50, _LAMP, _RETRO),
-        (.49, .5, .26, .46, .40, .50, _LAMP, _RETRO),
-        (-.5, -.49, -.46, -.28, .42, .54, _RED, _RETRO),
-        (-.5, -.49, .28, .46, .42, .54, _RED, _RETRO)],
+        (-0.48, 0.48, -0.46, 0.46, 0.00, 0.20, _DARK, _RUBBER),
+        (-0.49, 0.49, -0.5, 0.5, 0.16, 0.58, BODY, _METAL),
+        (-0.34, 0.22, -0.44, 0.44, 0.58, 0.90, _GLASS, _WINDOW),
+        (-0.30, 0.12, -0.43, 0.43, 0.90, 1.0, BODY, _METAL),
+        (0.49, 0.5, -0.46, -0.26, 0.40, 0.50, _LAMP, _RETRO),
+        (0.49, 0.5, 0.26, 0.46, 0.40, 0.50, _LAMP, _RETRO),
+        (-0.5, -0.49, -0.46, -0.28, 0.42, 0.54, _RED, _RETRO),
+        (-0.5, -0.49, 0.28, 0.46, 0.42, 0.54, _RED, _RETRO),
+    ],
     'truck': [
-        (-.48, .48, -.42, .42, .02, .22, _DARK, _RUBBER),
-        (-.5, .20, -.5, .5, .20, 1., _WHITE, _METAL),
-        (.22, .5, -.46, .46, .12, .48, BODY, _METAL),
-        (.24, .49, -.45, .45, .48, .68, _GLASS, _WINDOW),
-        (.22, .48, -.46, .46, .68, .78, BODY, _METAL),
-        (-.40, -.22, -.47, .47, .0, .22, _DARK, _RUBBER),
-        (.26, .40, -.47, .47, .0, .2, _DARK, _RUBBER)],
+        (-0.48, 0.48, -0.42, 0.42, 0.02, 0.22, _DARK, _RUBBER),
+        (-0.5, 0.20, -0.5, 0.5, 0.20, 1.0, _WHITE, _METAL),
+        (0.22, 0.5, -0.46, 0.46, 0.12, 0.48, BODY, _METAL),
+        (0.24, 0.49, -0.45, 0.45, 0.48, 0.68, _GLASS, _WINDOW),
+        (0.22, 0.48, -0.46, 0.46, 0.68, 0.78, BODY, _METAL),
+        (-0.40, -0.22, -0.47, 0.47, 0.0, 0.22, _DARK, _RUBBER),
+        (0.26, 0.40, -0.47, 0.47, 0.0, 0.2, _DARK, _RUBBER),
+    ],
     'construction_vehicle': [
-        (-.36, .30, -.5, -.28, .0, .26, _DARK, _RUBBER),
-        (-.36, .30, .28, .5, .0, .26, _DARK, _RUBBER),
-        (-.5, .14, -.42, .42, .24, .56, BODY, _METAL),
-        (-.30, .02, -.40, .10, .56, .92, _GLASS, _WINDOW),
-        (-.32, .04, -.42, .12, .92, 1., BODY, _METAL),
-        (.06, .40, .16, .30, .56, .80, BODY, _METAL),
-        (.32, .42, .16, .30, .20, .72, BODY, _METAL),
-        (.34, .5, -.02, .42, .0, .24, _STEEL, _METAL)],
+        (-0.36, 0.30, -0.5, -0.28, 0.0, 0.26, _DARK, _RUBBER),
+        (-0.36, 0.30, 0.28, 0.5, 0.0, 0.26, _DARK, _RUBBER),
+        (-0.5, 0.14, -0.42, 0.42, 0.24, 0.56, BODY, _METAL),
+        (-0.30, 0.02, -0.40, 0.10, 0.56, 0.92, _GLASS, _WINDOW),
+        (-0.32, 0.04, -0.42, 0.12, 0.92, 1.0, BODY, _METAL),
+        (0.06, 0.40, 0.16, 0.30, 0.56, 0.80, BODY, _METAL),
+        (0.32, 0.42, 0.16, 0.30, 0.20, 0.72, BODY, _METAL),
+        (0.34, 0.5, -0.02, 0.42, 0.0, 0.24, _STEEL, _METAL),
+    ],
     'bus': [
-        (-.48, .48, -.46, .46, .0, .14, _DARK, _RUBBER),
-        (-.5, .5, -.5, .5, .10, .42, BODY, _METAL),
-        (-.495, .495, -.49, .49, .42, .74, _GLASS, _WINDOW),
-        (-.5, .5, -.5, .5, .74, 1., BODY, _METAL),
-        (-.34, -.22, -.5, .5, .0, .16, _DARK, _RUBBER),
-        (.22, .34, -.5, .5, .0, .16, _DARK, _RUBBER)],
+        (-0.48, 0.48, -0.46, 0.46, 0.0, 0.14, _DARK, _RUBBER),
+        (-0.5, 0.5, -0.5, 0.5, 0.10, 0.42, BODY, _METAL),
+        (-0.495, 0.495, -0.49, 0.49, 0.42, 0.74, _GLASS, _WINDOW),
+        (-0.5, 0.5, -0.5, 0.5, 0.74, 1.0, BODY, _METAL),
+        (-0.34, -0.22, -0.5, 0.5, 0.0, 0.16, _DARK, _RUBBER),
+        (0.22, 0.34, -0.5, 0.5, 0.0, 0.16, _DARK, _RUBBER),
+    ],
     'trailer': [
-        (-.46, -.14, -.44, .44, .0, .24, _DARK, _RUBBER),
-        (.22, .26, -.30, .30, .0, .24, _STEEL, _METAL),
-        (-.5, .5, -.5, .5, .22, 1., BODY, _METAL),
-        (-.5, -.495, -.48, .48, .14, .20, _RED, _RETRO)],
+        (-0.46, -0.14, -0.44, 0.44, 0.0, 0.24, _DARK, _RUBBER),
+        (0.22, 0.26, -0.30, 0.30, 0.0, 0.24, _STEEL, _METAL),
+        (-0.5, 0.5, -0.5, 0.5, 0.22, 1.0, BODY, _METAL),
+        (-0.5, -0.495, -0.48, 0.48, 0.14, 0.20, _RED, _RETRO),
+    ],
     'barrier': [
-        (-.5, .5, -.5, .5, .0, .16, _STEEL, _METAL),
-        (-.30, .30, -.5, -.25, .16, 1., _RED, _RETRO),
-        (-.30, .30, -.25, .0, .16, 1., _WHITE, _RETRO),
-        (-.30, .30, .0, .25, .16, 1., _RED, _RETRO),
-        (-.30, .30, .25, .5, .16, 1., _WHITE, _RETRO)],
+        (-0.5, 0.5, -0.5, 0.5, 0.0, 0.16, _STEEL, _METAL),
+        (-0.30, 0.30, -0.5, -0.25, 0.16, 1.0, _RED, _RETRO),
+        (-0.30, 0.30, -0.25, 0.0, 0.16, 1.0, _WHITE, _RETRO),
+        (-0.30, 0.30, 0.0, 0.25, 0.16, 1.0, _RED, _RETRO),
+        (-0.30, 0.30, 0.25, 0.5, 0.16, 1.0, _WHITE, _RETRO),
+    ],
     'motorcycle': [
-        (-.5, -.22, -.12, .12, .0, .42, _DARK, _RUBBER),
-        (.22, .5, -.12, .12, .0, .42, _DARK, _RUBBER),
-        (-.36, .34, -.24, .24, .26, .56, BODY, _METAL),
-        (.18, .28, -.5, .5, .60, .70, _STEEL, _METAL),
-        (-.20, .08, -.32, .32, .50, .86, LEGS, _CLOTH),
-        (-.10, .06, -.17, .17, .85, 1., _DARK, _CLOTH)],
+        (-0.5, -0.22, -0.12, 0.12, 0.0, 0.42, _DARK, _RUBBER),
+        (0.22, 0.5, -0.12, 0.12, 0.0, 0.42, _DARK, _RUBBER),
+        (-0.36, 0.34, -0.24, 0.24, 0.26, 0.56, BODY, _METAL),
+        (0.18, 0.28, -0.5, 0.5, 0.60, 0.70, _STEEL, _METAL),
+        (-0.20, 0.08, -0.32, 0.32, 0.50, 0.86, LEGS, _CLOTH),
+        (-0.10, 0.06, -0.17, 0.17, 0.85, 1.0, _DARK, _CLOTH),
+    ],
     'bicycle': [
-        (-.5, -.10, -.07, .07, .0, .46, _DARK, _RUBBER),
-        (.12, .5, -.07, .07, .0, .46, _DARK, _RUBBER),
-        (-.28, .30, -.09, .09, .28, .52, BODY, _METAL),
-        (.20, .28, -.5, .5, .56, .64, _STEEL, _METAL),
-        (-.20, .10, -.36, .36, .50, .85, LEGS, _CLOTH),
-        (-.10, .08, -.19, .19, .84, 1., _SKIN, _CLOTH)],
+        (-0.5, -0.10, -0.07, 0.07, 0.0, 0.46, _DARK, _RUBBER),
+        (0.12, 0.5, -0.07, 0.07, 0.0, 0.46, _DARK, _RUBBER),
+        (-0.28, 0.30, -0.09, 0.09, 0.28, 0.52, BODY, _METAL),
+        (0.20, 0.28, -0.5, 0.5, 0.56, 0.64, _STEEL, _METAL),
+        (-0.20, 0.10, -0.36, 0.36, 0.50, 0.85, LEGS, _CLOTH),
+        (-0.10, 0.08, -0.19, 0.19, 0.84, 1.0, _SKIN, _CLOTH),
+    ],
     'pedestrian': [
-        (-.40, .28, .04, .34, .0, .47, LEGS, _CLOTH),
-        (-.28, .40, -.34, -.04, .0, .47, LEGS, _CLOTH),
-        (-.30, .30, -.36, .36, .45, .84, BODY, _CLOTH),
-        (-.5, .5, -.5, -.36, .46, .80, BODY, _CLOTH), (-.5, .5, .36, .5, .46, .80, BODY, _CLOTH),
-        (-.16, .16, -.18, .18, .84, 1., _SKIN, _CLOTH)],
+        (-0.40, 0.28, 0.04, 0.34, 0.0, 0.47, LEGS, _CLOTH),
+        (-0.28, 0.40, -0.34, -0.04, 0.0, 0.47, LEGS, _CLOTH),
+        (-0.30, 0.30, -0.36, 0.36, 0.45, 0.84, BODY, _CLOTH),
+        (-0.5, 0.5, -0.5, -0.36, 0.46, 0.80, BODY, _CLOTH),
+        (-0.5, 0.5, 0.36, 0.5, 0.46, 0.80, BODY, _CLOTH),
+        (-0.16, 0.16, -0.18, 0.18, 0.84, 1.0, _SKIN, _CLOTH),
+    ],
     'traffic_cone': [
-        (-.5, .5, -.5, .5, .0, .06, _DARK, _RUBBER),
-        (-.36, .36, -.36, .36, .06, .34, _ORANGE, _RETRO),
-        (-.28, .28, -.28, .28, .34, .56, _WHITE, _RETRO),
-        (-.20, .20, -.20, .20, .56, 1., _ORANGE, _RETRO)],
+        (-0.5, 0.5, -0.5, 0.5, 0.0, 0.06, _DARK, _RUBBER),
+        (-0.36, 0.36, -0.36, 0.36, 0.06, 0.34, _ORANGE, _RETRO),
+        (-0.28, 0.28, -0.28, 0.28, 0.34, 0.56, _WHITE, _RETRO),
+        (-0.20, 0.20, -0.20, 0.20, 0.56, 1.0, _ORANGE, _RETRO),
+    ],
 }
 
 _BODY_COLOURS = {
-    'car': [(200, 200, 205), (235, 235, 235), (30, 30, 34), (90, 94, 100), (150, 25, 28),
-            (30, 60, 130), (120, 110, 90), (40, 80, 60), (205, 170, 40)],
+    'car': [
+        (200, 200, 205),
+        (235, 235, 235),
+        (30, 30, 34),
+        (90, 94, 100),
+        (150, 25, 28),
+        (30, 60, 130),
+        (120, 110, 90),
+        (40, 80, 60),
+        (205, 170, 40),
+    ],
     'truck': [(170, 40, 35), (40, 70, 140), (230, 230, 228), (60, 110, 70), (90, 90, 95)],
     'construction_vehicle': [(232, 172, 20), (240, 190, 40), (225, 130, 20)],
     'bus': [(190, 40, 40), (30, 100, 60), (235, 225, 205), (40, 90, 160), (210, 150, 40)],
     'trailer': [(210, 212, 215), (120, 60, 45), (60, 80, 120), (150, 155, 150)],
-    'pedestrian': [(170, 50, 50), (50, 70, 140), (220, 215, 205), (40, 40, 45), (90, 130, 80),
-                   (200, 160, 60), (120, 80, 130)],
+    'pedestrian': [
+        (170, 50, 50),
+        (50, 70, 140),
+        (220, 215, 205),
+        (40, 40, 45),
+        (90, 130, 80),
+        (200, 160, 60),
+        (120, 80, 130),
+    ],
 }
 _LEG_COLOURS = [(40, 45, 70), (35, 35, 38), (95, 85, 70), (110, 40, 45), (60, 90, 60)]
 
@@ -141,8 +190,12 @@ class Cuboids:
     @staticmethod
     def join(first: Cuboids, second: Cuboids) -> Cuboids:
         """Both."""
-        return Cuboids(*(np.concatenate([getattr(first, name), getattr(second, name)])
-                         for name in first.__dataclass_fields__))
+        return Cuboids(
+            *(
+                np.concatenate([getattr(first, name), getattr(second, name)])
+                for name in first.__dataclass_fields__
+            )
+        )
 
 
 def draw_size(rng: np.random.Generator, label: int) -> np.ndarray:
@@ -157,8 +210,9 @@ _ROWS = [row for name in DETECTION_CLASSES for row in _PARTS[name]]
 _EXTENT = np.array([row[:6] for row in _ROWS])
 _REFLECTIVITY = np.array([row[7] for row in _ROWS], dtype=np.float32)
 _PAINT = np.array([1 if row[6] is BODY else 2 if row[6] == LEGS else 0 for row in _ROWS])
-_FIXED = np.array([row[6] if isinstance(row[6], tuple) else (0, 0, 0) for row in _ROWS],
-                  dtype=np.float32)
+_FIXED = np.array(
+    [row[6] if isinstance(row[6], tuple) else (0, 0, 0) for row in _ROWS], dtype=np.float32
+)
 
 
 def draw_colours(rng: np.random.Generator, label: int) -> np.ndarray:
@@ -179,11 +233,24 @@ def build_parts(boxes: np.ndarray, labels: np.ndarray, colours: np.ndarray) -> C
     dims = boxes[owner, 3:6]
     middle = (low + high) / 2 * dims
     c, s = np.cos(boxes[owner, 6]), np.sin(boxes[owner, 6])
-    centre = np.stack([boxes[owner, 0] + c * middle[:, 0] - s * middle[:, 1],
-                       boxes[owner, 1] + s * middle[:, 0] + c * middle[:, 1],
-                       boxes[owner, 2] - dims[:, 2] / 2 + middle[:, 2]], axis=-1)
+    centre = np.stack(
+        [
+            boxes[owner, 0] + c * middle[:, 0] - s * middle[:, 1],
+            boxes[owner, 1] + s * middle[:, 0] + c * middle[:, 1],
+            boxes[owner, 2] - dims[:, 2] / 2 + middle[:, 2],
+        ],
+        axis=-1,
+    )
     paint = _PAINT[row]
-    colour = np.where((paint == 0)[:, None], _FIXED[row],
-                      colours[owner, np.maximum(paint - 1, 0)]).astype(np.float32)
-    return Cuboids(centre, (high - low) * dims, boxes[owner, 6], colour, _REFLECTIVITY[row],
-                   owner, np.zeros(len(owner), dtype=bool))
+    colour = np.where(
+        (paint == 0)[:, None], _FIXED[row], colours[owner, np.maximum(paint - 1, 0)]
+    ).astype(np.float32)
+    return Cuboids(
+        centre,
+        (high - low) * dims,
+        boxes[owner, 6],
+        colour,
+        _REFLECTIVITY[row],
+        owner,
+        np.zeros(len(owner), dtype=bool),
+    )

@@ -1,4 +1,5 @@
 """Who lives in the world: actors in closed form over time, so any frame needs no other."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -9,10 +10,23 @@ from metabev_ros.lab.datasets.synthetic.ground import CarPark
 from metabev_ros.lab.datasets.synthetic.models import CLASS_INDEX, draw_colours, draw_size
 from metabev_ros.lab.datasets.synthetic.roads import MARGIN, Path, RoadNetwork, SideStreet
 
-_LANE_MIX = (('car', .57), ('truck', .10), ('bus', .07), ('truck+trailer', .08),
-             ('motorcycle', .09), ('bicycle', .09))
-_STRIP_MIX = (('cars', .27), ('work', .31), ('truck', .06), ('trailer', .09), ('bus', .06),
-              ('cycles', .15), ('gap', .06))
+_LANE_MIX = (
+    ('car', 0.57),
+    ('truck', 0.10),
+    ('bus', 0.07),
+    ('truck+trailer', 0.08),
+    ('motorcycle', 0.09),
+    ('bicycle', 0.09),
+)
+_STRIP_MIX = (
+    ('cars', 0.27),
+    ('work', 0.31),
+    ('truck', 0.06),
+    ('trailer', 0.09),
+    ('bus', 0.06),
+    ('cycles', 0.15),
+    ('gap', 0.06),
+)
 
 
 @dataclass(frozen=True)
@@ -36,8 +50,7 @@ class SpeedProfile:
 
     def speed(self, t: float) -> float:
         angle = self.rate * t + self.phase
-        return (self.mean * (1 + self.swing * np.sin(angle))
-                + self.sway * self.rate * np.cos(angle))
+        return self.mean * (1 + self.swing * np.sin(angle)) + self.sway * self.rate * np.cos(angle)
 
 
 STANDING = SpeedProfile(0.0)
@@ -115,28 +128,64 @@ class _Crowd:
     def size(self, name: str) -> np.ndarray:
         return draw_size(self.rng, CLASS_INDEX[name])
 
-    def add(self, name: str, path: int, s: float, d: float, turn: float = 0.0, profile: int = 0,
-            direction: int = 1, window=(-np.inf, np.inf), size=None) -> None:
+    def add(
+        self,
+        name: str,
+        path: int,
+        s: float,
+        d: float,
+        turn: float = 0.0,
+        profile: int = 0,
+        direction: int = 1,
+        window=(-np.inf, np.inf),
+        size=None,
+    ) -> None:
         label = CLASS_INDEX[name]
         size = self.size(name) if size is None else size
-        self.rows.append((label, size, draw_colours(self.rng, label), path, s, d, turn, profile,
-                          direction, window))
+        self.rows.append(
+            (
+                label,
+                size,
+                draw_colours(self.rng, label),
+                path,
+                s,
+                d,
+                turn,
+                profile,
+                direction,
+                window,
+            )
+        )
 
     def population(self) -> Population:
         columns = [np.array(column) for column in zip(*self.rows, strict=True)]
         return Population(tuple(self.paths), tuple(self.profiles), *columns)
 
 
-def populate(rng: np.random.Generator, roads: RoadNetwork, car_parks: tuple[CarPark, ...],
-             ego_lane: int, ego_profile: SpeedProfile, duration: float) -> Population:
+def populate(
+    rng: np.random.Generator,
+    roads: RoadNetwork,
+    car_parks: tuple[CarPark, ...],
+    ego_lane: int,
+    ego_profile: SpeedProfile,
+    duration: float,
+) -> Population:
     """Fills the streets so that every class is near the ego at every time."""
     crowd = _Crowd(rng)
     main = crowd.add_path(roads.main)
     for side in (-1, 1):
         for lane in range(roads.lanes(side)):
             is_ego = side == -1 and lane == ego_lane
-            profile = ego_profile if is_ego else SpeedProfile(
-                rng.uniform(3, 13), rng.uniform(0, .3), rng.uniform(.1, .4), rng.uniform(0, 6))
+            profile = (
+                ego_profile
+                if is_ego
+                else SpeedProfile(
+                    rng.uniform(3, 13),
+                    rng.uniform(0, 0.3),
+                    rng.uniform(0.1, 0.4),
+                    rng.uniform(0, 6),
+                )
+            )
             _fill_lane(crowd, main, roads, side, lane, profile, duration, is_ego)
         _fill_strip(crowd, main, roads, side)
         _fill_walkway(crowd, main, roads, side, duration)
@@ -152,8 +201,16 @@ def _choose(rng: np.random.Generator, mix) -> str:
     return names[int(np.searchsorted(np.cumsum(shares), rng.uniform(0, sum(shares) - 1e-9)))]
 
 
-def _fill_lane(crowd: _Crowd, main: int, roads: RoadNetwork, side: int, lane: int,
-               profile: SpeedProfile, duration: float, is_ego: bool) -> None:
+def _fill_lane(
+    crowd: _Crowd,
+    main: int,
+    roads: RoadNetwork,
+    side: int,
+    lane: int,
+    profile: SpeedProfile,
+    duration: float,
+    is_ego: bool,
+) -> None:
     rng, direction = crowd.rng, -side
     d = side * (lane + 0.5) * roads.lane_width
     index = crowd.add_profile(profile)
@@ -165,7 +222,7 @@ def _fill_lane(crowd: _Crowd, main: int, roads: RoadNetwork, side: int, lane: in
     while cursor < stop:
         name = _choose(rng, _LANE_MIX)
         convoy = ['truck', 'trailer'] if name == 'truck+trailer' else [name]
-        convoy = convoy[::-direction]      # the truck leads
+        convoy = convoy[::-direction]  # the truck leads
         sizes = [crowd.size(member) for member in convoy]
         span = sum(size[0] for size in sizes) + 1.0 * (len(sizes) - 1)
         if is_ego and cursor < 11.0 and cursor + span > -9.0:
@@ -187,12 +244,26 @@ def _fill_strip(crowd: _Crowd, main: int, roads: RoadNetwork, side: int) -> None
             kind = _choose(rng, _STRIP_MIX)
             curvature = roads.main.pose(min(cursor + 6, s1), 0.0)[3]
             stretch = 1 / max(0.4, 1 - max(0.0, curvature * middle))
-            cursor = _strip_item(crowd, main, roads, kind, cursor, s1, middle, side, turn,
-                                 float(stretch) * 1.04) + rng.uniform(1.0, 3.5) * stretch
+            cursor = (
+                _strip_item(
+                    crowd, main, roads, kind, cursor, s1, middle, side, turn, float(stretch) * 1.04
+                )
+                + rng.uniform(1.0, 3.5) * stretch
+            )
 
 
-def _strip_item(crowd: _Crowd, main: int, roads: RoadNetwork, kind: str, cursor: float,
-                s1: float, middle: float, side: int, turn: float, stretch: float) -> float:
+def _strip_item(
+    crowd: _Crowd,
+    main: int,
+    roads: RoadNetwork,
+    kind: str,
+    cursor: float,
+    s1: float,
+    middle: float,
+    side: int,
+    turn: float,
+    stretch: float,
+) -> float:
     rng = crowd.rng
     if kind == 'gap':
         return cursor + 3.0
@@ -203,8 +274,13 @@ def _strip_item(crowd: _Crowd, main: int, roads: RoadNetwork, kind: str, cursor:
             name = 'motorcycle' if rng.uniform() < 0.5 else 'bicycle'
             if cursor + 1.2 * stretch > s1:
                 break
-            crowd.add(name, main, cursor + 0.6 * stretch, middle + rng.uniform(-.3, .3),
-                      turn + side * np.pi / 2)
+            crowd.add(
+                name,
+                main,
+                cursor + 0.6 * stretch,
+                middle + rng.uniform(-0.3, 0.3),
+                turn + side * np.pi / 2,
+            )
             cursor += 1.2 * stretch
         return cursor
     for _ in range(int(rng.integers(1, 4)) if kind == 'cars' else 1):
@@ -213,14 +289,29 @@ def _strip_item(crowd: _Crowd, main: int, roads: RoadNetwork, kind: str, cursor:
         room = (size[0] + 1.0) * stretch
         if cursor + room > s1:
             break
-        crowd.add(name, main, cursor + room / 2, middle + rng.uniform(-.15, .15),
-                  turn + rng.normal(0, 0.015), size=size)
+        crowd.add(
+            name,
+            main,
+            cursor + room / 2,
+            middle + rng.uniform(-0.15, 0.15),
+            turn + rng.normal(0, 0.015),
+            size=size,
+        )
         cursor += room
     return cursor
 
 
-def _work_zone(crowd: _Crowd, main: int, roads: RoadNetwork, cursor: float, s1: float,
-               middle: float, side: int, turn: float, stretch: float) -> float:
+def _work_zone(
+    crowd: _Crowd,
+    main: int,
+    roads: RoadNetwork,
+    cursor: float,
+    s1: float,
+    middle: float,
+    side: int,
+    turn: float,
+    stretch: float,
+) -> float:
     """Cones taper in, barriers shield a construction vehicle on the traffic side."""
     rng = crowd.rng
     vehicle = crowd.size('construction_vehicle')
@@ -230,21 +321,33 @@ def _work_zone(crowd: _Crowd, main: int, roads: RoadNetwork, cursor: float, s1: 
     kerb = side * roads.edge(side)
     traffic = kerb - side * (roads.strip - 0.45)
     centre = kerb - side * (vehicle[1] / 2 + 0.1)
-    crowd.add('construction_vehicle', main, cursor + length / 2, centre,
-              turn + np.pi * rng.integers(2), size=vehicle)
+    crowd.add(
+        'construction_vehicle',
+        main,
+        cursor + length / 2,
+        centre,
+        turn + np.pi * rng.integers(2),
+        size=vehicle,
+    )
     for s in np.arange(cursor + 1.4 * stretch, cursor + length - 1.4 * stretch, 3.0 * stretch):
         crowd.add('barrier', main, s, traffic, turn + side * np.pi / 2)
     for end in (cursor, cursor + length):
         for share in (0.15, 0.5, 0.85) if rng.uniform() < 0.8 else (0.2, 0.8):
-            crowd.add('traffic_cone', main, end, kerb - side * (0.4 + share * (roads.strip - .8)),
-                      rng.uniform(-np.pi, np.pi))
+            crowd.add(
+                'traffic_cone',
+                main,
+                end,
+                kerb - side * (0.4 + share * (roads.strip - 0.8)),
+                rng.uniform(-np.pi, np.pi),
+            )
     if rng.uniform() < 0.5:
         crowd.add('pedestrian', main, cursor + 0.9 * stretch, centre, rng.uniform(-np.pi, np.pi))
     return cursor + length + 0.5 * stretch
 
 
-def _fill_walkway(crowd: _Crowd, main: int, roads: RoadNetwork, side: int,
-                  duration: float) -> None:
+def _fill_walkway(
+    crowd: _Crowd, main: int, roads: RoadNetwork, side: int, duration: float
+) -> None:
     rng = crowd.rng
     for direction, share in ((1, 0.3), (-1, 0.7)):
         profile = SpeedProfile(rng.uniform(0.8, 1.6))
@@ -254,8 +357,15 @@ def _fill_walkway(crowd: _Crowd, main: int, roads: RoadNetwork, side: int,
         stop = roads.length + MARGIN + travel
         cursor = -MARGIN - travel
         while cursor < stop:
-            crowd.add('pedestrian', main, cursor, d + rng.uniform(-.1, .1),
-                      0.0 if direction > 0 else np.pi, index, direction)
+            crowd.add(
+                'pedestrian',
+                main,
+                cursor,
+                d + rng.uniform(-0.1, 0.1),
+                0.0 if direction > 0 else np.pi,
+                index,
+                direction,
+            )
             cursor += 1.4 if rng.uniform() < 0.3 else rng.uniform(12, 55)
 
 
@@ -265,9 +375,11 @@ def _fill_street(crowd: _Crowd, street: SideStreet, duration: float) -> None:
     lane = street.half_width / 2
     edge = street.mouth + 5.5
     cursor = street.mouth + 7.0 + rng.uniform(0, 1.5)
-    for _ in range(int(rng.integers(0, 6))):        # waiting at the stop line
-        name = _choose(rng, (('car', .7), ('truck', .1), ('bus', .07), ('motorcycle', .07),
-                             ('bicycle', .06)))
+    for _ in range(int(rng.integers(0, 6))):  # waiting at the stop line
+        name = _choose(
+            rng,
+            (('car', 0.7), ('truck', 0.1), ('bus', 0.07), ('motorcycle', 0.07), ('bicycle', 0.06)),
+        )
         size = crowd.size(name)
         if cursor + size[0] > street.length:
             break
@@ -276,16 +388,26 @@ def _fill_street(crowd: _Crowd, street: SideStreet, duration: float) -> None:
     profile = SpeedProfile(rng.uniform(3, 8))
     index = crowd.add_profile(profile)
     cursor = edge - profile.distance(duration)
-    while cursor < street.length:                   # leaving the junction
-        name = _choose(rng, (('car', .72), ('truck', .12), ('motorcycle', .16)))
+    while cursor < street.length:  # leaving the junction
+        name = _choose(rng, (('car', 0.72), ('truck', 0.12), ('motorcycle', 0.16)))
         size = crowd.size(name)
-        crowd.add(name, path, cursor + size[0] / 2, -lane, 0.0, index, 1,
-                  (edge + size[0] / 2, street.length), size)
+        crowd.add(
+            name,
+            path,
+            cursor + size[0] / 2,
+            -lane,
+            0.0,
+            index,
+            1,
+            (edge + size[0] / 2, street.length),
+            size,
+        )
         cursor += size[0] + rng.uniform(8, 40)
-    for k in range(int(rng.integers(0, 4))):        # on the zebra crossing
+    for k in range(int(rng.integers(0, 4))):  # on the zebra crossing
         rate = rng.uniform(0.15, 0.3)
-        sway = crowd.add_profile(SpeedProfile(0.0, 0.0, rate, rng.uniform(0, 6),
-                                              street.half_width - 0.3))
+        sway = crowd.add_profile(
+            SpeedProfile(0.0, 0.0, rate, rng.uniform(0, 6), street.half_width - 0.3)
+        )
         crossing = crowd.add_path(_across(street, street.mouth + 2.3 + k))
         crowd.add('pedestrian', crossing, 0.0, 0.0, 0.0, sway)
 
@@ -306,5 +428,6 @@ def _fill_car_park(crowd: _Crowd, main: int, roads: RoadNetwork, park: CarPark) 
         for s in np.arange(park.s0 + 0.5 + 1.4, park.s1 - 1.3, 2.8):
             gate = abs(s - (park.s0 + park.s1) / 2) < 4.5 and d < near + 4
             if rng.uniform() < 0.5 and not gate:
-                crowd.add('car', main, s, park.side * d,
-                          np.pi / 2 * (1 if rng.uniform() < .5 else -1))
+                crowd.add(
+                    'car', main, s, park.side * d, np.pi / 2 * (1 if rng.uniform() < 0.5 else -1)
+                )

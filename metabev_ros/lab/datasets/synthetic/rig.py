@@ -2,6 +2,7 @@
 
 Angles and focal lengths follow Caesar et al., nuScenes (CVPR 2020); every camera is level.
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -40,7 +41,8 @@ def camera_calibrations(config: DriveConfig) -> dict[str, CameraCalibration]:
         intrinsics = np.array([[focal * scale, 0, cx], [0, focal * scale, cy], [0, 0, 1.0]])
         pose = rigid_transform(rotation_z(np.deg2rad(yaw)) @ _BODY_FROM_OPTICAL, position)
         calibrations[name] = CameraCalibration(
-            config.image_width, config.image_height, intrinsics, pose)
+            config.image_width, config.image_height, intrinsics, pose
+        )
     return calibrations
 
 

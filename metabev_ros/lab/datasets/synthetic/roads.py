@@ -1,12 +1,13 @@
 """The road network of one drive: a main road with bends, and streets that cross it."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
 
-STEP = 0.5          # metres between the samples of a path
-MARGIN = 95.0       # metres of road before the first and after the last ego position
+STEP = 0.5  # metres between the samples of a path
+MARGIN = 95.0  # metres of road before the first and after the last ego position
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,17 @@ def build_roads(rng: np.random.Generator, length: float) -> RoadNetwork:
             s += rng.uniform(55, 110)
         else:
             s += 10.0
-    return RoadNetwork(main, length, lanes_right, lanes_left, lane_width, strip, walkway,
-                       tuple(junctions), tuple(streets))
+    return RoadNetwork(
+        main,
+        length,
+        lanes_right,
+        lanes_left,
+        lane_width,
+        strip,
+        walkway,
+        tuple(junctions),
+        tuple(streets),
+    )
 
 
 def _main_path(rng: np.random.Generator, length: float) -> Path:
@@ -182,12 +192,12 @@ def _side_street(rng, main: Path, at: float, side: int, half: float, edge: float
     length = 85.0
     count = int(length / STEP) + 1
     bend = np.zeros(count)
-    bend[int((edge + 10) / STEP):] = rng.uniform(-1, 1) / 120.0
+    bend[int((edge + 10) / STEP) :] = rng.uniform(-1, 1) / 120.0
     path = _integrate(0.0, np.array([x, y]), heading + side * np.pi / 2, bend)
     clear = np.ones(len(path.xy), dtype=bool)
     far = main.xy[np.abs(main.start + np.arange(len(main.xy)) * STEP - at) > 50]
     if len(far):
         distance = np.linalg.norm(path.xy[::4, None] - far[None, ::8], axis=-1).min(axis=1)
-        clear = np.repeat(distance > 32, 4)[:len(path.xy)]
+        clear = np.repeat(distance > 32, 4)[: len(path.xy)]
     usable = len(clear) if clear.all() else int(np.argmin(clear))
     return SideStreet(path, at, side, half, edge, max(min(length, usable * STEP), edge + 6))

@@ -1,4 +1,5 @@
 """What stands still beside the road: buildings, trees, poles, and where the car parks are."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -7,8 +8,18 @@ from metabev_ros.lab.datasets.synthetic.ground import CarPark, Ground
 from metabev_ros.lab.datasets.synthetic.models import Cuboids
 from metabev_ros.lab.datasets.synthetic.roads import MARGIN, RoadNetwork
 
-_WALLS = np.array([[168, 130, 104], [196, 186, 168], [142, 146, 152], [150, 92, 76],
-                   [120, 112, 100], [208, 200, 190], [96, 104, 116]], dtype=np.float32)
+_WALLS = np.array(
+    [
+        [168, 130, 104],
+        [196, 186, 168],
+        [142, 146, 152],
+        [150, 92, 76],
+        [120, 112, 100],
+        [208, 200, 190],
+        [96, 104, 116],
+    ],
+    dtype=np.float32,
+)
 _LEAVES = np.array([[52, 88, 40], [70, 104, 46], [88, 104, 40], [44, 74, 44]], dtype=np.float32)
 _BARK, _POLE = (82, 62, 46), (92, 96, 98)
 
@@ -36,28 +47,52 @@ def build_scenery(rng: np.random.Generator, roads: RoadNetwork, ground: Ground) 
         cursor = -MARGIN
         while cursor < roads.length + MARGIN:
             width, depth = rng.uniform(9, 24), rng.uniform(8, 16)
-            _building(rng, rows, roads.main, ground, cursor + width / 2,
-                      side * (near + rng.uniform(1.5, 7) + depth / 2), width, depth)
-            cursor += width + (rng.uniform(0, 3) if rng.uniform() < .6 else rng.uniform(6, 22))
+            _building(
+                rng,
+                rows,
+                roads.main,
+                ground,
+                cursor + width / 2,
+                side * (near + rng.uniform(1.5, 7) + depth / 2),
+                width,
+                depth,
+            )
+            cursor += width + (rng.uniform(0, 3) if rng.uniform() < 0.6 else rng.uniform(6, 22))
         _trees(rng, rows, roads, ground, side, near)
     for street in roads.streets:
         for side in (1, -1):
             cursor = street.mouth + roads.walkway + 6
             while cursor < street.length + 10:
                 width, depth = rng.uniform(9, 20), rng.uniform(8, 14)
-                _building(rng, rows, street.path, ground, cursor + width / 2,
-                          side * (street.half_width + 4.5 + depth / 2), width, depth)
+                _building(
+                    rng,
+                    rows,
+                    street.path,
+                    ground,
+                    cursor + width / 2,
+                    side * (street.half_width + 4.5 + depth / 2),
+                    width,
+                    depth,
+                )
                 cursor += width + rng.uniform(0, 8)
     columns = [np.array(column) for column in zip(*rows, strict=True)]
     centre, size, yaw, colour, reflectivity, facade = columns
-    return Cuboids(centre, size, yaw, colour.astype(np.float32),
-                   reflectivity.astype(np.float32), np.full(len(rows), -1), facade)
+    return Cuboids(
+        centre,
+        size,
+        yaw,
+        colour.astype(np.float32),
+        reflectivity.astype(np.float32),
+        np.full(len(rows), -1),
+        facade,
+    )
 
 
 def _building(rng, rows, path, ground: Ground, s, d, width, depth) -> None:
     x, y, heading, _ = (float(value) for value in path.pose(s, d))
-    along, across = np.meshgrid(np.linspace(-.5, .5, 6) * (width + 2),
-                                np.linspace(-.5, .5, 6) * (depth + 2))
+    along, across = np.meshgrid(
+        np.linspace(-0.5, 0.5, 6) * (width + 2), np.linspace(-0.5, 0.5, 6) * (depth + 2)
+    )
     c, sn = np.cos(heading), np.sin(heading)
     corners = np.stack([x + c * along - sn * across, y + sn * along + c * across], axis=-1)
     if ground.sample(ground.labels, corners).any() or _meets(rows, corners):
@@ -72,8 +107,9 @@ def _meets(rows, corners: np.ndarray) -> bool:
         if facade:
             dx, dy = corners[..., 0] - cx, corners[..., 1] - cy
             c, s = np.cos(yaw), np.sin(yaw)
-            if ((np.abs(c * dx + s * dy) < length / 2)
-                    & (np.abs(c * dy - s * dx) < width / 2)).any():
+            if (
+                (np.abs(c * dx + s * dy) < length / 2) & (np.abs(c * dy - s * dx) < width / 2)
+            ).any():
                 return True
     return False
 
@@ -88,16 +124,32 @@ def _trees(rng, rows, roads: RoadNetwork, ground: Ground, side: int, near: float
             trunk, crown = rng.uniform(1.8, 2.8), rng.uniform(2.2, 4.2)
             leaves = _LEAVES[rng.integers(len(_LEAVES))] + rng.uniform(-10, 10, 3)
             yaw = rng.uniform(-np.pi, np.pi)
-            rows.append(((x, y, trunk / 2), (.32, .32, trunk), yaw, _BARK, 25.0, False))
-            rows.append(((x, y, trunk + crown * .4), (crown, crown, crown * .8), yaw, leaves, 45.0,
-                         False))
-            rows.append(((x, y, trunk + crown * .8), (crown * .62,) * 3, yaw + 0.6, leaves * 1.12,
-                         45.0, False))
+            rows.append(((x, y, trunk / 2), (0.32, 0.32, trunk), yaw, _BARK, 25.0, False))
+            rows.append(
+                (
+                    (x, y, trunk + crown * 0.4),
+                    (crown, crown, crown * 0.8),
+                    yaw,
+                    leaves,
+                    45.0,
+                    False,
+                )
+            )
+            rows.append(
+                (
+                    (x, y, trunk + crown * 0.8),
+                    (crown * 0.62,) * 3,
+                    yaw + 0.6,
+                    leaves * 1.12,
+                    45.0,
+                    False,
+                )
+            )
         elif free:
             height = rng.uniform(5, 8)
-            rows.append(((x, y, height / 2), (.18, .18, height), heading, _POLE, 80.0, False))
+            rows.append(((x, y, height / 2), (0.18, 0.18, height), heading, _POLE, 80.0, False))
             reach = near + 0.8 - roads.edge(side) + 1.0
             c, s = np.cos(heading + side * np.pi / 2), np.sin(heading + side * np.pi / 2)
             arm = (x - c * reach / 2, y - s * reach / 2, height)
-            rows.append((arm, (.14, reach, .14), heading, _POLE, 80.0, False))
+            rows.append((arm, (0.14, reach, 0.14), heading, _POLE, 80.0, False))
         cursor += rng.uniform(6, 18)
