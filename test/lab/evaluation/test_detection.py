@@ -2,11 +2,10 @@
 
 import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support import nuscenes_devkit_cases as cases
 
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.evaluation.detection import (
@@ -17,8 +16,6 @@ from metabev_ros.lab.evaluation.detection import (
 )
 from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES, Detections, GroundTruth
 
-sys.path.insert(0, str(Path(__file__).parent))
-import nuscenes_devkit_cases as cases  # noqa: E402
 
 TOLERANCE = 1e-9
 
