@@ -16,7 +16,6 @@ from metabev_ros.lab.evaluation.detection import (
 )
 from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES, Detections, GroundTruth
 
-
 TOLERANCE = 1e-9
 
 
