@@ -1,9 +1,13 @@
 # Every target is one call of the command line or of a tool; ARGS="..." is passed on.
+.DEFAULT_GOAL := help
 RUN = .venv/bin/metabev-env
 METABEV = .venv/bin/metabev
 .PHONY: setup setup-dev demo test test-nightly test-training coverage audit lint train evaluate \
-	export engines gpu-check precision bench clean
+	export engines gpu-check precision bench clean help fresh-machine format
 
+help:       ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## *\(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r name text; do printf '  %-15s %s\n' "$$name" "$$text"; done
 setup:      ## ROS (the sourced one, else wheels), Python packages, messages: .venv/ and install/
 	@sh tools/setup.sh
 setup-dev:  ## the same, and what training and the tests need
@@ -21,7 +25,7 @@ test-nightly: setup-dev ## rows too slow for every commit, mutants, TensorRT-RTX
 	@$(RUN) python benchmark/reliability restart
 test-training: setup-dev ## what learns: eight samples by heart, a step at full size (hours)
 	@$(RUN) python -m pytest -q -m slow test/lab/training $(ARGS)
-coverage: setup-dev ## F15: lines and branches from message to output that its tests reach
+coverage: setup-dev ## lines and branches from message to output that its tests reach
 	@$(RUN) python -m pip install -q -r requirements/coverage.txt
 	@mkdir -p out/coverage && $(RUN) python -m coverage erase
 	@$(RUN) python -m coverage run -m pytest -q -m 'not slow' test/backends test/faults test/node \
@@ -29,11 +33,17 @@ coverage: setup-dev ## F15: lines and branches from message to output that its t
 	@$(RUN) python -m coverage combine -q
 	@$(RUN) python -m coverage json -q -o out/coverage/report.json
 	@$(RUN) python benchmark/reliability coverage $(ARGS)
-audit: setup ## what is installed against the advisories on PyPI (asks pypi.org)
+audit: setup ## what is installed against the advisories on PyPI
 	@$(RUN) python -m pip install -q -r requirements/audit.txt
 	@$(RUN) python -m pip_audit --local --progress-spinner off $(ARGS)
-lint: setup-dev
-	@$(RUN) python -m ruff check .
+lint: setup-dev ## formatter, linter, spelling: what pre-commit runs too
+	@$(RUN) python -m ruff format --check --quiet .
+	@$(RUN) python -m ruff check --quiet .
+	@$(RUN) codespell
+format: setup-dev ## the formatter, writing
+	@$(RUN) python -m ruff format .
+fresh-machine: ## set-up, demonstration and tests of the last commit with an empty environment
+	@sh tools/fresh_machine.sh $(ARGS)
 train: setup-dev ## the shipped model anew: runs/metabev_nano
 	@$(METABEV) train config/training/metabev_nano.yaml --out runs/metabev_nano $(ARGS)
 evaluate: setup ## the shipped model on held-out drives

@@ -74,7 +74,10 @@ def require_device(device: str) -> None:
 
 def machine_words(device: str) -> str:
     """Device and versions, to stand in every record."""
-    installed = [f'{name} {metadata.version(name)}' for name in PACKAGES if _has(name)]
+    # The package's metadata does not say which build of torch it is, CPU or CUDA.
+    versions = {name: metadata.version(name) for name in PACKAGES if _has(name)}
+    versions['torch'] = torch.__version__
+    installed = [f'{name} {version}' for name, version in versions.items()]
     gpu = [torch.cuda.get_device_name(), f'CUDA {torch.version.cuda}'] if device == 'cuda' else []
     return ', '.join([*gpu, *installed])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 from metabev_ros.errors import ConfigError
 
@@ -38,6 +39,12 @@ def resource_root(package_dir: Path) -> Path:
         f'neither above {package_dir}',
         'install the package with pip or colcon, or run from a checkout',
     )
+
+
+def package_version() -> str:
+    """The version of this package, as its package.xml states it."""
+    root = resource_root(Path(__file__).parent)
+    return ElementTree.parse(root / 'package.xml').findtext('version', '')
 
 
 def resource_path(name: str) -> Path:

@@ -78,3 +78,13 @@ def test_every_message_file_is_generated(repo_root):
     cmake = (repo_root / 'CMakeLists.txt').read_text()
     missing = [p.name for p in (repo_root / 'msg').glob('*.msg') if f'msg/{p.name}' not in cmake]
     assert not missing
+
+
+def test_the_command_line_states_the_version_of_package_xml(repo_root):
+    from typer.testing import CliRunner
+
+    from metabev_ros.cli import app
+
+    stated = re.search('<version>(.*)</version>', (repo_root / 'package.xml').read_text()).group(1)
+    done = CliRunner().invoke(app, ['--version'])
+    assert done.exit_code == 0 and done.output.strip() == f'metabev {stated}'

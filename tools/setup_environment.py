@@ -1,4 +1,4 @@
-"""Makes `.venv` and `install/`: what `make setup` runs, with the standard library only.
+"""Make `.venv` and `install/`: the work of `make setup`, with the standard library only.
 
 With a sourced ROS distribution (`ROS_DISTRO` set and rclpy importable) the virtual environment
 sees the distribution's packages; without one, ROS comes from wheels. In both cases colcon builds
@@ -14,11 +14,13 @@ import hashlib
 import importlib.util
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import sysconfig
 import time
+import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -42,6 +44,9 @@ PIP_INSTALL = (
     'off',
 )
 INSTALLED = ('metabev_ros', 'config', 'launch', 'models', 'rviz')
+# On x86_64 PyPI's torch brings CUDA: CPU builds come from PyTorch's own index.
+TORCH_CPU_INDEX = 'https://download.pytorch.org/whl/cpu'
+TORCH_DOWNLOAD, TORCH_ON_DISK = 'about 3 GB', 'about 5 GB'
 # The environment of another ROS or Python must not leak into the private one.
 FOREIGN = (
     'PYTHONPATH',
@@ -60,7 +65,7 @@ class SetupError(Exception):
 
 
 def find_distribution() -> str:
-    """Returns the name of the sourced ROS distribution, '' when there is none."""
+    """Return the name of the sourced ROS distribution, '' when there is none."""
     name = os.environ.get('ROS_DISTRO', '')
     if name and importlib.util.find_spec('rclpy') is None:
         print(
@@ -73,7 +78,7 @@ def find_distribution() -> str:
 
 
 def check_machine() -> None:
-    """Raises SetupError with the one install line when the machine lacks something."""
+    """Raise SetupError with the one install line when the machine lacks something."""
     version = f'{sys.version_info.major}.{sys.version_info.minor}'
     lacking = []
     if not all(importlib.util.find_spec(name) for name in ('venv', 'ensurepip')):
@@ -92,7 +97,7 @@ def check_machine() -> None:
 
 
 def digest(paths: Iterable[Path], *extra: str) -> str:
-    """Hashes names and contents of files (folders: all files below) and some words."""
+    """Hash names and contents of files (folders: all files below) and some words."""
     total = hashlib.sha256('\0'.join(extra).encode())
     for path in paths:
         files = sorted(p for p in path.rglob('*') if p.is_file()) if path.is_dir() else [path]
@@ -124,7 +129,7 @@ def clean_environment(distribution: str) -> dict[str, str]:
 
 
 def run(title: str, command: list[str], env: dict[str, str]) -> None:
-    """Runs one long command: its output goes to the log, its end and time to the screen."""
+    """Run one long command: its output goes to the log, its end and time to the screen."""
     print(f'  {title} ...', end='', flush=True)
     start = time.monotonic()
     with LOG.open('a') as log:
@@ -141,7 +146,7 @@ def run(title: str, command: list[str], env: dict[str, str]) -> None:
 
 
 def make_venv(stamp: dict, distribution: str, env: dict[str, str]) -> dict:
-    """Makes the virtual environment anew when there is none or it fits another Python or ROS."""
+    """Make the virtual environment anew when there is none or it fits another Python or ROS."""
     identity = digest([INSTALLER], str(ROOT), sys.version, sys.base_prefix, distribution)
     if stamp.get('venv') == identity and (VENV / 'bin/python').exists():
         return stamp
@@ -177,12 +182,54 @@ def _numpy_is_2() -> bool:
         return False
 
 
+def has_nvidia_gpu() -> bool:
+    """Tell whether the NVIDIA driver shows a GPU."""
+    return any(Path('/dev').glob('nvidia[0-9]*')) or Path('/dev/nvhost-gpu').exists()
+
+
+def answers(url: str, seconds: float = 10.0) -> bool:
+    """Tell whether an address can be reached."""
+    try:
+        with urllib.request.urlopen(url, timeout=seconds) as reply:
+            return reply.status == 200
+    except (OSError, ValueError):
+        return False
+
+
+def install_torch(env: dict[str, str]) -> None:
+    """Install the CPU build of torch where it is enough and its index can be reached.
+
+    Otherwise the requirement set brings PyPI's build; a line says how large it is and why.
+    """
+    if sys.platform != 'linux' or platform.machine() != 'x86_64':
+        return  # PyPI's builds for other machines are small
+    why = 'this machine has an NVIDIA GPU'
+    if not has_nvidia_gpu():
+        if answers(f'{TORCH_CPU_INDEX}/torch/'):
+            lines = (ROOT / 'requirements/train.txt').read_text().splitlines()
+            torch = next(line for line in lines if line.startswith('torch=='))
+            run(
+                f'{torch}, CPU build',
+                [*PIP_INSTALL, '--extra-index-url', TORCH_CPU_INDEX, torch],
+                env,
+            )
+            return
+        why = "PyTorch's index of CPU builds cannot be reached"
+    print(
+        f'  torch comes from PyPI with CUDA, because {why}: {TORCH_DOWNLOAD} to download, '
+        f'{TORCH_ON_DISK} on disk, unless pip has a smaller build of its version at hand',
+        flush=True,
+    )
+
+
 def install_requirements(stamp: dict, sets: list[str], env: dict[str, str]) -> dict:
     """One pip call for all sets of which one is new or changed."""
     wanted = {name: digest([ROOT / f'requirements/{name}.txt']) for name in sets}
     installed = stamp.get('requirements', {})
     if all(installed.get(name) == value for name, value in wanted.items()):
         return stamp
+    if 'train' in sets and installed.get('train') != wanted['train']:
+        install_torch(env)
     files = [part for name in sets for part in ('-r', f'requirements/{name}.txt')]
     run(f'Python packages: {", ".join(sets)}', [*PIP_INSTALL, *files], env)
     stamp = {**stamp, 'requirements': {**installed, **wanted}}
@@ -191,7 +238,7 @@ def install_requirements(stamp: dict, sets: list[str], env: dict[str, str]) -> d
 
 
 def build_messages(stamp: dict, distribution: str, env: dict[str, str]) -> dict:
-    """Lets colcon build the messages and install the package into `install/`."""
+    """Let colcon build the messages and install the package into `install/`."""
     sources = [
         ROOT / 'msg',
         ROOT / 'CMakeLists.txt',
@@ -263,7 +310,7 @@ def build_messages(stamp: dict, distribution: str, env: dict[str, str]) -> dict:
 
 
 def wheel_variables(with_install: bool = True) -> dict[str, str]:
-    """What makes ROS from wheels findable: the virtual environment is the ament prefix."""
+    """Variables that make ROS from wheels findable: the virtual environment is the ament prefix."""
     site = VENV / f'lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages'
     prefixes = ([str(INSTALL)] if with_install else []) + [str(VENV)]
     libraries = [f'{prefix}/lib' for prefix in prefixes]
@@ -282,7 +329,7 @@ def wheel_variables(with_install: bool = True) -> dict[str, str]:
 
 
 def write_runner(distribution: str) -> None:
-    """Writes `.venv/bin/metabev-env` (runs a command with everything set) and `metabev`."""
+    """Write `.venv/bin/metabev-env` (runs a command with everything set) and `metabev`."""
     lines = [
         '#!/bin/sh',
         '# Written by tools/setup_environment.py: runs a command with ROS, the',
@@ -326,7 +373,7 @@ def _write_script(path: Path, lines: list[str]) -> None:
 
 
 def set_up(development: bool) -> str:
-    """Does what is not done yet.
+    """Do what is not done yet.
 
     Returns:
         Where ROS comes from, in words.
@@ -355,6 +402,7 @@ def main() -> int:
             print(f'setup: {error}', file=sys.stderr)
             return 1
     print(f'setup: ready in {time.monotonic() - start:.1f} s ({ros})')
+    print(f'setup: `. {VENV.relative_to(ROOT)}/bin/activate` puts `metabev` on the PATH')
     return 0
 
 

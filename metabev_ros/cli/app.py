@@ -21,13 +21,12 @@ from rich.progress import (
 
 from metabev_ros.config import RigConfig, load_config
 from metabev_ros.errors import MetaBevError
-from metabev_ros.resources import resource_path
+from metabev_ros.resources import package_version, resource_path
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help='MetaBEV: perception that goes on when sensors fail.',
 )
 console = Console()
 
@@ -48,6 +47,24 @@ def model_dir(model: Path | None) -> Path:
 def rig_config(rig: Path | None) -> RigConfig:
     path = resource_path('config/rigs/nuscenes_like.yaml') if rig is None else rig
     return load_config(RigConfig, path)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.print(f'metabev {package_version()}')
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            '--version', callback=_print_version, is_eager=True, help='Show the version.'
+        ),
+    ] = False,
+) -> None:
+    """MetaBEV: perception that goes on when sensors fail."""
 
 
 @contextmanager
@@ -78,7 +95,7 @@ def command_line() -> str:
 def main() -> None:
     """Console entry: errors of ours are one line, not a traceback."""
     try:
-        app()
+        app(prog_name='metabev')
     except MetaBevError as error:
         Console(stderr=True).print(f'metabev: {error}', markup=False, style='red')
         sys.exit(2)
