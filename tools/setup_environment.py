@@ -310,7 +310,7 @@ def build_messages(stamp: dict, distribution: str, env: dict[str, str]) -> dict:
 
 
 def wheel_variables(with_install: bool = True) -> dict[str, str]:
-    """Variables that make ROS from wheels findable: the virtual environment is the ament prefix."""
+    """Variables that make ROS from wheels findable; its ament prefix is the environment."""
     site = VENV / f'lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages'
     prefixes = ([str(INSTALL)] if with_install else []) + [str(VENV)]
     libraries = [f'{prefix}/lib' for prefix in prefixes]
