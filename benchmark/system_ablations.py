@@ -29,9 +29,11 @@ from metabev_ros.config import ModelConfig
 from metabev_ros.lab.datasets.corruptions import CLEAN, Failure, Setting
 from metabev_ros.lab.datasets.samples import restrict_to
 from metabev_ros.lab.evaluation.records import ResultRecord, make_record, merge_records
-from metabev_ros.lab.evaluation.robustness import HeldOutDrives, ModelSource, evaluate_robustness
+from metabev_ros.lab.evaluation.robustness import ModelSource, evaluate_robustness
 from metabev_ros.lab.evaluation.run import held_out_samples
+from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.lab.evaluation.spreading import Spread
+from metabev_ros.lab.evaluation.test_set import HeldOutDrives
 from metabev_ros.lab.export.to_onnx import export_model
 from metabev_ros.lab.training.cache import CacheConfig
 from metabev_ros.lab.training.run import train_model
@@ -106,7 +108,9 @@ def evaluate(names: list[str], seeds: list[int], options) -> Results:
             )
         for name in names:
             results[name][seed] = {
-                (setting, score): scores[f'{name}_{seed}', failure].result().figures[score]
+                (setting, score): Score.merged(scores[f'{name}_{seed}', failure])
+                .result()
+                .figures[score]
                 for setting, failure in SETTINGS.items()
                 for score in SCORES
             }

@@ -17,6 +17,16 @@ from metabev_ros.cli.app import (
 )
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.corruptions import SettingGroup
+from metabev_ros.lab.evaluation.bootstrap import RESAMPLES
+from metabev_ros.lab.evaluation.model_results import ModelResults
+from metabev_ros.lab.evaluation.records import merge_records
+from metabev_ros.lab.evaluation.report import evaluation_records, write_report
+from metabev_ros.lab.evaluation.robustness import ModelSource, evaluate_robustness, with_backend
+from metabev_ros.lab.evaluation.robustness_claims import claim_records, robustness_records
+from metabev_ros.lab.evaluation.robustness_report import write_comparison
+from metabev_ros.lab.evaluation.run import evaluate_on_synthetic
+from metabev_ros.lab.evaluation.spreading import Spread
+from metabev_ros.lab.evaluation.test_set import HeldOutDrives
 
 
 @app.command()
@@ -49,6 +59,10 @@ def evaluate(
     ray_address: Annotated[
         str | None, typer.Option(help='With --settings: run the drives on this Ray cluster.')
     ] = None,
+    resamples: Annotated[
+        int,
+        typer.Option(min=0, help='With --settings: draws of drives for the intervals; 0: none.'),
+    ] = RESAMPLES,
     out: Annotated[Path, typer.Option(help='Report folder.')] = Path('out/evaluation'),
     record: Annotated[
         Path | None, typer.Option(help='Merge the figures into this docs/results/*.json.')
@@ -66,42 +80,15 @@ def evaluate(
             _model_source(folders[0], backend), threads, drives or 40, per_drive or 3, out, record
         )
         return
-    from metabev_ros.lab.evaluation.records import merge_records
-    from metabev_ros.lab.evaluation.robustness import HeldOutDrives, evaluate_robustness
-    from metabev_ros.lab.evaluation.robustness_report import (
-        ModelResults,
-        claim_records,
-        robustness_records,
-        write_comparison,
-    )
-    from metabev_ros.lab.evaluation.spreading import Spread
-
     sources = tuple(_model_source(text, backend) for text in folders)
-    test_set = HeldOutDrives(drives or 20, per_drive or 20)
-    with progress_bar('Evaluating') as update:
-        infos, scores = evaluate_robustness(
-            sources,
-            settings.settings,
-            test_set,
-            out / 'partial',
-            Spread(workers, ray_address),
-            update,
-        )
-    results = [
-        ModelResults.make(
-            name,
-            info,
-            test_set.words,
-            {
-                setting: score.result()
-                for (model, setting), score in scores.items()
-                if model == name
-            },
-        )
-        for name, info in infos.items()
-    ]
-    for result in results:
-        result.save(out / f'{result.name}.json')
+    results = _evaluate_under_failures(
+        sources,
+        settings,
+        HeldOutDrives(drives or 20, per_drive or 20),
+        Spread(workers, ray_address),
+        resamples,
+        out,
+    )
     report = write_comparison(results, out)
     if record is not None:
         merge_records(
@@ -115,22 +102,42 @@ def evaluate(
     console.print(f'written: {report}', markup=False)
 
 
-def _model_source(text: str, backend: str):
-    """'NAME=FOLDER' or 'FOLDER', whose last part is the name then."""
-    from metabev_ros.lab.evaluation.robustness import ModelSource, with_backend
+def _evaluate_under_failures(
+    sources: tuple[ModelSource, ...],
+    settings: SettingGroup,
+    test_set: HeldOutDrives,
+    spread: Spread,
+    resamples: int,
+    out: Path,
+) -> list[ModelResults]:
+    """Score models drive by drive and save NAME.json of each."""
+    with progress_bar('Evaluating') as update:
+        infos, scores = evaluate_robustness(
+            sources, settings.settings, test_set, out / 'partial', spread, update
+        )
+    results = []
+    with progress_bar('Intervals') as update:
+        for done, (name, info) in enumerate(infos.items()):
+            update(done, len(infos), name)
+            drives = {
+                setting: parts for (model, setting), parts in scores.items() if model == name
+            }
+            result = ModelResults.make(name, info, test_set.words, drives, resamples)
+            result.save(out / f'{result.name}.json')
+            results.append(result)
+    return results
 
+
+def _model_source(text: str, backend: str) -> ModelSource:
+    """'NAME=FOLDER' or 'FOLDER', whose last part is the name then."""
     name, separator, folder = text.rpartition('=')
     folder = Path(folder)
     return with_backend(ModelSource(name if separator else folder.resolve().name, folder, backend))
 
 
 def _evaluate_modalities(
-    source, threads: int, drives: int, per_drive: int, out: Path, record: Path | None
+    source: ModelSource, threads: int, drives: int, per_drive: int, out: Path, record: Path | None
 ) -> None:
-    from metabev_ros.lab.evaluation.records import merge_records
-    from metabev_ros.lab.evaluation.report import evaluation_records, write_report
-    from metabev_ros.lab.evaluation.run import evaluate_on_synthetic
-
     with progress_bar('Evaluating') as update:
         done = 0
 
@@ -161,13 +168,6 @@ def compare(
     ] = None,
 ) -> None:
     """Tables and pictures of models that were evaluated one by one on the same drives."""
-    from metabev_ros.lab.evaluation.records import merge_records
-    from metabev_ros.lab.evaluation.robustness_report import (
-        ModelResults,
-        claim_records,
-        write_comparison,
-    )
-
     loaded = [ModelResults.load(path) for path in results]
     report = write_comparison(loaded, out)
     if record is not None:

@@ -150,6 +150,7 @@ def detection_calibration(evaluator: DetectionEvaluator) -> CalibrationResult:
     """Of all detections that the evaluator holds, after its filters."""
     reliability = Reliability(DETECTION_CLASSES)
     for label in range(len(DETECTION_CLASSES)):
-        scores, hits = evaluator.matches(label, TP_DISTANCE_M)
+        matches = evaluator.matches(label, TP_DISTANCE_M)
+        scores, hits = matches.scores[matches.best_first], matches.hits[matches.best_first]
         reliability.add(label, scores, hits)
     return reliability.result()

@@ -12,12 +12,20 @@ annotated attribute would say (a parked car and one that waits at a light are th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from metabev_ros.errors import ConfigError
+from metabev_ros.lab.evaluation.matching import (
+    RECALL_POINTS,
+    TP_ERRORS,
+    Matches,
+    average_precision,
+    match_boxes,
+    mean_error,
+)
 from metabev_ros.structures import DETECTION_CLASSES, Detections, GroundTruth
 
 CLASS_RANGE_M = {
@@ -34,14 +42,9 @@ CLASS_RANGE_M = {
 }
 DISTANCES_M = (0.5, 1.0, 2.0, 4.0)
 TP_DISTANCE_M = 2.0
-MIN_RECALL, MIN_PRECISION = 0.1, 0.1
 MAX_BOXES = 500
 MEAN_AP_WEIGHT = 5.0
-MOVING_SPEED = 0.2  # m/s
-RECALL_POINTS = 101
-TP_ERRORS = ('ATE', 'ASE', 'AOE', 'AVE', 'AAE')
 IGNORED_ERRORS = {'traffic_cone': ('AOE', 'AVE', 'AAE'), 'barrier': ('AVE', 'AAE')}
-WITHOUT_ATTRIBUTE = ('traffic_cone', 'barrier')
 _PARTS = ('boxes', 'labels', 'scores')
 
 
@@ -108,6 +111,52 @@ class DetectionResult:
         }
 
 
+@dataclass(frozen=True)
+class Counts:
+    """Numbers of boxes and samples.
+
+    Attributes:
+        truth, detections: (K,) boxes after the filters.
+        samples: number of samples.
+    """
+
+    truth: np.ndarray
+    detections: np.ndarray
+    samples: int
+
+    @classmethod
+    def joined(cls, parts: Sequence[Counts]) -> Counts:
+        """Sums over the parts."""
+        return cls(
+            np.sum([part.truth for part in parts], axis=0),
+            np.sum([part.detections for part in parts], axis=0),
+            sum(part.samples for part in parts),
+        )
+
+
+def score_matches(matches: Mapping[tuple[int, int], Matches], counts: Counts) -> DetectionResult:
+    """Score matched detections.
+
+    Args:
+        matches: (label, column of DISTANCES_M) -> matches of all samples.
+    """
+    classes, distances = len(DETECTION_CLASSES), len(DISTANCES_M)
+    ap = np.zeros((classes, distances))
+    errors = np.full((classes, len(TP_ERRORS)), np.nan)
+    precision = np.zeros((classes, distances, RECALL_POINTS))
+    for (label, column), matched in matches.items():
+        curve = matched.curve()
+        precision[label, column] = curve.precision
+        ap[label, column] = average_precision(curve.precision)
+        if DISTANCES_M[column] == TP_DISTANCE_M:
+            ignored = IGNORED_ERRORS.get(DETECTION_CLASSES[label], ())
+            errors[label] = [
+                np.nan if error in ignored else mean_error(curve, i)
+                for i, error in enumerate(TP_ERRORS)
+            ]
+    return DetectionResult(ap, errors, precision, counts.truth, counts.detections, counts.samples)
+
+
 class DetectionEvaluator:
     """Collects samples; `result` scores them together."""
 
@@ -147,39 +196,25 @@ class DetectionEvaluator:
 
     def result(self) -> DetectionResult:
         """Score everything added so far."""
-        classes, distances = len(DETECTION_CLASSES), len(DISTANCES_M)
-        ap = np.zeros((classes, distances))
-        errors = np.full((classes, len(TP_ERRORS)), np.nan)
-        precision = np.zeros((classes, distances, RECALL_POINTS))
-        for label, name in enumerate(DETECTION_CLASSES):
-            for column, distance in enumerate(DISTANCES_M):
-                curve = self._accumulate(label, distance)
-                precision[label, column] = curve.precision
-                ap[label, column] = _average_precision(curve.precision)
-                if distance == TP_DISTANCE_M:
-                    errors[label] = [
-                        np.nan if error in IGNORED_ERRORS.get(name, ()) else _mean_error(curve, i)
-                        for i, error in enumerate(TP_ERRORS)
-                    ]
-        return DetectionResult(
-            ap,
-            errors,
-            precision,
-            self._count(self._truth),
-            self._count(self._found),
-            len(self._truth),
-        )
+        return score_matches(self.all_matches(), self.counts())
+
+    def all_matches(self) -> dict[tuple[int, int], Matches]:
+        """(label, column of DISTANCES_M) -> matches."""
+        return {
+            (label, column): self.matches(label, distance)
+            for label in range(len(DETECTION_CLASSES))
+            for column, distance in enumerate(DISTANCES_M)
+        }
+
+    def counts(self) -> Counts:
+        """Boxes after the filters and samples."""
+        return Counts(self._count(self._truth), self._count(self._found), len(self._truth))
 
     @staticmethod
     def _count(samples: list) -> np.ndarray:
         labels = [sample[1] for sample in samples]
         flat = np.concatenate(labels).astype(np.int64) if labels else np.zeros(0, np.int64)
         return np.bincount(flat, minlength=len(DETECTION_CLASSES))
-
-    def matches(self, label: int, distance: float) -> tuple[np.ndarray, np.ndarray]:
-        """Scores (N,) and hits (N,) bool of a class's detections of all samples, best first."""
-        scores, hits, _, _ = self._matched(label, distance)
-        return scores, hits
 
     def merge(self, other: DetectionEvaluator) -> None:
         """Add the samples of another evaluator after one's own."""
@@ -215,18 +250,12 @@ class DetectionEvaluator:
                 samples += list(zip(*split, strict=True))
         return evaluator
 
-    def _accumulate(self, label: int, distance: float) -> _Curve:
-        """Precision and errors over recall of a class (devkit `accumulate`)."""
-        scores, hits, pairs, total = self._matched(label, distance)
-        if total == 0 or not hits.any():
-            return _Curve.empty()
-        return _curve(hits, scores, _pair_errors(*pairs, DETECTION_CLASSES[label]), total)
+    def matches(self, label: int, distance: float) -> Matches:
+        """Match a class's detections with its truth, sample by sample.
 
-    def _matched(self, label: int, distance: float):
-        """Match a class's detections of all samples, best score first.
-
-        Returns:
-            scores (N,), hits (N,) bool, the matched (boxes, truths), the number of truths.
+        Args:
+            label: index into DETECTION_CLASSES.
+            distance: a detection may match a truth nearer than this, metres.
         """
         truth = [boxes[labels == label] for boxes, labels in self._truth]
         found = [
@@ -236,26 +265,7 @@ class DetectionEvaluator:
         boxes = np.concatenate([np.zeros((0, 9)), *(b for b, _ in found)])
         scores = np.concatenate([np.zeros(0), *(s for _, s in found)])
         sample = np.repeat(np.arange(len(found)), [len(s) for _, s in found])
-        order = np.lexsort((np.arange(len(scores)), scores))[::-1]  # ties: the later box first
-        hits, pairs = _match(boxes[order], sample[order], truth, distance)
-        return scores[order], hits, pairs, sum(map(len, truth))
-
-
-@dataclass(frozen=True)
-class _Curve:
-    """At the 101 recall points: precision, confidence, (101, 5) running mean errors."""
-
-    precision: np.ndarray
-    confidence: np.ndarray
-    errors: np.ndarray
-
-    @classmethod
-    def empty(cls) -> _Curve:
-        return cls(
-            np.zeros(RECALL_POINTS),
-            np.zeros(RECALL_POINTS),
-            np.ones((RECALL_POINTS, len(TP_ERRORS))),
-        )
+        return match_boxes(boxes, scores, sample, truth, distance, DETECTION_CLASSES[label])
 
 
 def _valid_boxes(where: str, boxes: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -284,87 +294,3 @@ def _in_range(boxes: np.ndarray, labels: np.ndarray) -> np.ndarray:
     limits = np.array([CLASS_RANGE_M[name] for name in DETECTION_CLASSES])
     distance = np.sqrt((boxes[:, :2] ** 2).sum(axis=1))  # as the devkit: the limit is strict
     return distance < limits[np.asarray(labels, dtype=np.int64)]
-
-
-def _match(
-    boxes: np.ndarray, sample: np.ndarray, truth: list[np.ndarray], distance: float
-) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """Each box in turn takes the nearest free truth of its sample if nearer than `distance`.
-
-    Returns:
-        (N,) bool hits, and the matched boxes and truths, (hits, 9) each.
-    """
-    free = [np.ones(len(t), dtype=bool) for t in truth]
-    hits, taken = np.zeros(len(boxes), dtype=bool), []
-    for row, (box, s) in enumerate(zip(boxes, sample, strict=True)):
-        if not free[s].any():
-            continue
-        offset = truth[s][:, :2] - box[:2]
-        apart = np.where(free[s], np.sqrt((offset**2).sum(axis=1)), np.inf)
-        nearest = int(np.argmin(apart))
-        if apart[nearest] < distance:
-            free[s][nearest] = False
-            hits[row] = True
-            taken.append(truth[s][nearest])
-    return hits, (boxes[hits], np.array(taken).reshape(-1, 9))
-
-
-def _pair_errors(found: np.ndarray, truth: np.ndarray, name: str) -> np.ndarray:
-    """(N, 5) TP errors of matched pairs."""
-    shared = np.minimum(found[:, 3:6], truth[:, 3:6]).prod(axis=1)
-    union = found[:, 3:6].prod(axis=1) + truth[:, 3:6].prod(axis=1) - shared
-    period = np.pi if name == 'barrier' else 2 * np.pi
-    turn = np.abs((truth[:, 6] - found[:, 6] + period / 2) % period - period / 2)
-    velocity = np.linalg.norm(found[:, 7:9] - truth[:, 7:9], axis=1)
-    moving = [np.linalg.norm(boxes[:, 7:9], axis=1) for boxes in (found, truth)]
-    attribute = ((moving[0] > MOVING_SPEED) != (moving[1] > MOVING_SPEED)).astype(float)
-    attribute[np.isnan(moving[1])] = np.nan  # truth without velocity has no attribute
-    if name in WITHOUT_ATTRIBUTE:
-        attribute[:] = np.nan
-    return np.stack(
-        [
-            np.linalg.norm(found[:, :2] - truth[:, :2], axis=1),
-            1 - shared / union,
-            turn,
-            velocity,
-            attribute,
-        ],
-        axis=1,
-    )
-
-
-def _curve(hits: np.ndarray, scores: np.ndarray, errors: np.ndarray, total: int) -> _Curve:
-    """Resample precision, confidence and running mean errors to the 101 recall points."""
-    true_positives = np.cumsum(hits).astype(float)
-    recall = true_positives / total
-    points = np.linspace(0, 1, RECALL_POINTS)
-    precision = np.interp(points, recall, true_positives / np.arange(1, len(hits) + 1), right=0)
-    confidence = np.interp(points, recall, scores, right=0)
-    matched = scores[hits][::-1]  # np.interp wants it to rise
-    resampled = [
-        np.interp(confidence[::-1], matched, _running_mean(column)[::-1])[::-1]
-        for column in errors.T
-    ]
-    return _Curve(precision, confidence, np.stack(resampled, axis=1))
-
-
-def _running_mean(values: np.ndarray) -> np.ndarray:
-    """Mean up to each position without the NaNs; ones when all are NaN (devkit `cummean`)."""
-    known = ~np.isnan(values)
-    if not known.any():
-        return np.ones(len(values))
-    count = np.cumsum(known)
-    return np.divide(np.nancumsum(values), count, out=np.zeros(len(values)), where=count != 0)
-
-
-def _average_precision(precision: np.ndarray) -> float:
-    above = np.maximum(precision[round(100 * MIN_RECALL) + 1 :] - MIN_PRECISION, 0.0)
-    return float(above.mean()) / (1.0 - MIN_PRECISION)
-
-
-def _mean_error(curve: _Curve, error: int) -> float:
-    """Mean from recall 0.11 to the largest recall reached; 1 when that is below."""
-    first = round(100 * MIN_RECALL) + 1
-    reached = np.nonzero(curve.confidence)[0]
-    last = int(reached[-1]) if len(reached) else 0
-    return 1.0 if last < first else float(curve.errors[first : last + 1, error].mean())

@@ -8,10 +8,6 @@ or in which order the jobs ran.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import os
-import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,22 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
-from metabev_ros.config import to_plain
 from metabev_ros.contract import ModelInfo
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.corruptions import Setting, corrupt
-from metabev_ros.lab.datasets.samples import LabelledSample, SyntheticSamples
-from metabev_ros.lab.datasets.synthetic import DriveConfig
+from metabev_ros.lab.datasets.samples import LabelledSample
+from metabev_ros.lab.evaluation.partial_results import PartialResults
 from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.lab.evaluation.sharing import SharedRuns
 from metabev_ros.lab.evaluation.spreading import Spread
+from metabev_ros.lab.evaluation.test_set import HeldOutDrives
 from metabev_ros.pipeline import Pipeline
-
-# Worlds for the final figures: neither training (from 100 000 on) nor the choice of a checkpoint
-# (from 900 000 on) sees them.
-TEST_FIRST_SEED = 950_000
-PARTIAL_FORMAT = 1  # raise it when metrics or corruptions change: old partial results are unused
-RATE_HZ, LOOKBACK_FRAMES = 20.0, 10  # 0.5 s before every sample can be asked for
 
 
 @dataclass(frozen=True)
@@ -61,55 +51,8 @@ class ModelSource:
             )
 
 
-@dataclass(frozen=True)
-class HeldOutDrives:
-    """Which samples.
-
-    Attributes:
-        drives, per_drive: worlds, and samples of each.
-        spacing_s: seconds from one sample of a drive to the next.
-    """
-
-    drives: int = 20
-    per_drive: int = 20
-    first_seed: int = TEST_FIRST_SEED
-    spacing_s: float = 1.0
-
-    def __post_init__(self) -> None:
-        frames = self.spacing_s * RATE_HZ
-        if self.drives < 1 or self.per_drive < 1 or frames < 1 or frames != int(frames):
-            raise ConfigError(
-                'HeldOutDrives',
-                f'positive counts, a spacing in steps of {1 / RATE_HZ} s',
-                f'{self.drives}, {self.per_drive}, {self.spacing_s}',
-            )
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        return tuple(range(self.first_seed, self.first_seed + self.drives))
-
-    @property
-    def words(self) -> str:
-        return (
-            f'synthetic drives, seeds {self.seeds[0]}..{self.seeds[-1]}, {self.per_drive} '
-            f'samples each, {self.spacing_s:g} s apart'
-        )
-
-    def samples(self, seed: int, prepare_image) -> SyntheticSamples:
-        """Of one drive."""
-        stride = int(self.spacing_s * RATE_HZ)
-        frames = LOOKBACK_FRAMES + (self.per_drive - 1) * stride + 1
-        return SyntheticSamples(
-            (seed,),
-            self.per_drive,
-            DriveConfig(frames, RATE_HZ),
-            prepare_image,
-            stride=stride,
-            first=LOOKBACK_FRAMES,
-        )
-
-
 Scores = dict[tuple[str, Setting], Score]
+DriveScores = dict[tuple[str, Setting], list[Score]]  # one score a drive
 
 
 def evaluate_settings(
@@ -181,65 +124,6 @@ def load_models(models: Iterable[ModelSource]) -> dict[str, ModelInfo]:
     return infos
 
 
-class PartialResults:
-    """Finished drives on disk: a run that was killed goes on after the last one.
-
-    A file belongs to one model (by the hash of its weights), test set and drive, and holds any
-    settings; nothing in it is code.
-    """
-
-    def __init__(self, folder: Path, test_set: HeldOutDrives) -> None:
-        self._folder, self._test_set = folder, test_set
-
-    def _path(self, info: ModelInfo, seed: int) -> Path:
-        plain = {
-            **to_plain(self._test_set),
-            'format': PARTIAL_FORMAT,
-            'model': info.hash,
-            'backend': info.backend,
-            'drives': None,
-        }
-        key = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
-        return self._folder / key / f'{seed}.npz'
-
-    def finished(self, info: ModelInfo, seed: int) -> set[str]:
-        """Ids of the settings that a drive's file holds."""
-        try:
-            with np.load(self._path(info, seed), allow_pickle=False) as file:
-                return {name.partition('/')[0] for name in file.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-            return set()
-
-    def read(self, info: ModelInfo, seed: int) -> dict[str, dict[str, np.ndarray]]:
-        """Setting id -> arrays; empty when nothing is there or the file is damaged."""
-        found: dict[str, dict[str, np.ndarray]] = {}
-        try:
-            with np.load(self._path(info, seed), allow_pickle=False) as file:
-                for name in file.files:
-                    setting, _, array = name.partition('/')
-                    found.setdefault(setting, {})[array] = file[name]
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-            return {}
-        return found
-
-    def write(self, info: ModelInfo, seed: int, new: dict[str, dict[str, np.ndarray]]) -> None:
-        """Add settings to a drive's file; atomic."""
-        path = self._path(info, seed)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        merged = {**self.read(info, seed), **new}
-        part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-        with open(part, 'wb') as file:
-            np.savez_compressed(
-                file,
-                **{
-                    f'{setting}/{name}': array
-                    for setting, arrays in merged.items()
-                    for name, array in arrays.items()
-                },
-            )
-        os.replace(part, path)
-
-
 def evaluate_robustness(
     models: tuple[ModelSource, ...],
     settings: tuple[Setting, ...],
@@ -247,8 +131,8 @@ def evaluate_robustness(
     partial: Path,
     spread: Spread,
     progress: Callable[[int, int, str], None] | None = None,
-) -> tuple[dict[str, ModelInfo], Scores]:
-    """All models under all settings on a test set.
+) -> tuple[dict[str, ModelInfo], DriveScores]:
+    """Score all models under all settings on a test set, drive by drive.
 
     Args:
         partial: folder for finished drives.
@@ -279,7 +163,7 @@ def evaluate_robustness(
         done += 1
         if progress is not None:
             progress(done, len(test_set.seeds), f'seed {job.seed}')
-    return infos, _merged(models, settings, test_set, store, infos)
+    return infos, _stored(models, settings, test_set, store, infos)
 
 
 def _missing(
@@ -301,13 +185,19 @@ def _missing(
     )
 
 
-def _merged(models, settings, test_set: HeldOutDrives, store: PartialResults, infos) -> Scores:
-    scores: Scores = {(m.name, s): Score() for m in models for s in settings}
+def _stored(
+    models: Iterable[ModelSource],
+    settings: Iterable[Setting],
+    test_set: HeldOutDrives,
+    store: PartialResults,
+    infos: dict[str, ModelInfo],
+) -> DriveScores:
+    scores: DriveScores = {(m.name, s): [] for m in models for s in settings}
     for seed in test_set.seeds:
         for model in models:
             found = store.read(infos[model.name], seed)
             for setting in settings:
-                scores[model.name, setting].merge(Score.from_arrays(found[setting.id]))
+                scores[model.name, setting].append(Score.from_arrays(found[setting.id]))
     return scores
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from metabev_ros.errors import MissingDependencyError
 from metabev_ros.lab.datasets.corruptions import ALL, CLEAN, HEADLINE, Setting
-from metabev_ros.lab.evaluation.robustness_report import ModelResults
+from metabev_ros.lab.evaluation.model_results import ModelResults
 
 COLOURS = ('#1b6ca8', '#d1495b', '#3f8f4f', '#8a5ea8', '#c9871f', '#4f5d68')
 IN_DOMAIN = '_in_domain'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +80,14 @@ class Score:
         self.detection.merge(other.detection)
         self.map.merge(other.map)
         self.reliability.merge(other.reliability)
+
+    @classmethod
+    def merged(cls, parts: Iterable[Score]) -> Score:
+        """The samples of all parts, in their order."""
+        score = cls()
+        for part in parts:
+            score.merge(part)
+        return score
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything added so far, as flat names."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'results_tables.py'
+TOOL = Path(__file__).resolve().parents[3] / 'tools' / 'results_tables.py'
 DOCUMENT = 'Before.\n\n<!-- results:demo evaluation. -->\nold\n<!-- /results -->\n\nAfter.\n'
 
 

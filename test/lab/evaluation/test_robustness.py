@@ -10,19 +10,20 @@ import pytest
 from metabev_ros.errors import ConfigError, MissingDependencyError
 from metabev_ros.lab.datasets.corruptions import ALL, CLEAN, HEADLINE, Failure, Setting, corrupt
 from metabev_ros.lab.evaluation import robustness
+from metabev_ros.lab.evaluation.partial_results import PartialResults
 from metabev_ros.lab.evaluation.robustness import (
     DriveJob,
-    HeldOutDrives,
     ModelSource,
-    PartialResults,
     evaluate_robustness,
     evaluate_settings,
     load_models,
     run_drive,
     with_backend,
 )
+from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.lab.evaluation.sharing import SharedRuns
 from metabev_ros.lab.evaluation.spreading import Spread
+from metabev_ros.lab.evaluation.test_set import HeldOutDrives
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import resource_path
 from metabev_ros.structures import Modality
@@ -42,10 +43,16 @@ def labelled(pipeline):
     return next(iter(TEST_SET.samples(990_000, pipeline.prepare_image)))
 
 
+def evaluate(models, settings, folder, *how):
+    """(what the models are, scores of all drives together)."""
+    infos, drives = evaluate_robustness(models, settings, TEST_SET, folder, *how)
+    return infos, {key: Score.merged(parts) for key, parts in drives.items()}
+
+
 @pytest.fixture(scope='module')
 def serial(tmp_path_factory):
     folder = tmp_path_factory.mktemp('partial')
-    return folder, *evaluate_robustness((MODEL,), FEW, TEST_SET, folder, Spread(1))
+    return folder, *evaluate((MODEL,), FEW, folder, Spread(1))
 
 
 def test_shared_runs_equal_the_pipeline_and_encode_every_input_once(pipeline, labelled):
@@ -82,7 +89,7 @@ def test_the_samples_of_the_test_set_have_their_past_and_lie_a_second_apart(pipe
 
 def test_two_processes_give_exactly_what_one_gives(serial, tmp_path):
     _, infos, one = serial
-    _, two = evaluate_robustness((MODEL,), FEW, TEST_SET, tmp_path, Spread(2))
+    _, two = evaluate((MODEL,), FEW, tmp_path, Spread(2))
     assert list(one) == list(two)
     for key, score in one.items():
         assert json.dumps(score.result().to_plain()) == json.dumps(two[key].result().to_plain())
@@ -94,9 +101,7 @@ def test_two_processes_give_exactly_what_one_gives(serial, tmp_path):
 def test_a_ray_cluster_gives_exactly_what_one_process_gives(serial, tmp_path):
     pytest.importorskip('ray', reason='ray is optional and not installed')
     _, _, one = serial
-    _, other = evaluate_robustness(
-        (MODEL,), FEW, TEST_SET, tmp_path, Spread(1, ray_address='local')
-    )
+    _, other = evaluate((MODEL,), FEW, tmp_path, Spread(1, ray_address='local'))
     for key, score in one.items():
         assert score.result().to_plain() == other[key].result().to_plain()
 
@@ -123,8 +128,8 @@ def test_a_stopped_run_goes_on_with_what_is_missing(serial, tmp_path):
     first_half = done.read(info, 990_001)
     store.write(info, 990_001, {FEW[0].id: first_half[FEW[0].id]})
     reports = []
-    _, resumed = evaluate_robustness(
-        (MODEL,), FEW, TEST_SET, tmp_path, Watched(1), lambda *report: reports.append(report[:2])
+    _, resumed = evaluate(
+        (MODEL,), FEW, tmp_path, Watched(1), lambda *report: reports.append(report[:2])
     )
     assert [(job.seed, job.settings) for job in jobs] == [(990_001, FEW[1:])]
     assert reports == [(1, 2), (2, 2)]

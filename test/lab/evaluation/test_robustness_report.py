@@ -6,14 +6,10 @@ import pytest
 
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.corruptions import ALL, HEADLINE
-from metabev_ros.lab.evaluation.robustness_report import (
-    ModelResults,
-    claim_records,
-    markdown,
-    robustness_records,
-    wins,
-    write_comparison,
-)
+from metabev_ros.lab.evaluation.bootstrap import Interval
+from metabev_ros.lab.evaluation.model_results import ModelResults
+from metabev_ros.lab.evaluation.robustness_claims import claim_records, robustness_records
+from metabev_ros.lab.evaluation.robustness_report import comparison, markdown, write_comparison
 from metabev_ros.lab.evaluation.score import FIGURES
 
 
@@ -25,7 +21,12 @@ def results_of(name: str, factor: float, source: str = 'drives') -> ModelResults
     }
     figures['clean.0'] = {figure: factor * 0.7 for figure in FIGURES}
     figures['mc.1']['nds'] = factor * 0.686
-    return ModelResults(name, 'm', 'abc', 'torch', source, 400, figures, {})
+    luck = rng.normal(0, 0.01, 200)  # of the drives, the same for all models
+    draws = {
+        setting: {name: (figures[setting][name] + luck).tolist() for name in ('nds', 'miou')}
+        for setting in figures
+    }
+    return ModelResults(name, 'm', 'abc', 'torch', source, 400, figures, {}, draws)
 
 
 @pytest.fixture
@@ -53,10 +54,30 @@ def test_the_tables_hold_every_setting_and_the_counts(pair):
         ) in text
 
 
-def test_wins_are_counted_over_the_eight_headline_settings(pair):
-    assert 'NDS in 8 of 8 and on mIoU in 8 of 8' in wins(*pair)
-    pair[1].figures['vd.6']['miou'] = 0.9
-    assert 'NDS in 8 of 8 and on mIoU in 7 of 8' in wins(*pair)
+def test_a_lead_counts_only_where_its_interval_lies_on_one_side_of_zero(pair):
+    assert 'NDS: ahead in 8, behind in 0, no difference in 0 of 8' in comparison(*pair)
+    ours, other = pair
+    other.figures['vd.6']['miou'] = 0.9
+    other.resampled['vd.6']['miou'] = [0.9] * 200
+    noise = np.random.default_rng(1).normal(0, 0.01, 200)
+    other.figures['oo.1']['miou'] = ours.figures['oo.1']['miou'] - 0.002
+    other.resampled['oo.1']['miou'] = (
+        np.array(ours.resampled['oo.1']['miou']) - 0.002 + noise
+    ).tolist()
+    assert 'mIoU: ahead in 6, behind in 1, no difference in 1 of 8' in comparison(*pair)
+    assert '| ahead |' in markdown(pair) and '| no difference |' in markdown(pair)
+
+
+def test_the_interval_of_a_lead_is_paired(pair):
+    """Luck that both models share does not widen it."""
+    lead = pair[0].lead(pair[1], 'clean.0', 'nds')
+    assert lead == Interval(pytest.approx(0.14), pytest.approx(0.14), pytest.approx(0.14))
+
+
+def test_a_lead_without_draws_of_drives_is_refused(pair):
+    pair[1].resampled.clear()
+    with pytest.raises(ConfigError, match='draws of drives'):
+        pair[0].lead(pair[1], 'clean.0', 'nds')
 
 
 def test_records_have_one_id_a_figure_and_none_for_what_is_undefined(pair):
@@ -74,16 +95,18 @@ def test_records_have_one_id_a_figure_and_none_for_what_is_undefined(pair):
     assert 'robustness.ours.ml.1.detection_ece' not in by_id
 
 
-def test_claims_state_shares_of_clean_and_leads_with_their_targets(pair):
+def test_claims_state_shares_of_clean_with_targets_and_leads_with_intervals(pair):
     pair.append(results_of('other', 2.0))
     claims = {r.id.removeprefix('robustness.claims.'): r for r in claim_records(pair, 'compare')}
     assert claims['clean.0.nds'].met is True and claims['clean.0.nds'].target == '>= 0.60'
     assert claims['mc.1.nds_kept'].value == pytest.approx(0.98) and claims['mc.1.nds_kept'].met
     ours, base = (r.figures['lf.120']['miou'] for r in pair[:2])
     lead = claims['over_baseline.lf.120.miou']
-    assert lead.value == pytest.approx(ours - base) and lead.met is True
-    assert claims['over_other.lf.120.miou'].target is None
-    assert len(claims) == 2 + 4 + 2 * 2 * len(HEADLINE)
+    assert lead.value == pytest.approx(ours - base)
+    assert lead.target is None and lead.met is None  # its interval says whether it is one
+    assert claims['over_baseline.lf.120.miou_low'].value <= lead.value + 1e-12
+    assert claims['over_baseline.lf.120.miou_high'].value >= lead.value - 1e-12
+    assert len(claims) == 2 + 4 + 2 * 3 * 2 * (1 + len(HEADLINE))
 
 
 def test_results_on_other_drives_do_not_compare(pair):

@@ -8,7 +8,7 @@ import pytest
 
 from metabev_ros.config import RpbMode
 
-TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'boxrpb_pictures.py'
+TOOL = Path(__file__).resolve().parents[3] / 'tools' / 'boxrpb_pictures.py'
 
 
 @pytest.fixture(scope='module')

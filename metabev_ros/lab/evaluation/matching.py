@@ -1,0 +1,170 @@
+"""Matches of detections with truth, and precision and errors over recall (nuScenes)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+MIN_RECALL, MIN_PRECISION = 0.1, 0.1
+MOVING_SPEED = 0.2  # m/s
+RECALL_POINTS = 101
+TP_ERRORS = ('ATE', 'ASE', 'AOE', 'AVE', 'AAE')
+WITHOUT_ATTRIBUTE = ('traffic_cone', 'barrier')
+
+
+@dataclass(frozen=True)
+class Curve:
+    """At the 101 recall points: precision, confidence, (101, 5) running mean errors."""
+
+    precision: np.ndarray
+    confidence: np.ndarray
+    errors: np.ndarray
+
+    @classmethod
+    def empty(cls) -> Curve:
+        return cls(
+            np.zeros(RECALL_POINTS),
+            np.zeros(RECALL_POINTS),
+            np.ones((RECALL_POINTS, len(TP_ERRORS))),
+        )
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Detections of one class, matched inside their samples.
+
+    Attributes:
+        scores: (N,) in the order in which they were added.
+        hits: (N,) bool.
+        errors: (N, 5) TP errors, TP_ERRORS; NaN where there is no hit.
+        total: number of truths.
+    """
+
+    scores: np.ndarray
+    hits: np.ndarray
+    errors: np.ndarray
+    total: int
+
+    @classmethod
+    def joined(cls, parts: Sequence[Matches]) -> Matches:
+        """Matches of all samples of all parts; a part may be there several times."""
+        return cls(
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.hits for part in parts]),
+            np.concatenate([part.errors for part in parts]),
+            sum(part.total for part in parts),
+        )
+
+    @property
+    def best_first(self) -> np.ndarray:
+        """(N,) indices by falling score; of equal ones the later comes first."""
+        return np.lexsort((np.arange(len(self.scores)), self.scores))[::-1]
+
+    def curve(self) -> Curve:
+        """Precision and errors over recall (devkit `accumulate`)."""
+        if self.total == 0 or not self.hits.any():
+            return Curve.empty()
+        order = self.best_first
+        hits = self.hits[order]
+        return _curve(hits, self.scores[order], self.errors[order][hits], self.total)
+
+
+def match_boxes(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    sample: np.ndarray,
+    truth: Sequence[np.ndarray],
+    distance: float,
+    name: str,
+) -> Matches:
+    """Match detections of a class: each takes the nearest free truth of its sample.
+
+    The best score chooses first, so that a sample's matches do not depend on other samples.
+
+    Args:
+        boxes: (N, 9) float64.
+        scores: (N,) float64.
+        sample: (N,) index of each detection's sample.
+        truth: (M, 9) boxes of every sample.
+        distance: exclusive limit of a match, metres.
+        name: of the class.
+    """
+    order = np.lexsort((np.arange(len(scores)), scores))[::-1]  # ties: the later box first
+    free = [np.ones(len(t), dtype=bool) for t in truth]
+    hits, taken = np.zeros(len(boxes), dtype=bool), np.zeros((len(boxes), 9))
+    for row in order:
+        box, s = boxes[row], sample[row]
+        if not free[s].any():
+            continue
+        offset = truth[s][:, :2] - box[:2]
+        apart = np.where(free[s], np.sqrt((offset**2).sum(axis=1)), np.inf)
+        nearest = int(np.argmin(apart))
+        if apart[nearest] < distance:
+            free[s][nearest] = False
+            hits[row], taken[row] = True, truth[s][nearest]
+    errors = np.full((len(boxes), len(TP_ERRORS)), np.nan)
+    errors[hits] = _pair_errors(boxes[hits], taken[hits], name)
+    return Matches(scores, hits, errors, sum(map(len, truth)))
+
+
+def _pair_errors(found: np.ndarray, truth: np.ndarray, name: str) -> np.ndarray:
+    """(N, 5) TP errors of matched pairs."""
+    shared = np.minimum(found[:, 3:6], truth[:, 3:6]).prod(axis=1)
+    union = found[:, 3:6].prod(axis=1) + truth[:, 3:6].prod(axis=1) - shared
+    period = np.pi if name == 'barrier' else 2 * np.pi
+    turn = np.abs((truth[:, 6] - found[:, 6] + period / 2) % period - period / 2)
+    velocity = np.linalg.norm(found[:, 7:9] - truth[:, 7:9], axis=1)
+    moving = [np.linalg.norm(boxes[:, 7:9], axis=1) for boxes in (found, truth)]
+    attribute = ((moving[0] > MOVING_SPEED) != (moving[1] > MOVING_SPEED)).astype(float)
+    attribute[np.isnan(moving[1])] = np.nan  # truth without velocity has no attribute
+    if name in WITHOUT_ATTRIBUTE:
+        attribute[:] = np.nan
+    return np.stack(
+        [
+            np.linalg.norm(found[:, :2] - truth[:, :2], axis=1),
+            1 - shared / union,
+            turn,
+            velocity,
+            attribute,
+        ],
+        axis=1,
+    )
+
+
+def _curve(hits: np.ndarray, scores: np.ndarray, errors: np.ndarray, total: int) -> Curve:
+    """Resample precision, confidence and running mean errors to the 101 recall points."""
+    true_positives = np.cumsum(hits).astype(float)
+    recall = true_positives / total
+    points = np.linspace(0, 1, RECALL_POINTS)
+    precision = np.interp(points, recall, true_positives / np.arange(1, len(hits) + 1), right=0)
+    confidence = np.interp(points, recall, scores, right=0)
+    matched = scores[hits][::-1]  # np.interp wants it to rise
+    resampled = [
+        np.interp(confidence[::-1], matched, _running_mean(column)[::-1])[::-1]
+        for column in errors.T
+    ]
+    return Curve(precision, confidence, np.stack(resampled, axis=1))
+
+
+def _running_mean(values: np.ndarray) -> np.ndarray:
+    """Mean up to each position without the NaNs; ones when all are NaN (devkit `cummean`)."""
+    known = ~np.isnan(values)
+    if not known.any():
+        return np.ones(len(values))
+    count = np.cumsum(known)
+    return np.divide(np.nancumsum(values), count, out=np.zeros(len(values)), where=count != 0)
+
+
+def average_precision(precision: np.ndarray) -> float:
+    above = np.maximum(precision[round(100 * MIN_RECALL) + 1 :] - MIN_PRECISION, 0.0)
+    return float(above.mean()) / (1.0 - MIN_PRECISION)
+
+
+def mean_error(curve: Curve, error: int) -> float:
+    """Mean from recall 0.11 to the largest recall reached; 1 when that is below."""
+    first = round(100 * MIN_RECALL) + 1
+    reached = np.nonzero(curve.confidence)[0]
+    last = int(reached[-1]) if len(reached) else 0
+    return 1.0 if last < first else float(curve.errors[first : last + 1, error].mean())

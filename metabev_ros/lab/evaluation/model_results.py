@@ -1,0 +1,145 @@
+"""Figures of one model under sensor failure, as a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from metabev_ros.contract import ModelInfo
+from metabev_ros.errors import ConfigError
+from metabev_ros.lab.datasets.corruptions import ALL, Setting
+from metabev_ros.lab.evaluation.bootstrap import (
+    RESAMPLES,
+    Interval,
+    difference,
+    resampled_figures,
+)
+from metabev_ros.lab.evaluation.score import Score
+
+SETTING_OF = {setting.id: setting for setting in ALL}
+
+
+@dataclass(frozen=True)
+class ModelResults:
+    """One model's figures on one test set.
+
+    Attributes:
+        name: in tables and ids; `..._in_domain` marks one that was trained on the failures.
+        source: the test set in words; results compare only where it is the same.
+        figures: setting id -> figure name of `score.FIGURES` -> value, None if undefined.
+        details: setting id -> all that was measured.
+        resampled: setting id -> 'nds' and 'miou' -> values on the draws of
+            `bootstrap.drawn_drives`; empty if no intervals were asked for.
+    """
+
+    name: str
+    model: str
+    model_hash: str
+    backend: str
+    source: str
+    samples: int
+    figures: dict[str, dict[str, float | None]]
+    details: dict[str, dict]
+    resampled: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+
+    @classmethod
+    def make(
+        cls,
+        name: str,
+        info: ModelInfo,
+        source: str,
+        drives: Mapping[Setting, Sequence[Score]],
+        resamples: int = RESAMPLES,
+    ) -> ModelResults:
+        """From scores of single drives.
+
+        Args:
+            drives: setting -> one score a drive.
+            resamples: draws of drives for the intervals; 0: none.
+        """
+        scores = {setting: Score.merged(parts).result() for setting, parts in drives.items()}
+        first = next(iter(scores.values()))
+        return cls(
+            name,
+            info.name,
+            info.hash,
+            info.backend,
+            source,
+            first.detection.samples,
+            {
+                s.id: {n: None if v != v else v for n, v in score.figures.items()}
+                for s, score in scores.items()
+            },
+            {s.id: score.to_plain() for s, score in scores.items()},
+            {s.id: resampled_figures(parts, resamples) for s, parts in drives.items()}
+            if resamples
+            else {},
+        )
+
+    def lead(self, other: ModelResults, setting: str, figure: str) -> Interval:
+        """Difference to another model, with its paired interval over drives.
+
+        Raises:
+            ConfigError: if one of the two has no draws of drives for the setting.
+        """
+        value = self.figures[setting][figure] - other.figures[setting][figure]
+        for results in (self, other):
+            if setting not in results.resampled:
+                raise ConfigError(
+                    f'results of {results.name}',
+                    f'draws of drives under {setting}',
+                    'none',
+                    'evaluate it with --resamples above 0',
+                )
+        return difference(value, self.resampled[setting][figure], other.resampled[setting][figure])
+
+    def save(self, path: Path) -> None:
+        """As JSON; atomic."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(asdict(self), indent=1, allow_nan=False) + '\n')
+
+    @classmethod
+    def load(cls, path: Path) -> ModelResults:
+        """The inverse of `save`.
+
+        Raises:
+            ConfigError: if the file does not hold results.
+        """
+        try:
+            return cls(**json.loads(Path(path).read_text(encoding='utf-8')))
+        except (OSError, ValueError, TypeError) as error:
+            raise ConfigError(
+                str(path), 'results of `metabev evaluate`', str(error)[:200]
+            ) from error
+
+    @property
+    def settings(self) -> list[Setting]:
+        """In the order of the suite."""
+        return [setting for id_, setting in SETTING_OF.items() if id_ in self.figures]
+
+
+def check_comparable(results: Sequence[ModelResults]) -> None:
+    """Refuse results that do not compare.
+
+    Raises:
+        ConfigError: without results, on two of one name, or on different test sets.
+    """
+    if not results or len({r.name for r in results}) != len(results):
+        raise ConfigError('compare', 'results of distinct names', str([r.name for r in results]))
+    if len({r.source for r in results}) != 1:
+        raise ConfigError(
+            'compare',
+            'results on one test set',
+            '; '.join(f'{r.name}: {r.source}' for r in results),
+            'evaluate the models on the same drives',
+        )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file at once: an interrupted write leaves the old one."""
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    part.write_text(text, encoding='utf-8')
+    os.replace(part, path)

@@ -1,0 +1,76 @@
+"""Finished drives of an evaluation on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from metabev_ros.config import to_plain
+from metabev_ros.contract import ModelInfo
+from metabev_ros.lab.evaluation.test_set import HeldOutDrives
+
+FORMAT = 1  # raise it when metrics or corruptions change: old partial results are unused
+
+
+class PartialResults:
+    """Finished drives on disk: a run that was killed goes on after the last one.
+
+    A file belongs to one model (by the hash of its weights), test set and drive, and holds any
+    settings; nothing in it is code.
+    """
+
+    def __init__(self, folder: Path, test_set: HeldOutDrives) -> None:
+        self._folder, self._test_set = folder, test_set
+
+    def _path(self, info: ModelInfo, seed: int) -> Path:
+        plain = {
+            **to_plain(self._test_set),
+            'format': FORMAT,
+            'model': info.hash,
+            'backend': info.backend,
+            'drives': None,
+        }
+        key = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+        return self._folder / key / f'{seed}.npz'
+
+    def finished(self, info: ModelInfo, seed: int) -> set[str]:
+        """Ids of the settings that a drive's file holds."""
+        try:
+            with np.load(self._path(info, seed), allow_pickle=False) as file:
+                return {name.partition('/')[0] for name in file.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            return set()
+
+    def read(self, info: ModelInfo, seed: int) -> dict[str, dict[str, np.ndarray]]:
+        """Setting id -> arrays; empty when nothing is there or the file is damaged."""
+        found: dict[str, dict[str, np.ndarray]] = {}
+        try:
+            with np.load(self._path(info, seed), allow_pickle=False) as file:
+                for name in file.files:
+                    setting, _, array = name.partition('/')
+                    found.setdefault(setting, {})[array] = file[name]
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            return {}
+        return found
+
+    def write(self, info: ModelInfo, seed: int, new: dict[str, dict[str, np.ndarray]]) -> None:
+        """Add settings to a drive's file; atomic."""
+        path = self._path(info, seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        merged = {**self.read(info, seed), **new}
+        part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+        with open(part, 'wb') as file:
+            np.savez_compressed(
+                file,
+                **{
+                    f'{setting}/{name}': array
+                    for setting, arrays in merged.items()
+                    for name, array in arrays.items()
+                },
+            )
+        os.replace(part, path)
