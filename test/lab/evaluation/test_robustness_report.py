@@ -118,7 +118,7 @@ def test_results_on_other_drives_do_not_compare(pair):
 def test_the_pictures_are_drawn_also_where_settings_are_missing(pair, tmp_path):
     pair.append(results_of('ours_in_domain', 1.05))
     for setting in ALL[12:]:
-        del pair[1].figures[setting.id]
+        del pair[1].figures[setting.id], pair[1].resampled[setting.id]
     report = write_comparison(pair, tmp_path / 'out')
     for name in ('radar.png', 'curves.png', 'beyond.png'):
         assert f'({name})' in report.read_text()

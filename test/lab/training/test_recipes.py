@@ -22,10 +22,22 @@ def test_the_base_recipe_trains_the_base_model_as_the_paper_says(repo_root):
     training = run.training
     assert (training.weight_decay, training.sampling) == (0.05, Sampling.CBGS)
     assert training.detection_weight / training.map_weight == 10
-    assert training.draw is ModalityDraw.PER_ITERATION
     assert training.modality_shares == pytest.approx([1 / 3] * 3)
     assert len(draw_modalities(training, 0, 8)) == len(training.batch) == 32
     assert training.rate(40_000) == pytest.approx(1e-3)
+
+
+def test_no_recipe_normalises_one_modality_a_step_and_uses_the_mixture(repo_root):
+    """Neck and heads have batch norm: their statistics fit a batch that holds the mixture."""
+    for path in sorted((repo_root / 'config/training').rglob('*.yaml')):
+        draw = load_config(RunConfig, path).training.draw
+        assert draw is not ModalityDraw.PER_ITERATION, path
+
+
+def test_the_base_recipe_draws_modalities_inside_a_step(repo_root):
+    training = load_config(RunConfig, repo_root / 'config/training/metabev_base.yaml').training
+    mixed = sum(len(set(draw_modalities(training, step, 8))) > 1 for step in range(200))
+    assert mixed > 0.9 * 200
 
 
 def test_an_unknown_switch_is_named(tmp_path):
