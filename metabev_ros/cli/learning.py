@@ -61,7 +61,7 @@ def _score_training(run, trainer, cache: Path, out: Path) -> Path:
     from metabev_ros.lab.evaluation.run import Evaluation, evaluate_model
     from metabev_ros.lab.training.cache import record_paths
     from metabev_ros.lab.training.monitoring import weights_pipeline
-    from metabev_ros.lab.training.records import RecordSamples
+    from metabev_ros.lab.training.samples import RecordSamples
 
     pipeline = weights_pipeline(trainer.average, run.model)
     samples = RecordSamples(record_paths(cache, run.data))

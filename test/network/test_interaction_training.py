@@ -10,7 +10,7 @@ from support.interaction_cases import disturbed, settings
 from support.small_networks import small_model
 
 from metabev_ros.lab.training.config import TrainingConfig
-from metabev_ros.lab.training.optimiser import parameter_groups
+from metabev_ros.lab.training.step import parameter_groups
 from metabev_ros.network.interaction import (
     DeformableMixing,
     InteractionStep,

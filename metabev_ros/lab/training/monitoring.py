@@ -15,7 +15,7 @@ from metabev_ros.errors import MissingDependencyError
 from metabev_ros.geometry import transform_points
 from metabev_ros.lab.datasets.samples import restrict_to
 from metabev_ros.lab.training.checkpoint import forget_later_lines
-from metabev_ros.lab.training.records import RecordSamples
+from metabev_ros.lab.training.samples import RecordSamples
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import Modality

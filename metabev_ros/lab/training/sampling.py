@@ -37,9 +37,10 @@ class ModalityDraw(enum.Enum):
     MIXED: `batch` says it for every slot. PER_SAMPLE: each slot is drawn. PER_ITERATION: one
     draw for the whole batch (the paper: "in each training iteration"); every step then normalises
     one modality, while the running statistics of neck and heads are those of the mixture. OFF:
-    fused only, the vanilla model. With the convolutional fuser an absent map is filled with zeros, so PER_SAMPLE
-    with 50/25/25 is CMT's masked-modal training of the baseline; CMT fills the sensor's data with
-    zeros instead of its BEV map, which costs the encoder a pass over nothing.
+    fused only, the vanilla model. With the convolutional fuser an absent map is filled with
+    zeros, so PER_SAMPLE with 50/25/25 is CMT's masked-modal training of the baseline; CMT fills
+    the sensor's data with zeros instead of its BEV map, which costs the encoder a pass over
+    nothing.
     """
 
     MIXED = 'mixed'

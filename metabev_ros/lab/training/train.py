@@ -24,11 +24,10 @@ from metabev_ros.lab.training.checkpoint import load_checkpoint, replace_file
 from metabev_ros.lab.training.config import Device, Precision, TrainingConfig
 from metabev_ros.lab.training.distributed import Processes
 from metabev_ros.lab.training.monitoring import Monitor, comparison_picture
-from metabev_ros.lab.training.optimiser import parameter_groups
 from metabev_ros.lab.training.recompute import enable_recompute
 from metabev_ros.lab.training.samples import TrainingSamples
 from metabev_ros.lab.training.sampling import BatchKeys, Sampling, record_classes
-from metabev_ros.lab.training.step import TrainingStep, to_device
+from metabev_ros.lab.training.step import TrainingStep, parameter_groups, to_device
 from metabev_ros.lab.training.validation import Validation, hold_out
 from metabev_ros.lab.training.warm_start import freeze, initialise, train_unfrozen
 from metabev_ros.network.adamv import experts_used, use_experts

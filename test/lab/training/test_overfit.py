@@ -10,8 +10,8 @@ from metabev_ros.lab.evaluation.run import evaluate_model
 from metabev_ros.lab.training.augmentation import AugmentationConfig
 from metabev_ros.lab.training.cache import build_cache
 from metabev_ros.lab.training.monitoring import weights_pipeline
-from metabev_ros.lab.training.records import RecordSamples
 from metabev_ros.lab.training.run import RunConfig, train_model
+from metabev_ros.lab.training.samples import RecordSamples
 from metabev_ros.structures import Detections, Modality
 
 
