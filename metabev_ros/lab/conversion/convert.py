@@ -26,7 +26,7 @@ NAMED = 12  # keys that an error lists of each kind
 
 @dataclass
 class Conversion:
-    """What became of a checkpoint.
+    """Outcome of a conversion.
 
     Attributes:
         tensors: our keys.

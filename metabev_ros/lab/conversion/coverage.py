@@ -1,4 +1,4 @@
-"""What a conversion took, left out and did not find, as a table."""
+"""Table of the keys that a conversion took, left out and did not find."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ HEAD = 'fusion.detection.'
 
 @dataclass(frozen=True)
 class Dialect:
-    """Where a project keeps its modules (patterns), and how it lays out maps and boxes.
+    """A project's module names (patterns) and its layouts of maps and boxes.
 
     Attributes:
         image_backbone, image_neck, view, fuser, map_head: None where the project has none.

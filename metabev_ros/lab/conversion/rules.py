@@ -1,4 +1,4 @@
-"""How keys of a source become ours: rules, parts, and what is left out knowingly."""
+"""Rules that turn keys of a source into ours, their parts, and keys left out knowingly."""
 
 from __future__ import annotations
 

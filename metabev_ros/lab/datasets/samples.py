@@ -198,7 +198,7 @@ class SyntheticSamples:
 
 
 class EarlierFrames:
-    """What the sensors of a drive gave some milliseconds before a frame; rendered when asked."""
+    """Sensor data of a drive some milliseconds before a frame; rendered when asked for."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Which experts an AdaMV-MoE network uses, per task, layer and BEV cell, and pictures of it."""
+"""Usage of the experts of an AdaMV-MoE network per task, layer and BEV cell, with pictures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def record_gates(network: MetaBev, pipeline: Pipeline, sample: Sample) -> np.nda
     decoder, noted = network.fusion.decoder, []
 
     def note(ffn: AdaptiveExperts):
-        """What the FFN reads is what the norm before it gives."""
+        """Keep the FFN's input: the output of the norm before it."""
         return lambda norm, given, x: noted.append(
             torch.stack([ffn.gates(x, task)[0] for task in TASKS])
         )

@@ -124,7 +124,7 @@ class Reliability:
         return made
 
     def result(self) -> CalibrationResult:
-        """What was counted so far."""
+        """Calibration of everything counted so far."""
         none = np.full(self._counts.shape, np.nan)
         some = self._counts > 0
         return CalibrationResult(

@@ -28,7 +28,7 @@ class DeformableCost:
 
     @property
     def attention(self) -> int:
-        """What stands in the place of global attention."""
+        """The attention that is measured beside global attention."""
         return self.offsets + self.weights + self.value + self.output + self.sampling
 
     @property

@@ -97,7 +97,7 @@ class ModelResults:
         return difference(value, self.resampled[setting][figure], other.resampled[setting][figure])
 
     def save(self, path: Path) -> None:
-        """As JSON; atomic."""
+        """Write JSON; atomic."""
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(asdict(self), indent=1, allow_nan=False) + '\n')
 

@@ -103,7 +103,7 @@ def _loaded(model: ModelSource) -> Pipeline:
 
 
 def load_models(models: Iterable[ModelSource]) -> dict[str, ModelInfo]:
-    """What the models are.
+    """Load the models once and describe them.
 
     Raises:
         ConfigError: on a name given twice, or models that take images of different sizes.
@@ -169,7 +169,7 @@ def evaluate_robustness(
 def _missing(
     seed: int, models, settings, test_set: HeldOutDrives, store: PartialResults, infos
 ) -> DriveJob | None:
-    """What of a drive is still to do: models and settings of which anything is missing."""
+    """Job for the part of a drive that is still to do; None when nothing is."""
     todo = {}
     for model in models:
         finished = store.finished(infos[model.name], seed)

@@ -16,7 +16,7 @@ from metabev_ros.errors import ConfigError, MissingDependencyError
 
 @dataclass(frozen=True)
 class Spread:
-    """Where jobs run.
+    """Placement of jobs: this process, local processes or a Ray cluster.
 
     Attributes:
         workers: processes on this machine; 1 runs the jobs in this process.
@@ -51,7 +51,7 @@ class Spread:
 
 
 def one_thread() -> None:
-    """As many processes as cores: each of them with one thread."""
+    """Give each process one thread: there are as many processes as cores."""
     for name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'):
         os.environ[name] = '1'
     cv2.setNumThreads(1)

@@ -16,7 +16,7 @@ RATE_HZ, LOOKBACK_FRAMES = 20.0, 10  # 0.5 s before every sample can be asked fo
 
 @dataclass(frozen=True)
 class HeldOutDrives:
-    """Which samples.
+    """The held-out samples of an evaluation.
 
     Attributes:
         drives, per_drive: worlds, and samples of each.

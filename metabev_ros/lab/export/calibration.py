@@ -101,7 +101,7 @@ def bag_set(
 
 
 def _bag_samples(bag: Path, rig: RigConfig, preprocessor: Preprocessor) -> Iterator[Sample]:
-    """What the node would have made of the bag."""
+    """The node's own samples of a bag."""
     front_end = SensorFrontEnd(rig, SensingConfig(), preprocessor.prepare_image)
     expected = {topic.lstrip('/'): kind for topic, kind in front_end.subscriptions().items()}
     for message in BagReader(bag):

@@ -36,7 +36,7 @@ def written_for(network: nn.Module, form: GraphForm) -> nn.Module:
 
 
 def expert_form(pool: ExpertPool, form: GraphForm) -> ExpertForm:
-    """How a pool of experts is written.
+    """Form in which a pool of experts is written.
 
     For TensorRT: two plain products over all experts if they are few or if a token may use more
     than half of them, else `BLOCKS`, the form with a capacity that nothing overflows.

@@ -29,7 +29,7 @@ TOLERANCE = 1e-4  # largest error as a share of the output's range
 
 @dataclass
 class ParityReport:
-    """What the gate saw.
+    """Findings of the parity gate.
 
     Attributes:
         errors: graph -> tensor -> largest |difference| / range of the reference.

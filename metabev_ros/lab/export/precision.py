@@ -112,7 +112,7 @@ def _write_int8(
 
 
 def _graph_inputs(reference: OnnxRuntimeBackend, samples: CalibrationSet) -> dict[str, list[dict]]:
-    """What every graph sees on the calibration samples; BEV maps are those of fp32."""
+    """Inputs of every graph on the calibration samples; BEV maps are those of fp32."""
     cameras, lidars = [list(part) for part in zip(*samples.measured, strict=True)]
     camera_bevs = [{'camera_bev': reference.encode_camera(inputs)} for inputs in cameras]
     lidar_bevs = [{'lidar_bev': reference.encode_lidar(inputs)} for inputs in lidars]

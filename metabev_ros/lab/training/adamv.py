@@ -25,7 +25,7 @@ class SelectionMode(enum.Enum):
 
 @dataclass(frozen=True)
 class SelectionConfig:
-    """When the experts of a task become more or fewer. The shares are the released trainer's.
+    """Rules for more or fewer experts of a task. The shares are the released trainer's.
 
     Attributes:
         every: steps between two checks, which is also what a new expert has to prove itself.
@@ -112,7 +112,7 @@ class OfficialSelection:
         return asdict(self)
 
     def restore(self, state: dict) -> None:
-        """What `state` gave."""
+        """Take back a state that `state` gave."""
         for name, value in state.items():
             setattr(self, name, value)
 
@@ -200,7 +200,7 @@ class PerTaskSelection:
         }
 
     def restore(self, state: dict) -> None:
-        """What `state` gave."""
+        """Take back a state that `state` gave."""
         self._tasks = {
             name: _Task(**{**task, 'phase': Phase(task['phase'])}) for name, task in state.items()
         }

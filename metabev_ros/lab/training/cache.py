@@ -24,7 +24,7 @@ JPEG_QUALITY = 90
 
 @dataclass(frozen=True)
 class CacheConfig:
-    """Which drives to render.
+    """The drives to render.
 
     Attributes:
         worlds: number of seeds, counted from `first_seed`.
@@ -38,7 +38,7 @@ class CacheConfig:
 
 
 def record_path(folder: Path, seed: int, frame: int) -> Path:
-    """Where one record lies."""
+    """Path of one record."""
     return Path(folder) / f'{seed:07d}_{frame:03d}.npz'
 
 
@@ -72,7 +72,7 @@ def build_cache(
 
 
 def record_paths(folder: Path, config: CacheConfig) -> list[Path]:
-    """Where all records of a configuration lie, in order."""
+    """Paths of all records of a configuration, in order."""
     return [
         record_path(folder, seed, frame)
         for seed in range(config.first_seed, config.first_seed + config.worlds)

@@ -22,7 +22,7 @@ MODALITY_NAMES = ('fused', 'camera', 'lidar')
 
 
 class Device(enum.Enum):
-    """Where to train; what is asked for must be there."""
+    """Device to train on; the one that is asked for must be there."""
 
     CPU = 'cpu'
     CUDA = 'cuda'

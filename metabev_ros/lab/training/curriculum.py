@@ -21,7 +21,7 @@ from metabev_ros.structures import Modality
 
 
 class FailureKind(enum.Enum):
-    """What can fail; the letters are the paper's settings."""
+    """Kinds of failure in training; the letters are the paper's settings."""
 
     LIDAR_SECTOR = 'lidar_sector'  # LF: a part of the circle is seen
     BEAMS = 'beams'  # BR
@@ -50,7 +50,7 @@ OF_CAMERA = (
 
 @dataclass(frozen=True)
 class CurriculumConfig:
-    """How often what fails.
+    """Chances of the failures.
 
     Attributes:
         probability: chance that a sample is hit once the ramp is over; 0: no curriculum.

@@ -35,7 +35,7 @@ class Processes:
 
     @property
     def is_leader(self) -> bool:
-        """Whether this process writes files and reports."""
+        """Tell whether this process writes files and reports."""
         return self.rank == 0
 
     def wait(self) -> None:
@@ -45,7 +45,7 @@ class Processes:
 
 
 def this_process() -> Processes:
-    """What torchrun says in the environment; one process alone without it."""
+    """This process among those of torchrun; one alone without it."""
     return Processes(
         int(os.environ.get('RANK', 0)),
         int(os.environ.get('WORLD_SIZE', 1)),

@@ -1,4 +1,4 @@
-"""Which query learns which box: TransFusion's Hungarian matching (Bai et al. 2022, BEVFusion).
+"""Assignment of queries to boxes: TransFusion's Hungarian matching (Bai et al. 2022).
 
 Cost of a pair = 0.15 x focal class cost + 0.25 x L1 of the centres as shares of the grid - 0.25 x
 IoU of the boxes. It runs without gradient on the CPU.

@@ -1,4 +1,4 @@
-"""What a run shows meanwhile: log.jsonl always, TensorBoard curves and pictures if asked."""
+"""Signs of life of a run: log.jsonl always, TensorBoard curves and pictures if asked for."""
 
 from __future__ import annotations
 

@@ -292,7 +292,7 @@ class Pretraining:
 
 @torch.no_grad()
 def filled_in_picture(network: SimMim, images: torch.Tensor, hidden: torch.Tensor) -> np.ndarray:
-    """What the network saw, what it made of it, and the truth, side by side.
+    """Picture of input, reconstruction and truth side by side.
 
     Args:
         images: (N, H, W, 3) uint8; hidden: (N, H / patch, W / patch) bool.

@@ -43,7 +43,7 @@ from metabev_ros.structures import (
 
 
 class SampleKey(NamedTuple):
-    """What names one item; the whole item is a function of it.
+    """Key of one item; the whole item is a function of it.
 
     Attributes:
         record: index of the record.

@@ -1,4 +1,4 @@
-"""Which record and which modality every place of every batch gets.
+"""Choice of record and modality for every place of every batch.
 
 All of it is a function of seed, step and slot: a run that goes on, and another number of
 processes, draw the same.
@@ -32,7 +32,7 @@ class Sampling(enum.Enum):
 
 
 class ModalityDraw(enum.Enum):
-    """Which modality a sample is trained with (switched-modality training).
+    """Rule for the modality that a sample is trained with (switched-modality training).
 
     MIXED: `batch` says it for every slot. PER_SAMPLE: each slot is drawn. PER_ITERATION: one
     draw for the whole batch (the paper: "in each training iteration"); every step then normalises

@@ -10,7 +10,7 @@ BETA_HIGH, BETA_LOW = 0.95, 0.85
 
 
 class Schedule(enum.Enum):
-    """How the rate moves.
+    """Course of the learning rate.
 
     CONSTANT: up over the warm-up, level, linearly down to zero. CYCLIC_COSINE and CYCLIC_LINEAR:
     one cycle, from a tenth of the peak up and then down to almost nothing ("cyclic" in the paper;

@@ -24,7 +24,7 @@ NEAREST_RETURN = 1.5  # metres
 
 
 class BeamChoice(enum.Enum):
-    """Which beams remain.
+    """Choice of the beams that remain.
 
     BEVFUSION: the code that MetaBEV builds on: 16 = every second one, 4 and 1 = beside the
     horizon. EVENLY_SPACED: MultiCorrupt's, over the whole field.

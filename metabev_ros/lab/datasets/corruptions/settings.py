@@ -10,7 +10,7 @@ from metabev_ros.lab.datasets.corruptions.lidar import BeamChoice
 
 
 class Failure(enum.Enum):
-    """What fails; the first eight are MetaBEV's (Tables 2 and 8).
+    """Kinds of failure; the first eight are MetaBEV's (Tables 2 and 8).
 
     The degree means:
         CLEAN: nothing. LIMITED_FIELD: degrees of azimuth kept, centred forward.
@@ -115,7 +115,7 @@ class Setting:
 
     @property
     def is_harmless(self) -> bool:
-        """Whether the degree leaves the sample as it is: the clean end of a curve."""
+        """Tell whether the degree leaves the sample as it is: the clean end of a curve."""
         return (self.failure, self.degree) in {
             (Failure.CLEAN, 0),
             (Failure.LIMITED_FIELD, 360),

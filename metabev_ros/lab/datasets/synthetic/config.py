@@ -1,4 +1,4 @@
-"""What a synthetic drive is made with."""
+"""Configuration of a synthetic drive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the objects look: every class is a handful of cuboids inside its box."""
+"""Shapes of the objects: every class is a handful of cuboids inside its box."""
 
 from __future__ import annotations
 

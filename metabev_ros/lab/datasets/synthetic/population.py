@@ -1,4 +1,4 @@
-"""Who lives in the world: actors in closed form over time, so any frame needs no other."""
+"""Actors of the world in closed form over time: no frame needs another one."""
 
 from __future__ import annotations
 

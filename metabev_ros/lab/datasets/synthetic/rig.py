@@ -1,4 +1,4 @@
-"""Where the sensors sit: a rig shaped like that of nuScenes, in round numbers.
+"""Poses of the sensors: a rig shaped like that of nuScenes, in round numbers.
 
 Angles and focal lengths follow Caesar et al., nuScenes (CVPR 2020); every camera is level.
 """

@@ -1,4 +1,4 @@
-"""What stands still beside the road: buildings, trees, poles, and where the car parks are."""
+"""Static scenery beside the road: buildings, trees, poles and car parks."""
 
 from __future__ import annotations
 
