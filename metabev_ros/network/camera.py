@@ -82,6 +82,7 @@ def build_backbone(config: CameraBranchConfig) -> nn.Module:
         case CameraBackbone.RESNET50:
             return BackboneWithNeck(ResNet50(), config)
         case CameraBackbone.HORNET:
+            assert config.hornet is not None  # CameraBranchConfig sees to it
             return BackboneWithNeck(build_hornet(config.hornet), config)
         case _:
             assert_never(config.backbone)

@@ -137,6 +137,7 @@ def build_ffn(
         case DecoderFfn.RM2OE:
             return RoutedExperts(d, hidden, dropout, config.experts, config.experts_used)
         case DecoderFfn.ADAMV:
+            assert config.adamv is not None  # DecoderConfig sees to it
             splits = is_last and splits_tasks(config)
             return AdaptiveExperts(d, hidden, dropout, config.experts, config.adamv, splits)
         case _:

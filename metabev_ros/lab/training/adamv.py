@@ -17,7 +17,7 @@ OFFICIAL_BEST = 100.0  # what the released trainer has to beat first
 
 
 class SelectionMode(enum.Enum):
-    """OFFICIAL: what the released trainer does, its faults included. PER_TASK: our correction."""
+    """OFFICIAL: as the released trainer, its faults included. PER_TASK: our correction."""
 
     OFF = 'off'
     OFFICIAL = 'official'

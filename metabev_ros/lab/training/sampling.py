@@ -50,7 +50,7 @@ class ModalityDraw(enum.Enum):
 
 
 def balanced_order(classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One class-balanced epoch (CBGS, Zhu et al. 2019; metabev.md 1.6), shuffled.
+    """One class-balanced epoch (CBGS, Zhu et al. 2019), shuffled.
 
     Of the n_c records that show class c, int(n_c * ratio_c) are drawn with replacement, where
     ratio_c = (1 / K) / share_c and share_c is n_c over the sum of all n; K counts the classes
