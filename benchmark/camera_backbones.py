@@ -18,42 +18,73 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from metabev_ros.config import BevNeckKind, CameraBackbone, CameraBranchConfig, CameraNeck
+from metabev_ros.config import (
+    CameraBackbone,
+    CameraBranchConfig,
+    CameraNeck,
+    HorNetConfig,
+    HorNetSize,
+    Mixing,
+)
 from metabev_ros.lab.evaluation.records import make_record, merge_records
 from metabev_ros.network.camera import build_backbone
 from metabev_ros.network.gnconv import GlobalLocalFilter
-from metabev_ros.network.neck import NECKS
+from metabev_ros.network.neck import BevNeck, SecondNeck
 
 NANO, BASE = (128, 352), (256, 704)
-CAMERA_ROWS = (
-    *(
-        (CameraBackbone(name), CameraNeck(neck), NANO)
-        for name, neck in (
-            ('nano', 'none'),
-            ('hornet_nano_7x7', 'lss_fpn'),
-            ('hornet_nano_7x7', 'lss_horfpn_7x7'),
-            ('hornet_nano_7x7', 'horfpn_7x7'),
-            ('hornet_nano_gf', 'lss_horfpn_gf'),
-        )
-    ),
-    *(
-        (CameraBackbone(name), CameraNeck(neck), BASE)
-        for name, neck in (
-            ('swin_t', 'lss_fpn'),
-            ('resnet50', 'lss_fpn'),
-            ('hornet_t_7x7', 'lss_fpn'),
-            ('hornet_t_7x7', 'lss_horfpn_7x7'),
-            ('hornet_t_gf', 'lss_horfpn_gf'),
-            ('hornet_s_7x7', 'lss_horfpn_7x7'),
-            ('hornet_b_7x7', 'lss_horfpn_7x7'),
-            ('hornet_l_7x7', 'lss_horfpn_7x7'),
-        )
-    ),
-)
-# Channels in, out and grid of the BEV neck: nano's, and the paper's.
-BEV_ROWS = tuple(
-    (kind, (96, 64, 64) if kind.query_cells == 2 else (256, 512, 180)) for kind in BevNeckKind
-)
+LOCAL, GLOBAL = Mixing.LOCAL, Mixing.GLOBAL
+
+
+def camera(
+    size: tuple[int, int],
+    backbone: CameraBackbone,
+    neck: CameraNeck = CameraNeck.LSS_FPN,
+    hornet: HorNetConfig | None = None,
+    horfpn: Mixing | None = None,
+) -> CameraBranchConfig:
+    """A branch for images of `size` (height, width)."""
+    channels = 96 if size == NANO else 256
+    return CameraBranchConfig(
+        backbone, neck, *size, feature_channels=channels, hornet=hornet, horfpn=horfpn
+    )
+
+
+def hornet(
+    size: HorNetSize,
+    mixing: Mixing,
+    horfpn: Mixing | None,
+    neck: CameraNeck = CameraNeck.LSS_FPN,
+) -> CameraBranchConfig:
+    """A HorNet on images of its size."""
+    image = NANO if size is HorNetSize.NANO else BASE
+    return camera(image, CameraBackbone.HORNET, neck, HorNetConfig(size, mixing), horfpn)
+
+
+# By the names in the records.
+CAMERA_ROWS = {
+    'nano.none': camera(NANO, CameraBackbone.NANO, CameraNeck.NONE),
+    'hornet_nano_7x7.lss_fpn': hornet(HorNetSize.NANO, LOCAL, None),
+    'hornet_nano_7x7.lss_horfpn_7x7': hornet(HorNetSize.NANO, LOCAL, LOCAL),
+    'hornet_nano_7x7.horfpn_7x7': hornet(HorNetSize.NANO, LOCAL, LOCAL, CameraNeck.FPN),
+    'hornet_nano_gf.lss_horfpn_gf': hornet(HorNetSize.NANO, GLOBAL, GLOBAL),
+    'swin_t.lss_fpn': camera(BASE, CameraBackbone.SWIN_T),
+    'resnet50.lss_fpn': camera(BASE, CameraBackbone.RESNET50),
+    'hornet_t_7x7.lss_fpn': hornet(HorNetSize.TINY, LOCAL, None),
+    'hornet_t_7x7.lss_horfpn_7x7': hornet(HorNetSize.TINY, LOCAL, LOCAL),
+    'hornet_t_gf.lss_horfpn_gf': hornet(HorNetSize.TINY, GLOBAL, GLOBAL),
+    'hornet_s_7x7.lss_horfpn_7x7': hornet(HorNetSize.SMALL, LOCAL, LOCAL),
+    'hornet_b_7x7.lss_horfpn_7x7': hornet(HorNetSize.BASE, LOCAL, LOCAL),
+    'hornet_l_7x7.lss_horfpn_7x7': hornet(HorNetSize.LARGE, LOCAL, LOCAL),
+}
+# Neck, channels in and out, cells per edge of its input, mixing: nano's, and the paper's.
+BEV_ROWS = {
+    f'{name}{suffix}': (kind, c_in, c_out, cells, mixing)
+    for name, kind, (c_in, c_out, cells) in (
+        ('nano', BevNeck, (96, 64, 64)),
+        ('second', SecondNeck, (256, 512, 180)),
+    )
+    for suffix, mixing in (('', None), ('_horfpn_7x7', LOCAL), ('_horfpn_gf', GLOBAL))
+}
 
 
 def products(module: nn.Module, x: torch.Tensor) -> int:
@@ -87,22 +118,14 @@ def rows() -> dict[str, tuple[int, int]]:
     """Name -> (parameters, products)."""
     counted = {}
     with torch.device('meta'):
-        for backbone, neck, size in CAMERA_ROWS:
-            channels = 96 if size == NANO else 256
-            network = build_backbone(
-                CameraBranchConfig(backbone, neck, *size, feature_channels=channels)
-            ).eval()
-            counted[f'camera.{backbone.value}.{neck.value}'] = (
-                network,
-                products(network, torch.zeros(1, 3, *size)),
-            )
-        for kind, (c_in, c_out, cells) in BEV_ROWS:
-            neck_type, mixing = NECKS[kind]
-            network = neck_type(c_in, c_out, mixing).eval()
-            counted[f'bev.{kind.value}'] = (
-                network,
-                products(network, torch.zeros(1, c_in, cells, cells)),
-            )
+        for name, config in CAMERA_ROWS.items():
+            network = build_backbone(config).eval()
+            image = torch.zeros(1, 3, config.height, config.width)
+            counted[f'camera.{name}'] = network, products(network, image)
+        for name, (kind, c_in, c_out, cells, mixing) in BEV_ROWS.items():
+            network = kind(c_in, c_out, mixing).eval()
+            queries = torch.zeros(1, c_in, cells, cells)
+            counted[f'bev.{name}'] = network, products(network, queries)
     return {
         name: (sum(p.numel() for p in network.parameters()), total)
         for name, (network, total) in counted.items()

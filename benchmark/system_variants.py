@@ -15,9 +15,11 @@ from pathlib import Path
 from safetensors import safe_open
 
 from metabev_ros.config import (
-    BevNeckKind,
     CameraBackbone,
     CameraNeck,
+    HorNetConfig,
+    HorNetSize,
+    Mixing,
     ModelConfig,
     load_config,
 )
@@ -59,11 +61,14 @@ def variants() -> dict[str, Variant]:
     hornet = replace(
         base,
         camera=replace(
-            base.camera, backbone=CameraBackbone.HORNET_NANO_7X7, neck=CameraNeck.LSS_FPN
+            base.camera,
+            backbone=CameraBackbone.HORNET,
+            hornet=HorNetConfig(HorNetSize.NANO, Mixing.LOCAL),
+            neck=CameraNeck.LSS_FPN,
         ),
     )
-    horfpn = replace(hornet, camera=replace(hornet.camera, neck=CameraNeck.LSS_HORFPN_7X7))
-    neck = replace(base, head=replace(base.head, neck=BevNeckKind.NANO_HORFPN_7X7))
+    horfpn = replace(hornet, camera=replace(hornet.camera, horfpn=Mixing.LOCAL))
+    neck = replace(base, head=replace(base.head, horfpn=Mixing.LOCAL))
     adamv, itsa, detr = (
         load_config(ModelConfig, resource_path(f'config/models/{name}.yaml'))
         for name in ('metabev_nano_adamv', 'metabev_nano_itsa', 'metabev_nano_plain_detr')

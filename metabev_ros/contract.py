@@ -26,7 +26,7 @@ from metabev_ros.config.sparse import (
     SUBMANIFOLD_OFFSETS,
     sparse_shapes,
 )
-from metabev_ros.errors import ConfigError, ContractError
+from metabev_ros.errors import ConfigError, ContractError, assert_never
 from metabev_ros.structures import Modality
 
 FORMAT = 1
@@ -96,37 +96,49 @@ def _camera_inputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
     """Input tensors of the view transform that the configuration names."""
     camera, (rows, columns) = config.camera, config.splat_grid.shape
     images = TensorSpec('images', 'uint8', (None, camera.height, camera.width, 3), 'N H W RGB')
-    if camera.view_transform is ViewTransform.PULL:
-        shape = rows * columns, camera.pull_views * camera.pull_heights
-        return (
-            images,
-            TensorSpec('depth_table', 'int32', shape, 'YX entry'),
-            TensorSpec('pixel_table', 'int32', shape, 'YX entry'),
-        )
-    return (
-        images,
-        TensorSpec('depth_table', 'int32', (None, camera.splat_row), 'row entry'),
-        TensorSpec('pixel_table', 'int32', (None, camera.splat_row), 'row entry'),
-        TensorSpec('cell_table', 'int32', (None, None), 'active-cell row'),
-        TensorSpec('grid_table', 'int32', (rows * columns,), 'YX'),
-    )
+    match camera.view_transform:
+        case ViewTransform.LIFT_SPLAT:
+            return (
+                images,
+                TensorSpec('depth_table', 'int32', (None, camera.splat_row), 'row entry'),
+                TensorSpec('pixel_table', 'int32', (None, camera.splat_row), 'row entry'),
+                TensorSpec('cell_table', 'int32', (None, None), 'active-cell row'),
+                TensorSpec('grid_table', 'int32', (rows * columns,), 'YX'),
+            )
+        case ViewTransform.PULL:
+            shape = rows * columns, camera.pull_views * camera.pull_heights
+            return (
+                images,
+                TensorSpec('depth_table', 'int32', shape, 'YX entry'),
+                TensorSpec('pixel_table', 'int32', shape, 'YX entry'),
+            )
+        case _:
+            assert_never(camera.view_transform)
 
 
 def _lidar_inputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
     """Input tensors of the LiDAR encoder that the configuration names."""
-    lidar = config.lidar
-    if lidar.encoder is LidarEncoder.PILLAR:
-        rows, columns = config.pillar_grid.shape
-        return (
-            TensorSpec(
-                'pillars',
-                'float32',
-                (None, lidar.points_per_pillar, lidar.pillar_features),
-                'V S F',
-            ),
-            TensorSpec('pillar_table', 'int32', (rows * columns,), 'YX'),
-        )
-    specs = [TensorSpec('voxel_features', 'float32', (None, lidar.voxel_features), 'V F')]
+    match config.lidar.encoder:
+        case LidarEncoder.PILLAR:
+            return _pillar_inputs(config)
+        case LidarEncoder.SPARSE:
+            return _voxel_inputs(config)
+        case _:
+            assert_never(config.lidar.encoder)
+
+
+def _pillar_inputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
+    lidar, (rows, columns) = config.lidar, config.pillar_grid.shape
+    shape = None, lidar.points_per_pillar, lidar.pillar_features
+    return (
+        TensorSpec('pillars', 'float32', shape, 'V S F'),
+        TensorSpec('pillar_table', 'int32', (rows * columns,), 'YX'),
+    )
+
+
+def _voxel_inputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
+    features = config.lidar.voxel_features
+    specs = [TensorSpec('voxel_features', 'float32', (None, features), 'V F')]
     for stage, step in zip(SPARSE_STAGES, SPARSE_STEPS, strict=True):
         specs += [
             TensorSpec(stage, 'int32', (None, SUBMANIFOLD_OFFSETS), 'V offset'),
@@ -152,17 +164,21 @@ def _fusion_outputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
     )
     boxes = TensorSpec('boxes', 'float32', (1, 10, proposals), 'B C P')
     logits = TensorSpec('class_logits', 'float32', (1, classes, proposals), 'B K P, logits')
-    if config.head.detection is DetectionHead.PLAIN_DETR:
-        return boxes, logits, map_logits
-    if config.head.detection is DetectionHead.TRANSFUSION:
-        scores = TensorSpec('query_scores', 'float32', (1, classes, proposals), 'B K P')
-        return boxes, logits, scores, map_logits
-    channels = 10 * len(config.detection_groups)
-    return (
-        TensorSpec('heatmap', 'float32', (1, classes, rows, columns), 'B K Y X, logits'),
-        TensorSpec('boxes', 'float32', (1, channels, rows, columns), 'B C Y X'),
-        map_logits,
-    )
+    match config.head.detection:
+        case DetectionHead.CENTER:
+            channels = 10 * len(config.detection_groups)
+            return (
+                TensorSpec('heatmap', 'float32', (1, classes, rows, columns), 'B K Y X, logits'),
+                TensorSpec('boxes', 'float32', (1, channels, rows, columns), 'B C Y X'),
+                map_logits,
+            )
+        case DetectionHead.TRANSFUSION:
+            scores = TensorSpec('query_scores', 'float32', (1, classes, proposals), 'B K P')
+            return boxes, logits, scores, map_logits
+        case DetectionHead.PLAIN_DETR:
+            return boxes, logits, map_logits
+        case _:
+            assert_never(config.head.detection)
 
 
 def graph_outputs(config: ModelConfig) -> dict[str, tuple[TensorSpec, ...]]:
@@ -177,7 +193,7 @@ def graph_outputs(config: ModelConfig) -> dict[str, tuple[TensorSpec, ...]]:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What an output says about the model that made it.
+    """Facts about the model that every output of it states.
 
     Attributes:
         hash: SHA-256 (first 16 hex digits) of the contract.

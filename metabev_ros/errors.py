@@ -1,5 +1,9 @@
 """The exception family: every message says where, what was expected, what came, what to do."""
 
+from __future__ import annotations
+
+from typing import NoReturn
+
 
 class MetaBevError(Exception):
     """Base of every error this package raises on purpose."""
@@ -36,3 +40,14 @@ class SensorDataError(MetaBevError):
 
 class MissingDependencyError(MetaBevError):
     """An optional package is needed; the remedy is the install command."""
+
+
+def assert_never(value: NoReturn) -> NoReturn:
+    """End a `match` over all members of an enum: a member without a case is a type error.
+
+    `typing.assert_never` comes with Python 3.11 only.
+
+    Raises:
+        AssertionError: naming the value.
+    """
+    raise AssertionError(f'{value!r} has no case here')

@@ -7,7 +7,7 @@ import numpy as np
 
 from metabev_ros.config import DetectionHead, ModelConfig
 from metabev_ros.config.class_sizes import MEAN_SIZES
-from metabev_ros.errors import BackendError
+from metabev_ros.errors import BackendError, assert_never
 from metabev_ros.structures import Detections
 
 CANDIDATES = 500  # peaks looked at per sample: the benchmark's limit of boxes
@@ -35,8 +35,6 @@ class Postprocessor:
         self._group = np.concatenate(
             [np.full(len(group), i) for i, group in enumerate(config.detection_groups)]
         )
-        peaks = config.head.detection is DetectionHead.CENTER
-        self._detections = self._from_peaks if peaks else self._from_queries
 
     def __call__(self, outputs: dict[str, np.ndarray]) -> tuple[Detections, np.ndarray]:
         """Decode one sample.
@@ -59,6 +57,18 @@ class Postprocessor:
                 )
         return self._detections(outputs), sigmoid(outputs['map_logits'][0])
 
+    def _detections(self, outputs: dict[str, np.ndarray]) -> Detections:
+        match self._config.head.detection:
+            case DetectionHead.CENTER:
+                return self._from_peaks(outputs)
+            case DetectionHead.TRANSFUSION:
+                score = sigmoid(outputs['class_logits'][0]) * outputs['query_scores'][0]
+                return self._from_queries(outputs['boxes'][0], score)
+            case DetectionHead.PLAIN_DETR:
+                return self._from_queries(outputs['boxes'][0], sigmoid(outputs['class_logits'][0]))
+            case _:
+                assert_never(self._config.head.detection)
+
     def _from_peaks(self, outputs: dict[str, np.ndarray]) -> Detections:
         scores, labels, rows, columns = find_peaks(
             outputs['heatmap'][0], self._config.head.score_threshold
@@ -71,14 +81,12 @@ class Postprocessor:
         keep = circle_nms(boxes, labels, self._radius)[: self._config.head.max_detections]
         return Detections(boxes[keep], scores[keep], labels[keep])
 
-    def _from_queries(self, outputs: dict[str, np.ndarray]) -> Detections:
-        score = sigmoid(outputs['class_logits'][0])  # (K, P)
-        if self._config.head.detection is DetectionHead.TRANSFUSION:
-            score = score * outputs['query_scores'][0]
+    def _from_queries(self, channels: np.ndarray, score: np.ndarray) -> Detections:
+        """`channels` (10, P) and `score` (K, P) of the queries -> those that are boxes."""
         score = np.clip(score, 0.0, 1.0)
         labels, best = score.argmax(0), score.max(0)
-        channels, zero = outputs['boxes'][0].T, np.zeros(score.shape[1], np.int64)
-        boxes = decode_boxes(channels, zero, zero, self._config)
+        zero = np.zeros(score.shape[1], np.int64)
+        boxes = decode_boxes(channels.T, zero, zero, self._config)
         grid = self._config.bev_grid
         keep = (
             (best >= self._config.head.score_threshold)

@@ -26,7 +26,8 @@ DETECTION_CLASSES = (
     'pedestrian',
     'traffic_cone',
 )
-MAP_CLASSES = ('drivable_area', 'ped_crossing', 'walkway', 'stop_line', 'carpark_area', 'divider')
+DRIVABLE_CLASS = 'drivable_area'  # has an output of its own
+MAP_CLASSES = (DRIVABLE_CLASS, 'ped_crossing', 'walkway', 'stop_line', 'carpark_area', 'divider')
 POINT_COLUMNS = ('x', 'y', 'z', 'intensity', 'time_lag')
 
 

@@ -204,6 +204,18 @@ def assert_offences(module: str, tree: ast.AST) -> list[str]:
     ]
 
 
+def match_offences(module: str, tree: ast.AST) -> list[str]:
+    """A `match` without this end would pass over a member of an enum that came later."""
+    offences = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Match):
+            last = node.cases[-1]
+            end = f'{ast.unparse(last.pattern)}: {ast.unparse(last.body[-1])}'
+            if last.guard is not None or end != f'_: assert_never({ast.unparse(node.subject)})':
+                offences.append(f'{module}:{node.lineno} match does not end in assert_never')
+    return offences
+
+
 def name_offences(module: str) -> list[str]:
     return [
         f'{module}: {part} says nothing about what is inside'
@@ -241,6 +253,7 @@ def offences_of(source: str, module: str, is_package: bool = False) -> list[str]
         *ros_offences(module, imports),
         *io_offences(module, tree, imports),
         *assert_offences(module, tree),
+        *match_offences(module, tree),
         *name_offences(module),
     ]
 
@@ -318,6 +331,12 @@ def test_a_print_in_a_function_is_found_and_an_exit_under_the_main_guard_is_not(
         ('network.heads', 'import torch\ntorch.load("x.pt")', 'network/ does no I/O'),
         ('network.heads', 'from pathlib import Path', 'network/ does no I/O'),
         ('sensing.decoding', 'def f(x):\n    assert x > 0', 'uses assert'),
+        ('pipeline', 'match x:\n    case 1:\n        pass', 'does not end in assert_never'),
+        (
+            'pipeline',
+            'match x:\n    case 1:\n        pass\n    case _:\n        pass',
+            'does not end in assert_never',
+        ),
         ('sensing.utils', '', 'says nothing'),
         ('helpers', '', 'says nothing'),
     ],
@@ -342,6 +361,10 @@ def test_a_planted_offender_is_found(module, source, rule):
         ),
         ('pipeline', 'from metabev_ros.sensing.health import Health\nimport numpy as np'),
         ('network.heads', 'import torch\nfrom metabev_ros.geometry import BevGrid'),
+        (
+            'pipeline',
+            'match x:\n    case 1:\n        pass\n    case _:\n        assert_never(x)',
+        ),
     ],
 )
 def test_what_the_rules_allow_is_not_an_offence(module, source):

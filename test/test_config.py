@@ -53,6 +53,18 @@ def test_a_wrong_model_field_is_refused_by_its_path(change, where):
     assert error.value.where == where
 
 
+def test_a_class_that_the_package_does_not_know_is_refused_with_the_place_to_add_it():
+    with pytest.raises(ConfigError, match='class_sizes.py') as error:
+        ModelConfig(detection_classes=('car', 'wheelchair'))
+    assert error.value.where == 'model.detection_classes' and 'wheelchair' in error.value.got
+
+
+def test_a_map_without_the_drivable_area_is_refused():
+    with pytest.raises(ConfigError, match='drivable_area') as error:
+        ModelConfig(map_classes=('walkway',))
+    assert error.value.where == 'model.map_classes'
+
+
 @pytest.mark.parametrize('field', ['deadline', 'tolerance', 'quarantine'])
 @pytest.mark.parametrize('value', [0.0, -1.0, 1e9, float('nan')])
 def test_sensing_times_must_be_positive_and_finite(field, value):

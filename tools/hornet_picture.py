@@ -19,15 +19,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metabev_ros.config import CameraBackbone, ModelConfig
+from metabev_ros.config import HorNetConfig, HorNetSize, Mixing, ModelConfig
 from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.network.camera import PIXEL_MEAN, PIXEL_STD
-from metabev_ros.network.gnconv import GnConv, Mixing
+from metabev_ros.network.gnconv import GnConv
 from metabev_ros.network.hornet import NANO, ORDERS, SCALE, HorNet, build_hornet
 from metabev_ros.preprocess.preprocessor import Preprocessor
 
 TARGET = Path(__file__).resolve().parent.parent / 'docs' / 'images' / 'hornet.png'
 DRIVES, STAGE, CELL = (900_300, 900_304), 2, (4, 12)
+HORNET = HorNetConfig(HorNetSize.NANO, Mixing.LOCAL)
 CHANGE = 0.1  # end of the colour scale of differences
 
 
@@ -96,7 +97,7 @@ def draw_row(row: np.ndarray, name: str, maps: list[np.ndarray]) -> None:
 
 def main() -> None:
     torch.manual_seed(0)
-    network, images = build_hornet(CameraBackbone.HORNET_NANO_7X7).eval(), pictures()
+    network, images = build_hornet(HORNET).eval(), pictures()
     inputs = [features(network, image) for image in images]
     figure, axes = plt.subplots(4, 3, figsize=(11, 6.2), layout='constrained')
     for axis, image, title in zip(axes[0], images, ('image A', 'image B'), strict=False):

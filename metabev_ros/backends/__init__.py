@@ -16,7 +16,7 @@ from metabev_ros.contract import (
     require_current_variant,
     variant_folder,
 )
-from metabev_ros.errors import ConfigError, MissingDependencyError
+from metabev_ros.errors import ConfigError, MissingDependencyError, assert_never
 
 
 class BackendKind(enum.Enum):
@@ -65,22 +65,24 @@ def build_backend(
             repr(provider),
             'use the backend onnxruntime, or leave the provider out',
         )
-    if kind in (BackendKind.TENSORRT.value, BackendKind.TENSORRT_RTX.value):
-        return _tensorrt_backend(kind, folder, precision)
-    if kind == BackendKind.TORCH.value:
-        if precision != GraphPrecision.FP32.value:
-            raise ConfigError(
-                'precision',
-                'fp32 with the backend torch',
-                repr(precision),
-                'correct the parameter',
-            )
-        return _torch_backend(folder, threads)
+    runtime = BackendKind(kind)
+    match runtime:
+        case BackendKind.ONNXRUNTIME:
+            return _onnxruntime_backend(folder, threads, precision, chosen)
+        case BackendKind.TORCH:
+            return _torch_backend(folder, threads, precision)
+        case BackendKind.TENSORRT | BackendKind.TENSORRT_RTX:
+            return _tensorrt_backend(kind, folder, precision)
+        case _:
+            assert_never(runtime)
+
+
+def _onnxruntime_backend(folder: Path, threads: int, precision: str, provider: Provider):
     from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
 
     variant = GraphForm.ONNXRUNTIME, parse_precision(precision)
     require_current_variant(folder, *variant)
-    return OnnxRuntimeBackend(variant_folder(folder, *variant), threads, chosen)
+    return OnnxRuntimeBackend(variant_folder(folder, *variant), threads, provider)
 
 
 def _tensorrt_backend(kind: str, folder: Path, precision: str):
@@ -107,7 +109,11 @@ def parse_precision(name: str) -> GraphPrecision:
     return GraphPrecision(name)
 
 
-def _torch_backend(folder: Path, threads: int):
+def _torch_backend(folder: Path, threads: int, precision: str):
+    if precision != GraphPrecision.FP32.value:
+        raise ConfigError(
+            'precision', 'fp32 with the backend torch', repr(precision), 'correct the parameter'
+        )
     try:
         import torch
     except ImportError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 
-from metabev_ros.errors import BackendError, ConfigError, MissingDependencyError
+from metabev_ros.errors import BackendError, ConfigError, MissingDependencyError, assert_never
 
 
 class Provider(enum.Enum):
@@ -28,8 +28,14 @@ class Provider(enum.Enum):
 
     @property
     def device(self) -> str:
-        """Where its tensors lie: 'cpu' or 'cuda'."""
-        return 'cuda' if self in (Provider.CUDA, Provider.TENSORRT) else 'cpu'
+        """Memory that its tensors lie in: 'cpu' or 'cuda'."""
+        match self:
+            case Provider.CPU | Provider.OPENVINO:
+                return 'cpu'
+            case Provider.CUDA | Provider.TENSORRT:
+                return 'cuda'
+            case _:
+                assert_never(self)
 
     @property
     def remedy(self) -> str:

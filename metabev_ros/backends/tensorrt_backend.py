@@ -25,7 +25,7 @@ from metabev_ros.contract import (
     load_contract,
     variant_folder,
 )
-from metabev_ros.errors import BackendError, ContractError
+from metabev_ros.errors import BackendError, ContractError, assert_never
 from metabev_ros.structures import Modality
 
 _BEV_OF = {'camera_encoder': 'camera_bev', 'lidar_encoder': 'lidar_bev'}
@@ -256,16 +256,20 @@ def engine_identity(
     Raises:
         BackendError: without a driver where the flavour needs one.
     """
-    gpu = capability = ANY_GPU
-    if library.flavour is not Flavour.RTX:
-        if driver is None:
-            raise BackendError(
-                'engines',
-                f'a GPU, because {library.flavour.value} builds for the one it runs on',
-                'none',
-                'build on the target, or use --flavour tensorrt_rtx',
-            )
-        gpu, capability = driver.gpu.name, driver.gpu.compute_capability
+    match library.flavour:
+        case Flavour.RTX:
+            gpu = capability = ANY_GPU
+        case Flavour.TENSORRT:
+            if driver is None:
+                raise BackendError(
+                    'engines',
+                    f'a GPU, because {library.flavour.value} builds for the one it runs on',
+                    'none',
+                    'build on the target, or use --flavour tensorrt_rtx',
+                )
+            gpu, capability = driver.gpu.name, driver.gpu.compute_capability
+        case _:
+            assert_never(library.flavour)
     return EngineIdentity(
         graph,
         contract.digests[f'{graph}.onnx'],

@@ -11,6 +11,7 @@ from metabev_ros.config.encoders import (
     ViewTransform,
 )
 from metabev_ros.config.heads import BevNeckKind, DetectionHead, HeadConfig
+from metabev_ros.config.hornet import HorNetConfig, HorNetSize, Mixing
 from metabev_ros.config.interaction import InteractionKind, PositionCode, TaskInteractionConfig
 from metabev_ros.config.model import ModelConfig
 from metabev_ros.config.plain_detr import PlainDetrConfig, QueryContent, RpbMode
@@ -29,10 +30,13 @@ __all__ = [
     'DetectionHead',
     'Fuser',
     'HeadConfig',
+    'HorNetConfig',
+    'HorNetSize',
     'InteractionKind',
     'LidarBranchConfig',
     'LidarConfig',
     'LidarEncoder',
+    'Mixing',
     'ModelConfig',
     'PlainDetrConfig',
     'PositionCode',

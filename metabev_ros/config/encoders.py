@@ -5,46 +5,29 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from metabev_ros.config.gnconv import require_gate_channels
+from metabev_ros.config.hornet import HorNetConfig, Mixing, require_gate_channels
 from metabev_ros.config.yaml import LATER, require
 
 
 class CameraBackbone(enum.Enum):
-    """Image backbones; a HorNet mixes by 7x7 convolutions or, in its coarse stages, by global
-    filters (gf)."""
+    """Image backbones; `NANO` is ours, sized for a CPU."""
 
     NANO = 'nano'
     SWIN_T = 'swin_t'
     RESNET50 = 'resnet50'
-    HORNET_NANO_7X7 = 'hornet_nano_7x7'
-    HORNET_NANO_GF = 'hornet_nano_gf'
-    HORNET_T_7X7 = 'hornet_t_7x7'
-    HORNET_T_GF = 'hornet_t_gf'
-    HORNET_S_7X7 = 'hornet_s_7x7'
-    HORNET_S_GF = 'hornet_s_gf'
-    HORNET_B_7X7 = 'hornet_b_7x7'
-    HORNET_B_GF = 'hornet_b_gf'
-    HORNET_L_7X7 = 'hornet_l_7x7'
-    HORNET_L_GF = 'hornet_l_gf'
+    HORNET = 'hornet'
 
 
 class CameraNeck(enum.Enum):
-    """What joins the backbone's stages; `NONE`: the backbone does it itself (nano).
-
-    `HORFPN_*` is `FPN`, `LSS_HORFPN_*` is `LSS_FPN` with gnConv in place of 3x3 convolutions.
-    """
+    """Necks that join the backbone's stages; `NONE`: the backbone does it itself (nano)."""
 
     NONE = 'none'
     LSS_FPN = 'lss_fpn'
-    LSS_HORFPN_7X7 = 'lss_horfpn_7x7'
-    LSS_HORFPN_GF = 'lss_horfpn_gf'
     FPN = 'fpn'
-    HORFPN_7X7 = 'horfpn_7x7'
-    HORFPN_GF = 'horfpn_gf'
 
 
 class ViewTransform(enum.Enum):
-    """How image features come into the BEV.
+    """Ways of image features into the BEV.
 
     `LIFT_SPLAT` adds up every lifted point (exact, any rig). `PULL` lets every cell look up a few
     points in the views that see them best: of fixed size, cheaper with many depth bins, and
@@ -67,6 +50,8 @@ class CameraBranchConfig:
     """Image encoder and lift-splat.
 
     Attributes:
+        hornet: HorNet's choices, with that backbone only.
+        horfpn: mixing of the gnConvs in place of the neck's 3x3 convolutions; None: those.
         height, width: network input, pixels.
         stride: input pixels per feature pixel.
         feature_channels: channels after the backbone and neck.
@@ -95,6 +80,8 @@ class CameraBranchConfig:
     view_transform: ViewTransform = field(default=ViewTransform.LIFT_SPLAT, metadata=LATER)
     pull_heights: int = field(default=4, metadata=LATER)
     pull_views: int = field(default=2, metadata=LATER)
+    hornet: HorNetConfig | None = None
+    horfpn: Mixing | None = None
 
     def __post_init__(self) -> None:
         for name in ('height', 'width'):
@@ -119,15 +106,32 @@ class CameraBranchConfig:
             '1..32 heights and 1..8 views',
             (self.pull_heights, self.pull_views),
         )
-        own_neck = self.backbone is CameraBackbone.NANO
+        self._require_fitting_parts()
+
+    def _require_fitting_parts(self) -> None:
+        """Stop unless backbone, neck and HorNet's choices suit each other."""
+        backbone, own_neck = self.backbone, self.backbone is CameraBackbone.NANO
         joining = [neck.value for neck in CameraNeck if neck is not CameraNeck.NONE]
         require(
             own_neck == (self.neck is CameraNeck.NONE),
             'model.camera.neck',
-            f'{"none" if own_neck else f"one of {joining}"} with backbone {self.backbone.value}',
+            f'{"none" if own_neck else f"one of {joining}"} with backbone {backbone.value}',
             self.neck.value,
         )
-        require_gate_channels(self.neck, 'model.camera.feature_channels', self.feature_channels)
+        wanted = backbone is CameraBackbone.HORNET
+        require(
+            wanted == (self.hornet is not None),
+            'model.camera.hornet',
+            'a mapping of size and mixing' if wanted else f'none with backbone {backbone.value}',
+            self.hornet,
+        )
+        require(
+            not own_neck or self.horfpn is None,
+            'model.camera.horfpn',
+            f'none with backbone {backbone.value}, which has no neck',
+            self.horfpn and self.horfpn.value,
+        )
+        require_gate_channels(self.horfpn, 'model.camera.feature_channels', self.feature_channels)
 
     @property
     def feature_shape(self) -> tuple[int, int]:

@@ -5,27 +5,28 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from metabev_ros.config.hornet import Mixing
 from metabev_ros.config.plain_detr import PlainDetrConfig
 from metabev_ros.config.yaml import require
+from metabev_ros.errors import assert_never
 
 
 class BevNeckKind(enum.Enum):
-    """BEV neck: nano's step down and up with pixel shuffle, or SECOND + SECONDFPN.
-
-    `*_HORFPN_*`: the same with gnConv in place of the 3x3 convolutions that keep the resolution.
-    """
+    """BEV necks: nano's step down and up with pixel shuffle, or SECOND + SECONDFPN."""
 
     NANO = 'nano'
-    NANO_HORFPN_7X7 = 'nano_horfpn_7x7'
-    NANO_HORFPN_GF = 'nano_horfpn_gf'
     SECOND = 'second'
-    SECOND_HORFPN_7X7 = 'second_horfpn_7x7'
-    SECOND_HORFPN_GF = 'second_horfpn_gf'
 
     @property
     def query_cells(self) -> int:
         """BEV cells per edge of a query cell."""
-        return 1 if self.value.startswith('second') else 2
+        match self:
+            case BevNeckKind.NANO:
+                return 2
+            case BevNeckKind.SECOND:
+                return 1
+            case _:
+                assert_never(self)
 
 
 class DetectionHead(enum.Enum):
@@ -52,6 +53,8 @@ class HeadConfig:
     """BEV neck and heads.
 
     Attributes:
+        horfpn: mixing of the gnConvs in place of the neck's 3x3 convolutions that keep the
+            resolution; None: those.
         neck_channels: width of the BEV neck's output at `ModelConfig.bev_grid`.
         det_channels, map_channels: widths inside the heads.
         groups: classes that share one set of box channels in the centre head, in the order of
@@ -76,6 +79,7 @@ class HeadConfig:
     score_threshold: float = 0.05
     nms_radius_scale: float = 0.5
     plain_detr: PlainDetrConfig | None = None
+    horfpn: Mixing | None = None
 
     def __post_init__(self) -> None:
         require(

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from metabev_ros.config.yaml import require
+from metabev_ros.errors import assert_never
 from metabev_ros.geometry import BevGrid
 
 POSITION_CHANNELS = 24
@@ -80,8 +81,25 @@ class TaskInteractionConfig:
 
     def width(self, channels: int) -> int:
         """Channels inside, for maps of so many."""
-        concat = self.position is PositionCode.CONCAT
-        return channels + (POSITION_CHANNELS if concat else 0)
+        match self.position:
+            case PositionCode.CONCAT:
+                return channels + POSITION_CHANNELS
+            case PositionCode.ADD | PositionCode.NONE:
+                return channels
+            case _:
+                assert_never(self.position)
+
+    def code_channels(self, channels: int) -> int:
+        """Channels of the position code, for maps of so many; 0: there is none."""
+        match self.position:
+            case PositionCode.CONCAT:
+                return POSITION_CHANNELS
+            case PositionCode.ADD:
+                return channels
+            case PositionCode.NONE:
+                return 0
+            case _:
+                assert_never(self.position)
 
     def check_fit(self, channels: int, grid: BevGrid) -> None:
         """Against the neck's channels and the BEV grid.

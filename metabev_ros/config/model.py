@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from metabev_ros.config.class_sizes import MEAN_SIZES
 from metabev_ros.config.decoder import DecoderConfig
 from metabev_ros.config.encoders import CameraBranchConfig, LidarBranchConfig, LidarEncoder
-from metabev_ros.config.gnconv import require_gate_channels
-from metabev_ros.config.heads import HeadConfig
+from metabev_ros.config.heads import BevNeckKind, HeadConfig
+from metabev_ros.config.hornet import require_gate_channels
 from metabev_ros.config.interaction import TaskInteractionConfig
 from metabev_ros.config.yaml import require, to_plain
+from metabev_ros.errors import ConfigError, assert_never
 from metabev_ros.geometry import NUSCENES_MAP_GRID, BevGrid
-from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES
+from metabev_ros.structures import DETECTION_CLASSES, DRIVABLE_CLASS, MAP_CLASSES
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class ModelConfig:
     Attributes:
         bev_grid: grid of the detection maps and of both modality BEV maps.
         map_grid: grid of the map output.
+        detection_classes: names of `class_sizes.MEAN_SIZES`, in the order of the labels.
+        map_classes: names of the map's layers, in their order; 'drivable_area' among them.
         task_interaction: attention between the tasks' maps before the heads; None: none.
     """
 
@@ -42,14 +45,55 @@ class ModelConfig:
     task_interaction: TaskInteractionConfig | None = None
 
     def __post_init__(self) -> None:
-        cell = self.bev_grid.cell
-        if self.lidar.encoder is LidarEncoder.PILLAR:
-            require(
-                abs(cell / self.lidar.pillar - 2) < 1e-6,
-                'model.lidar.pillar',
-                f'half the BEV cell ({cell / 2} m)',
-                self.lidar.pillar,
+        self._require_known_classes()
+        self._require_fitting_grids()
+        self._require_neck_channels()
+        if self.head.plain_detr is not None:
+            self.head.plain_detr.check_fit(
+                self.head.det_channels, self.head.proposals, self.bev_grid
             )
+        if self.task_interaction is not None:
+            self.task_interaction.check_fit(self.head.neck_channels, self.bev_grid)
+
+    def _require_known_classes(self) -> None:
+        """Stop unless every part of the package knows the classes that it asks for by name."""
+        unknown = [name for name in self.detection_classes if name not in MEAN_SIZES]
+        if unknown:
+            raise ConfigError(
+                'model.detection_classes',
+                f'classes of known mean size: {sorted(MEAN_SIZES)}',
+                str(unknown),
+                'add their mean length, width and height to MEAN_SIZES in '
+                'metabev_ros/config/class_sizes.py',
+            )
+        require(
+            DRIVABLE_CLASS in self.map_classes,
+            'model.map_classes',
+            f'{DRIVABLE_CLASS!r} among them: the output grid of drivable area is its layer',
+            self.map_classes,
+        )
+        require(
+            self.head.groups == () or sum(self.head.groups, ()) == self.detection_classes,
+            'model.head.groups',
+            f'the classes in order: {list(self.detection_classes)}',
+            self.head.groups,
+        )
+
+    def _require_fitting_grids(self) -> None:
+        """Stop unless pillars and query cells are the parts of a BEV cell that they must be."""
+        cell = self.bev_grid.cell
+        match self.lidar.encoder:
+            case LidarEncoder.PILLAR:
+                require(
+                    abs(cell / self.lidar.pillar - 2) < 1e-6,
+                    'model.lidar.pillar',
+                    f'half the BEV cell ({cell / 2} m)',
+                    self.lidar.pillar,
+                )
+            case LidarEncoder.SPARSE:
+                pass  # its voxels follow from the BEV cell: `voxel_grid`
+            case _:
+                assert_never(self.lidar.encoder)
         ratio = self.head.neck.query_cells
         require(
             abs(self.decoder.cell / cell - ratio) < 1e-6,
@@ -57,35 +101,18 @@ class ModelConfig:
             f'{ratio} x the BEV cell with neck {self.head.neck.value} ({cell * ratio} m)',
             self.decoder.cell,
         )
-        self._require_neck_channels()
-        require(
-            self.head.groups == () or sum(self.head.groups, ()) == self.detection_classes,
-            'model.head.groups',
-            f'the classes in order: {list(self.detection_classes)}',
-            self.head.groups,
-        )
-        if self.head.plain_detr is not None:
-            self.head.plain_detr.check_fit(
-                self.head.det_channels, self.head.proposals, self.bev_grid
-            )
-            require(
-                set(self.detection_classes) <= set(MEAN_SIZES),
-                'model.detection_classes',
-                f'classes of known mean size: {sorted(MEAN_SIZES)}',
-                self.detection_classes,
-            )
 
     def _require_neck_channels(self) -> None:
-        """Every gnConv of the BEV neck splits its channels."""
-        neck, c_out = self.head.neck, self.head.neck_channels
-        if neck.query_cells == 2:
-            require_gate_channels(neck, 'model.decoder.channels', self.decoder.channels)
-        # SECOND's finest stage has a quarter of the channels.
-        require_gate_channels(
-            neck, 'model.head.neck_channels', c_out, 1 if neck.query_cells == 2 else 4
-        )
-        if self.task_interaction is not None:
-            self.task_interaction.check_fit(self.head.neck_channels, self.bev_grid)
+        """Stop unless every gnConv of the BEV neck can split its channels."""
+        mixing, channels = self.head.horfpn, self.head.neck_channels
+        match self.head.neck:
+            case BevNeckKind.NANO:
+                require_gate_channels(mixing, 'model.decoder.channels', self.decoder.channels)
+                require_gate_channels(mixing, 'model.head.neck_channels', channels)
+            case BevNeckKind.SECOND:  # its finest stage has a quarter of the channels
+                require_gate_channels(mixing, 'model.head.neck_channels', channels, share=4)
+            case _:
+                assert_never(self.head.neck)
 
     @property
     def pillar_grid(self) -> BevGrid:

@@ -1,6 +1,6 @@
 """Geometry of the sparse LiDAR encoder: what the host's neighbour tables and the network share.
 
-VoxelNet's plan in mmdetection3d (`SparseEncoder`, basic blocks) and BEVFusion, metabev.md 1.2.
+VoxelNet's plan in mmdetection3d (`SparseEncoder`, basic blocks) and BEVFusion.
 Axes are (z, y, x). Rows here count from y_max down (rightwards in the ego frame): nuScenes' LiDAR
 has x right and y forward, so VoxelNet's kernels keep their orientation (see
 `network.sparse_encoder`); only `voxel_table` speaks of rows of the BEV grid.
@@ -15,7 +15,7 @@ from metabev_ros.config.model import ModelConfig
 
 
 class SparseExecution(enum.Enum):
-    """What runs the sparse encoder; weights and result are the same.
+    """Runners of the sparse encoder; weights and result are the same.
 
     `TABLES`: our layers over neighbour tables, everywhere and always in use. `SPCONV`: the
     optional package spconv, for training on a GPU. Not part of `ModelConfig`: it is not the

@@ -10,8 +10,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from metabev_ros.config import ModelConfig
-from metabev_ros.network.heads import MapHead
 from metabev_ros.network.layers import ConvBlock
+from metabev_ros.network.map_head import MapHead
 
 
 class AuxiliaryHead(nn.Module):

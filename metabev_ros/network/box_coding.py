@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from metabev_ros.config.plain_detr import OffsetNorm
+from metabev_ros.errors import assert_never
 from metabev_ros.geometry import BevGrid
 
 BOX_SIZE = CODE_SIZE = 8
@@ -31,11 +32,16 @@ def floored_sizes(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def axis_units(reference: Tensor, norm: OffsetNorm) -> tuple[Tensor, Tensor, Tensor]:
-    """What offsets along the reference's length, width and height are divided by."""
+    """Divisors of offsets along the reference's length, width and height."""
     length, width, height = floored_sizes(reference)
-    if norm is OffsetNorm.DIAGONAL:
-        length = width = (length**2 + width**2).sqrt()
-    return length, width, height
+    match norm:
+        case OffsetNorm.SIDES:
+            return length, width, height
+        case OffsetNorm.DIAGONAL:
+            diagonal = (length**2 + width**2).sqrt()
+            return diagonal, diagonal, height
+        case _:
+            assert_never(norm)
 
 
 def encode(boxes: Tensor, reference: Tensor, norm: OffsetNorm = OffsetNorm.SIDES) -> Tensor:

@@ -22,24 +22,29 @@ import torch
 from torch import Tensor, nn
 
 from metabev_ros.config.plain_detr import BoxRpbConfig, RpbMode
+from metabev_ros.errors import assert_never
 from metabev_ros.geometry import BevGrid
 
 OFFSET_PER_CELL = 16.0
 
 
-def build_boxrpb(config: BoxRpbConfig, heads: int, grid: BevGrid) -> nn.Module | None:
+def build_boxrpb(
+    config: BoxRpbConfig, heads: int, grid: BevGrid
+) -> AxialBias | BoxFrameBias | None:
     """The bias that the configuration names; None: no bias.
 
     Args:
         grid: of the cells that are attended to.
     """
-    if config.mode is RpbMode.NONE:
-        return None
-    if config.mode is RpbMode.AABB:
-        return AxialBias(config.hidden, heads, grid)
-    if config.mode is RpbMode.BOX_FRAME:
-        return BoxFrameBias(config, heads, grid)
-    raise AssertionError(config.mode)
+    match config.mode:
+        case RpbMode.NONE:
+            return None
+        case RpbMode.AABB:
+            return AxialBias(config.hidden, heads, grid)
+        case RpbMode.BOX_FRAME:
+            return BoxFrameBias(config, heads, grid)
+        case _:
+            assert_never(config.mode)
 
 
 def bias_mlp(hidden: int, heads: int) -> nn.Sequential:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metabev_ros.config import CameraBackbone, CameraBranchConfig, ViewTransform
+from metabev_ros.errors import assert_never
 from metabev_ros.geometry import BevGrid
 from metabev_ros.network.fpn import build_camera_neck
 from metabev_ros.network.hornet import HorNet, build_hornet
@@ -73,13 +74,18 @@ class BackboneWithNeck(nn.Module):
 
 def build_backbone(config: CameraBranchConfig) -> nn.Module:
     """The image backbone, with its neck, that the configuration names."""
-    if config.backbone is CameraBackbone.NANO:
-        return NanoBackbone(config.feature_channels)
-    if config.backbone is CameraBackbone.SWIN_T:
-        return BackboneWithNeck(SwinTransformer(), config)
-    if config.backbone is CameraBackbone.RESNET50:
-        return BackboneWithNeck(ResNet50(), config)
-    return BackboneWithNeck(build_hornet(config.backbone), config)
+    match config.backbone:
+        case CameraBackbone.NANO:
+            return NanoBackbone(config.feature_channels)
+        case CameraBackbone.SWIN_T:
+            return BackboneWithNeck(SwinTransformer(), config)
+        case CameraBackbone.RESNET50:
+            return BackboneWithNeck(ResNet50(), config)
+        case CameraBackbone.HORNET:
+            assert config.hornet is not None  # CameraBranchConfig sees to it
+            return BackboneWithNeck(build_hornet(config.hornet), config)
+        case _:
+            assert_never(config.backbone)
 
 
 def build_bev_convolution(config: CameraBranchConfig) -> nn.Module:
@@ -153,15 +159,13 @@ class CameraEncoder(nn.Module):
         weight = weights.index_select(0, tables['depth_table'].reshape(-1))
         feature = pixels.index_select(0, tables['pixel_table'].reshape(-1))
         row_sum = (weight.reshape(-1, 1, width) @ feature.reshape(-1, width, c))[:, 0]
-        if self.view_transform is ViewTransform.PULL:
-            return row_sum.t().reshape(1, c, *self.grid_shape)
-        row_sum = torch.cat([row_sum, row_sum.new_zeros(1, c)])  # last = padding
-        cells = tables['cell_table']
-        cell_sum = (
-            row_sum.index_select(0, cells.reshape(-1)).reshape(-1, cells.shape[1], c).sum(1)
-        )  # (active cells, C)
-        cell_sum = torch.cat([cell_sum, cell_sum.new_zeros(1, c)])
-        bev = cell_sum.index_select(0, tables['grid_table'])  # (Y X, C)
+        match self.view_transform:
+            case ViewTransform.LIFT_SPLAT:
+                bev = _sum_cells(row_sum, tables)
+            case ViewTransform.PULL:
+                bev = row_sum
+            case _:
+                assert_never(self.view_transform)
         return bev.t().reshape(1, c, *self.grid_shape)
 
     def forward(self, images: Tensor, tables: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -169,3 +173,15 @@ class CameraEncoder(nn.Module):
         logits, context = self.image_features(images)
         bev = self.splat(logits.float().softmax(1), context.float(), tables)
         return self.bev(bev), logits
+
+
+def _sum_cells(row_sum: Tensor, tables: dict[str, Tensor]) -> Tensor:
+    """Sums of table rows (R, C) -> sums of BEV cells (Y X, C), zero where no point falls."""
+    c = row_sum.shape[1]
+    row_sum = torch.cat([row_sum, row_sum.new_zeros(1, c)])  # last = padding
+    cells = tables['cell_table']
+    cell_sum = (
+        row_sum.index_select(0, cells.reshape(-1)).reshape(-1, cells.shape[1], c).sum(1)
+    )  # (active cells, C)
+    cell_sum = torch.cat([cell_sum, cell_sum.new_zeros(1, c)])
+    return cell_sum.index_select(0, tables['grid_table'])

@@ -10,12 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from metabev_ros.config import DecoderConfig
+from metabev_ros.config import DecoderConfig, DecoderFfn, TaskStream
+from metabev_ros.errors import assert_never
 from metabev_ros.geometry import BevGrid
 from metabev_ros.network.adamv import AdaptiveExperts
 from metabev_ros.network.deformable import DeformableAttention
-from metabev_ros.network.ffn import build_ffn
-from metabev_ros.network.moe import TASKS
+from metabev_ros.network.moe import TASKS, FeedForward, HardExperts, RoutedExperts
 
 
 class EvolvingLayer(nn.Module):
@@ -105,6 +105,43 @@ class BevEvolvingDecoder(nn.Module):
             bev = query.transpose(1, 2).reshape(batch, -1, *self.shape)
             query = layer(query, position, self.reference, {'bev': bev}, tasks)
         return query.transpose(1, 2).reshape(batch, -1, *self.shape)
+
+
+def splits_tasks(config: DecoderConfig) -> bool:
+    """Whether the last layer gives one output per task."""
+    if config.adamv is None:
+        return False
+    match config.adamv.stream:
+        case TaskStream.MERGED:
+            return False
+        case TaskStream.SPLIT:
+            return True
+        case _:
+            assert_never(config.adamv.stream)
+
+
+def build_ffn(
+    config: DecoderConfig, is_last: bool = False
+) -> FeedForward | HardExperts | RoutedExperts | AdaptiveExperts:
+    """The feed-forward part of one layer that the configuration names.
+
+    Args:
+        is_last: of the decoder: there AdaMV-MoE may leave the tasks apart.
+    """
+    d, hidden, dropout = config.channels, config.channels * config.ffn_ratio, config.dropout
+    match config.ffn:
+        case DecoderFfn.MLP:
+            return FeedForward(d, hidden, dropout)
+        case DecoderFfn.HM2OE:
+            return HardExperts(d, hidden, dropout)
+        case DecoderFfn.RM2OE:
+            return RoutedExperts(d, hidden, dropout, config.experts, config.experts_used)
+        case DecoderFfn.ADAMV:
+            assert config.adamv is not None  # DecoderConfig sees to it
+            splits = is_last and splits_tasks(config)
+            return AdaptiveExperts(d, hidden, dropout, config.experts, config.adamv, splits)
+        case _:
+            assert_never(config.ffn)
 
 
 def reference_points(rows: int, columns: int) -> Tensor:

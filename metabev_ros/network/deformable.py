@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metabev_ros.errors import assert_never
+
 
 class Sampling(enum.Enum):
     """How bilinear samples are taken; the results are equal.
@@ -56,7 +58,13 @@ def sample_sources(
     Returns:
         (B, Q, heads * c) in the values' dtype, at least float32.
     """
-    sample = _sample_grid if sampling is Sampling.GRID else _gather_corners
+    match sampling:
+        case Sampling.GRID:
+            sample = _sample_grid
+        case Sampling.GATHER:
+            sample = _gather_corners
+        case _:
+            assert_never(sampling)
     total = 0.0
     for value, where, weight in zip(values, locations, weights, strict=True):
         total = total + sample(value, where, weight)

@@ -1,7 +1,7 @@
-"""Image necks: BEVFusion's GeneralizedLSSFPN (metabev.md 1.1), FPN (Lin et al. 2017), and HorFPN.
+"""Image necks: BEVFusion's GeneralizedLSSFPN, FPN (Lin et al. 2017), and HorFPN.
 
-HorFPN (Rao et al. 2022, section 3.3; other_systems.md 2.3) is either of them with gnConv in place
-of its 3x3 convolutions.
+HorFPN (Rao et al. 2022, section 3.3) is either of them with gnConv in place of its 3x3
+convolutions.
 
 Difference: only the finest output is returned; lift-splat reads no other, and what leads to no
 output is not built. Of FPN that leaves one 3x3 convolution; the LSS form refines every level.
@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metabev_ros.config import CameraBranchConfig, CameraNeck
-from metabev_ros.network.gnconv import GnConvBlock, Mixing
+from metabev_ros.config import CameraBranchConfig, CameraNeck, Mixing
+from metabev_ros.errors import ConfigError, assert_never
+from metabev_ros.network.gnconv import GnConvBlock
 from metabev_ros.network.layers import ConvBlock
 
 
@@ -78,17 +79,18 @@ class Fpn(nn.Module):
         return self.refine(total)
 
 
-NECKS = {
-    CameraNeck.LSS_FPN: (LssFpn, None),
-    CameraNeck.LSS_HORFPN_7X7: (LssFpn, Mixing.LOCAL),
-    CameraNeck.LSS_HORFPN_GF: (LssFpn, Mixing.GLOBAL),
-    CameraNeck.FPN: (Fpn, None),
-    CameraNeck.HORFPN_7X7: (Fpn, Mixing.LOCAL),
-    CameraNeck.HORFPN_GF: (Fpn, Mixing.GLOBAL),
-}
-
-
 def build_camera_neck(config: CameraBranchConfig, channels: tuple[int, ...]) -> LssFpn | Fpn:
-    """The neck that the configuration names, for maps of `channels`, finest first."""
-    kind, mixing = NECKS[config.neck]
-    return kind(channels, config.feature_channels, mixing)
+    """The neck that the configuration names, for maps of `channels`, finest first.
+
+    Raises:
+        ConfigError: for `none`.
+    """
+    match config.neck:
+        case CameraNeck.LSS_FPN:
+            return LssFpn(channels, config.feature_channels, config.horfpn)
+        case CameraNeck.FPN:
+            return Fpn(channels, config.feature_channels, config.horfpn)
+        case CameraNeck.NONE:
+            raise ConfigError('model.camera.neck', 'a neck for several maps', 'none')
+        case _:
+            assert_never(config.neck)

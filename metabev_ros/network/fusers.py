@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from metabev_ros.config import DecoderConfig, Fuser, ModelConfig
+from metabev_ros.errors import assert_never
 from metabev_ros.network.decoder import BevEvolvingDecoder
 from metabev_ros.network.moe import TASKS
 
@@ -109,10 +110,14 @@ class ConvFuser(nn.Module):
 
 
 def build_fuser(config: ModelConfig) -> nn.Module:
-    """What joins the modalities: forward(maps, tasks) -> (B, d, rows, columns)."""
+    """The fuser that the configuration names: forward(maps, tasks) -> (B, d, rows, columns)."""
     channels = {'camera': config.camera.bev_channels, 'lidar': config.lidar.bev_channels}
-    if config.decoder.fuser is Fuser.CONV:
-        return ConvFuser(
-            config.decoder, channels, round(config.decoder.cell / config.bev_grid.cell)
-        )
-    return BevEvolvingDecoder(config.decoder, config.query_grid, channels)
+    match config.decoder.fuser:
+        case Fuser.METABEV:
+            return BevEvolvingDecoder(config.decoder, config.query_grid, channels)
+        case Fuser.CONV:
+            return ConvFuser(
+                config.decoder, channels, round(config.decoder.cell / config.bev_grid.cell)
+            )
+        case _:
+            assert_never(config.decoder.fuser)

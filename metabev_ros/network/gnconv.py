@@ -1,4 +1,4 @@
-"""gnConv: recursive gated convolution (HorNet, Rao et al. 2022, 3.1; other_systems.md 2.1).
+"""gnConv: recursive gated convolution (HorNet, Rao et al. 2022, section 3.1).
 
 One module serves the image backbone (`hornet`), the camera necks (`fpn`) and the BEV necks
 (`neck`). Names of parameters are the published ones. Maps are (B, C, H, W).
@@ -6,7 +6,6 @@ One module serves the image backbone (`hornet`), the camera necks (`fpn`) and th
 
 from __future__ import annotations
 
-import enum
 import functools
 import math
 from contextlib import nullcontext
@@ -15,16 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metabev_ros.config import Mixing
+from metabev_ros.errors import assert_never
+
 NORM_EPS = 1e-6
 NECK_ORDER = 2
 NECK_FILTER = (32, 17)  # as published for HorFPN; resized to the spectrum of the map
-
-
-class Mixing(enum.Enum):
-    """How gnConv gathers its surroundings (f in the paper)."""
-
-    LOCAL = '7x7'  # depthwise convolution
-    GLOBAL = 'gf'  # global filter on half of the channels, 3x3 depthwise on the others
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -151,11 +146,7 @@ class GnConv(nn.Module):
         self.scale = scale
         total = sum(self.dims)
         self.proj_in = nn.Conv2d(channels, 2 * channels, 1)
-        self.dwconv = (
-            GlobalLocalFilter(total, size)
-            if mixing is Mixing.GLOBAL
-            else nn.Conv2d(total, total, 7, padding=3, groups=total)
-        )
+        self.dwconv = _gather(total, mixing, size)
         self.pws = nn.ModuleList(
             nn.Conv2d(fine, coarse, 1)
             for fine, coarse in zip(self.dims[:-1], self.dims[1:], strict=True)
@@ -171,10 +162,21 @@ class GnConv(nn.Module):
         return self.proj_out(y)
 
 
+def _gather(channels: int, mixing: Mixing, size: tuple[int, int]) -> nn.Module:
+    """f of the paper: (B, C, H, W) -> same."""
+    match mixing:
+        case Mixing.LOCAL:
+            return nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        case Mixing.GLOBAL:
+            return GlobalLocalFilter(channels, size)
+        case _:
+            assert_never(mixing)
+
+
 def neck_gnconv(channels: int, mixing: Mixing) -> GnConv:
     """HorFPN's gnConv in place of a 3x3 convolution: order 2, no scaling, Xavier weights.
 
-    42 % of the products of a 3x3 convolution at C = 256 (other_systems.md 2.3).
+    42 % of the products of a 3x3 convolution at C = 256.
     """
     layer = GnConv(channels, NECK_ORDER, mixing, NECK_FILTER, scale=1.0)
     for module in layer.modules():

@@ -1,4 +1,4 @@
-"""HorNet image backbones (Rao et al. 2022, section 3.3; other_systems.md 2.2).
+"""HorNet image backbones (Rao et al. 2022, section 3.3).
 
 Parameter names are those of raoyongming/HorNet, so that its weights load as they are. Differences:
 no classifier; stages 2 to 4 are returned, each through a norm of its own (`norms`, the `norm1` to
@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metabev_ros.config import CameraBackbone
-from metabev_ros.network.gnconv import NORM_EPS, ChannelNorm, GnConv, Mixing
+from metabev_ros.config import HorNetConfig, HorNetSize, Mixing
+from metabev_ros.errors import assert_never
+from metabev_ros.network.gnconv import NORM_EPS, ChannelNorm, GnConv
 from metabev_ros.network.layers import DropPath
 
 SCALE = 1 / 3  # of every gnConv's gathered features
@@ -24,8 +25,8 @@ MLP_RATIO = 4
 
 
 @dataclass(frozen=True)
-class HorNetSize:
-    """One member of the family; stage i has `width` << i channels.
+class HorNetPlan:
+    """Layers of one member of the family; stage i has `width` << i channels.
 
     Attributes:
         depths: blocks of the four stages.
@@ -40,23 +41,27 @@ class HorNetSize:
 
 
 # Rates of T, S and B as published for ImageNet, of L as in its published detector.
-TINY, SMALL = HorNetSize(64), HorNetSize(96, drop_path=0.4)
-BASE, LARGE = HorNetSize(128, drop_path=0.5), HorNetSize(192, drop_path=0.7)
+TINY, SMALL = HorNetPlan(64), HorNetPlan(96, drop_path=0.4)
+BASE, LARGE = HorNetPlan(128, drop_path=0.5), HorNetPlan(192, drop_path=0.7)
 # Ours: the products of the plain nano backbone (0.3 G a view); filters as at 128 x 352.
-NANO = HorNetSize(32, (1, 2, 4, 1), 0.0, ((8, 12), (4, 6)))
+NANO = HorNetPlan(32, (1, 2, 4, 1), 0.0, ((8, 12), (4, 6)))
 
-HORNETS = {
-    CameraBackbone.HORNET_NANO_7X7: (NANO, Mixing.LOCAL),
-    CameraBackbone.HORNET_NANO_GF: (NANO, Mixing.GLOBAL),
-    CameraBackbone.HORNET_T_7X7: (TINY, Mixing.LOCAL),
-    CameraBackbone.HORNET_T_GF: (TINY, Mixing.GLOBAL),
-    CameraBackbone.HORNET_S_7X7: (SMALL, Mixing.LOCAL),
-    CameraBackbone.HORNET_S_GF: (SMALL, Mixing.GLOBAL),
-    CameraBackbone.HORNET_B_7X7: (BASE, Mixing.LOCAL),
-    CameraBackbone.HORNET_B_GF: (BASE, Mixing.GLOBAL),
-    CameraBackbone.HORNET_L_7X7: (LARGE, Mixing.LOCAL),
-    CameraBackbone.HORNET_L_GF: (LARGE, Mixing.GLOBAL),
-}
+
+def hornet_plan(size: HorNetSize) -> HorNetPlan:
+    """Layers of this member of the family."""
+    match size:
+        case HorNetSize.NANO:
+            return NANO
+        case HorNetSize.TINY:
+            return TINY
+        case HorNetSize.SMALL:
+            return SMALL
+        case HorNetSize.BASE:
+            return BASE
+        case HorNetSize.LARGE:
+            return LARGE
+        case _:
+            assert_never(size)
 
 
 class HorNetBlock(nn.Module):
@@ -92,9 +97,9 @@ class HorNet(nn.Module):
         out_channels: of the three outputs.
     """
 
-    def __init__(self, size: HorNetSize, mixing: Mixing) -> None:
+    def __init__(self, plan: HorNetPlan, mixing: Mixing) -> None:
         super().__init__()
-        widths = [size.width << i for i in range(4)]
+        widths = [plan.width << i for i in range(4)]
         self.out_channels = tuple(widths[1:])
         self.downsample_layers = nn.ModuleList(
             [
@@ -105,10 +110,10 @@ class HorNet(nn.Module):
                 ),
             ]
         )
-        last = max(1, sum(size.depths) - 1)
-        rates = iter(size.drop_path * i / last for i in range(sum(size.depths)))
+        last = max(1, sum(plan.depths) - 1)
+        rates = iter(plan.drop_path * i / last for i in range(sum(plan.depths)))
         kinds = (Mixing.LOCAL, Mixing.LOCAL, mixing, mixing)
-        filters = ((0, 0), (0, 0), *size.filters)
+        filters = ((0, 0), (0, 0), *plan.filters)
         self.stages = nn.ModuleList(
             nn.Sequential(
                 *(
@@ -117,7 +122,7 @@ class HorNet(nn.Module):
                 )
             )
             for width, depth, order, kind, stored in zip(
-                widths, size.depths, ORDERS, kinds, filters, strict=True
+                widths, plan.depths, ORDERS, kinds, filters, strict=True
             )
         )
         # Keys are the stages that are read, counted from 0.
@@ -141,6 +146,6 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def build_hornet(backbone: CameraBackbone) -> HorNet:
-    """The HorNet of this name."""
-    return HorNet(*HORNETS[backbone])
+def build_hornet(config: HorNetConfig) -> HorNet:
+    """The HorNet that the configuration names."""
+    return HorNet(hornet_plan(config.size), config.mixing)

@@ -27,7 +27,7 @@ from metabev_ros.config import (
     PositionCode,
     TaskInteractionConfig,
 )
-from metabev_ros.config.interaction import POSITION_CHANNELS
+from metabev_ros.errors import assert_never
 from metabev_ros.network.decoder import reference_points
 from metabev_ros.network.deformable import DeformableAttention
 from metabev_ros.network.layers import ConvBlock
@@ -154,6 +154,18 @@ class GlobalMixing(nn.Module):
         return self.output_proj(mixed.transpose(1, 2).flatten(2))
 
 
+def _build_mixing(
+    channels: int, config: TaskInteractionConfig, tasks: tuple[str, ...]
+) -> DeformableMixing | GlobalMixing:
+    match config.kind:
+        case InteractionKind.ITSA:
+            return DeformableMixing(channels, config, tasks)
+        case InteractionKind.GLOBAL:
+            return GlobalMixing(channels, config)
+        case _:
+            assert_never(config.kind)
+
+
 class InteractionStep(nn.Module):
     """Attention between the tasks, residual, norm, FFN, residual, norm."""
 
@@ -161,11 +173,7 @@ class InteractionStep(nn.Module):
         self, channels: int, config: TaskInteractionConfig, tasks: tuple[str, ...] = TASKS
     ) -> None:
         super().__init__()
-        self.mixing = (
-            DeformableMixing(channels, config, tasks)
-            if config.kind is InteractionKind.ITSA
-            else GlobalMixing(channels, config)
-        )
+        self.mixing = _build_mixing(channels, config, tasks)
         self.ffn = FeedForward(channels, channels * config.ffn_ratio, 0.0)
         self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
         self.dropout = nn.Dropout(config.dropout)
@@ -206,11 +214,9 @@ class TaskInteraction(nn.Module):
         self.restore = nn.Sequential(nn.Linear(channels, channels), nn.LayerNorm(channels))
         nn.init.zeros_(self.restore[1].weight)
         rows, columns = (size // config.stride for size in shape)
-        if self.position is not PositionCode.NONE:
-            concat = self.position is PositionCode.CONCAT
-            code = position_code(
-                len(tasks) * rows, columns, POSITION_CHANNELS if concat else channels
-            )
+        code_channels = config.code_channels(channels)
+        if code_channels > 0:
+            code = position_code(len(tasks) * rows, columns, code_channels)
             for task, own in zip(tasks, code.chunk(len(tasks), 1), strict=True):
                 self.register_buffer(f'code_{task}', own[None].contiguous(), persistent=False)
 
@@ -229,12 +235,20 @@ class TaskInteraction(nn.Module):
     def _with_position(self, task: str, bev: Tensor) -> Tensor:
         if self.stride > 1:
             bev = F.avg_pool2d(bev, self.stride)
-        if self.position is PositionCode.NONE:
-            return bev
-        code = self.get_buffer(f'code_{task}').to(bev.dtype)
-        if self.position is PositionCode.ADD:
-            return bev + code
-        return torch.cat([bev, code.expand(len(bev), -1, -1, -1)], 1)
+        match self.position:
+            case PositionCode.CONCAT:
+                code = self._code(task, bev)
+                return torch.cat([bev, code.expand(len(bev), -1, -1, -1)], 1)
+            case PositionCode.ADD:
+                return bev + self._code(task, bev)
+            case PositionCode.NONE:
+                return bev
+            case _:
+                assert_never(self.position)
+
+    def _code(self, task: str, bev: Tensor) -> Tensor:
+        """(1, channels, Y, X) in the map's dtype."""
+        return self.get_buffer(f'code_{task}').to(bev.dtype)
 
     def _restored(self, bev: Tensor, channels: int) -> Tensor:
         """Without the code's channels, at the full grid."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from metabev_ros.config import LidarBranchConfig, LidarEncoder, ModelConfig
 from metabev_ros.config.sparse import SparseExecution
+from metabev_ros.errors import assert_never
 from metabev_ros.geometry import BevGrid
 from metabev_ros.network.layers import ConvBlock, ResidualBlock
 from metabev_ros.network.sparse_encoder import RowBatchNorm, SparseEncoder
@@ -72,10 +73,22 @@ def build_lidar_encoder(
     Raises:
         MissingDependencyError: for `SPCONV` without spconv.
     """
-    if config.lidar.encoder is LidarEncoder.PILLAR:
-        return PillarEncoder(config.lidar, config.pillar_grid)
-    if execution is SparseExecution.SPCONV:
-        from metabev_ros.network.spconv_encoder import SpconvEncoder  # needs an optional package
+    match config.lidar.encoder:
+        case LidarEncoder.PILLAR:
+            return PillarEncoder(config.lidar, config.pillar_grid)
+        case LidarEncoder.SPARSE:
+            return _build_sparse_encoder(config, execution)
+        case _:
+            assert_never(config.lidar.encoder)
 
-        return SpconvEncoder(config)
-    return SparseEncoder(config)
+
+def _build_sparse_encoder(config: ModelConfig, execution: SparseExecution) -> nn.Module:
+    match execution:
+        case SparseExecution.TABLES:
+            return SparseEncoder(config)
+        case SparseExecution.SPCONV:  # needs an optional package
+            from metabev_ros.network.spconv_encoder import SpconvEncoder
+
+            return SpconvEncoder(config)
+        case _:
+            assert_never(execution)

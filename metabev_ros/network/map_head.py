@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metabev_ros.errors import assert_never
 from metabev_ros.geometry import BevGrid
 from metabev_ros.network.deformable import Sampling, at_least_float32
 from metabev_ros.network.layers import ConvBlock
@@ -53,10 +54,14 @@ class MapHead(nn.Module):
 
     def _resample(self, x: Tensor) -> Tensor:
         """(B, C, Y, X) -> (B, C, Ym, Xm)."""
-        if self.sampling is Sampling.GATHER:
-            return self.row_shares.to(x.dtype) @ x @ self.column_shares.to(x.dtype).t()
-        grid = self.where.to(x.dtype).expand(x.shape[0], -1, -1, -1)
-        return F.grid_sample(x, grid, align_corners=False)
+        match self.sampling:
+            case Sampling.GRID:
+                grid = self.where.to(x.dtype).expand(x.shape[0], -1, -1, -1)
+                return F.grid_sample(x, grid, align_corners=False)
+            case Sampling.GATHER:
+                return self.row_shares.to(x.dtype) @ x @ self.column_shares.to(x.dtype).t()
+            case _:
+                assert_never(self.sampling)
 
 
 def _shares(where: Tensor, cells: int) -> Tensor:

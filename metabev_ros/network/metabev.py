@@ -7,15 +7,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from metabev_ros.config import ModelConfig
+from metabev_ros.config import DetectionHead, ModelConfig
+from metabev_ros.errors import assert_never
 from metabev_ros.network.camera import CameraEncoder
-from metabev_ros.network.ffn import splits_tasks
+from metabev_ros.network.center_head import CenterHead, CompactCenterHead
+from metabev_ros.network.decoder import splits_tasks
 from metabev_ros.network.fusers import build_fuser
-from metabev_ros.network.heads import build_detection_head, build_map_head
 from metabev_ros.network.interaction import build_interaction
 from metabev_ros.network.lidar import build_lidar_encoder
+from metabev_ros.network.map_head import MapHead
 from metabev_ros.network.moe import TASKS
 from metabev_ros.network.neck import build_neck
+from metabev_ros.network.plain_detr import PlainDetrHead
+from metabev_ros.network.transfusion import TransFusionHead
 
 
 @dataclass
@@ -163,6 +167,41 @@ class MetaBev(nn.Module):
         for i, bev in zip(present, encoded, strict=True):
             bevs[i] = bev
         return bevs
+
+
+def build_detection_head(
+    config: ModelConfig,
+) -> CompactCenterHead | CenterHead | TransFusionHead | PlainDetrHead:
+    """Neck features (B, C, Y, X) -> the tensors that `contract.output_names` lists.
+
+    TransFusion and Plain-DETR add what their training needs. The centre head is BEVFusion's when
+    `head.groups` names groups, and the compact one otherwise.
+    """
+    head, classes = config.head, config.detection_classes
+    c_in, width = head.neck_channels, head.det_channels
+    match head.detection:
+        case DetectionHead.CENTER if head.groups:
+            return CenterHead(c_in, width, tuple(len(group) for group in head.groups))
+        case DetectionHead.CENTER:
+            return CompactCenterHead(c_in, width, len(classes))
+        case DetectionHead.TRANSFUSION:
+            return TransFusionHead(c_in, width, classes, config.bev_grid.shape, head.proposals)
+        case DetectionHead.PLAIN_DETR:
+            return PlainDetrHead(head, classes, config.bev_grid)
+        case _:
+            assert_never(head.detection)
+
+
+def build_map_head(config: ModelConfig) -> MapHead:
+    """Neck features (B, C, Y, X) -> map logits (B, L, Ym, Xm)."""
+    return MapHead(
+        config.head.neck_channels,
+        config.head.map_channels,
+        len(config.map_classes),
+        config.bev_grid,
+        config.map_grid,
+        config.head.map_blocks,
+    )
 
 
 def _groups(cameras, lidars) -> list[list[int]]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metabev_ros.errors import assert_never
 from metabev_ros.network.deformable import at_least_float32
 from metabev_ros.network.expert_forms import (
     ExpertForm,
@@ -88,14 +89,18 @@ class ExpertPool(nn.Module):
         form = self.form
         if form is ExpertForm.DISPATCHED and torch.compiler.is_compiling():
             form = ExpertForm.DENSE
-        if form is ExpertForm.DENSE:
-            hidden = dense_hidden(self.experts, tokens)
-            return [dense_output(self.experts, hidden, gate) for gate in gates]
-        if form is ExpertForm.NONZERO:
-            return [by_nonzero(self.experts, tokens, gate) for gate in gates]
-        if form is ExpertForm.BLOCKS:
-            return [in_blocks(self.experts, tokens, gate, self.most_used()) for gate in gates]
-        return [self.dispatched(tokens, gate) for gate in gates]
+        match form:
+            case ExpertForm.DISPATCHED:
+                return [self.dispatched(tokens, gate) for gate in gates]
+            case ExpertForm.NONZERO:
+                return [by_nonzero(self.experts, tokens, gate) for gate in gates]
+            case ExpertForm.DENSE:
+                hidden = dense_hidden(self.experts, tokens)
+                return [dense_output(self.experts, hidden, gate) for gate in gates]
+            case ExpertForm.BLOCKS:
+                return [in_blocks(self.experts, tokens, gate, self.most_used()) for gate in gates]
+            case _:
+                assert_never(form)
 
     def most_used(self) -> int:
         """Largest number of experts that a token can use in one mixture."""

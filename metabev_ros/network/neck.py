@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metabev_ros.config import BevNeckKind, ModelConfig
-from metabev_ros.network.gnconv import GnConvBlock, Mixing, neck_gnconv
+from metabev_ros.config import BevNeckKind, Mixing, ModelConfig
+from metabev_ros.errors import assert_never
+from metabev_ros.network.gnconv import GnConvBlock, neck_gnconv
 from metabev_ros.network.layers import ConvBlock, HalvingConv, ResidualBlock
 
 STAGE_CONVS = 5  # after the one that changes the resolution
@@ -91,17 +92,13 @@ def _stage(c_in: int, c_out: int, stride: int, mixing: Mixing | None) -> nn.Sequ
     return nn.Sequential(*layers)
 
 
-NECKS = {
-    BevNeckKind.NANO: (BevNeck, None),
-    BevNeckKind.NANO_HORFPN_7X7: (BevNeck, Mixing.LOCAL),
-    BevNeckKind.NANO_HORFPN_GF: (BevNeck, Mixing.GLOBAL),
-    BevNeckKind.SECOND: (SecondNeck, None),
-    BevNeckKind.SECOND_HORFPN_7X7: (SecondNeck, Mixing.LOCAL),
-    BevNeckKind.SECOND_HORFPN_GF: (SecondNeck, Mixing.GLOBAL),
-}
-
-
-def build_neck(config: ModelConfig) -> nn.Module:
+def build_neck(config: ModelConfig) -> BevNeck | SecondNeck:
     """The BEV neck that the configuration names: query grid in, BEV grid out."""
-    kind, mixing = NECKS[config.head.neck]
-    return kind(config.decoder.channels, config.head.neck_channels, mixing)
+    d, head = config.decoder.channels, config.head
+    match head.neck:
+        case BevNeckKind.NANO:
+            return BevNeck(d, head.neck_channels, head.horfpn)
+        case BevNeckKind.SECOND:
+            return SecondNeck(d, head.neck_channels, head.horfpn)
+        case _:
+            assert_never(head.neck)

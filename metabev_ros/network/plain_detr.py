@@ -7,7 +7,7 @@ forward twice); one-to-one queries that do not see the one-to-many group, which 
 has; positions added to keys and not to values; pre-norm, one shared last norm; truncated normal
 0.02 everywhere (wider in a narrower head, whose signals would fade), zero for the last box layer.
 
-Differences: proposals come from a class heatmap (`query_selection`); regression is metric and
+Differences: proposals come from a class heatmap (`plain_detr_queries`); regression is metric and
 turns with the box (`box_coding`); the key map goes through a LayerNorm, cell by cell, where Plain-
 DETR has a GroupNorm over the whole map; no level embedding, which with one level would shift all
 logits of a query alike; velocity is regressed directly; position codes of a query hold eight
@@ -23,60 +23,21 @@ from torch import Tensor, nn
 
 from metabev_ros.config import HeadConfig
 from metabev_ros.config.plain_detr import PlainDetrConfig, QueryContent
+from metabev_ros.errors import assert_never
 from metabev_ros.geometry import BevGrid
-from metabev_ros.network.box_coding import BOX_SIZE, CODE_SIZE, decode, to_channels
+from metabev_ros.network.box_coding import CODE_SIZE, decode, to_channels
 from metabev_ros.network.boxrpb import build_boxrpb
 from metabev_ros.network.center_head import HEATMAP_BIAS
 from metabev_ros.network.deformable import at_least_float32
 from metabev_ros.network.layers import ConvBlock
-from metabev_ros.network.query_selection import HeatmapSelection
+from metabev_ros.network.plain_detr_queries import (
+    HeatmapSelection,
+    QueryPosition,
+    key_positions,
+)
 
 CLASS_BIAS = -math.log(99)  # start at p = 0.01
 INITIAL_STD, PUBLISHED_WIDTH = 0.02, 256
-TEMPERATURE = 1e4
-Z_SPAN, SIZE_SPAN = 10.0, 20.0  # metres that the position codes of heights and sizes resolve
-
-
-def sine_code(values: Tensor, channels: int) -> Tensor:
-    """(...,) angles -> (..., channels), even: sines, then cosines, of falling frequency."""
-    order = torch.arange(channels // 2, device=values.device, dtype=values.dtype)
-    angle = values[..., None] / TEMPERATURE ** (2 * order / channels)
-    return torch.cat([angle.sin(), angle.cos()], -1)
-
-
-class QueryPosition(nn.Module):
-    """Boxes (B, P, 8) -> position codes (B, P, d), computed once from the proposals."""
-
-    def __init__(self, channels: int, grid: BevGrid) -> None:
-        super().__init__()
-        self.per_number, self.grid = channels // 2, grid
-        self.project = nn.Sequential(
-            nn.Linear(BOX_SIZE * self.per_number, channels), nn.LayerNorm(channels)
-        )
-
-    def forward(self, boxes: Tensor) -> Tensor:
-        grid, (x, y, z, length, width, height, sin, cos) = self.grid, boxes.unbind(-1)
-        shares = [
-            (x - grid.x_min) / (grid.x_max - grid.x_min),
-            (y - grid.y_min) / (grid.y_max - grid.y_min),
-            z / Z_SPAN,
-            length / SIZE_SPAN,
-            width / SIZE_SPAN,
-            height / SIZE_SPAN,
-            sin,
-            cos,
-        ]
-        codes = sine_code(torch.stack(shares, -1) * (2 * math.pi), self.per_number)
-        return self.project(codes.flatten(-2))
-
-
-def key_positions(grid: BevGrid, channels: int) -> Tensor:
-    """(Y X, d) codes of key cells by row and column, not normalised ("sine_unnorm")."""
-    rows = sine_code(torch.arange(grid.rows) + 0.5, channels // 2)
-    columns = sine_code(torch.arange(grid.columns) + 0.5, channels // 2)
-    return torch.cat(
-        [rows[:, None].expand(-1, grid.columns, -1), columns[None].expand(grid.rows, -1, -1)], -1
-    ).flatten(0, 1)
 
 
 class BiasedAttention(nn.Module):
@@ -152,7 +113,7 @@ class PlainDetrLayer(nn.Module):
 
 
 class BoxBranch(nn.Module):
-    """What one layer predicts from its normed queries."""
+    """Predictions of one layer from its normed queries."""
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
@@ -209,14 +170,17 @@ class PlainDetrHead(nn.Module):
 
     def _build_contents(self, head: HeadConfig, classes: int) -> None:
         d, extra = head.det_channels, self.config.hybrid.queries
-        if self.config.content is QueryContent.FEATURE:
-            self.cell_content = nn.Conv2d(head.neck_channels, d, 1)
-            self.class_content = nn.Parameter(torch.empty(classes, d))
-            return
-        self.contents = nn.Parameter(torch.empty(head.proposals, d))
-        if extra:
-            # Apart from the others, so that an exported graph does not carry them.
-            self.extra_contents = nn.Parameter(torch.empty(extra, d))
+        match self.config.content:
+            case QueryContent.LEARNED:
+                self.contents = nn.Parameter(torch.empty(head.proposals, d))
+                if extra:
+                    # Apart from the others, so that an exported graph does not carry them.
+                    self.extra_contents = nn.Parameter(torch.empty(extra, d))
+            case QueryContent.FEATURE:
+                self.cell_content = nn.Conv2d(head.neck_channels, d, 1)
+                self.class_content = nn.Parameter(torch.empty(classes, d))
+            case _:
+                assert_never(self.config.content)
 
     def _initialise(self) -> None:
         scaled = INITIAL_STD * (PUBLISHED_WIDTH / self.norm.bias.numel()) ** 0.5
@@ -255,13 +219,18 @@ class PlainDetrHead(nn.Module):
         return values + self.key_places, values
 
     def content(self, x: Tensor, labels: Tensor, cells: Tensor, extra: int) -> Tensor:
-        """(B, P', d) what the queries start from."""
-        if self.config.content is QueryContent.FEATURE:
-            features = self.cell_content(x).flatten(2).transpose(1, 2)  # (B, Y X, d)
-            index = cells[..., None].expand(-1, -1, features.shape[-1])
-            return features.gather(1, index) + self.class_content[labels]
-        contents = torch.cat([self.contents, self.extra_contents]) if extra else self.contents
-        return contents[None].expand(x.shape[0], -1, -1)
+        """Contents (B, P', d) that the queries start from."""
+        match self.config.content:
+            case QueryContent.LEARNED:
+                own = self.contents
+                contents = torch.cat([own, self.extra_contents]) if extra else own
+                return contents[None].expand(x.shape[0], -1, -1)
+            case QueryContent.FEATURE:
+                features = self.cell_content(x).flatten(2).transpose(1, 2)  # (B, Y X, d)
+                index = cells[..., None].expand(-1, -1, features.shape[-1])
+                return features.gather(1, index) + self.class_content[labels]
+            case _:
+                assert_never(self.config.content)
 
     def decode(
         self, query: Tensor, boxes: Tensor, keys: Tensor, values: Tensor, extra: int

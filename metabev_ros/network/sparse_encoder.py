@@ -1,7 +1,7 @@
 """LiDAR branch: voxels -> LiDAR BEV map B_l with VoxelNet's sparse 3D convolutions.
 
 Paper: section 3.2 ("VoxelNet"); the form is that of BEVFusion's and mmdetection3d's
-`SparseEncoder` with basic blocks (metabev.md 1.2; SECOND, Yan et al. 2018): channels
+`SparseEncoder` with basic blocks (SECOND, Yan et al. 2018): channels
 16 | 16 16 32 | 32 32 64 | 64 64 128 | 128 128, stages one to three end in a convolution of
 stride 2, the last one (3 x 1 x 1) leaves two layers of 128 channels.
 

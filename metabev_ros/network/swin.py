@@ -1,4 +1,4 @@
-"""Swin Transformer, tiny: the paper's image backbone (metabev.md 1.1; Liu et al. 2021).
+"""Swin Transformer, tiny: the paper's image backbone (Liu et al. 2021).
 
 Follows the published network so that its weights mean the same here: padding to whole windows
 with zeros after the norm and before the shift (padded tokens are keys like any other, as in

@@ -6,6 +6,7 @@ import numpy as np
 
 from metabev_ros.config import LidarEncoder, ModelConfig, ViewTransform
 from metabev_ros.config.sparse import SparseExecution
+from metabev_ros.errors import assert_never
 from metabev_ros.preprocess.background_tables import BackgroundTables
 from metabev_ros.preprocess.images import fit_image
 from metabev_ros.preprocess.lift_splat import LiftSplatTables
@@ -18,8 +19,13 @@ from metabev_ros.structures import CameraCalibration, CameraImage, Sample, Sweep
 
 def view_tables(config: ModelConfig) -> LiftSplatTables | PullTables:
     """The tables of the view transform that the configuration names."""
-    is_pull = config.camera.view_transform is ViewTransform.PULL
-    return (PullTables if is_pull else LiftSplatTables)(config.camera, config.splat_grid)
+    match config.camera.view_transform:
+        case ViewTransform.LIFT_SPLAT:
+            return LiftSplatTables(config.camera, config.splat_grid)
+        case ViewTransform.PULL:
+            return PullTables(config.camera, config.splat_grid)
+        case _:
+            assert_never(config.camera.view_transform)
 
 
 class Preprocessor:
@@ -70,21 +76,30 @@ class Preprocessor:
         return {'images': np.stack([image.pixels for image in images]), **tables}
 
     def lidar_inputs(self, sweep: Sweep) -> dict[str, np.ndarray]:
-        """What the LiDAR encoder takes.
+        """Inputs of the LiDAR encoder.
 
         `pillars` and `pillar_table`; or `voxel_features` and the tables of the neighbours; or,
         for spconv, `voxel_features` and `voxel_coords`.
         """
         config = self._config
-        if config.lidar.encoder is LidarEncoder.PILLAR:
-            return build_pillars(sweep, config.lidar, config.pillar_grid)
-        voxels = build_voxels(sweep, config.lidar, config.voxel_grid)
-        if self._execution is SparseExecution.SPCONV:
-            return voxels
-        return {
-            'voxel_features': voxels['voxel_features'],
-            **build_tables(voxels['voxel_coords'], config),
-        }
+        match config.lidar.encoder:
+            case LidarEncoder.PILLAR:
+                return build_pillars(sweep, config.lidar, config.pillar_grid)
+            case LidarEncoder.SPARSE:
+                return self._voxel_inputs(sweep)
+            case _:
+                assert_never(config.lidar.encoder)
+
+    def _voxel_inputs(self, sweep: Sweep) -> dict[str, np.ndarray]:
+        voxels = build_voxels(sweep, self._config.lidar, self._config.voxel_grid)
+        match self._execution:
+            case SparseExecution.TABLES:
+                tables = build_tables(voxels['voxel_coords'], self._config)
+                return {'voxel_features': voxels['voxel_features'], **tables}
+            case SparseExecution.SPCONV:
+                return voxels
+            case _:
+                assert_never(self._execution)
 
     def __call__(self, sample: Sample) -> tuple[dict | None, dict | None]:
         """(camera inputs or None, LiDAR inputs or None) of the sample's modality.

@@ -10,7 +10,7 @@ import numpy as np
 
 from metabev_ros.errors import BackendError
 from metabev_ros.geometry import BOX_EDGES, box_corners
-from metabev_ros.structures import Detections, PerceptionResult
+from metabev_ros.structures import DRIVABLE_CLASS, Detections, PerceptionResult
 from metabev_ros.wire.cdr import PACKAGE, header, message_class
 from metabev_ros.wire.topics import (
     BEV_MAP,
@@ -149,7 +149,7 @@ def _bev_map(result: PerceptionResult, model, head):
 
 def _occupancy_grid(result: PerceptionResult, model, head):
     grid = model.config.map_grid
-    layer = model.config.map_classes.index('drivable_area')
+    layer = model.config.map_classes.index(DRIVABLE_CLASS)
     free = np.clip(result.map_probabilities[layer], 0, 1)
     info = message_class('nav_msgs/msg/MapMetaData')(
         map_load_time=head.stamp,

@@ -39,8 +39,12 @@ def change_contract(folder, change) -> None:
     path.write_text(json.dumps(plain))
 
 
-def other_classes(plain):
+def unknown_class(plain):
     plain['config']['detection_classes'][0] = 'tram'
+
+
+def other_classes(plain):
+    plain['config']['detection_classes'].reverse()
 
 
 def other_input(plain):
@@ -57,6 +61,7 @@ def finer_grid(plain):
 @pytest.mark.parametrize(
     ('change', 'named'),
     [
+        (unknown_class, ['tram']),
         (other_classes, ['config_sha256']),
         (
             other_input,

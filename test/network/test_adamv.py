@@ -17,7 +17,7 @@ from metabev_ros.network.adamv import (
     take_routing_losses,
     use_experts,
 )
-from metabev_ros.network.ffn import build_ffn
+from metabev_ros.network.decoder import build_ffn
 from metabev_ros.network.moe import TASKS
 
 D, HIDDEN = 12, 10

@@ -1,14 +1,14 @@
-"""gnConv by its defining properties: tests H2 to H6 and H8 of the specification."""
+"""gnConv by its defining properties."""
 
 import pytest
 import torch
 from support.products import products
 from torch.nn import functional as F
 
+from metabev_ros.config import Mixing
 from metabev_ros.network.gnconv import (
     GlobalLocalFilter,
     GnConv,
-    Mixing,
     filter_globally,
     neck_gnconv,
     resize_spectrum,

@@ -16,7 +16,14 @@ from support.small_networks import (
 )
 
 from metabev_ros.backends.torch_backend import TorchBackend
-from metabev_ros.config import BevNeckKind, DecoderFfn, Fuser, ModelConfig, load_config
+from metabev_ros.config import (
+    BevNeckKind,
+    DecoderFfn,
+    Fuser,
+    Mixing,
+    ModelConfig,
+    load_config,
+)
 from metabev_ros.contract import graph_outputs, output_names
 from metabev_ros.geometry import rigid_transform, rotation_z
 from metabev_ros.network.camera import CameraEncoder
@@ -215,10 +222,11 @@ def test_every_head_ffn_and_modality_set_has_its_shapes_and_gradients(head, ffn,
     assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
 
 
+@pytest.mark.parametrize('horfpn', [None, *Mixing])
 @pytest.mark.parametrize('neck', BevNeckKind)
 @torch.inference_mode()
-def test_the_baseline_takes_the_decoders_place(neck):
-    config = small_model(fuser=Fuser.CONV, neck=neck)
+def test_the_baseline_takes_the_decoders_place(neck, horfpn):
+    config = small_model(fuser=Fuser.CONV, neck=neck, horfpn=horfpn)
     network = built(config)
     camera, lidar, _ = sample_of(config, 0)
     expected = {spec.name: spec.shape for spec in graph_outputs(config)['fusion_fused']}

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from metabev_ros.config import DecoderConfig, DecoderFfn
+from metabev_ros.network.decoder import build_ffn
 from metabev_ros.network.expert_forms import ExpertForm, block_count, block_size
-from metabev_ros.network.ffn import build_ffn
 from metabev_ros.network.moe import (
     TASKS,
     FeedForward,

@@ -12,7 +12,7 @@ from metabev_ros.config.plain_detr import HybridConfig, OffsetNorm, QueryContent
 from metabev_ros.geometry import BevGrid
 from metabev_ros.network.box_coding import decode, encode, from_channels, to_channels
 from metabev_ros.network.plain_detr import PlainDetrHead
-from metabev_ros.network.query_selection import HeatmapSelection
+from metabev_ros.network.plain_detr_queries import HeatmapSelection
 
 CONFIG = small_model('plain_detr')
 

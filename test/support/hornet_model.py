@@ -11,9 +11,11 @@ import torch
 from safetensors.torch import save_file
 
 from metabev_ros.config import (
-    BevNeckKind,
     CameraBackbone,
     CameraNeck,
+    HorNetConfig,
+    HorNetSize,
+    Mixing,
     ModelConfig,
     save_config,
 )
@@ -24,12 +26,16 @@ from support.small_networks import small_model
 
 def hornet_model() -> ModelConfig:
     """Images of 32 x 64, so that every filter of the backbone is resized."""
-    model = small_model(neck=BevNeckKind.NANO_HORFPN_GF)
+    model = small_model(horfpn=Mixing.GLOBAL)
     return dataclasses.replace(
         model,
         name='small_hornet',
         camera=dataclasses.replace(
-            model.camera, backbone=CameraBackbone.HORNET_NANO_GF, neck=CameraNeck.LSS_HORFPN_GF
+            model.camera,
+            backbone=CameraBackbone.HORNET,
+            hornet=HorNetConfig(HorNetSize.NANO, Mixing.GLOBAL),
+            neck=CameraNeck.LSS_FPN,
+            horfpn=Mixing.GLOBAL,
         ),
     )
 

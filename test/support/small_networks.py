@@ -20,6 +20,7 @@ from metabev_ros.config import (
     HeadConfig,
     LidarBranchConfig,
     LidarEncoder,
+    Mixing,
     ModelConfig,
 )
 from metabev_ros.config.heads import CENTERPOINT_GROUPS
@@ -47,6 +48,7 @@ def small_model(
     ffn: DecoderFfn = DecoderFfn.MLP,
     fuser: Fuser = Fuser.METABEV,
     neck: BevNeckKind = BevNeckKind.NANO,
+    horfpn: Mixing | None = None,
 ) -> ModelConfig:
     """Nano's encoders on a grid of 16 x 16 cells; `head` is one of DETECTION_HEADS, or
     plain_detr."""
@@ -76,6 +78,7 @@ def small_model(
         ),
         head=HeadConfig(
             neck=neck,
+            horfpn=horfpn,
             neck_channels=16,
             det_channels=16,
             map_channels=8,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from metabev_ros.config import CameraBackbone, Fuser, ModelConfig
+from metabev_ros.errors import assert_never
 from metabev_ros.lab.conversion import layouts
 from metabev_ros.lab.conversion.backbones import (
     BODY_PATTERN,
@@ -138,10 +139,15 @@ def detector_rules(dialect: Dialect, config: ModelConfig) -> SourceRules:
     parts.append(_center_part(dialect, config))
     if dialect.map_head:
         parts.append(_map_part(dialect))
-    if dialect.fuser and config.decoder.fuser is Fuser.CONV:
-        parts.append(_fuser_part(dialect))
-    elif dialect.fuser:
-        ignored.append(Ignored(dialect.fuser + '.*', 'the BEV-evolving decoder is in its place'))
+    if dialect.fuser:
+        match config.decoder.fuser:
+            case Fuser.CONV:
+                parts.append(_fuser_part(dialect))
+            case Fuser.METABEV:
+                reason = 'the BEV-evolving decoder is in its place'
+                ignored.append(Ignored(dialect.fuser + '.*', reason))
+            case _:
+                assert_never(config.decoder.fuser)
     return SourceRules(tuple(parts), tuple(ignored))
 
 
@@ -159,9 +165,22 @@ def _groups(pattern: str) -> int:
     return pattern.count('(') - pattern.count('(?:')
 
 
+def _backbone_rules(prefix: str, backbone: CameraBackbone) -> tuple[Rule, ...]:
+    """Rules of the image backbone; the published detectors have a Swin-T or a ResNet-50.
+
+    A network with another backbone takes Swin-T's: the report says that none of them fits.
+    """
+    match backbone:
+        case CameraBackbone.RESNET50:
+            return resnet50_rules(prefix)
+        case CameraBackbone.SWIN_T | CameraBackbone.NANO | CameraBackbone.HORNET:
+            return mmdet_swin_rules(prefix)
+        case _:
+            assert_never(backbone)
+
+
 def _camera_parts(dialect: Dialect, config: ModelConfig) -> tuple[Part, ...]:
-    swin = config.camera.backbone is not CameraBackbone.RESNET50
-    rules = (mmdet_swin_rules if swin else resnet50_rules)(dialect.image_backbone)
+    rules = _backbone_rules(dialect.image_backbone, config.camera.backbone)
     neck = dialect.image_neck
     lift = (Rule(dialect.view + r'depthnet\.' + AFFINE, r'camera_encoder.depth_and_context.\1'),)
     down = dialect.view + r'downsample\.'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 
 from metabev_ros.config import ModelConfig
-from metabev_ros.errors import ConfigError
+from metabev_ros.errors import ConfigError, assert_never
 from metabev_ros.lab.conversion import backbones, detectors
 from metabev_ros.lab.conversion.rules import SourceRules
 
@@ -39,19 +39,26 @@ def parse_source(name: str) -> Source:
 
 def build_rules(source: Source, config: ModelConfig) -> SourceRules:
     """Rules that take a checkpoint of `source` to the network of `config`."""
-    if source is Source.BEVFUSION:
-        return detectors.detector_rules(detectors.BEVFUSION, config)
-    if source is Source.MMDET3D_BEVFUSION:
-        return detectors.detector_rules(detectors.MMDET3D_BEVFUSION, config)
-    if source is Source.MMDET3D_CENTERPOINT:
-        return detectors.detector_rules(detectors.MMDET3D_CENTERPOINT, config)
-    builders = {
-        Source.MMDET_SWIN: backbones.mmdet_swin,
-        Source.SWIN: backbones.swin,
-        Source.TIMM_SWIN: backbones.timm_swin,
-        Source.TORCHVISION_SWIN_T: backbones.torchvision_swin_t,
-        Source.TORCHVISION_RESNET50: backbones.torchvision_resnet50,
-        Source.HORNET: backbones.hornet,
-        Source.MMPRETRAIN_HORNET: backbones.mmpretrain_hornet,
-    }
-    return builders[source]()
+    match source:
+        case Source.BEVFUSION:
+            return detectors.detector_rules(detectors.BEVFUSION, config)
+        case Source.MMDET3D_BEVFUSION:
+            return detectors.detector_rules(detectors.MMDET3D_BEVFUSION, config)
+        case Source.MMDET3D_CENTERPOINT:
+            return detectors.detector_rules(detectors.MMDET3D_CENTERPOINT, config)
+        case Source.MMDET_SWIN:
+            return backbones.mmdet_swin()
+        case Source.SWIN:
+            return backbones.swin()
+        case Source.TIMM_SWIN:
+            return backbones.timm_swin()
+        case Source.TORCHVISION_SWIN_T:
+            return backbones.torchvision_swin_t()
+        case Source.TORCHVISION_RESNET50:
+            return backbones.torchvision_resnet50()
+        case Source.HORNET:
+            return backbones.hornet()
+        case Source.MMPRETRAIN_HORNET:
+            return backbones.mmpretrain_hornet()
+        case _:
+            assert_never(source)

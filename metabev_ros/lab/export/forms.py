@@ -14,6 +14,7 @@ import copy
 from torch import nn
 
 from metabev_ros.contract import GraphForm
+from metabev_ros.errors import assert_never
 from metabev_ros.network.deformable import DeformableAttention, Sampling
 from metabev_ros.network.expert_forms import ExpertForm
 from metabev_ros.network.map_head import MapHead
@@ -26,13 +27,22 @@ def written_for(network: nn.Module, form: GraphForm) -> nn.Module:
     """A copy that shares the weights and computes the same in the operators of the form."""
     shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
     written = copy.deepcopy(network, shared)
-    grid = form is GraphForm.ONNXRUNTIME
     for module in written.modules():
         if isinstance(module, (DeformableAttention, MapHead)):
-            module.sampling = Sampling.GRID if grid else Sampling.GATHER
+            module.sampling = _sampling(form)
         elif isinstance(module, ExpertPool):
             module.form = expert_form(module, form)
     return written
+
+
+def _sampling(form: GraphForm) -> Sampling:
+    match form:
+        case GraphForm.ONNXRUNTIME:
+            return Sampling.GRID
+        case GraphForm.TENSORRT:
+            return Sampling.GATHER
+        case _:
+            assert_never(form)
 
 
 def expert_form(pool: ExpertPool, form: GraphForm) -> ExpertForm:
@@ -41,8 +51,12 @@ def expert_form(pool: ExpertPool, form: GraphForm) -> ExpertForm:
     For TensorRT: two plain products over all experts if they are few or if a token may use more
     than half of them, else `BLOCKS`, the form with a capacity that nothing overflows.
     """
-    if form is GraphForm.ONNXRUNTIME:
-        return ExpertForm.NONZERO
-    experts = len(pool.experts)
-    is_dense = experts <= DENSE_LIMIT or 2 * pool.most_used() > experts
-    return ExpertForm.DENSE if is_dense else ExpertForm.BLOCKS
+    match form:
+        case GraphForm.ONNXRUNTIME:
+            return ExpertForm.NONZERO
+        case GraphForm.TENSORRT:
+            experts = len(pool.experts)
+            is_dense = experts <= DENSE_LIMIT or 2 * pool.most_used() > experts
+            return ExpertForm.DENSE if is_dense else ExpertForm.BLOCKS
+        case _:
+            assert_never(form)

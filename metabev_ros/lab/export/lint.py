@@ -19,7 +19,7 @@ import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from metabev_ros.contract import GraphForm
-from metabev_ros.errors import ContractError
+from metabev_ros.errors import ContractError, assert_never
 
 OPSET = 18
 GRID_SAMPLE_RENAMED = 20  # the opset that calls its bilinear mode 'linear'
@@ -104,13 +104,25 @@ def _offence(node: NodeProto, graph: GraphProto, form: GraphForm) -> tuple[str, 
         return 'no scatter with a reduction', 'use a host-built table and Gather'
     if kind == 'Unique':
         return 'no Unique', 'use a host-built table'
-    if kind == 'NonZero' and (form is GraphForm.TENSORRT or not _in_expert_pool(node)):
-        where = '' if form is GraphForm.TENSORRT else ' outside experts'
-        return f'no NonZero{where}', f'export with --form {form.value}, or use a host-built table'
     if kind == 'TopK' and not _topk_count(node, graph) <= TOPK_LIMIT:
         return f'TopK of a constant K up to {TOPK_LIMIT}', 'lower K'
-    if kind == 'GridSample' and form is GraphForm.TENSORRT:
-        return 'no GridSample in a graph for TensorRT', 'use Sampling.GATHER (export/forms.py)'
+    return _offence_of_form(node, form)
+
+
+def _offence_of_form(node: NodeProto, form: GraphForm) -> tuple[str, str] | None:
+    """As `_offence`, of the operators that one form allows and another does not."""
+    no_zero = f'export with --form {form.value}, or use a host-built table'
+    match form:
+        case GraphForm.ONNXRUNTIME:
+            if node.op_type == 'NonZero' and not _in_expert_pool(node):
+                return 'no NonZero outside experts', no_zero
+        case GraphForm.TENSORRT:
+            if node.op_type == 'NonZero':
+                return 'no NonZero', no_zero
+            if node.op_type == 'GridSample':
+                return 'no GridSample in a graph for TensorRT', 'use Sampling.GATHER (forms.py)'
+        case _:
+            assert_never(form)
     return None
 
 

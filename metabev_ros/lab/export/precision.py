@@ -26,7 +26,7 @@ from metabev_ros.contract import (
     sha256_of,
     variant_folder,
 )
-from metabev_ros.errors import ConfigError
+from metabev_ros.errors import ConfigError, assert_never
 from metabev_ros.lab.export.agreement import Agreement, measure_agreement, require_agreement
 from metabev_ros.lab.export.calibration import CalibrationSet
 from metabev_ros.lab.export.half import compute_in_half
@@ -57,17 +57,18 @@ def export_precision(
         ConfigError: for fp32, which `export_model` writes.
         ContractError: if the fp32 graphs are missing or the result does not agree with them.
     """
-    if precision is GraphPrecision.FP32:
-        raise ConfigError(
-            'export --precision', 'fp16 or int8 here', precision.value, 'leave the option out'
-        )
     reference = OnnxRuntimeBackend(_source(model, form, precision), 1)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        if precision is GraphPrecision.INT8:
-            contract = _write_int8(scratch, model, form, reference, samples, report)
-        else:
-            contract = _write_fp16(scratch, model, form, report)
+        match precision:
+            case GraphPrecision.FP16:
+                contract = _write_fp16(scratch, model, form, report)
+            case GraphPrecision.INT8:
+                contract = _write_int8(scratch, model, form, reference, samples, report)
+            case GraphPrecision.FP32:
+                raise _not_lowered(precision)
+            case _:
+                assert_never(precision)
         found = measure_agreement(reference, OnnxRuntimeBackend(scratch, 1), samples.checked)
         require_agreement(found, precision)
         install_graphs(scratch, variant_folder(model, form, precision), contract)
@@ -75,9 +76,26 @@ def export_precision(
 
 
 def _source(model: Path, form: GraphForm, precision: GraphPrecision) -> Path:
-    """The fp32 graphs that the result is compared with."""
-    form = form if precision is GraphPrecision.INT8 else GraphForm.ONNXRUNTIME
-    return variant_folder(model, form, GraphPrecision.FP32)
+    """The fp32 graphs that the result is compared with.
+
+    Raises:
+        ConfigError: for fp32.
+    """
+    match precision:
+        case GraphPrecision.FP16:
+            return variant_folder(model, GraphForm.ONNXRUNTIME, GraphPrecision.FP32)
+        case GraphPrecision.INT8:
+            return variant_folder(model, form, GraphPrecision.FP32)
+        case GraphPrecision.FP32:
+            raise _not_lowered(precision)
+        case _:
+            assert_never(precision)
+
+
+def _not_lowered(precision: GraphPrecision) -> ConfigError:
+    return ConfigError(
+        'export --precision', 'fp16 or int8 here', precision.value, 'leave the option out'
+    )
 
 
 def _write_int8(

@@ -30,6 +30,7 @@ import onnx
 from onnx import NodeProto, helper, numpy_helper
 
 from metabev_ros.contract import GraphForm
+from metabev_ros.errors import assert_never
 from metabev_ros.lab.export.value_ranges import ValueRange, value_ranges
 
 SIGNED, UNSIGNED = 127, 255
@@ -74,7 +75,7 @@ def quantise(content: bytes, inputs: Iterable[dict[str, np.ndarray]], form: Grap
     model = onnx.load_model_from_string(content)
     graph = model.graph
     convolutions = quantised_convolutions(graph)
-    absorbed = _absorbed_relus(graph, convolutions) if form is GraphForm.ONNXRUNTIME else {}
+    absorbed = _absorbed_relus(graph, convolutions, form)
     ranges = value_ranges(model, _activations(convolutions, absorbed, form), inputs)
     convolutions = [
         node
@@ -104,14 +105,18 @@ def _readers(graph: onnx.GraphProto) -> dict[str, list[NodeProto]]:
     return readers
 
 
-def _absorbed_relus(graph: onnx.GraphProto, convolutions: list[NodeProto]) -> dict[str, str]:
+def _absorbed_relus(
+    graph: onnx.GraphProto, convolutions: list[NodeProto], form: GraphForm
+) -> dict[str, str]:
     """Result of a convolution -> result of the ReLU that alone reads it.
 
     The pair is quantised as one: unsigned bytes cannot be negative. A ReLU that makes an output of
-    the graph stays, its values leave unrounded.
+    the graph stays, its values leave unrounded. None for TensorRT, which rounds no results.
     """
+    absorbed: dict[str, str] = {}
+    if not _rounds_results(form):
+        return absorbed
     readers, outputs = _readers(graph), {item.name for item in graph.output}
-    absorbed = {}
     for node in convolutions:
         after = readers[node.output[0]]
         if len(after) == 1 and after[0].op_type == 'Relu' and after[0].output[0] not in outputs:
@@ -124,13 +129,30 @@ def _activations(
 ) -> list[str]:
     """Tensors that get a QuantizeLinear/DequantizeLinear pair, in a fixed order."""
     names = [node.input[0] for node in convolutions]
-    if form is GraphForm.ONNXRUNTIME:
+    if _rounds_results(form):
         names += [absorbed.get(node.output[0], node.output[0]) for node in convolutions]
     return list(dict.fromkeys(names))
 
 
+def _rounds_results(form: GraphForm) -> bool:
+    """Whether results of convolutions are quantised, and not their inputs alone."""
+    match form:
+        case GraphForm.ONNXRUNTIME:
+            return True
+        case GraphForm.TENSORRT:
+            return False
+        case _:
+            assert_never(form)
+
+
 def _levels(values: ValueRange, form: GraphForm) -> int:
-    return SIGNED if values.has_negative or form is GraphForm.TENSORRT else UNSIGNED
+    match form:
+        case GraphForm.ONNXRUNTIME:
+            return SIGNED if values.has_negative else UNSIGNED
+        case GraphForm.TENSORRT:
+            return SIGNED
+        case _:
+            assert_never(form)
 
 
 def _scale(values: ValueRange, form: GraphForm) -> tuple[np.ndarray, np.ndarray]:

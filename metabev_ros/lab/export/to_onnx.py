@@ -29,7 +29,7 @@ from metabev_ros.contract import (
     variant_folder,
     write_atomically,
 )
-from metabev_ros.errors import ConfigError
+from metabev_ros.errors import ConfigError, assert_never
 from metabev_ros.lab.export.forms import written_for
 from metabev_ros.lab.export.lint import OPSET, lint
 from metabev_ros.lab.export.parity import ParityReport, check_parity, parity_inputs
@@ -95,15 +95,23 @@ class FusionGraph(nn.Module):
         return tuple(named[name] for name in self.outputs)
 
 
+def _camera_graph(network: MetaBev, transform: ViewTransform) -> CameraGraph | PullCameraGraph:
+    match transform:
+        case ViewTransform.LIFT_SPLAT:
+            return CameraGraph(network)
+        case ViewTransform.PULL:
+            return PullCameraGraph(network)
+        case _:
+            assert_never(transform)
+
+
 def graph_modules(
     network: MetaBev, config: ModelConfig, form: GraphForm = GraphForm.ONNXRUNTIME
 ) -> dict[str, nn.Module]:
     """The five graphs of one set of weights, written for a runtime."""
     network, outputs = written_for(network, form).eval(), output_names(config)
-    is_pull = config.camera.view_transform is ViewTransform.PULL
-    camera = (PullCameraGraph if is_pull else CameraGraph)(network)
     return {
-        'camera_encoder': camera,
+        'camera_encoder': _camera_graph(network, config.camera.view_transform),
         'lidar_encoder': network.lidar_encoder,
         'fusion_fused': FusionGraph(network, ('camera', 'lidar'), outputs),
         'fusion_camera': FusionGraph(network, ('camera',), outputs),

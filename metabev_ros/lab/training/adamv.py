@@ -11,12 +11,13 @@ import math
 from dataclasses import asdict, dataclass, field
 
 from metabev_ros.config.yaml import require
+from metabev_ros.errors import assert_never
 
 OFFICIAL_BEST = 100.0  # what the released trainer has to beat first
 
 
 class SelectionMode(enum.Enum):
-    """OFFICIAL: what the released trainer does, its faults included. PER_TASK: our correction."""
+    """OFFICIAL: as the released trainer, its faults included. PER_TASK: our correction."""
 
     OFF = 'off'
     OFFICIAL = 'official'
@@ -208,14 +209,20 @@ class PerTaskSelection:
 
 def build_selection(
     config: SelectionConfig, steps: int, used: dict[str, int], experts: int
-) -> OfficialSelection | PerTaskSelection:
-    """The selection that a configuration other than OFF names.
+) -> OfficialSelection | PerTaskSelection | None:
+    """The selection that the configuration names; None if it is off.
 
     Args:
         steps: of the whole training.
         used: k of each task at the start.
     """
     patience, first = config.patience * config.every, config.warmup * steps
-    if config.mode is SelectionMode.OFFICIAL:
-        return OfficialSelection(dict(used), experts, patience, first)
-    return PerTaskSelection(used, experts, patience, first, config.every, config.tolerance)
+    match config.mode:
+        case SelectionMode.OFF:
+            return None
+        case SelectionMode.OFFICIAL:
+            return OfficialSelection(dict(used), experts, patience, first)
+        case SelectionMode.PER_TASK:
+            return PerTaskSelection(used, experts, patience, first, config.every, config.tolerance)
+        case _:
+            assert_never(config.mode)

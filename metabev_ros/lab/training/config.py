@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass, field
 
 from metabev_ros.config.yaml import require
+from metabev_ros.errors import assert_never
 from metabev_ros.lab.training.adamv import SelectionConfig
 from metabev_ros.lab.training.augmentation import AugmentationConfig
 from metabev_ros.lab.training.curriculum import CurriculumConfig
@@ -175,16 +176,26 @@ class TrainingConfig:
 
     def rate(self, step: int) -> float:
         """Learning rate at a step."""
-        if self.schedule is Schedule.CONSTANT:
-            return self.learning_rate * constant_factor(
-                step, self.steps, self.warmup_steps, self.decay_steps
-            )
-        return self.learning_rate * cyclic_factor(
-            step, self.steps, self.rise, self.schedule is Schedule.CYCLIC_COSINE
-        )
+        steps = self.steps
+        match self.schedule:
+            case Schedule.CONSTANT:
+                factor = constant_factor(step, steps, self.warmup_steps, self.decay_steps)
+            case Schedule.CYCLIC_COSINE:
+                factor = cyclic_factor(step, steps, self.rise, cosine=True)
+            case Schedule.CYCLIC_LINEAR:
+                factor = cyclic_factor(step, steps, self.rise, cosine=False)
+            case _:
+                assert_never(self.schedule)
+        return self.learning_rate * factor
 
     def beta1(self, step: int) -> float:
         """AdamW's first momentum at a step."""
-        if self.schedule is Schedule.CONSTANT:
-            return 0.9
-        return cyclic_beta(step, self.steps, self.rise, self.schedule is Schedule.CYCLIC_COSINE)
+        match self.schedule:
+            case Schedule.CONSTANT:
+                return 0.9
+            case Schedule.CYCLIC_COSINE:
+                return cyclic_beta(step, self.steps, self.rise, cosine=True)
+            case Schedule.CYCLIC_LINEAR:
+                return cyclic_beta(step, self.steps, self.rise, cosine=False)
+            case _:
+                assert_never(self.schedule)

@@ -133,7 +133,8 @@ class CurriculumConfig:
         hit |= {kind: modality.has_camera for kind in OF_CAMERA}
         # Without a camera nothing shows an object whose points are gone: it would teach guessing.
         hit[FailureKind.OBJECT_POINTS] = modality is Modality.FUSED
-        return np.array([getattr(self, kind.value) * hit.get(kind, True) for kind in FailureKind])
+        hit[FailureKind.CALIBRATION] = True
+        return np.array([getattr(self, kind.value) * hit[kind] for kind in FailureKind])
 
 
 def fail_points(

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from metabev_ros.config import DetectionHead, ModelConfig
+from metabev_ros.errors import assert_never
 from metabev_ros.lab.training.distributed import sum_over_ranks
 from metabev_ros.lab.training.matching import match_queries
 from metabev_ros.lab.training.plain_detr import focal_sum, set_losses
@@ -38,18 +39,32 @@ def detection_loss(
         (BEVFusion).
     """
     truth = torch.stack([target['heatmap'] for target in targets])
-    if config.head.detection is DetectionHead.TRANSFUSION:
-        classes, boxes = query_loss(output['class_logits'], output['boxes'], targets, config)
-        return {
-            'heatmap': heatmap_loss(output['heatmap'], truth),
-            'classes': classes,
-            'boxes': boxes,
-        }
-    if config.head.detection is DetectionHead.PLAIN_DETR:
-        return {
-            'heatmap': heatmap_loss(output['heatmap'], truth),
-            **set_losses(output, targets, config),
-        }
+    match config.head.detection:
+        case DetectionHead.CENTER:
+            return _center_loss(output, truth, targets, config)
+        case DetectionHead.TRANSFUSION:
+            classes, boxes = query_loss(output['class_logits'], output['boxes'], targets, config)
+            return {
+                'heatmap': heatmap_loss(output['heatmap'], truth),
+                'classes': classes,
+                'boxes': boxes,
+            }
+        case DetectionHead.PLAIN_DETR:
+            return {
+                'heatmap': heatmap_loss(output['heatmap'], truth),
+                **set_losses(output, targets, config),
+            }
+        case _:
+            assert_never(config.head.detection)
+
+
+def _center_loss(
+    output: dict[str, Tensor],
+    truth: Tensor,
+    targets: Sequence[dict[str, Tensor]],
+    config: ModelConfig,
+) -> dict[str, Tensor]:
+    """Terms of the centre heads; `truth` (B, K, Y, X) is the heatmap to be learnt."""
     counts = [len(group) for group in config.detection_groups]
     heatmaps, maps = output['heatmap'].split(counts, 1), output['boxes'].chunk(len(counts), 1)
     terms = {'heatmap': 0.0, 'boxes': 0.0}

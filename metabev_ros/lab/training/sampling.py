@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from metabev_ros.errors import ConfigError
+from metabev_ros.errors import ConfigError, assert_never
 from metabev_ros.lab.training.samples import SampleKey
 from metabev_ros.structures import DETECTION_CLASSES, Modality
 
@@ -50,7 +50,7 @@ class ModalityDraw(enum.Enum):
 
 
 def balanced_order(classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One class-balanced epoch (CBGS, Zhu et al. 2019; metabev.md 1.6), shuffled.
+    """One class-balanced epoch (CBGS, Zhu et al. 2019), shuffled.
 
     Of the n_c records that show class c, int(n_c * ratio_c) are drawn with replacement, where
     ratio_c = (1 / K) / share_c and share_c is n_c over the sum of all n; K counts the classes
@@ -90,13 +90,19 @@ def draw_modalities(config: TrainingConfig, step: int, world: int = 1) -> list[M
     waiting.
     """
     size = len(config.batch)
-    if config.draw is ModalityDraw.OFF:
-        return [Modality.FUSED] * size
-    if config.draw is ModalityDraw.MIXED:
-        return [Modality[name.upper()] for name in config.batch]
+    match config.draw:
+        case ModalityDraw.OFF:
+            return [Modality.FUSED] * size
+        case ModalityDraw.MIXED:
+            return [Modality[name.upper()] for name in config.batch]
+        case ModalityDraw.PER_ITERATION:
+            count = 1
+        case ModalityDraw.PER_SAMPLE:
+            count = size // world
+        case _:
+            assert_never(config.draw)
     rng = np.random.default_rng([config.seed, step, _MODALITY])
     names = (Modality.FUSED, Modality.CAMERA, Modality.LIDAR)
-    count = 1 if config.draw is ModalityDraw.PER_ITERATION else size // world
     drawn = [names[i] for i in rng.choice(3, count, p=config.modality_shares)]
     return drawn * (size // count)
 
@@ -168,6 +174,10 @@ class BatchKeys(torch.utils.data.Sampler):
 
     def _order(self, epoch: int) -> np.ndarray:
         seed = self._config.seed
-        if self._config.sampling is Sampling.CBGS:
-            return balanced_order(self._classes, np.random.default_rng([seed, epoch, _CBGS]))
-        return np.random.default_rng([seed, epoch, _ORDER]).permutation(self._records)
+        match self._config.sampling:
+            case Sampling.UNIFORM:
+                return np.random.default_rng([seed, epoch, _ORDER]).permutation(self._records)
+            case Sampling.CBGS:
+                return balanced_order(self._classes, np.random.default_rng([seed, epoch, _CBGS]))
+            case _:
+                assert_never(self._config.sampling)

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from metabev_ros.config import ModelConfig, save_config, to_plain
-from metabev_ros.errors import ConfigError
+from metabev_ros.errors import ConfigError, assert_never
 from metabev_ros.lab.training.adamv import SelectionMode, build_selection
 from metabev_ros.lab.training.checkpoint import load_checkpoint, replace_file
 from metabev_ros.lab.training.config import Device, Precision, TrainingConfig
@@ -348,8 +348,16 @@ def find_device(device: Device, local: int) -> torch.device:
     Raises:
         ConfigError: if there is none; nothing falls back to a CPU in silence.
     """
-    if device is Device.CPU:
-        return torch.device('cpu')
+    match device:
+        case Device.CPU:
+            return torch.device('cpu')
+        case Device.CUDA:
+            return _find_gpu(local)
+        case _:
+            assert_never(device)
+
+
+def _find_gpu(local: int) -> torch.device:
     if torch.cuda.device_count() <= local:
         raise ConfigError(
             'training.device',

@@ -1,4 +1,4 @@
-"""Published HorNet weights: test H9 of the specification.
+"""Published HorNet weights.
 
 No checkpoint is at hand: names and shapes are the published ones, written down apart, their
 values random, and the golden logits those of the published arithmetic (`published_hornet`).
@@ -14,6 +14,9 @@ from metabev_ros.config import (
     CameraBranchConfig,
     CameraNeck,
     DecoderConfig,
+    HorNetConfig,
+    HorNetSize,
+    Mixing,
     ModelConfig,
 )
 from metabev_ros.errors import ContractError
@@ -22,20 +25,23 @@ from metabev_ros.lab.conversion.sources import Source, build_rules
 from metabev_ros.network.hornet import build_hornet
 
 BODY = 'camera_encoder.backbone.body.'
+TINY_GF = HorNetConfig(HorNetSize.TINY, Mixing.GLOBAL)
 
 
-def model_of(backbone: CameraBackbone) -> ModelConfig:
-    camera = CameraBranchConfig(backbone, CameraNeck.LSS_FPN, feature_channels=16)
+def model_of(hornet: HorNetConfig) -> ModelConfig:
+    camera = CameraBranchConfig(
+        CameraBackbone.HORNET, CameraNeck.LSS_FPN, feature_channels=16, hornet=hornet
+    )
     return ModelConfig(camera=camera, decoder=DecoderConfig(cross_layers=1, self_layers=0))
 
 
 @pytest.fixture(scope='module')
 def tiny_gf_shapes():
-    return network_shapes(model_of(CameraBackbone.HORNET_T_GF))
+    return network_shapes(model_of(TINY_GF))
 
 
 def convert(state, source, shapes):
-    config = model_of(CameraBackbone.HORNET_T_GF)
+    config = model_of(TINY_GF)
     return convert_state(state, build_rules(source, config), shapes, 'test')
 
 
@@ -93,10 +99,10 @@ def test_h9_converted_weights_give_the_logits_of_the_published_arithmetic(gf):
     depths, filters = (1, 2, 4, 1), {2: (8, 12), 3: (4, 6)}
     shapes = published_hornet.hornet(32, depths, gf, classes=10, filters=filters)
     state = {name: tensor.double() - 0.5 for name, tensor in random_state(shapes).items()}
-    backbone = CameraBackbone.HORNET_NANO_GF if gf else CameraBackbone.HORNET_NANO_7X7
-    network = build_hornet(backbone).double().eval()
+    hornet = HorNetConfig(HorNetSize.NANO, Mixing.GLOBAL if gf else Mixing.LOCAL)
+    network = build_hornet(hornet).double().eval()
     ours = {f'{BODY}{name}': tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    result = convert_state(state, build_rules(Source.HORNET, model_of(backbone)), ours, 'test')
+    result = convert_state(state, build_rules(Source.HORNET, model_of(hornet)), ours, 'test')
     loaded = {name.removeprefix(BODY): tensor.double() for name, tensor in result.tensors.items()}
     network.load_state_dict(loaded, strict=False)
     network.norms = torch.nn.ModuleDict({i: torch.nn.Identity() for i in '123'})
@@ -111,7 +117,7 @@ def test_h9_converted_weights_give_the_logits_of_the_published_arithmetic(gf):
 
 
 def test_detector_weights_do_not_land_in_another_backbone():
-    config = model_of(CameraBackbone.HORNET_NANO_GF)
+    config = model_of(HorNetConfig(HorNetSize.NANO, Mixing.GLOBAL))
     state = random_state({'encoders.camera.backbone.patch_embed.projection.bias': (96,)})
     with pytest.raises(ContractError, match='patch_embed'):
         convert_state(state, build_rules(Source.BEVFUSION, config), network_shapes(config), 'test')

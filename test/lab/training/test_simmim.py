@@ -10,7 +10,14 @@ from safetensors.torch import load_file
 from support.small_networks import small_base, small_model
 from support.tiny import TINY
 
-from metabev_ros.config import CameraBackbone, from_plain, load_config
+from metabev_ros.config import (
+    CameraBackbone,
+    HorNetConfig,
+    HorNetSize,
+    Mixing,
+    from_plain,
+    load_config,
+)
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.training.config import Precision
 from metabev_ros.lab.training.pretraining import (
@@ -27,7 +34,12 @@ from metabev_ros.network.metabev import MetaBev
 
 NANO, SWIN = small_model(), small_base()
 HORNET = dataclasses.replace(
-    SWIN, camera=dataclasses.replace(SWIN.camera, backbone=CameraBackbone.HORNET_NANO_7X7)
+    SWIN,
+    camera=dataclasses.replace(
+        SWIN.camera,
+        backbone=CameraBackbone.HORNET,
+        hornet=HorNetConfig(HorNetSize.NANO, Mixing.LOCAL),
+    ),
 )
 SHORT = PretrainingConfig(
     steps=3,
