@@ -36,12 +36,11 @@ class Table:
         title: heading.
         about: what the figures are, in words.
         list: beginnings of ids; each record is a row with its value, target and number of samples.
-        grid: an id with {row}, {column}, {figure}: cells that stand side by side. {row} may hold
-            dots, the others may not.
+        grid: an id with {row} and {column}, {figure} or both: cells that stand side by side.
         rows: words for rows; a key that ends with '*' takes the rest of the id, written as {}.
         columns: column -> its words, in the order of the table; others are left out.
         figures: figure -> its words; the figures of one cell, in order.
-        join: what stands between the figures of a cell.
+        cell: how the figures of a cell stand together, with a {} for each.
         digits: format of a value in a grid.
         only: beginnings of the rows to show; none: all.
     """
@@ -53,7 +52,7 @@ class Table:
     rows: dict[str, str] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
     figures: dict[str, str] = field(default_factory=dict)
-    join: str = ' / '
+    cell: str = '{} / {} / {}'
     digits: str = ''
     only: tuple[str, ...] = ('',)
 
@@ -78,6 +77,9 @@ class Page:
     def from_plain(cls, plain: dict[str, Any]) -> Page:
         """From an entry of results_pages.yaml."""
         return cls(**{**plain, 'tables': tuple(map(Table.from_plain, plain['tables']))})
+
+
+Cells = dict[tuple[str, str, str], ResultRecord]  # row, column, figure
 
 
 def read_pages(path: Path) -> list[Page]:
@@ -141,11 +143,19 @@ def list_lines(table: Table, records: list[ResultRecord], runs: Runs) -> list[st
     return table_lines(('figure', 'value', 'asked', 'met', 'n', 'run'), rows) if rows else []
 
 
-def grid_pattern(grid: str) -> re.Pattern[str]:
-    """The ids of a grid: rows may hold dots, columns and figures may not."""
-    parts = PLACEHOLDER.split(grid)
-    names = {'row': r'(?P<row>.+)', 'column': r'(?P<column>[^.]+)', 'figure': r'(?P<figure>[^.]+)'}
-    return re.compile(''.join(names[p] if i % 2 else re.escape(p) for i, p in enumerate(parts)))
+def grid_pattern(table: Table) -> re.Pattern[str]:
+    """The ids of a grid: any row, the columns and figures that it names."""
+    parts = PLACEHOLDER.split(table.grid)
+    choices = {
+        name: '|'.join(map(re.escape, words))
+        for name, words in (('column', table.columns), ('figure', table.figures))
+    }
+    return re.compile(
+        ''.join(
+            f'(?P<{part}>{choices.get(part, ".+")})' if place % 2 else re.escape(part)
+            for place, part in enumerate(parts)
+        )
+    )
 
 
 def row_words(table: Table, row: str) -> str:
@@ -160,16 +170,12 @@ def row_words(table: Table, row: str) -> str:
 
 def grid_lines(table: Table, records: list[ResultRecord], runs: Runs) -> list[str]:
     """One row a {row}, one column a {column}, the figures of a cell side by side."""
-    pattern = grid_pattern(table.grid)
-    cells: dict[tuple[str, str, str], ResultRecord] = {}
+    pattern = grid_pattern(table)
+    cells: Cells = {}
     for record in records:
         match = pattern.fullmatch(record.id)
-        if match is None or not match['row'].startswith(table.only):
-            continue
-        named = {'column': '', 'figure': '', **match.groupdict()}
-        if named['column'] in (table.columns or [named['column']]) and (
-            named['figure'] in (table.figures or [named['figure']])
-        ):
+        if match and match['row'].startswith(table.only):
+            named = {'column': '', 'figure': ''} | match.groupdict()
             cells[named['row'], named['column'], named['figure']] = record
     if not cells:
         return []
@@ -189,13 +195,17 @@ def grid_lines(table: Table, records: list[ResultRecord], runs: Runs) -> list[st
     return [*table_lines(('', *header), rows), '', f'n: {samples}. Run: {origin}.']
 
 
-Cells = dict[tuple[str, str, str], ResultRecord]
+def _joined(table: Table, texts: list[str]) -> str:
+    """The figures of a cell, or their words, as `cell` has them."""
+    pieces = table.cell.split('{}')[: len(texts)]
+    ending = table.cell.split('{}')[len(texts)] if table.cell.count('{}') == len(texts) else ''
+    return ''.join(piece + text for piece, text in zip(pieces, texts, strict=True)) + ending
 
 
 def _units(table: Table, cells: Cells, words: str, keys: list[tuple[str, str]]) -> str:
     """Words of the figures of a column where it has several, else their unit; in parentheses."""
     if len(keys) > 1:
-        return f' ({table.join.join(table.figures[figure] for _, figure in keys)})'
+        return f' ({_joined(table, [table.figures[figure] for _, figure in keys])})'
     unit = next((r.unit for (_, *key), r in cells.items() if tuple(key) in keys), '')
     return f' ({unit})' if unit and unit != words else ''
 
@@ -213,7 +223,7 @@ def _cell(table: Table, cells: Cells, row: str, keys: list[tuple[str, str]]) -> 
         else number(r.value, table.digits)
         for r in found
     ]
-    return table.join.join(texts)
+    return _joined(table, texts)
 
 
 def render(page: Page, results: Path) -> str:

@@ -101,6 +101,22 @@ def test_a_grid_sets_models_side_by_side_and_shows_what_is_missing(tmp_path):
     assert not re.search(r'0\.[678]', text) and 'n: 400. Run: 1.' in text
 
 
+def test_a_figure_may_stand_with_its_interval_in_one_cell(tmp_path):
+    table = Table(
+        'Leads',
+        'Of both.',
+        grid='over.{row}.{column}{figure}',
+        columns={'nds': 'NDS', 'miou': 'mIoU'},
+        figures={'': 'lead', '_low': 'from', '_high': 'to'},
+        cell='{} [{}, {}]',
+    )
+    ends = {'': 0.2, '_low': 0.1, '_high': 0.3}
+    records = [record(f'over.mc.1.nds{ending}', value) for ending, value in ends.items()]
+    text = made(tmp_path, table, *records, record('over.mc.1.miou', 0.4))
+    assert '|  | NDS (lead [from, to]) | mIoU (lead [from, to]) |\n' in text
+    assert '| mc: 1 | 0.2 [0.1, 0.3] | 0.4 [-, -] |\n' in text
+
+
 def test_figures_without_a_column_have_a_column_each_with_its_unit(tmp_path):
     table = Table(
         'Cost',
