@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+TEXT_LIMIT = 64  # characters of foreign text in a log line, a status or an error
+
+
+def clean_text(text: object, limit: int = TEXT_LIMIT) -> str:
+    """Foreign text made safe for logs and diagnostics: one printable line, at most `limit` long.
+
+    Control characters are escaped, so that a reader sees what was sent.
+    """
+    text = str(text)[: limit + 1]
+    safe = ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return safe if len(safe) <= limit else safe[: limit - 3] + '...'
+
 
 class MetaBevError(Exception):
     """Base of every error this package raises on purpose."""

@@ -1,26 +1,23 @@
-"""Makes docs/fault_matrix.md from test/faults/matrix.yaml and the tests that bear row numbers.
+"""The page of the fault matrix: test/faults/matrix.yaml, and the tests that bear row numbers.
 
-python tools/fault_matrix.py            # write the document
-python tools/fault_matrix.py --check    # exit 1 if it is out of date, or a row has neither
-                                        # a test nor a reason (a test does this)
+tools/results_pages.py writes it.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
-import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
 ROWS = 119
 TEST_NAME = re.compile(r'^ *def (test_row((?:_\d{3})+)_\w+)', re.MULTILINE)
 HEAD = """# Fault matrix
 
-Every fault below has a test whose name bears its number, or a reason why it has none. Made by
-`python tools/fault_matrix.py` from `test/faults/matrix.yaml`; a test compares both with the tests.
+Every fault below has a test whose name bears its number, or a reason why it has none. Made
+by `python tools/results_pages.py` from `test/faults/matrix.yaml`; a test compares both with the
+tests.
 Run one row: `.venv/bin/metabev-env python -m pytest -k row_017`.
 
 Terms. Tp: nominal period of the sensor. W: `sensing.deadline`. L: latency of the pipeline. K:
@@ -46,11 +43,12 @@ def tests_by_row(root: Path) -> dict[int, list[str]]:
     return found
 
 
-def read_matrix(root: Path) -> list[dict]:
+def read_matrix(root: Path) -> list[dict[str, Any]]:
+    """The rows as written."""
     return yaml.safe_load((root / 'test/faults/matrix.yaml').read_text(encoding='utf-8'))
 
 
-def offences(rows: list[dict], tests: dict[int, list[str]]) -> list[str]:
+def offences(rows: list[dict[str, Any]], tests: dict[int, list[str]]) -> list[str]:
     """What is wrong with the matrix or with the numbers that tests bear."""
     numbers = [row['row'] for row in rows]
     found = [] if numbers == list(range(1, ROWS + 1)) else [f'rows other than 1..{ROWS} in order']
@@ -74,7 +72,7 @@ def offences(rows: list[dict], tests: dict[int, list[str]]) -> list[str]:
     return found
 
 
-def render(rows: list[dict], tests: dict[int, list[str]]) -> str:
+def render(rows: list[dict[str, Any]], tests: dict[int, list[str]]) -> str:
     """The document."""
     proven = sum(bool(tests.get(row['row'])) for row in rows)
     lines = [
@@ -104,7 +102,7 @@ def render(rows: list[dict], tests: dict[int, list[str]]) -> str:
     return HEAD + '\n'.join(lines) + '\n'
 
 
-def _proof(row: dict, tests: list[str]) -> str:
+def _proof(row: dict[str, Any], tests: list[str]) -> str:
     if not tests:
         return f'**open**: {row["open"]}'
     return ', '.join(
@@ -114,31 +112,13 @@ def _proof(row: dict, tests: list[str]) -> str:
     )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--check', action='store_true', help='change nothing; exit 1 if stale')
-    parser.add_argument('--root', type=Path, default=ROOT, help='checkout to work on')
-    options = parser.parse_args(arguments)
-    rows, tests = read_matrix(options.root), tests_by_row(options.root)
-    wrong = offences(rows, tests)
-    path, text = options.root / 'docs/fault_matrix.md', ''
-    if not wrong:
-        text = render(rows, tests)
-        if not path.exists() or path.read_text(encoding='utf-8') != text:
-            wrong = [f'{path.name} is out of date'] if options.check else []
-            if not options.check:
-                path.write_text(text, encoding='utf-8')
-    sys.stdout.write(
-        '\n'.join(
-            [
-                *wrong,
-                f'{sum(map(bool, map(tests.get, range(1, ROWS + 1))))} of {ROWS} rows have tests',
-            ]
-        )
-        + '\n'
-    )
-    return 1 if wrong else 0
+def page(root: Path) -> str:
+    """The document of a checkout.
 
-
-if __name__ == '__main__':
-    sys.exit(main())
+    Raises:
+        SystemExit: the matrix and the tests do not agree.
+    """
+    rows, tests = read_matrix(root), tests_by_row(root)
+    if wrong := offences(rows, tests):
+        raise SystemExit('\n'.join(wrong))
+    return render(rows, tests)

@@ -1,104 +1,249 @@
-"""Figures of reliability: each of these measures one and may record it.
+"""Figures of reliability: each of these measures some and may record them.
 
-    .venv/bin/metabev-env python benchmark/reliability detection        # F1, F2, F5
-    .venv/bin/metabev-env python benchmark/reliability deaths           # F1, the real node
-    .venv/bin/metabev-env python benchmark/reliability clean            # F3
-    .venv/bin/metabev-env python benchmark/reliability truth            # F4
-    .venv/bin/metabev-env python benchmark/reliability fuzz             # F6, in the process
-    .venv/bin/metabev-env python benchmark/reliability fuzz-live        # F6, over DDS
-    .venv/bin/metabev-env python benchmark/reliability soak             # F8
-    .venv/bin/metabev-env python benchmark/reliability endurance        # F8, the real node
-    .venv/bin/metabev-env python benchmark/reliability replay           # F9, F10
-    .venv/bin/metabev-env python benchmark/reliability restart          # F11
-    .venv/bin/metabev-env python benchmark/reliability shutdown         # F12
-    .venv/bin/metabev-env python benchmark/reliability overload         # F13
-    .venv/bin/metabev-env python benchmark/reliability single-failures  # F7
-    .venv/bin/metabev-env python benchmark/reliability mutants          # F14
-    make coverage                                                       # F15
-    .venv/bin/metabev-env python benchmark/reliability cost             # F16
-    .venv/bin/metabev-env python benchmark/reliability log-volume       # F17
-    .venv/bin/metabev-env python benchmark/reliability alarms           # of each check
+    .venv/bin/metabev-env python benchmark/reliability --help
+    .venv/bin/metabev-env python benchmark/reliability fuzz --record docs/results/reliability.json
 
 Time is made up (the stamps' own) where it can be, so delays are exact and do not depend on the
-machine; the drives and the check against the injected truth are those of test/faults.
+machine; the drives and the check against the injected truth are those of the tests.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import shlex
 import sys
 from pathlib import Path
+from typing import Annotated
 
-import drives  # noqa: F401  before all others: it says where the scripted drives are
+import typer
 
-from metabev_ros.lab.evaluation.records import make_record, merge_records
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / 'test')]  # test/ for `support`: scripted and injected drives
 
-COMMANDS = {
-    'detection': 'detection.detection',
-    'deaths': 'deaths.deaths',
-    'clean': 'detection.clean',
-    'truth': 'truth.detection_truth',
-    'fuzz': 'fuzz.fuzz',
-    'fuzz-live': 'live.fuzz_live',
-    'soak': 'soak.soak',
-    'endurance': 'endurance.endurance',
-    'replay': 'replays.replay',
-    'restart': 'live.restart',
-    'shutdown': 'live.shutdown',
-    'overload': 'live.overload',
-    'single-failures': 'teeth.single_failures',
-    'mutants': 'teeth.mutants',
-    'coverage': 'teeth.coverage',
-    'cost': 'checks.cost',
-    'alarms': 'checks.alarms',
-    'log-volume': 'volume.log_volume',
-}
+from benchmark.reliability.figures import Figure  # noqa: E402
+from metabev_ros.lab.evaluation.records import make_record, merge_records  # noqa: E402
+
+app = typer.Typer(help=__doc__.splitlines()[0], no_args_is_help=True, add_completion=False)
+
+Record = Annotated[Path | None, typer.Option(help='Merge the figures into this JSON file.')]
+Seed = Annotated[int, typer.Option(help='Of everything that is drawn.')]
+SEED = 20261
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('figure', choices=COMMANDS)
-    parser.add_argument('--seeds', type=int, default=100, help='random plans, clean drives')
-    parser.add_argument('--seconds', type=float, default=1.2, help='drive of a single failure')
-    parser.add_argument('--stride', type=int, default=1, help='try every n-th call only')
-    parser.add_argument('--seed', type=int, default=20261, help='of everything that is drawn')
-    parser.add_argument('--small', type=int, default=900, help='fuzz: blocks of 1000 messages')
-    parser.add_argument('--big', type=int, default=100, help='fuzz: the same, large payloads')
-    parser.add_argument('--block', type=int, help='fuzz: repeat this block alone')
-    parser.add_argument('--messages', type=int, default=21_000, help='fuzz-live: how many')
-    parser.add_argument(
-        '--cycles',
-        type=int,
-        default=50,
-        help='restart, shutdown: how many; deaths: of each source',
-    )
-    parser.add_argument('--overload', type=float, default=60.0, help='overload: seconds')
-    parser.add_argument('--frames', type=int, default=864_000, help='soak: sweeps')
-    parser.add_argument('--outputs', type=int, default=2000, help='cost, alarms: how many')
-    parser.add_argument(
-        '--minutes',
-        type=int,
-        default=10,
-        help='log-volume: of made-up time; endurance: of real time',
-    )
-    parser.add_argument('--phases', type=int, default=20, help='truth: of the period')
-    parser.add_argument('--record', type=Path, help='merge the figures into this JSON file')
-    options = parser.parse_args()
+def report(figures: list[Figure], record: Path | None) -> None:
+    """Print the figures, record them if asked; exit 1 where one misses its target."""
     command = shlex.join(['python', *sys.argv])
-    module, _, function = COMMANDS[options.figure].partition('.')
-    figures = getattr(importlib.import_module(module), function)(options)
     records = [make_record(f.id, f.value, f.unit, command, f.n, f.target) for f in figures]
-    for record in records:
+    for made in records:
         sys.stdout.write(
-            f'{record.id}: {record.value:g} {record.unit} of {record.n} '
-            f'({record.target or "no target"})\n'
+            f'{made.id}: {made.value:g} {made.unit} of {made.n} ({made.target or "no target"})\n'
         )
-    if options.record:
-        merge_records(options.record, records)
-    return 1 if any(record.met is False for record in records) else 0
+    if record:
+        merge_records(record, records)
+    raise typer.Exit(1 if any(made.met is False for made in records) else 0)
+
+
+# Each measurement is imported when it is asked for: some need ROS, some set the environment.
+@app.command()
+def detection(
+    seeds: Annotated[int, typer.Option(help='Random plans.')] = 100, record: Record = None
+) -> None:
+    """F1, F2, F5: how soon a death is labelled, that no output is untrue, how soon all is back."""
+    from benchmark.reliability.detection import detection
+
+    report(detection(seeds), record)
+
+
+@app.command()
+def deaths(
+    cycles: Annotated[int, typer.Option(help='Deaths of each source.')] = 50, record: Record = None
+) -> None:
+    """F1: deaths of sensors while the real node runs."""
+    from benchmark.reliability.deaths import deaths
+
+    report(deaths(cycles), record)
+
+
+@app.command()
+def clean(
+    seeds: Annotated[int, typer.Option(help='Clean drives.')] = 100, record: Record = None
+) -> None:
+    """F3: false alarms on clean drives."""
+    from benchmark.reliability.detection import clean
+
+    report(clean(seeds), record)
+
+
+@app.command()
+def truth(
+    phases: Annotated[int, typer.Option(help='Of the period.')] = 20, record: Record = None
+) -> None:
+    """F4: which faults are noticed, how soon, how often wrongly."""
+    from benchmark.reliability.truth import detection_truth
+
+    report(detection_truth(phases), record)
+
+
+@app.command()
+def fuzz(
+    seed: Seed = SEED,
+    small: Annotated[int, typer.Option(help='Blocks of 1000 messages.')] = 900,
+    big: Annotated[int, typer.Option(help='The same with large payloads.')] = 100,
+    block: Annotated[
+        int | None, typer.Option(help='Repeat this block alone; with --small 0 a large one.')
+    ] = None,
+    record: Record = None,
+) -> None:
+    """F6: damaged messages, in the process."""
+    from benchmark.reliability.fuzz import fuzz
+
+    blocks = [(False, k) for k in range(small)] + [(True, k) for k in range(big)]
+    if block is not None:
+        blocks = [(big > 0 and not small, block)]
+    report(fuzz(seed, blocks), record)
+
+
+@app.command()
+def fuzz_live(
+    seed: Seed = SEED,
+    messages: Annotated[int, typer.Option(help='Damaged messages.')] = 21_000,
+    record: Record = None,
+) -> None:
+    """F6: damaged messages over DDS."""
+    from benchmark.reliability.live import fuzz_live
+
+    report(fuzz_live(messages, seed), record)
+
+
+@app.command()
+def single_failures(
+    seconds: Annotated[float, typer.Option(help='Length of the drive.')] = 1.2,
+    stride: Annotated[int, typer.Option(help='Try every n-th call only.')] = 1,
+    record: Record = None,
+) -> None:
+    """F7: every site of the sensing path, made to fail at each of its calls."""
+    from benchmark.reliability.teeth import single_failures
+
+    report(single_failures(seconds, stride), record)
+
+
+@app.command()
+def soak(
+    frames: Annotated[int, typer.Option(help='Sweeps.')] = 864_000, record: Record = None
+) -> None:
+    """F8: memory, files and threads over a day, accelerated."""
+    from benchmark.reliability.soak import soak
+
+    report(soak(frames), record)
+
+
+@app.command()
+def endurance(
+    minutes: Annotated[int, typer.Option(help='Of real time.')] = 10, record: Record = None
+) -> None:
+    """F8: memory, files and threads of the real node."""
+    from benchmark.reliability.endurance import endurance
+
+    report(endurance(minutes), record)
+
+
+@app.command()
+def replay(seed: Seed = SEED, record: Record = None) -> None:
+    """F9, F10: every tick has an output, and replays give the same bytes."""
+    from benchmark.reliability.replays import replay
+
+    report(replay(seed), record)
+
+
+@app.command()
+def restart(
+    cycles: Annotated[int, typer.Option(help='Kills.')] = 50,
+    seed: Seed = SEED,
+    record: Record = None,
+) -> None:
+    """F11: the node is killed at any moment and started again."""
+    from benchmark.reliability.live import restart
+
+    report(restart(cycles, seed), record)
+
+
+@app.command()
+def shutdown(
+    cycles: Annotated[int, typer.Option(help='Writers of bags that are killed.')] = 50,
+    seed: Seed = SEED,
+    record: Record = None,
+) -> None:
+    """F12: stops in the middle of the data."""
+    from benchmark.reliability.live import shutdown
+
+    report(shutdown(cycles, seed), record)
+
+
+@app.command()
+def overload(
+    seconds: Annotated[float, typer.Option(help='Under load.')] = 60.0, record: Record = None
+) -> None:
+    """F13: one core, shared with busy processes."""
+    from benchmark.reliability.live import overload
+
+    report(overload(seconds), record)
+
+
+@app.command()
+def mutants(
+    only: Annotated[
+        list[str] | None, typer.Option(help='Id of a guard in benchmark/guards.yaml; repeatable.')
+    ] = None,
+    record: Record = None,
+) -> None:
+    """F14: each guard switched off must make one of its named tests fail."""
+    from benchmark.reliability.teeth import mutants
+
+    if only and record:
+        raise typer.BadParameter('the figure is of all mutants: record without --only')
+    report(mutants(only or []), record)
+
+
+@app.command()
+def coverage(record: Record = None) -> None:
+    """F15: lines and branches that `make coverage` has just reached."""
+    from benchmark.reliability.teeth import coverage
+
+    report(coverage(), record)
+
+
+@app.command()
+def cost(
+    outputs: Annotated[int, typer.Option(help='How many are timed.')] = 2000,
+    seed: Seed = SEED,
+    record: Record = None,
+) -> None:
+    """F16: processor time of the checks of content."""
+    from benchmark.reliability.checks import cost
+
+    report(cost(outputs, seed), record)
+
+
+@app.command()
+def log_volume(
+    minutes: Annotated[int, typer.Option(help='Of made-up time.')] = 10, record: Record = None
+) -> None:
+    """F17: lines in the log while a fault lasts."""
+    from benchmark.reliability.volume import log_volume
+
+    report(log_volume(minutes), record)
+
+
+@app.command()
+def alarms(
+    outputs: Annotated[int, typer.Option(help='How many are judged.')] = 2000,
+    seed: Seed = SEED,
+    record: Record = None,
+) -> None:
+    """False alarms of each check of content."""
+    from benchmark.reliability.checks import alarms
+
+    report(alarms(outputs, seed), record)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    app()

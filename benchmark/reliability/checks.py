@@ -6,16 +6,19 @@ import gc
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from unittest import mock
 
 import cv2
 import numpy as np
-from detection import Stop
-from drives import Figure
 
+from benchmark.reliability.detection import Stop
+from benchmark.reliability.figures import Figure
+from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.synthetic import DriveConfig, DriveFrame, SyntheticDrive
-from metabev_ros.sensing import content
+from metabev_ros.sensing import checks
 from metabev_ros.structures import SensorState
 
 # What a check is made of; some of these do more than one kind of fault.
@@ -52,12 +55,12 @@ GREY_NOISE, RANGE_NOISE, DROPPED = 6.0, 0.03, 0.1  # levels, metres, largest sha
 class Rig:
     """The checks of six cameras and one LiDAR, as the front end holds them."""
 
-    cameras: list[content.ImageCheck] = field(
-        default_factory=lambda: [content.ImageCheck(3) for _ in range(6)]
+    cameras: list[checks.ImageCheck] = field(
+        default_factory=lambda: [checks.ImageCheck(3) for _ in range(6)]
     )
-    lidar: content.CloudCheck = field(default_factory=lambda: content.CloudCheck(3))
+    lidar: checks.CloudCheck = field(default_factory=lambda: checks.CloudCheck(3))
 
-    def check(self, pictures: list[np.ndarray], points: np.ndarray) -> list[content.Verdict]:
+    def check(self, pictures: list[np.ndarray], points: np.ndarray) -> list[checks.Verdict]:
         verdicts = [
             check.check(pixels) for check, pixels in zip(self.cameras, pictures, strict=True)
         ]
@@ -93,29 +96,48 @@ def _frames(seed: int, count: int = FRAMES) -> list[DriveFrame]:
     return list(SyntheticDrive(seed, config))
 
 
-def alarms(options) -> list[Figure]:
+def detector_of(reason: str) -> str:
+    """The entry of DETECTORS that a reason is of.
+
+    Raises:
+        ConfigError: none, or several.
+    """
+    found = [name for name in DETECTORS if name in reason]
+    if len(found) != 1:
+        raise ConfigError(
+            f'alarm {reason!r}',
+            f'the words of one of {DETECTORS}',
+            str(found or 'none'),
+            'name each detector of sensing/checks.py in DETECTORS of '
+            'benchmark/reliability/checks.py',
+        )
+    return found[0]
+
+
+def alarms(outputs: int, seed: int) -> list[Figure]:
     """False alarms of each check on rendered drives with noise; each is driven to and fro."""
-    noise, found, outputs = Noise(options.seed), Counter(), 0
+    noise, judged = Noise(seed), 0
+    found: Counter[str] = Counter()
     for number in Stop().until(range(WORLDS), 'worlds', 1):
         frames = _frames(960_000 + number)
         there_and_back = [*frames, *frames[-2:0:-1]]
         rig = Rig()
-        for k in range(options.outputs // WORLDS):
+        for k in range(outputs // WORLDS):
             frame = there_and_back[k % len(there_and_back)]
             pictures = [noise.picture(pixels) for pixels in frame.images.values()]
             verdicts = rig.check(pictures, noise.sweep(frame.points))
             bad = {v.reason for v in verdicts if v.state is not SensorState.OK}
-            found.update({next(d for d in DETECTORS if d in reason) for reason in bad})
-            outputs += 1
+            found.update({detector_of(reason) for reason in bad})
+            judged += 1
     sys.stdout.write(f'{dict(found)}\n')
     return [
-        Figure('checks.outputs', outputs, 'outputs', outputs, '>= 100000'),
+        Figure('checks.outputs', judged, 'outputs', judged, '>= 100000'),
         *[
             Figure(
                 f'checks.{name.replace(" ", "_").replace("-", "_")}.false_alarms',
                 found[name],
                 'outputs',
-                outputs,
+                judged,
                 '<= 1',
             )
             for name in DETECTORS
@@ -126,10 +148,10 @@ def alarms(options) -> list[Figure]:
 class Clock:
     """Wraps a function and adds up the time inside of it."""
 
-    def __init__(self, function) -> None:
+    def __init__(self, function: Callable[..., Any]) -> None:
         self._function, self.seconds = function, 0.0
 
-    def __call__(self, *arguments, **keywords):
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         begin = time.thread_time()
         try:
             return self._function(*arguments, **keywords)
@@ -137,10 +159,10 @@ class Clock:
             self.seconds += time.thread_time() - begin
 
 
-def cost(options) -> list[Figure]:
+def cost(outputs: int, seed: int) -> list[Figure]:
     """F16: processor time in the checks of six pictures of 1600 x 900 and a sweep, and by part."""
     cv2.setNumThreads(1)
-    frames, noise = _frames(960_000, 12), Noise(options.seed)
+    frames, noise = _frames(960_000, 12), Noise(seed)
     pictures = [
         [cv2.resize(noise.picture(p), FULL_SIZE) for p in frame.images.values()]
         for frame in frames
@@ -148,7 +170,7 @@ def cost(options) -> list[Figure]:
     total, parts = [], {name: [] for name in PARTS}
     rig, order = Rig(), [*range(12), *range(10, 0, -1)]
     gc.disable()
-    for k in range(options.outputs):
+    for k in range(outputs):
         chosen = order[k % len(order)]
         points = noise.sweep(frames[chosen].points)
         begin = time.thread_time()
@@ -157,11 +179,11 @@ def cost(options) -> list[Figure]:
     gc.enable()
     for name, place in PARTS.items():
         owner, _, attribute = place.rpartition('.')
-        target = content if not owner else getattr(content, owner)
+        target = checks if not owner else getattr(checks, owner)
         clock = Clock(getattr(target, attribute))
         rig = Rig()
         with mock.patch.object(target, attribute, lambda *a, clock=clock, **k: clock(*a, **k)):
-            for k in range(min(options.outputs, 500)):
+            for k in range(min(outputs, 500)):
                 chosen = order[k % len(order)]
                 before = clock.seconds
                 rig.check(pictures[chosen], frames[chosen].points)

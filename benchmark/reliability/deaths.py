@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from drives import Figure
-from live import running
 from rich.progress import track
 from support import rig_messages
 from support.live_graph import Graph, RigPublisher
 
+from benchmark.reliability.figures import Figure
+from benchmark.reliability.live import running
 from metabev_ros import wire
 
 SOURCES = (
@@ -57,8 +57,8 @@ def _die(graph: Graph, rig: RigPublisher, kind: str, source: tuple[str, ...]) ->
     return Death(kind, first.received - due, service, wrong)
 
 
-def deaths(options) -> list[Figure]:
-    """F1 live: `--cycles` deaths of each source."""
+def deaths(cycles: int) -> list[Figure]:
+    """F1 live: `cycles` deaths of each source."""
     rig_messages.RATE_HZ, rig_messages.PERIOD_NS = 10.0, 100_000_000
     graph, found = Graph(outputs=(wire.DETECTIONS, wire.STATUS)), []
     try:
@@ -67,7 +67,7 @@ def deaths(options) -> list[Figure]:
             running(Path(folder), graph, **{'sensing.deadline': DEADLINE}) as (_, rig),
         ):
             rig.tick_until_fused(graph, timeout=60)
-            for number in track(range(options.cycles * len(SOURCES)), 'deaths', transient=True):
+            for number in track(range(cycles * len(SOURCES)), 'deaths', transient=True):
                 found.append(_die(graph, rig, *SOURCES[number % len(SOURCES)]))
                 graph.records.clear()
     finally:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 import sys
 
-from drives import Figure
 from rich.progress import track
 from support import fake_drive
 from support.injected_drive import DEADLINE, PERIOD, Run, check_truth, fault, run
-from test_rows_time import random_plan
+from support.random_plans import random_plan
 
+from benchmark.reliability.figures import Figure
 from metabev_ros.faults.pipe import DROPPED
 from metabev_ros.structures import SensorState
 
@@ -98,7 +98,7 @@ def rig_bound_ms() -> float:
     return (PERIOD + DEADLINE + ahead + SWEEP_TRANSPORT) / 1e6
 
 
-def detection(options) -> list[Figure]:
+def detection(plans: int) -> list[Figure]:
     """F1 and F5 over 20 phases x 8 sources, F2 over these and random plans."""
     delays, outputs, untrue, untrue_plans = [], 0, 0, 0
     cases = [(source, phase) for source in SOURCES for phase in range(0, 100, 5)]
@@ -108,7 +108,7 @@ def detection(options) -> list[Figure]:
         outputs, untrue = outputs + len(result.out), untrue + _is_untrue(result)
         delays.append(_delays(result, source, begin, end))
     plans = 0
-    for seed in Stop().until(range(options.seeds), 'random plans', 500):
+    for seed in Stop().until(range(plans), 'random plans', 500):
         result = run(*random_plan(1000 + seed), seconds=6.0, seed=seed, check=False)
         outputs, untrue_plans = outputs + len(result.out), untrue_plans + _is_untrue(result)
         plans += 1
@@ -134,11 +134,11 @@ def detection(options) -> list[Figure]:
     ]
 
 
-def clean(options) -> list[Figure]:
+def clean(drives: int) -> list[Figure]:
     """F3: alarms on clean drives whose stamps jitter by a fifth of the period."""
     outputs = alarms = changes = 0
     offsets = {name: -10 + 2 * k for k, name in enumerate(fake_drive.CAMERAS)}
-    for seed in Stop().until(range(options.seeds), 'clean drives', 20):
+    for seed in Stop().until(range(drives), 'clean drives', 20):
         drive = fake_drive.Drive(30, jitter=20, offsets=offsets, seed=seed)
         out = fake_drive.play(fake_drive.set_up(fake_drive.front_end()), drive.events)
         outputs += len(out)

@@ -6,21 +6,21 @@ import sys
 import tempfile
 from pathlib import Path
 
-from deaths import ALIVE, DEAD, DEADLINE, SOURCES
-from drives import Figure
-from live import running
 from rich.progress import track
-from soak import growth, resources
 from support import rig_messages
 from support.live_graph import Graph, RigPublisher
 
+from benchmark.reliability.deaths import ALIVE, DEAD, DEADLINE, SOURCES
+from benchmark.reliability.figures import Figure
+from benchmark.reliability.live import running
+from benchmark.reliability.soak import growth, resources
 from metabev_ros import wire
 
 
-def endurance(options) -> list[Figure]:
-    """Memory, files and threads of the node over `--minutes`."""
+def endurance(minutes: int) -> list[Figure]:
+    """Memory, files and threads of the node over `minutes`."""
     rig_messages.RATE_HZ, rig_messages.PERIOD_NS = 10.0, 100_000_000
-    cycles = round(options.minutes * 60 * rig_messages.RATE_HZ / (ALIVE + DEAD))
+    cycles = round(minutes * 60 * rig_messages.RATE_HZ / (ALIVE + DEAD))
     graph, seen, outputs, wrong = Graph(outputs=(wire.DETECTIONS,)), [], 0, 0
     try:
         with (

@@ -16,12 +16,12 @@ from collections import Counter
 
 import cv2
 import numpy as np
-from detection import Stop
-from drives import Figure
-from mutator import Mutator
 from support.fake_drive import MS, T0, ring
 from support.injected_drive import cloud_bytes, image_bytes, info_bytes, tf_bytes
 
+from benchmark.reliability.detection import Stop
+from benchmark.reliability.figures import Figure
+from benchmark.reliability.mutator import Mutator
 from metabev_ros import wire
 from metabev_ros.config import CameraConfig, LidarConfig, RigConfig, SensingConfig
 from metabev_ros.errors import SensorDataError
@@ -276,22 +276,17 @@ def _memory_of_good_messages() -> float:
     return _largest_memory()
 
 
-def fuzz(options) -> list[Figure]:
-    """F6 in the process: `--small` and `--big` thousands of messages; `--block` repeats one."""
-    sys.stdout.write(f'seed {options.seed}\n')
+def fuzz(seed: int, blocks: list[tuple[bool, int]]) -> list[Figure]:
+    """F6 in the process: each block (of large messages or small ones, its number) in turn."""
+    sys.stdout.write(f'seed {seed}\n')
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libjpeg says each damaged file there
-    work = [(False, block) for block in range(options.small)] + [
-        (True, block) for block in range(options.big)
-    ]
-    if options.block is not None:
-        work = [(options.big > 0 and not options.small, options.block)]
     reasons: Counter[str] = Counter()
     done: Counter[bool] = Counter()
     crashes = broken = samples = 0
     base = _memory_of_good_messages()
-    for big, block in Stop().until(work, 'blocks of 1000 messages', 20):
+    for big, block in Stop().until(blocks, 'blocks of 1000 messages', 20):
         try:
-            target = run_block(options.seed, block, big)
+            target = run_block(seed, block, big)
             reasons += target.end.reasons
             samples += target.samples
             broken += not target.recovers()

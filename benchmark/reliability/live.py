@@ -18,13 +18,13 @@ os.environ['ROS_DOMAIN_ID'] = str(20 + os.getpid() % 80)
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 
 import numpy as np  # noqa: E402
-import rig_messages  # noqa: E402
-from drives import Figure  # noqa: E402
-from fuzz import INJECTION_TOPIC, good  # noqa: E402
-from mutator import Mutator  # noqa: E402
 from rich.progress import track  # noqa: E402
+from support import rig_messages  # noqa: E402
 from support.live_graph import Graph, NodeProcess, RigPublisher  # noqa: E402
 
+from benchmark.reliability.figures import Figure  # noqa: E402
+from benchmark.reliability.fuzz import INJECTION_TOPIC, good  # noqa: E402
+from benchmark.reliability.mutator import Mutator  # noqa: E402
 from metabev_ros import wire  # noqa: E402
 from metabev_ros.bags import BagReader  # noqa: E402
 
@@ -65,10 +65,10 @@ def _good(topic: str, number: int) -> bytes:
     return good(topic.lstrip('/'), number, now, big=False)
 
 
-def fuzz_live(options) -> list[Figure]:
+def fuzz_live(messages: int, seed: int) -> list[Figure]:
     """F6 over DDS: damaged messages on every input of the running node."""
-    dice = np.random.default_rng(options.seed)
-    sys.stdout.write(f'seed {options.seed}\n')
+    dice = np.random.default_rng(seed)
+    sys.stdout.write(f'seed {seed}\n')
     mutator, sent, silent = Mutator(dice), 0, 0
     graph = Graph(outputs=(wire.STATUS, wire.DETECTIONS))
     try:
@@ -78,7 +78,7 @@ def fuzz_live(options) -> list[Figure]:
                 graph.publisher(topic, msgtype, latched=topic == f'/{INJECTION_TOPIC}')
             others = [_good(topic, 0) for topic in TYPES]
             before, memory = _received(graph), _resident(node)
-            for number in track(range(options.messages), 'damaged messages', transient=True):
+            for number in track(range(messages), 'damaged messages', transient=True):
                 topic = list(TYPES)[dice.integers(len(TYPES))]
                 cdr = mutator.damage(_good(topic, number), TYPES[topic], others)
                 if len(cdr) >= 4:  # less than that the middleware does not take
@@ -135,15 +135,15 @@ def _recovers(graph: Graph) -> bool:
 STAMP = re.compile(r'\[INFO\] \[([\d.]+)\] \[perception\]: (model .* ready in ([\d.]+) s|active:)')
 
 
-def restart(options) -> list[Figure]:
+def restart(kills: int, seed: int) -> list[Figure]:
     """F11: kill the node at any moment, start it again while the sensors go on."""
-    dice, parts = np.random.default_rng(options.seed), []
+    dice, parts = np.random.default_rng(seed), []
     untrue = fused = 0
     graph = Graph(outputs=(wire.DETECTIONS, wire.STATUS))
     try:
         with tempfile.TemporaryDirectory() as folder:
             rig = RigPublisher(graph)
-            for number in track(range(options.cycles), 'kills', transient=True):
+            for number in track(range(kills), 'kills', transient=True):
                 place = Path(folder) / str(number)
                 place.mkdir()
                 spawned, since = time.time(), time.monotonic()
@@ -226,9 +226,9 @@ WRITER = textwrap.dedent("""
 """)
 
 
-def shutdown(options) -> list[Figure]:
+def shutdown(writers: int, seed: int) -> list[Figure]:
     """F12: stops of the node in the middle of the data, and of a process that writes a bag."""
-    dice, took, wrong = np.random.default_rng(options.seed), [], 0
+    dice, took, wrong = np.random.default_rng(seed), [], 0
     graph = Graph(outputs=(wire.DETECTIONS,))
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -242,14 +242,14 @@ def shutdown(options) -> list[Figure]:
                     took.append(time.monotonic() - before)
                     wrong += code != 0 or 'Traceback' in node.log
                 graph.records.clear()
-            complete, corrupt = _stopped_writers(Path(folder), dice, options.cycles)
+            complete, corrupt = _stopped_writers(Path(folder), dice, writers)
     finally:
         graph.close()
     return [
         Figure('f12.signal_to_end_worst', max(took), 's', len(took), '<= 2'),
         Figure('f12.stops_with_another_code_than_zero', wrong, 'stops', len(took), '== 0'),
-        Figure('f12.bags_complete_though_killed', complete, 'bags', options.cycles),
-        Figure('f12.bags_corrupt_after_a_kill', corrupt, 'bags', options.cycles, '== 0'),
+        Figure('f12.bags_complete_though_killed', complete, 'bags', writers),
+        Figure('f12.bags_corrupt_after_a_kill', corrupt, 'bags', writers, '== 0'),
     ]
 
 
@@ -278,7 +278,7 @@ def _stopped_writers(folder: Path, dice, count: int) -> tuple[int, int]:
 
 
 # ---------------------------------------------------------------------------------------- F13
-def overload(options) -> list[Figure]:
+def overload(seconds: float) -> list[Figure]:
     """F13: the node on one core that it shares with busy processes, then alone on it."""
     core = sorted(os.sched_getaffinity(0))[0]
     graph = Graph(outputs=(wire.DETECTIONS, wire.STATUS))
@@ -308,7 +308,7 @@ def overload(options) -> list[Figure]:
                 for _ in range(3)
             ]
             begin = time.monotonic()
-            _tick_for(rig, options.overload)
+            _tick_for(rig, seconds)
             middle = time.monotonic()
             for process in busy:
                 process.kill()
@@ -319,7 +319,7 @@ def overload(options) -> list[Figure]:
             code = node.stop()
     finally:
         graph.close()
-    return _overload_figures(labels, beats, middle, options.overload, code)
+    return _overload_figures(labels, beats, middle, seconds, code)
 
 
 def _tick_for(rig: RigPublisher, seconds: float) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from drives import Figure
 from rich.progress import track
 from support import rig_messages
 from support.rig_messages import CAMERAS, LIDAR, PERIOD_NS
 
+from benchmark.reliability.figures import Figure
 from metabev_ros import wire
 from metabev_ros.bags import BagReader, BagWriter
 from metabev_ros.config import SensingConfig, save_config
@@ -110,10 +110,10 @@ def _outputs(bag: Path) -> tuple[list[int], str]:
     return stamps, total.hexdigest()
 
 
-def replay(options) -> list[Figure]:
+def replay(seed: int) -> list[Figure]:
     """F9 and F10 over the scenarios."""
     outputs = lost = foreign = different = 0
-    cases = scenarios(options.seed)
+    cases = scenarios(seed)
     with tempfile.TemporaryDirectory() as folder:
         rig = Path(folder) / 'rig.yaml'
         save_config(rig_messages.rig(), rig)

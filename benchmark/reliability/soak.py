@@ -15,12 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from detection import Stop
-from drives import Figure
 from support.fake_drive import CAMERAS, LIDAR, T0, rig
 from support.injected_drive import LEAD, stream
-from test_rows_time import random_plan
+from support.random_plans import random_plan
 
+from benchmark.reliability.detection import Stop
+from benchmark.reliability.figures import Figure
 from metabev_ros import wire
 from metabev_ros.config import (
     CameraBranchConfig,
@@ -208,19 +208,18 @@ def growth(prefix: str, seen: list[tuple[int, float, int, int]], frames: int) ->
     ]
 
 
-def soak(options) -> list[Figure]:
-    """F8 over `--frames` sweeps."""
-    machine, seen, start, frames = Machine(), [], T0, 0
-    minutes = range(options.frames // FRAMES)
-    for number in Stop().until(minutes, 'minutes', 20):
+def soak(frames: int) -> list[Figure]:
+    """F8 over whole minutes of at most `frames` sweeps."""
+    machine, seen, start, done = Machine(), [], T0, 0
+    for number in Stop().until(range(frames // FRAMES), 'minutes', 20):
         for item in minute(number, start):
             machine.take(item.topic.lstrip('/'), item.cdr, item.log_time_ns)
         start += MINUTE - (BACK if number % EPOCH_EVERY == EPOCH_EVERY - 1 else 0)
-        frames += FRAMES
-        seen.append((frames, *resources()))
+        done += FRAMES
+        seen.append((done, *resources()))
         if number % 20 == 19:
             sys.stdout.write(
-                f'{frames} frames: {seen[-1][1]:.1f} MB, {seen[-1][2]} files, '
+                f'{done} frames: {seen[-1][1]:.1f} MB, {seen[-1][2]} files, '
                 f'{machine.outputs} outputs, {machine.lines} log lines\n'
             )
     lost = machine.sensing._escaped
@@ -230,8 +229,8 @@ def soak(options) -> list[Figure]:
         f'{machine.lines} log lines of {sensors} sensors\n'
     )
     return [
-        Figure('f8.frames', frames, 'sweeps', frames, '>= 864000'),
-        Figure('f8.outputs', machine.outputs, 'outputs', frames),
-        *growth('f8', seen, frames),
-        Figure('f8.exceptions_that_nobody_foresaw', lost, 'exceptions', frames, '== 0'),
+        Figure('f8.frames', done, 'sweeps', done, '>= 864000'),
+        Figure('f8.outputs', machine.outputs, 'outputs', done),
+        *growth('f8', seen, done),
+        Figure('f8.exceptions_that_nobody_foresaw', lost, 'exceptions', done, '== 0'),
     ]

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterator
 
 import numpy as np
-from drives import Figure
 from support.fake_drive import LIDAR, SENSORS
 from support.injected_drive import Run, fault, run
 
+from benchmark.reliability.figures import Figure
 from metabev_ros.faults.pipe import PASSED
 from metabev_ros.faults.plan import What
 from metabev_ros.structures import SensorState
@@ -82,13 +82,13 @@ def _cases() -> Iterator[tuple[str, str, str, str, dict]]:
             yield kind, name, row, fault_type, parameters
 
 
-def detection_truth(options) -> list[Figure]:
-    """F4: each type of fault, on a camera and on the LiDAR, at `--phases` phases of the period."""
+def detection_truth(phases: int) -> list[Figure]:
+    """F4: each type of fault, on a camera and on the LiDAR, at `phases` phases of the period."""
     figures, false_all, judged_all = [], 0, 0
     for kind, name, row, fault_type, parameters in _cases():
         delays, false, missed = [], 0, 0
-        for phase in range(options.phases):
-            begin = BEGIN + 0.1 * phase / options.phases
+        for phase in range(phases):
+            begin = BEGIN + 0.1 * phase / phases
             result = run(
                 fault(fault_type, name, begin, END, **parameters), seconds=SECONDS, seed=phase
             )
@@ -97,7 +97,7 @@ def detection_truth(options) -> list[Figure]:
             delays += [] if delay is None else [delay]
             false, judged_all = false + wrong, judged_all + judged
         false_all += false
-        n, place = options.phases, f'reliability.{kind}.{row}'
+        n, place = phases, f'reliability.{kind}.{row}'
         figures += [
             Figure(f'{place}.noticed', (n - missed) / n, 'share', n),
             Figure(f'{place}.worst_delay', max(delays, default=np.nan), 'ms', n),

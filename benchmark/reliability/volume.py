@@ -8,12 +8,12 @@ from dataclasses import replace
 from unittest import mock
 
 import numpy as np
-from drives import Figure
-from soak import MINUTE, Machine, StubBackend, small_config
 from support.fake_drive import CAMERAS, LIDAR, SENSORS, T0, rig
 from support.injected_drive import fault, stream
-from truth import COMMON, OF_CAMERAS, OF_LIDAR
 
+from benchmark.reliability.figures import Figure
+from benchmark.reliability.soak import MINUTE, Machine, StubBackend, small_config
+from benchmark.reliability.truth import COMMON, OF_CAMERAS, OF_LIDAR
 from metabev_ros import wire
 from metabev_ros.errors import BackendError, ConfigError
 from metabev_ros.faults.pipe import FaultPipe
@@ -94,7 +94,7 @@ def lines(faults: tuple[PlannedFault, ...], seconds: int, fails: bool = False) -
     return machine.sources
 
 
-def log_volume(options) -> list[Figure]:
+def log_volume(minutes: int) -> list[Figure]:
     """F17: each type of fault on one sensor, everything off (row 5), inference that fails (78)."""
     cases = {
         f'{name} of {sensor}': (fault(kind, sensor, BEGIN, **parameters),)
@@ -102,7 +102,7 @@ def log_volume(options) -> list[Figure]:
         for name, (kind, parameters) in types.items()
     }
     cases['everything off'] = (fault('off', SENSORS, BEGIN),)
-    worst, seconds = {}, options.minutes * 60
+    worst, seconds = {}, minutes * 60
     for name, faults in cases.items():
         worst[name] = max(lines(faults, seconds).values(), default=0) / seconds
         sys.stdout.write(f'{name}: {worst[name]:.3f} lines/s\n')

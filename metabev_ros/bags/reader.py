@@ -29,8 +29,7 @@ from metabev_ros.bags.records import (
     read_message,
     split_records,
 )
-from metabev_ros.errors import SensorDataError
-from metabev_ros.wire import clean_text
+from metabev_ros.errors import SensorDataError, clean_text
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
 from mcap.records import Chunk, Message
 
-from metabev_ros.wire import clean_text
+from metabev_ros.errors import clean_text
 
 MAGIC = bytes((137, 77, 67, 65, 80, 48, 13, 10))
 RECORD_LIMIT = 256 * 2**20  # bytes of a record, and of a decompressed chunk

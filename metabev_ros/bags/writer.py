@@ -8,8 +8,8 @@ from pathlib import Path
 from mcap.writer import CompressionType
 from mcap.writer import Writer as McapWriter
 
-from metabev_ros.errors import SensorDataError
-from metabev_ros.wire import clean_text, knows_type, type_definition
+from metabev_ros.errors import SensorDataError, clean_text
+from metabev_ros.wire import knows_type, type_definition
 
 CHUNK_SIZE = 2**20
 LATCHED_NAMES = ('tf_static', 'fault_injection')  # last parts of topics

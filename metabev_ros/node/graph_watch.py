@@ -21,7 +21,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 
 from metabev_ros.config import RigConfig
-from metabev_ros.wire import clean_text
+from metabev_ros.errors import clean_text
 
 FALLS = 2  # of sequence numbers within FALL_WINDOW: more than one publisher speaks
 FALL_WINDOW = 2.0  # seconds

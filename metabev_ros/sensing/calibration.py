@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metabev_ros.config import CameraConfig
-from metabev_ros.errors import ConfigError, SensorDataError
-from metabev_ros.sensing.untrusted import sanitise
+from metabev_ros.errors import ConfigError, SensorDataError, clean_text
 
 _MAX_FOCAL = 1e6
 _MAX_WIDTHS = 1000.0  # of an image in focal lengths: 179.8 degrees
@@ -99,7 +98,7 @@ def _read_distortion(message) -> np.ndarray:
     if length not in _DISTORTION_LENGTHS.get(model, ()):
         raise _refused(
             f'D to fit one of {sorted(filter(None, _DISTORTION_LENGTHS))}',
-            f'{sanitise(model)} with {length} numbers',
+            f'{clean_text(model)} with {length} numbers',
         )
     if not (np.abs(distortion) < 1e4).all():
         raise _refused('finite distortion coefficients', str(distortion[:5]))

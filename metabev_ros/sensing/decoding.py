@@ -10,8 +10,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from metabev_ros.errors import SensorDataError
-from metabev_ros.sensing.untrusted import byte_view, sanitise
+from metabev_ros.errors import SensorDataError, clean_text
+from metabev_ros.sensing.untrusted import byte_view
 
 MAX_PIXELS = 32_000_000
 _MAX_COMPRESSED_BYTES = 64_000_000
@@ -60,7 +60,7 @@ def decode_image(message) -> np.ndarray:
     encoding = str(message.encoding)
     if encoding not in _ENCODINGS:
         raise SensorDataError(
-            'encoding', 'Image.encoding', f'one of {sorted(_ENCODINGS)}', sanitise(encoding)
+            'encoding', 'Image.encoding', f'one of {sorted(_ENCODINGS)}', clean_text(encoding)
         )
     pixel_bytes, code = _ENCODINGS[encoding]
     width, height, step = int(message.width), int(message.height), int(message.step)
@@ -93,7 +93,7 @@ def _convert(pixels: np.ndarray, code: int) -> np.ndarray:
         return cv2.cvtColor(pixels, code)
     except cv2.error as error:
         raise SensorDataError(
-            'decode', 'Image', 'pixels OpenCV can convert', sanitise(error)
+            'decode', 'Image', 'pixels OpenCV can convert', clean_text(error)
         ) from error
 
 
@@ -178,7 +178,7 @@ def decode_compressed_image(message, reduce: int = 1) -> tuple[np.ndarray, tuple
         pixels = cv2.imdecode(data, flag | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
         raise SensorDataError(
-            'decode', 'CompressedImage.data', 'a file OpenCV can decode', sanitise(error)
+            'decode', 'CompressedImage.data', 'a file OpenCV can decode', clean_text(error)
         ) from error
     if pixels is None:
         raise SensorDataError(
@@ -269,7 +269,7 @@ def _check_fields(fields, point_step: int) -> list[tuple[int, str | None]]:
                 'fields',
                 'PointCloud2.fields',
                 'distinct names, datatype 1..8, count >= 1',
-                f'{sanitise(name)}: type {field.datatype}, count {count}',
+                f'{clean_text(name)}: type {field.datatype}, count {count}',
             )
         found[name] = (offset, kind, count)
         spans.append((offset, offset + int(kind[1]) * count))
@@ -292,6 +292,6 @@ def _check_fields(fields, point_step: int) -> list[tuple[int, str | None]]:
             'fields',
             'PointCloud2.fields',
             'x, y, z of one value each',
-            sanitise(', '.join(name[:20] for name in found)),
+            clean_text(', '.join(name[:20] for name in found)),
         )
     return [(offset, kind) for offset, kind, _ in chosen]

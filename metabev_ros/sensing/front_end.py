@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from metabev_ros.config import RigConfig, SensingConfig
-from metabev_ros.errors import SensorDataError
+from metabev_ros.errors import SensorDataError, clean_text
 from metabev_ros.sensing.checks import GOOD, Verdict
 from metabev_ros.sensing.clock import ClockWatch
 from metabev_ros.sensing.health import to_ns
@@ -19,7 +19,7 @@ from metabev_ros.sensing.inputs import CameraInput, LidarInput, PrepareImage, Re
 from metabev_ros.sensing.modality import choose_modality
 from metabev_ros.sensing.synchroniser import Collected, Synchroniser
 from metabev_ros.sensing.transforms import OdometryBuffer, TfTree
-from metabev_ros.sensing.untrusted import read_stamp, sanitise
+from metabev_ros.sensing.untrusted import header_stamp_ns
 from metabev_ros.structures import (
     CameraImage,
     Modality,
@@ -128,7 +128,7 @@ class SensorFrontEnd:
                     'internal',
                     topic,
                     'a message of its type',
-                    sanitise(f'{type(error).__name__}: {error}'),
+                    clean_text(f'{type(error).__name__}: {error}'),
                 ),
             )
 
@@ -176,7 +176,7 @@ class SensorFrontEnd:
         def handle(message) -> list[Sample]:
             item = self._inputs[name]
             item.monitor.received += 1
-            stamp = read_stamp(message.header)
+            stamp = header_stamp_ns(message.header)
             self._check_time(name, stamp)
             reading = item.read(message, stamp, self._clock.now_ns)
             self._synchroniser.heard(self._clock.now_ns)
@@ -208,7 +208,7 @@ class SensorFrontEnd:
         return []
 
     def _on_injection(self, message) -> list[Sample]:
-        self.injection = sanitise(message.data) or 'without a name'
+        self.injection = clean_text(message.data) or 'without a name'
         return []
 
     def _check_time(self, name: str, stamp_ns: int) -> None:

@@ -16,9 +16,8 @@ from collections import deque
 from dataclasses import replace
 
 from metabev_ros.config import SensingConfig
-from metabev_ros.errors import SensorDataError
+from metabev_ros.errors import SensorDataError, clean_text
 from metabev_ros.sensing.checks import Verdict
-from metabev_ros.sensing.untrusted import sanitise
 from metabev_ros.structures import SensorKind, SensorReport, SensorState
 
 _SKEWS = 40  # samples whose median skew is compared with that of the first ones
@@ -129,14 +128,14 @@ class SensorMonitor:
         self._bad += 1
         self._good = 0
         self._silent = 0
-        self._bad_state, self._reason = state, sanitise(reason)
+        self._bad_state, self._reason = state, clean_text(reason)
         if state is SensorState.FROZEN or self._bad >= 2:
             self._lose(arrival_ns)
 
     def ignored(self, reason: str) -> None:
         """Count a message that is dropped as if it had not come (duplicate, old, late)."""
         self.rejected += 1
-        self._reason = sanitise(reason)
+        self._reason = clean_text(reason)
 
     def note_skew(self, skew_ns: int) -> None:
         """Note how far the frame used lies from the sweep; a drift is said before it ends badly.
@@ -163,7 +162,7 @@ class SensorMonitor:
         """Count a sound frame that cannot be placed: UNCALIBRATED or NO_TF."""
         self._heard_ns = arrival_ns
         self._silent = 0
-        self._problem, self._reason = problem, sanitise(reason)
+        self._problem, self._reason = problem, clean_text(reason)
 
     def _remember_stamp(self, stamp_ns: int) -> None:
         self.newest_ns = stamp_ns

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metabev_ros.config import CameraConfig, LidarConfig, SensingConfig
-from metabev_ros.errors import SensorDataError
+from metabev_ros.errors import SensorDataError, clean_text
 from metabev_ros.sensing.calibration import (
     Intrinsics,
     fixed_calibration,
@@ -24,7 +24,7 @@ from metabev_ros.sensing.decoding import (
 )
 from metabev_ros.sensing.health import SensorMonitor
 from metabev_ros.sensing.transforms import TfTree
-from metabev_ros.sensing.untrusted import byte_view, read_frame, sanitise
+from metabev_ros.sensing.untrusted import byte_view, read_frame
 from metabev_ros.structures import CameraCalibration, CameraImage, SensorKind, Sweep
 
 PrepareImage = Callable[[np.ndarray, CameraCalibration], tuple[np.ndarray, CameraCalibration]]
@@ -115,7 +115,7 @@ class CameraInput:
         """
         frame = read_frame(message.header)
         if frame != self.frame:
-            raise SensorDataError('frame', 'header.frame_id', self.frame, sanitise(frame))
+            raise SensorDataError('frame', 'header.frame_id', self.frame, clean_text(frame))
         if self.compressed and self._intrinsics is not None:
             # A file of a few bytes may hold 32 million pixels: not before they are decoded.
             self._intrinsics.for_size(*compressed_size(byte_view(message.data, 'data')))
@@ -173,7 +173,7 @@ class LidarInput:
         frame = read_frame(message.header)
         if frame != self.frame:
             raise SensorDataError(
-                'transform', 'header.frame_id', self.frame, f'frame {sanitise(frame)!r}'
+                'transform', 'header.frame_id', self.frame, f'frame {clean_text(frame)!r}'
             )
         points = decode_point_cloud(message)
         announced = int(message.width) * int(message.height)

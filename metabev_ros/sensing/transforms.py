@@ -7,14 +7,14 @@ from collections import deque
 
 import numpy as np
 
-from metabev_ros.errors import ConfigError, SensorDataError
+from metabev_ros.errors import ConfigError, SensorDataError, clean_text
 from metabev_ros.geometry import (
     inverse_rigid,
     quaternion_to_rotation,
     rigid_transform,
     rotation_to_quaternion,
 )
-from metabev_ros.sensing.untrusted import read_stamp, sanitise
+from metabev_ros.sensing.untrusted import header_stamp_ns
 
 MAX_FRAMES = 1000
 MAX_LEVER = 20.0  # metres from the ego origin to a sensor; more is a mistake
@@ -80,16 +80,16 @@ class TfTree:
                 'transform',
                 'TransformStamped',
                 'two different frames',
-                f'{sanitise(parent)} -> {sanitise(child)}',
+                f'{clean_text(parent)} -> {clean_text(child)}',
             )
         if child not in self._links and len(self._links) >= MAX_FRAMES:
             raise SensorDataError('transform', '/tf', f'at most {MAX_FRAMES} frames', 'more')
         pose = _read_pose(
             transform.transform.translation,
             transform.transform.rotation,
-            f'/tf {sanitise(parent)} -> {sanitise(child)}',
+            f'/tf {clean_text(parent)} -> {clean_text(child)}',
         )
-        stamp = None if static else read_stamp(transform.header)
+        stamp = None if static else header_stamp_ns(transform.header)
         self._links[child] = (parent, pose, stamp)
 
     def clear_dynamic(self) -> None:
@@ -111,7 +111,7 @@ class TfTree:
         )
         if common is None:
             raise SensorDataError(
-                'transform', '/tf', f'a chain {self._ego} -> {sanitise(frame)}', 'none'
+                'transform', '/tf', f'a chain {self._ego} -> {clean_text(frame)}', 'none'
             )
         pose = inverse_rigid(self._compose(to_ego, common, stamp_ns)) @ self._compose(
             to_frame, common, stamp_ns
@@ -119,7 +119,7 @@ class TfTree:
         if np.linalg.norm(pose[:3, 3]) > MAX_LEVER:
             raise SensorDataError(
                 'transform',
-                f'/tf {self._ego} -> {sanitise(frame)}',
+                f'/tf {self._ego} -> {clean_text(frame)}',
                 f'at most {MAX_LEVER:.0f} m',
                 f'{np.linalg.norm(pose[:3, 3]):.1f} m',
             )
@@ -142,7 +142,7 @@ class TfTree:
             ):
                 raise SensorDataError(
                     'transform',
-                    f'/tf {sanitise(child)}',
+                    f'/tf {clean_text(child)}',
                     'a transform newer than 0.5 s',
                     f'{(stamp_ns - stamp) / 1e9:.1f} s',
                 )
@@ -173,7 +173,7 @@ class OdometryBuffer:
         Raises:
             SensorDataError: 'stamp', 'transform' or 'frame'.
         """
-        stamp = read_stamp(message.header)
+        stamp = header_stamp_ns(message.header)
         if stamp > latest_ns:
             raise SensorDataError(
                 'stamp',
@@ -183,7 +183,7 @@ class OdometryBuffer:
             )
         child = str(message.child_frame_id).lstrip('/')
         if child != self._ego:
-            raise SensorDataError('frame', 'Odometry.child_frame_id', self._ego, sanitise(child))
+            raise SensorDataError('frame', 'Odometry.child_frame_id', self._ego, clean_text(child))
         pose = _read_pose(message.pose.pose.position, message.pose.pose.orientation, 'Odometry')
         if self._stamps and stamp <= self._stamps[-1]:
             raise SensorDataError(

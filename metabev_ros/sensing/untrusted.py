@@ -1,4 +1,4 @@
-"""What comes from a message and is not data yet: strings, stamps, byte buffers."""
+"""Untrusted parts of a message that are not data yet: stamps, frames, byte buffers."""
 
 from __future__ import annotations
 
@@ -8,17 +8,8 @@ import numpy as np
 
 from metabev_ros.errors import SensorDataError
 
-MAX_TEXT = 64
 
-
-def sanitise(text) -> str:
-    """A string that is safe in a log or a status: control characters escaped, 64 at most."""
-    text = str(text)[: MAX_TEXT + 1]
-    safe = ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    return safe if len(safe) <= MAX_TEXT else safe[: MAX_TEXT - 3] + '...'
-
-
-def read_stamp(header) -> int:
+def header_stamp_ns(header) -> int:
     """Integer nanoseconds of a std_msgs/Header.
 
     Raises:

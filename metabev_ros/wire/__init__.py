@@ -4,9 +4,8 @@
 where and as which type. Node and replay send what is made here, byte for byte.
 """
 
+from metabev_ros.errors import TEXT_LIMIT, clean_text
 from metabev_ros.wire.cdr import (
-    TEXT_LIMIT,
-    clean_text,
     deserialize,
     has_header_first,
     header,

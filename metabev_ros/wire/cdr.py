@@ -11,11 +11,10 @@ import struct
 from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from metabev_ros.errors import SensorDataError
+from metabev_ros.errors import SensorDataError, clean_text
 from metabev_ros.resources import resource_path
 
 PACKAGE = 'metabev_ros'
-TEXT_LIMIT = 64
 
 
 @functools.cache
@@ -69,12 +68,6 @@ def deserialize(cdr: bytes | memoryview, msgtype: str):
 def serialize(message, msgtype: str) -> bytes:
     """CDR bytes, little endian."""
     return bytes(typestore().serialize_cdr(message, msgtype, little_endian=True))
-
-
-def clean_text(text: str, limit: int = TEXT_LIMIT) -> str:
-    """Foreign text made safe for logs and diagnostics: printable, one line, bounded."""
-    safe = ''.join(c if c.isprintable() else '?' for c in text[: limit + 1])
-    return safe if len(safe) <= limit else safe[: limit - 1] + '…'
 
 
 def stamp_to_ns(stamp) -> int:

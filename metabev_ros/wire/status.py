@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from metabev_ros.errors import clean_text
 from metabev_ros.structures import Modality, SensorKind, SensorReport, SensorState
-from metabev_ros.wire.cdr import PACKAGE, clean_text, header, message_class
+from metabev_ros.wire.cdr import PACKAGE, header, message_class
 from metabev_ros.wire.topics import (
     DIAGNOSTICS,
     HASH_DIGITS,

@@ -8,13 +8,10 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
-
-@pytest.fixture
-def soak(reliability_module):
-    return reliability_module('soak')
+from benchmark.reliability import soak
 
 
-def drive(soak, minutes: int):
+def drive(minutes: int) -> tuple[soak.Machine, np.ndarray]:
     """The machine after so many minutes, and its resources after each of them."""
     machine, start, seen = soak.Machine(), soak.T0, []
     for number in range(minutes):
@@ -25,21 +22,19 @@ def drive(soak, minutes: int):
     return machine, np.array(seen)
 
 
-def test_row_117_the_machine_of_the_soak_perceives_under_faults(soak):
-    machine, _ = drive(soak, 2)
+def test_row_117_the_machine_of_the_soak_perceives_under_faults():
+    machine, _ = drive(2)
     assert 1100 < machine.outputs <= 1202 and machine.inference.failed >= 1
     assert machine.sensing._escaped == 0 and machine.bytes > 10**6
 
 
 def epochs_and_resources(minutes: int) -> tuple[int, np.ndarray]:
-    import soak
-
-    machine, seen = drive(soak, minutes)
+    machine, seen = drive(minutes)
     return machine.front_end.epoch, seen
 
 
 @pytest.mark.slow
-def test_row_117_36_minutes_under_faults_leave_memory_files_and_threads_as_they_were(soak):
+def test_row_117_36_minutes_under_faults_leave_memory_files_and_threads_as_they_were():
     # In a process of its own: what other tests leave behind in this one would be measured too.
     with ProcessPoolExecutor(1, get_context('spawn')) as pool:
         epochs, seen = pool.submit(epochs_and_resources, 36).result()

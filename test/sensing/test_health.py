@@ -7,10 +7,9 @@ import pytest
 from support.fake_drive import MS, T0
 
 from metabev_ros.config import SensingConfig
-from metabev_ros.errors import SensorDataError
+from metabev_ros.errors import SensorDataError, clean_text
 from metabev_ros.sensing.checks import GOOD, FrozenDetector
 from metabev_ros.sensing.health import SensorMonitor
-from metabev_ros.sensing.untrusted import sanitise
 from metabev_ros.structures import SensorKind, SensorState
 
 PERIOD = 100 * MS
@@ -129,4 +128,4 @@ def test_identical_arrays_are_counted_by_content_not_by_checksum_alone():
     ],
 )
 def test_row_114_untrusted_text_is_escaped_and_capped(text, expected):
-    assert sanitise(text) == expected and len(sanitise(text)) <= 64
+    assert clean_text(text) == expected and len(clean_text(text)) <= 64

@@ -15,7 +15,7 @@ from support.injected_drive import PERIOD, stream
 
 SITES = (
     'metabev_ros.wire.deserialize',
-    'metabev_ros.sensing.front_end.read_stamp',
+    'metabev_ros.sensing.front_end.header_stamp_ns',
     'metabev_ros.sensing.front_end.choose_modality',
     'metabev_ros.sensing.inputs.read_frame',
     'metabev_ros.sensing.inputs.read_camera_info',

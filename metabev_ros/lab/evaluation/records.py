@@ -1,4 +1,8 @@
-"""Measured figures with their origin: docs/results/<topic>.json, from which tables are made."""
+"""Measured figures with their origin: docs/results/<topic>.json, from which pages are made.
+
+A file holds `runs` (command, commit, date and machine, once each) and `records`, one a line, which
+name their run by its place in that list.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from metabev_ros.errors import ConfigError
 
@@ -24,6 +29,15 @@ COMPARISONS = {
     '==': operator.eq,
 }
 TARGET = re.compile(r'(>=|<=|==|>|<) *(-?\d+(?:\.\d+)?)')
+
+
+class Run(NamedTuple):
+    """Origin of a record: what measured it, of which commit, on which day and machine."""
+
+    command: str
+    commit: str
+    date: str
+    machine: str
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,11 @@ class ResultRecord:
     date: str
     machine: str
     n: int
+
+    @property
+    def run(self) -> Run:
+        """The origin, which records of one run share."""
+        return Run(self.command, self.commit, self.date, self.machine)
 
 
 def make_record(
@@ -126,9 +145,19 @@ def read_records(path: Path | str) -> list[ResultRecord]:
     if not path.exists():
         return []
     try:
-        return [ResultRecord(**plain) for plain in json.loads(path.read_text(encoding='utf-8'))]
-    except (ValueError, TypeError) as error:
-        raise ConfigError(str(path), 'a JSON list of result records', str(error)) from error
+        content = json.loads(path.read_text(encoding='utf-8'))
+        runs = content['runs']
+        return [_record(plain, runs[plain['run']]) for plain in content['records']]
+    except (ValueError, TypeError, LookupError) as error:
+        raise ConfigError(
+            str(path), "a JSON object of 'runs' and 'records'", f'{type(error).__name__}: {error}'
+        ) from error
+
+
+def _record(plain: dict[str, Any], run: dict[str, str]) -> ResultRecord:
+    """A record of its line and its run; `target` and `met` are left out where nothing is asked."""
+    own = {name: value for name, value in plain.items() if name != 'run'}
+    return ResultRecord(**{'target': None, 'met': None} | own | run)
 
 
 def merge_records(path: Path | str, records: Iterable[ResultRecord]) -> None:
@@ -142,8 +171,28 @@ def merge_records(path: Path | str, records: Iterable[ResultRecord]) -> None:
     if len(new) != len(records):
         raise ConfigError('merge_records', 'distinct ids', str([r.id for r in records]))
     merged = {record.id: record for record in read_records(path)} | new
-    text = json.dumps([dataclasses.asdict(record) for record in merged.values()], indent=1)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    part.write_text(text + '\n', encoding='utf-8')
+    part.write_text(_text(list(merged.values())), encoding='utf-8')
     os.replace(part, path)
+
+
+def _text(records: list[ResultRecord]) -> str:
+    """The content of a file: one line a run and a record."""
+    runs = list(dict.fromkeys(record.run for record in records))
+    lines = []
+    for record in records:
+        plain = dataclasses.asdict(record)
+        kept = {
+            name: value
+            for name, value in plain.items()
+            if name not in Run._fields and not (name in ('target', 'met') and value is None)
+        }
+        lines.append(json.dumps(kept | {'run': runs.index(record.run)}, ensure_ascii=False))
+    return (
+        '{"runs": [\n'
+        + ',\n'.join(json.dumps(run._asdict(), ensure_ascii=False) for run in runs)
+        + '\n], "records": [\n'
+        + ',\n'.join(lines)
+        + '\n]}\n'
+    )

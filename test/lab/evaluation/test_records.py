@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -44,20 +45,40 @@ def test_a_target_that_is_no_comparison_is_refused(target):
         record('x', 1.0, target)
 
 
-def test_a_record_has_exactly_the_agreed_keys(tmp_path):
-    merge_records(tmp_path / 'demo.json', [record('a')])
-    assert set(json.loads((tmp_path / 'demo.json').read_text())[0]) == {
-        'id',
-        'value',
-        'unit',
-        'target',
-        'met',
-        'command',
-        'commit',
-        'date',
-        'machine',
-        'n',
-    }
+def test_a_file_holds_each_run_once_and_a_line_a_record(tmp_path):
+    path = tmp_path / 'demo.json'
+    merge_records(path, [record('a'), record('b', target='>= 2')])
+    content = json.loads(path.read_text())
+    assert [set(run) for run in content['runs']] == [{'command', 'commit', 'date', 'machine'}]
+    first = {'id': 'a', 'value': 1.0, 'unit': 'mAP', 'n': 120, 'run': 0}
+    assert content['records'] == [
+        first,
+        {
+            'id': 'b',
+            'value': 1.0,
+            'unit': 'mAP',
+            'target': '>= 2',
+            'met': False,
+            'n': 120,
+            'run': 0,
+        },
+    ]
+    assert len(path.read_text().splitlines()) == 1 + 1 + 1 + 2 + 1
+
+
+def test_records_are_read_as_they_were_written_each_with_its_run(tmp_path):
+    path, other = tmp_path / 'demo.json', replace(record('b', target='< 2'), machine='other')
+    written = [record('a'), other, record('c')]
+    merge_records(path, written)
+    assert read_records(path) == written
+    assert len(json.loads(path.read_text())['runs']) == 2
+
+
+def test_a_run_whose_records_are_all_replaced_is_forgotten(tmp_path):
+    path = tmp_path / 'demo.json'
+    merge_records(path, [replace(record('a'), commit='old')])
+    merge_records(path, [record('a')])
+    assert 'old' not in path.read_text() and len(read_records(path)) == 1
 
 
 def test_merging_replaces_same_ids_in_place_and_appends_new_ones(tmp_path):
@@ -68,12 +89,16 @@ def test_merging_replaces_same_ids_in_place_and_appends_new_ones(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ['demo.json']
 
 
-def test_a_broken_file_is_refused_and_left_as_it_is(tmp_path):
+@pytest.mark.parametrize(
+    'text',
+    ['[{"id": "a"', '[]', '{"runs": [], "records": [{"id": "a", "run": 0}]}', '{"records": []}'],
+)
+def test_a_broken_file_is_refused_and_left_as_it_is(tmp_path, text):
     path = tmp_path / 'demo.json'
-    path.write_text('[{"id": "a"')
+    path.write_text(text)
     with pytest.raises(ConfigError, match='demo.json'):
         merge_records(path, [record('b')])
-    assert path.read_text() == '[{"id": "a"'
+    assert path.read_text() == text
 
 
 def test_an_id_given_twice_is_refused(tmp_path):

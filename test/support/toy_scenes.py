@@ -1,18 +1,9 @@
-"""Draw docs/images/plain_detr/attention.png: what queries look at with BoxRPB and without.
-
-    .venv/bin/metabev-env python tools/boxrpb_pictures.py
-
-Losses and recalls go into docs/results/plain_detr.json. Trains the Plain-DETR head alone, once per
-mode of BoxRPB, on a few rasterised scenes of turned rectangles, as
-test/lab/training/test_plain_detr_learns.py does.
-"""
+"""The Plain-DETR head alone on a few rasterised scenes of turned rectangles."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 import torch
 
@@ -28,21 +19,16 @@ from metabev_ros.config import (
 from metabev_ros.config.class_sizes import MEAN_SIZES
 from metabev_ros.config.plain_detr import BoxRpbConfig, HybridConfig, QueryContent
 from metabev_ros.geometry import BevGrid
-from metabev_ros.lab.evaluation.records import make_record, merge_records
 from metabev_ros.lab.training.losses import detection_loss
-from metabev_ros.lab.training.matching import box_iou, corners
+from metabev_ros.lab.training.matching import box_iou
 from metabev_ros.lab.training.targets import detection_targets
 from metabev_ros.network.plain_detr import PlainDetrHead
 from metabev_ros.postprocess import Postprocessor
 
-DOCS = Path(__file__).resolve().parent.parent / 'docs'
-PICTURE = DOCS / 'images' / 'plain_detr' / 'attention.png'
-COMMAND, STEPS = 'python tools/boxrpb_pictures.py', 300
 CLASSES, GRID = ('car', 'truck'), BevGrid(-9.6, 9.6, -9.6, 9.6, 1.2)
 CHANNELS, SCENES, BOXES = 16, 8, 4
 FOUND_SCORE, FOUND_IOU = 0.3, 0.7
 SUBCELLS = (np.arange(4) - 1.5) / 4 * GRID.cell
-TITLES = {RpbMode.NONE: 'no bias', RpbMode.AABB: 'aabb', RpbMode.BOX_FRAME: 'box_frame'}
 
 
 def toy_model(mode: RpbMode) -> ModelConfig:
@@ -157,70 +143,3 @@ def train(mode: RpbMode, seed: int, steps: int, rate: float = 3e-3) -> Trained:
         optimiser.step()
         losses.append(loss.item())
     return Trained(head.eval(), model, losses, scenes, maps)
-
-
-@torch.no_grad()
-def attention(trained: Trained) -> tuple[np.ndarray, np.ndarray]:
-    """Of the first scene in the last layer: weights (P, Y, X), mean over heads, and the boxes
-    (P, 7) that the layer starts from."""
-    head, seen = trained.head, {}
-    layer = head.layers[-1]
-    hooks = [
-        layer.register_forward_pre_hook(lambda _, given: seen.update(boxes=given[2])),
-        layer.cross_attention.register_forward_pre_hook(lambda _, given: seen.update(given=given)),
-    ]
-    head(trained.maps[:1])
-    for hook in hooks:
-        hook.remove()
-    query, keys, _, bias = seen['given']
-    weights = layer.cross_attention.weights(query, keys, bias).mean(1)[0]
-    boxes = seen['boxes'][0].numpy()
-    upright = np.concatenate([boxes[:, :6], np.arctan2(boxes[:, 6:7], boxes[:, 7:])], 1)
-    return weights.reshape(-1, *GRID.shape).numpy(), upright
-
-
-def draw(results: list[Trained], path: Path, columns: int = 4) -> None:
-    """One row per head: where the query nearest to each true box looks."""
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(
-        len(results), columns, layout='constrained', figsize=(2.4 * columns, 2.55 * len(results))
-    )
-    extent = (GRID.x_min, GRID.x_max, GRID.y_min, GRID.y_max)
-    for row, trained in zip(axes, results, strict=True):
-        weights, boxes = attention(trained)
-        truth = trained.scenes[0][0]
-        for axis, true in zip(row, truth, strict=False):
-            nearest = np.linalg.norm(boxes[:, :2] - true[:2], axis=1).argmin()
-            axis.imshow(weights[nearest], origin='lower', extent=extent, cmap='magma', vmin=0)
-            for box, colour in ((true, '#4cd07d'), (boxes[nearest], '#55aaff')):
-                ring = corners(box[None, :7])[0]
-                axis.plot(*ring[[0, 1, 2, 3, 0]].T, color=colour, linewidth=1.3)
-            axis.set(xticks=[], yticks=[], xlim=extent[:2], ylim=extent[2:])
-        mode = trained.model.head.plain_detr.boxrpb.mode
-        row[0].set_ylabel(f'{TITLES[mode]}\nloss {np.mean(trained.losses[-10:]):.2f}')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=90)
-
-
-def main() -> None:
-    results = [train(mode, seed=0, steps=STEPS) for mode in TITLES]
-    records = []
-    for mode, result in zip(TITLES, results, strict=True):
-        for name, value, unit, count in (
-            ('loss', np.mean(result.losses[-10:]), 'loss', STEPS),
-            ('recall', result.recall(), f'recall at IoU {FOUND_IOU}', SCENES * BOXES),
-        ):
-            records.append(
-                make_record(
-                    f'toy.{mode.value}.{name}', round(float(value), 3), unit, COMMAND, count
-                )
-            )
-    merge_records(DOCS / 'results' / 'plain_detr.json', records)
-    draw(results, PICTURE)
-    print(PICTURE)
-
-
-if __name__ == '__main__':
-    main()

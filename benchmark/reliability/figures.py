@@ -1,13 +1,11 @@
-"""The scripted drives and the injected truth of test/faults, for the measurements here."""
+"""One measured value, before it becomes a record; and where the checkout is."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / 'test'))  # support/: scripted rigs and injected drives
 
 
 class Figure(NamedTuple):

@@ -1,0 +1,1 @@
+"""Measurements: every figure that the documentation states is made by a program here."""

@@ -1,0 +1,1 @@
+"""Figures of reliability; `python benchmark/reliability --help` names them."""

@@ -1,0 +1,1 @@
+"""Pictures of the documentation; `python tools/figures --help` names them."""

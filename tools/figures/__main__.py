@@ -1,0 +1,112 @@
+"""Draw the pictures of the documentation, one subcommand a picture.
+
+    .venv/bin/metabev-env python tools/figures ablations
+    .venv/bin/metabev-env python tools/figures --help
+
+The pictures of robustness are made by `metabev evaluate`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / 'test'), str(ROOT / 'tools')]  # test/ for `support`
+IMAGES = ROOT / 'docs' / 'images'
+
+app = typer.Typer(help=__doc__.splitlines()[0], no_args_is_help=True, add_completion=False)
+
+Out = Annotated[Path, typer.Option(help='Where the picture goes.')]
+
+
+# Each picture imports what it needs when it is asked for: some need torch, some the tests' drives.
+@app.command()
+def ablations(out: Out = IMAGES / 'ablations.png') -> None:
+    """Systems beside their controls, from docs/results/ablations.json."""
+    from figures.measured import draw_ablations
+
+    draw_ablations(out)
+
+
+@app.command()
+def training_ablations(out: Out = IMAGES / 'robustness' / 'ablations.png') -> None:
+    """Variants of the training beside base, from docs/results/robustness.json."""
+    from figures.measured import draw_training_ablations
+
+    draw_training_ablations(out)
+
+
+@app.command()
+def reliability(out: Out = IMAGES / 'reliability.png') -> None:
+    """Figures beside their bounds, from docs/results/reliability.json."""
+    from figures.measured import draw_reliability
+
+    draw_reliability(out)
+
+
+@app.command()
+def training_curves(
+    log: Annotated[Path, typer.Argument(help='log.jsonl of a run.')],
+    out: Out = IMAGES / 'training_curves.png',
+) -> None:
+    """The loss terms of a training."""
+    from figures.measured import draw_training_curves
+
+    draw_training_curves(log, out)
+
+
+@app.command()
+def fault_timeline(
+    plan: Annotated[str, typer.Argument(help='Name or file of a fault plan.')] = 'bad_day',
+    out: Out = IMAGES / 'fault_timeline.png',
+) -> None:
+    """A fault plan and what the sensing made of it."""
+    from figures.drives import draw_fault_timeline
+
+    draw_fault_timeline(plan, out)
+
+
+@app.command()
+def modalities(
+    seed: Annotated[int, typer.Argument(help='Of the held-out drive.')] = 900_300,
+    out: Out = IMAGES / 'modalities.jpg',
+) -> None:
+    """One instant with all sensors and without some."""
+    from figures.drives import draw_modalities
+
+    draw_modalities(seed, out)
+
+
+@app.command()
+def hornet(out: Out = IMAGES / 'hornet.png') -> None:
+    """What one output cell of gnConv sees."""
+    from figures.networks import draw_hornet
+
+    draw_hornet(out)
+
+
+@app.command()
+def inter_task(
+    model: Annotated[Path, typer.Argument(help='Folder of a network with inter-task attention.')],
+    out: Out = IMAGES / 'inter_task_attention.png',
+) -> None:
+    """Where inter-task attention looks, and what it costs."""
+    from figures.networks import draw_inter_task
+
+    draw_inter_task(model, out)
+
+
+@app.command()
+def plain_detr(out: Out = IMAGES / 'plain_detr' / 'attention.png') -> None:
+    """What queries look at with BoxRPB and without; trains on toy scenes and records figures."""
+    from figures.plain_detr import draw_plain_detr
+
+    draw_plain_detr(out)
+
+
+if __name__ == '__main__':
+    app()
