@@ -41,10 +41,14 @@ PRIVATE_SOURCE = re.compile(
 )
 REGISTRY = re.compile(r'pypi\.org|pythonhosted\.org|anaconda\.org|npmjs\.|crates\.io|rubygems\.')
 QUOTED = r'"[^"\n]{3,40}"'
-CITATION = re.compile(rf'\binvariants? ((?:{QUOTED}(?:, and |, | and | or | to )?)+)')
+# Names in quotation marks after the word, each with a remark in parentheses or without.
+CITATION = re.compile(
+    rf'\binvariants? ((?:{QUOTED}(?: \([^)]*\))?(?:, and |, | and | or | to )?)+)', re.I
+)
 DOCUMENT = re.compile(r'\bdocs/[\w/]+\.md\b')
+# A lower-case name: `metabev_ros/BevMap` is a message.
 REPOSITORY_PATH = re.compile(
-    r'`((?:metabev_ros|test|benchmark|tools|config|docs|launch)/[\w./-]+)`'
+    r'`((?:metabev_ros|test|benchmark|tools|config|docs|launch)/[a-z][\w./-]*(?:/|\.\w+))`'
 )
 
 
@@ -161,4 +165,5 @@ def test_a_citation_that_is_wrapped_or_one_of_several_is_found() -> None:
     assert cited('''"""Hold invariants "Label first", "Nothing
     stale" and "Rising stamps"."""''') == {'Label first', 'Nothing stale', 'Rising stamps'}
     assert cited('# (invariant "Nothing\n# escapes")') == {'Nothing escapes'}
+    assert cited('Invariants "A name" (row 1), "B name".') == {'A name', 'B name'}
     assert cited('"Label first" is a name') == set()
