@@ -1,4 +1,7 @@
-"""CDR bytes against rosbags' parser, hand-made byte layouts and, where ROS is there, rclpy."""
+"""CDR bytes against rosbags' parser, hand-made byte layouts and, where ROS is there, rclpy.
+
+Invariant "Possible outputs".
+"""
 
 from __future__ import annotations
 

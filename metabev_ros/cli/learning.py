@@ -85,7 +85,7 @@ def pretrain(
 ) -> None:
     """Teach the camera backbone to fill in masked images (SimMIM); stop and start again at will.
 
-    The weights go into `training.init` of a training run, see docs/plain_detr.md.
+    The weights go into `training.init` of a training run, see docs/training.md.
     """
     from metabev_ros.lab.training.pretraining import PretrainingRun, pretrain_backbone
 

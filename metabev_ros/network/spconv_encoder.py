@@ -1,5 +1,7 @@
-"""The sparse encoder executed by spconv 2: for training on a GPU, where its kernels skip absent
-neighbours instead of multiplying zeros, and as the oracle of our own layers.
+"""The sparse encoder executed by spconv 2: the oracle of our own layers.
+
+Its kernels skip absent neighbours instead of multiplying zeros. No field of a configuration
+chooses it, so training does not use it; a caller can (`build_lidar_encoder(execution=...)`).
 
 Same parameters, names and shapes as `sparse_encoder.SparseEncoder`, so a checkpoint fits both;
 what is exported and deployed is the other one.
@@ -25,7 +27,7 @@ from metabev_ros.network.sparse_encoder import (
 
 try:
     import spconv.pytorch as spconv
-except ImportError:  # optional: see docs/dependencies.md
+except ImportError:  # optional: an oracle in tests
     spconv = None
 
 
@@ -44,7 +46,7 @@ class SpconvEncoder(nn.Module):
                 'SpconvEncoder',
                 'the package spconv',
                 'none',
-                'pip install spconv-cu126 (docs/dependencies.md)',
+                'pip install spconv, or spconv-cu126 for a GPU (docs/dependencies.md)',
             )
         require_channels(config)
         shapes = sparse_shapes(config)

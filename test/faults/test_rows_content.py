@@ -38,7 +38,7 @@ def faulted(result, name: str):
 
 
 def others_are_well(result, name: str) -> bool:
-    """Rule R5: a bad message changes only its own source."""
+    """Only the sensor that was damaged is not OK (invariant "Contained faults")."""
     return {r.state for s in result.samples for r in s.sensors if r.name != name} == {
         SensorState.OK
     }

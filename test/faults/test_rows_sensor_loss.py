@@ -1,4 +1,8 @@
-"""Fault matrix A, sensor loss: the injected truth is the oracle, times are exact."""
+"""Fault matrix A, sensor loss: the injected truth is the oracle, times are exact.
+
+Invariants "No waiting for the lost" (row 1), "Empty means looked" (row 5) and "Earned return"
+(rows 8 and 9); `injected_drive.check_truth` holds its own at every output.
+"""
 
 from __future__ import annotations
 

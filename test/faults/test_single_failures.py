@@ -1,4 +1,7 @@
-"""One failure anywhere in the sensing path costs a few frames, never a label or the node."""
+"""One failure anywhere in the sensing path costs a few frames, never a label or the node.
+
+Invariant "Nothing escapes".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks P1 to P4 and P14 of the Plain-DETR head: the bias of its attention."""
+"""The bias of the Plain-DETR head's attention (BoxRPB, Lin et al., ICCV 2023)."""
 
 import math
 
@@ -67,7 +67,7 @@ def per_cell(module: BoxFrameBias, boxes: torch.Tensor) -> torch.Tensor:
     return total
 
 
-def test_p1_the_axial_bias_is_the_triple_loop_over_queries_rows_and_columns():
+def test_the_axial_bias_is_the_triple_loop_over_queries_rows_and_columns():
     module, boxes = axial(), random_boxes(3)
     got = module(boxes).reshape(HEADS, 3, GRID.rows, GRID.columns).tolist()
     weights = [
@@ -102,7 +102,7 @@ def test_p1_the_axial_bias_is_the_triple_loop_over_queries_rows_and_columns():
                 )
 
 
-def test_p1_attention_with_the_bias_is_the_softmax_written_out():
+def test_attention_with_the_bias_is_the_softmax_written_out():
     torch.manual_seed(1)
     attention, bias = BiasedAttention(8, HEADS), torch.randn(1, HEADS, 3, 5)
     query, keys, values = torch.randn(1, 3, 8), torch.randn(1, 5, 8), torch.randn(1, 5, 8)
@@ -122,7 +122,7 @@ def test_p1_attention_with_the_bias_is_the_softmax_written_out():
 
 
 @pytest.mark.parametrize('module', [axial(), box_frame()])
-def test_p1_with_a_zero_last_layer_it_is_plain_multi_head_attention(module):
+def test_with_a_zero_last_layer_it_is_plain_multi_head_attention(module):
     for mlp in (module.along_u, module.along_v):
         nn.init.zeros_(mlp[2].weight)
     torch.manual_seed(1)
@@ -162,7 +162,7 @@ def windowed(module):
 
 
 @pytest.mark.parametrize('build', [axial, box_frame])
-def test_p2_a_box_moved_by_whole_cells_takes_its_bias_and_what_it_sees_along(build):
+def test_a_box_moved_by_whole_cells_takes_its_bias_and_what_it_sees_along(build):
     torch.manual_seed(2)
     down, right = 3, 5
     boxes = random_boxes(4, spread=0.5)
@@ -188,7 +188,7 @@ def test_p2_a_box_moved_by_whole_cells_takes_its_bias_and_what_it_sees_along(bui
     torch.testing.assert_close(seen(moved, rolled), seen(boxes, cells), atol=1e-5, rtol=1e-4)
 
 
-def test_p3_without_yaw_the_box_frame_is_the_map_frame():
+def test_without_yaw_the_box_frame_is_the_map_frame():
     one, other, boxes = axial(), box_frame(knots=4096, reach=12.0), random_boxes(5, yaw=0.0)
     other.load_state_dict(one.state_dict())
     torch.testing.assert_close(other(boxes), one(boxes), atol=2e-4, rtol=0)
@@ -209,7 +209,7 @@ def exact_arithmetic():
     torch.set_default_dtype(torch.float32)
 
 
-def test_p3_turning_the_scene_by_a_quarter_permutes_the_bias(exact_arithmetic):
+def test_turning_the_scene_by_a_quarter_permutes_the_bias(exact_arithmetic):
     module, boxes = box_frame(SQUARE), random_boxes(6).double()
     shape = (HEADS, 6, SQUARE.rows, SQUARE.columns)
     for bias in (module, lambda boxes: per_cell(module, boxes)):
@@ -220,7 +220,7 @@ def test_p3_turning_the_scene_by_a_quarter_permutes_the_bias(exact_arithmetic):
         assert (got - expected).abs().max() < 1e-11
 
 
-def test_p3_at_45_degrees_only_the_box_frame_sees_the_boxes_own_outline():
+def test_at_45_degrees_only_the_box_frame_sees_the_boxes_own_outline():
     """A hand-made window: the hull's is 2.4 times a car's footprint, the box frame's is it."""
     grid = BevGrid(-6, 6, -6, 6, 0.1)
     yaw = math.pi / 4
@@ -236,7 +236,7 @@ def test_p3_at_45_degrees_only_the_box_frame_sees_the_boxes_own_outline():
     assert seen['hull'] == pytest.approx(((4.63 + 1.97) * math.sqrt(0.5)) ** 2, rel=0.05)
 
 
-def test_p3_a_symmetric_heading_does_not_know_front_from_back():
+def test_a_symmetric_heading_does_not_know_front_from_back():
     boxes = random_boxes(6)
     flipped = boxes.clone()
     flipped[..., 6:] *= -1
@@ -246,7 +246,7 @@ def test_p3_a_symmetric_heading_does_not_know_front_from_back():
 
 
 @pytest.mark.parametrize('large', [False, True])
-def test_p4_the_table_is_the_mlp_to_a_thousandth_and_better_with_more_knots(large):
+def test_the_table_is_the_mlp_to_a_thousandth_and_better_with_more_knots(large):
     boxes, errors = random_boxes(4, spread=40.0), []
     for knots in (128, 256, 512, 1024):
         module = box_frame(BevGrid(-54, 54, -54, 54, 3.6), knots, hidden=512)
@@ -260,7 +260,7 @@ def test_p4_the_table_is_the_mlp_to_a_thousandth_and_better_with_more_knots(larg
     assert errors[1] < errors[0] and errors[2] < errors[1] and errors[3] < errors[2]
 
 
-def test_p4_gather_and_lerp_is_grid_sample():
+def test_gather_and_lerp_is_grid_sample():
     module = box_frame(knots=64, reach=4.0)
     table, where = torch.randn(2, 3, 64, HEADS), torch.empty(2, 3, 50).uniform_(-6, 6)
     place = torch.stack([where / 4, torch.zeros_like(where)], -1).reshape(6, 1, 50, 2)
@@ -289,7 +289,7 @@ def test_gradients_reach_the_mlps_and_not_the_boxes():
 
 
 @pytest.mark.parametrize(('rows', 'columns', 'ratio'), [(180, 180, 108.0), (12, 18, 8.64)])
-def test_p14_the_axial_form_costs_what_the_formula_says(rows, columns, ratio):
+def test_the_axial_form_costs_what_the_formula_says(rows, columns, ratio):
     """Counted by torch's own counter, on tensors without storage."""
     queries, heads, hidden = 300, 8, 512
     grid = BevGrid(0, columns * 0.6, 0, rows * 0.6, 0.6)
@@ -310,6 +310,6 @@ def test_p14_the_axial_form_costs_what_the_formula_says(rows, columns, ratio):
     assert counts[1] / counts[0] == pytest.approx(ratio)
 
 
-def test_p14_a_layer_has_the_published_number_of_parameters():
+def test_a_layer_has_the_published_number_of_parameters():
     assert sum(p.numel() for _ in range(2) for p in bias_mlp(512, 8).parameters()) == 11_264
     assert OFFSET_PER_CELL == 16

@@ -1,4 +1,4 @@
-"""Inter-task self-attention, numbered as in the specification (I1 to I6, I10)."""
+"""Inter-task self-attention: its operator, its symmetries, its cost."""
 
 import dataclasses
 import itertools
@@ -100,7 +100,7 @@ def by_loops(mixing, maps, levels, heads, points):
     ('tasks', 'levels', 'shape'),
     [(('a', 'b'), 1, (5, 4)), (('a', 'b'), 3, (7, 5)), (('a', 'b', 'c'), 2, (3, 5))],
 )
-def test_i1_the_operator_equals_nested_loops(tasks, levels, shape):
+def test_the_operator_equals_nested_loops(tasks, levels, shape):
     mixing = disturbed(DeformableMixing(4, settings(levels=levels), tasks), 0.6)
     maps = maps_of(tasks, 4, *shape)
     got = mixing(maps)
@@ -108,7 +108,7 @@ def test_i1_the_operator_equals_nested_loops(tasks, levels, shape):
         np.testing.assert_allclose(got[task][0].detach().numpy(), expected, atol=2e-6, rtol=0)
 
 
-def test_i1_gradients_equal_differences():
+def test_gradients_equal_differences():
     mixing = disturbed(DeformableMixing(4, settings(), TASKS), 0.2)
     maps = tuple(bev.requires_grad_() for bev in maps_of(TASKS, 4, 3, 4).values())
     assert torch.autograd.gradcheck(
@@ -118,7 +118,7 @@ def test_i1_gradients_equal_differences():
     )
 
 
-def test_i2_one_point_without_offset_is_a_pointwise_product():
+def test_one_point_without_offset_is_a_pointwise_product():
     mixing = DeformableMixing(4, settings(points=1, levels=1), ('a',)).double()
     torch.nn.init.zeros_(mixing.attention.offsets['a_0'].bias)
     maps = maps_of(('a',), 4, 5, 6)
@@ -129,7 +129,7 @@ def test_i2_one_point_without_offset_is_a_pointwise_product():
     )
 
 
-def test_i2_a_weight_on_the_other_task_copies_its_value_from_the_offset():
+def test_a_weight_on_the_other_task_copies_its_value_from_the_offset():
     mixing = DeformableMixing(4, settings(points=1, levels=1), ('a', 'b')).double()
     for layer in (mixing.attention.value_proj, mixing.attention.output_proj):
         torch.nn.init.eye_(layer.weight.data.flatten(1))
@@ -142,7 +142,7 @@ def test_i2_a_weight_on_the_other_task_copies_its_value_from_the_offset():
 
 @pytest.mark.parametrize('kind', InteractionKind)
 @pytest.mark.parametrize('across', [True, False])
-def test_i3_a_task_sees_the_other_unless_it_is_cut_off(kind, across):
+def test_a_task_sees_the_other_unless_it_is_cut_off(kind, across):
     config = settings(kind=kind, across_tasks=across, steps=2)
     module = disturbed(TaskInteraction(4, (4, 4), config))
     maps = {task: bev.requires_grad_() for task, bev in maps_of(TASKS, 4, 4, 4).items()}
@@ -154,7 +154,7 @@ def test_i3_a_task_sees_the_other_unless_it_is_cut_off(kind, across):
     assert (other.abs().max() > 1e-6) if across else (other is None or not other.any())
 
 
-def test_i4_swapped_tasks_with_swapped_weights_give_swapped_outputs():
+def test_swapped_tasks_with_swapped_weights_give_swapped_outputs():
     step = disturbed(InteractionStep(4, settings()))
     maps = maps_of(TASKS, 4, 5, 6)
     before = step(maps)
@@ -171,7 +171,7 @@ def test_i4_swapped_tasks_with_swapped_weights_give_swapped_outputs():
 
 
 @pytest.mark.parametrize(('levels', 'shift'), [(1, 1), (2, 2), (3, 4)])
-def test_i5_shifted_maps_give_shifted_outputs(levels, shift):
+def test_shifted_maps_give_shifted_outputs(levels, shift):
     step = disturbed(InteractionStep(4, settings(levels=levels)), 0.05)
     big = maps_of(TASKS, 4, 56, 60)
     first = step({task: bev[..., :56] for task, bev in big.items()})
@@ -188,7 +188,7 @@ def test_i5_shifted_maps_give_shifted_outputs(levels, shift):
 PAPER = TaskInteractionConfig(points=16, steps=3)
 
 
-def test_i6_the_formulas_reproduce_the_published_figures():
+def test_the_formulas_reproduce_the_published_figures():
     cost, tokens = deformable_cost(PAPER, 4, 107, 140, 256), 4 * 107 * 140
     assert global_flops(tokens, 256, 4) == pytest.approx(3.751e12, rel=2e-4)
     assert 2 * cost.attention == pytest.approx(0.131e12, rel=4e-3)
@@ -206,7 +206,7 @@ def test_i6_the_formulas_reproduce_the_published_figures():
         (1, 16, 20.0, 0.0, 108, 108),
     ],
 )
-def test_i6_the_table_of_our_setting(levels, points, deform, pyramid, ratio, with_pyramid):
+def test_the_table_of_our_setting(levels, points, deform, pyramid, ratio, with_pyramid):
     cost = deformable_cost(TaskInteractionConfig(levels=levels, points=points), 2, 180, 180, 256)
     reference = global_macs(2 * 180 * 180, 256)
     assert reference == pytest.approx(2.167e12, rel=1e-3)
@@ -217,7 +217,7 @@ def test_i6_the_table_of_our_setting(levels, points, deform, pyramid, ratio, wit
     assert reference / (cost.attention + cost.pyramid) == pytest.approx(with_pyramid, abs=0.6)
 
 
-def test_i6_twice_the_cells_cost_twice_and_global_attention_four_times():
+def test_twice_the_cells_cost_twice_and_global_attention_four_times():
     small, large = (deformable_cost(PAPER, 2, 128, w, 256) for w in (128, 256))
     assert large.total == 2 * small.total
     assert global_macs(2, 0) == 0
@@ -226,7 +226,7 @@ def test_i6_twice_the_cells_cost_twice_and_global_attention_four_times():
 
 
 @pytest.mark.parametrize('levels', [1, 3])
-def test_i6_the_formulas_are_what_the_operators_count(levels):
+def test_the_formulas_are_what_the_operators_count(levels):
     config = settings(levels=levels, position=PositionCode.CONCAT)
     width, (rows, columns) = config.width(8), (7, 9)
     maps = {task: torch.randn(1, width, rows, columns) for task in TASKS}
@@ -278,7 +278,7 @@ def test_the_position_code_tells_every_cell_of_every_task_apart():
 
 
 @pytest.mark.parametrize('parts', [3, 7])
-def test_i10_queries_in_parts_give_the_same(parts):
+def test_queries_in_parts_give_the_same(parts):
     whole = disturbed(TaskInteraction(4, (5, 6), settings()))
     apart = TaskInteraction(4, (5, 6), settings(query_parts=parts)).double().eval()
     apart.load_state_dict(whole.state_dict())

@@ -1,4 +1,4 @@
-"""Inter-task self-attention in training, numbered as in the specification (I7 to I9)."""
+"""Inter-task self-attention in training: rates, initial offsets, what it can learn."""
 
 import dataclasses
 import itertools
@@ -52,7 +52,7 @@ def groups_of(module, factor):
     return [{'params': rest, 'lr': 1e-2}, {'params': offsets, 'lr': 1e-2 * factor}]
 
 
-def test_i7_scaled_gradients_act_under_sgd_and_not_under_adamw():
+def test_scaled_gradients_act_under_sgd_and_not_under_adamw():
     def sgd(module):
         return torch.optim.SGD(groups_of(module, 1))
 
@@ -72,7 +72,7 @@ def test_i7_scaled_gradients_act_under_sgd_and_not_under_adamw():
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6, msg=name)
 
 
-def test_i7_the_offsets_own_rate_leaves_all_other_updates_alone_behind_a_clip():
+def test_the_offsets_own_rate_leaves_all_other_updates_alone_behind_a_clip():
     model = dataclasses.replace(small_model(), task_interaction=settings())
     torch.manual_seed(0)
     network = MetaBev(model)
@@ -97,7 +97,7 @@ def test_i7_the_offsets_own_rate_leaves_all_other_updates_alone_behind_a_clip():
             assert torch.equal(fast[name], step)
 
 
-def test_i8_offsets_begin_as_rings_and_weights_uniform():
+def test_offsets_begin_as_rings_and_weights_uniform():
     heads, points, levels = 4, 3, 2
     mixing = DeformableMixing(8, settings(heads=heads, points=points, levels=levels), TASKS)
     directions = [(1, 0), (0, 1), (-1, 0), (0, -1)]
@@ -144,7 +144,7 @@ def learn_shift(learns_offsets):
     return np.mean(losses[-10:]), mixing
 
 
-def test_i9_the_offsets_learn_a_shift_that_fixed_offsets_cannot_give():
+def test_the_offsets_learn_a_shift_that_fixed_offsets_cannot_give():
     loss, mixing = learn_shift(True)
     stuck, _ = learn_shift(False)
     assert loss < 1e-2 and stuck > 0.1

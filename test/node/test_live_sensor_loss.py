@@ -1,4 +1,7 @@
-"""Sensors die, freeze and come back while the node process runs; the schedule is the oracle."""
+"""Sensors die, freeze and come back while the node process runs; the schedule is the oracle.
+
+Invariants "Label first" and "Steady heartbeat", over DDS.
+"""
 
 from __future__ import annotations
 

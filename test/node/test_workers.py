@@ -1,4 +1,7 @@
-"""The threads behind the executor, without ROS."""
+"""The threads behind the executor, without ROS.
+
+Invariants "Nothing escapes" and "Quiet log".
+"""
 
 from __future__ import annotations
 

@@ -265,7 +265,10 @@ def play(end: SensorFrontEnd, events, until: int | None = None, poll_ms: float |
 
 
 def check_truth(out, drive: Drive, tolerance_ms: float = 55) -> None:
-    """R1-R3 against the schedule: labels, stamps, ages, nothing foreign, nothing twice."""
+    """Hold samples against the schedule: labels, stamps, ages, nothing foreign or twice.
+
+    Invariants "Label first", "Nothing stale" and "Rising stamps".
+    """
     used: set[tuple[str, int]] = set()
     previous = None
     for time, sample in out:

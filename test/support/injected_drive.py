@@ -219,7 +219,7 @@ def run(
     rig_config: RigConfig | None = None,
     check: bool = True,
 ) -> Run:
-    """Inject, perceive, hold against the truth (rules R1 to R3, R5)."""
+    """Inject, perceive, hold against the truth (`check_truth`)."""
     truths: list[Truth] = []
     messages = stream(seconds) if messages is None else messages
     config_rig = rig_config or rig()
@@ -270,17 +270,20 @@ def contents(truths: list[Truth]) -> dict[int, tuple[int | None, int]]:
 
 
 def check_truth(result: Run, tolerance_ms: float = 55) -> None:
-    """Every label of every output is what the truth says was sent; counters agree."""
+    """Every label of every output is what the truth says was sent; counters agree.
+
+    Invariants "Label first", "Nothing stale", "Rising stamps" and "Contained faults".
+    """
     truth = {name: contents(result.truth_of(name)) for name in SENSORS}
     used: set[tuple[str, int]] = set()
     before = None
     for time, sample in result.out:
         key = (sample.epoch, sample.stamp_ns)
-        assert before is None or key > before, 'R3: stamps increase inside an epoch'
+        assert before is None or key > before, 'stamps increase inside an epoch'
         before = key
         there = {name for name, picture in sample.cameras.items() if picture is not None}
         there |= {LIDAR} if sample.sweep is not None else set()
-        assert set(sample.used_sensors) == there, 'R1: the label names what is in the sample'
+        assert set(sample.used_sensors) == there, 'the label names what is in the sample'
         assert sample.modality is Modality.from_presence(bool(there - {LIDAR}), LIDAR in there)
         for name in there:
             data = sample.sweep if name == LIDAR else sample.cameras[name]
@@ -289,7 +292,7 @@ def check_truth(result: Run, tolerance_ms: float = 55) -> None:
             got = int(data.points[0, 3]) if name == LIDAR else image_number(data.pixels)
             assert number is None or number == got, f'{name}: frame {got} under a foreign stamp'
             assert arrival <= time, f'{name}: used before it came'
-            assert abs(data.stamp_ns - sample.stamp_ns) <= tolerance_ms * MS, 'R2: too old'
+            assert abs(data.stamp_ns - sample.stamp_ns) <= tolerance_ms * MS, f'{name}: too old'
             assert (name, data.stamp_ns, sample.epoch) not in used, f'{name}: used twice'
             used.add((name, data.stamp_ns, sample.epoch))
     for report in result.end.reports(result.end._clock.now_ns):

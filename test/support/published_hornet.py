@@ -1,7 +1,7 @@
 """HorNet checkpoints as raoyongming/HorNet and mmpretrain name them, and what they compute.
 
 Nothing here reads our modules: names, shapes and arithmetic are written down from the
-definitions (paper, section 3; other_systems.md 2.1 and 2.2).
+definitions (Rao et al. 2022, section 3).
 """
 
 from __future__ import annotations

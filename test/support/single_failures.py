@@ -129,7 +129,10 @@ def fail_once(site: str, at: int, seconds: float) -> tuple[bool, list[Sample]]:
 
 
 def check_rules(samples: list[Sample], where: str) -> None:
-    """R1 to R3 and R5: true labels, current data, rising stamps, and it is used again."""
+    """Every label is true, data is current, stamps rise, and every sensor is used again.
+
+    Invariants "Label first", "Nothing stale", "Rising stamps" and "Contained faults".
+    """
     stamps = [sample.stamp_ns for sample in samples]
     assert stamps == sorted(set(stamps)), where
     for sample in samples:

@@ -3,7 +3,7 @@
 An image moves by an affine map of its pixels, which goes into the intrinsics; a mirrored image is
 that of a camera with a mirrored x axis, so focal lengths stay positive. The scene moves by one
 affine map of the ego frame, which goes into the sensors' poses, the boxes and the map. The camera
-model stays exact. Ranges of BEVFusion (metabev.md 1.6) are in config/training/metabev_base.yaml.
+model stays exact. BEVFusion's ranges are in config/training/metabev_base.yaml.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""HorNet and HorFPN with global filters as ONNX: H5's export, parity, and the whole main path."""
+"""HorNet and HorFPN with global filters as ONNX: the export, parity, and the whole main path."""
 
 import numpy as np
 import onnx
@@ -20,7 +20,7 @@ def model():
     return hornet_model.exported()
 
 
-def test_h5_the_global_filters_are_exported_as_products_of_real_matrices(model):
+def test_the_global_filters_are_exported_as_products_of_real_matrices(model):
     kinds = {}
     for name in GRAPHS:
         graph = onnx.load(model / f'{name}.onnx').graph

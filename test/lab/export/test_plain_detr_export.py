@@ -73,7 +73,7 @@ def exported(tmp_path_factory):
     return folder, network
 
 
-def test_p8_the_exported_graphs_carry_no_query_of_one_to_many_matching(exported):
+def test_the_exported_graphs_carry_no_query_of_one_to_many_matching(exported):
     folder, network = exported
     assert any(EXTRA in p.shape for p in network.parameters())
     for path in folder.glob('*.onnx'):

@@ -1,4 +1,4 @@
-"""AdaMV-MoE and inter-task attention exported, loaded and run (A10, I10)."""
+"""AdaMV-MoE and inter-task attention exported, loaded and run."""
 
 import dataclasses
 
@@ -76,7 +76,7 @@ class Chosen(torch.nn.Module):
         return torch.stack([self.layer.gates(x, task) > 0 for task in TASKS])
 
 
-def test_a10_the_wide_form_is_static_exact_and_flips_no_expert(tmp_path):
+def test_the_wide_form_is_static_exact_and_flips_no_expert(tmp_path):
     config = SYSTEMS['adamv']
     network = network_of(config)
     for layer in adaptive_layers(network):

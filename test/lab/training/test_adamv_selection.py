@@ -1,4 +1,4 @@
-"""Adaptive expert selection: the traces of the released trainer (A6), and going on (A8)."""
+"""Adaptive expert selection: the traces of the released trainer, and going on."""
 
 import os
 from dataclasses import replace
@@ -78,7 +78,7 @@ def trace_of(selection, cls, det):
 
 
 @pytest.mark.parametrize('name', SCRIPTS)
-def test_a6_official_selection_reproduces_the_traces(name):
+def test_official_selection_reproduces_the_traces(name):
     cls, det, expected = SCRIPTS[name]
     selection = OfficialSelection({'cls': 2, 'det': 2}, 8, PATIENCE, START)
     changes = trace_of(selection, cls, det)
@@ -100,18 +100,18 @@ def per_task(experts=8):
         ('cls climbs', [(46000 + 8000 * i, (3 + i, 2)) for i in range(6)]),
     ],
 )
-def test_a6_per_task_selection_decides_for_each_task_alone(name, expected):
+def test_per_task_selection_decides_for_each_task_alone(name, expected):
     assert trace_of(per_task(), *SCRIPTS[name][:2]) == expected
 
 
-def test_a6_per_task_selection_rolls_back_from_all_experts():
+def test_per_task_selection_rolls_back_from_all_experts():
     cls = flat_after(*range(48000, 84000, 8000))  # the eighth does not help
     official = OfficialSelection({'cls': 2, 'det': 2}, 8, PATIENCE, START)
     assert trace_of(official, cls, falling)[-1] == (86000, (8, 2))
     assert trace_of(per_task(), cls, falling)[-2:] == [(86000, (8, 2)), (88000, (7, 2))]
 
 
-def test_a6_what_is_learned_about_one_task_does_not_depend_on_the_other():
+def test_what_is_learned_about_one_task_does_not_depend_on_the_other():
     alone = trace_of(per_task(), flat_after(), falling)
     both = trace_of(per_task(), flat_after(), flat_after(50000))
     assert [(s, k[0]) for s, k in alone] == [(46000, 3), (48000, 2)]
@@ -131,7 +131,7 @@ def test_freezing_takes_an_expert_on_trial_back():
 @pytest.mark.parametrize(
     'make', [per_task, lambda: OfficialSelection({'cls': 2, 'det': 2}, 8, PATIENCE, START)]
 )
-def test_a8_a_selection_restored_in_mid_probe_goes_on_alike(make):
+def test_a_selection_restored_in_mid_probe_goes_on_alike(make):
     cls, det = SCRIPTS['cls improves once'][:2]
     whole, used = make(), []
     for step in range(EVERY, LAST, EVERY):
@@ -186,7 +186,7 @@ def experts_of(log):
     ]
 
 
-def test_a8_a_run_stopped_in_mid_probe_goes_on_with_the_same_experts(tmp_path, records):
+def test_a_run_stopped_in_mid_probe_goes_on_with_the_same_experts(tmp_path, records):
     part = Trainer(tmp_path, ADAMV, selecting())
     save = part.save
 
@@ -231,7 +231,7 @@ def run_rank(rank, port, folder, records):
         )
 
 
-def test_a8_two_processes_agree_on_the_experts(tmp_path, records):
+def test_two_processes_agree_on_the_experts(tmp_path, records):
     mp.spawn(run_rank, (free_port(), tmp_path, records), 2)
     first, second = (torch.load(tmp_path / f'rank{i}.pt', weights_only=True) for i in range(2))
     assert first == second and first[0] == {'detection': 3, 'map': 3}

@@ -1,4 +1,4 @@
-"""Checks P8 to P10 of the Plain-DETR head: matching and losses."""
+"""The Plain-DETR head: matching and losses (Lin et al., ICCV 2023)."""
 
 import itertools
 import math
@@ -56,10 +56,10 @@ def upright(box):
     return np.array([*box[:6].tolist(), math.atan2(box[6], box[7])], np.float64)
 
 
-# P8: hybrid matching
+# Hybrid matching
 
 
-def test_p8_each_true_box_is_matched_exactly_as_often_as_asked():
+def test_each_true_box_is_matched_exactly_as_often_as_asked():
     truth, labels = random_boxes(6, 9), torch.arange(6)
     for repeats, count in ((1, 20), (4, 30), (4, 24)):
         queries, rows = match_boxes(*found_boxes(count), truth, labels, repeats, SIDES)
@@ -67,7 +67,7 @@ def test_p8_each_true_box_is_matched_exactly_as_often_as_asked():
         assert len(set(queries.tolist())) == 6 * repeats
 
 
-def test_p8_with_too_few_queries_each_is_used_once_and_without_truth_none():
+def test_with_too_few_queries_each_is_used_once_and_without_truth_none():
     found = found_boxes(10)
     queries, _ = match_boxes(*found, random_boxes(6, 9), torch.arange(6), 4, SIDES)
     assert sorted(queries.tolist()) == list(range(10))
@@ -84,7 +84,7 @@ def test_a_network_that_has_diverged_is_still_matched():
     assert len(queries) == 8
 
 
-# P9: overlap of turned boxes
+# Overlap of turned boxes
 
 
 def raster_iou(a, b, step=0.01):
@@ -99,7 +99,7 @@ def raster_iou(a, b, step=0.01):
     return (masks[0] & masks[1]).sum() / (masks[0] | masks[1]).sum()
 
 
-def test_p9_the_matchers_iou_is_that_of_a_one_centimetre_raster():
+def test_the_matchers_iou_is_that_of_a_one_centimetre_raster():
     rng, pairs = np.random.default_rng(0), []
     for _ in range(12):
         a, b = (
@@ -120,7 +120,7 @@ def test_p9_the_matchers_iou_is_that_of_a_one_centimetre_raster():
     np.testing.assert_allclose(exact, counted, atol=5e-3)
 
 
-def test_p9_two_unit_squares_at_45_degrees_share_an_octagon():
+def test_two_unit_squares_at_45_degrees_share_an_octagon():
     square = np.array([[0.0, 0, 0, 1, 1, 1, 0]])
     turned = square + [[0, 0, 0, 0, 0, 0, np.pi / 4]]
     octagon = 2 * (math.sqrt(2) - 1)
@@ -129,7 +129,7 @@ def test_p9_two_unit_squares_at_45_degrees_share_an_octagon():
 
 
 @pytest.mark.parametrize('norm', OffsetNorm)
-def test_p9_the_losss_giou_is_the_iou_of_boxes_of_one_heading_and_has_right_gradients(norm):
+def test_the_losss_giou_is_the_iou_of_boxes_of_one_heading_and_has_right_gradients(norm):
     references, boxes, truth = (random_boxes(30, seed, 1.0).double() for seed in range(3))
     boxes[:, 6:], truth[:, 6:] = references[:, 6:], references[:, 6:]
     codes, wanted = encode(boxes, references, norm), encode(truth, references, norm)
@@ -152,11 +152,11 @@ def test_p9_the_losss_giou_is_the_iou_of_boxes_of_one_heading_and_has_right_grad
     )
 
 
-# P10: the assignment
+# The assignment
 
 
 @pytest.mark.parametrize('count', [1, 3, 6])
-def test_p10_the_matching_is_the_cheapest_of_all_permutations(count):
+def test_the_matching_is_the_cheapest_of_all_permutations(count):
     logits, codes, references, boxes = found_boxes(6, seed=20)
     truth, labels = random_boxes(count, 30), torch.arange(count) % 3
     cost = np.empty((6, count))

@@ -1,6 +1,7 @@
 """Camera failures on one image: pure functions of (H, W, 3) uint8 RGB pixels.
 
-A failed view is still fed to the network (view drop is not a missing camera: metabev.md 1.7).
+A failed view is still fed to the network (MetaBEV, arXiv 2304.09801, tells view drop from
+a missing camera).
 """
 
 from __future__ import annotations
