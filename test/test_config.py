@@ -109,7 +109,7 @@ def test_derived_numbers_follow_the_configuration():
         ('? [1, 2]\n: 3\n', 'YAML'),
         ('a: !!python/name:os.system\n', 'line 1'),
         ('deadline: "\\x00"\n', 'deadline'),
-        ('deadline: .nan\n', '0..60'),
+        ('deadline: .nan\n', '0.001..5'),
     ],
 )
 def test_row_099_yaml_that_is_not_what_it_seems_is_refused_with_its_place(tmp_path, text, word):

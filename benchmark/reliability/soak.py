@@ -25,6 +25,7 @@ from metabev_ros import wire
 from metabev_ros.config import (
     CameraBranchConfig,
     DecoderConfig,
+    InferenceConfig,
     LidarBranchConfig,
     ModelConfig,
     SensingConfig,
@@ -33,7 +34,7 @@ from metabev_ros.errors import BackendError
 from metabev_ros.faults.pipe import FaultPipe
 from metabev_ros.faults.plan import FaultPlan
 from metabev_ros.geometry import BevGrid
-from metabev_ros.node.inference import InferenceLimits, InferenceWorker
+from metabev_ros.node.inference import InferenceWorker
 from metabev_ros.node.workers import Mailbox, RawMessage, SensingWorker, ThrottledLog, TopicQueue
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.sensing.front_end import SensorFrontEnd
@@ -107,7 +108,7 @@ class Machine:
             self.mailbox,
             self._publish,
             log,
-            InferenceLimits(),
+            InferenceConfig(),
         )
 
     def _line(self, text: str) -> None:

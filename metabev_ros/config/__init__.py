@@ -14,6 +14,8 @@ from metabev_ros.config.heads import BevNeckKind, DetectionHead, HeadConfig
 from metabev_ros.config.hornet import HorNetConfig, HorNetSize, Mixing
 from metabev_ros.config.interaction import InteractionKind, PositionCode, TaskInteractionConfig
 from metabev_ros.config.model import ModelConfig
+from metabev_ros.config.node import InferenceConfig, NodeConfig
+from metabev_ros.config.parameter import Parameter, parameters_of
 from metabev_ros.config.plain_detr import PlainDetrConfig, QueryContent, RpbMode
 from metabev_ros.config.rig import CameraConfig, LidarConfig, RigConfig, SensingConfig
 from metabev_ros.config.yaml import from_plain, load_config, save_config, to_plain
@@ -32,12 +34,15 @@ __all__ = [
     'HeadConfig',
     'HorNetConfig',
     'HorNetSize',
+    'InferenceConfig',
     'InteractionKind',
     'LidarBranchConfig',
     'LidarConfig',
     'LidarEncoder',
     'Mixing',
     'ModelConfig',
+    'NodeConfig',
+    'Parameter',
     'PlainDetrConfig',
     'PositionCode',
     'QueryContent',
@@ -50,6 +55,7 @@ __all__ = [
     'ViewTransform',
     'from_plain',
     'load_config',
+    'parameters_of',
     'save_config',
     'to_plain',
 ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from metabev_ros.config.parameter import check_ranges, parameter
 from metabev_ros.config.yaml import require
 from metabev_ros.structures import SensorKind
 
@@ -24,7 +26,7 @@ class CameraConfig:
     info_topic: str
     frame: str
     rate_hz: float = 10.0
-    calibration: dict | None = None
+    calibration: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         require(
@@ -40,7 +42,7 @@ class LidarConfig:
     topic: str
     frame: str
     rate_hz: float = 10.0
-    ego_from_lidar: list | None = None
+    ego_from_lidar: list[float] | None = None
 
     def __post_init__(self) -> None:
         require(0 < self.rate_hz <= 200, f'rig.lidar.{self.name}.rate_hz', '0..200', self.rate_hz)
@@ -77,60 +79,41 @@ class RigConfig:
 
 @dataclass(frozen=True)
 class SensingConfig:
-    """When a sensor counts as late, dead, frozen, back. Times in seconds.
+    """When a sensor counts as late, dead, frozen, back."""
 
-    Attributes:
-        deadline: how long a sample waits for expected sensors after its anchor arrived.
-        tolerance: largest |image stamp - reference stamp|.
-        max_age_periods: data older than this many nominal periods is never used as current.
-        start_timeout: after this a sensor that never spoke is no longer waited for.
-        future_tolerance: a stamp further ahead of the clock than this is invalid.
-        max_latency: a message this much later after its stamp than the promptest is old.
-        readmit_frames: consecutive good frames before a lost sensor is used again.
-        frozen_frames: identical frames until FROZEN.
-        flap_limit, flap_window, quarantine: more losses than `flap_limit` in `flap_window`
-            seconds keep a sensor out for `quarantine` seconds.
-        clock_jump: the clock going back by more than this starts a new epoch.
-        min_cameras: fewer usable cameras than this do not make a camera branch.
-    """
-
-    deadline: float = 0.05
-    tolerance: float = 0.055
-    max_age_periods: float = 1.5
-    start_timeout: float = 2.0
-    future_tolerance: float = 0.05
-    max_latency: float = 1.0
-    readmit_frames: int = 2
-    frozen_frames: int = 3
-    flap_limit: int = 3
-    flap_window: float = 10.0
-    quarantine: float = 10.0
-    clock_jump: float = 0.5
-    min_cameras: int = 1
+    deadline: float = parameter(
+        0.05, 'a sample waits this long for expected sensors after its anchor', 's', (0.001, 5)
+    )
+    tolerance: float = parameter(
+        0.055, 'largest distance of image stamp and reference stamp', 's', (0.001, 5)
+    )
+    max_age_periods: float = parameter(
+        1.5, 'data older than this many nominal periods is never current', within=(0.5, 50)
+    )
+    start_timeout: float = parameter(
+        2.0, 'a sensor that never spoke is not waited for after this', 's', (0.01, 60)
+    )
+    future_tolerance: float = parameter(
+        0.05, 'a stamp further ahead of the clock is invalid', 's', (0.001, 60)
+    )
+    max_latency: float = parameter(
+        1.0, 'a message that comes this much later than the promptest is old', 's', (0.001, 60)
+    )
+    readmit_frames: int = parameter(
+        2, 'good frames in a row before a lost sensor is used again', within=(1, 100)
+    )
+    frozen_frames: int = parameter(3, 'identical frames until FROZEN', within=(2, 100))
+    flap_limit: int = parameter(
+        3, 'losses within flap_window; one more leads to quarantine', within=(1, 100)
+    )
+    flap_window: float = parameter(10.0, 'the time in which losses count', 's', (0.1, 60))
+    quarantine: float = parameter(10.0, 'a flapping sensor is kept out this long', 's', (0.1, 60))
+    clock_jump: float = parameter(
+        0.5, 'the clock going back by more than this starts a new epoch', 's', (0.01, 60)
+    )
+    min_cameras: int = parameter(
+        1, 'fewer usable cameras do not make a camera branch', within=(1, 100)
+    )
 
     def __post_init__(self) -> None:
-        for name in (
-            'deadline',
-            'tolerance',
-            'max_age_periods',
-            'start_timeout',
-            'flap_window',
-            'future_tolerance',
-            'max_latency',
-            'quarantine',
-            'clock_jump',
-        ):
-            value = getattr(self, name)
-            require(0 < value <= 60, f'sensing.{name}', '0..60', value)
-        for name, low in (
-            ('readmit_frames', 1),
-            ('frozen_frames', 2),
-            ('flap_limit', 1),
-            ('min_cameras', 1),
-        ):
-            require(
-                low <= getattr(self, name) <= 100,
-                f'sensing.{name}',
-                f'{low}..100',
-                getattr(self, name),
-            )
+        check_ranges(self, 'sensing.')

@@ -13,10 +13,10 @@ import enum
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from metabev_ros import wire
-from metabev_ros.errors import ConfigError, DeviceLostError, MetaBevError
+from metabev_ros.config import InferenceConfig
+from metabev_ros.errors import DeviceLostError, MetaBevError
 from metabev_ros.node.workers import LONGEST_WAIT, Mailbox, ThrottledLog
 from metabev_ros.structures import Modality, PerceptionResult, Sample
 
@@ -32,28 +32,6 @@ class ExitCode(enum.IntEnum):
     REFUSED = 2  # wrong parameters, rig or model: starting again is no cure
     HUNG = 3  # inference did not return within hang_limit
     DEVICE_LOST = 4  # the accelerator needs a new process
-
-
-@dataclass(frozen=True)
-class InferenceLimits:
-    """Seconds that one sample may take.
-
-    Attributes:
-        time_limit: then the heartbeat says NONE and why; a result that still comes is dropped.
-        hang_limit: then the process ends.
-    """
-
-    time_limit: float = 1.0
-    hang_limit: float = 10.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.time_limit < self.hang_limit:
-            raise ConfigError(
-                'parameter inference.time_limit',
-                'less than inference.hang_limit',
-                f'{self.time_limit:g} and {self.hang_limit:g}',
-                'correct the parameter file or the command line',
-            )
 
 
 class InferenceWorker(threading.Thread):
@@ -77,14 +55,14 @@ class InferenceWorker(threading.Thread):
         mailbox: Mailbox,
         publish: Callable,
         log: ThrottledLog,
-        limits: InferenceLimits,
+        config: InferenceConfig,
         is_wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         # Daemon: a call that hangs must not keep the process from ending.
         super().__init__(name='inference', daemon=True)
         self._pipeline, self._reload = pipeline, reload
         self._mailbox, self._publish, self._log = mailbox, publish, log
-        self._limits, self._is_wanted = limits, is_wanted
+        self._config, self._is_wanted = config, is_wanted
         self.is_idle = False
         self._stop_event = threading.Event()
         self._last: tuple[int, int] | None = None  # (epoch, stamp) of the newest output
@@ -103,7 +81,7 @@ class InferenceWorker(threading.Thread):
     def fault(self) -> str:
         """Why there is no output now; '' after a good one."""
         running = self._running_for()
-        if running > self._limits.time_limit:
+        if running > self._config.time_limit:
             return f'inference has been running for {running:.1f} s'
         return self._fault
 
@@ -113,7 +91,7 @@ class InferenceWorker(threading.Thread):
         if self._device_lost:
             return ExitCode.DEVICE_LOST
         hangs = (
-            self._running_for() > self._limits.hang_limit
+            self._running_for() > self._config.hang_limit
             or _seconds_since(self._reload_since) > RELOAD_LIMIT
         )
         return ExitCode.HUNG if hangs else None
@@ -132,7 +110,7 @@ class InferenceWorker(threading.Thread):
                     self._process(sample)
 
     def _is_new(self, sample: Sample) -> bool:
-        """Output stamps strictly increase inside an epoch (rule R3)."""
+        """Output stamps strictly increase inside an epoch (invariant "Rising stamps")."""
         key = (sample.epoch, sample.stamp_ns)
         if self._last is not None and key <= self._last:
             return False
@@ -146,7 +124,7 @@ class InferenceWorker(threading.Thread):
             self._failures = self._reloads = 0
             if self._stop_event.is_set():
                 return  # a result that outlived its node's activation is nobody's
-            if self._running_for() > self._limits.time_limit:
+            if self._running_for() > self._config.time_limit:
                 self._drop_late(sample)
             else:
                 self._publish(result)
@@ -161,7 +139,7 @@ class InferenceWorker(threading.Thread):
         self.failed += 1
         self._fault = (
             f'inference took {self._running_for():.1f} s, more than inference.'
-            f'time_limit ({self._limits.time_limit:g} s)'
+            f'time_limit ({self._config.time_limit:g} s)'
         )
         self._log.line(
             'inference',

@@ -17,13 +17,15 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 
 from metabev_ros import wire
 from metabev_ros.bags import LATCHED_NAMES
+from metabev_ros.config import NodeConfig, RigConfig
 from metabev_ros.errors import MetaBevError
 from metabev_ros.node import ros_support
 from metabev_ros.node.graph_watch import GraphFindings, GraphWatch, Input
 from metabev_ros.node.inference import ExitCode, InferenceWorker
 from metabev_ros.node.parameters import (
-    NodeConfig,
     declare_parameters,
+    load_rig,
+    model_folder,
     read_parameters,
 )
 from metabev_ros.node.publishers import OutputPublishers
@@ -60,6 +62,7 @@ class PerceptionNode(LifecycleNode):
         declare_parameters(self)
         self._log = ThrottledLog(self._warn, self._info)
         self._config: NodeConfig | None = None
+        self._rig: RigConfig | None = None
         self._pipeline: Pipeline | None = None
         self._outputs: OutputPublishers | None = None
         self._subscriptions_made: list = []
@@ -86,6 +89,7 @@ class PerceptionNode(LifecycleNode):
         """Read the parameters, load the model and run it once; no data flows yet."""
         try:
             self._config = read_parameters(self)
+            self._rig = load_rig(self._config.rig)
             started = time.monotonic()
             self._pipeline = self._load()
             self._outputs = OutputPublishers(self)
@@ -113,9 +117,12 @@ class PerceptionNode(LifecycleNode):
             }
         )
         pipeline = Pipeline.load(
-            config.model_dir, threads=config.threads, table_patience=config.table_wait, **chosen
+            model_folder(config.model),
+            threads=config.threads,
+            table_patience=config.inference.table_wait,
+            **chosen,
         )
-        pipeline.warm_up(len(config.rig.cameras))
+        pipeline.warm_up(len(self._rig.cameras))
         return pipeline
 
     def _load_again(self, attempt: int) -> Pipeline:
@@ -128,7 +135,7 @@ class PerceptionNode(LifecycleNode):
         result = super().on_activate(state)
         try:
             front_end = SensorFrontEnd(
-                self._config.rig, self._config.sensing, self._pipeline.prepare_image
+                self._rig, self._config.sensing, self._pipeline.prepare_image
             )
             self._start_workers(front_end)
             self._subscribe(front_end.subscriptions())
@@ -191,7 +198,7 @@ class PerceptionNode(LifecycleNode):
             self._mailbox,
             self._publish,
             self._log,
-            self._config.limits,
+            self._config.inference,
             self._is_wanted,
         )
         self._sensing.start()
@@ -223,7 +230,7 @@ class PerceptionNode(LifecycleNode):
                 )
             )
             inputs.append(Input(topic, msgtype, qos))
-        self._watch = GraphWatch(self, self._config.rig, tuple(inputs))
+        self._watch = GraphWatch(self, self._rig, tuple(inputs))
 
     def _stop(self) -> None:
         """No more data: subscriptions and timers go, the workers are joined."""
@@ -257,7 +264,7 @@ class PerceptionNode(LifecycleNode):
 
     def _publish(self, result: PerceptionResult) -> None:
         """On the inference thread: the label first (rule R1), then what it labels."""
-        frame = self._config.rig.ego_frame
+        frame = self._rig.ego_frame
         outputs = wire.encode_result(result, self._pipeline.model, frame)
         self._published += 1
         sample = result.sample
@@ -274,7 +281,7 @@ class PerceptionNode(LifecycleNode):
         self._outputs.send([wire.encode_status(status, self._pipeline.model, frame), *outputs])
 
     def _is_wanted(self) -> bool:
-        return not self._config.idle_without_subscribers or self._outputs.is_read
+        return not self._config.inference.idle_without_subscribers or self._outputs.is_read
 
     def _counters(self) -> Counters:
         return Counters(
@@ -329,7 +336,7 @@ class PerceptionNode(LifecycleNode):
         if self._now_ns() == 0:
             self._log.line('clock', 'silent', NO_CLOCK)
         self._outputs.send(
-            [wire.encode_status(self._report(), self._pipeline.model, self._config.rig.ego_frame)]
+            [wire.encode_status(self._report(), self._pipeline.model, self._rig.ego_frame)]
         )
 
     @property

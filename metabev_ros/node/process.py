@@ -12,9 +12,9 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
+from metabev_ros.config.node import REMEDY
 from metabev_ros.errors import ConfigError, MetaBevError
 from metabev_ros.node.inference import ExitCode, InferenceWorker
-from metabev_ros.node.parameters import REMEDY
 from metabev_ros.node.perception_node import NODE_NAME, PerceptionNode
 
 STOP_CHECK = 0.1  # seconds between two looks at the stop event

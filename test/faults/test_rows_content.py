@@ -199,7 +199,9 @@ def test_row_034_ten_times_the_points_are_capped_and_said():
 )
 def test_row_044_points_at_the_origin_or_beyond_range_are_no_sweep(make):
     result = run(messages=replaced(LIDAR, lambda k, at: cloud_bytes(make(k), at)))
-    assert {r.state for r in hit(result, LIDAR, 1.3)} == {SensorState.INVALID}
+    reports = hit(result, LIDAR, 1.3)
+    assert {r.state for r in reports} == {SensorState.INVALID}
+    assert all('in range' in r.reason for r in reports)
     assert {s.modality for _, s in result.between(1.3)} == {Modality.CAMERA}
 
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from support.made_samples import sample, wait_for
 
+from metabev_ros.config import InferenceConfig
 from metabev_ros.errors import BackendError, ConfigError, DeviceLostError
 from metabev_ros.node import inference as inference_module
-from metabev_ros.node.inference import ExitCode, InferenceLimits, InferenceWorker
+from metabev_ros.node.inference import ExitCode, InferenceWorker
 from metabev_ros.node.workers import Mailbox, ThrottledLog
 
-LIMITS = InferenceLimits(time_limit=0.3, hang_limit=1.0)
+LIMITS = InferenceConfig(time_limit=0.3, hang_limit=1.0)
 
 
 @pytest.fixture
@@ -193,7 +194,7 @@ def test_row_083_a_lost_device_asks_for_a_new_process_at_once(running):
 
 def test_limits_that_contradict_each_other_are_refused():
     with pytest.raises(ConfigError, match='less than inference.hang_limit'):
-        InferenceLimits(time_limit=5, hang_limit=2)
+        InferenceConfig(time_limit=5, hang_limit=2)
 
 
 def test_a_result_that_outlives_its_worker_is_not_published(running):

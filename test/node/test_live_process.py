@@ -15,7 +15,7 @@ import pytest
 from support import rig_messages
 
 from metabev_ros import wire
-from metabev_ros.node.parameters import SPECS
+from metabev_ros.node.parameters import PARAMETERS
 
 pytestmark = pytest.mark.ros
 
@@ -136,7 +136,7 @@ def test_row_097_no_parameter_can_be_set_while_the_node_runs(graph, live_node):
     from rclpy.parameter import Parameter
 
     rng = np.random.default_rng(97)
-    names = [spec.name for spec in SPECS]
+    names = [parameter.name for parameter in PARAMETERS]
 
     def call(kind, name: str, request):
         client = graph.node.create_client(kind, f'/perception/{name}')

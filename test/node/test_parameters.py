@@ -1,72 +1,96 @@
-"""Declared parameters agree with the configuration, the shipped file and the documentation."""
+"""One definition of each parameter: ROS, the shipped file and the documentation follow from it."""
 
 from __future__ import annotations
 
-import dataclasses
+import runpy
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from metabev_ros.config import SensingConfig
+from metabev_ros import wire
+from metabev_ros.config import InferenceConfig, NodeConfig, Parameter, SensingConfig, parameters_of
 from metabev_ros.errors import ConfigError
-from metabev_ros.resources import resource_path
 
-pytestmark = pytest.mark.ros
+PARAMETERS = tuple(parameters_of(NodeConfig))
+GROUPS = {'inference': InferenceConfig, 'sensing': SensingConfig, '': NodeConfig}
+RANGED = [parameter for parameter in PARAMETERS if parameter.within is not None]
 
 
-def flat(tree: dict, prefix: str = '') -> dict:
+def flat(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
     """Nested parameters with dotted names."""
-    values = {}
+    values: dict[str, Any] = {}
     for name, value in tree.items():
         nested = isinstance(value, dict)
         values.update(flat(value, f'{prefix}{name}.') if nested else {f'{prefix}{name}': value})
     return values
 
 
-def test_the_shipped_file_names_every_parameter_with_its_default():
-    from metabev_ros.node.parameters import SPECS
+def configured(parameter: Parameter, value: float) -> NodeConfig | InferenceConfig | SensingConfig:
+    """The dataclass of a parameter with this value."""
+    group, _, name = parameter.name.rpartition('.')
+    longest = {'hang_limit': 600.0} if name == 'time_limit' else {}
+    shortest = {'time_limit': 0.01} if name == 'hang_limit' else {}
+    return GROUPS[group](**{name: value, **longest, **shortest})
 
-    text = resource_path('config/perception.param.yaml').read_text()
+
+def test_the_parameter_file_and_the_page_are_made_from_the_fields(repo_root: Path) -> None:
+    tool = runpy.run_path(str(repo_root / 'tools/parameter_docs.py'))
+    for path, text in tool['texts']().items():
+        assert (repo_root / path).read_text() == text, f'{path}: run {tool["COMMAND"]}'
+
+
+def test_the_shipped_file_names_every_parameter_with_its_default(repo_root: Path) -> None:
+    text = (repo_root / 'config/perception.param.yaml').read_text()
     shipped = flat(yaml.safe_load(text)['/**']['ros__parameters'])
-    assert shipped == {spec.name: spec.default for spec in SPECS}
+    assert shipped == {parameter.name: parameter.default for parameter in PARAMETERS}
     assert {name: type(value) for name, value in shipped.items()} == {
-        spec.name: type(spec.default) for spec in SPECS
+        parameter.name: type(parameter.default) for parameter in PARAMETERS
     }
 
 
-def test_every_sensing_field_is_a_parameter_whose_range_the_configuration_accepts():
-    from metabev_ros.node.parameters import SPECS
-
-    specs = {spec.name: spec for spec in SPECS}
-    for item in dataclasses.fields(SensingConfig):
-        spec = specs[f'sensing.{item.name}']
-        assert spec.low <= spec.default <= spec.high
-        for value in (spec.low, spec.high):
-            SensingConfig(**{item.name: type(spec.default)(value)})
+def test_every_number_has_a_range_and_every_default_is_in_it() -> None:
+    for parameter in PARAMETERS:
+        is_number = type(parameter.default) in (int, float)
+        assert is_number == (parameter.within is not None), parameter.name
+    NodeConfig()
 
 
-def test_row_097_098_every_descriptor_has_a_description_and_is_read_only():
-    from metabev_ros.node.parameters import SPECS
+@pytest.mark.parametrize('parameter', RANGED, ids=lambda parameter: parameter.name)
+def test_the_configuration_accepts_both_ends_of_a_range_and_nothing_beyond(
+    parameter: Parameter,
+) -> None:
+    assert parameter.within is not None
+    low, high = parameter.within
+    kind = type(parameter.default)
+    for value in (low, high):
+        configured(parameter, kind(value))
+    for value in (low / 2, high * 2, -1, float('nan')):
+        with pytest.raises(ConfigError, match=rf'{parameter.name}: expected {low:g}\.\.{high:g}'):
+            configured(parameter, value)
 
-    for spec in SPECS:
-        descriptor = spec.descriptor
-        assert descriptor.read_only and len(descriptor.description) > 5
-        ranges = [*descriptor.floating_point_range, *descriptor.integer_range]
-        assert len(ranges) == (spec.low is not None)
+
+@pytest.mark.ros
+def test_row_097_098_every_descriptor_has_a_description_and_is_read_only() -> None:
+    from metabev_ros.node.parameters import descriptor
+
+    for parameter in PARAMETERS:
+        described = descriptor(parameter)
+        assert described.read_only and len(described.description) > 5
+        ranges = [*described.floating_point_range, *described.integer_range]
+        expected = [] if parameter.within is None else [parameter.within]
+        assert [(r.from_value, r.to_value) for r in ranges] == expected
 
 
-def test_every_parameter_and_output_is_documented(repo_root):
-    from metabev_ros import wire
-    from metabev_ros.node.parameters import SPECS
-
+def test_every_output_is_documented(repo_root: Path) -> None:
     text = (repo_root / 'docs/topics_and_parameters.md').read_text()
-    for spec in SPECS:
-        assert f'| `{spec.name}` |' in text
     for topic in wire.OUTPUT_TYPES:
         assert f'`{topic if topic.startswith("/") else "~/" + topic}`' in text
 
 
-def test_a_model_is_a_folder_or_the_name_of_a_shipped_one(tmp_path):
+@pytest.mark.ros
+def test_a_model_is_a_folder_or_the_name_of_a_shipped_one(tmp_path: Path) -> None:
     from metabev_ros.node.parameters import model_folder
 
     assert model_folder(str(tmp_path)) == tmp_path

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from metabev_ros.config import RigConfig, SensingConfig, load_config
+from metabev_ros.config.node import DEFAULT_MODEL, DEFAULT_RIG
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.synthetic import DriveConfig, DriveFrame, SyntheticDrive
 from metabev_ros.lab.demo.checks import make_checks
@@ -43,8 +44,6 @@ from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import resource_path
 
 HELD_OUT_SEED = 900_100  # no training and no evaluation takes this world
-DEFAULT_RIG = 'config/rigs/nuscenes_like.yaml'
-DEFAULT_MODEL = 'models/metabev_nano'
 WORKERS = 2
 REFRESH_HZ = 4
 BUSY_MS = 20.0
