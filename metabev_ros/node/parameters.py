@@ -17,10 +17,8 @@ from rclpy.exceptions import (
 from metabev_ros.config import RigConfig, SensingConfig, load_config
 from metabev_ros.errors import ConfigError
 from metabev_ros.node.inference import InferenceLimits
-from metabev_ros.resources import resource_path
+from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG, resource_path
 
-DEFAULT_RIG = 'config/rigs/nuscenes_like.yaml'
-DEFAULT_MODEL = 'models/metabev_nano'
 REMEDY = 'correct the parameter file or the command line'
 
 

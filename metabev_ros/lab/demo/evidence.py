@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +12,8 @@ from metabev_ros import wire
 from metabev_ros.bags import BagMessage, BagReader
 from metabev_ros.config import RigConfig
 from metabev_ros.errors import SensorDataError
+from metabev_ros.faults.live import ACTIONS_TOPIC, decode_action
 from metabev_ros.lab.demo.live import NODE_NAME, sensor_topics
-from metabev_ros.node.rehearsal_script import ACTIONS_TOPIC
 from metabev_ros.structures import (
     Detections,
     Modality,
@@ -199,7 +198,7 @@ def _take(evidence: Evidence, message: BagMessage) -> None:
 
 
 def _take_action(evidence: Evidence, message: BagMessage) -> None:
-    note = json.loads(wire.deserialize(message.cdr, message.msgtype).data)
+    note = decode_action(message.cdr)
     if note['action'] == 'start':
         evidence.start_ns, evidence.first_ns = note['start_ns'], note['first_ns']
     else:

@@ -1,19 +1,20 @@
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from support import rig_messages
 
 from metabev_ros import wire
 from metabev_ros.bags import BagReader, BagWriter
+from metabev_ros.config import load_config, save_config
 from metabev_ros.errors import ConfigError
+from metabev_ros.faults.live import ACTIONS_TOPIC, Rehearsal, decode_action
+from metabev_ros.faults.plan import FaultPlan, FaultType, PlannedFault
 from metabev_ros.lab.demo.live import free_domain
-from metabev_ros.node.rehearsal_script import ACTIONS_TOPIC, Script, TopicFault
 
 FIRST_NS, PERIOD_NS, MESSAGES = 1_700_000_000_000_000_000, 50_000_000, 50
 IMAGE = 'sensor_msgs/msg/CompressedImage'
@@ -39,22 +40,23 @@ def played(tmp_path):
             for topic in ('/a', '/b'):
                 writer.write(topic, IMAGE, stamp, image(stamp, index))
             writer.write('/truth', IMAGE, stamp, image(stamp, index))
-    script = Script(
+    faults = (
+        PlannedFault('kill', FaultType.DEAD, 0.52, 1.21, topics=('/a',)),
+        PlannedFault('freeze', FaultType.STUCK, 1.52, 2.01, topics=('/b',)),
+    )
+    rehearsal = Rehearsal(
         str(tmp_path / 'in.mcap'),
         str(tmp_path / 'out.mcap'),
+        FaultPlan('two', 'two topics fail', faults),
+        rig_messages.rig(),
         ('/a', '/b'),
         ('/truth',),
         {'/a': IMAGE, '/b': IMAGE},
-        '',
-        (
-            TopicFault('kill', ('/a',), 0.52, 1.21, False),
-            TopicFault('freeze', ('/b',), 1.52, 2.01, True),
-        ),
         timeout=20.0,
         tail=0.3,
     )
-    path = tmp_path / 'script.json'
-    path.write_text(json.dumps(dataclasses.asdict(script)))
+    path = tmp_path / 'rehearsal.yaml'
+    save_config(rehearsal, path)
     environment = {
         **os.environ,
         'ROS_DOMAIN_ID': str(free_domain()),
@@ -77,11 +79,7 @@ def seconds_of(messages, start_ns):
 
 
 def start_of(messages):
-    notes = [
-        json.loads(wire.deserialize(m.cdr, m.msgtype).data)
-        for m in messages
-        if m.topic == ACTIONS_TOPIC
-    ]
+    notes = [decode_action(m.cdr) for m in messages if m.topic == ACTIONS_TOPIC]
     return notes[0]['start_ns'], [(note.get('fault'), note['action']) for note in notes[1:]]
 
 
@@ -123,6 +121,7 @@ def test_copied_topics_are_written_and_not_played(played):
     assert all(m.log_time_ns == wire.read_stamp(m.cdr) for m in truth)
 
 
-def test_a_script_with_an_unknown_key_is_refused():
-    with pytest.raises(ConfigError, match='rehearsal script'):
-        Script.from_json('{"bag": "x", "colour": "red", "faults": []}')
+def test_a_rehearsal_with_an_unknown_key_is_refused(tmp_path):
+    (tmp_path / 'rehearsal.yaml').write_text('{bag: x, colour: red, plan: {}}')
+    with pytest.raises(ConfigError, match='colour'):
+        load_config(Rehearsal, tmp_path / 'rehearsal.yaml')
