@@ -25,7 +25,7 @@ Publisher = TypeVar('Publisher')
 
 
 class Step(enum.Enum):
-    """What is due at a time of the plan."""
+    """A thing to do at a time of the plan."""
 
     BEGIN = 'begin'  # the fault begins: publishers of a DEAD one are destroyed
     ADVERTISE = 'advertise'  # publishers of a DEAD one are made anew

@@ -25,7 +25,7 @@ PASSED, DROPPED, REPEATED, DAMAGED, DELAYED = 'passed', 'dropped', 'repeated', '
 
 @dataclass(frozen=True)
 class Truth:
-    """What was done to one message; one line of the truth file.
+    """Deed and result for one message; one line of the truth file.
 
     Attributes:
         number: counts the messages of a topic from 0.
@@ -249,7 +249,7 @@ class FaultPipe:
 
 
 def _is_lost(fault: PlannedFault, dice: np.random.Generator, elapsed: float) -> bool:
-    """Whether INTERMITTENT loses the message that comes `elapsed` seconds after its begin."""
+    """Tell if INTERMITTENT loses the message that comes `elapsed` seconds after its begin."""
     if fault.period is not None:
         return elapsed % fault.period >= fault.period / 2
     return dice.random() < given(fault.share)

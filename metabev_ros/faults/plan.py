@@ -36,7 +36,7 @@ class FaultType(enum.Enum):
 
 
 class What(enum.Enum):
-    """How GARBAGE and WRONG messages differ from the true ones."""
+    """The difference between GARBAGE or WRONG messages and the true ones."""
 
     BYTES = 'bytes'  # garbage: random bytes where the message was
     TRUNCATED = 'truncated'  # garbage: `data` keeps only its first `share`

@@ -34,7 +34,7 @@ Change = Callable[[BagMessage], Sequence[BagMessage]]
 
 @dataclass(frozen=True)
 class PlayerOptions:
-    """How to play.
+    """Options of a player.
 
     Attributes:
         rate: 2.0 plays twice as fast.
@@ -70,6 +70,7 @@ class BagPlayer:
         change: see `Change`; called with the bytes that would be published.
 
     Attributes:
+        topics: what is played.
         skipped: topic -> why it is not played.
         published: topic -> messages sent.
     """
@@ -86,13 +87,10 @@ class BagPlayer:
             for topic, msgtype in self._reader.topics.items()
             if self._is_wanted(topic, msgtype)
         }
+        self.topics = tuple(self._publishers)
         self._clock = self._advertise(CLOCK_TOPIC, CLOCK_TYPE) if options.clock else None
         self._first_ns = self._start_ns = 0
         self._started = 0.0
-
-    @property
-    def topics(self) -> tuple[str, ...]:
-        return tuple(self._publishers)
 
     def _is_wanted(self, topic: str, msgtype: str) -> bool:
         if topic in self.skipped or topic == CLOCK_TOPIC:
@@ -140,7 +138,7 @@ class BagPlayer:
         for message in self._reader:
             if first:
                 self._first_ns, first = message.log_time_ns, False
-            if message.topic not in self._publishers:
+            if message.topic not in self.topics:
                 continue
             if not self._wait_until(message.log_time_ns, stop):
                 return False

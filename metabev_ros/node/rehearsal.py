@@ -132,7 +132,7 @@ class Recorder:
         return take
 
     def wait_for(self, topic: str, timeout: float) -> bool:
-        """Whether a message on `topic` came within `timeout` seconds."""
+        """Wait for a message on `topic`; False if none came within `timeout` seconds."""
         end = time.monotonic() + timeout
         while topic not in self._heard and time.monotonic() < end:
             time.sleep(SLICE)

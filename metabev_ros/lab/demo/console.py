@@ -1,4 +1,4 @@
-"""What the demonstration says on the terminal: progress, then the table."""
+"""The demonstration on the terminal: progress, then the table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the outputs were right: labels against the log of publications, scores against truth."""
+"""Correctness of the outputs: labels against the log of publications, scores against truth."""
 
 from __future__ import annotations
 

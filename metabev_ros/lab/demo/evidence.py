@@ -1,4 +1,4 @@
-"""What one live run left behind, read back from its bag: nothing else is asked."""
+"""The evidence of one live run, read back from its bag: nothing else is asked."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Diagnostic:
 
 @dataclass(frozen=True)
 class Frame:
-    """What was found at one stamp: filled from DetectionArray and BevMap."""
+    """Boxes and map of one stamp, from DetectionArray and BevMap."""
 
     modality: Modality
     sensors: tuple[str, ...]

@@ -35,7 +35,7 @@ TAIL_LINES = 25
 
 @dataclass(frozen=True)
 class LiveRun:
-    """How the processes ended.
+    """The end of the processes.
 
     Attributes:
         node_exit: of the node after SIGINT; 0 is a clean end.

@@ -1,4 +1,4 @@
-"""How long the node took to notice each fault, and what it said meanwhile.
+"""Delays of the node per fault, and its words meanwhile.
 
 The oracle is the plan and the log of publications, never the node's own word. Two clocks are
 told apart: stamp time (which sample was the first to be right: what the node decided) and wall
@@ -52,7 +52,7 @@ class EventMeasure:
 
 @dataclass(frozen=True)
 class DarkMeasure:
-    """What was said while every sensor was dead.
+    """Words of the node while every sensor was dead.
 
     Attributes:
         status_rate: heartbeats a second from the fault to its end.
@@ -72,7 +72,7 @@ class DarkMeasure:
 
 @dataclass(frozen=True)
 class FrozenMeasure:
-    """What was said of a frozen camera.
+    """Words of the node about a frozen camera.
 
     Attributes:
         named: from the fault to the first status that calls it FROZEN, ms.

@@ -86,7 +86,7 @@ def moments(plan: FaultPlan) -> list[tuple[str, float, str]]:
 
 
 def made_from(scene: Scene) -> str:
-    """What the output of a scene says of itself."""
+    """The label of a scene's output, in words."""
     if scene.frame is None:
         return 'No output for this instant.'
     cameras = sum(name in scene.images for name in scene.frame.sensors)

@@ -47,7 +47,7 @@ WORKERS = 2
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """What to demonstrate with.
+    """Settings of a demonstration.
 
     Attributes:
         model_dir: None takes the package's own.

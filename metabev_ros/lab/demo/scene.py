@@ -24,7 +24,7 @@ IMAGE_TYPE, CLOUD_TYPE = 'sensor_msgs/msg/CompressedImage', 'sensor_msgs/msg/Poi
 
 @dataclass(frozen=True)
 class Mounting:
-    """Where the sensors sit: for drawing only."""
+    """Poses of the sensors, for drawing only."""
 
     calibrations: Mapping[str, CameraCalibration]
     ego_from_lidar: np.ndarray

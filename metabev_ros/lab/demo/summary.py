@@ -108,7 +108,7 @@ def model_text(evidence: Evidence) -> str:
 
 
 def headline(setting: Setting) -> str:
-    """What was done, for the top of the report."""
+    """The run in three sentences, for the top of the report."""
     cameras, rate = len(setting.rig.cameras), setting.rig.lidar.rate_hz
     return (
         f'A street of {drive_seconds(setting.plan):.0f} seconds that no training saw was played '
@@ -122,7 +122,7 @@ def headline(setting: Setting) -> str:
 def facts(
     out: Path, seed: int, setting: Setting, evidence: Evidence, seconds: float
 ) -> list[tuple[str, str]]:
-    """How it was made, for the end of the report."""
+    """(name, text) of the conditions of the run, for the end of the report."""
     drive, sensing = setting.drive, setting.sensing
     spans = (f'{f.title}: {f.begin:g} to {f.end:g} s' for f in setting.plan.faults)
     texts = {

@@ -48,7 +48,7 @@ class Check:
 
 @dataclass(frozen=True)
 class _Line:
-    """What becomes a Check."""
+    """A line of the table before its record is made."""
 
     name: str
     what: str

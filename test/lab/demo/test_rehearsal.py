@@ -31,47 +31,51 @@ def image(stamp_ns, number):
     )
 
 
-@pytest.fixture
-def played(tmp_path):
+def rehearse(folder, faults, play=('/a', '/b'), copy=('/truth',)):
     """The output bag of a rehearsal that records what it plays: no other node is needed."""
-    with BagWriter(tmp_path / 'in.mcap') as writer:
+    with BagWriter(folder / 'in.mcap') as writer:
         for index in range(MESSAGES):
             stamp = FIRST_NS + index * PERIOD_NS
-            for topic in ('/a', '/b'):
+            for topic in (*play, *copy):
                 writer.write(topic, IMAGE, stamp, image(stamp, index))
-            writer.write('/truth', IMAGE, stamp, image(stamp, index))
-    faults = (
-        PlannedFault('kill', FaultType.DEAD, 0.52, 1.21, topics=('/a',)),
-        PlannedFault('freeze', FaultType.STUCK, 1.52, 2.01, topics=('/b',)),
-    )
     rehearsal = Rehearsal(
-        str(tmp_path / 'in.mcap'),
-        str(tmp_path / 'out.mcap'),
-        FaultPlan('two', 'two topics fail', faults),
+        str(folder / 'in.mcap'),
+        str(folder / 'out.mcap'),
+        FaultPlan('test', '', faults),
         rig_messages.rig(),
-        ('/a', '/b'),
-        ('/truth',),
-        {'/a': IMAGE, '/b': IMAGE},
+        play,
+        copy,
+        dict.fromkeys(play, IMAGE),
         timeout=20.0,
         tail=0.3,
     )
-    path = tmp_path / 'rehearsal.yaml'
-    save_config(rehearsal, path)
+    save_config(rehearsal, folder / 'rehearsal.yaml')
     environment = {
         **os.environ,
         'ROS_DOMAIN_ID': str(free_domain()),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        'ROS_LOG_DIR': str(tmp_path),
+        'ROS_LOG_DIR': str(folder),
     }
     done = subprocess.run(
-        [sys.executable, '-m', 'metabev_ros.node.rehearsal', str(path)],
+        [sys.executable, '-m', 'metabev_ros.node.rehearsal', str(folder / 'rehearsal.yaml')],
         env=environment,
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return list(BagReader(tmp_path / 'out.mcap'))
+    return list(BagReader(folder / 'out.mcap'))
+
+
+@pytest.fixture
+def played(tmp_path):
+    return rehearse(
+        tmp_path,
+        (
+            PlannedFault('kill', FaultType.DEAD, 0.52, 1.21, topics=('/a',)),
+            PlannedFault('freeze', FaultType.STUCK, 1.52, 2.01, topics=('/b',)),
+        ),
+    )
 
 
 def seconds_of(messages, start_ns):
@@ -119,6 +123,31 @@ def test_copied_topics_are_written_and_not_played(played):
     truth = [m for m in played if m.topic == '/truth']
     assert len(truth) == MESSAGES
     assert all(m.log_time_ns == wire.read_stamp(m.cdr) for m in truth)
+
+
+def test_the_only_topic_of_a_bag_comes_back_from_the_dead(tmp_path):
+    dead = PlannedFault('kill', FaultType.DEAD, 0.52, 1.21, topics=('/a',))
+    messages = rehearse(tmp_path, (dead,), play=('/a',), copy=())
+    start, actions = start_of(messages)
+    assert actions == [('kill', 'begin'), ('kill', 'end')]
+    seconds = seconds_of([m for m in messages if m.topic == '/a'], start)
+    assert [s for s in seconds if s >= 1.21] and not [s for s in seconds if 0.52 <= s < 1.21]
+
+
+def test_delayed_and_damaged_messages_are_played_as_the_plan_says(tmp_path):
+    faults = (
+        PlannedFault('late', FaultType.DELAYED, 0.52, 9.0, topics=('/a',), seconds=0.4),
+        PlannedFault('slow', FaultType.SLOW, 1.0, 9.0, topics=('/b',), every=2),
+    )
+    messages = rehearse(tmp_path, faults)
+    start, _ = start_of(messages)
+    sent: dict[str, dict[int, int]] = {'/a': {}, '/b': {}}
+    for m in messages:
+        if m.topic in sent:  # first as published, then as received
+            sent[m.topic].setdefault(wire.read_stamp(m.cdr) - start, m.log_time_ns - start)
+    assert len(sent['/a']) == MESSAGES and len(sent['/b']) == 20 + 15
+    late = [wall - stamp for stamp, wall in sent['/a'].items() if stamp * 1e-9 >= 0.52]
+    assert min(late[:20]) >= 399_000_000  # those at the end go out with the end of the bag
 
 
 def test_a_rehearsal_with_an_unknown_key_is_refused(tmp_path):
