@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import cv2
 import numpy as np
@@ -56,7 +57,9 @@ def damage(
     return wire.serialize(message, msgtype)
 
 
-def _damage_image(message, msgtype: str, what: What, dice: np.random.Generator) -> None:
+def _damage_image(
+    message: Any, msgtype: str, what: What | None, dice: np.random.Generator
+) -> None:
     """Change all bytes of an Image, or the pixels of a CompressedImage's file."""
     compressed = msgtype.endswith('CompressedImage')
     if compressed:
@@ -75,7 +78,7 @@ def _damage_image(message, msgtype: str, what: What, dice: np.random.Generator) 
     message.data = np.ascontiguousarray(pixels).reshape(-1)
 
 
-def _damage_cloud(message, fault: PlannedFault, dice: np.random.Generator) -> None:
+def _damage_cloud(message: Any, fault: PlannedFault, dice: np.random.Generator) -> None:
     """Take points out of a cloud, or make their coordinates untrue."""
     offsets = _float_offsets(message, fault)
     count = message.width * message.height
@@ -100,7 +103,7 @@ def _damage_cloud(message, fault: PlannedFault, dice: np.random.Generator) -> No
     message.data = np.ascontiguousarray(points).reshape(-1)
 
 
-def _float_offsets(message, fault: PlannedFault) -> list[int]:
+def _float_offsets(message: Any, fault: PlannedFault) -> list[int]:
     """Byte offsets of x, y, z in a point."""
     found = {
         field.name: field.offset

@@ -8,18 +8,18 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Generic, TypeVar, assert_never
 
 from metabev_ros import wire
 from metabev_ros.bags import BagMessage
-from metabev_ros.config import RigConfig
+from metabev_ros.config import RigConfig, from_plain
 from metabev_ros.config.yaml import require
 from metabev_ros.faults.pipe import FaultPipe
 from metabev_ros.faults.plan import FaultPlan, FaultType, PlannedFault, given
 
 ADVERTISE_LEAD = 0.5  # seconds that a revived publisher exists before it publishes
-# Where a rehearsal notes, as JSON, when it started, what began and what ended.
+# The actions of a rehearsal, as JSON; they lie in the bag that it writes.
 ACTIONS_TOPIC, ACTIONS_TYPE = '/rehearsal/actions', 'std_msgs/msg/String'
 Publisher = TypeVar('Publisher')
 
@@ -58,6 +58,22 @@ class Rehearsal:
     ready_topic: str = ''
     timeout: float = 60.0
     tail: float = 1.0
+
+
+@dataclass(frozen=True)
+class Action:
+    """A note of a rehearsal.
+
+    Attributes:
+        action: 'start' of the bag, 'begin' or 'end' of a fault.
+        fault: name of the fault.
+        start_ns, first_ns: wall clock of the start, and time in the bag of its first message.
+    """
+
+    action: str
+    fault: str = ''
+    start_ns: int = 0
+    first_ns: int = 0
 
 
 class LiveFaults(Generic[Publisher]):
@@ -142,16 +158,17 @@ def _refuse_deaths_with_debts(pipe: FaultPipe) -> None:
                 )
 
 
-def encode_action(note: dict[str, str | int]) -> bytes:
-    """One note of a rehearsal as it lies on ACTIONS_TOPIC."""
-    text = wire.message_class(ACTIONS_TYPE)(data=json.dumps(note))
+def encode_action(action: Action) -> bytes:
+    """An action as it lies on ACTIONS_TOPIC."""
+    text = wire.message_class(ACTIONS_TYPE)(data=json.dumps(asdict(action)))
     return wire.serialize(text, ACTIONS_TYPE)
 
 
-def decode_action(cdr: bytes) -> dict[str, str | int]:
-    """The note in a message of ACTIONS_TOPIC.
+def decode_action(cdr: bytes) -> Action:
+    """The action in a message of ACTIONS_TOPIC.
 
     Raises:
         SensorDataError: reason 'cdr' if the bytes are no String.
+        ConfigError: if the text is no action.
     """
-    return json.loads(wire.deserialize(cdr, ACTIONS_TYPE).data)
+    return from_plain(Action, json.loads(wire.deserialize(cdr, ACTIONS_TYPE).data), ACTIONS_TOPIC)

@@ -69,7 +69,7 @@ class TruthFile:
     def __enter__(self) -> TruthFile:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -161,7 +161,7 @@ class FaultPipe:
         else:
             action, sent = self._act(fault, message, topic, number, elapsed - fault.begin)
         self._note(message, topic, number, fault, action, sent)
-        if action == DELAYED:
+        if sent is not None and action == DELAYED:
             self._order += 1
             heapq.heappush(self._held, (sent.log_time_ns, self._order, sent))
             return out

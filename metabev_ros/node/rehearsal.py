@@ -26,6 +26,7 @@ from metabev_ros.errors import ConfigError, MetaBevError
 from metabev_ros.faults.live import (
     ACTIONS_TOPIC,
     ACTIONS_TYPE,
+    Action,
     LiveFaults,
     Rehearsal,
     Step,
@@ -86,7 +87,7 @@ class FaultPlayer(BagPlayer):
         if not self._has_begun:
             self._has_begun = True
             self._pipe.start(self._first_ns)
-            self._note({'action': 'start', 'start_ns': self._start_ns, 'first_ns': self._first_ns})
+            self._note(Action('start', '', self._start_ns, self._first_ns))
         for message in self._faults.advance(now_ns):
             self._publish(message)
 
@@ -95,12 +96,11 @@ class FaultPlayer(BagPlayer):
         super()._publish(message)
 
     def _note_step(self, step: Step, fault: PlannedFault) -> None:
-        self._note({'action': step.value, 'fault': fault.name})
+        self._note(Action(step.value, fault.name))
 
-    def _note(self, note: dict[str, str | int]) -> None:
-        self.log.append(
-            BagMessage(ACTIONS_TOPIC, ACTIONS_TYPE, time.time_ns(), encode_action(note))
-        )
+    def _note(self, action: Action) -> None:
+        cdr = encode_action(action)
+        self.log.append(BagMessage(ACTIONS_TOPIC, ACTIONS_TYPE, time.time_ns(), cdr))
 
 
 class Recorder:

@@ -7,7 +7,14 @@ from support.fake_drive import CAMERAS, LIDAR, MS, T0, rig
 from support.injected_drive import LEAD, TOPICS, TYPES, fault, stream
 
 from metabev_ros.errors import ConfigError
-from metabev_ros.faults.live import ADVERTISE_LEAD, LiveFaults, Step, decode_action, encode_action
+from metabev_ros.faults.live import (
+    ADVERTISE_LEAD,
+    Action,
+    LiveFaults,
+    Step,
+    decode_action,
+    encode_action,
+)
 from metabev_ros.faults.pipe import FaultPipe
 from metabev_ros.faults.plan import FaultPlan
 
@@ -100,7 +107,5 @@ def test_delayed_messages_go_out_when_time_passes_without_a_message():
 
 
 def test_an_action_is_read_as_it_was_noted():
-    assert decode_action(encode_action({'action': 'begin', 'fault': 'x'})) == {
-        'action': 'begin',
-        'fault': 'x',
-    }
+    for action in (Action('start', '', 5, 7), Action('begin', 'x')):
+        assert decode_action(encode_action(action)) == action

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -198,11 +199,11 @@ def _take(evidence: Evidence, message: BagMessage) -> None:
 
 
 def _take_action(evidence: Evidence, message: BagMessage) -> None:
-    note = decode_action(message.cdr)
-    if note['action'] == 'start':
-        evidence.start_ns, evidence.first_ns = note['start_ns'], note['first_ns']
+    done = decode_action(message.cdr)
+    if done.action == 'start':
+        evidence.start_ns, evidence.first_ns = done.start_ns, done.first_ns
     else:
-        evidence.actions[note['fault'], note['action']] = message.log_time_ns
+        evidence.actions[done.fault, done.action] = message.log_time_ns
 
 
 def _output(message: BagMessage, topic: str) -> Output:
@@ -249,7 +250,7 @@ def _status(message: BagMessage) -> Status:
     )
 
 
-def _detections(message) -> Detections:
+def _detections(message: Any) -> Detections:
     rows = [
         (
             d.center.x,

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from metabev_ros import wire
 from metabev_ros.config import RigConfig, save_config
@@ -142,7 +143,7 @@ def _environment(folder: Path) -> dict[str, str]:
 def _terminated_in_order() -> Iterator[None]:
     """SIGTERM ends the children too: it leaves this block as an exception."""
 
-    def leave(number: int, frame) -> None:
+    def leave(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():

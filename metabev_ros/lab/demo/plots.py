@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -11,11 +12,17 @@ from metabev_ros.config import RigConfig
 from metabev_ros.drawing import MODALITY_COLOURS, STATE_COLOURS
 from metabev_ros.errors import MissingDependencyError
 from metabev_ros.faults.plan import FaultPlan, FaultType, PlannedFault
+from metabev_ros.lab.demo.correctness import Quality
 from metabev_ros.lab.demo.evidence import Evidence
 from metabev_ros.lab.demo.measures import NEVER_MS, EventMeasure, Measures
 from metabev_ros.lab.demo.targets import drive_seconds
 from metabev_ros.structures import Modality, SensorState
 
+if TYPE_CHECKING:  # imported when a plot is drawn
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_Value = TypeVar('_Value')
 INK, FAINT, SHADE = '#22262c', '#8b929c', '#f1ecec'
 SHORT = {
     'CAM_FRONT': 'front',
@@ -36,7 +43,7 @@ LEGEND = (
 )
 
 
-def _figure(width: float, height: float):
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     """A figure and its axes, without pyplot's global state."""
     try:
         import matplotlib
@@ -58,7 +65,7 @@ def _figure(width: float, height: float):
     return figure, axis
 
 
-def _svg(figure) -> str:
+def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format='svg', metadata={'Date': None})
     return buffer.getvalue()
@@ -68,7 +75,7 @@ def _hex(colour: tuple[int, int, int]) -> str:
     return '#{:02x}{:02x}{:02x}'.format(*colour)
 
 
-def _shade_faults(axis, plan: FaultPlan, top: float, with_titles: bool = True) -> None:
+def _shade_faults(axis: Axes, plan: FaultPlan, top: float, with_titles: bool = True) -> None:
     for fault in plan.faults:
         axis.axvspan(fault.begin, fault.end, color=SHADE, zorder=0, linewidth=0)
         if with_titles:
@@ -111,7 +118,7 @@ def _sticks(fault: PlannedFault, name: str, rig: RigConfig) -> bool:
 
 
 def _plot_publications(
-    axis, evidence: Evidence, faults: list[PlannedFault], name: str, row: int
+    axis: Axes, evidence: Evidence, faults: list[PlannedFault], name: str, row: int
 ) -> None:
     """Ticks above the middle: messages sent; red ones repeat a frozen picture."""
     seconds = (evidence.published[name][:, 0] - evidence.start_ns) * 1e-9
@@ -122,7 +129,7 @@ def _plot_publications(
         axis.vlines(seconds[chosen], row - 0.36, row - 0.04, color=colour, linewidth=0.7)
 
 
-def _plot_states(axis, evidence: Evidence, name: str, row: int) -> None:
+def _plot_states(axis: Axes, evidence: Evidence, name: str, row: int) -> None:
     """A strip below the middle in the colour of the state that the node reported."""
     times = [evidence.seconds(s.wall_ns) for s in evidence.statuses if s.is_heartbeat]
     states = [s.state(name) for s in evidence.statuses if s.is_heartbeat]
@@ -135,7 +142,7 @@ def _plot_states(axis, evidence: Evidence, name: str, row: int) -> None:
         )
 
 
-def _plot_modality(axis, evidence: Evidence, row: float) -> None:
+def _plot_modality(axis: Axes, evidence: Evidence, row: float) -> None:
     times = [evidence.seconds(s.wall_ns) for s in evidence.statuses if s.is_heartbeat]
     values = [s.modality for s in evidence.statuses if s.is_heartbeat]
     for begin, end, modality in _segments(times, values):
@@ -158,7 +165,7 @@ def _plot_modality(axis, evidence: Evidence, row: float) -> None:
             )
 
 
-def _segments(times: list[float], values: list) -> list[tuple[float, float, object]]:
+def _segments(times: list[float], values: list[_Value]) -> list[tuple[float, float, _Value]]:
     """(begin, end, value) of the stretches in which the value stays the same."""
     found, begin = [], 0
     for index in range(1, len(times) + 1):
@@ -169,7 +176,7 @@ def _segments(times: list[float], values: list) -> list[tuple[float, float, obje
     return found
 
 
-def _timeline_legend(figure) -> None:
+def _timeline_legend(figure: Figure) -> None:
     from matplotlib.patches import Patch
 
     handles = [
@@ -207,7 +214,7 @@ def plot_delays(measures: Measures) -> str:
     return _svg(figure)
 
 
-def _plot_event(axis, event: EventMeasure, row: int) -> None:
+def _plot_event(axis: Axes, event: EventMeasure, row: int) -> None:
     """Three bars; only those of the first row are named in the legend."""
     for label, value, offset, colour in (
         ('noticed (stamp time)', event.label_stamp, -0.24, '#2e6ec8'),
@@ -256,7 +263,7 @@ def plot_latency(evidence: Evidence, plan: FaultPlan) -> str:
     return _svg(figure)
 
 
-def plot_quality(qualities: list) -> str:
+def plot_quality(qualities: list[Quality]) -> str:
     """Mean AP and mean IoU per kind of output."""
     figure, axis = _figure(11, 0.55 * len(qualities) + 1.0)
     colours = itertools.cycle((_hex(MODALITY_COLOURS[Modality.FUSED]), '#b9c3ce'))

@@ -84,7 +84,7 @@ def seconds_of(messages, start_ns):
 
 def start_of(messages):
     notes = [decode_action(m.cdr) for m in messages if m.topic == ACTIONS_TOPIC]
-    return notes[0]['start_ns'], [(note.get('fault'), note['action']) for note in notes[1:]]
+    return notes[0].start_ns, [(note.fault, note.action) for note in notes[1:]]
 
 
 def test_a_killed_topic_is_silent_and_a_frozen_one_repeats_its_last_message(played):
