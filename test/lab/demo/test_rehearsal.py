@@ -134,7 +134,7 @@ def test_the_only_topic_of_a_bag_comes_back_from_the_dead(tmp_path):
     assert [s for s in seconds if s >= 1.21] and not [s for s in seconds if 0.52 <= s < 1.21]
 
 
-def test_delayed_and_damaged_messages_are_played_as_the_plan_says(tmp_path):
+def test_delayed_and_slow_topics_are_played_as_the_plan_says(tmp_path):
     faults = (
         PlannedFault('late', FaultType.DELAYED, 0.52, 9.0, topics=('/a',), seconds=0.4),
         PlannedFault('slow', FaultType.SLOW, 1.0, 9.0, topics=('/b',), every=2),
