@@ -20,8 +20,8 @@ LAYERS = (
     ('preprocess', 'backends', 'postprocess', 'drawing', 'faults'),
     ('network',),
     ('sensing', 'contract', 'wire', 'bags'),
-    ('config', 'resources'),
-    ('structures', 'geometry'),
+    ('config',),
+    ('structures', 'geometry', 'resources'),
     ('errors',),
 )
 # Rooms of `lab`, off the vehicle; only `cli` may import it.

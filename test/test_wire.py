@@ -17,6 +17,9 @@ from metabev_ros.config import ModelConfig
 from metabev_ros.contract import ModelInfo
 from metabev_ros.errors import BackendError, SensorDataError
 from metabev_ros.structures import (
+    CLASS_COLOURS,
+    DETECTION_CLASSES,
+    OTHER_COLOUR,
     Detections,
     Modality,
     PerceptionResult,
@@ -122,6 +125,15 @@ def test_markers_draw_every_edge_of_every_box_and_delete_classes_that_left():
     edges = np.linalg.norm(xyz[::2] - xyz[1::2], axis=1)[:12]
     assert sorted(edges.tolist()) == pytest.approx([1.7] * 4 + [1.9] * 4 + [4.6] * 4, abs=1e-5)
     assert by_class['bus'].action == car.DELETE
+
+
+def test_every_class_has_a_colour_of_its_own_the_same_in_rviz_as_in_pictures():
+    assert set(CLASS_COLOURS) == set(DETECTION_CLASSES)
+    assert len(set(CLASS_COLOURS.values()) - {OTHER_COLOUR}) == len(DETECTION_CLASSES)
+    markers = decoded(wire.encode_result(make_result(), MODEL, 'b'))[wire.MARKERS].markers
+    shown = {m.ns: (m.color.r, m.color.g, m.color.b) for m in markers}
+    for name, colour in CLASS_COLOURS.items():
+        assert tuple(round(255 * part) for part in shown[name]) == colour
 
 
 def test_an_empty_result_is_an_empty_array_not_a_missing_one():

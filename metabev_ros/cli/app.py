@@ -21,7 +21,7 @@ from rich.progress import (
 
 from metabev_ros.config import RigConfig, load_config
 from metabev_ros.errors import MetaBevError
-from metabev_ros.resources import package_version, resource_path
+from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG, package_version, resource_path
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,11 +41,11 @@ ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help='Inference thre
 
 
 def model_dir(model: Path | None) -> Path:
-    return resource_path('models/metabev_nano') if model is None else model
+    return resource_path(DEFAULT_MODEL) if model is None else model
 
 
 def rig_config(rig: Path | None) -> RigConfig:
-    path = resource_path('config/rigs/nuscenes_like.yaml') if rig is None else rig
+    path = resource_path(DEFAULT_RIG) if rig is None else rig
     return load_config(RigConfig, path)
 
 

@@ -44,8 +44,8 @@ def demo(
     ] = None,
 ) -> None:
     """Sensors die and come back while the real node runs; measures it and writes a report."""
-    from metabev_ros.lab.demo.run import run_demo
+    from metabev_ros.lab.demo.run import DemoConfig, run_demo
 
-    passed = run_demo(out, seed, model_dir(model), record, command_line(), console)
-    if not passed:
+    config = DemoConfig(out, seed, model_dir(model), record, command_line())
+    if not run_demo(config, console):
         raise typer.Exit(1)

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from metabev_ros.config.parameter import check_ranges, parameter
 from metabev_ros.config.rig import SensingConfig
 from metabev_ros.errors import ConfigError
+from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG
 
-DEFAULT_RIG = 'config/rigs/nuscenes_like.yaml'
-DEFAULT_MODEL = 'models/metabev_nano'
 REMEDY = 'correct the parameter file or the command line'
 
 

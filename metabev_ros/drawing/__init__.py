@@ -8,13 +8,12 @@ from metabev_ros.drawing.bev import BevView, draw_bev, draw_map
 from metabev_ros.drawing.boxes import draw_boxes_on_image
 from metabev_ros.drawing.panel import PanelLayout, compose_panel, draw_banner, draw_sensor_table
 from metabev_ros.drawing.style import (
-    CLASS_COLOURS,
     MAP_COLOURS,
     MODALITY_COLOURS,
     STATE_COLOURS,
-    class_colour,
     put_text,
 )
+from metabev_ros.structures import CLASS_COLOURS, class_colour
 
 __all__ = [
     'CLASS_COLOURS',

@@ -12,16 +12,19 @@ from metabev_ros.drawing.style import (
     BACKGROUND,
     DIM_COLOUR,
     MAP_COLOURS,
-    OTHER_COLOUR,
     SUBPIXEL_BITS,
     TEXT_COLOUR,
     TRUTH_COLOUR,
-    Colour,
-    class_colour,
     put_text,
 )
 from metabev_ros.geometry import NUSCENES_MAP_GRID, BevGrid, box_corners
-from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES
+from metabev_ros.structures import (
+    DETECTION_CLASSES,
+    MAP_CLASSES,
+    OTHER_COLOUR,
+    Colour,
+    class_colour,
+)
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,12 @@ import numpy as np
 
 from metabev_ros.drawing.style import (
     SUBPIXEL_BITS,
-    Colour,
-    class_colour,
     put_text,
     text_width,
 )
 from metabev_ros.errors import ConfigError
 from metabev_ros.geometry import BOX_EDGES, box_corners, inverse_rigid, transform_points
-from metabev_ros.structures import DETECTION_CLASSES, CameraCalibration
+from metabev_ros.structures import DETECTION_CLASSES, CameraCalibration, Colour, class_colour
 
 NEAR_PLANE_M = 0.1
 FRONT_FACE = (0, 3, 7, 4)  # corners of geometry.box_corners

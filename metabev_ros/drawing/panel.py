@@ -10,19 +10,17 @@ import numpy as np
 
 from metabev_ros.drawing.style import (
     BACKGROUND,
-    CLASS_COLOURS,
     DIM_COLOUR,
     MAP_COLOURS,
     MODALITY_COLOURS,
     STATE_COLOURS,
     TEXT_COLOUR,
-    Colour,
     fit_text,
     put_text,
     text_width,
 )
 from metabev_ros.errors import ConfigError
-from metabev_ros.structures import Modality, SensorReport, SensorState
+from metabev_ros.structures import CLASS_COLOURS, Colour, Modality, SensorReport, SensorState
 
 CAMERA_ORDER = (
     'CAM_FRONT_LEFT',

@@ -5,22 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from metabev_ros.structures import Modality, SensorState
+from metabev_ros.structures import Colour, Modality, SensorState
 
-Colour = tuple[int, int, int]
-
-CLASS_COLOURS: dict[str, Colour] = {
-    'car': (255, 158, 0),
-    'truck': (255, 80, 60),
-    'construction_vehicle': (180, 200, 60),
-    'bus': (255, 105, 180),
-    'trailer': (196, 136, 96),
-    'barrier': (150, 160, 180),
-    'motorcycle': (205, 40, 95),
-    'bicycle': (220, 50, 230),
-    'pedestrian': (70, 150, 255),
-    'traffic_cone': (120, 220, 232),
-}
 MAP_COLOURS: dict[str, Colour] = {
     'drivable_area': (62, 70, 84),
     'ped_crossing': (112, 92, 160),
@@ -44,17 +30,11 @@ STATE_COLOURS: dict[SensorState, Colour] = {
     SensorState.NEVER: (110, 110, 118),
 }
 TRUTH_COLOUR: Colour = (235, 240, 245)
-OTHER_COLOUR: Colour = (200, 200, 60)  # a class without a colour of its own
 BACKGROUND: Colour = (20, 22, 27)
 TEXT_COLOUR: Colour = (225, 228, 232)
 DIM_COLOUR: Colour = (130, 136, 146)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 SUBPIXEL_BITS = 4  # fixed-point coordinates: lines end where the projection says
-
-
-def class_colour(name: str) -> Colour:
-    """RGB of a detection class; one fixed colour for classes that have none."""
-    return CLASS_COLOURS.get(name, OTHER_COLOUR)
 
 
 def put_text(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import cv2
 import numpy as np
 
 from metabev_ros import wire
 from metabev_ros.errors import ConfigError, MetaBevError
-from metabev_ros.faults.plan import CLOUD, PlannedFault, What
+from metabev_ros.faults.plan import CLOUD, PlannedFault, What, given
 from metabev_ros.sensing.decoding import decode_compressed_image
 
 NOWHERE = 'nowhere'  # the frame_id of What.FRAME
@@ -35,13 +36,13 @@ def damage(
         return cdr[:_HEAD] + dice.bytes(max(0, len(cdr) - _HEAD))
     try:
         if fault.what in (What.STAMP, What.DRIFT):
-            offset = fault.seconds * (1.0 if fault.what is What.STAMP else elapsed)
+            offset = given(fault.seconds) * (1.0 if fault.what is What.STAMP else elapsed)
             return wire.with_stamp(cdr, max(0, wire.read_stamp(cdr) + round(offset * 1e9)))
         message = wire.deserialize(cdr, msgtype)
         if fault.what is What.FRAME:
             message.header.frame_id = NOWHERE
         elif fault.what is What.TRUNCATED:
-            message.data = message.data[: int(fault.share * len(message.data))]
+            message.data = message.data[: int(given(fault.share) * len(message.data))]
         elif msgtype == CLOUD:
             _damage_cloud(message, fault, dice)
         else:
@@ -56,7 +57,9 @@ def damage(
     return wire.serialize(message, msgtype)
 
 
-def _damage_image(message, msgtype: str, what: What, dice: np.random.Generator) -> None:
+def _damage_image(
+    message: Any, msgtype: str, what: What | None, dice: np.random.Generator
+) -> None:
     """Change all bytes of an Image, or the pixels of a CompressedImage's file."""
     compressed = msgtype.endswith('CompressedImage')
     if compressed:
@@ -75,14 +78,14 @@ def _damage_image(message, msgtype: str, what: What, dice: np.random.Generator) 
     message.data = np.ascontiguousarray(pixels).reshape(-1)
 
 
-def _damage_cloud(message, fault: PlannedFault, dice: np.random.Generator) -> None:
+def _damage_cloud(message: Any, fault: PlannedFault, dice: np.random.Generator) -> None:
     """Take points out of a cloud, or make their coordinates untrue."""
     offsets = _float_offsets(message, fault)
     count = message.width * message.height
     points = np.array(message.data).reshape(count, message.point_step)
     x, y, z = (points[:, at : at + 4].copy().view('<f4').reshape(-1) for at in offsets)
     if fault.what is What.NOT_FINITE:
-        x[dice.random(count) < fault.share] = np.nan
+        x[dice.random(count) < given(fault.share)] = np.nan
     elif fault.what is What.NOISE:
         x, y, z = (dice.uniform(-60, 60, count).astype('<f4') for _ in range(3))
     for at, values in zip(offsets, (x, y, z), strict=True):
@@ -91,7 +94,7 @@ def _damage_cloud(message, fault: PlannedFault, dice: np.random.Generator) -> No
     if fault.what is What.EMPTY:
         keep[:] = False
     elif fault.what is What.SPARSE:
-        keep = dice.random(count) < fault.share
+        keep = dice.random(count) < given(fault.share)
     elif fault.what is What.HALF_FIELD:
         keep = y >= 0
     points = points[keep]
@@ -100,7 +103,7 @@ def _damage_cloud(message, fault: PlannedFault, dice: np.random.Generator) -> No
     message.data = np.ascontiguousarray(points).reshape(-1)
 
 
-def _float_offsets(message, fault: PlannedFault) -> list[int]:
+def _float_offsets(message: Any, fault: PlannedFault) -> list[int]:
     """Byte offsets of x, y, z in a point."""
     found = {
         field.name: field.offset

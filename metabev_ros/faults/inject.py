@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metabev_ros import wire
-from metabev_ros.bags import BagIntegrity, BagReader, BagWriter
+from metabev_ros.bags import BagIntegrity, BagMessage, BagReader, BagWriter
 from metabev_ros.config import RigConfig
 from metabev_ros.errors import ConfigError
 from metabev_ros.faults.pipe import FaultPipe, TruthFile
@@ -19,7 +19,7 @@ REMEDY = 'say that you mean it: --enable-fault-injection (parameter enable_fault
 
 @dataclass
 class InjectionSummary:
-    """What an injection did.
+    """Counts of one injection.
 
     Attributes:
         touched: fault name -> messages that it dropped or changed.
@@ -75,25 +75,24 @@ def inject_bag(
             'inject', 'an output beside the input', str(bag_out), 'choose another output name'
         )
     reader = BagReader(bag_in)
-    readable = {
-        topic: msgtype
-        for topic, msgtype in reader.topics.items()
-        if topic not in reader.integrity.skipped_topics
-    }
+    skipped = reader.integrity.skipped_topics
+    readable = {t: msgtype for t, msgtype in reader.topics.items() if t not in skipped}
     summary = InjectionSummary(integrity=reader.integrity)
     with TruthFile(truth_path, plan, seed) as truth, BagWriter(bag_out, reader.schemas) as writer:
         pipe = FaultPipe(plan, rig, readable, seed, truth)
         for message in reader:
             if not summary.messages:
-                writer.write(
-                    f'/{INJECTION_TOPIC}', INJECTION_TYPE, message.log_time_ns, mark(plan, seed)
-                )
+                begin, text = message.log_time_ns, mark(plan, seed)
+                writer.write(f'/{INJECTION_TOPIC}', INJECTION_TYPE, begin, text)
             summary.messages += 1
-            for sent in pipe.feed(message):
-                writer.write(sent.topic, sent.msgtype, sent.log_time_ns, sent.cdr)
+            _write(writer, pipe.feed(message))
             progress(summary.messages, reader.integrity.messages)
-        for sent in pipe.flush():
-            writer.write(sent.topic, sent.msgtype, sent.log_time_ns, sent.cdr)
+        _write(writer, pipe.flush())
         summary.written = sum(writer.counts.values()) - 1
     summary.touched = dict(pipe.touched)
     return summary
+
+
+def _write(writer: BagWriter, messages: list[BagMessage]) -> None:
+    for message in messages:
+        writer.write(message.topic, message.msgtype, message.log_time_ns, message.cdr)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import assert_never
 
 import numpy as np
 
@@ -17,14 +18,14 @@ from metabev_ros.bags import BagMessage
 from metabev_ros.config import RigConfig
 from metabev_ros.errors import ConfigError
 from metabev_ros.faults.damage import damage
-from metabev_ros.faults.plan import FaultPlan, FaultType, PlannedFault
+from metabev_ros.faults.plan import FaultPlan, FaultType, PlannedFault, given
 
 PASSED, DROPPED, REPEATED, DAMAGED, DELAYED = 'passed', 'dropped', 'repeated', 'damaged', 'delayed'
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What was done to one message; one line of the truth file.
+    """Deed and result for one message; one line of the truth file.
 
     Attributes:
         number: counts the messages of a topic from 0.
@@ -68,7 +69,7 @@ class TruthFile:
     def __enter__(self) -> TruthFile:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -97,6 +98,7 @@ class FaultPipe:
         truth: takes one `Truth` a message.
 
     Attributes:
+        by_topic: topic without its leading slash -> its faults in order of time.
         touched: fault name -> messages that it dropped or changed.
 
     Raises:
@@ -113,7 +115,7 @@ class FaultPipe:
     ) -> None:
         msgtypes = {topic.lstrip('/'): msgtype for topic, msgtype in msgtypes.items()}
         self.plan, self.seed = plan, seed
-        self._faults = plan.by_topic(rig, msgtypes)
+        self.by_topic = plan.by_topic(rig, msgtypes)
         self._stamped = {
             topic for topic, msgtype in msgtypes.items() if wire.has_header_first(msgtype)
         }
@@ -126,28 +128,40 @@ class FaultPipe:
         self._order = 0
         self.touched: Counter[str] = Counter({fault.name: 0 for fault in plan.faults})
 
+    def start(self, first_ns: int) -> None:
+        """Count the plan's seconds from here, unless they are counted already.
+
+        The first message that is fed does so too; call it before for a stream whose first
+        message is not fed.
+        """
+        if self._first_ns is None:
+            self._first_ns = first_ns
+
+    def seconds(self, now_ns: int) -> float:
+        """Seconds of the plan at a time; 0 before the start."""
+        return 0.0 if self._first_ns is None else (now_ns - self._first_ns) * 1e-9
+
     def feed(self, message: BagMessage) -> list[BagMessage]:
         """Take one message; `log_time_ns` is its arrival and must not decrease.
 
         Returns:
             What goes out now, in order of arrival.
         """
-        if self._first_ns is None:
-            self._first_ns = message.log_time_ns
+        self.start(message.log_time_ns)
         out = self.release(message.log_time_ns)
         topic = message.topic.lstrip('/')
         number = self._numbers[topic]
         self._numbers[topic] += 1
-        elapsed = (message.log_time_ns - self._first_ns) * 1e-9
-        fault = next((f for f in self._faults.get(topic, ()) if f.begin <= elapsed < f.end), None)
+        elapsed = self.seconds(message.log_time_ns)
+        fault = next((f for f in self.by_topic.get(topic, ()) if f.begin <= elapsed < f.end), None)
         if fault is None:
             action, sent = PASSED, message
-            if topic in self._faults:
+            if topic in self.by_topic:
                 self._last[topic] = message.cdr
         else:
             action, sent = self._act(fault, message, topic, number, elapsed - fault.begin)
         self._note(message, topic, number, fault, action, sent)
-        if action == DELAYED:
+        if sent is not None and action == DELAYED:
             self._order += 1
             heapq.heappush(self._held, (sent.log_time_ns, self._order, sent))
             return out
@@ -172,24 +186,35 @@ class FaultPipe:
         dice = np.random.default_rng(
             [self.seed, self.plan.faults.index(fault), zlib.crc32(topic.encode()), number]
         )
-        if fault.type in (FaultType.OFF, FaultType.SLOW, FaultType.INTERMITTENT):
-            lost = _is_lost(fault, index, dice, elapsed)
-            return (DROPPED, None) if lost else (PASSED, message)
-        if fault.type is FaultType.DELAYED:
-            return DELAYED, replace(
-                message, log_time_ns=message.log_time_ns + round(fault.seconds * 1e9)
-            )
-        if fault.type is FaultType.STUCK:
-            if topic not in self._last:  # it is stuck from its very first message on
-                self._last[topic] = message.cdr
-                return PASSED, message
-            cdr = self._last[topic]
-            if fault.new_stamps is not False:
-                cdr = wire.with_stamp(cdr, wire.read_stamp(message.cdr))
-            return REPEATED, replace(message, cdr=cdr)
-        return DAMAGED, replace(
-            message, cdr=damage(message.cdr, message.msgtype, fault, dice, elapsed)
-        )
+        match fault.type:
+            case FaultType.OFF | FaultType.DEAD:
+                return DROPPED, None
+            case FaultType.SLOW:
+                is_lost = index % given(fault.every) != 0
+                return (DROPPED, None) if is_lost else (PASSED, message)
+            case FaultType.INTERMITTENT:
+                return (DROPPED, None) if _is_lost(fault, dice, elapsed) else (PASSED, message)
+            case FaultType.DELAYED:
+                late = message.log_time_ns + round(given(fault.seconds) * 1e9)
+                return DELAYED, replace(message, log_time_ns=late)
+            case FaultType.STUCK:
+                return self._repeat(fault, message, topic)
+            case FaultType.GARBAGE | FaultType.WRONG:
+                cdr = damage(message.cdr, message.msgtype, fault, dice, elapsed)
+                return DAMAGED, replace(message, cdr=cdr)
+            case _:
+                assert_never(fault.type)
+
+    def _repeat(
+        self, fault: PlannedFault, message: BagMessage, topic: str
+    ) -> tuple[str, BagMessage]:
+        if topic not in self._last:  # it is stuck from its very first message on
+            self._last[topic] = message.cdr
+            return PASSED, message
+        cdr = self._last[topic]
+        if fault.new_stamps is not False:
+            cdr = wire.with_stamp(cdr, wire.read_stamp(message.cdr))
+        return REPEATED, replace(message, cdr=cdr)
 
     def _note(
         self,
@@ -200,7 +225,7 @@ class FaultPipe:
         action: str,
         sent: BagMessage | None,
     ) -> None:
-        if action != PASSED:
+        if fault is not None and action != PASSED:
             self.touched[fault.name] += 1
         out = (
             ()
@@ -223,11 +248,8 @@ class FaultPipe:
         return wire.read_stamp(cdr) if topic in self._stamped and len(cdr) >= 12 else None
 
 
-def _is_lost(fault: PlannedFault, index: int, dice: np.random.Generator, elapsed: float) -> bool:
-    if fault.type is FaultType.OFF:
-        return True
-    if fault.type is FaultType.SLOW:
-        return index % fault.every != 0
+def _is_lost(fault: PlannedFault, dice: np.random.Generator, elapsed: float) -> bool:
+    """Tell if INTERMITTENT loses the message that comes `elapsed` seconds after its begin."""
     if fault.period is not None:
         return elapsed % fault.period >= fault.period / 2
-    return dice.random() < fault.share
+    return dice.random() < given(fault.share)

@@ -1,4 +1,8 @@
-"""What fails when: plans of faults, read from YAML, checked before anything starts."""
+"""Plans of faults: the one definition of what fails, how and when.
+
+A plan is read from YAML and checked before anything starts. `inject.py` carries it out on a bag,
+`live.py` on live publishers; the demonstration judges the node by it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from metabev_ros.config import RigConfig, load_config
 from metabev_ros.config.yaml import require
@@ -18,9 +23,10 @@ CLOUD = 'sensor_msgs/msg/PointCloud2'
 
 
 class FaultType(enum.Enum):
-    """PX4's taxonomy of sensor failures."""
+    """PX4's taxonomy of sensor failures, and the death of a driver."""
 
     OFF = 'off'  # nothing comes
+    DEAD = 'dead'  # nothing comes, and live the publishers leave the graph too
     STUCK = 'stuck'  # the last message before the fault again and again
     GARBAGE = 'garbage'  # what comes cannot be, or cannot be read: see `what`
     WRONG = 'wrong'  # what comes is well formed and untrue: see `what`
@@ -30,7 +36,7 @@ class FaultType(enum.Enum):
 
 
 class What(enum.Enum):
-    """How GARBAGE and WRONG messages differ from the true ones."""
+    """The difference between GARBAGE or WRONG messages and the true ones."""
 
     BYTES = 'bytes'  # garbage: random bytes where the message was
     TRUNCATED = 'truncated'  # garbage: `data` keeps only its first `share`
@@ -51,6 +57,7 @@ _OF_GARBAGE = (What.BYTES, What.TRUNCATED, What.NOISE)
 _OF_IMAGES = (What.BLACK, What.WHITE, What.TORN)
 _OF_CLOUDS = (What.EMPTY, What.SPARSE, What.HALF_FIELD, What.NOT_FINITE)
 _OF_STAMPS = (What.STAMP, What.DRIFT)
+_Number = TypeVar('_Number', int, float)
 _PARAMETERS = ('share', 'every', 'seconds', 'period', 'new_stamps')
 
 
@@ -61,8 +68,8 @@ class PlannedFault:
     Attributes:
         name: short, unique in its plan.
         title: for people.
-        sensors: names of the rig, or `cameras`, `lidar`, `all`. A sensor that is OFF loses its
-            CameraInfo too; every other type changes only its data topic.
+        sensors: names of the rig, or `cameras`, `lidar`, `all`. A sensor that is OFF or DEAD
+            loses its CameraInfo too; every other type changes only its data topic.
         topics: further topics, with or without a leading slash.
         begin, end: seconds since the first message of the stream; it lasts in [begin, end).
         what: of GARBAGE and WRONG.
@@ -92,44 +99,26 @@ class PlannedFault:
         require(0 <= self.begin < self.end, where, '0 <= begin < end', f'{self.begin}..{self.end}')
         require(bool(self.sensors or self.topics), where, 'sensors or topics', 'neither')
         self._check_what(where)
-        given = {name for name in _PARAMETERS if getattr(self, name) is not None}
+        present = {name for name in _PARAMETERS if getattr(self, name) is not None}
         allowed = self._parameters()
-        require(
-            given in allowed,
-            where,
-            f'the parameters {" or ".join(map(_words, allowed))}',
-            _words(given),
-        )
+        expected = f'the parameters {" or ".join(map(_words, allowed))}'
+        require(present in allowed, where, expected, _words(present))
         require(self.share is None or 0 <= self.share <= 1, f'{where}.share', '0..1', self.share)
         require(self.every is None or self.every >= 2, f'{where}.every', '2 or more', self.every)
         require(self.period is None or self.period > 0, f'{where}.period', 'above 0', self.period)
-        require(
-            self.type is not FaultType.DELAYED or self.seconds > 0,
-            f'{where}.seconds',
-            'above 0',
-            self.seconds,
-        )
+        late = self.type is not FaultType.DELAYED or given(self.seconds) > 0
+        require(late, f'{where}.seconds', 'above 0', self.seconds)
 
     def _check_what(self, where: str) -> None:
-        if self.type is FaultType.GARBAGE:
-            require(
-                self.what in _OF_GARBAGE,
-                f'{where}.what',
-                f'one of {[w.value for w in _OF_GARBAGE]}',
-                self.what,
-            )
-        elif self.type is FaultType.WRONG:
-            known = [w.value for w in What if w not in _OF_GARBAGE]
-            require(
-                self.what is not None and self.what.value in known,
-                f'{where}.what',
-                f'one of {known}',
-                self.what,
-            )
+        known = {
+            FaultType.GARBAGE: _OF_GARBAGE,
+            FaultType.WRONG: tuple(what for what in What if what not in _OF_GARBAGE),
+        }.get(self.type)
+        if known is None:
+            fits, expected = self.what is None, f'nothing for {self.type.value}'
         else:
-            require(
-                self.what is None, f'{where}.what', f'nothing for {self.type.value}', self.what
-            )
+            fits, expected = self.what in known, f'one of {[what.value for what in known]}'
+        require(fits, f'{where}.what', expected, self.what)
 
     def _parameters(self) -> list[set[str]]:
         """The sets of parameters that fit the type."""
@@ -177,15 +166,17 @@ class PlannedFault:
             msgtype,
         )
 
-    def resolve(self, rig: RigConfig) -> tuple[str, ...]:
-        """The topics it acts on, without leading slashes.
+    def sensor_names(self, rig: RigConfig) -> tuple[str, ...]:
+        """The sensors it acts on, by their names in the rig.
 
         Raises:
             ConfigError: for a sensor that the rig does not have.
         """
-        cameras = {camera.name: camera for camera in rig.cameras}
-        groups = {'cameras': tuple(cameras), 'lidar': (rig.lidar.name,), 'all': rig.sensor_names}
-        found = [topic.lstrip('/') for topic in self.topics]
+        groups = {
+            'cameras': tuple(camera.name for camera in rig.cameras),
+            'lidar': (rig.lidar.name,),
+            'all': rig.sensor_names,
+        }
         for word in self.sensors:
             require(
                 word in groups or word in rig.sensor_names,
@@ -193,11 +184,29 @@ class PlannedFault:
                 f'some of {[*rig.sensor_names, *groups]}',
                 word,
             )
-            for name in groups.get(word, (word,)):
-                found.append((cameras[name] if name in cameras else rig.lidar).topic)
-                if name in cameras and self.type is FaultType.OFF:
-                    found.append(cameras[name].info_topic)
+        names = (name for word in self.sensors for name in groups.get(word, (word,)))
+        return tuple(dict.fromkeys(names))
+
+    def resolve(self, rig: RigConfig) -> tuple[str, ...]:
+        """The topics it acts on, without leading slashes.
+
+        Raises:
+            ConfigError: for a sensor that the rig does not have.
+        """
+        cameras = {camera.name: camera for camera in rig.cameras}
+        found = list(self.topics)
+        for name in self.sensor_names(rig):
+            found.append((cameras[name] if name in cameras else rig.lidar).topic)
+            if name in cameras and self.type in (FaultType.OFF, FaultType.DEAD):
+                found.append(cameras[name].info_topic)
         return tuple(dict.fromkeys(topic.lstrip('/') for topic in found))
+
+
+def given(value: _Number | None) -> _Number:
+    """A parameter that the type of its fault requires; a fault without it was refused."""
+    if value is None:
+        raise ConfigError('fault', 'every parameter that its type requires', 'none')
+    return value
 
 
 def _words(names: set[str]) -> str:
@@ -216,6 +225,27 @@ class FaultPlan:
         names = [fault.name for fault in self.faults]
         require(bool(names), f'fault plan {self.name}', 'at least one fault', 'none')
         require(len(set(names)) == len(names), f'fault plan {self.name}', 'distinct names', names)
+
+    @property
+    def end(self) -> float:
+        """Seconds since the first message when the last fault is over."""
+        return max(fault.end for fault in self.faults)
+
+    def named(self, name: str) -> PlannedFault:
+        """The fault of that name.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        for fault in self.faults:
+            if fault.name == name:
+                return fault
+        names = [fault.name for fault in self.faults]
+        raise ConfigError(f'fault plan {self.name}', f'one of {names}', name)
+
+    def lasting(self, seconds: float) -> tuple[PlannedFault, ...]:
+        """The faults that last at a time, seconds since the first message."""
+        return tuple(fault for fault in self.faults if fault.begin <= seconds < fault.end)
 
     def by_topic(
         self, rig: RigConfig, msgtypes: Mapping[str, str]

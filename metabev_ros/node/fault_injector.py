@@ -18,11 +18,13 @@ from pathlib import Path
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 
 from metabev_ros.bags import BagMessage
 from metabev_ros.config import SensingConfig
 from metabev_ros.errors import MetaBevError
 from metabev_ros.faults.inject import mark, require_enabled
+from metabev_ros.faults.live import LiveFaults
 from metabev_ros.faults.pipe import FaultPipe, TruthFile
 from metabev_ros.faults.plan import find_plan
 from metabev_ros.node import ros_support
@@ -63,11 +65,14 @@ class FaultInjector(Node):
             if not topic.startswith('/tf') and topic != INJECTION_TOPIC
         }
         self._truth = TruthFile(Path(values['truth']), plan, values['seed'])
-        self._pipe = FaultPipe(plan, rig, self._types, values['seed'], self._truth)
+        pipe = FaultPipe(plan, rig, self._types, values['seed'], self._truth)
         self._heard_since: float | None = None
         self._now_ns = 0
-        self.touched = self._pipe.touched
-        self._publish_below(values['prefix'])
+        self.touched = pipe.touched
+        advertise = functools.partial(self._advertise, values['prefix'])
+        self._mark = self._mark_below(values['prefix'])
+        self._outputs = {topic: advertise(topic) for topic in self._types}
+        self._faults = LiveFaults(pipe, rig, self._outputs, advertise, self.destroy_publisher)
         self._mark.publish(mark(plan, values['seed']))
         for topic, msgtype in self._types.items():
             self.create_subscription(
@@ -83,20 +88,19 @@ class FaultInjector(Node):
             f'that hears {self._mark.topic_name}'
         )
 
-    def _publish_below(self, prefix: str) -> None:
-        self._mark = self.create_publisher(
+    def _mark_below(self, prefix: str) -> Publisher:
+        return self.create_publisher(
             ros_support.message_type(INJECTION_TYPE),
             f'{prefix}/{INJECTION_TOPIC}',
             ros_support.latched_qos(1),
         )
-        self._outputs = {
-            topic: self.create_publisher(
-                ros_support.message_type(msgtype),
-                f'{prefix}/{topic}',
-                ros_support.reliable_qos(DEPTH),
-            )
-            for topic, msgtype in self._types.items()
-        }
+
+    def _advertise(self, prefix: str, topic: str) -> Publisher:
+        return self.create_publisher(
+            ros_support.message_type(self._types[topic]),
+            f'{prefix}/{topic}',
+            ros_support.reliable_qos(DEPTH),
+        )
 
     def _is_mark_heard(self) -> bool:
         if not self._mark.get_subscription_count():
@@ -113,13 +117,12 @@ class FaultInjector(Node):
 
     def _receive(self, topic: str, cdr: bytes) -> None:
         if self._is_mark_heard():
-            self._send(
-                self._pipe.feed(BagMessage(topic, self._types[topic], self._time(), bytes(cdr)))
-            )
+            message = BagMessage(topic, self._types[topic], self._time(), bytes(cdr))
+            self._send(self._faults.feed(message))
 
     def _release(self) -> None:
         if self._is_mark_heard():
-            self._send(self._pipe.release(self._time()))
+            self._send(self._faults.advance(self._time()))
 
     def _send(self, messages: list[BagMessage]) -> None:
         for message in messages:

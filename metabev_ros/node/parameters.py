@@ -22,9 +22,9 @@ from metabev_ros.config import (
     load_config,
     parameters_of,
 )
-from metabev_ros.config.node import DEFAULT_MODEL, DEFAULT_RIG, REMEDY
+from metabev_ros.config.node import REMEDY
 from metabev_ros.errors import ConfigError
-from metabev_ros.resources import resource_path
+from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG, resource_path
 
 PARAMETERS = tuple(parameters_of(NodeConfig))
 

@@ -1,7 +1,7 @@
 """Plays a bag through rclpy at its recorded pace: for machines without `ros2 bag play`.
 
-Serialized bytes are published as they are. A filter may suppress or replace messages while they
-are played: this is how the demonstration kills and freezes sensors.
+Serialized bytes are published as they are. What changes messages while they are played, a plan of
+faults for one, is called with each of them and says what goes out instead.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 
 from metabev_ros import wire
 from metabev_ros.bags import LATCHED_NAMES, BagMessage, BagReader
@@ -27,13 +28,13 @@ TF_TYPE = 'tf2_msgs/msg/TFMessage'
 SLICE = 0.01  # seconds between two looks at the stop event, and between two /clock messages
 STATIC_DEPTH, DEPTH = 100, 10
 
-# (topic, seconds since the start of the bag, message bytes) -> bytes to publish, or None
-Filter = Callable[[str, float, bytes], bytes | None]
+# A message that is due -> the messages to publish now; `log_time_ns` is the time of the bag.
+Change = Callable[[BagMessage], Sequence[BagMessage]]
 
 
 @dataclass(frozen=True)
 class PlayerOptions:
-    """How to play.
+    """Options of a player.
 
     Attributes:
         rate: 2.0 plays twice as fast.
@@ -66,17 +67,18 @@ class BagPlayer:
 
     Args:
         node: publishes them; it need not be spun.
-        allow: see `Filter`; called with the bytes that would be published.
+        change: see `Change`; called with the bytes that would be published.
 
     Attributes:
+        topics: what is played.
         skipped: topic -> why it is not played.
         published: topic -> messages sent.
     """
 
     def __init__(
-        self, node: Node, path: Path | str, options: PlayerOptions, allow: Filter | None = None
+        self, node: Node, path: Path | str, options: PlayerOptions, change: Change | None = None
     ) -> None:
-        self._node, self._options, self._allow = node, options, allow
+        self._node, self._options, self._change = node, options, change
         self._reader = BagReader(path)
         self.skipped = dict(self._reader.integrity.skipped_topics)
         self.published: Counter[str] = Counter()
@@ -85,13 +87,10 @@ class BagPlayer:
             for topic, msgtype in self._reader.topics.items()
             if self._is_wanted(topic, msgtype)
         }
+        self.topics = tuple(self._publishers)
         self._clock = self._advertise(CLOCK_TOPIC, CLOCK_TYPE) if options.clock else None
         self._first_ns = self._start_ns = 0
         self._started = 0.0
-
-    @property
-    def topics(self) -> tuple[str, ...]:
-        return tuple(self._publishers)
 
     def _is_wanted(self, topic: str, msgtype: str) -> bool:
         if topic in self.skipped or topic == CLOCK_TOPIC:
@@ -103,7 +102,7 @@ class BagPlayer:
             return False
         return True
 
-    def _advertise(self, topic: str, msgtype: str):
+    def _advertise(self, topic: str, msgtype: str) -> Publisher:
         static = topic.rsplit('/', 1)[-1] in LATCHED_NAMES
         qos = ros_support.latched_qos(STATIC_DEPTH) if static else ros_support.reliable_qos(DEPTH)
         return self._node.create_publisher(ros_support.message_type(msgtype), topic, qos)
@@ -139,7 +138,7 @@ class BagPlayer:
         for message in self._reader:
             if first:
                 self._first_ns, first = message.log_time_ns, False
-            if message.topic not in self._publishers:
+            if message.topic not in self.topics:
                 continue
             if not self._wait_until(message.log_time_ns, stop):
                 return False
@@ -159,6 +158,7 @@ class BagPlayer:
         return False
 
     def _tick(self, now_ns: int) -> None:
+        """Do what is due at a time of the bag; called at least every `SLICE` while playing."""
         if self._clock is not None:
             seconds, nanoseconds = divmod(now_ns, 1_000_000_000)
             self._clock.publish(
@@ -173,14 +173,14 @@ class BagPlayer:
             )
 
     def _send(self, message: BagMessage) -> None:
-        cdr: bytes | None = message.cdr
         if self._options.restamp:
-            cdr = self._restamp(message)
-        if self._allow is not None:
-            cdr = self._allow(message.topic, (message.log_time_ns - self._first_ns) * 1e-9, cdr)
-        if cdr is not None:
-            self._publishers[message.topic].publish(cdr)
-            self.published[message.topic] += 1
+            message = replace(message, cdr=self._restamp(message))
+        for sent in (message,) if self._change is None else self._change(message):
+            self._publish(sent)
+
+    def _publish(self, message: BagMessage) -> None:
+        self._publishers[message.topic].publish(message.cdr)
+        self.published[message.topic] += 1
 
     def _restamp(self, message: BagMessage) -> bytes:
         if len(message.cdr) < 12:
@@ -199,26 +199,17 @@ class BagPlayer:
         return self._start_ns + int((stamp_ns - self._first_ns) / self._options.rate)
 
 
-def play_bag(
-    path: Path | str, options: PlayerOptions, allow: Filter | None = None, wait: float = 0.0
-) -> BagPlayer:
-    """Play a bag from a process of its own (calls rclpy.init); returns after the end or a signal.
-
-    Args:
-        wait: at most this many seconds for a subscriber of every topic with sensor data.
-    """
+def play_bag(path: Path | str, options: PlayerOptions) -> None:
+    """Play a bag from a process of its own, until its end or a signal."""
     rclpy.init()
     node = Node('bag_player', start_parameter_services=False, enable_rosout=False)
-    player = BagPlayer(node, path, options, allow)
+    player = BagPlayer(node, path, options)
     for topic, reason in player.skipped.items():
         node.get_logger().warning(f'{wire.clean_text(topic)}: not played, {reason}')
     try:
-        if wait and not player.wait_for_subscribers(player.topics, wait):
-            node.get_logger().warning(f'not every topic has a subscriber after {wait:g} s')
         player.play()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
-    return player

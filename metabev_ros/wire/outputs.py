@@ -10,7 +10,7 @@ import numpy as np
 
 from metabev_ros.errors import BackendError
 from metabev_ros.geometry import BOX_EDGES, box_corners
-from metabev_ros.structures import DRIVABLE_CLASS, Detections, PerceptionResult
+from metabev_ros.structures import DRIVABLE_CLASS, Detections, PerceptionResult, class_colour
 from metabev_ros.wire.cdr import PACKAGE, header, message_class
 from metabev_ros.wire.topics import (
     BEV_MAP,
@@ -29,18 +29,6 @@ MARKER_LIMIT = 100
 MOST_BOXES = 2000  # of one output; more is a broken model, not a crowded road
 MARKER_LIFETIME_NS = 500_000_000
 MARKER_EDGES = (*BOX_EDGES, (0, 7), (3, 4))  # the last two cross the front face
-CLASS_COLOURS = (
-    (1.0, 0.62, 0.0),
-    (1.0, 0.39, 0.28),
-    (0.91, 0.59, 0.48),
-    (1.0, 0.5, 0.31),
-    (1.0, 0.55, 0.0),
-    (0.44, 0.5, 0.56),
-    (1.0, 0.24, 0.39),
-    (0.86, 0.08, 0.24),
-    (0.25, 0.45, 1.0),
-    (0.18, 0.31, 0.31),
-)
 
 
 def check_result(result: PerceptionResult, classes: int) -> None:
@@ -174,16 +162,16 @@ def _marker_array(found: Detections, model, head):
     names = model.config.detection_classes
     return message_class(OUTPUT_TYPES[MARKERS])(
         markers=[
-            _line_list(head, index, name, edges[labels == index].reshape(-1, 3))
+            _line_list(head, name, edges[labels == index].reshape(-1, 3))
             for index, name in enumerate(names)
         ]
     )
 
 
-def _line_list(head, index: int, name: str, points: np.ndarray):
+def _line_list(head, name: str, points: np.ndarray):
     kind = message_class('visualization_msgs/msg/Marker')
     point = message_class('geometry_msgs/msg/Point')
-    red, green, blue = CLASS_COLOURS[index % len(CLASS_COLOURS)]
+    red, green, blue = (part / 255 for part in class_colour(name))
     color = message_class('std_msgs/msg/ColorRGBA')(r=red, g=green, b=blue, a=1.0)
     clear = not len(points)  # an empty LINE_LIST is an error in RViz: delete the old one instead
     return kind(

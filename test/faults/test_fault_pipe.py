@@ -42,8 +42,9 @@ def numbers(truths, name, *actions):
     return [t.number for t in truths if t.topic == TOPICS[name] and t.action in actions]
 
 
-def test_off_drops_data_and_camera_info_of_its_sensor_in_its_window_only():
-    sent, truths = through(fault('off', 'cam2', -1 + LEAD, 2.0))
+@pytest.mark.parametrize('kind', ['off', 'dead'])
+def test_off_and_dead_drop_data_and_camera_info_of_their_sensor_in_their_window_only(kind):
+    sent, truths = through(fault(kind, 'cam2', -1 + LEAD, 2.0))
     assert numbers(truths, 'cam2', DROPPED) == list(range(20))
     assert [t.action for t in truths if t.topic == 'cam2/camera_info'] == [DROPPED]
     assert all(t.action == PASSED for t in truths if 'cam2' not in t.topic)
@@ -205,6 +206,7 @@ def test_the_truth_names_every_message_and_what_went_out(tmp_path):
         (lambda: fault('slow', 'cam1', 1.0, every=1), '2 or more'),
         (lambda: fault('slow', 'cam1', 1.0, every=4, share=0.5), 'share'),
         (lambda: fault('off', 'cam1', 1.0, seconds=1.0), 'seconds'),
+        (lambda: fault('dead', 'cam1', 1.0, seconds=1.0), 'seconds'),
         (lambda: fault('intermittent', 'cam1', 1.0), 'share or period'),
         (lambda: fault('intermittent', 'cam1', 1.0, share=0.5, period=1.0), 'period, share'),
         (lambda: fault('intermittent', 'cam1', 1.0, share=1.5), '0..1'),
@@ -213,6 +215,7 @@ def test_the_truth_names_every_message_and_what_went_out(tmp_path):
         (lambda: fault('garbage', 'cam1', 1.0, what=What.BLACK), 'truncated'),
         (lambda: fault('wrong', 'cam1', 1.0, what=What.NOISE), 'black'),
         (lambda: fault('off', 'cam1', 1.0, what=What.BLACK), 'nothing for off'),
+        (lambda: fault('dead', 'cam1', 1.0, what=What.BLACK), 'nothing for dead'),
         (lambda: fault('wrong', LIDAR, 1.0, what=What.BLACK), 'Image'),
         (lambda: fault('wrong', 'cam1', 1.0, what=What.EMPTY), 'PointCloud2'),
         (lambda: fault('stuck', (), 1.0, topics=('/tf_static',)), 'header'),

@@ -22,7 +22,7 @@ PLAN = """
 name: live
 title: one camera dies
 faults:
-  - {name: dead, type: 'off', sensors: [CAM_BACK], begin: 1.0, end: 100.0}
+  - {name: dead, type: KIND, sensors: [CAM_BACK], begin: 1.0, end: 100.0}
 """
 
 
@@ -50,9 +50,12 @@ def test_it_is_refused_unless_enabled_and_for_an_unknown_plan(tmp_path, paramete
     assert not list(tmp_path.iterdir()), 'no truth file either'
 
 
-def test_nothing_comes_before_the_mark_is_heard_and_then_what_the_truth_says(tmp_path, graph):
+@pytest.mark.parametrize(('kind', 'publishers'), [("'off'", 1), ('dead', 0)])
+def test_nothing_comes_before_the_mark_is_heard_and_then_what_the_truth_says(
+    tmp_path, graph, kind, publishers
+):
     save_config(rig_messages.rig(), tmp_path / 'rig.yaml')
-    (tmp_path / 'plan.yaml').write_text(PLAN)
+    (tmp_path / 'plan.yaml').write_text(PLAN.replace('KIND', kind))
     process = subprocess.Popen(
         arguments(
             enable_fault_injection='true',
@@ -92,6 +95,8 @@ def test_nothing_comes_before_the_mark_is_heard_and_then_what_the_truth_says(tmp
         for _ in range(20):
             rig.tick()
         time.sleep(0.5)
+        topics = [f'/under_test{rig_messages.topic_of(s)}' for s in ('CAM_FRONT', 'CAM_BACK')]
+        assert [graph.node.count_publishers(topic) for topic in topics] == [1, publishers]
     finally:
         process.terminate()
         process.wait(30)

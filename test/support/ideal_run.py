@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from metabev_ros.config import RigConfig, SensingConfig
+from metabev_ros.faults.plan import FaultPlan, FaultType
 from metabev_ros.lab.demo.evidence import Diagnostic, Evidence, Output, Status
-from metabev_ros.lab.demo.plan import FailurePlan, FaultKind
+from metabev_ros.lab.demo.targets import drive_seconds
 from metabev_ros.structures import Modality, SensorReport, SensorState
 
 START_NS, FIRST_NS = 1_800_000_000_000_000_000, 1_700_000_000_000_000_000
@@ -14,15 +15,15 @@ PERIOD_NS, LATENCY_NS, LAG_NS = 100_000_000, 60_000_000, 2_000_000
 READMIT_NS, FROZEN_NS, DARK_NS = 100_000_000, 250_000_000, 300_000_000
 
 
-def ideal_run(plan: FailurePlan, rig: RigConfig) -> Evidence:
+def ideal_run(plan: FaultPlan, rig: RigConfig) -> Evidence:
     """Every sensor publishes on the beat unless the plan says no; labels follow at once."""
     evidence = Evidence(START_NS, FIRST_NS)
     for fault in plan.faults:
         evidence.actions[fault.name, 'begin'] = START_NS + round(fault.begin * 1e9)
         evidence.actions[fault.name, 'end'] = START_NS + round(fault.end * 1e9)
-    stamps = np.arange(START_NS, START_NS + round(plan.duration * 1e9), PERIOD_NS)
+    stamps = np.arange(START_NS, START_NS + round(drive_seconds(plan) * 1e9), PERIOD_NS)
     for name in rig.sensor_names:
-        sent = [stamp for stamp in stamps if not _is_killed(plan, name, stamp)]
+        sent = [stamp for stamp in stamps if not _is_dead(plan, rig, name, stamp)]
         evidence.published[name] = np.array([(s, s + LAG_NS) for s in sent], np.int64)
     for stamp in stamps.tolist():
         _look(evidence, plan, rig, stamp)
@@ -30,23 +31,21 @@ def ideal_run(plan: FailurePlan, rig: RigConfig) -> Evidence:
     return evidence
 
 
-def _is_killed(plan: FailurePlan, name: str, stamp: int) -> bool:
-    seconds = (stamp - START_NS) * 1e-9
+def _is_dead(plan: FaultPlan, rig: RigConfig, name: str, stamp: int) -> bool:
     return any(
-        name in f.sensors and f.begin <= seconds < f.end
-        for f in plan.faults
-        if f.kind is FaultKind.KILLED
+        fault.type is FaultType.DEAD and name in fault.sensor_names(rig)
+        for fault in plan.lasting((stamp - START_NS) * 1e-9)
     )
 
 
-def _state(plan: FailurePlan, name: str, stamp: int) -> SensorState:
+def _state(plan: FaultPlan, rig: RigConfig, name: str, stamp: int) -> SensorState:
     seconds = (stamp - START_NS) * 1e-9
     for fault in plan.faults:
-        if name not in fault.sensors:
+        if name not in fault.sensor_names(rig):
             continue
-        if fault.kind is FaultKind.KILLED and fault.begin <= seconds < fault.end:
+        if fault.type is FaultType.DEAD and fault.begin <= seconds < fault.end:
             return SensorState.STALE
-        if fault.kind is FaultKind.FROZEN and (
+        if fault.type is FaultType.STUCK and (
             fault.begin + FROZEN_NS * 1e-9 <= seconds < fault.end
         ):
             return SensorState.FROZEN
@@ -55,8 +54,8 @@ def _state(plan: FailurePlan, name: str, stamp: int) -> SensorState:
     return SensorState.OK
 
 
-def _look(evidence: Evidence, plan: FailurePlan, rig: RigConfig, stamp: int) -> None:
-    states = {name: _state(plan, name, stamp) for name in rig.sensor_names}
+def _look(evidence: Evidence, plan: FaultPlan, rig: RigConfig, stamp: int) -> None:
+    states = {name: _state(plan, rig, name, stamp) for name in rig.sensor_names}
     used = {name for name, state in states.items() if state is SensorState.OK}
     cameras = {camera.name for camera in rig.cameras}
     modality = Modality.from_presence(bool(used & cameras), rig.lidar.name in used)

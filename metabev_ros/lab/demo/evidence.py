@@ -1,11 +1,11 @@
-"""What one live run left behind, read back from its bag: nothing else is asked."""
+"""The evidence of one live run, read back from its bag: nothing else is asked."""
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from metabev_ros import wire
 from metabev_ros.bags import BagMessage, BagReader
 from metabev_ros.config import RigConfig
 from metabev_ros.errors import SensorDataError
+from metabev_ros.faults.live import ACTIONS_TOPIC, decode_action
 from metabev_ros.lab.demo.live import NODE_NAME, sensor_topics
-from metabev_ros.node.rehearsal_script import ACTIONS_TOPIC
 from metabev_ros.structures import (
     Detections,
     Modality,
@@ -71,7 +71,7 @@ class Diagnostic:
 
 @dataclass(frozen=True)
 class Frame:
-    """What was found at one stamp: filled from DetectionArray and BevMap."""
+    """Boxes and map of one stamp, from DetectionArray and BevMap."""
 
     modality: Modality
     sensors: tuple[str, ...]
@@ -199,11 +199,11 @@ def _take(evidence: Evidence, message: BagMessage) -> None:
 
 
 def _take_action(evidence: Evidence, message: BagMessage) -> None:
-    note = json.loads(wire.deserialize(message.cdr, message.msgtype).data)
-    if note['action'] == 'start':
-        evidence.start_ns, evidence.first_ns = note['start_ns'], note['first_ns']
+    done = decode_action(message.cdr)
+    if done.action == 'start':
+        evidence.start_ns, evidence.first_ns = done.start_ns, done.first_ns
     else:
-        evidence.actions[note['fault'], note['action']] = message.log_time_ns
+        evidence.actions[done.fault, done.action] = message.log_time_ns
 
 
 def _output(message: BagMessage, topic: str) -> Output:
@@ -250,7 +250,7 @@ def _status(message: BagMessage) -> Status:
     )
 
 
-def _detections(message) -> Detections:
+def _detections(message: Any) -> Detections:
     rows = [
         (
             d.center.x,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import signal
@@ -15,12 +14,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from metabev_ros import wire
-from metabev_ros.config import RigConfig
+from metabev_ros.config import RigConfig, save_config
 from metabev_ros.errors import BackendError
-from metabev_ros.lab.demo.plan import FailurePlan, Fault, FaultKind
-from metabev_ros.node.rehearsal_script import Script, TopicFault
+from metabev_ros.faults.live import Rehearsal
+from metabev_ros.faults.plan import FaultPlan
 from metabev_ros.resources import resource_path
 
 NODE_MODULE = 'metabev_ros.node.process'
@@ -36,7 +36,7 @@ TAIL_LINES = 25
 
 @dataclass(frozen=True)
 class LiveRun:
-    """How the processes ended.
+    """The end of the processes.
 
     Attributes:
         node_exit: of the node after SIGINT; 0 is a clean end.
@@ -77,33 +77,23 @@ def sensor_topics(rig: RigConfig) -> dict[str, str]:
     }
 
 
-def make_script(bag: Path, out: Path, plan: FailurePlan, rig: RigConfig) -> Script:
-    """The plan in topics: with a camera dies its CameraInfo, and only its images freeze."""
-    infos = {camera.name: f'/{camera.info_topic}' for camera in rig.cameras}
-    topics = sensor_topics(rig)
-    play = (*topics.values(), *infos.values(), f'/{rig.odometry_topic}', '/tf', '/tf_static')
-    return Script(
+def make_rehearsal(bag: Path, out: Path, plan: FaultPlan, rig: RigConfig) -> Rehearsal:
+    """Everything but the truth is played; everything that the node publishes is recorded."""
+    infos = (f'/{camera.info_topic}' for camera in rig.cameras)
+    return Rehearsal(
         str(bag),
         str(out),
-        play,
-        TRUTH_TOPICS,
-        output_topics(),
-        f'/{NODE_NAME}/status',
-        tuple(_topic_fault(fault, topics, infos) for fault in plan.faults),
-    )
-
-
-def _topic_fault(fault: Fault, topics: dict[str, str], infos: dict[str, str]) -> TopicFault:
-    failing = [topics[sensor] for sensor in fault.sensors]
-    if fault.kind is FaultKind.KILLED:
-        failing += [infos[sensor] for sensor in fault.sensors if sensor in infos]
-    return TopicFault(
-        fault.name, tuple(failing), fault.begin, fault.end, fault.kind is FaultKind.FROZEN
+        plan,
+        rig,
+        play=(*sensor_topics(rig).values(), *infos, f'/{rig.odometry_topic}', '/tf', '/tf_static'),
+        copy=TRUTH_TOPICS,
+        record=output_topics(),
+        ready_topic=f'/{NODE_NAME}/{wire.STATUS}',
     )
 
 
 def run_live(
-    script: Script,
+    rehearsal: Rehearsal,
     folder: Path,
     model_dir: Path,
     rig_path: Path,
@@ -113,7 +103,7 @@ def run_live(
     """Start the node, rehearse, stop the node.
 
     Args:
-        folder: logs and the script go here.
+        folder: logs and the rehearsal as YAML go here.
         tell: called with every step the rehearsal reports.
         poll: called about ten times a second while it runs.
 
@@ -121,26 +111,18 @@ def run_live(
         BackendError: a process ended badly; the text quotes the end of its log.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    script_path = folder / 'script.json'
-    script_path.write_text(json.dumps(dataclasses.asdict(script), indent=1), encoding='utf-8')
+    order = folder / 'rehearsal.yaml'
+    save_config(rehearsal, order)
     environment = _environment(folder)
     node_log, log = folder / 'node.log', folder / 'rehearsal.log'
-    node_command = [
-        sys.executable,
-        '-m',
-        NODE_MODULE,
-        '--ros-args',
-        '-p',
-        f'model:={model_dir}',
-        '-p',
-        f'rig:={rig_path}',
-    ]
+    parameters = ('-p', f'model:={model_dir}', '-p', f'rig:={rig_path}')
+    node_command = [sys.executable, '-m', NODE_MODULE, '--ros-args', *parameters]
     with _terminated_in_order(), _process(node_command, environment, node_log) as node:
-        command = [sys.executable, '-m', REHEARSAL_MODULE, str(script_path)]
-        with _process(command, environment, log) as rehearsal:
-            _follow(rehearsal, log, node, node_log, tell, poll)
+        command = [sys.executable, '-m', REHEARSAL_MODULE, str(order)]
+        with _process(command, environment, log) as player:
+            _follow(player, log, node, node_log, tell, poll)
         node_exit = _stop(node)
-    return LiveRun(Path(script.out), node_exit, node_log)
+    return LiveRun(Path(rehearsal.out), node_exit, node_log)
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -161,7 +143,7 @@ def _environment(folder: Path) -> dict[str, str]:
 def _terminated_in_order() -> Iterator[None]:
     """SIGTERM ends the children too: it leaves this block as an exception."""
 
-    def leave(number: int, frame) -> None:
+    def leave(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():

@@ -1,6 +1,6 @@
-"""How long the node took to notice, and whether it ever said something untrue.
+"""Delays of the node per fault, and its words meanwhile.
 
-The oracle is the script and the log of publications, never the node's own word. Two clocks are
+The oracle is the plan and the log of publications, never the node's own word. Two clocks are
 told apart: stamp time (which sample was the first to be right: what the node decided) and wall
 time (when its output was received: that plus waiting, inference and transport).
 """
@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from metabev_ros.config import RigConfig, SensingConfig
-from metabev_ros.lab.demo.evidence import Evidence, Output, Status
-from metabev_ros.lab.demo.plan import FailurePlan, Fault, FaultKind
+from metabev_ros.faults.plan import FaultPlan, PlannedFault
+from metabev_ros.lab.demo.correctness import LabelMeasure, check_labels, modality_of
+from metabev_ros.lab.demo.evidence import Evidence
 from metabev_ros.structures import Modality, SensorState
 
 NEVER_MS = 999_999.0  # instead of a delay: it did not happen before the next fault
-STAMP_SLACK_NS = 1_000  # ages travel as float32 seconds
+NO_END = 2**63 - 1
+EVERYTHING, FROZEN = 'everything', 'frozen'  # faults that are measured in a way of their own
 ERROR_LEVEL = 2
 MARGIN_NS = 300_000_000
 
@@ -37,7 +39,7 @@ class EventMeasure:
         outputs: received while the fault lasted.
     """
 
-    fault: Fault
+    fault: PlannedFault
     begin_s: float
     end_s: float
     expected: Modality
@@ -50,7 +52,7 @@ class EventMeasure:
 
 @dataclass(frozen=True)
 class DarkMeasure:
-    """What was said while every sensor was dead.
+    """Words of the node while every sensor was dead.
 
     Attributes:
         status_rate: heartbeats a second from the fault to its end.
@@ -70,7 +72,7 @@ class DarkMeasure:
 
 @dataclass(frozen=True)
 class FrozenMeasure:
-    """What was said of a frozen camera.
+    """Words of the node about a frozen camera.
 
     Attributes:
         named: from the fault to the first status that calls it FROZEN, ms.
@@ -81,22 +83,6 @@ class FrozenMeasure:
     named: float
     masked: float
     used_after: int
-
-
-@dataclass(frozen=True)
-class LabelMeasure:
-    """Every label of the run against the log of publications.
-
-    Attributes:
-        checked: outputs (detections and maps).
-        wrong: one text per untrue label.
-        healthy, complete: outputs while nothing failed, and those of them that all sensors made.
-    """
-
-    checked: int
-    wrong: tuple[str, ...]
-    healthy: int
-    complete: int
 
 
 @dataclass(frozen=True)
@@ -125,16 +111,15 @@ class Measures:
 
 
 def measure(
-    evidence: Evidence, plan: FailurePlan, rig: RigConfig, sensing: SensingConfig
+    evidence: Evidence, plan: FaultPlan, rig: RigConfig, sensing: SensingConfig
 ) -> Measures:
     """Judge a run.
 
     Args:
+        plan: one that `targets.require_judgeable` accepts.
         sensing: what the node ran with (its tolerance bounds what a label may claim).
     """
     events = tuple(_event(evidence, plan, fault, rig) for fault in plan.faults)
-    dark = next(f for f in plan.faults if set(f.sensors) == set(rig.sensor_names))
-    frozen = next(f for f in plan.faults if f.kind is FaultKind.FROZEN)
     beats = [s for s in evidence.statuses if s.is_heartbeat and s.wall_ns >= evidence.start_ns]
     latency: dict[str, list[float]] = {}
     for status in evidence.statuses:
@@ -143,8 +128,8 @@ def measure(
     last = max(item.wall_ns for item in [*evidence.outputs, *beats])
     return Measures(
         events,
-        _dark(evidence, dark),
-        _frozen(evidence, frozen),
+        _dark(evidence, plan.named(EVERYTHING)),
+        _frozen(evidence, plan.named(FROZEN), rig),
         check_labels(evidence, plan, rig, sensing),
         {name: np.array(values) for name, values in sorted(latency.items())},
         evidence.seconds(last),
@@ -154,13 +139,14 @@ def measure(
 
 
 # ------------------------------------------------------------------------------------- events
-def _event(evidence: Evidence, plan: FailurePlan, fault: Fault, rig: RigConfig) -> EventMeasure:
-    begin, end = (evidence.actions[fault.name, what] for what in ('begin', 'end'))
-    begin_stamp = evidence.start_ns + round(fault.begin * 1e9)
-    alive = frozenset(rig.sensor_names) - frozenset(fault.sensors)
-    expected = _modality(alive, rig)
-    until = _next_begin(evidence, plan, fault)
-    revived = _revival(evidence, fault)
+def _event(
+    evidence: Evidence, plan: FaultPlan, fault: PlannedFault, rig: RigConfig
+) -> EventMeasure:
+    begin, end = _span(evidence, fault)
+    begin_stamp = _scheduled(evidence, fault.begin)
+    alive = frozenset(rig.sensor_names) - frozenset(fault.sensor_names(rig))
+    expected = modality_of(alive, rig)
+    until, revived = _next_begin(evidence, plan, fault), _revival(evidence, fault, rig)
     if expected is Modality.NONE:
         stamp_delay = wall_delay = _first_none(evidence, begin, end)
         silence = NEVER_MS
@@ -176,16 +162,6 @@ def _event(evidence: Evidence, plan: FailurePlan, fault: Fault, rig: RigConfig) 
         stamp_delay = NEVER_MS if right is None else (right.stamp_ns - begin_stamp) / 1e6
         wall_delay = NEVER_MS if right is None else (right.wall_ns - begin) / 1e6
         silence = _silence(evidence, begin, min(until, revived + MARGIN_NS))
-    back = next(
-        (
-            o
-            for o in evidence.outputs
-            if revived <= o.wall_ns < until
-            and o.sensors == frozenset(rig.sensor_names)
-            and o.stamp_ns >= evidence.start_ns + round(fault.end * 1e9)
-        ),
-        None,
-    )
     return EventMeasure(
         fault,
         evidence.seconds(begin),
@@ -194,32 +170,49 @@ def _event(evidence: Evidence, plan: FailurePlan, fault: Fault, rig: RigConfig) 
         stamp_delay,
         wall_delay,
         silence,
-        NEVER_MS if back is None else (back.wall_ns - revived) / 1e6,
+        _recovery(evidence, fault, rig, revived, until),
         sum(begin <= o.wall_ns < end for o in evidence.outputs),
     )
 
 
-def _modality(sensors: frozenset[str], rig: RigConfig) -> Modality:
-    cameras = {camera.name for camera in rig.cameras}
-    return Modality.from_presence(bool(sensors & cameras), rig.lidar.name in sensors)
+def _span(evidence: Evidence, fault: PlannedFault) -> tuple[int, int]:
+    """Wall clock when the fault was begun and ended."""
+    return evidence.actions[fault.name, 'begin'], evidence.actions[fault.name, 'end']
 
 
-def _next_begin(evidence: Evidence, plan: FailurePlan, fault: Fault) -> int:
+def _scheduled(evidence: Evidence, seconds: float) -> int:
+    """The stamp of an instant of the plan."""
+    return evidence.start_ns + round(seconds * 1e9)
+
+
+def _next_begin(evidence: Evidence, plan: FaultPlan, fault: PlannedFault) -> int:
     later = [f for f in plan.faults if f.begin > fault.begin]
-    if later:
-        return evidence.actions[later[0].name, 'begin']
-    return evidence.start_ns + round((plan.duration + 60) * 1e9)
+    return evidence.actions[later[0].name, 'begin'] if later else NO_END
 
 
-def _revival(evidence: Evidence, fault: Fault) -> int:
+def _revival(evidence: Evidence, fault: PlannedFault, rig: RigConfig) -> int:
     """Wall clock when every failed sensor had published something new again."""
-    end_stamp = evidence.start_ns + round(fault.end * 1e9)
+    end_stamp = _scheduled(evidence, fault.end)
     first = []
-    for sensor in fault.sensors:
+    for sensor in fault.sensor_names(rig):
         later = evidence.published[sensor]
         later = later[later[:, 0] >= end_stamp]
         first.append(int(later[0, 1]) if len(later) else evidence.actions[fault.name, 'end'])
     return max(first)
+
+
+def _recovery(
+    evidence: Evidence, fault: PlannedFault, rig: RigConfig, revived: int, until: int
+) -> float:
+    """From the revival to the first output made from all sensors, ms."""
+    everything, end_stamp = frozenset(rig.sensor_names), _scheduled(evidence, fault.end)
+    walls = (
+        o.wall_ns
+        for o in evidence.outputs
+        if revived <= o.wall_ns < until and o.sensors == everything and o.stamp_ns >= end_stamp
+    )
+    back = next(walls, None)
+    return NEVER_MS if back is None else (back - revived) / 1e6
 
 
 def _first_none(evidence: Evidence, begin: int, end: int) -> float:
@@ -247,8 +240,8 @@ def _lateness(evidence: Evidence) -> float:
     return float(np.percentile(np.concatenate(late), 95)) / 1e6
 
 
-def _dark(evidence: Evidence, fault: Fault) -> DarkMeasure:
-    begin, end = (evidence.actions[fault.name, what] for what in ('begin', 'end'))
+def _dark(evidence: Evidence, fault: PlannedFault) -> DarkMeasure:
+    begin, end = _span(evidence, fault)
     beats = evidence.heartbeats(begin, end)
     walls = [begin, *(s.wall_ns for s in beats), end]
     levels = [d for d in evidence.diagnostics if begin <= d.wall_ns < end]
@@ -271,11 +264,10 @@ def _share(flags: list[bool]) -> float:
     return sum(rest) / len(rest)
 
 
-def _frozen(evidence: Evidence, fault: Fault) -> FrozenMeasure:
-    begin, end = (evidence.actions[fault.name, what] for what in ('begin', 'end'))
-    begin_stamp = evidence.start_ns + round(fault.begin * 1e9)
-    end_stamp = evidence.start_ns + round(fault.end * 1e9)
-    camera = fault.sensors[0]
+def _frozen(evidence: Evidence, fault: PlannedFault, rig: RigConfig) -> FrozenMeasure:
+    begin, end = _span(evidence, fault)
+    begin_stamp, end_stamp = _scheduled(evidence, fault.begin), _scheduled(evidence, fault.end)
+    (camera,) = fault.sensor_names(rig)
     named = next(
         (
             s
@@ -293,60 +285,3 @@ def _frozen(evidence: Evidence, fault: Fault) -> FrozenMeasure:
         NEVER_MS if masked is None else (masked.wall_ns - begin) / 1e6,
         len(used),
     )
-
-
-# ------------------------------------------------------------------------------------- labels
-def check_labels(
-    evidence: Evidence, plan: FailurePlan, rig: RigConfig, sensing: SensingConfig
-) -> LabelMeasure:
-    """Every label against what was published.
-
-    A label is true when each sensor it names did publish a message with exactly the stamp that
-    the label's age says, inside the tolerance and before the output came; when the modality
-    follows from the sensors; and when the status of the same stamp says the same.
-    """
-    tolerance = round(sensing.tolerance * 1e9)
-    wrong = [
-        f'{output.topic} at {evidence.seconds(output.stamp_ns):.3f} s: {text}'
-        for output in [*evidence.outputs, *evidence.maps]
-        for text in _untrue(output, evidence, rig, tolerance)
-    ]
-    everything = frozenset(rig.sensor_names)
-    healthy = [o for o in evidence.outputs if _is_healthy(evidence.seconds(o.stamp_ns), plan)]
-    return LabelMeasure(
-        len(evidence.outputs) + len(evidence.maps),
-        tuple(wrong),
-        len(healthy),
-        sum(o.sensors == everything for o in healthy),
-    )
-
-
-def _is_healthy(seconds: float, plan: FailurePlan) -> bool:
-    """Nothing fails, and the last recovery has had a second."""
-    return not any(fault.begin <= seconds < fault.end + 1 for fault in plan.faults)
-
-
-def _untrue(output: Output, evidence: Evidence, rig: RigConfig, tolerance: int) -> list[str]:
-    found = []
-    for sensor, age in output.ages_ns.items():
-        if sensor not in evidence.published:
-            found.append(f'{sensor} is no sensor of the rig')
-            continue
-        stamps, walls = evidence.published[sensor].T
-        made = np.abs(stamps - (output.stamp_ns - age)) <= STAMP_SLACK_NS
-        if not (made & (walls <= output.wall_ns)).any():
-            found.append(f'{sensor} published nothing of that stamp')
-        if abs(age) > tolerance + STAMP_SLACK_NS:
-            found.append(f'{sensor} is {age / 1e6:.0f} ms from the stamp')
-    if output.modality is not _modality(output.sensors, rig):
-        found.append(f'{output.modality.name} does not follow from {sorted(output.sensors)}')
-    status = evidence.label_status(output.stamp_ns)
-    if status is None:
-        found.append('no status of that stamp')
-    elif status.modality is not output.modality or _used(status) != output.sensors:
-        found.append('the status of that stamp says something else')
-    return found
-
-
-def _used(status: Status) -> frozenset[str]:
-    return frozenset(report.name for report in status.sensors if report.used)

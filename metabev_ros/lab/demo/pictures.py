@@ -8,10 +8,10 @@ import numpy as np
 
 from metabev_ros.config import RigConfig
 from metabev_ros.drawing import BevView, PanelLayout, draw_bev, draw_map
+from metabev_ros.faults.plan import FaultPlan
 from metabev_ros.lab.datasets.samples import restrict_to, sample_from_frame
 from metabev_ros.lab.datasets.synthetic import DriveFrame
 from metabev_ros.lab.demo.evidence import Evidence
-from metabev_ros.lab.demo.plan import FailurePlan
 from metabev_ros.lab.demo.scene import (
     HALF_LENGTH,
     Mounting,
@@ -60,12 +60,12 @@ def output_near(evidence: Evidence, rig: RigConfig, seconds: float) -> int:
     return nearest
 
 
-def moments(plan: FailurePlan) -> list[tuple[str, float, str]]:
+def moments(plan: FaultPlan) -> list[tuple[str, float, str]]:
     """(name, seconds, caption) of the instants worth a picture."""
 
     def late(name: str) -> float:
         fault = plan.named(name)
-        return fault.begin + LATE_SHARE * fault.duration
+        return fault.begin + LATE_SHARE * (fault.end - fault.begin)
 
     return [
         ('fused', plan.faults[0].begin - 1.0, 'All sensors live.'),
@@ -86,7 +86,7 @@ def moments(plan: FailurePlan) -> list[tuple[str, float, str]]:
 
 
 def made_from(scene: Scene) -> str:
-    """What the output of a scene says of itself."""
+    """The label of a scene's output, in words."""
     if scene.frame is None:
         return 'No output for this instant.'
     cameras = sum(name in scene.images for name in scene.frame.sensors)
@@ -99,7 +99,7 @@ def panels(
     evidence: Evidence,
     truths: dict[int, GroundTruth],
     rig: RigConfig,
-    plan: FailurePlan,
+    plan: FaultPlan,
     mounting: Mounting,
 ) -> list[Picture]:
     """One panel per moment."""
@@ -189,7 +189,7 @@ def same_moment(pipeline: Pipeline, frame: DriveFrame, rig: RigConfig) -> list[P
 
 
 def live_maps(
-    evidence: Evidence, truths: dict[int, GroundTruth], rig: RigConfig, plan: FailurePlan
+    evidence: Evidence, truths: dict[int, GroundTruth], rig: RigConfig, plan: FaultPlan
 ) -> list[tuple[Picture, Picture]]:
     """(published map, its truth) while all live, the cameras are dead, the LiDAR is dead."""
     found = []

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import io
 import itertools
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from metabev_ros.config import RigConfig
 from metabev_ros.drawing import MODALITY_COLOURS, STATE_COLOURS
 from metabev_ros.errors import MissingDependencyError
+from metabev_ros.faults.plan import FaultPlan, FaultType, PlannedFault
+from metabev_ros.lab.demo.correctness import Quality
 from metabev_ros.lab.demo.evidence import Evidence
-from metabev_ros.lab.demo.measures import NEVER_MS, Measures
-from metabev_ros.lab.demo.plan import FailurePlan, FaultKind
+from metabev_ros.lab.demo.measures import NEVER_MS, EventMeasure, Measures
+from metabev_ros.lab.demo.targets import drive_seconds
 from metabev_ros.structures import Modality, SensorState
 
+if TYPE_CHECKING:  # imported when a plot is drawn
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_Value = TypeVar('_Value')
 INK, FAINT, SHADE = '#22262c', '#8b929c', '#f1ecec'
 SHORT = {
     'CAM_FRONT': 'front',
@@ -35,7 +43,7 @@ LEGEND = (
 )
 
 
-def _figure(width: float, height: float):
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     """A figure and its axes, without pyplot's global state."""
     try:
         import matplotlib
@@ -57,7 +65,7 @@ def _figure(width: float, height: float):
     return figure, axis
 
 
-def _svg(figure) -> str:
+def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format='svg', metadata={'Date': None})
     return buffer.getvalue()
@@ -67,7 +75,7 @@ def _hex(colour: tuple[int, int, int]) -> str:
     return '#{:02x}{:02x}{:02x}'.format(*colour)
 
 
-def _shade_faults(axis, plan: FailurePlan, top: float, with_titles: bool = True) -> None:
+def _shade_faults(axis: Axes, plan: FaultPlan, top: float, with_titles: bool = True) -> None:
     for fault in plan.faults:
         axis.axvspan(fault.begin, fault.end, color=SHADE, zorder=0, linewidth=0)
         if with_titles:
@@ -82,13 +90,14 @@ def _shade_faults(axis, plan: FailurePlan, top: float, with_titles: bool = True)
             )
 
 
-def plot_timeline(evidence: Evidence, plan: FailurePlan, rig: RigConfig) -> str:
+def plot_timeline(evidence: Evidence, plan: FaultPlan, rig: RigConfig) -> str:
     """Per sensor what it published and what the node said of it; chosen modality; outputs."""
     names = list(rig.sensor_names)
     figure, axis = _figure(11, 4.9)
     _shade_faults(axis, plan, -0.75)
     for row, name in enumerate(names):
-        _plot_publications(axis, evidence, plan, name, row)
+        stuck = [f for f in plan.faults if _sticks(f, name, rig)]
+        _plot_publications(axis, evidence, stuck, name, row)
         _plot_states(axis, evidence, name, row)
     _plot_modality(axis, evidence, len(names) + 0.35)
     stamps = [evidence.seconds(o.wall_ns) for o in evidence.outputs]
@@ -96,7 +105,7 @@ def plot_timeline(evidence: Evidence, plan: FailurePlan, rig: RigConfig) -> str:
     ticks = [*range(len(names)), len(names) + 0.35, len(names) + 1.25]
     axis.set_yticks(ticks, [*(SHORT.get(name, name) for name in names), 'modality', 'outputs'])
     axis.set_ylim(len(names) + 1.75, -0.75)
-    axis.set_xlim(0, plan.duration)
+    axis.set_xlim(0, drive_seconds(plan))
     axis.set_xlabel('seconds since the start of the drive', fontsize=9, color=INK)
     axis.tick_params(axis='y', length=0)
     axis.spines['left'].set_visible(False)
@@ -104,18 +113,23 @@ def plot_timeline(evidence: Evidence, plan: FailurePlan, rig: RigConfig) -> str:
     return _svg(figure)
 
 
-def _plot_publications(axis, evidence: Evidence, plan: FailurePlan, name: str, row: int) -> None:
+def _sticks(fault: PlannedFault, name: str, rig: RigConfig) -> bool:
+    return fault.type is FaultType.STUCK and name in fault.sensor_names(rig)
+
+
+def _plot_publications(
+    axis: Axes, evidence: Evidence, faults: list[PlannedFault], name: str, row: int
+) -> None:
     """Ticks above the middle: messages sent; red ones repeat a frozen picture."""
     seconds = (evidence.published[name][:, 0] - evidence.start_ns) * 1e-9
     stuck = np.zeros(len(seconds), dtype=bool)
-    for fault in plan.faults:
-        if fault.kind is FaultKind.FROZEN and name in fault.sensors:
-            stuck |= (seconds >= fault.begin) & (seconds < fault.end)
+    for fault in faults:
+        stuck |= (seconds >= fault.begin) & (seconds < fault.end)
     for chosen, colour in ((~stuck, '#5b6470'), (stuck, _hex(STATE_COLOURS[SensorState.FROZEN]))):
         axis.vlines(seconds[chosen], row - 0.36, row - 0.04, color=colour, linewidth=0.7)
 
 
-def _plot_states(axis, evidence: Evidence, name: str, row: int) -> None:
+def _plot_states(axis: Axes, evidence: Evidence, name: str, row: int) -> None:
     """A strip below the middle in the colour of the state that the node reported."""
     times = [evidence.seconds(s.wall_ns) for s in evidence.statuses if s.is_heartbeat]
     states = [s.state(name) for s in evidence.statuses if s.is_heartbeat]
@@ -128,7 +142,7 @@ def _plot_states(axis, evidence: Evidence, name: str, row: int) -> None:
         )
 
 
-def _plot_modality(axis, evidence: Evidence, row: float) -> None:
+def _plot_modality(axis: Axes, evidence: Evidence, row: float) -> None:
     times = [evidence.seconds(s.wall_ns) for s in evidence.statuses if s.is_heartbeat]
     values = [s.modality for s in evidence.statuses if s.is_heartbeat]
     for begin, end, modality in _segments(times, values):
@@ -151,7 +165,7 @@ def _plot_modality(axis, evidence: Evidence, row: float) -> None:
             )
 
 
-def _segments(times: list[float], values: list) -> list[tuple[float, float, object]]:
+def _segments(times: list[float], values: list[_Value]) -> list[tuple[float, float, _Value]]:
     """(begin, end, value) of the stretches in which the value stays the same."""
     found, begin = [], 0
     for index in range(1, len(times) + 1):
@@ -162,7 +176,7 @@ def _segments(times: list[float], values: list) -> list[tuple[float, float, obje
     return found
 
 
-def _timeline_legend(figure) -> None:
+def _timeline_legend(figure: Figure) -> None:
     from matplotlib.patches import Patch
 
     handles = [
@@ -185,29 +199,7 @@ def plot_delays(measures: Measures) -> str:
     events = measures.events
     figure, axis = _figure(11, 0.62 * len(events) + 1.1)
     for row, event in enumerate(events):
-        lines = (
-            ('noticed (stamp time)', event.label_stamp, -0.24, '#2e6ec8'),
-            ('noticed (received)', event.label_wall, 0.0, '#8fb4e6'),
-            ('recovered', event.recovery, 0.24, '#2ea05a'),
-        )
-        for label, value, offset, colour in lines:
-            never = value >= NEVER_MS
-            axis.barh(
-                row + offset,
-                1000 if never else value,
-                0.2,
-                color=colour,
-                label=label if row == 0 else None,
-            )
-            axis.annotate(
-                'never' if never else f'{value:.0f} ms',
-                (1000 if never else value, row + offset),
-                (4, 0),
-                va='center',
-                textcoords='offset points',
-                fontsize=8,
-                color=INK,
-            )
+        _plot_event(axis, event, row)
     axis.set_yticks(range(len(events)), [event.fault.title for event in events])
     axis.set_ylim(len(events) - 0.5, -0.5)
     axis.tick_params(axis='y', length=0)
@@ -222,7 +214,28 @@ def plot_delays(measures: Measures) -> str:
     return _svg(figure)
 
 
-def plot_latency(evidence: Evidence, plan: FailurePlan) -> str:
+def _plot_event(axis: Axes, event: EventMeasure, row: int) -> None:
+    """Three bars; only those of the first row are named in the legend."""
+    for label, value, offset, colour in (
+        ('noticed (stamp time)', event.label_stamp, -0.24, '#2e6ec8'),
+        ('noticed (received)', event.label_wall, 0.0, '#8fb4e6'),
+        ('recovered', event.recovery, 0.24, '#2ea05a'),
+    ):
+        never = value >= NEVER_MS
+        length, place = 1000 if never else value, row + offset
+        axis.barh(place, length, 0.2, color=colour, label=label if row == 0 else None)
+        axis.annotate(
+            'never' if never else f'{value:.0f} ms',
+            (length, place),
+            (4, 0),
+            va='center',
+            textcoords='offset points',
+            fontsize=8,
+            color=INK,
+        )
+
+
+def plot_latency(evidence: Evidence, plan: FaultPlan) -> str:
     """Latency of every output, from its stamp to its publication."""
     figure, axis = _figure(11, 2.9)
     labels = [s for s in evidence.statuses if not s.is_heartbeat]
@@ -240,7 +253,7 @@ def plot_latency(evidence: Evidence, plan: FailurePlan) -> str:
             color=_hex(MODALITY_COLOURS[modality]),
             label=modality.name,
         )
-    axis.set_xlim(0, plan.duration)
+    axis.set_xlim(0, drive_seconds(plan))
     axis.set_ylim(0, top)
     axis.set_xlabel('seconds since the start of the drive', fontsize=9, color=INK)
     axis.set_ylabel('ms', fontsize=9, color=INK)
@@ -250,7 +263,7 @@ def plot_latency(evidence: Evidence, plan: FailurePlan) -> str:
     return _svg(figure)
 
 
-def plot_quality(qualities: list) -> str:
+def plot_quality(qualities: list[Quality]) -> str:
     """Mean AP and mean IoU per kind of output."""
     figure, axis = _figure(11, 0.55 * len(qualities) + 1.0)
     colours = itertools.cycle((_hex(MODALITY_COLOURS[Modality.FUSED]), '#b9c3ce'))

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from metabev_ros.errors import BackendError
-from metabev_ros.lab.demo.checks import Check
 from metabev_ros.lab.demo.pictures import Picture
+from metabev_ros.lab.demo.targets import Check
 
 JPEG_QUALITY = 84
 STYLE = """
@@ -184,7 +184,7 @@ def _timeline(report: Report) -> list[str]:
             report.timeline,
             'Upper half of each row: every message that the sensor published; red '
             'while one picture is repeated. Lower half: the state that the node reported. Shaded: '
-            'the script. Below: the modality of the heartbeat and every output received.',
+            'the plan. Below: the modality of the heartbeat and every output received.',
         ),
     ]
 

@@ -11,8 +11,8 @@ from metabev_ros import wire
 from metabev_ros.config import RigConfig
 from metabev_ros.drawing import BevView, PanelLayout, compose_panel, draw_bev, draw_boxes_on_image
 from metabev_ros.geometry import transform_points
+from metabev_ros.lab.demo.correctness import truth_of
 from metabev_ros.lab.demo.evidence import Evidence, Frame, Status
-from metabev_ros.lab.demo.quality import truth_of
 from metabev_ros.sensing.decoding import decode_compressed_image, decode_point_cloud
 from metabev_ros.structures import CameraCalibration, GroundTruth, Modality
 
@@ -24,7 +24,7 @@ IMAGE_TYPE, CLOUD_TYPE = 'sensor_msgs/msg/CompressedImage', 'sensor_msgs/msg/Poi
 
 @dataclass(frozen=True)
 class Mounting:
-    """Where the sensors sit: for drawing only."""
+    """Poses of the sensors, for drawing only."""
 
     calibrations: Mapping[str, CameraCalibration]
     ego_from_lidar: np.ndarray

@@ -1,23 +1,24 @@
-"""What a run was and what came of it, as JSON and in words."""
+"""A run and what came of it, as JSON and in words."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from metabev_ros.config import RigConfig, SensingConfig
+from metabev_ros.faults.plan import FaultPlan, PlannedFault
 from metabev_ros.lab.datasets.synthetic import DriveConfig
-from metabev_ros.lab.demo.checks import Check
+from metabev_ros.lab.demo.correctness import Quality
 from metabev_ros.lab.demo.evidence import Evidence
-from metabev_ros.lab.demo.measures import Measures
-from metabev_ros.lab.demo.plan import FailurePlan
-from metabev_ros.lab.demo.quality import Quality
+from metabev_ros.lab.demo.measures import EventMeasure, Measures
 from metabev_ros.lab.demo.scene import Mounting
+from metabev_ros.lab.demo.targets import Check, drive_seconds
 from metabev_ros.lab.evaluation.records import current_commit, machine_name
 from metabev_ros.lab.evaluation.run import HELD_OUT_FIRST_SEED
 from metabev_ros.structures import GroundTruth
@@ -25,11 +26,11 @@ from metabev_ros.structures import GroundTruth
 
 @dataclass(frozen=True)
 class Setting:
-    """What the judge knows beside the evidence."""
+    """The conditions of a run, which the judge knows beside the evidence."""
 
     rig: RigConfig
     sensing: SensingConfig
-    plan: FailurePlan
+    plan: FaultPlan
     drive: DriveConfig
     truths: dict[int, GroundTruth]
     mounting: Mounting
@@ -37,7 +38,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a run left behind, and what it is worth."""
+    """The evidence of a run, and what it is worth."""
 
     evidence: Evidence
     measures: Measures
@@ -48,41 +49,16 @@ class Findings:
 def write_summary(path: Path, seed: int, setting: Setting, findings: Findings) -> None:
     """Write summary.json; it appears under its name when complete."""
     evidence, measures = findings.evidence, findings.measures
-    labels: dict[str, int] = {}
-    for output in evidence.outputs:
-        labels[output.modality.name] = labels.get(output.modality.name, 0) + 1
     plain = {
         'seed': seed,
         'machine': machine_name(),
         'commit': current_commit(),
         'model': model_text(evidence),
         'duration_s': round(measures.duration, 3),
-        'plan': [
-            {
-                'name': f.name,
-                'kind': f.kind.value,
-                'sensors': list(f.sensors),
-                'begin_s': f.begin,
-                'end_s': f.end,
-            }
-            for f in setting.plan.faults
-        ],
-        'events': [
-            {
-                'name': e.fault.name,
-                'begin_s': round(e.begin_s, 3),
-                'end_s': round(e.end_s, 3),
-                'expected': e.expected.name,
-                'label_delay_stamp_ms': round(e.label_stamp, 1),
-                'label_delay_received_ms': round(e.label_wall, 1),
-                'longest_silence_ms': round(e.silence, 1),
-                'recovery_ms': round(e.recovery, 1),
-                'outputs': e.outputs,
-            }
-            for e in measures.events
-        ],
+        'plan': [_plain_fault(fault, setting.rig) for fault in setting.plan.faults],
+        'events': [_plain_event(event) for event in measures.events],
         'labels': {
-            'outputs': labels,
+            'outputs': Counter(output.modality.name for output in evidence.outputs),
             'checked': measures.labels.checked,
             'wrong': list(measures.labels.wrong),
         },
@@ -102,62 +78,69 @@ def write_summary(path: Path, seed: int, setting: Setting, findings: Findings) -
     os.replace(part, path)
 
 
+def _plain_fault(fault: PlannedFault, rig: RigConfig) -> dict[str, object]:
+    return {
+        'name': fault.name,
+        'type': fault.type.value,
+        'sensors': list(fault.sensor_names(rig)),
+        'begin_s': fault.begin,
+        'end_s': fault.end,
+    }
+
+
+def _plain_event(event: EventMeasure) -> dict[str, object]:
+    return {
+        'name': event.fault.name,
+        'begin_s': round(event.begin_s, 3),
+        'end_s': round(event.end_s, 3),
+        'expected': event.expected.name,
+        'label_delay_stamp_ms': round(event.label_stamp, 1),
+        'label_delay_received_ms': round(event.label_wall, 1),
+        'longest_silence_ms': round(event.silence, 1),
+        'recovery_ms': round(event.recovery, 1),
+        'outputs': event.outputs,
+    }
+
+
 def model_text(evidence: Evidence) -> str:
     """The model as the node named it."""
     return evidence.statuses[-1].model if evidence.statuses else 'unknown'
 
 
 def headline(setting: Setting) -> str:
-    """What was done, for the top of the report."""
-    cameras = len(setting.rig.cameras)
+    """The run in three sentences, for the top of the report."""
+    cameras, rate = len(setting.rig.cameras), setting.rig.lidar.rate_hz
     return (
-        f'A street of {setting.plan.duration:.0f} seconds that no training saw was played to the '
-        f'running ROS 2 node: {cameras} cameras and a LiDAR at {setting.rig.lidar.rate_hz:g} Hz. '
-        'A script destroyed publishers and made them anew, and let one camera repeat a single '
-        'picture. What the node published is held against the script and the log of what was '
-        'really sent, never against its own word.'
+        f'A street of {drive_seconds(setting.plan):.0f} seconds that no training saw was played '
+        f'to the running ROS 2 node: {cameras} cameras and a LiDAR at {rate:g} Hz. '
+        'A plan of faults destroyed publishers and made them anew, and let one camera repeat a '
+        'single picture. What the node published is held against the plan and the log of what '
+        'was really sent, never against its own word.'
     )
 
 
 def facts(
     out: Path, seed: int, setting: Setting, evidence: Evidence, seconds: float
 ) -> list[tuple[str, str]]:
-    """How it was made, for the end of the report."""
-    return [
-        (
-            'drive',
-            f'synthetic, seed {seed} (held out: {HELD_OUT_FIRST_SEED} and above), '
-            f'{setting.drive.frames} frames, images {setting.drive.image_width} x '
-            f'{setting.drive.image_height}',
-        ),
-        ('model', model_text(evidence)),
-        (
-            'script',
-            '; '.join(f'{f.title}: {f.begin:g} to {f.end:g} s' for f in setting.plan.faults),
-        ),
-        (
-            'killed',
-            'publishers are destroyed; they are advertised again half a second before '
-            'their sensor delivers again',
-        ),
-        (
-            'graph',
-            'three processes over Fast DDS on a private domain of this machine: the node, '
-            'the player with the recorder, this report',
-        ),
-        (
-            'sensing',
-            f'deadline {1e3 * setting.sensing.deadline:g} ms, tolerance '
-            f'{1e3 * setting.sensing.tolerance:g} ms, '
-            f'frozen after {setting.sensing.frozen_frames} '
-            f'equal frames, back after {setting.sensing.readmit_frames} good ones',
-        ),
-        ('machine', machine_name()),
-        ('commit', current_commit()),
-        ('made in', f'{seconds:.0f} s'),
-        (
-            'files',
-            f'{out}/output.mcap (inputs as played and all outputs; opens in Foxglove), '
-            f'{out}/summary.json, {out}/run.mp4, {out}/pictures/, {out}/logs/',
-        ),
-    ]
+    """(name, text) of the conditions of the run, for the end of the report."""
+    drive, sensing = setting.drive, setting.sensing
+    spans = (f'{f.title}: {f.begin:g} to {f.end:g} s' for f in setting.plan.faults)
+    texts = {
+        'drive': f'synthetic, seed {seed} (held out: {HELD_OUT_FIRST_SEED} and above), '
+        f'{drive.frames} frames, images {drive.image_width} x {drive.image_height}',
+        'model': model_text(evidence),
+        'plan': '; '.join(spans),
+        'dead': 'publishers are destroyed; they are advertised again half a second before their '
+        'sensor delivers again',
+        'graph': 'three processes over Fast DDS on a private domain of this machine: the node, '
+        'the player with the recorder, this report',
+        'sensing': f'deadline {1e3 * sensing.deadline:g} ms, tolerance '
+        f'{1e3 * sensing.tolerance:g} ms, frozen after {sensing.frozen_frames} equal frames, '
+        f'back after {sensing.readmit_frames} good ones',
+        'machine': machine_name(),
+        'commit': current_commit(),
+        'made in': f'{seconds:.0f} s',
+        'files': f'{out}/output.mcap (inputs as played and all outputs; opens in Foxglove), '
+        f'{out}/summary.json, {out}/run.mp4, {out}/pictures/, {out}/logs/',
+    }
+    return list(texts.items())

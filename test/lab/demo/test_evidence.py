@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,9 +11,9 @@ from metabev_ros import wire
 from metabev_ros.bags import BagWriter
 from metabev_ros.config import ModelConfig, RigConfig, load_config
 from metabev_ros.errors import SensorDataError
+from metabev_ros.faults.live import ACTIONS_TOPIC, ACTIONS_TYPE, Action, encode_action
+from metabev_ros.lab.demo.correctness import truth_of
 from metabev_ros.lab.demo.evidence import read_evidence
-from metabev_ros.lab.demo.quality import truth_of
-from metabev_ros.node.rehearsal_script import ACTIONS_TOPIC, TEXT_TYPE
 from metabev_ros.resources import resource_path
 from metabev_ros.structures import (
     Detections,
@@ -65,15 +64,12 @@ def write_run(path, with_start=True):
     status = wire.StatusReport(STAMP, Modality.LIDAR, sample.sensors, latency=0.06)
     beat = wire.StatusReport(STAMP + 1, Modality.LIDAR, sample.sensors, is_heartbeat=True)
     with BagWriter(path) as writer:
-        for offset, note in (
-            (0, {'action': 'start', 'start_ns': START, 'first_ns': FIRST}),
-            (200_000_000, {'action': 'begin', 'fault': 'cameras'}),
+        for offset, action in (
+            (0, Action('start', '', START, FIRST)),
+            (200_000_000, Action('begin', 'cameras')),
         ):
-            if with_start or note['action'] != 'start':
-                text = wire.serialize(
-                    wire.message_class(TEXT_TYPE)(data=json.dumps(note)), TEXT_TYPE
-                )
-                writer.write(ACTIONS_TOPIC, TEXT_TYPE, START + offset, text)
+            if with_start or action.action != 'start':
+                writer.write(ACTIONS_TOPIC, ACTIONS_TYPE, START + offset, encode_action(action))
         image = wire.message_class('sensor_msgs/msg/CompressedImage')(
             header=wire.header(START, 'CAM_FRONT'), format='', data=np.zeros(4, np.uint8)
         )

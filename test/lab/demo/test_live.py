@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
 
@@ -10,15 +11,15 @@ from rich.console import Console
 from metabev_ros.bags import BagWriter
 from metabev_ros.config import RigConfig, load_config
 from metabev_ros.errors import BackendError
+from metabev_ros.faults.plan import find_plan
 from metabev_ros.lab.demo.live import (
     FIRST_PORT,
     PORTS_PER_DOMAIN,
     free_domain,
-    make_script,
+    make_rehearsal,
     run_live,
 )
-from metabev_ros.lab.demo.plan import standard_plan
-from metabev_ros.lab.demo.run import DemoConfig, run_configured
+from metabev_ros.lab.demo.run import DemoConfig, run_demo
 from metabev_ros.resources import resource_path
 
 RIG = 'config/rigs/nuscenes_like.yaml'
@@ -37,10 +38,11 @@ def test_a_node_that_refuses_to_start_ends_the_demonstration_with_its_own_words(
     rig = load_config(RigConfig, rig_path)
     with BagWriter(tmp_path / 'in.mcap'):
         pass
-    script = make_script(tmp_path / 'in.mcap', tmp_path / 'out.mcap', standard_plan(rig), rig)
+    plan = find_plan('sensor_loss')
+    rehearsal = make_rehearsal(tmp_path / 'in.mcap', tmp_path / 'out.mcap', plan, rig)
     with pytest.raises(BackendError, match='start-up refused'):
         run_live(
-            script,
+            rehearsal,
             tmp_path / 'logs',
             tmp_path / 'no_such_model',
             rig_path,
@@ -52,7 +54,13 @@ def test_a_node_that_refuses_to_start_ends_the_demonstration_with_its_own_words(
 @pytest.mark.ros
 @pytest.mark.slow
 def test_the_whole_demonstration_never_labels_an_output_untruly(tmp_path):
-    run_configured(DemoConfig(tmp_path, fault_seconds=2.5, pause_seconds=2.6), Console())
+    plan = find_plan('sensor_loss')
+    faults = tuple(
+        dataclasses.replace(fault, begin=round(begin, 3), end=round(begin + 2.5, 3))
+        for index, fault in enumerate(plan.faults)
+        for begin in [4.1 + 0.013 + (0.017 + 5.1) * index]
+    )
+    run_demo(DemoConfig(tmp_path, plan=dataclasses.replace(plan, faults=faults)), Console())
     for name in ('report.html', 'output.mcap', 'run.mp4'):
         assert (tmp_path / name).stat().st_size > 100_000
     summary = json.loads((tmp_path / 'summary.json').read_text())

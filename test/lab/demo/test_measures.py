@@ -7,9 +7,9 @@ import pytest
 from support.ideal_run import LATENCY_NS, PERIOD_NS, START_NS, ideal_run, sensing
 
 from metabev_ros.config import RigConfig, load_config
-from metabev_ros.lab.demo.checks import make_checks
+from metabev_ros.faults.plan import find_plan
 from metabev_ros.lab.demo.measures import NEVER_MS, measure
-from metabev_ros.lab.demo.plan import standard_plan
+from metabev_ros.lab.demo.targets import make_checks
 from metabev_ros.resources import resource_path
 from metabev_ros.structures import Modality, SensorState
 
@@ -20,8 +20,8 @@ def rig():
 
 
 @pytest.fixture
-def plan(rig):
-    return standard_plan(rig)
+def plan():
+    return find_plan('sensor_loss')
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_diagnostics_that_stay_green_in_the_dark_are_found_out(run, plan, rig):
 
 
 def test_a_frozen_camera_that_nobody_names_is_found_out(run, plan, rig):
-    camera = plan.named('frozen').sensors[0]
+    (camera,) = plan.named('frozen').sensors
     run.statuses = [
         dataclasses.replace(
             s,

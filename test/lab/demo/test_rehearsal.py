@@ -1,19 +1,20 @@
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from support import rig_messages
 
 from metabev_ros import wire
 from metabev_ros.bags import BagReader, BagWriter
+from metabev_ros.config import load_config, save_config
 from metabev_ros.errors import ConfigError
+from metabev_ros.faults.live import ACTIONS_TOPIC, Rehearsal, decode_action
+from metabev_ros.faults.plan import FaultPlan, FaultType, PlannedFault
 from metabev_ros.lab.demo.live import free_domain
-from metabev_ros.node.rehearsal_script import ACTIONS_TOPIC, Script, TopicFault
 
 FIRST_NS, PERIOD_NS, MESSAGES = 1_700_000_000_000_000_000, 50_000_000, 50
 IMAGE = 'sensor_msgs/msg/CompressedImage'
@@ -30,46 +31,51 @@ def image(stamp_ns, number):
     )
 
 
-@pytest.fixture
-def played(tmp_path):
+def rehearse(folder, faults, play=('/a', '/b'), copy=('/truth',)):
     """The output bag of a rehearsal that records what it plays: no other node is needed."""
-    with BagWriter(tmp_path / 'in.mcap') as writer:
+    with BagWriter(folder / 'in.mcap') as writer:
         for index in range(MESSAGES):
             stamp = FIRST_NS + index * PERIOD_NS
-            for topic in ('/a', '/b'):
+            for topic in (*play, *copy):
                 writer.write(topic, IMAGE, stamp, image(stamp, index))
-            writer.write('/truth', IMAGE, stamp, image(stamp, index))
-    script = Script(
-        str(tmp_path / 'in.mcap'),
-        str(tmp_path / 'out.mcap'),
-        ('/a', '/b'),
-        ('/truth',),
-        {'/a': IMAGE, '/b': IMAGE},
-        '',
-        (
-            TopicFault('kill', ('/a',), 0.52, 1.21, False),
-            TopicFault('freeze', ('/b',), 1.52, 2.01, True),
-        ),
+    rehearsal = Rehearsal(
+        str(folder / 'in.mcap'),
+        str(folder / 'out.mcap'),
+        FaultPlan('test', '', faults),
+        rig_messages.rig(),
+        play,
+        copy,
+        dict.fromkeys(play, IMAGE),
         timeout=20.0,
         tail=0.3,
     )
-    path = tmp_path / 'script.json'
-    path.write_text(json.dumps(dataclasses.asdict(script)))
+    save_config(rehearsal, folder / 'rehearsal.yaml')
     environment = {
         **os.environ,
         'ROS_DOMAIN_ID': str(free_domain()),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        'ROS_LOG_DIR': str(tmp_path),
+        'ROS_LOG_DIR': str(folder),
     }
     done = subprocess.run(
-        [sys.executable, '-m', 'metabev_ros.node.rehearsal', str(path)],
+        [sys.executable, '-m', 'metabev_ros.node.rehearsal', str(folder / 'rehearsal.yaml')],
         env=environment,
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return list(BagReader(tmp_path / 'out.mcap'))
+    return list(BagReader(folder / 'out.mcap'))
+
+
+@pytest.fixture
+def played(tmp_path):
+    return rehearse(
+        tmp_path,
+        (
+            PlannedFault('kill', FaultType.DEAD, 0.52, 1.21, topics=('/a',)),
+            PlannedFault('freeze', FaultType.STUCK, 1.52, 2.01, topics=('/b',)),
+        ),
+    )
 
 
 def seconds_of(messages, start_ns):
@@ -77,12 +83,8 @@ def seconds_of(messages, start_ns):
 
 
 def start_of(messages):
-    notes = [
-        json.loads(wire.deserialize(m.cdr, m.msgtype).data)
-        for m in messages
-        if m.topic == ACTIONS_TOPIC
-    ]
-    return notes[0]['start_ns'], [(note.get('fault'), note['action']) for note in notes[1:]]
+    notes = [decode_action(m.cdr) for m in messages if m.topic == ACTIONS_TOPIC]
+    return notes[0].start_ns, [(note.fault, note.action) for note in notes[1:]]
 
 
 def test_a_killed_topic_is_silent_and_a_frozen_one_repeats_its_last_message(played):
@@ -123,6 +125,32 @@ def test_copied_topics_are_written_and_not_played(played):
     assert all(m.log_time_ns == wire.read_stamp(m.cdr) for m in truth)
 
 
-def test_a_script_with_an_unknown_key_is_refused():
-    with pytest.raises(ConfigError, match='rehearsal script'):
-        Script.from_json('{"bag": "x", "colour": "red", "faults": []}')
+def test_the_only_topic_of_a_bag_comes_back_from_the_dead(tmp_path):
+    dead = PlannedFault('kill', FaultType.DEAD, 0.52, 1.21, topics=('/a',))
+    messages = rehearse(tmp_path, (dead,), play=('/a',), copy=())
+    start, actions = start_of(messages)
+    assert actions == [('kill', 'begin'), ('kill', 'end')]
+    seconds = seconds_of([m for m in messages if m.topic == '/a'], start)
+    assert [s for s in seconds if s >= 1.21] and not [s for s in seconds if 0.52 <= s < 1.21]
+
+
+def test_delayed_and_slow_topics_are_played_as_the_plan_says(tmp_path):
+    faults = (
+        PlannedFault('late', FaultType.DELAYED, 0.52, 9.0, topics=('/a',), seconds=0.4),
+        PlannedFault('slow', FaultType.SLOW, 1.0, 9.0, topics=('/b',), every=2),
+    )
+    messages = rehearse(tmp_path, faults)
+    start, _ = start_of(messages)
+    sent: dict[str, dict[int, int]] = {'/a': {}, '/b': {}}
+    for m in messages:
+        if m.topic in sent:  # first as published, then as received
+            sent[m.topic].setdefault(wire.read_stamp(m.cdr) - start, m.log_time_ns - start)
+    assert len(sent['/a']) == MESSAGES and len(sent['/b']) == 20 + 15
+    late = [wall - stamp for stamp, wall in sent['/a'].items() if stamp * 1e-9 >= 0.52]
+    assert min(late[:20]) >= 399_000_000  # those at the end go out with the end of the bag
+
+
+def test_a_rehearsal_with_an_unknown_key_is_refused(tmp_path):
+    (tmp_path / 'rehearsal.yaml').write_text('{bag: x, colour: red, plan: {}}')
+    with pytest.raises(ConfigError, match='colour'):
+        load_config(Rehearsal, tmp_path / 'rehearsal.yaml')

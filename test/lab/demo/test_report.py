@@ -11,15 +11,15 @@ from support.ideal_run import ideal_run, sensing
 
 from metabev_ros.config import RigConfig, load_config
 from metabev_ros.drawing import MODALITY_COLOURS
+from metabev_ros.faults.plan import find_plan
 from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
-from metabev_ros.lab.demo.checks import make_checks
 from metabev_ros.lab.demo.evidence import Frame
 from metabev_ros.lab.demo.measures import measure
 from metabev_ros.lab.demo.pictures import Picture, made_from, moments
-from metabev_ros.lab.demo.plan import standard_plan
 from metabev_ros.lab.demo.plots import plot_delays, plot_latency, plot_timeline
 from metabev_ros.lab.demo.report import Report, write_report
 from metabev_ros.lab.demo.scene import Mounting, Scene, draw_scene
+from metabev_ros.lab.demo.targets import make_checks
 from metabev_ros.lab.demo.video import VIDEO_LAYOUT, write_video
 from metabev_ros.resources import resource_path
 from metabev_ros.structures import Modality
@@ -31,8 +31,8 @@ def rig():
 
 
 @pytest.fixture
-def plan(rig):
-    return standard_plan(rig)
+def plan():
+    return find_plan('sensor_loss')
 
 
 def report_of(run, plan, rig, node_exit=0):
@@ -86,7 +86,7 @@ def test_plots_are_well_formed_and_the_same_every_time(plan, rig):
 
 def test_every_moment_of_a_fault_lies_inside_it(plan):
     for name, seconds, _ in moments(plan):
-        assert (plan.fault_at(seconds) is None) == (name == 'fused')
+        assert (not plan.lasting(seconds)) == (name == 'fused')
 
 
 @pytest.fixture

@@ -22,13 +22,12 @@ from metabev_ros.errors import SensorDataError
 from metabev_ros.geometry import NUSCENES_MAP_GRID, rotation_to_quaternion
 from metabev_ros.lab.datasets.synthetic.drive import DriveFrame, SyntheticDrive
 from metabev_ros.lab.datasets.synthetic.rig import LIDAR_ELEVATIONS
-from metabev_ros.resources import resource_path
+from metabev_ros.resources import DEFAULT_RIG, resource_path
 from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES, CameraCalibration
 
 TRUTH_DETECTIONS, TRUTH_MAP = '/ground_truth/detections', '/ground_truth/bev_map'
 ODOM_FRAME = 'odom'
 JPEG_QUALITY = 90
-_RIG = 'config/rigs/nuscenes_like.yaml'
 _TRUTH = 'ground truth'
 # PointField datatypes of sensor_msgs: UINT16 = 4, FLOAT32 = 7.
 _CLOUD = np.dtype(
@@ -60,7 +59,7 @@ def write_bag(
     Raises:
         ConfigError: if the rig's sensors are not those of the drive.
     """
-    rig = load_config(RigConfig, resource_path(_RIG))
+    rig = load_config(RigConfig, resource_path(DEFAULT_RIG))
     with BagWriter(path) as writer:
         for index, frame in enumerate(drive):
             if index == 0:

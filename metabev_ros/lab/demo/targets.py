@@ -1,15 +1,21 @@
-"""What was measured beside what was promised: the table that decides the exit status."""
+"""The targets of the demonstration by fault: the table that decides the exit status."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from metabev_ros.config import RigConfig, SensingConfig
-from metabev_ros.lab.demo.measures import NEVER_MS, Measures
+from metabev_ros.config.yaml import require
+from metabev_ros.faults.plan import FaultPlan, FaultType
+from metabev_ros.lab.demo.measures import EVERYTHING, FROZEN, NEVER_MS, EventMeasure, Measures
 from metabev_ros.lab.evaluation.records import ResultRecord, make_record
 
+SHORTEST_PAUSE = 2.0  # seconds between two faults, so that each recovery can be seen
+LAST_PAUSE = 3.5  # seconds at least from the last fault to the end of the drive
 LONGEST_SILENCE_MS, RECOVERY_MS, NAMED_MS, SLOWEST_STATUS_HZ = 400, 500, 1000, 5
 
 
@@ -40,49 +46,9 @@ class Check:
         return f'{self.record.target} {self.record.unit}'.strip() if self.record.target else ''
 
 
-def make_checks(
-    measures: Measures,
-    rig: RigConfig,
-    sensing: SensingConfig,
-    node_exit: int,
-    command: str = 'make demo',
-) -> list[Check]:
-    """All lines, in order of the run.
-
-    Args:
-        node_exit: exit status of the node's process.
-        command: what measured it, for the records.
-    """
-    groups = (
-        ('all cameras die', _cameras(measures, rig, sensing)),
-        ('the LiDAR dies', _lidar(measures)),
-        ('all sensors die', _everything(measures)),
-        ('two cameras die', _two_cameras(measures)),
-        ('a camera freezes', _frozen(measures)),
-        ('revival to FUSED', _recoveries(measures)),
-        ('the whole run', _whole_run(measures, node_exit)),
-    )
-    return [
-        Check(
-            group,
-            line.what,
-            make_record(
-                f'demo.{line.name}',
-                round(float(line.value), 4),
-                line.unit,
-                command,
-                line.n,
-                line.target,
-            ),
-        )
-        for group, lines in groups
-        for line in lines
-    ]
-
-
 @dataclass(frozen=True)
 class _Line:
-    """What becomes a Check."""
+    """A line of the table before its record is made."""
 
     name: str
     what: str
@@ -90,6 +56,12 @@ class _Line:
     unit: str
     target: str | None = None
     n: int = 1
+
+
+def _silence(event: EventMeasure) -> _Line:
+    target = f'<= {LONGEST_SILENCE_MS}'
+    name = f'{event.fault.name}.silence'
+    return _Line(name, 'longest silence', event.silence, 'ms', target, event.outputs)
 
 
 def _cameras(measures: Measures, rig: RigConfig, sensing: SensingConfig) -> list[_Line]:
@@ -106,28 +78,14 @@ def _cameras(measures: Measures, rig: RigConfig, sensing: SensingConfig) -> list
         _Line(
             'cameras.label_wall', 'first output labelled LIDAR, received', event.label_wall, 'ms'
         ),
-        _Line(
-            'cameras.silence',
-            'longest silence',
-            event.silence,
-            'ms',
-            f'<= {LONGEST_SILENCE_MS}',
-            event.outputs,
-        ),
+        _silence(event),
     ]
 
 
-def _lidar(measures: Measures) -> list[_Line]:
+def _lidar(measures: Measures, rig: RigConfig, sensing: SensingConfig) -> list[_Line]:
     event = measures.event('lidar')
     return [
-        _Line(
-            'lidar.silence',
-            'longest silence',
-            event.silence,
-            'ms',
-            f'<= {LONGEST_SILENCE_MS}',
-            event.outputs,
-        ),
+        _silence(event),
         _Line(
             'lidar.label_stamp',
             'first output labelled CAMERA, stamp time',
@@ -141,8 +99,8 @@ def _lidar(measures: Measures) -> list[_Line]:
     ]
 
 
-def _everything(measures: Measures) -> list[_Line]:
-    event, dark = measures.event('everything'), measures.dark
+def _everything(measures: Measures, rig: RigConfig, sensing: SensingConfig) -> list[_Line]:
+    event, dark = measures.event(EVERYTHING), measures.dark
     return [
         _Line(
             'everything.status_rate',
@@ -173,7 +131,7 @@ def _everything(measures: Measures) -> list[_Line]:
     ]
 
 
-def _two_cameras(measures: Measures) -> list[_Line]:
+def _two_cameras(measures: Measures, rig: RigConfig, sensing: SensingConfig) -> list[_Line]:
     event = measures.event('two_cameras')
     return [
         _Line(
@@ -182,18 +140,11 @@ def _two_cameras(measures: Measures) -> list[_Line]:
             event.label_wall,
             'ms',
         ),
-        _Line(
-            'two_cameras.silence',
-            'longest silence',
-            event.silence,
-            'ms',
-            f'<= {LONGEST_SILENCE_MS}',
-            event.outputs,
-        ),
+        _silence(event),
     ]
 
 
-def _frozen(measures: Measures) -> list[_Line]:
+def _frozen(measures: Measures, rig: RigConfig, sensing: SensingConfig) -> list[_Line]:
     frozen = measures.frozen
     return [
         _Line('frozen.named', 'named FROZEN', frozen.named, 'ms', f'<= {NAMED_MS}'),
@@ -229,7 +180,7 @@ def _recoveries(measures: Measures) -> list[_Line]:
 
 def _whole_run(measures: Measures, node_exit: int) -> list[_Line]:
     labels = measures.labels
-    lines = [
+    return [
         _Line(
             'labels.wrong',
             'labels naming a sensor that did not make the output',
@@ -255,7 +206,10 @@ def _whole_run(measures: Measures, node_exit: int) -> list[_Line]:
         _Line('node_exit', "the node's exit status", node_exit, '', '== 0'),
         _Line('lateness', "sensors' messages sent late by (95 %)", measures.lateness, 'ms'),
     ]
-    lines += [
+
+
+def _latencies(measures: Measures) -> list[_Line]:
+    return [
         _Line(
             f'latency.{name.lower()}',
             f'median latency {name}, stamp to publication',
@@ -265,4 +219,70 @@ def _whole_run(measures: Measures, node_exit: int) -> list[_Line]:
         )
         for name, values in measures.latency.items()
     ]
-    return lines
+
+
+# What each fault of the demonstration is held to, by its name in the plan.
+TARGETS: dict[str, Callable[[Measures, RigConfig, SensingConfig], list[_Line]]] = {
+    'cameras': _cameras,
+    'lidar': _lidar,
+    EVERYTHING: _everything,
+    'two_cameras': _two_cameras,
+    FROZEN: _frozen,
+}
+
+
+def require_judgeable(plan: FaultPlan, rig: RigConfig) -> None:
+    """Refuse a plan that the demonstration has no targets for, or whose recoveries are not seen.
+
+    Raises:
+        ConfigError
+    """
+    where = f'fault plan {plan.name}'
+    names = sorted(fault.name for fault in plan.faults)
+    require(names == sorted(TARGETS), where, f'the faults {sorted(TARGETS)}', names)
+    dark = set(plan.named(EVERYTHING).sensor_names(rig))
+    require(dark == set(rig.sensor_names), f'fault {EVERYTHING}.sensors', 'all', sorted(dark))
+    frozen = plan.named(FROZEN)
+    is_one = frozen.type is FaultType.STUCK and len(frozen.sensor_names(rig)) == 1
+    require(is_one, f'fault {FROZEN}', 'one sensor that is stuck', frozen)
+    before = 0.0
+    for fault in plan.faults:
+        earliest = before + SHORTEST_PAUSE
+        expected = f'a begin {SHORTEST_PAUSE:g} s after the fault before it ({before:g} s)'
+        require(fault.begin >= earliest, f'fault {fault.name}', expected, f'{fault.begin:g} s')
+        before = fault.end
+
+
+def drive_seconds(plan: FaultPlan) -> float:
+    """Seconds of a drive that lasts until every recovery has been seen."""
+    return float(math.ceil(plan.end + LAST_PAUSE))
+
+
+def make_checks(
+    measures: Measures,
+    rig: RigConfig,
+    sensing: SensingConfig,
+    node_exit: int,
+    command: str = 'make demo',
+) -> list[Check]:
+    """All lines, in order of the run.
+
+    Args:
+        node_exit: exit status of the node's process.
+        command: what measured it, for the records.
+    """
+    groups = [
+        *(
+            (event.fault.title, TARGETS[event.fault.name](measures, rig, sensing))
+            for event in measures.events
+        ),
+        ('revival to FUSED', _recoveries(measures)),
+        ('the whole run', [*_whole_run(measures, node_exit), *_latencies(measures)]),
+    ]
+    return [_check(group, line, command) for group, lines in groups for line in lines]
+
+
+def _check(group: str, line: _Line, command: str) -> Check:
+    value = round(float(line.value), 4)
+    record = make_record(f'demo.{line.name}', value, line.unit, command, line.n, line.target)
+    return Check(group, line.what, record)

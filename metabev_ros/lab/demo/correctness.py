@@ -1,0 +1,183 @@
+"""Correctness of the outputs: labels against the log of publications, scores against truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from metabev_ros.config import RigConfig, SensingConfig
+from metabev_ros.faults.plan import FaultPlan
+from metabev_ros.lab.demo.evidence import Evidence, Output, Status
+from metabev_ros.lab.evaluation import DetectionEvaluator, DetectionResult, MapEvaluator, MapResult
+from metabev_ros.structures import DETECTION_CLASSES, GroundTruth, Modality
+
+AGE_SLACK_NS = 1_000  # ages travel as float32 seconds
+FRAME_SLACK_NS = 5_000_000  # the sensors of the drive are stamped with the frame's own stamp
+
+
+@dataclass(frozen=True)
+class LabelMeasure:
+    """Every label of the run against the log of publications.
+
+    Attributes:
+        checked: outputs (detections and maps).
+        wrong: one text per untrue label.
+        healthy, complete: outputs while nothing failed, and those of them that all sensors made.
+    """
+
+    checked: int
+    wrong: tuple[str, ...]
+    healthy: int
+    complete: int
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Scores of the outputs made from one set of sensors.
+
+    Attributes:
+        title: which outputs.
+        class_names: detection classes that have truth in these outputs; the mean is over them.
+        samples: outputs with a truth of the same stamp.
+    """
+
+    title: str
+    modality: Modality
+    samples: int
+    class_names: tuple[str, ...]
+    mean_ap: float
+    mean_iou: float
+    detection: DetectionResult
+    map: MapResult
+
+    def to_plain(self) -> dict:
+        """For JSON."""
+        return {
+            'title': self.title,
+            'samples': self.samples,
+            'classes': list(self.class_names),
+            'mean_ap': self.mean_ap,
+            'mean_iou': self.mean_iou,
+            'class_ap': {name: self.detection.class_ap[name] for name in self.class_names},
+            'class_iou': self.map.class_iou,
+        }
+
+
+# ------------------------------------------------------------------------------------- labels
+def modality_of(sensors: frozenset[str], rig: RigConfig) -> Modality:
+    """The modality that follows from the sensors of an output."""
+    cameras = {camera.name for camera in rig.cameras}
+    return Modality.from_presence(bool(sensors & cameras), rig.lidar.name in sensors)
+
+
+def check_labels(
+    evidence: Evidence, plan: FaultPlan, rig: RigConfig, sensing: SensingConfig
+) -> LabelMeasure:
+    """Every label against what was published.
+
+    A label is true when each sensor it names did publish a message with exactly the stamp that
+    the label's age says, inside the tolerance and before the output came; when the modality
+    follows from the sensors; and when the status of the same stamp says the same.
+    """
+    tolerance = round(sensing.tolerance * 1e9)
+    wrong = [
+        f'{output.topic} at {evidence.seconds(output.stamp_ns):.3f} s: {text}'
+        for output in [*evidence.outputs, *evidence.maps]
+        for text in _untrue(output, evidence, rig, tolerance)
+    ]
+    everything = frozenset(rig.sensor_names)
+    healthy = [o for o in evidence.outputs if _is_healthy(evidence.seconds(o.stamp_ns), plan)]
+    return LabelMeasure(
+        len(evidence.outputs) + len(evidence.maps),
+        tuple(wrong),
+        len(healthy),
+        sum(o.sensors == everything for o in healthy),
+    )
+
+
+def _is_healthy(seconds: float, plan: FaultPlan) -> bool:
+    """Nothing fails, and the last recovery has had a second."""
+    return not any(fault.begin <= seconds < fault.end + 1 for fault in plan.faults)
+
+
+def _untrue(output: Output, evidence: Evidence, rig: RigConfig, tolerance: int) -> list[str]:
+    found = []
+    for sensor, age in output.ages_ns.items():
+        if sensor not in evidence.published:
+            found.append(f'{sensor} is no sensor of the rig')
+            continue
+        stamps, walls = evidence.published[sensor].T
+        made = np.abs(stamps - (output.stamp_ns - age)) <= AGE_SLACK_NS
+        if not (made & (walls <= output.wall_ns)).any():
+            found.append(f'{sensor} published nothing of that stamp')
+        if abs(age) > tolerance + AGE_SLACK_NS:
+            found.append(f'{sensor} is {age / 1e6:.0f} ms from the stamp')
+    if output.modality is not modality_of(output.sensors, rig):
+        found.append(f'{output.modality.name} does not follow from {sorted(output.sensors)}')
+    status = evidence.label_status(output.stamp_ns)
+    if status is None:
+        found.append('no status of that stamp')
+    elif status.modality is not output.modality or _used(status) != output.sensors:
+        found.append('the status of that stamp says something else')
+    return found
+
+
+def _used(status: Status) -> frozenset[str]:
+    return frozenset(report.name for report in status.sensors if report.used)
+
+
+# ------------------------------------------------------------------------------------- scores
+def truth_of(
+    evidence: Evidence, truths: dict[int, GroundTruth], stamp_ns: int
+) -> GroundTruth | None:
+    """The truth of an output's stamp; None where the drive has no frame."""
+    wanted = evidence.truth_stamp(stamp_ns)
+    nearest = min(truths, key=lambda stamp: abs(stamp - wanted))
+    return truths[nearest] if abs(nearest - wanted) <= FRAME_SLACK_NS else None
+
+
+def score_outputs(
+    evidence: Evidence, truths: dict[int, GroundTruth], everything: frozenset[str]
+) -> list[Quality]:
+    """Scores per kind of output: all sensors, part of the cameras, LiDAR only, cameras only."""
+    groups: dict[tuple[Modality, bool], list[int]] = {}
+    for output in evidence.outputs:
+        part = output.modality is Modality.FUSED and output.sensors != everything
+        groups.setdefault((output.modality, part), []).append(output.stamp_ns)
+    titles = {
+        (Modality.FUSED, False): 'all sensors',
+        (Modality.FUSED, True): 'LiDAR and part of the cameras',
+        (Modality.LIDAR, False): 'LiDAR only',
+        (Modality.CAMERA, False): 'cameras only',
+    }
+    return [
+        _score(evidence, truths, title, key[0], groups[key])
+        for key, title in titles.items()
+        if key in groups
+    ]
+
+
+def _score(
+    evidence: Evidence,
+    truths: dict[int, GroundTruth],
+    title: str,
+    modality: Modality,
+    stamps: list[int],
+) -> Quality:
+    detection, maps, samples = DetectionEvaluator(), MapEvaluator(), 0
+    for stamp in stamps:
+        truth, frame = truth_of(evidence, truths, stamp), evidence.frame(stamp)
+        if truth is None or frame is None or frame.map_probabilities is None:
+            continue
+        samples += 1
+        detection.add(frame.detections, truth)
+        maps.add(frame.map_probabilities, truth.map_layers)
+    found, layers = detection.result(), maps.result()
+    names = tuple(
+        name for name, count in zip(DETECTION_CLASSES, found.truth_count, strict=True) if count
+    )
+    mean_ap = float(np.mean([found.class_ap[name] for name in names])) if names else 0.0
+    seen = layers.truth_cells > 0
+    mean_iou = float(layers.iou.max(axis=1)[seen].mean()) if seen.any() else 0.0
+    return Quality(title, modality, samples, names, mean_ap, mean_iou, found, layers)
