@@ -268,7 +268,7 @@ def _texture(rng: np.random.Generator, painter: _Painter) -> np.ndarray:
         rng.normal(0, 9, (24, 24)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC
     )
     grain = np.clip(128 + fine + slow, 0, 255).astype(np.uint8)
-    height, width = painter.material.shape
+    height, width = painter.material.shape[:2]
     tiled = np.tile(grain, (height // size + 1, width // size + 1))[:height, :width]
     half = cv2.cvtColor(tiled, cv2.COLOR_GRAY2RGB)
     return cv2.addWeighted(texture, 1.0, half, 1.0, -128.0)
