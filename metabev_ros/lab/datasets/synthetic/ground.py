@@ -79,7 +79,8 @@ class _Painter:
         area = float(np.prod(high - low))
         self.cell = max(0.125, np.sqrt(area / _MAX_PIXELS))
         self.origin = low
-        shape = tuple(np.ceil((high - low) / self.cell).astype(int)[::-1])
+        columns, rows = np.ceil((high - low) / self.cell).astype(int)
+        shape = (int(rows), int(columns))
         self.material = np.full(shape, GRASS, dtype=np.uint8)
         self.labels = np.zeros(shape, dtype=np.uint8)
         self.yellow = np.zeros(shape, dtype=np.uint8)
@@ -268,7 +269,7 @@ def _texture(rng: np.random.Generator, painter: _Painter) -> np.ndarray:
         rng.normal(0, 9, (24, 24)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC
     )
     grain = np.clip(128 + fine + slow, 0, 255).astype(np.uint8)
-    height, width = painter.material.shape[:2]
+    height, width = painter.material.shape
     tiled = np.tile(grain, (height // size + 1, width // size + 1))[:height, :width]
     half = cv2.cvtColor(tiled, cv2.COLOR_GRAY2RGB)
     return cv2.addWeighted(texture, 1.0, half, 1.0, -128.0)
