@@ -36,10 +36,13 @@ coverage: setup-dev ## lines and branches from message to output that its tests 
 audit: setup ## what is installed against the advisories on PyPI
 	@$(RUN) python -m pip install -q -r requirements/audit.txt
 	@$(RUN) python -m pip_audit --local --progress-spinner off $(ARGS)
-lint: setup-dev ## formatter, linter, spelling: what pre-commit runs too
+lint: setup-dev ## formatter, linter, spelling (what pre-commit runs too) and types
 	@$(RUN) python -m ruff format --check --quiet .
 	@$(RUN) python -m ruff check --quiet .
 	@$(RUN) codespell
+	@if $(RUN) python -c 'import numpy, sys; sys.exit(numpy.__version__ < "2")'; \
+		then $(RUN) basedpyright --level error; \
+		else echo 'types: not checked (the stubs of NumPy 1, which ROS brings, name no defaults)'; fi
 format: setup-dev ## the formatter, writing
 	@$(RUN) python -m ruff format .
 fresh-machine: ## set-up, demonstration and tests of the last commit with an empty environment

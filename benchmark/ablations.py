@@ -21,10 +21,9 @@ from rich.progress import Progress
 
 from metabev_ros.config import DecoderConfig, DecoderFfn, ModelConfig
 from metabev_ros.lab.training.cache import CacheConfig
-from metabev_ros.lab.training.config import TrainingConfig
+from metabev_ros.lab.training.config import ModalityDraw, TrainingConfig
 from metabev_ros.lab.training.curriculum import CurriculumConfig
 from metabev_ros.lab.training.run import RunConfig, train_model
-from metabev_ros.lab.training.sampling import ModalityDraw
 from metabev_ros.lab.training.warm_start import InitConfig
 
 PRETRAINED = Path('models/metabev_nano_pretrained/weights.safetensors')

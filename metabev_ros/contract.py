@@ -9,8 +9,10 @@ import enum
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias, Union, cast
 
 from metabev_ros.config import (
     DetectionHead,
@@ -28,6 +30,10 @@ from metabev_ros.config.sparse import (
 )
 from metabev_ros.errors import ConfigError, ContractError, assert_never
 from metabev_ros.structures import Modality
+
+JsonValue: TypeAlias = Union[  # noqa: UP007  evaluated when the module is loaded: names itself
+    None, bool, int, float, str, 'list[JsonValue]', 'dict[str, JsonValue]'
+]
 
 FORMAT = 1
 ENCODERS = ('camera_encoder', 'lidar_encoder')
@@ -72,6 +78,21 @@ class TensorSpec:
     dtype: str
     shape: tuple[int | None, ...]
     axes: str
+
+    @property
+    def fixed_shape(self) -> tuple[int, ...]:
+        """The shape of a tensor whose axes are all fixed.
+
+        Raises:
+            ContractError: if one is free.
+        """
+        sizes = tuple(size for size in self.shape if size is not None)
+        if len(sizes) != len(self.shape):
+            raise ContractError(f'tensor {self.name}', 'a fixed shape', str(self.shape))
+        return sizes
+
+
+GraphSpecs: TypeAlias = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]  # inputs, outputs
 
 
 def graph_inputs(config: ModelConfig) -> dict[str, tuple[TensorSpec, ...]]:
@@ -192,27 +213,6 @@ def graph_outputs(config: ModelConfig) -> dict[str, tuple[TensorSpec, ...]]:
 
 
 @dataclass(frozen=True)
-class ModelInfo:
-    """Facts about the model that every output of it states.
-
-    Attributes:
-        hash: SHA-256 (first 16 hex digits) of the contract.
-        backend, device, precision: what runs it.
-        provider: what the backend computes with ('cpu', 'cuda', ...).
-        gpu_memory: bytes that the loaded model took on the GPU, 0 without one.
-    """
-
-    name: str
-    hash: str
-    config: ModelConfig
-    backend: str
-    device: str
-    precision: str
-    provider: str = 'cpu'
-    gpu_memory: int = 0
-
-
-@dataclass(frozen=True)
 class Contract:
     """The contract of one model folder.
 
@@ -235,11 +235,13 @@ class Contract:
     @property
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 over the canonical JSON."""
-        text = json.dumps(self._plain(), sort_keys=True, separators=(',', ':'))
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(',', ':'))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def _plain(self) -> dict:
-        def specs(table):
+    def to_json(self) -> dict[str, Any]:
+        """Build the content of `contract.json`."""
+
+        def specs(table: dict[str, tuple[TensorSpec, ...]]) -> dict[str, list[dict[str, Any]]]:
             return {
                 graph: [to_plain(spec) for spec in tensors] for graph, tensors in table.items()
             }
@@ -265,7 +267,7 @@ class Contract:
 
     def save(self, path: Path) -> None:
         """Write the JSON atomically."""
-        write_atomically(path, (json.dumps(self._plain(), indent=1) + '\n').encode())
+        write_atomically(path, (json.dumps(self.to_json(), indent=1) + '\n').encode())
 
 
 def load_contract(folder: Path) -> Contract:
@@ -275,19 +277,7 @@ def load_contract(folder: Path) -> Contract:
         ContractError: listing the fields that do not fit.
     """
     path = Path(folder) / 'contract.json'
-    try:
-        plain = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
-        raise ContractError(
-            str(path), 'a readable contract', str(error), 'run `metabev export` for this model'
-        ) from error
-    if not isinstance(plain, dict) or plain.get('format') != FORMAT:
-        raise ContractError(
-            f'{path}: format',
-            str(FORMAT),
-            repr(plain.get('format') if isinstance(plain, dict) else plain),
-            'export the model again with this version',
-        )
+    plain = _read_json(path)
     try:
         contract = Contract(
             from_plain(ModelConfig, plain['config'], f'{path.name}: config'),
@@ -313,7 +303,7 @@ def load_contract(folder: Path) -> Contract:
             repr(plain.get('form')),
             'export the model again',
         ) from error
-    differing = list(_differences(json.loads(json.dumps(contract._plain())), plain))
+    differing = list(_differences(json.loads(json.dumps(contract.to_json())), plain))
     if differing:
         more = f' and {len(differing) - 8} more' if len(differing) > 8 else ''
         raise ContractError(
@@ -325,8 +315,28 @@ def load_contract(folder: Path) -> Contract:
     return contract
 
 
-def _differences(expected, there, where: str = ''):
-    """'path: expected, there' for every leaf of two JSON values that differs."""
+def _read_json(path: Path) -> dict[str, Any]:
+    """Read the content of a contract of this version's format, its fields unchecked.
+
+    Raises:
+        ContractError
+    """
+    try:
+        plain: Any = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise ContractError(
+            str(path), 'a readable contract', str(error), 'run `metabev export` for this model'
+        ) from error
+    found: Any = cast('dict[str, Any]', plain).get('format') if isinstance(plain, dict) else plain
+    if not isinstance(plain, dict) or found != FORMAT:
+        raise ContractError(
+            f'{path}: format', str(FORMAT), repr(found), 'export the model again with this version'
+        )
+    return cast('dict[str, Any]', plain)
+
+
+def _differences(expected: JsonValue, there: JsonValue, where: str = '') -> Iterator[str]:
+    """Yield 'path: expected, there' for every leaf of two JSON values that differs."""
     if isinstance(expected, dict) and isinstance(there, dict):
         for key in sorted(expected.keys() | there.keys()):
             yield from _differences(expected.get(key), there.get(key), f'{where}.{key}'.strip('.'))

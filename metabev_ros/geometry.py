@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from metabev_ros.errors import ConfigError
 
@@ -69,8 +70,8 @@ class BevGrid:
 NUSCENES_MAP_GRID = BevGrid(-50.0, 50.0, -50.0, 50.0, 0.5)
 
 
-def wrap_angle(angle):
-    """The same angle in [-pi, pi)."""
+def wrap_angle(angle: np.ndarray) -> np.ndarray:
+    """Wrap radians to [-pi, pi)."""
     return (angle + np.pi) % (2 * np.pi) - np.pi
 
 
@@ -80,7 +81,7 @@ def rotation_z(yaw: float) -> np.ndarray:
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
-def rigid_transform(rotation: np.ndarray, translation) -> np.ndarray:
+def rigid_transform(rotation: np.ndarray, translation: ArrayLike) -> np.ndarray:
     """(4, 4) float64 from a (3, 3) rotation and a translation in metres."""
     matrix = np.eye(4)
     matrix[:3, :3] = rotation
@@ -155,7 +156,9 @@ def transform_points(target_from_source: np.ndarray, points: np.ndarray) -> np.n
     return points @ target_from_source[:3, :3].T + target_from_source[:3, 3]
 
 
-def project_points(intrinsics: np.ndarray, points_camera: np.ndarray):
+def project_points(
+    intrinsics: np.ndarray, points_camera: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Pin-hole projection.
 
     Args:

@@ -9,8 +9,8 @@ from time import perf_counter
 import numpy as np
 
 from metabev_ros.backends import build_backend
+from metabev_ros.backends.protocol import Backend
 from metabev_ros.config import ModelConfig
-from metabev_ros.contract import ModelInfo
 from metabev_ros.errors import BackendError
 from metabev_ros.postprocess import Postprocessor
 from metabev_ros.preprocess.preprocessor import Preprocessor
@@ -18,6 +18,7 @@ from metabev_ros.structures import (
     CameraCalibration,
     CameraImage,
     Modality,
+    ModelInfo,
     PerceptionResult,
     Sample,
     SensorKind,
@@ -31,16 +32,22 @@ class Pipeline:
 
     Attributes:
         preprocess, backend, postprocess: its three steps; evaluation calls them one by one to
-            share what does not change. `backend` has run(camera, lidar), name, device, precision,
-            provider and gpu_memory.
+            share what does not change.
+        config: of the model.
+        model: the part of it that outputs bear.
 
     Args:
         table_patience: see `Preprocessor`; None for everything but a node that runs live.
     """
 
     def __init__(
-        self, config: ModelConfig, backend, model_hash: str, table_patience: float | None = None
+        self,
+        config: ModelConfig,
+        backend: Backend,
+        model_hash: str,
+        table_patience: float | None = None,
     ) -> None:
+        self.config = config
         self.preprocess = Preprocessor(config, table_patience=table_patience)
         self.backend = backend
         self.postprocess = Postprocessor(config)
@@ -48,7 +55,9 @@ class Pipeline:
         self.model = ModelInfo(
             config.name,
             model_hash,
-            config,
+            config.detection_classes,
+            config.map_classes,
+            config.map_grid,
             backend.name,
             backend.device,
             backend.precision,
@@ -105,7 +114,7 @@ class Pipeline:
 
     def warm_up(self, cameras: int) -> None:
         """Run every branch once on made-up inputs, so that the first real sample is not slow."""
-        config = self.model.config
+        config = self.config
         focal = config.camera.width / 2.0
         intrinsics = np.array([[focal, 0, focal], [0, focal, config.camera.height / 2], [0, 0, 1]])
         forward = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 1.5], [0, 0, 0, 1]])

@@ -106,7 +106,9 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     return (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
 
 
-def find_peaks(heatmap: np.ndarray, threshold: float):
+def find_peaks(
+    heatmap: np.ndarray, threshold: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Local maxima of a 3 x 3 neighbourhood.
 
     Args:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from metabev_ros.errors import ConfigError
+from metabev_ros.geometry import BevGrid
 
 DETECTION_CLASSES = (
     'car',
@@ -271,7 +272,33 @@ class GroundTruth:
     visibility: np.ndarray
     track_ids: np.ndarray
     map_layers: np.ndarray
-    depth: Mapping[str, np.ndarray] = field(default_factory=dict)
+    depth: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The model that made an output, and what runs it.
+
+    Attributes:
+        hash: SHA-256 (first 16 hex digits) of the contract.
+        detection_classes: names that the labels of `Detections` index.
+        map_classes: names of the map's layers, in order.
+        map_grid: where the map's cells lie.
+        backend, device, precision: the runtime, its device and its arithmetic.
+        provider: the part of the runtime that computes ('cpu', 'cuda', ...).
+        gpu_memory: bytes that the loaded model took on the GPU, 0 without one.
+    """
+
+    name: str
+    hash: str
+    detection_classes: tuple[str, ...]
+    map_classes: tuple[str, ...]
+    map_grid: BevGrid
+    backend: str
+    device: str
+    precision: str
+    provider: str = 'cpu'
+    gpu_memory: int = 0
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ import struct
 
 import numpy as np
 import pytest
+from support.made_model import MODEL
 
 from metabev_ros import wire
-from metabev_ros.config import ModelConfig
-from metabev_ros.contract import ModelInfo
 from metabev_ros.errors import BackendError, SensorDataError
 from metabev_ros.structures import (
     CLASS_COLOURS,
@@ -31,7 +30,6 @@ from metabev_ros.structures import (
 )
 
 STAMP = 1_532_402_927_647_951_123
-MODEL = ModelInfo('metabev_nano', '0123456789abcdef', ModelConfig(), 'onnxruntime', 'cpu', 'fp32')
 REPORTS = (
     SensorReport(
         'CAM_FRONT',
@@ -117,7 +115,7 @@ def test_the_occupancy_grid_is_free_where_the_drivable_area_is_certain():
 def test_markers_draw_every_edge_of_every_box_and_delete_classes_that_left():
     markers = decoded(wire.encode_result(make_result(), MODEL, 'b'))[wire.MARKERS].markers
     by_class = {marker.ns: marker for marker in markers}
-    assert len(by_class) == len(MODEL.config.detection_classes)
+    assert len(by_class) == len(MODEL.detection_classes)
     car = by_class['car']
     assert (car.action, len(car.points)) == (car.ADD, 28)
     xyz = np.array([[p.x, p.y, p.z] for p in car.points])

@@ -1,14 +1,11 @@
-"""Backends: run(camera inputs, LiDAR inputs) -> raw outputs. Chosen explicitly, no fallback.
-
-`run` is encode_camera, encode_lidar and fuse in one; evaluation calls the three itself, because
-under many settings one of the sensors did not change.
-"""
+"""Backends: run(camera inputs, LiDAR inputs) -> raw outputs. Chosen explicitly, no fallback."""
 
 from __future__ import annotations
 
 import enum
 from pathlib import Path
 
+from metabev_ros.backends.protocol import Backend
 from metabev_ros.backends.providers import Provider, parse_provider
 from metabev_ros.contract import (
     GraphForm,
@@ -34,13 +31,13 @@ def build_backend(
     threads: int,
     precision: str = 'fp32',
     provider: str = Provider.CPU.value,
-):
+) -> Backend:
     """The backend named `kind` for a model folder.
 
     Args:
         precision: of the graphs or engines; torch has fp32 only.
         provider: what ONNX Runtime computes with, a `providers.Provider`; the other backends
-            have one device each and take 'cpu', which is to say nothing.
+            have one device each and accept only 'cpu', the default.
 
     Raises:
         ConfigError: for an unknown name, precision, provider or thread count.
@@ -68,29 +65,31 @@ def build_backend(
     runtime = BackendKind(kind)
     match runtime:
         case BackendKind.ONNXRUNTIME:
-            return _onnxruntime_backend(folder, threads, precision, chosen)
+            return _onnxruntime_backend(folder, threads, parse_precision(precision), chosen)
         case BackendKind.TORCH:
             return _torch_backend(folder, threads, precision)
         case BackendKind.TENSORRT | BackendKind.TENSORRT_RTX:
-            return _tensorrt_backend(kind, folder, precision)
+            return _tensorrt_backend(kind, folder, parse_precision(precision))
         case _:
             assert_never(runtime)
 
 
-def _onnxruntime_backend(folder: Path, threads: int, precision: str, provider: Provider):
+def _onnxruntime_backend(
+    folder: Path, threads: int, precision: GraphPrecision, provider: Provider
+) -> Backend:
     from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
 
-    variant = GraphForm.ONNXRUNTIME, parse_precision(precision)
-    require_current_variant(folder, *variant)
-    return OnnxRuntimeBackend(variant_folder(folder, *variant), threads, provider)
+    require_current_variant(folder, GraphForm.ONNXRUNTIME, precision)
+    variant = variant_folder(folder, GraphForm.ONNXRUNTIME, precision)
+    return OnnxRuntimeBackend(variant, threads, provider)
 
 
-def _tensorrt_backend(kind: str, folder: Path, precision: str):
+def _tensorrt_backend(kind: str, folder: Path, precision: GraphPrecision) -> Backend:
     from metabev_ros.backends.tensorrt_backend import TensorRtBackend
     from metabev_ros.backends.tensorrt_library import Flavour
 
-    require_current_variant(folder, GraphForm.TENSORRT, parse_precision(precision))
-    return TensorRtBackend.load(folder, parse_precision(precision), Flavour(kind))
+    require_current_variant(folder, GraphForm.TENSORRT, precision)
+    return TensorRtBackend.load(folder, precision, Flavour(kind))
 
 
 def parse_precision(name: str) -> GraphPrecision:
@@ -109,7 +108,7 @@ def parse_precision(name: str) -> GraphPrecision:
     return GraphPrecision(name)
 
 
-def _torch_backend(folder: Path, threads: int, precision: str):
+def _torch_backend(folder: Path, threads: int, precision: str) -> Backend:
     if precision != GraphPrecision.FP32.value:
         raise ConfigError(
             'precision', 'fp32 with the backend torch', repr(precision), 'correct the parameter'

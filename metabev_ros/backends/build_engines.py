@@ -6,12 +6,12 @@ Build, run and compare, then install: until the last step the engines that were 
 from __future__ import annotations
 
 import enum
+import functools
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TypeAlias
 
 from metabev_ros.backends.cuda_driver import Driver
 from metabev_ros.backends.engine_builder import build_engine
@@ -21,6 +21,7 @@ from metabev_ros.backends.engine_parity import TOLERANCE, check_engines
 from metabev_ros.backends.onnx_bytes import refuse_external_data
 from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
 from metabev_ros.backends.profiles import ProfileLimits, graph_profile
+from metabev_ros.backends.protocol import NetworkInputs
 from metabev_ros.backends.tensorrt_backend import TensorRtBackend, engine_identity
 from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
 from metabev_ros.config import ModelConfig
@@ -38,8 +39,7 @@ from metabev_ros.contract import (
 )
 from metabev_ros.errors import BackendError, ContractError
 
-Arrays = dict[str, np.ndarray]
-NetworkInputs = tuple[Arrays | None, Arrays | None]
+Progress: TypeAlias = Callable[[str, str, int, int], None]  # graph, phase, steps done, steps
 
 
 class Stale(enum.Enum):
@@ -146,7 +146,7 @@ class EngineOutcome:
     def figures(self) -> list[tuple[str, float, str]]:
         """(id, value, unit) for docs/results."""
         prefix = f'{self.request.flavour.value}.{self.model}.{self.request.precision.value}'
-        figures = []
+        figures: list[tuple[str, float, str]] = []
         for report in self.reports:
             if report.was_built:
                 start = f'{prefix}.{report.graph}'
@@ -166,7 +166,7 @@ class EngineOutcome:
 def build_engines(
     request: EngineRequest,
     inputs_of: Callable[[ModelConfig], Iterable[NetworkInputs]],
-    progress: Callable[[str, str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> EngineOutcome:
     """Make the engines of a model current.
 
@@ -193,7 +193,7 @@ def build_engines(
                 f'{folder}/contract.json: {name}', wanted, there, 'export this variant again'
             )
     store = EngineStore(contract.config.name, request.cache)
-    candidates = []
+    candidates: list[_Candidate] = []
     for graph in GRAPHS:
         identity = engine_identity(contract, graph, library, driver)
         found = store.find(identity)
@@ -207,7 +207,7 @@ def build_engines(
             store.install(candidates[-1].engine, candidates[-1].manifest)
     errors = (
         {}
-        if request.build_only
+        if request.build_only or driver is None  # no driver: `_driver` saw that it is build only
         else _prove_and_install(
             request,
             folder,
@@ -246,13 +246,13 @@ def _driver(request: EngineRequest) -> Driver | None:
 
 def _kept(found: FoundEngine, request: EngineRequest, contract: Contract) -> _Candidate | None:
     """A current engine of the same profile, unless it is to be built anew."""
-    if found.state is not EngineState.CURRENT or request.force:
+    manifest, engine = found.manifest, found.engine
+    if manifest is None or engine is None or request.force:
         return None
-    manifest = found.manifest
     if manifest.profile != _plain_profile(contract, manifest.identity.graph, request.limits):
         return None
     return _Candidate(
-        found.engine,
+        engine,
         manifest,
         EngineReport(manifest.identity.graph, False, 0.0, 0.0, manifest.engine_bytes),
     )
@@ -265,7 +265,7 @@ def _build(
     identity: EngineIdentity,
     library: TensorRtLibrary,
     store: EngineStore,
-    progress,
+    progress: Progress | None,
 ) -> _Candidate:
     graph, config = identity.graph, contract.config
     content = read_checked(folder / f'{graph}.onnx', identity.onnx_sha256)
@@ -287,7 +287,7 @@ def _build(
         (graph_inputs(config)[graph], graph_outputs(config)[graph]),
         graph_profile(config, graph, request.limits),
         store.timing_cache(times),
-        None if progress is None else lambda *steps: progress(graph, *steps),
+        None if progress is None else functools.partial(progress, graph),
     )
     if built.timing_cache:
         store.keep_timing_cache(times, built.timing_cache)

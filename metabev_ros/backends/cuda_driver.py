@@ -8,6 +8,7 @@ dozen used here need no package whose version must fit the driver.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
 from dataclasses import dataclass
 
@@ -81,6 +82,10 @@ class Driver:
     Args:
         library: shared library; the tests give one of their own.
 
+    Attributes:
+        device: number of the GPU.
+        gpu: what it is.
+
     Raises:
         BackendError: without driver or GPU, saying which of the two is missing.
     """
@@ -104,7 +109,7 @@ class Driver:
             raise BackendError('CUDA driver', 'a GPU', 'a driver that sees none', _NO_GPU)
         self.gpu = self._describe()
 
-    def call(self, name: str, *arguments) -> None:
+    def call(self, name: str, *arguments: object) -> None:
         """One entry point.
 
         Raises:
@@ -136,10 +141,10 @@ class Driver:
     def _describe(self) -> Gpu:
         device, memory, version = c_int(), c_size_t(), c_int()
         self.call('cuDeviceGet', byref(device), 0)
-        self._device = device.value
+        self.device = device.value
         name = ctypes.create_string_buffer(256)
         self.call('cuDeviceGetName', name, len(name), device)
-        capability = []
+        capability: list[str] = []
         for attribute in _COMPUTE_CAPABILITY:
             value = c_int()
             self.call('cuDeviceGetAttribute', byref(value), attribute, device)
@@ -167,7 +172,8 @@ class Buffer:
 
     def __init__(self, size: int, device: int, host_address: int) -> None:
         self.size, self.device, self.host_address = size, device, host_address
-        self.host = np.frombuffer((ctypes.c_uint8 * size).from_address(host_address), np.uint8)
+        memory = memoryview((ctypes.c_uint8 * size).from_address(host_address))
+        self.host = np.frombuffer(memory, np.uint8)
 
 
 class Context:
@@ -177,10 +183,11 @@ class Context:
     """
 
     def __init__(self, driver: Driver) -> None:
-        self.driver, self._undo = driver, []
+        self.driver = driver
+        self._undo: list[tuple[str, object]] = []  # (entry point, handle), newest last
         self._context = c_void_p()
-        driver.call('cuDevicePrimaryCtxRetain', byref(self._context), driver._device)
-        self._undo.append(('cuDevicePrimaryCtxRelease_v2', driver._device))
+        driver.call('cuDevicePrimaryCtxRetain', byref(self._context), driver.device)
+        self._undo.append(('cuDevicePrimaryCtxRelease_v2', driver.device))
         self.make_current()
 
     def make_current(self) -> None:
@@ -221,13 +228,13 @@ class Context:
         self._undo.append(('cuMemFree_v2', device))
         host = self._made('cuMemHostAlloc', 'cuMemFreeHost', size, 0)
         ctypes.memset(host, 0, size)
-        return Buffer(size, device.value, host.value)
+        return Buffer(size, device.value, host)
 
     def stream(self) -> int:
-        return self._made('cuStreamCreate', 'cuStreamDestroy_v2', _NON_BLOCKING_STREAM).value
+        return self._made('cuStreamCreate', 'cuStreamDestroy_v2', _NON_BLOCKING_STREAM)
 
     def event(self) -> int:
-        return self._made('cuEventCreate', 'cuEventDestroy_v2', _NO_TIMING_EVENT).value
+        return self._made('cuEventCreate', 'cuEventDestroy_v2', _NO_TIMING_EVENT)
 
     def upload(self, buffer: Buffer, size: int, stream: int) -> None:
         """Enqueue a copy of the first `size` bytes to the GPU."""
@@ -248,7 +255,7 @@ class Context:
         """Block until the stream is done; errors of its kernels surface here."""
         self.driver.call('cuStreamSynchronize', stream)
 
-    def capture(self, stream: int, enqueue) -> int:
+    def capture(self, stream: int, enqueue: Callable[[], None]) -> int:
         """A CUDA graph of what `enqueue()` puts into `stream`; it is recorded, not run."""
         self.driver.call('cuStreamBeginCapture_v2', stream, _CAPTURE_THREAD_LOCAL)
         graph = c_void_p()
@@ -257,15 +264,16 @@ class Context:
         finally:
             self.driver.call('cuStreamEndCapture', stream, byref(graph))
         try:
-            return self._made('cuGraphInstantiateWithFlags', 'cuGraphExecDestroy', graph, 0).value
+            return self._made('cuGraphInstantiateWithFlags', 'cuGraphExecDestroy', graph, 0)
         finally:
             self.driver.call('cuGraphDestroy', graph)
 
     def launch(self, graph: int, stream: int) -> None:
         self.driver.call('cuGraphLaunch', graph, stream)
 
-    def _made(self, create: str, destroy: str, *arguments) -> c_void_p:
+    def _made(self, create: str, destroy: str, *arguments: object) -> int:
+        """Address of what `create` makes; `close` gives it to `destroy`."""
         handle = c_void_p()
         self.driver.call(create, byref(handle), *arguments)
         self._undo.append((destroy, handle))
-        return handle
+        return handle.value or 0  # ctypes reads a null pointer as None

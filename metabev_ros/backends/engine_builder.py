@@ -5,13 +5,14 @@ Always strongly typed: the precision stands in the ONNX types, so no builder fla
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 from metabev_ros.backends.profiles import Shape
 from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
-from metabev_ros.contract import TensorSpec
+from metabev_ros.contract import GraphSpecs
 from metabev_ros.errors import BackendError, ContractError
 
 
@@ -35,7 +36,7 @@ def build_engine(
     library: TensorRtLibrary,
     content: bytes,
     graph: str,
-    specs: tuple[Iterable[TensorSpec], Iterable[TensorSpec]],
+    specs: GraphSpecs,
     profile: dict[str, tuple[Shape, Shape, Shape]],
     timing_cache: bytes = b'',
     progress: Callable[[str, int, int], None] | None = None,
@@ -101,7 +102,7 @@ def build_engine(
     return BuiltEngine(bytes(plan), kept, parsed - start, perf_counter() - parsed)
 
 
-def _check_tensors(network, graph: str, specs) -> None:
+def _check_tensors(network: Any, graph: str, specs: GraphSpecs) -> None:
     """The parsed network has the contract's tensors, in any order."""
     found = [network.get_input(i) for i in range(network.num_inputs)]
     found += [network.get_output(i) for i in range(network.num_outputs)]
@@ -125,7 +126,7 @@ def _check_tensors(network, graph: str, specs) -> None:
         )
 
 
-def _progress_monitor(trt, progress: Callable[[str, int, int], None]):
+def _progress_monitor(trt: Any, progress: Callable[[str, int, int], None]) -> Any:
     class Monitor(trt.IProgressMonitor):
         """TensorRT's phases nest; the innermost that moves is shown."""
 
@@ -133,14 +134,14 @@ def _progress_monitor(trt, progress: Callable[[str, int, int], None]):
             trt.IProgressMonitor.__init__(self)  # pybind11 demands it without super()
             self.steps: dict[str, int] = {}
 
-        def phase_start(self, phase_name, parent_phase, num_steps) -> None:
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self.steps[phase_name] = num_steps
 
-        def step_complete(self, phase_name, step) -> bool:
+        def step_complete(self, phase_name: str, step: int) -> bool:
             progress(phase_name, step + 1, self.steps.get(phase_name, step + 1))
             return True
 
-        def phase_finish(self, phase_name) -> None:
+        def phase_finish(self, phase_name: str) -> None:
             self.steps.pop(phase_name, None)
 
     return Monitor()

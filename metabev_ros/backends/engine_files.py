@@ -19,7 +19,7 @@ import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +59,14 @@ class FoundEngine:
     state: EngineState
     manifest: EngineManifest | None = None
     engine: bytes | None = None
+
+
+@dataclass(frozen=True)
+class LoadedEngine:
+    """A current engine: checked bytes and what they were made from and for."""
+
+    manifest: EngineManifest
+    engine: bytes
 
 
 def default_cache() -> Path:
@@ -133,14 +141,14 @@ class EngineStore:
         except FileNotFoundError:
             return FoundEngine(EngineState.ABSENT)
 
-    def load(self, wanted: EngineIdentity) -> FoundEngine:
+    def load(self, wanted: EngineIdentity) -> LoadedEngine:
         """The current engine: these bytes and nothing else may be deserialised.
 
         Raises:
             ContractError: if there is none, only a stale one, or one that was tampered with.
         """
         found = self.find(wanted)
-        if found.state is not EngineState.CURRENT:
+        if found.manifest is None or found.engine is None:
             got = (
                 'none'
                 if found.manifest is None
@@ -156,7 +164,7 @@ class EngineStore:
                 got,
                 BUILD,
             )
-        return found
+        return LoadedEngine(found.manifest, found.engine)
 
     def install(self, engine: bytes, manifest: EngineManifest) -> None:
         """Put an engine in place; until the last step the previous one is what is there.
@@ -190,7 +198,7 @@ class EngineStore:
             )
 
     @contextmanager
-    def _locked(self) -> Iterator[int]:
+    def _locked(self) -> Generator[int]:
         """The folder, made if it is missing, for one writer at a time."""
         try:
             make_private_folder(self.folder)
@@ -231,7 +239,7 @@ class EngineStore:
 
     def _others(self, folder: int, wanted: EngineIdentity) -> list[EngineManifest]:
         """Readable manifests of the same graph, the most alike first."""
-        found = []
+        found: list[EngineManifest | None] = []
         for name in self._manifest_names(folder, wanted.graph):
             try:
                 found.append(self._manifest(folder, name))
@@ -245,12 +253,12 @@ class EngineStore:
     def _remove_orphans(self, folder: int, graph: str) -> None:
         """Engines of a graph that no manifest names any more, and what killed writers left."""
         try:
-            kept = {
-                self._manifest(folder, name).engine_file
-                for name in self._manifest_names(folder, graph)
-            }
+            manifests = [
+                self._manifest(folder, name) for name in self._manifest_names(folder, graph)
+            ]
         except ContractError:
             return  # a manifest that cannot be read may name any of them
+        kept = {manifest.engine_file for manifest in manifests if manifest is not None}
         for name in os.listdir(folder):
             is_engine = name.startswith(f'{graph}-') and name.endswith('.engine')
             is_part = name.startswith(f'.{graph}-') and name.endswith('.part')

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from typing import Any
 
 FORMAT = 1
 ANY_GPU = 'any'  # TensorRT-RTX: compiled for the GPU it meets, when it is loaded
@@ -102,7 +103,7 @@ class EngineManifest:
             ValueError: if it is no manifest.
         """
         try:
-            plain = json.loads(content)
+            plain: Any = json.loads(content)
             if plain.pop('format') != FORMAT:
                 raise ValueError(f'a format other than {FORMAT}')
             identity, parity = EngineIdentity(**plain.pop('identity')), plain.pop('parity')
@@ -111,9 +112,9 @@ class EngineManifest:
             )
         except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f'{type(error).__name__}: {error}'[:100]) from error
+        digest: Any = manifest.engine_sha256  # JSON: whatever the file says
         if not all(isinstance(text, str) for text in dataclasses.asdict(identity).values()) or (
-            not isinstance(manifest.engine_sha256, str)
-            or _DIGEST.fullmatch(manifest.engine_sha256) is None
+            not isinstance(digest, str) or _DIGEST.fullmatch(digest) is None
         ):
             raise ValueError('a field of the wrong kind')
         return manifest

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from metabev_ros.backends.protocol import Arrays, Backend, NetworkInputs
 from metabev_ros.backends.same_detections import align_queries, is_tie_at_the_cut
 from metabev_ros.contract import FUSION_OF, GRAPHS, GraphPrecision
 from metabev_ros.errors import ContractError
@@ -21,7 +22,7 @@ TOLERANCE = {GraphPrecision.FP32: 1e-3, GraphPrecision.FP16: 2e-2, GraphPrecisio
 
 
 def compare_tensors(
-    graph: str, expected: dict[str, np.ndarray], got: dict[str, np.ndarray], tolerance: float
+    graph: str, expected: Arrays, got: Arrays, tolerance: float
 ) -> dict[str, float]:
     """Largest |difference| of every tensor as a share of the range of what was expected.
 
@@ -32,7 +33,7 @@ def compare_tensors(
     Raises:
         ContractError: naming the tensor that is off, has another shape, or is not finite.
     """
-    errors = {}
+    errors: dict[str, float] = {}
     for name, reference in expected.items():
         where, candidate = f'parity of {graph}: {name}', got.get(name)
         if candidate is None or candidate.shape != reference.shape:
@@ -58,7 +59,7 @@ def compare_tensors(
 
 
 def check_engines(
-    reference, candidate, inputs: Iterable[tuple[dict | None, dict | None]], tolerance: float
+    reference: Backend, candidate: Backend, inputs: Iterable[NetworkInputs], tolerance: float
 ) -> dict[str, dict[str, float]]:
     """Every graph by itself on what the reference feeds it, then the whole path.
 
@@ -76,7 +77,7 @@ def check_engines(
     """
     worst: dict[str, dict[str, float]] = {}
 
-    def compare(graph: str, expected: dict, got: dict) -> None:
+    def compare(graph: str, expected: Arrays, got: Arrays) -> None:
         got = align_queries(expected, got)
         try:
             errors = compare_tensors(graph, expected, got, tolerance)
@@ -89,24 +90,24 @@ def check_engines(
             kept[name] = max(kept.get(name, 0.0), error)
 
     for camera, lidar in inputs:
-        maps = {'camera_bev': None, 'lidar_bev': None}
+        camera_bev = lidar_bev = None
         if camera is not None:
-            maps['camera_bev'] = reference.encode_camera(camera)
+            camera_bev = reference.encode_camera(camera)
             compare(
                 'camera_encoder',
-                {'camera_bev': maps['camera_bev']},
+                {'camera_bev': camera_bev},
                 {'camera_bev': candidate.encode_camera(camera)},
             )
         if lidar is not None:
-            maps['lidar_bev'] = reference.encode_lidar(lidar)
+            lidar_bev = reference.encode_lidar(lidar)
             compare(
                 'lidar_encoder',
-                {'lidar_bev': maps['lidar_bev']},
+                {'lidar_bev': lidar_bev},
                 {'lidar_bev': candidate.encode_lidar(lidar)},
             )
         modality = Modality.from_presence(camera is not None, lidar is not None)
-        expected = reference.fuse(*maps.values())
-        compare(FUSION_OF[modality], expected, candidate.fuse(*maps.values()))
+        expected = reference.fuse(camera_bev, lidar_bev)
+        compare(FUSION_OF[modality], expected, candidate.fuse(camera_bev, lidar_bev))
         compare(FUSION_OF[modality], expected, candidate.run(camera, lidar))
     for graph in GRAPHS:
         if graph not in worst:

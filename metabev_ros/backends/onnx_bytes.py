@@ -8,6 +8,8 @@ runtime should be the first to touch the bytes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from metabev_ros.errors import ContractError
 
 # Fields of onnx.proto (ONNX 1.2 to 1.23) whose messages lead to a TensorProto.
@@ -37,7 +39,7 @@ def refuse_external_data(content: bytes, where: str) -> None:
     Raises:
         ContractError: if a tensor's data lies elsewhere, or the bytes are no ONNX.
     """
-    pending = [(memoryview(content), _MODEL, 0)]
+    pending: list[tuple[memoryview, int, int]] = [(memoryview(content), _MODEL, 0)]
     while pending:
         message, kind, depth = pending.pop()
         if depth > _MAX_DEPTH:
@@ -58,11 +60,11 @@ def refuse_external_data(content: bytes, where: str) -> None:
                     'export the model again with `metabev export`',
                 )
             inside = _INSIDE[kind].get(field)
-            if inside is not None and wire == _BYTES:
+            if inside is not None and wire == _BYTES and isinstance(value, memoryview):
                 pending.append((value, inside, depth + 1))
 
 
-def _fields(message: memoryview, where: str):
+def _fields(message: memoryview, where: str) -> Iterator[tuple[int, int, int | memoryview]]:
     """(field number, wire type, value) of one protobuf message; bytes are not copied."""
     position, end = 0, len(message)
     while position < end:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
 from metabev_ros.backends.cuda_driver import Context, Driver
 from metabev_ros.backends.onnx_bytes import refuse_external_data
+from metabev_ros.backends.protocol import Arrays
 from metabev_ros.backends.providers import Provider, check_session, require_provider
 from metabev_ros.config import ModelConfig
 from metabev_ros.contract import (
@@ -49,7 +51,7 @@ class OnnxRuntimeBackend:
             raise MissingDependencyError(
                 'backend onnxruntime', 'the package onnxruntime', 'none', 'pip install onnxruntime'
             ) from error
-        require_provider(provider, onnxruntime.get_available_providers())
+        require_provider(provider, cast('list[str]', onnxruntime.get_available_providers()))
         self._gpu = _gpu_of(provider)
         self._free_before = 0 if self._gpu is None else self._gpu.free_memory()
         self.contract = load_contract(folder)
@@ -68,18 +70,18 @@ class OnnxRuntimeBackend:
             for graph in GRAPHS
         }
         # On a GPU the maps between encoders and fusion stay there; on a CPU binding gains nothing.
-        self._bindings = None
+        self._bindings: dict[str, Any] | None = None
         if self.device != 'cpu':
             maps = {spec.name: spec for spec in graph_inputs(self.contract.config)['fusion_fused']}
             self._maps = {
                 name: onnxruntime.OrtValue.ortvalue_from_shape_and_type(
-                    spec.shape, np.dtype(spec.dtype), self.device, 0
+                    spec.fixed_shape, np.dtype(spec.dtype), self.device, 0
                 )
                 for name, spec in maps.items()
             }
             self._bindings = {graph: self._bind(graph) for graph in GRAPHS}
 
-    def _bind(self, graph: str):
+    def _bind(self, graph: str) -> Any:
         """The graph with its BEV maps bound; the other inputs and outputs change every sample."""
         binding = self._sessions[graph].io_binding()
         if graph in _MAPS:
@@ -108,21 +110,8 @@ class OnnxRuntimeBackend:
     def model_hash(self) -> str:
         return self.contract.hash
 
-    def run(
-        self, camera: dict[str, np.ndarray] | None, lidar: dict[str, np.ndarray] | None
-    ) -> dict[str, np.ndarray]:
-        """Encode what is there, then fuse with the graph of that branch.
-
-        Args:
-            camera, lidar: inputs by tensor name as the contract lists them; None = absent, and
-                its encoder does not run.
-
-        Returns:
-            the arrays of `contract.output_names`, float32.
-
-        Raises:
-            BackendError: if nothing is present or the runtime fails.
-        """
+    def run(self, camera: Arrays | None, lidar: Arrays | None) -> Arrays:
+        """See `Backend.run`."""
         modality = Modality.from_presence(camera is not None, lidar is not None)
         if modality is Modality.NONE:
             raise BackendError('run', 'camera or LiDAR inputs', 'neither')
@@ -132,32 +121,26 @@ class OnnxRuntimeBackend:
                 None if lidar is None else self.encode_lidar(lidar),
             )
         if camera is not None:
-            self._run_bound('camera_encoder', camera)
+            self._run_bound('camera_encoder', self._bindings, camera)
         if lidar is not None:
-            self._run_bound('lidar_encoder', lidar)
+            self._run_bound('lidar_encoder', self._bindings, lidar)
         fusion = FUSION_OF[modality]
         for name in self._outputs:  # anew: a bound output would be overwritten by the next sample
             self._bindings[fusion].bind_output(name, 'cpu')
-        self._run_bound(fusion, {})
+        self._run_bound(fusion, self._bindings, {})
         values = self._bindings[fusion].get_outputs()
         return {name: value.numpy() for name, value in zip(self._outputs, values, strict=True)}
 
-    def encode_camera(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """(1, C, Y, X) float32 BEV map of the views that are present."""
+    def encode_camera(self, inputs: Arrays) -> np.ndarray:
+        """See `Backend.encode_camera`."""
         return self._run('camera_encoder', inputs)[0]
 
-    def encode_lidar(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """(1, C, Y, X) float32 BEV map of the sweep."""
+    def encode_lidar(self, inputs: Arrays) -> np.ndarray:
+        """See `Backend.encode_lidar`."""
         return self._run('lidar_encoder', inputs)[0]
 
-    def fuse(
-        self, camera_bev: np.ndarray | None, lidar_bev: np.ndarray | None
-    ) -> dict[str, np.ndarray]:
-        """Outputs from the maps that are there, as `run`.
-
-        Raises:
-            BackendError: if neither is there or the runtime fails.
-        """
+    def fuse(self, camera_bev: np.ndarray | None, lidar_bev: np.ndarray | None) -> Arrays:
+        """See `Backend.fuse`."""
         modality = Modality.from_presence(camera_bev is not None, lidar_bev is not None)
         if modality is Modality.NONE:
             raise BackendError('run', 'camera or LiDAR inputs', 'neither')
@@ -168,14 +151,14 @@ class OnnxRuntimeBackend:
         }
         return dict(zip(self._outputs, self._run(FUSION_OF[modality], maps), strict=True))
 
-    def _run(self, graph: str, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+    def _run(self, graph: str, inputs: Arrays) -> list[np.ndarray]:
         try:
             return self._sessions[graph].run(None, inputs)
         except Exception as error:  # onnxruntime raises many types
             raise BackendError(graph, 'a successful run', str(error)[:200]) from error
 
-    def _run_bound(self, graph: str, inputs: dict[str, np.ndarray]) -> None:
-        binding = self._bindings[graph]
+    def _run_bound(self, graph: str, bindings: dict[str, Any], inputs: Arrays) -> None:
+        binding = bindings[graph]
         try:
             for name, array in inputs.items():
                 binding.bind_cpu_input(name, array)
@@ -200,7 +183,9 @@ def _gpu_of(provider: Provider) -> Context | None:
         ) from error
 
 
-def _session(onnxruntime, content: bytes, threads: int, provider: Provider, graph: str):
+def _session(
+    onnxruntime: Any, content: bytes, threads: int, provider: Provider, graph: str
+) -> Any:
     """A session of one graph, on the provider and on nothing else."""
     refuse_external_data(content, f'{graph}.onnx')
     options = onnxruntime.SessionOptions()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def make_private_folder(folder: Path) -> None:
 
 
 @contextmanager
-def opened_folder(folder: Path) -> Iterator[int]:
+def opened_folder(folder: Path) -> Generator[int]:
     """Descriptor of a folder that is ours and that nobody else may write.
 
     All that follows goes through the descriptor, so it does not matter who may rename what leads

@@ -47,17 +47,21 @@ def graph_profile(
 ) -> dict[str, tuple[Shape, Shape, Shape]]:
     """(min, opt, max) shape of every input of a graph that has a free axis."""
     sizes = _splat_sizes(config, limits) | _lidar_sizes(config, limits)
-    profile = {}
+    profile: dict[str, tuple[Shape, Shape, Shape]] = {}
     for spec in graph_inputs(config)[graph]:
         if None in spec.shape:
-            shapes = []
-            for choice in range(3):
-                free = iter(sizes[spec.name])
-                shapes.append(
-                    tuple(next(free)[choice] if size is None else size for size in spec.shape)
-                )
-            profile[spec.name] = tuple(shapes)
+            smallest, typical, largest = (
+                _filled(spec.shape, [axis[choice] for axis in sizes[spec.name]])
+                for choice in range(3)
+            )
+            profile[spec.name] = smallest, typical, largest
     return profile
+
+
+def _filled(shape: tuple[int | None, ...], free: list[int]) -> Shape:
+    """The shape with its free axes replaced in order."""
+    sizes = iter(free)
+    return tuple(next(sizes) if size is None else size for size in shape)
 
 
 def _splat_sizes(config: ModelConfig, limits: ProfileLimits) -> dict[str, list[Shape]]:

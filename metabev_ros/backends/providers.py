@@ -9,6 +9,7 @@ shape arithmetic may stay on the CPU: the CUDA provider puts it there on purpose
 from __future__ import annotations
 
 import enum
+from typing import Any
 
 from metabev_ros.errors import BackendError, ConfigError, MissingDependencyError, assert_never
 
@@ -111,7 +112,7 @@ def require_provider(provider: Provider, available: list[str]) -> None:
         )
 
 
-def check_session(session, provider: Provider, graph: str) -> None:
+def check_session(session: Any, provider: Provider, graph: str) -> None:
     """Check that the arithmetic of a session is where it was asked for.
 
     Args:

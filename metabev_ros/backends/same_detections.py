@@ -31,11 +31,12 @@ def align_queries(
     if 'class_logits' not in expected:
         return got
     names = [name for name in QUERY_TENSORS if name in expected]
-    distance = 0.0
+    queries = expected['class_logits'].shape[2]
+    distance = np.zeros((queries, queries))
     for name in names:
         span = float(np.ptp(expected[name])) or 1.0
         difference = np.abs(expected[name][0][:, :, None] - got[name][0][:, None]) / span
-        distance = np.maximum(distance, difference.max(0))  # (P, P)
+        distance = np.maximum(distance, difference.max(0))
     order = distance.argmin(1)
     if len(np.unique(order)) < len(order):
         return got
@@ -75,8 +76,9 @@ def count_matched(expected: Detections, got: Detections, head: HeadConfig) -> tu
     """
     lowest = max(_cut(expected, head), _cut(got, head)) + SCORE_TOLERANCE
     same = _same_boxes(expected, got)
-    sure, sure_too = expected.scores > lowest, got.scores > lowest
-    matched = same.any(1)[sure].sum() + same.any(0)[sure_too].sum()
+    sure = np.asarray(expected.scores > lowest)
+    sure_too = np.asarray(got.scores > lowest)
+    matched = np.count_nonzero(same[sure].any(1)) + np.count_nonzero(same[:, sure_too].any(0))
     return int(matched), int(sure.sum() + sure_too.sum())
 
 

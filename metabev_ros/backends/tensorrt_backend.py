@@ -10,7 +10,8 @@ import numpy as np
 from metabev_ros.backends.cuda_driver import Buffer, Context, Driver
 from metabev_ros.backends.engine_files import BUILD, EngineStore
 from metabev_ros.backends.engine_manifest import ANY_GPU, EngineIdentity
-from metabev_ros.backends.tensorrt_engine import Engine
+from metabev_ros.backends.protocol import Arrays
+from metabev_ros.backends.tensorrt_engine import Engine, OutputTensor
 from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
 from metabev_ros.config import ModelConfig
 from metabev_ros.contract import (
@@ -100,7 +101,7 @@ class TensorRtBackend:
         driver, library = Driver(), TensorRtLibrary.load(flavour)
         contract = load_contract(variant_folder(model, GraphForm.TENSORRT, precision))
         store = EngineStore(contract.config.name, cache)
-        plans = {}
+        plans: dict[str, bytes] = {}
         for graph in GRAPHS:
             found = store.load(engine_identity(contract, graph, library, driver))
             parity = found.manifest.parity
@@ -132,10 +133,8 @@ class TensorRtBackend:
     def cuda_graphs(self) -> tuple[str, ...]:
         return tuple(self._captured)
 
-    def run(
-        self, camera: dict[str, np.ndarray] | None, lidar: dict[str, np.ndarray] | None
-    ) -> dict[str, np.ndarray]:
-        """See `OnnxRuntimeBackend.run`; the encoders overlap."""
+    def run(self, camera: Arrays | None, lidar: Arrays | None) -> Arrays:
+        """See `Backend.run`; the encoders overlap."""
         modality = Modality.from_presence(camera is not None, lidar is not None)
         if modality is Modality.NONE:
             raise BackendError('run', 'camera or LiDAR inputs', 'neither')
@@ -153,18 +152,16 @@ class TensorRtBackend:
             self._gpu.wait(self._done[graph], self._streams['fusion'])
         return self._fuse(FUSION_OF[modality])
 
-    def encode_camera(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """See `OnnxRuntimeBackend.encode_camera`."""
+    def encode_camera(self, inputs: Arrays) -> np.ndarray:
+        """See `Backend.encode_camera`."""
         return self._encode_alone('camera_encoder', inputs)
 
-    def encode_lidar(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """See `OnnxRuntimeBackend.encode_lidar`."""
+    def encode_lidar(self, inputs: Arrays) -> np.ndarray:
+        """See `Backend.encode_lidar`."""
         return self._encode_alone('lidar_encoder', inputs)
 
-    def fuse(
-        self, camera_bev: np.ndarray | None, lidar_bev: np.ndarray | None
-    ) -> dict[str, np.ndarray]:
-        """See `OnnxRuntimeBackend.fuse`."""
+    def fuse(self, camera_bev: np.ndarray | None, lidar_bev: np.ndarray | None) -> Arrays:
+        """See `Backend.fuse`."""
         modality = Modality.from_presence(camera_bev is not None, lidar_bev is not None)
         if modality is Modality.NONE:
             raise BackendError('fuse', 'a camera or LiDAR BEV map', 'neither')
@@ -185,13 +182,13 @@ class TensorRtBackend:
         for stream in self._streams.values():
             self._gpu.synchronise(stream)
 
-    def _encode(self, graph: str, arrays: dict[str, np.ndarray]) -> None:
+    def _encode(self, graph: str, arrays: Arrays) -> None:
         stream, engine = self._streams[graph], self._engines[graph]
         self._upload(arrays, stream)
         engine.set_shapes(arrays)
         engine.enqueue(stream)
 
-    def _encode_alone(self, graph: str, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    def _encode_alone(self, graph: str, arrays: Arrays) -> np.ndarray:
         self._engines[graph].check_inputs(arrays)
         self._start_call()
         self._encode(graph, arrays)
@@ -200,7 +197,7 @@ class TensorRtBackend:
             name
         ]
 
-    def _fuse(self, graph: str) -> dict[str, np.ndarray]:
+    def _fuse(self, graph: str) -> Arrays:
         stream = self._streams['fusion']
         if graph in self._captured:
             self._gpu.launch(self._captured[graph], stream)
@@ -208,13 +205,13 @@ class TensorRtBackend:
             self._engines[graph].enqueue(stream)
         return self._download(self._engines[graph].outputs, stream)
 
-    def _upload(self, arrays: dict[str, np.ndarray], stream: int) -> None:
+    def _upload(self, arrays: Arrays, stream: int) -> None:
         for name, array in arrays.items():
             buffer = self._buffers[name]
             np.copyto(buffer.host[: array.nbytes].view(array.dtype).reshape(array.shape), array)
             self._gpu.upload(buffer, array.nbytes, stream)
 
-    def _download(self, outputs: dict[str, tuple], stream: int) -> dict[str, np.ndarray]:
+    def _download(self, outputs: dict[str, OutputTensor], stream: int) -> Arrays:
         """Copies, because callers keep them and the buffers are used again."""
         for name in outputs:
             self._gpu.download(self._buffers[name], self._buffers[name].size, stream)

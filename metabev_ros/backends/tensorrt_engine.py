@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from metabev_ros.backends.cuda_driver import Buffer, Context
 from metabev_ros.backends.tensorrt_library import TensorRtLibrary
-from metabev_ros.contract import TensorSpec
+from metabev_ros.contract import GraphSpecs, TensorSpec
 from metabev_ros.errors import BackendError, ContractError
 
 _DTYPES = {'FLOAT': 'float32', 'HALF': 'float16', 'INT32': 'int32', 'UINT8': 'uint8'}
+OutputTensor: TypeAlias = tuple[tuple[int, ...], str]  # shape, dtype
+_Tensor: TypeAlias = tuple[str, str, tuple[int, ...]]  # 'input' or 'output', dtype, shape
 _OUT_OF_MEMORY = 'use a smaller model or precision, or free GPU memory'
 
 
@@ -24,13 +27,13 @@ class InputRange:
     smallest: tuple[int, ...]
     largest: tuple[int, ...]
 
-    def check(self, where: str, array) -> None:
+    def check(self, where: str, array: np.ndarray) -> None:
         """Refuse what the engine was not built for.
 
         Raises:
             BackendError: with the range and what came.
         """
-        if not isinstance(array, np.ndarray):
+        if not isinstance(array, np.ndarray):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise BackendError(where, f'an array {self}', type(array).__name__)
         fits = array.ndim == len(self.smallest) and all(
             low <= size <= high
@@ -85,7 +88,7 @@ class Engine:
         gpu: Context,
         graph: str,
         plan: bytes,
-        specs: tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]],
+        specs: GraphSpecs,
         buffers: dict[str, Buffer],
     ) -> None:
         self.graph, self._library, self._buffers = graph, library, buffers
@@ -109,7 +112,9 @@ class Engine:
                 'run `metabev build-engines --force`',
             )
         self.inputs = {spec.name: self._range(spec) for spec in specs[0]}
-        self.outputs = {spec.name: (spec.shape, spec.dtype) for spec in specs[1]}
+        self.outputs: dict[str, OutputTensor] = {
+            spec.name: (spec.fixed_shape, spec.dtype) for spec in specs[1]
+        }
         self._check_tensors(specs)
         self.activation_bytes = int(self._engine.device_memory_size_v2)
         self._context = self._engine.create_execution_context()
@@ -165,8 +170,8 @@ class Engine:
 
     def _range(self, spec: TensorSpec) -> InputRange:
         if None not in spec.shape:
-            return InputRange(spec.dtype, spec.shape, spec.shape)
-        shapes = self._engine.get_tensor_profile_shape(spec.name, 0)
+            return InputRange(spec.dtype, spec.fixed_shape, spec.fixed_shape)
+        shapes: Any = self._engine.get_tensor_profile_shape(spec.name, 0)
         if len(shapes) != 3:
             raise ContractError(
                 f'engine of {self.graph}',
@@ -177,18 +182,18 @@ class Engine:
         smallest, _, largest = (tuple(int(size) for size in shape) for shape in shapes)
         return InputRange(spec.dtype, smallest, largest)
 
-    def _check_tensors(self, specs) -> None:
+    def _check_tensors(self, specs: GraphSpecs) -> None:
         """All differences to the contract at once."""
         engine, modes = self._engine, self._library.trt.TensorIOMode
-        expected = {
+        expected: dict[str, _Tensor] = {
             spec.name: (mode, spec.dtype, tuple(-1 if n is None else n for n in spec.shape))
             for mode, side in zip(('input', 'output'), specs, strict=True)
             for spec in side
         }
-        found = {}
+        found: dict[str, _Tensor] = {}
         for index in range(engine.num_io_tensors):
-            name = engine.get_tensor_name(index)
-            dtype = engine.get_tensor_dtype(name).name
+            name: str = engine.get_tensor_name(index)
+            dtype: str = engine.get_tensor_dtype(name).name
             mode = 'input' if engine.get_tensor_mode(name) == modes.INPUT else 'output'
             found[name] = (
                 mode,
@@ -202,7 +207,7 @@ class Engine:
         )
         if differing:
 
-            def listed(table):
+            def listed(table: dict[str, _Tensor]) -> str:
                 return ', '.join(f'{name} {table.get(name, "absent")}' for name in differing)
 
             raise ContractError(

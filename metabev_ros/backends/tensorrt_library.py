@@ -10,6 +10,7 @@ import enum
 import importlib
 import re
 from collections import deque
+from typing import Any
 
 from metabev_ros.errors import BackendError, ConfigError, MissingDependencyError
 
@@ -84,7 +85,7 @@ class TensorRtLibrary:
         BackendError: for a version that is not supported, naming what it lacks.
     """
 
-    def __init__(self, module, flavour: Flavour) -> None:
+    def __init__(self, module: Any, flavour: Flavour) -> None:
         self.trt, self.flavour, self.version = module, flavour, str(module.__version__)
         low, high = VERSIONS[flavour]
         match = re.match(r'(\d+)\.(\d+)', self.version)
@@ -129,7 +130,7 @@ class TensorRtLibrary:
         """What the library said last, on one line."""
         return ' | '.join(list(self.messages)[-count:])[-600:] or 'no message of TensorRT'
 
-    def _make_logger(self):
+    def _make_logger(self) -> Any:
         trt, messages = self.trt, self.messages
 
         class KeepingLogger(trt.ILogger):
@@ -138,7 +139,7 @@ class TensorRtLibrary:
             def __init__(self) -> None:
                 trt.ILogger.__init__(self)  # pybind11 demands it without super()
 
-            def log(self, severity, message) -> None:
+            def log(self, severity: Any, message: str) -> None:
                 if severity in (
                     trt.ILogger.Severity.WARNING,
                     trt.ILogger.Severity.ERROR,
@@ -149,7 +150,7 @@ class TensorRtLibrary:
         return KeepingLogger()
 
 
-def missing_names(module) -> list[str]:
+def missing_names(module: Any) -> list[str]:
     """Names of `API` that a TensorRT module lacks."""
     return [
         f'{owner}.{name}' if name else owner

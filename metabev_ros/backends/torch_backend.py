@@ -6,10 +6,11 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 
+from metabev_ros.backends.protocol import Arrays
 from metabev_ros.config import ModelConfig, load_config
 from metabev_ros.contract import output_names, sha256_of
 from metabev_ros.errors import BackendError, ContractError
@@ -28,7 +29,7 @@ def load_network(folder: Path) -> tuple[MetaBev, ModelConfig]:
     if not weights.is_file():
         raise ContractError(str(weights), 'a weights file', 'none', 'train the model first')
     try:
-        network.load_state_dict(load_file(weights), strict=True)
+        network.load_state_dict(safetensors.torch.load_file(weights), strict=True)
     except (RuntimeError, ValueError, SafetensorError) as error:
         raise ContractError(
             str(weights),
@@ -66,31 +67,30 @@ class TorchBackend:
         return cls(network, config, hashlib.sha256(text.encode()).hexdigest()[:16])
 
     @torch.inference_mode()
-    def run(
-        self, camera: dict[str, np.ndarray] | None, lidar: dict[str, np.ndarray] | None
-    ) -> dict[str, np.ndarray]:
-        """See `OnnxRuntimeBackend.run`."""
+    def run(self, camera: Arrays | None, lidar: Arrays | None) -> Arrays:
+        """See `Backend.run`."""
         if camera is None and lidar is None:
             raise BackendError('run', 'camera or LiDAR inputs', 'neither')
-        output, _ = self.network([_tensors(camera)], [_tensors(lidar)])
+        output, _ = self.network(
+            [None if camera is None else _tensors(camera)],
+            [None if lidar is None else _tensors(lidar)],
+        )
         return self._arrays(output)
 
     @torch.inference_mode()
-    def encode_camera(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """See `OnnxRuntimeBackend.encode_camera`."""
+    def encode_camera(self, inputs: Arrays) -> np.ndarray:
+        """See `Backend.encode_camera`."""
         tensors = _tensors(inputs)
         return self.network.camera_encoder(tensors.pop('images'), tensors)[0].numpy()
 
     @torch.inference_mode()
-    def encode_lidar(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """See `OnnxRuntimeBackend.encode_lidar`."""
+    def encode_lidar(self, inputs: Arrays) -> np.ndarray:
+        """See `Backend.encode_lidar`."""
         return self.network.lidar_encoder.encode([_tensors(inputs)]).numpy()
 
     @torch.inference_mode()
-    def fuse(
-        self, camera_bev: np.ndarray | None, lidar_bev: np.ndarray | None
-    ) -> dict[str, np.ndarray]:
-        """See `OnnxRuntimeBackend.fuse`."""
+    def fuse(self, camera_bev: np.ndarray | None, lidar_bev: np.ndarray | None) -> Arrays:
+        """See `Backend.fuse`."""
         maps = {
             name: torch.from_numpy(bev)
             for name, bev in (('camera', camera_bev), ('lidar', lidar_bev))
@@ -101,12 +101,10 @@ class TorchBackend:
         output = self.network.fusion(maps)
         return self._arrays(output)
 
-    def _arrays(self, output: NetworkOutput) -> dict[str, np.ndarray]:
+    def _arrays(self, output: NetworkOutput) -> Arrays:
         named = output.named()
         return {name: named[name].numpy() for name in output_names(self.config)}
 
 
-def _tensors(inputs: dict[str, np.ndarray] | None) -> dict[str, torch.Tensor] | None:
-    if inputs is None:
-        return None
+def _tensors(inputs: Arrays) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array) for name, array in inputs.items()}

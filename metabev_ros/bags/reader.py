@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import zstandard
 from mcap.data_stream import ReadDataStream
@@ -95,7 +96,7 @@ class BagReader:
         self.integrity.lost_bytes += size - offset
         self.integrity.is_finalised &= finalised
 
-    def _scan_record(self, span: _Span, file) -> None:
+    def _scan_record(self, span: _Span, file: BinaryIO) -> None:
         if span.opcode not in (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE, Opcode.CHUNK):
             return
         data = file.read(span.length)
@@ -108,7 +109,7 @@ class BagReader:
             self.integrity.unverified_chunks += not verified
         else:
             data = RECORD_HEAD.pack(span.opcode, span.length) + data
-        times = []
+        times: list[int] = []
         for opcode, body in split_records(data, self.integrity):
             self._define(span.file, opcode, body)
             if opcode == Opcode.MESSAGE and self._offered(span.file, body):
@@ -166,7 +167,9 @@ class BagReader:
             for file in files:
                 file.close()
 
-    def _load(self, span: _Span, file) -> Iterator[tuple[int, int, int, int, BagMessage]]:
+    def _load(
+        self, span: _Span, file: BinaryIO
+    ) -> Iterator[tuple[int, int, int, int, BagMessage]]:
         file.seek(span.offset)
         data = file.read(span.length)
         if span.opcode == Opcode.CHUNK:

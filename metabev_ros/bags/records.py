@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
+from typing import Any, cast
 
 import lz4.frame
 import zstandard
@@ -103,7 +104,8 @@ def decompress_chunk(body: bytes) -> tuple[bytes, bool]:
         with zstandard.ZstdDecompressor().stream_reader(BytesIO(chunk.data)) as stream:
             data = stream.read(limit + 1)
     elif chunk.compression == 'lz4':
-        data = lz4.frame.LZ4FrameDecompressor().decompress(chunk.data, max_length=limit + 1)
+        frame: Any = lz4.frame.LZ4FrameDecompressor()
+        data = cast(bytes, frame.decompress(chunk.data, max_length=limit + 1))
     elif chunk.compression == '':
         data = chunk.data
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import TracebackType
 
 from mcap.writer import CompressionType
 from mcap.writer import Writer as McapWriter
@@ -36,10 +37,11 @@ class BagWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._schema_texts = schemas or {}
         self._partial = self.path.with_name(f'.{self.path.name}.{os.getpid()}.part')
-        self._writer: McapWriter | None = McapWriter(
+        self._writer = McapWriter(
             str(self._partial), chunk_size=CHUNK_SIZE, compression=CompressionType.ZSTD
         )
         self._writer.start(profile='ros2', library='metabev_ros')
+        self._is_open = True
         self._schemas: dict[str, int] = {}
         self._channels: dict[str, tuple[int, str]] = {}
         self._counts: dict[str, int] = {}
@@ -49,7 +51,10 @@ class BagWriter:
 
         Raises:
             SensorDataError: for an unknown type, or a topic with two types.
+            ValueError: if the file is finished.
         """
+        if not self._is_open:
+            raise ValueError(f'{self.path}: the bag is finished, nothing can be added')
         if topic not in self._channels:
             self._channels[topic] = self._register(topic, msgtype), msgtype
         channel, known_type = self._channels[topic]
@@ -83,24 +88,29 @@ class BagWriter:
 
     def close(self) -> None:
         """Finish the file and give it its name."""
-        if self._writer is not None:
-            writer, self._writer = self._writer, None
-            writer.finish()
+        if self._is_open:
+            self._is_open = False
+            self._writer.finish()
             os.replace(self._partial, self.path)
 
     def discard(self) -> None:
         """Give up: nothing appears under the name."""
-        if self._writer is not None:
-            writer, self._writer = self._writer, None
+        if self._is_open:
+            self._is_open = False
             try:
-                writer.finish()
+                self._writer.finish()
             finally:
                 self._partial.unlink(missing_ok=True)
 
     def __enter__(self) -> BagWriter:
         return self
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if kind is None:
             self.close()
         else:

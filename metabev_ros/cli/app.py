@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import typer
 from rich.console import Console
@@ -67,8 +68,14 @@ def options(
     """MetaBEV: perception that goes on when sensors fail."""
 
 
+class ProgressUpdate(Protocol):
+    """Tell a progress bar how far the work is."""
+
+    def __call__(self, done: int, total: int | None = None, text: str = '') -> None: ...
+
+
 @contextmanager
-def progress_bar(description: str):
+def progress_bar(description: str) -> Generator[ProgressUpdate, None, None]:
     """A progress bar; gives update(done, total, text)."""
     columns = (
         TextColumn('{task.description}'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from metabev_ros.cli.app import (
     rig_config,
 )
 from metabev_ros.config import load_config
-from metabev_ros.contract import GraphForm, GraphPrecision, variant_folder
+from metabev_ros.contract import Contract, GraphForm, GraphPrecision, variant_folder
 from metabev_ros.errors import ConfigError
 
 
@@ -85,8 +86,8 @@ def _export_precision(
     precision: GraphPrecision,
     bag: Path | None,
     rig: Path | None,
-    report,
-):
+    report: Callable[[str], None],
+) -> Contract:
     from metabev_ros.contract import load_contract
     from metabev_ros.lab.export.calibration import bag_set, synthetic_set
     from metabev_ros.lab.export.precision import export_precision

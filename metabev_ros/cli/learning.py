@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,10 @@ from metabev_ros.cli.app import (
     progress_bar,
 )
 from metabev_ros.config import load_config
+
+if TYPE_CHECKING:
+    from metabev_ros.lab.training.run import RunConfig
+    from metabev_ros.lab.training.train import Trainer
 
 
 @app.command()
@@ -35,7 +39,7 @@ def train(
 
     run = load_config(RunConfig, config)
     is_leader = this_process().is_leader
-    with progress_bar('Working') if is_leader else nullcontext(lambda *_: None) as update:
+    with progress_bar('Working') if is_leader else nullcontext(_say_nothing) as update:
         trainer = train_model(
             run,
             out,
@@ -55,7 +59,11 @@ def train(
         console.print(f'written: {report}', markup=False)
 
 
-def _score_training(run, trainer, cache: Path, out: Path) -> Path:
+def _say_nothing(done: int, total: int | None = None, text: str = '') -> None:
+    """The progress of a process that does not lead."""
+
+
+def _score_training(run: RunConfig, trainer: Trainer, cache: Path, out: Path) -> Path:
     """Report of the averaged weights on what they were trained on."""
     from metabev_ros.lab.evaluation.report import write_report
     from metabev_ros.lab.evaluation.run import Evaluation, evaluate_model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +27,9 @@ from metabev_ros.lab.evaluation.robustness_report import write_comparison
 from metabev_ros.lab.evaluation.run import evaluate_on_synthetic
 from metabev_ros.lab.evaluation.spreading import Spread
 from metabev_ros.lab.evaluation.test_set import HeldOutDrives
+
+if TYPE_CHECKING:
+    from metabev_ros.lab.evaluation.robustness import ModelSource
 
 
 @app.command()
@@ -115,7 +118,7 @@ def _evaluate_under_failures(
         infos, scores = evaluate_robustness(
             sources, settings.settings, test_set, out / 'partial', spread, update
         )
-    results = []
+    results: list[ModelResults] = []
     with progress_bar('Intervals') as update:
         for done, (name, info) in enumerate(infos.items()):
             update(done, len(infos), name)

@@ -42,10 +42,11 @@ class SparseStep:
 
     def output_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """Grid after the step."""
-        return tuple(
+        depth, rows, columns = (
             (n + 2 * p - k) // s + 1
             for n, k, s, p in zip(shape, self.kernel, self.stride, self.padding, strict=True)
         )
+        return depth, rows, columns
 
 
 SPARSE_STAGES = ('subm1_table', 'subm2_table', 'subm3_table', 'subm4_table')

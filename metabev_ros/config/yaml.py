@@ -7,22 +7,38 @@ import enum
 import types
 import typing
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import yaml
 
 from metabev_ros.errors import ConfigError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar('T')
+
 
 class _StrictLoader(yaml.SafeLoader):
     """A key given twice and an alias (nine lines make a bomb of them) are errors."""
 
-    def compose_node(self, parent, index):
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Refuse an alias.
+
+        Raises:
+            yaml.YAMLError
+        """
         if self.check_event(yaml.events.AliasEvent):
             raise yaml.YAMLError(f'an alias{self.peek_event().start_mark}')
         return super().compose_node(parent, index)
 
-    def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that is given twice.
+
+        Raises:
+            yaml.YAMLError
+        """
+        keys: list[Any] = [self.construct_object(key, deep=True) for key, _ in node.value]
         for (key, _), value in zip(node.value, keys, strict=True):
             if keys.count(value) > 1:
                 raise yaml.YAMLError(f'the key {value!r} twice{key.start_mark}')
@@ -33,7 +49,7 @@ class _StrictLoader(yaml.SafeLoader):
 LATER = {'later': True}
 
 
-def require(condition: bool, where: str, expected: str, got) -> None:
+def require(condition: bool, where: str, expected: str, got: object) -> None:
     """Stop with a ConfigError unless the condition holds.
 
     Raises:
@@ -43,36 +59,43 @@ def require(condition: bool, where: str, expected: str, got) -> None:
         raise ConfigError(where, expected, str(got), 'correct the configuration')
 
 
-def to_plain(config) -> dict:
-    """A frozen dataclass as plain dicts, lists, numbers and strings.
+def to_plain(config: DataclassInstance) -> dict[str, Any]:
+    """Plain dicts, lists, numbers and strings of a frozen dataclass.
 
     A field that is None by default and is None is left out, and so is one marked `LATER` with
     its default: configurations from before the field existed keep their hash.
     """
-    if dataclasses.is_dataclass(config):
-        return {
-            f.name: to_plain(getattr(config, f.name))
-            for f in dataclasses.fields(config)
-            if not (
-                (f.default is None or f.metadata == LATER) and getattr(config, f.name) == f.default
-            )
-        }
-    if isinstance(config, enum.Enum):
-        return config.value
-    if isinstance(config, (tuple, list)):
-        return [to_plain(item) for item in config]
-    return config
+    values = {field: getattr(config, field.name) for field in dataclasses.fields(config)}
+    return {
+        field.name: _plain(value)
+        for field, value in values.items()
+        if not ((field.default is None or _is_later(field)) and value == field.default)
+    }
 
 
-def from_plain(kind: type, plain, where: str):
+def _is_later(field: dataclasses.Field[Any]) -> bool:
+    return dict(field.metadata) == LATER
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_plain(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in cast('list[Any]', value)]
+    return value
+
+
+def from_plain(kind: type[T], plain: Any, where: str) -> T:
     """Build dataclass `kind` from plain data; unknown or missing keys and wrong types stop.
 
     Raises:
         ConfigError: naming the field's path.
     """
     require(isinstance(plain, dict), where, f'a mapping for {kind.__name__}', type(plain).__name__)
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    unknown = sorted(set(plain) - set(fields))
+    fields = {f.name for f in dataclasses.fields(cast('type[DataclassInstance]', kind))}
+    unknown = sorted(set(plain) - fields)
     require(not unknown, where, f'only the keys {sorted(fields)}', f'unknown {unknown}')
     hints = typing.get_type_hints(kind)
     values = {
@@ -86,18 +109,18 @@ def from_plain(kind: type, plain, where: str):
         ) from error
 
 
-def _convert(hint, value, where: str):
-    origin = typing.get_origin(hint)
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin: Any = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         if value is None:
             return None
         return _convert(
             next(a for a in typing.get_args(hint) if a is not type(None)), value, where
         )
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return from_plain(hint, value, where)
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
-        allowed = [member.value for member in hint]
+        allowed: list[Any] = [member.value for member in hint]
         require(value in allowed, where, f'one of {allowed}', value)
         return hint(value)
     if origin is tuple:
@@ -106,7 +129,7 @@ def _convert(hint, value, where: str):
         return tuple(_convert(item, v, f'{where}[{i}]') for i, v in enumerate(value))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    expected = origin or hint
+    expected = cast(type, origin or hint)
     require(
         isinstance(value, expected) and not (expected is int and isinstance(value, bool)),
         where,
@@ -116,7 +139,7 @@ def _convert(hint, value, where: str):
     return value
 
 
-def load_config(kind: type, path: Path | str):
+def load_config(kind: type[T], path: Path | str) -> T:
     """Read a YAML file into the frozen dataclass `kind`.
 
     Raises:
@@ -134,6 +157,6 @@ def load_config(kind: type, path: Path | str):
     return from_plain(kind, plain, path.name)
 
 
-def save_config(config, path: Path | str) -> None:
+def save_config(config: DataclassInstance, path: Path | str) -> None:
     """Write a frozen dataclass as YAML."""
     Path(path).write_text(yaml.safe_dump(to_plain(config), sort_keys=False), encoding='utf-8')

@@ -82,7 +82,8 @@ def draw_map(
             borderValue=0.0,
         )
         alpha = np.clip((value - 0.25) / 0.5, 0.0, 1.0)[..., None]
-        picture += alpha * (np.float32(MAP_COLOURS.get(name, OTHER_COLOUR)) - picture)
+        colour = np.array(MAP_COLOURS.get(name, OTHER_COLOUR), np.float32)
+        picture += alpha * (colour - picture)
     return np.round(picture).astype(np.uint8)
 
 
@@ -115,16 +116,16 @@ def draw_bev(
     if truth is not None and len(truth):
         for corners in box_corners(np.asarray(truth, dtype=np.float64))[:, :4, :2]:
             _polyline(picture, view, corners, TRUTH_COLOUR, closed=True)
-    if boxes is not None and len(boxes):
+    if boxes is not None and labels is not None and len(boxes):
         order = np.arange(len(boxes)) if scores is None else np.argsort(scores, kind='stable')
         for index in order:
             strength = 1.0 if scores is None else 0.45 + 0.55 * float(scores[index])
-            colour = class_colour(class_names[int(labels[index])])
+            red, green, blue = class_colour(class_names[int(labels[index])])
             _draw_bev_box(
                 picture,
                 view,
                 np.asarray(boxes[index], dtype=np.float64),
-                tuple(int(c * strength) for c in colour),
+                (int(red * strength), int(green * strength), int(blue * strength)),
             )
     _draw_ego(picture, view)
     return picture

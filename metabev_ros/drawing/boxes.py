@@ -68,7 +68,7 @@ def clip_near(polygon: np.ndarray, near: float = NEAR_PLANE_M) -> np.ndarray:
 
     Sutherland-Hodgman; returns (K, 3), K = 0 when nothing is left.
     """
-    kept = []
+    kept: list[np.ndarray] = []
     for start, end in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
         if start[2] >= near:
             kept.append(start)

@@ -9,14 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import assert_never
+from typing import Any
 
 import numpy as np
 
 from metabev_ros import wire
 from metabev_ros.bags import BagMessage
 from metabev_ros.config import RigConfig
-from metabev_ros.errors import ConfigError
+from metabev_ros.errors import ConfigError, assert_never
 from metabev_ros.faults.damage import damage
 from metabev_ros.faults.plan import FaultPlan, FaultType, PlannedFault, given
 
@@ -57,7 +57,7 @@ class TruthFile:
         self._file = path.open('w', encoding='utf-8')
         self._write({'plan': plan.name, 'seed': seed, 'faults': len(plan.faults)})
 
-    def _write(self, plain: dict) -> None:
+    def _write(self, plain: dict[str, Any]) -> None:
         self._file.write(json.dumps(plain) + '\n')
 
     def __call__(self, truth: Truth) -> None:
@@ -169,7 +169,7 @@ class FaultPipe:
 
     def release(self, now_ns: int) -> list[BagMessage]:
         """The delayed messages that are due."""
-        out = []
+        out: list[BagMessage] = []
         while self._held and self._held[0][0] <= now_ns:
             out.append(heapq.heappop(self._held)[2])
         return out

@@ -28,7 +28,8 @@ RATIO_CLIP = math.log(1000 / 16)  # of one step, as in Plain-DETR
 
 def floored_sizes(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Length, width, height, none below the floor."""
-    return boxes[..., 3:6].clamp(min=SIZE_FLOOR).unbind(-1)
+    length, width, height = boxes[..., 3:6].clamp(min=SIZE_FLOOR).unbind(-1)
+    return length, width, height
 
 
 def axis_units(reference: Tensor, norm: OffsetNorm) -> tuple[Tensor, Tensor, Tensor]:

@@ -155,7 +155,7 @@ class CameraEncoder(nn.Module):
         c = self.context_channels
         pixels = context.permute(0, 2, 3, 1).reshape(-1, c)  # (N h w, C)
         weights = torch.cat([depth.reshape(-1), depth.new_zeros(1)])  # last = padding
-        rows, width = tables['depth_table'].shape
+        width = tables['depth_table'].shape[1]
         weight = weights.index_select(0, tables['depth_table'].reshape(-1))
         feature = pixels.index_select(0, tables['pixel_table'].reshape(-1))
         row_sum = (weight.reshape(-1, 1, width) @ feature.reshape(-1, width, c))[:, 0]

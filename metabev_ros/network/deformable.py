@@ -16,6 +16,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +69,7 @@ def sample_sources(
     total = 0.0
     for value, where, weight in zip(values, locations, weights, strict=True):
         total = total + sample(value, where, weight)
-    return total
+    return cast(Tensor, total)  # there is at least one source
 
 
 def _sample_grid(value: Tensor, where: Tensor, weight: Tensor) -> Tensor:

@@ -81,9 +81,10 @@ class DeformableMixing(nn.Module):
         for layer in (self.attention.value_proj, self.attention.output_proj):
             nn.init.xavier_uniform_(layer.weight.data.flatten(1))
             nn.init.zeros_(layer.bias)
-        for layer in self.attention.offsets.values():
-            layer.bias.data.mul_(2)
-        self.register_buffer('start', layer.bias.detach().clone(), persistent=False)
+        offsets = list(self.attention.offsets.values())
+        for offset in offsets:
+            offset.bias.data.mul_(2)
+        self.register_buffer('start', offsets[-1].bias.detach().clone(), persistent=False)
 
     def values(self, task: str, bev: Tensor) -> dict[str, Tensor]:
         """(B, C, h, w) -> the projected maps of its pyramid, by source."""

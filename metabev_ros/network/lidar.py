@@ -8,6 +8,8 @@ mask is needed; the scatter to the grid is one Gather through a host-built inver
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +19,9 @@ from metabev_ros.errors import assert_never
 from metabev_ros.geometry import BevGrid
 from metabev_ros.network.layers import ConvBlock, ResidualBlock
 from metabev_ros.network.sparse_encoder import RowBatchNorm, SparseEncoder
+
+if TYPE_CHECKING:
+    from metabev_ros.network.spconv_encoder import SpconvEncoder
 
 
 class PillarEncoder(nn.Module):
@@ -64,7 +69,7 @@ class PillarEncoder(nn.Module):
 
 def build_lidar_encoder(
     config: ModelConfig, execution: SparseExecution = SparseExecution.TABLES
-) -> nn.Module:
+) -> PillarEncoder | SparseEncoder | SpconvEncoder:
     """The LiDAR encoder that the configuration names.
 
     Args:

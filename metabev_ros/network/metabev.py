@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,8 @@ from metabev_ros.network.moe import TASKS
 from metabev_ros.network.neck import build_neck
 from metabev_ros.network.plain_detr import PlainDetrHead
 from metabev_ros.network.transfusion import TransFusionHead
+
+SampleInputs: TypeAlias = list[dict[str, Tensor] | None]  # a branch's inputs of every sample
 
 
 @dataclass
@@ -112,7 +115,7 @@ class MetaBev(nn.Module):
         return self.fuse(camera_bevs, lidar_bevs, tasks), depths
 
     def encode(
-        self, cameras: list[dict[str, Tensor] | None], lidars: list[dict[str, Tensor] | None]
+        self, cameras: SampleInputs, lidars: SampleInputs
     ) -> tuple[list[Tensor | None], list[Tensor | None], list[Tensor | None]]:
         """Per sample the camera BEV and the LiDAR BEV (1, C, Y, X), and the depth logits."""
         camera_bevs, depths = self._encode_cameras(cameras)
@@ -137,28 +140,30 @@ class MetaBev(nn.Module):
                 fused[i] = bev
         return self.fusion.heads(torch.cat(fused), tasks)
 
-    def _encode_cameras(self, cameras) -> tuple[list[Tensor | None], list[Tensor | None]]:
+    def _encode_cameras(
+        self, cameras: SampleInputs
+    ) -> tuple[list[Tensor | None], list[Tensor | None]]:
         """One backbone pass for all views of the batch, then one splat per sample."""
-        present = [i for i, camera in enumerate(cameras) if camera is not None]
-        bevs, depths = [None] * len(cameras), [None] * len(cameras)
+        present = {i: camera for i, camera in enumerate(cameras) if camera is not None}
+        bevs: list[Tensor | None] = [None] * len(cameras)
+        depths: list[Tensor | None] = [None] * len(cameras)
         if not present:
             return bevs, depths
         encoder = self.camera_encoder
-        counts = [len(cameras[i]['images']) for i in present]
-        logits, context = encoder.image_features(
-            torch.cat([cameras[i]['images'] for i in present])
-        )
+        images = [camera['images'] for camera in present.values()]
+        counts = [len(views) for views in images]
+        logits, context = encoder.image_features(torch.cat(images))
         logits, context = logits.split(counts), context.split(counts)
         splats = [
-            encoder.splat(d.float().softmax(1), f.float(), cameras[i])
-            for i, d, f in zip(present, logits, context, strict=True)
+            encoder.splat(d.float().softmax(1), f.float(), camera)
+            for camera, d, f in zip(present.values(), logits, context, strict=True)
         ]
         encoded = encoder.bev(torch.cat(splats)).split(1)
         for i, bev, depth in zip(present, encoded, logits, strict=True):
             bevs[i], depths[i] = bev, depth
         return bevs, depths
 
-    def _encode_lidars(self, lidars) -> list[Tensor | None]:
+    def _encode_lidars(self, lidars: SampleInputs) -> list[Tensor | None]:
         present = [i for i, lidar in enumerate(lidars) if lidar is not None]
         bevs: list[Tensor | None] = [None] * len(lidars)
         if not present:
@@ -204,7 +209,7 @@ def build_map_head(config: ModelConfig) -> MapHead:
     )
 
 
-def _groups(cameras, lidars) -> list[list[int]]:
+def _groups(cameras: SampleInputs, lidars: SampleInputs) -> list[list[int]]:
     """Indices of samples with equal modality."""
     groups: dict[tuple[bool, bool], list[int]] = {}
     for i, (camera, lidar) in enumerate(zip(cameras, lidars, strict=True)):

@@ -151,6 +151,7 @@ class PlainDetrHead(nn.Module):
     def __init__(self, head: HeadConfig, classes: tuple[str, ...], grid: BevGrid) -> None:
         super().__init__()
         config, d = head.plain_detr, head.det_channels
+        assert config is not None  # `HeadConfig` checks it
         self.config, self.proposals, self.grid = config, head.proposals, grid
         keys = grid.with_cell(grid.cell * config.key_stride)
         self.heatmap_head = nn.Sequential(

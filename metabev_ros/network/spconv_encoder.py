@@ -12,6 +12,8 @@ On a CPU spconv is an oracle only: 2.3.8 gives wrong sums with more than one thr
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 
@@ -28,7 +30,7 @@ from metabev_ros.network.sparse_encoder import (
 try:
     import spconv.pytorch as spconv
 except ImportError:  # optional: an oracle in tests
-    spconv = None
+    spconv = cast(Any, None)
 
 
 class SpconvEncoder(nn.Module):
@@ -98,7 +100,7 @@ class _BasicBlock(nn.Module):
         self.conv1, self.bn1 = _near(channels, channels, stage), sparse_norm(channels)
         self.conv2, self.bn2 = _near(channels, channels, stage), sparse_norm(channels)
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         first = self.conv1(x)
         first = first.replace_feature(self.bn1(first.features).relu())
         second = self.conv2(first)
@@ -108,7 +110,7 @@ class _BasicBlock(nn.Module):
 class _Block(nn.Sequential):
     """Sparse convolution, batch norm, ReLU."""
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         convolution, norm = self
         x = convolution(x)
         return x.replace_feature(norm(x.features).relu())

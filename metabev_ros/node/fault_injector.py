@@ -17,8 +17,10 @@ from pathlib import Path
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
+from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.publisher import Publisher
+from rclpy.utilities import try_shutdown
 
 from metabev_ros.bags import BagMessage
 from metabev_ros.config import SensingConfig
@@ -144,13 +146,13 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
     except MetaBevError as error:
-        rclpy.logging.get_logger('fault_injector').fatal(f'{type(error).__name__}: {error}')
+        get_logger('fault_injector').fatal(f'{type(error).__name__}: {error}')
         return 2
     finally:
         if injector is not None:
             injector.get_logger().info(f'messages dropped or changed: {dict(injector.touched)}')
             injector.close()
-        rclpy.try_shutdown()
+        try_shutdown()
     return 0
 
 

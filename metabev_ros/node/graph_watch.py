@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from metabev_ros.config import RigConfig
 from metabev_ros.errors import clean_text
@@ -84,7 +85,8 @@ class GraphWatch:
 
     def look(self) -> GraphFindings:
         """Ask the middleware's own copy of the graph; nothing is sent."""
-        conflicts, reasons = {}, {}
+        conflicts: dict[str, str] = {}
+        reasons: dict[str, str] = {}
         for item in self._inputs:
             publishers = self._node.get_publishers_info_by_topic(
                 self._node.resolve_topic_name(item.topic)
@@ -104,7 +106,7 @@ class GraphWatch:
         return GraphFindings(conflicts, reasons, max(0, same - 1))
 
 
-def _misfit(item: Input, info) -> str:
+def _misfit(item: Input, info: TopicEndpointInfo) -> str:
     """Why this publisher is never heard; '' if it is."""
     if info.topic_type != item.msgtype:
         return f'wrong type {clean_text(info.topic_type)} from {_name(info)}'
@@ -115,5 +117,5 @@ def _misfit(item: Input, info) -> str:
     return ''
 
 
-def _name(info) -> str:
+def _name(info: TopicEndpointInfo) -> str:
     return clean_text(f'{info.node_namespace.rstrip("/")}/{info.node_name}', 64)

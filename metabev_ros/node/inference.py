@@ -51,9 +51,9 @@ class InferenceWorker(threading.Thread):
     def __init__(
         self,
         pipeline: Callable[[Sample], PerceptionResult],
-        reload: Callable,
+        reload: Callable[[int], Callable[[Sample], PerceptionResult]],
         mailbox: Mailbox,
-        publish: Callable,
+        publish: Callable[[PerceptionResult], None],
         log: ThrottledLog,
         config: InferenceConfig,
         is_wanted: Callable[[], bool] = lambda: True,

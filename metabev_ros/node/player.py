@@ -17,6 +17,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
+from rclpy.utilities import try_shutdown
 
 from metabev_ros import wire
 from metabev_ros.bags import LATCHED_NAMES, BagMessage, BagReader
@@ -212,4 +213,4 @@ def play_bag(path: Path | str, options: PlayerOptions) -> None:
         pass
     finally:
         node.destroy_node()
-        rclpy.try_shutdown()
+        try_shutdown()

@@ -10,7 +10,9 @@ import time
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import try_shutdown
 
 from metabev_ros.config.node import REMEDY
 from metabev_ros.errors import ConfigError, MetaBevError
@@ -113,19 +115,17 @@ def main(arguments: list[str] | None = None) -> int:
         node = _create()
         code = _run(node, stop)
         if code is not ExitCode.STOPPED:
-            rclpy.logging.get_logger(NODE_NAME).fatal(
+            get_logger(NODE_NAME).fatal(
                 f'{node.fault}: exit code {code} ({code.name}), to be started again'
             )
             os._exit(code)  # joining a thread that hangs in a driver would never end
     except MetaBevError as error:
-        rclpy.logging.get_logger(NODE_NAME).fatal(
-            f'start-up refused: {type(error).__name__}: {error}'
-        )
+        get_logger(NODE_NAME).fatal(f'start-up refused: {type(error).__name__}: {error}')
         return ExitCode.REFUSED
     finally:
         if node is not None:
             node.close()
-        rclpy.try_shutdown()
+        try_shutdown()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # an impatient second one changes nothing
     if any(isinstance(thread, InferenceWorker) for thread in threading.enumerate()):

@@ -18,6 +18,7 @@ from pathlib import Path
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.utilities import try_shutdown
 
 from metabev_ros import wire
 from metabev_ros.bags import BagMessage, BagWriter
@@ -216,7 +217,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f'{type(error).__name__}: {error}\n')
         return 2
     finally:
-        rclpy.try_shutdown()
+        try_shutdown()
     return 0
 
 

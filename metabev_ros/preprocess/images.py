@@ -80,7 +80,7 @@ def fit_image(
 @lru_cache(maxsize=32)
 def _rectification(
     intrinsics: bytes, distortion: bytes, fitted: bytes, height: int, width: int, reduction: float
-):
+) -> tuple[np.ndarray, np.ndarray]:
     k = np.frombuffer(intrinsics).reshape(3, 3)
     target = np.frombuffer(fitted).reshape(3, 3)
     x, y = cv2.initUndistortRectifyMap(

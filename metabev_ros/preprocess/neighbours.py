@@ -103,7 +103,9 @@ def strided_table(
     """
     out_shape = step.output_shape(shape)
     axes = [_outputs_along(coords[:, axis], out_shape[axis], step, axis) for axis in range(3)]
-    keys, sources, offsets = [], [], []
+    keys: list[np.ndarray] = []
+    sources: list[np.ndarray] = []
+    offsets: list[np.ndarray] = []
     for z, (hit_z, out_z) in enumerate(axes[0]):
         for y, (hit_y, out_y) in enumerate(axes[1]):
             hit_zy = hit_z & hit_y
@@ -125,7 +127,7 @@ def _outputs_along(
     coordinate: np.ndarray, size: int, step: SparseStep, axis: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Per kernel offset of one axis: whether an output has the input there, and which one."""
-    outputs = []
+    outputs: list[tuple[np.ndarray, np.ndarray]] = []
     for offset in range(step.kernel[axis]):
         output, rest = np.divmod(coordinate + (step.padding[axis] - offset), step.stride[axis])
         outputs.append(((rest == 0) & (output >= 0) & (output < size), output))

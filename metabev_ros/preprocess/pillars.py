@@ -58,7 +58,9 @@ def build_pillars(sweep: Sweep, config: LidarBranchConfig, grid: BevGrid) -> dic
     return {'pillars': pillars, 'pillar_table': table}
 
 
-def _nearest(cells, first, counts, grid: BevGrid, limit: int):
+def _nearest(
+    cells: np.ndarray, first: np.ndarray, counts: np.ndarray, grid: BevGrid, limit: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Keep the pillars nearest to the ego; ties fall to the lower cell index."""
     distance = np.linalg.norm(grid.centres().reshape(-1, 2)[cells], axis=1)
     keep = np.sort(np.argsort(distance, kind='stable')[:limit])

@@ -10,6 +10,7 @@ many cells, one near by not at all), so that a network is trained with the one i
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import TypeAlias
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from metabev_ros.preprocess.lift_splat import calibration_keys, remember
 from metabev_ros.structures import CameraCalibration
 
 HEIGHTS = (-1.0, 3.0)  # metres in the ego frame: the points lie in the middles of equal slabs
+
+Look: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]  # depth bin, pixel, score
 
 
 class PullTables:
@@ -32,7 +35,7 @@ class PullTables:
 
     def __init__(self, config: CameraBranchConfig, grid: BevGrid, cache_size: int = 16) -> None:
         self._config, self._grid, self._cache_size = config, grid, cache_size
-        self._looks: OrderedDict[bytes, tuple] = OrderedDict()
+        self._looks: OrderedDict[bytes, Look] = OrderedDict()
         self._tables: OrderedDict[bytes, dict[str, np.ndarray]] = OrderedDict()
         low, high = HEIGHTS
         z = low + (np.arange(config.pull_heights) + 0.5) * (high - low) / config.pull_heights
@@ -60,7 +63,7 @@ class PullTables:
             ),
         )
 
-    def _look(self, calibration: CameraCalibration) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _look(self, calibration: CameraCalibration) -> Look:
         """Every point in one view.
 
         Returns:
@@ -85,7 +88,7 @@ class PullTables:
             np.where(is_seen, score, 0).astype(np.float32),
         )
 
-    def _build(self, looks: list[tuple]) -> dict[str, np.ndarray]:
+    def _build(self, looks: list[Look]) -> dict[str, np.ndarray]:
         """The best views of every point; equals fall to the earlier view."""
         config = self._config
         h, w = config.feature_shape

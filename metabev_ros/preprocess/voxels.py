@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from metabev_ros.config import LidarBranchConfig
 from metabev_ros.geometry import BevGrid, transform_points
@@ -37,8 +38,8 @@ class Voxels:
 
 def hard_voxelise(
     xyz: np.ndarray,
-    origin,
-    voxel_size,
+    origin: ArrayLike,
+    voxel_size: ArrayLike,
     shape: tuple[int, int, int],
     max_points: int,
     max_voxels: int,

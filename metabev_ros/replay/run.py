@@ -98,7 +98,8 @@ def replay_bag(
         )
     reader = BagReader(bag_in)
     pipeline = Pipeline.load(model_dir, backend, threads, precision, provider)
-    with BagWriter(bag_out, reader.schemas) as writer, VideoWriter(video, rig) as pictures:
+    pictures = VideoWriter(video, rig, pipeline.config.camera)
+    with BagWriter(bag_out, reader.schemas) as writer, pictures:
         run = _Replay(reader, writer, pipeline, rig, sensing, pictures)
         run.run(progress or (lambda done, total: None))
     return run.summary

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from metabev_ros.config import CameraConfig
 from metabev_ros.errors import ConfigError, SensorDataError, clean_text
+from metabev_ros.sensing.messages import CameraInfo
 
 _MAX_FOCAL = 1e6
 _MAX_WIDTHS = 1000.0  # of an image in focal lengths: 179.8 degrees
@@ -53,7 +55,7 @@ class Intrinsics:
         return Intrinsics(-(-self.width // 2), -(-self.height // 2), matrix, self.distortion)
 
 
-def read_camera_info(message, rectified: bool) -> Intrinsics:
+def read_camera_info(message: CameraInfo, rectified: bool) -> Intrinsics:
     """sensor_msgs/CameraInfo -> intrinsics of the images it comes with.
 
     Args:
@@ -88,7 +90,7 @@ def _refused(expected: str, got: str) -> SensorDataError:
     return SensorDataError('calibration', 'CameraInfo', expected, got)
 
 
-def _read_distortion(message) -> np.ndarray:
+def _read_distortion(message: CameraInfo) -> np.ndarray:
     model, length = str(message.distortion_model), len(message.d)
     if length > 14:
         raise _refused('at most 14 distortion coefficients', str(length))
@@ -105,7 +107,9 @@ def _read_distortion(message) -> np.ndarray:
     return np.append(distortion, 0.0) if length == 4 else distortion
 
 
-def _crop_and_bin(message, matrix: np.ndarray, width: int, height: int):
+def _crop_and_bin(
+    message: CameraInfo, matrix: np.ndarray, width: int, height: int
+) -> tuple[np.ndarray, int, int]:
     """Apply CameraInfo's region of interest, then its binning (the order of image_geometry)."""
     roi = message.roi
     if roi.width and roi.height:
@@ -161,7 +165,7 @@ def fixed_calibration(camera: CameraConfig) -> tuple[Intrinsics, np.ndarray] | N
     return Intrinsics(width, height, matrix, np.zeros(0)), pose
 
 
-def fixed_pose(where: str, values) -> np.ndarray:
+def fixed_pose(where: str, values: ArrayLike) -> np.ndarray:
     """(4, 4) float64 rigid transform of 16 row-major numbers.
 
     Raises:
@@ -178,7 +182,7 @@ def fixed_pose(where: str, values) -> np.ndarray:
     return pose
 
 
-def _numbers(where: str, values, size: int) -> np.ndarray:
+def _numbers(where: str, values: ArrayLike, size: int) -> np.ndarray:
     try:
         matrix = np.asarray(values, dtype=np.float64).reshape(size, size)
     except (TypeError, ValueError) as error:

@@ -7,10 +7,13 @@ bayer_*8 patterns. All others are refused.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
 from metabev_ros.errors import SensorDataError, clean_text
+from metabev_ros.sensing.messages import CompressedImage, Image, PointCloud2, PointField
 from metabev_ros.sensing.untrusted import byte_view
 
 MAX_PIXELS = 32_000_000
@@ -51,7 +54,7 @@ def _check_dimensions(where: str, width: int, height: int, lowest: int = 1) -> N
         )
 
 
-def decode_image(message) -> np.ndarray:
+def decode_image(message: Image) -> np.ndarray:
     """sensor_msgs/Image -> (H, W, 3) uint8 RGB; may be a view of the message.
 
     Raises:
@@ -155,7 +158,9 @@ def _png_size(data: np.ndarray) -> tuple[int, int]:
     )
 
 
-def decode_compressed_image(message, reduce: int = 1) -> tuple[np.ndarray, tuple[int, int]]:
+def decode_compressed_image(
+    message: CompressedImage, reduce: int = 1
+) -> tuple[np.ndarray, tuple[int, int]]:
     """sensor_msgs/CompressedImage (JPEG or PNG) -> RGB pixels and the file's own size.
 
     The bytes decide what it is, not the `format` text. The size is read from the header before
@@ -198,7 +203,7 @@ _FARTHEST = 1000.0  # metres; no LiDAR sees farther, and larger numbers overflow
 _FIELD_TYPES = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8'}
 
 
-def decode_point_cloud(message) -> np.ndarray:
+def decode_point_cloud(message: PointCloud2) -> np.ndarray:
     """sensor_msgs/PointCloud2 -> (P, 5) float32 `structures.POINT_COLUMNS`.
 
     Any field order, type, padding and endianness. `x`, `y`, `z` are required; without
@@ -249,7 +254,7 @@ def decode_point_cloud(message) -> np.ndarray:
     return points[good]
 
 
-def _check_fields(fields, point_step: int) -> list[tuple[int, str | None]]:
+def _check_fields(fields: Sequence[PointField], point_step: int) -> list[tuple[int, str | None]]:
     """(offset, numpy type) of x, y, z and intensity; type None where intensity is absent."""
     if len(fields) > MAX_FIELDS:
         raise SensorDataError(
@@ -260,7 +265,7 @@ def _check_fields(fields, point_step: int) -> list[tuple[int, str | None]]:
             'layout', 'PointCloud2.point_step', f'1..{_MAX_POINT_STEP}', str(point_step)
         )
     found: dict[str, tuple[int, str, int]] = {}
-    spans = []
+    spans: list[tuple[int, int]] = []
     for field in fields:
         name, offset, count = str(field.name), int(field.offset), int(field.count)
         kind = _FIELD_TYPES.get(int(field.datatype))

@@ -14,6 +14,7 @@ from metabev_ros.geometry import (
     rigid_transform,
     rotation_to_quaternion,
 )
+from metabev_ros.sensing.messages import Odometry, Quaternion, TFMessage, TransformStamped, Vector3
 from metabev_ros.sensing.untrusted import header_stamp_ns
 
 MAX_FRAMES = 1000
@@ -23,7 +24,7 @@ _DYNAMIC_AHEAD_NS = 2_000_000_000  # a link stamped years ahead would never beco
 _EXTRAPOLATION_NS = 100_000_000
 
 
-def _read_pose(translation, rotation, where: str) -> np.ndarray:
+def _read_pose(translation: Vector3, rotation: Quaternion, where: str) -> np.ndarray:
     """(4, 4) of a Vector3/Point and a Quaternion.
 
     Raises:
@@ -48,7 +49,7 @@ class TfTree:
         # child: (parent, parent_from_child, stamp in ns or None when static)
         self._links: dict[str, tuple[str, np.ndarray, int | None]] = {}
 
-    def update(self, message, static: bool) -> list[tuple[str, SensorDataError]]:
+    def update(self, message: TFMessage, static: bool) -> list[tuple[str, SensorDataError]]:
         """Take a tf2_msgs/TFMessage; a link that cannot be used keeps its last good value.
 
         Returns:
@@ -64,7 +65,7 @@ class TfTree:
                 f'at most {MAX_FRAMES} transforms',
                 str(len(message.transforms)),
             )
-        refused = []
+        refused: list[tuple[str, SensorDataError]] = []
         for transform in message.transforms:
             child = str(transform.child_frame_id).lstrip('/')
             try:
@@ -73,7 +74,7 @@ class TfTree:
                 refused.append((child, error))
         return refused
 
-    def _update_link(self, child: str, transform, static: bool) -> None:
+    def _update_link(self, child: str, transform: TransformStamped, static: bool) -> None:
         parent = str(transform.header.frame_id).lstrip('/')
         if not child or not parent or child == parent:
             raise SensorDataError(
@@ -162,7 +163,7 @@ class OdometryBuffer:
         self._stamps.clear()
         self._poses.clear()
 
-    def update(self, message, latest_ns: int) -> None:
+    def update(self, message: Odometry, latest_ns: int) -> None:
         """Take a nav_msgs/Odometry; its child frame must be the ego frame.
 
         Args:

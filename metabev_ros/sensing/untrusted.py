@@ -7,9 +7,10 @@ import array
 import numpy as np
 
 from metabev_ros.errors import SensorDataError
+from metabev_ros.sensing.messages import Header
 
 
-def header_stamp_ns(header) -> int:
+def header_stamp_ns(header: Header) -> int:
     """Integer nanoseconds of a std_msgs/Header.
 
     Raises:
@@ -21,12 +22,12 @@ def header_stamp_ns(header) -> int:
     return sec * 10**9 + nanosec
 
 
-def read_frame(header) -> str:
+def read_frame(header: Header) -> str:
     """The frame_id without a leading slash."""
     return str(header.frame_id).lstrip('/')
 
 
-def byte_view(data, where: str) -> np.ndarray:
+def byte_view(data: object, where: str) -> np.ndarray:
     """(n,) uint8 view of a message's data; nothing is copied or modified.
 
     Raises:

@@ -7,21 +7,33 @@ from __future__ import annotations
 
 import functools
 import struct
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
 
 from metabev_ros.errors import SensorDataError, clean_text
 from metabev_ros.resources import resource_path
 
+if TYPE_CHECKING:
+    from rosbags.interfaces.typing import Typesdict  # exists for type checkers only
+
 PACKAGE = 'metabev_ros'
 
 
+class TimeMessage(Protocol):
+    """builtin_interfaces/Time, of rosbags or of rclpy."""
+
+    sec: int
+    nanosec: int
+
+
 @functools.cache
-def typestore():
+def typestore() -> Typestore:
     """The message types this package can read and write (rosbags Jazzy store + msg/*.msg)."""
     store = get_typestore(Stores.ROS2_JAZZY)
-    definitions = {}
+    definitions: Typesdict = {}
     for path in sorted(resource_path('msg').glob('*.msg')):
         text = path.read_text(encoding='utf-8')
         definitions.update(get_types_from_msg(text, f'{PACKAGE}/msg/{path.stem}'))
@@ -44,7 +56,7 @@ def message_class(msgtype: str) -> type:
     return typestore().types[msgtype]
 
 
-def deserialize(cdr: bytes | memoryview, msgtype: str):
+def deserialize(cdr: bytes | memoryview, msgtype: str) -> Any:
     """A message object with ROS field names; arrays of numbers are NumPy arrays.
 
     Raises:
@@ -65,12 +77,12 @@ def deserialize(cdr: bytes | memoryview, msgtype: str):
         ) from error
 
 
-def serialize(message, msgtype: str) -> bytes:
+def serialize(message: object, msgtype: str) -> bytes:
     """CDR bytes, little endian."""
     return bytes(typestore().serialize_cdr(message, msgtype, little_endian=True))
 
 
-def stamp_to_ns(stamp) -> int:
+def stamp_to_ns(stamp: TimeMessage) -> int:
     """builtin_interfaces/Time to integer nanoseconds."""
     return stamp.sec * 1_000_000_000 + stamp.nanosec
 
@@ -99,11 +111,11 @@ def _stamp_format(cdr: bytes) -> str:
     return '<iI' if cdr[1] & 1 else '>iI'
 
 
-def _time(stamp_ns: int):
+def _time(stamp_ns: int) -> Any:
     seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
     return message_class('builtin_interfaces/msg/Time')(sec=seconds, nanosec=nanoseconds)
 
 
-def header(stamp_ns: int, frame: str):
+def header(stamp_ns: int, frame: str) -> Any:
     """std_msgs/Header."""
     return message_class('std_msgs/msg/Header')(stamp=_time(stamp_ns), frame_id=frame)

@@ -6,11 +6,19 @@ say the same by construction.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from metabev_ros.errors import BackendError
 from metabev_ros.geometry import BOX_EDGES, box_corners
-from metabev_ros.structures import DRIVABLE_CLASS, Detections, PerceptionResult, class_colour
+from metabev_ros.structures import (
+    DRIVABLE_CLASS,
+    Detections,
+    ModelInfo,
+    PerceptionResult,
+    class_colour,
+)
 from metabev_ros.wire.cdr import PACKAGE, header, message_class
 from metabev_ros.wire.topics import (
     BEV_MAP,
@@ -63,7 +71,7 @@ def check_result(result: PerceptionResult, classes: int) -> None:
             )
 
 
-def encode_result(result: PerceptionResult, model, frame: str) -> list[OutMessage]:
+def encode_result(result: PerceptionResult, model: ModelInfo, frame: str) -> list[OutMessage]:
     """DetectionArray, BevMap, MarkerArray and OccupancyGrid of one result.
 
     The bytes are a pure function of the arguments.
@@ -71,7 +79,7 @@ def encode_result(result: PerceptionResult, model, frame: str) -> list[OutMessag
     Raises:
         BackendError: if the result is not finite and valid.
     """
-    check_result(result, len(model.config.detection_classes))
+    check_result(result, len(model.detection_classes))
     head = header(result.sample.stamp_ns, frame)
     return [
         out_message(DETECTIONS, _detection_array(result, model, head)),
@@ -87,9 +95,9 @@ def _used(result: PerceptionResult) -> tuple[list[str], np.ndarray]:
     return [report.name for report in reports], ages
 
 
-def _detection_array(result: PerceptionResult, model, head):
+def _detection_array(result: PerceptionResult, model: ModelInfo, head: Any) -> Any:
     names, ages = _used(result)
-    classes = model.config.detection_classes
+    classes = model.detection_classes
     kind = message_class(f'{PACKAGE}/msg/Detection')
     found = result.detections
     detections = [
@@ -116,9 +124,9 @@ def _detection_array(result: PerceptionResult, model, head):
     )
 
 
-def _bev_map(result: PerceptionResult, model, head):
+def _bev_map(result: PerceptionResult, model: ModelInfo, head: Any) -> Any:
     names, ages = _used(result)
-    grid = model.config.map_grid
+    grid = model.map_grid
     data = np.rint(np.clip(result.map_probabilities, 0, 1) * np.float32(255)).astype(np.uint8)
     return message_class(OUTPUT_TYPES[BEV_MAP])(
         header=head,
@@ -126,7 +134,7 @@ def _bev_map(result: PerceptionResult, model, head):
         sensors=names,
         sensor_ages=ages,
         model_hash=model.hash[:HASH_DIGITS],
-        class_names=list(model.config.map_classes),
+        class_names=list(model.map_classes),
         resolution=grid.cell,
         width=grid.columns,
         height=grid.rows,
@@ -135,9 +143,9 @@ def _bev_map(result: PerceptionResult, model, head):
     )
 
 
-def _occupancy_grid(result: PerceptionResult, model, head):
-    grid = model.config.map_grid
-    layer = model.config.map_classes.index(DRIVABLE_CLASS)
+def _occupancy_grid(result: PerceptionResult, model: ModelInfo, head: Any) -> Any:
+    grid = model.map_grid
+    layer = model.map_classes.index(DRIVABLE_CLASS)
     free = np.clip(result.map_probabilities[layer], 0, 1)
     info = message_class('nav_msgs/msg/MapMetaData')(
         map_load_time=head.stamp,
@@ -153,13 +161,13 @@ def _occupancy_grid(result: PerceptionResult, model, head):
     )
 
 
-def _marker_array(found: Detections, model, head):
+def _marker_array(found: Detections, model: ModelInfo, head: Any) -> Any:
     """One LINE_LIST a class: a handful of markers however many boxes (a cube each costs 10x)."""
     shown = found.scores >= MARKER_SCORE
     shown[MARKER_LIMIT:] = False  # best first
     edges = box_corners(found.boxes[shown])[:, np.array(MARKER_EDGES).reshape(-1)]
     labels = found.labels[shown]
-    names = model.config.detection_classes
+    names = model.detection_classes
     return message_class(OUTPUT_TYPES[MARKERS])(
         markers=[
             _line_list(head, name, edges[labels == index].reshape(-1, 3))
@@ -168,7 +176,7 @@ def _marker_array(found: Detections, model, head):
     )
 
 
-def _line_list(head, name: str, points: np.ndarray):
+def _line_list(head: Any, name: str, points: np.ndarray) -> Any:
     kind = message_class('visualization_msgs/msg/Marker')
     point = message_class('geometry_msgs/msg/Point')
     red, green, blue = (part / 255 for part in class_colour(name))
@@ -201,21 +209,21 @@ def _line_list(head, name: str, points: np.ndarray):
     )
 
 
-def _no_texture():
+def _no_texture() -> Any:
     return message_class('sensor_msgs/msg/CompressedImage')(
         header=header(0, ''), format='', data=np.zeros(0, np.uint8)
     )
 
 
-def _point(x, y, z):
+def _point(x: float, y: float, z: float) -> Any:
     return message_class('geometry_msgs/msg/Point')(x=float(x), y=float(y), z=float(z))
 
 
-def _vector(x, y, z):
+def _vector(x: float, y: float, z: float) -> Any:
     return message_class('geometry_msgs/msg/Vector3')(x=float(x), y=float(y), z=float(z))
 
 
-def _pose(x: float, y: float, z: float):
+def _pose(x: float, y: float, z: float) -> Any:
     quaternion = message_class('geometry_msgs/msg/Quaternion')(x=0.0, y=0.0, z=0.0, w=1.0)
     return message_class('geometry_msgs/msg/Pose')(
         position=_point(x, y, z), orientation=quaternion

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from metabev_ros.errors import clean_text
-from metabev_ros.structures import Modality, SensorKind, SensorReport, SensorState
+from metabev_ros.structures import Modality, ModelInfo, SensorKind, SensorReport, SensorState
 from metabev_ros.wire.cdr import PACKAGE, header, message_class
 from metabev_ros.wire.topics import (
     DIAGNOSTICS,
@@ -53,7 +54,7 @@ class StatusReport:
     counters: Counters = Counters()
     epoch: int = 0
     is_heartbeat: bool = False
-    latency_s: Mapping[str, float] = field(default_factory=dict)
+    latency_s: Mapping[str, float] = field(default_factory=dict[str, float])
     latency: float = 0.0
     fault: str = ''
     injection: str = ''
@@ -78,7 +79,7 @@ class StatusReport:
         )
 
 
-def encode_status(report: StatusReport, model, frame: str) -> OutMessage:
+def encode_status(report: StatusReport, model: ModelInfo, frame: str) -> OutMessage:
     """PerceptionStatus: the label of an output (sent before it) or a heartbeat."""
     return out_message(
         STATUS,
@@ -107,7 +108,7 @@ def encode_status(report: StatusReport, model, frame: str) -> OutMessage:
     )
 
 
-def _sensor_status(sensor: SensorReport, is_heartbeat: bool):
+def _sensor_status(sensor: SensorReport, is_heartbeat: bool) -> Any:
     return message_class(f'{PACKAGE}/msg/SensorStatus')(
         name=sensor.name,
         kind=1 if sensor.kind is SensorKind.CAMERA else 2,
@@ -121,7 +122,7 @@ def _sensor_status(sensor: SensorReport, is_heartbeat: bool):
     )
 
 
-def encode_diagnostics(report: StatusReport, model, node_name: str) -> OutMessage:
+def encode_diagnostics(report: StatusReport, model: ModelInfo, node_name: str) -> OutMessage:
     """DiagnosticArray: one status for the node and one per sensor."""
     items = [
         _diagnostic(
@@ -177,7 +178,9 @@ def _node_level(report: StatusReport) -> int:
     return _WARN if report.is_degraded else _OK
 
 
-def _diagnostic(level: int, name: str, text: str, hardware: str, values: Mapping):
+def _diagnostic(
+    level: int, name: str, text: str, hardware: str, values: Mapping[str, object]
+) -> Any:
     pair = message_class('diagnostic_msgs/msg/KeyValue')
     return message_class('diagnostic_msgs/msg/DiagnosticStatus')(
         level=level,

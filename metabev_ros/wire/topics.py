@@ -30,7 +30,7 @@ class OutMessage:
     cdr: bytes
 
 
-def out_message(topic: str, message) -> OutMessage:
+def out_message(topic: str, message: object) -> OutMessage:
     """A message of the type that belongs to `topic`, serialized."""
     msgtype = OUTPUT_TYPES[topic]
     return OutMessage(topic, msgtype, serialize(message, msgtype))

@@ -351,7 +351,7 @@ OWNERS = {
 def test_every_name_of_tensorrt_that_is_used_is_checked_at_load(repo_root):
     """`API` was compared with the real 10.3.0, 10.16.1, 11.4.0 and RTX 1.7.1 bindings."""
     used = set()
-    for name in ('export/engine_builder.py', 'backends/tensorrt_engine.py'):
+    for name in ('backends/engine_builder.py', 'backends/tensorrt_engine.py'):
         tree = ast.parse((repo_root / 'metabev_ros' / name).read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and ast.unparse(node.value) in OWNERS:

@@ -13,17 +13,16 @@ import numpy as np
 import pytest
 from support.fake_drive import CAMERAS, LIDAR, MS, SENSORS, T0, rig
 from support.injected_drive import DEADLINE, PERIOD, check_truth, fault, run, stream
+from support.made_model import MODEL
 
 from metabev_ros import wire
-from metabev_ros.config import ModelConfig, SensingConfig
-from metabev_ros.contract import ModelInfo
+from metabev_ros.config import SensingConfig
 from metabev_ros.faults.pipe import DROPPED, PASSED
 from metabev_ros.faults.plan import What
 from metabev_ros.structures import Modality, SensorState
 from metabev_ros.wire import StatusReport, encode_diagnostics, sensor_level
 
 WARN, ERROR = 1, 2
-MODEL = ModelInfo('metabev_nano', '0123456789abcdef', ModelConfig(), 'onnxruntime', 'cpu', 'fp32')
 PHASES = range(0, 100, 5)
 
 

@@ -54,7 +54,7 @@ def played(request, graph, tmp_path_factory):
                     break
     finally:
         code = node.stop()
-    return Pipeline.load(folder, backend, threads=1).model, code, node.log, pairs
+    return Pipeline.load(folder, backend, threads=1), code, node.log, pairs
 
 
 def pair_of(records, sensors: set[str]):
@@ -69,7 +69,8 @@ def pair_of(records, sensors: set[str]):
 
 
 def test_every_modality_gets_its_detections_and_map_with_the_models_hash(played):
-    model, code, log, pairs = played
+    pipeline, code, log, pairs = played
+    model = pipeline.model
     assert code == 0, log
     assert f'model {model.name} ' in log
     for modality, pair in pairs.items():
@@ -80,8 +81,8 @@ def test_every_modality_gets_its_detections_and_map_with_the_models_hash(played)
 
 
 def test_boxes_are_of_known_classes_inside_the_grid_and_best_first(played):
-    model, _, _, pairs = played
-    config = model.config
+    pipeline, _, _, pairs = played
+    config = pipeline.config
     reach, most = config.bev_grid.x_max + 8.0, config.head.max_detections
     if config.head.plain_detr is not None:
         most = config.head.proposals
@@ -98,8 +99,8 @@ def test_boxes_are_of_known_classes_inside_the_grid_and_best_first(played):
 
 
 def test_the_map_has_the_models_layers_and_differs_between_modalities(played):
-    model, _, _, pairs = played
-    config, seen = model.config, []
+    pipeline, _, _, pairs = played
+    config, seen = pipeline.config, []
     for _, bev in pairs.values():
         assert tuple(bev.class_names) == config.map_classes
         assert (bev.height, bev.width) == config.map_grid.shape

@@ -48,7 +48,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     return dict(loaded)
 
 
-def _load(path: Path):
+def _load(path: Path) -> object:
     try:
         if path.suffix == '.safetensors':
             return load_file(path)
@@ -88,7 +88,7 @@ def _unsafe_part(lines: list[str]) -> str:
     )[:200]
 
 
-def _describe(loaded) -> str:
+def _describe(loaded: object) -> str:
     if not isinstance(loaded, dict):
         return type(loaded).__name__
     others = [

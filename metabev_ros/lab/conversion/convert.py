@@ -69,7 +69,7 @@ def convert_state(
         part, rule = _rule_of(key, rules)
         if part is not None and part.name in skip:
             result.skipped.setdefault(part.name, []).append(key)
-        elif part is not None:
+        elif part is not None and rule is not None:
             result.filled.setdefault(part.name, []).append(key)
             misfits += _place(key, rule, state, shapes, result.tensors)
         elif (reason := _reason(key, rules)) is not None:
@@ -114,6 +114,7 @@ def _place(
 ) -> list[str]:
     """Convert one tensor into `tensors`; gives what is wrong with it."""
     match = rule.match(key)
+    assert match is not None  # the caller chose the rule by it
     others = [match.expand(template) for template in rule.also]
     lacking = [other for other in others if other not in state]
     if lacking:

@@ -13,8 +13,9 @@ def coverage_table(result: Conversion) -> Table:
         title=f'{len(result.tensors)} tensors, '
         f'{sum(t.numel() for t in result.tensors.values()) / 1e6:.1f} M values'
     )
-    for title, justify in (('part', 'left'), ('keys', 'right'), ('what became of them', 'left')):
-        table.add_column(title, justify=justify)
+    table.add_column('part')
+    table.add_column('keys', justify='right')
+    table.add_column('what became of them')
     for name, keys in result.filled.items():
         table.add_row(name, str(len(keys)), 'converted, complete')
     for name, keys in result.skipped.items():

@@ -40,21 +40,21 @@ class Dialect:
     """A project's module names (patterns) and its layouts of maps and boxes.
 
     Attributes:
-        image_backbone, image_neck, view, fuser, map_head: None where the project has none.
+        image_backbone, image_neck, view, fuser, map_head: '' where the project has none.
         kernel, sparse_kernel: into our layout.
         old_boxes: sizes and yaw of mmdetection3d before 1.0.
         attention_names: of TransFusion's decoder layer, ours by theirs.
     """
 
-    image_backbone: str | None
-    image_neck: str | None
-    view: str | None
+    image_backbone: str
+    image_neck: str
+    view: str
     lidar: str
-    fuser: str | None
+    fuser: str
     bev_backbone: str
     bev_neck: str
     head: str
-    map_head: str | None
+    map_head: str
     kernel: Callable[[Tensor], Tensor]
     sparse_kernel: Callable[[Tensor], Tensor]
     old_boxes: bool
@@ -93,7 +93,7 @@ MMDET3D_BEVFUSION = Dialect(
     r'pts_backbone\.',
     r'pts_neck\.',
     r'bbox_head\.',
-    None,
+    '',
     layouts.kernel_from_x_first,
     layouts.sparse_from_x_first,
     old_boxes=False,
@@ -108,15 +108,15 @@ MMDET3D_BEVFUSION = Dialect(
     ),
 )
 MMDET3D_CENTERPOINT = Dialect(
-    None,
-    None,
-    None,
+    '',
+    '',
+    '',
     r'pts_middle_encoder\.',
-    None,
+    '',
     r'pts_backbone\.',
     r'pts_neck\.',
     r'pts_bbox_head\.',
-    None,
+    '',
     layouts.kernel_from_y_first,
     layouts.sparse_from_y_first,
     old_boxes=False,
@@ -151,7 +151,12 @@ def detector_rules(dialect: Dialect, config: ModelConfig) -> SourceRules:
     return SourceRules(tuple(parts), tuple(ignored))
 
 
-def _conv_norm(source: str, target: str, change=None, names=('conv', 'bn')) -> tuple[Rule, ...]:
+def _conv_norm(
+    source: str,
+    target: str,
+    change: Callable[[Tensor], Tensor] | None = None,
+    names: tuple[str, str] = ('conv', 'bn'),
+) -> tuple[Rule, ...]:
     """A convolution without bias and its batch norm -> `target` 0 and 1."""
     conv, norm = names
     return (
@@ -309,7 +314,9 @@ def _transfusion_part(dialect: Dialect, config: ModelConfig) -> Part:
     return Part('TransFusion head', r'fusion\.detection\..*', tuple(rules))
 
 
-def _last_layers(dialect: Dialect, config: ModelConfig, centre: str):
+def _last_layers(
+    dialect: Dialect, config: ModelConfig, centre: str
+) -> list[tuple[str, str, Callable[[Tensor], Tensor] | None]]:
     """(head, weight or bias, change of its rows) of the last layer of every box head."""
     size = layouts.size_rows_old if dialect.old_boxes else None
     rotation = layouts.rotation_rows_old if dialect.old_boxes else layouts.rotation_rows

@@ -138,9 +138,9 @@ def boxes_against_truth(scene: Scene, mounting: Mounting) -> list[Picture]:
     ]
     drawn = scene_images(scene, mounting, boxes, labels, scores, with_text=True)
     shots = [
-        drawn[name]
+        shot
         for name in ('CAM_FRONT_LEFT', 'CAM_FRONT', 'CAM_FRONT_RIGHT')
-        if drawn.get(name) is not None
+        if (shot := drawn.get(name)) is not None
     ]
     if shots:
         found.append(

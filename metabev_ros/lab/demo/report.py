@@ -285,7 +285,7 @@ def _jpeg(pixels: np.ndarray) -> str:
         raise BackendError(
             'demo report', 'a picture that OpenCV can encode', f'shape {pixels.shape}'
         )
-    return base64.b64encode(data).decode()
+    return base64.b64encode(data.tobytes()).decode()
 
 
 def write_pictures(folder: Path, pictures: Iterable[Picture]) -> None:

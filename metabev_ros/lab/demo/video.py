@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -31,6 +32,7 @@ def _enter_worker(mounting: Mounting) -> None:
 
 
 def _draw(scene: Scene) -> np.ndarray:
+    assert _mounting is not None  # `_enter_worker` set it
     return draw_scene(scene, _mounting, VIDEO_LAYOUT)
 
 
@@ -54,7 +56,8 @@ def write_video(
             'demo video', 'imageio-ffmpeg', 'not installed', 'pip install imageio-ffmpeg'
         ) from error
     part = path.with_name(f'.{os.getpid()}.{path.name}')
-    film = imageio_ffmpeg.write_frames(
+    # Any: its parameters are typed by their defaults, and a rate need not be an int.
+    film = cast(Any, imageio_ffmpeg.write_frames)(
         str(part),
         (VIDEO_LAYOUT.width, VIDEO_LAYOUT.height),
         fps=rate_hz,

@@ -25,6 +25,7 @@ def _enter_worker(seed: int, config: DriveConfig) -> None:
 
 
 def _render(index: int) -> DriveFrame:
+    assert _drive is not None  # `_enter_worker` set it
     frame = _drive[index]
     truth = dataclasses.replace(frame.ground_truth, depth={})  # not needed, and large
     return dataclasses.replace(frame, ground_truth=truth)

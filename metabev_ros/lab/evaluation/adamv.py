@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from metabev_ros.backends.torch_backend import TorchBackend, load_network
 from metabev_ros.drawing.bev import BevView, draw_bev
 from metabev_ros.errors import ContractError, MissingDependencyError
+from metabev_ros.geometry import BevGrid
 from metabev_ros.lab.datasets.samples import restrict_to
 from metabev_ros.lab.evaluation.run import held_out_samples
 from metabev_ros.network.adamv import AdaptiveExperts, experts_used
@@ -20,6 +23,9 @@ from metabev_ros.network.moe import TASKS
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import GroundTruth, Modality, Sample
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 BRANCHES = (Modality.FUSED, Modality.CAMERA, Modality.LIDAR)
 
 
@@ -27,15 +33,16 @@ def record_gates(network: MetaBev, pipeline: Pipeline, sample: Sample) -> np.nda
     """(layers, tasks, Y, X, E) float32 on the query grid: the gates, zero where not used."""
     decoder, noted = network.fusion.decoder, []
 
-    def note(ffn: AdaptiveExperts):
+    def note(ffn: AdaptiveExperts) -> Callable[[nn.Module, object, Tensor], None]:
         """Keep the FFN's input: the output of the norm before it."""
         return lambda norm, given, x: noted.append(
             torch.stack([ffn.gates(x, task)[0] for task in TASKS])
         )
 
     handles = [
-        layer.norm1.register_forward_hook(note(layer.ffn))
-        for layer in (*decoder.cross_layers, *decoder.self_layers)
+        cast(nn.Module, layer.norm1).register_forward_hook(note(cast(AdaptiveExperts, layer.ffn)))
+        for layers in (decoder.cross_layers, decoder.self_layers)
+        for layer in cast(nn.ModuleList, layers)
     ]
     try:
         pipeline(sample)
@@ -102,7 +109,7 @@ def report_experts(folder: Path, out: Path, drives: int = 2) -> list[Path]:
     return paths
 
 
-def _figure(width: float, height: float):
+def _figure(width: float, height: float) -> Figure:
     """Figure without pyplot's global state."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -130,7 +137,7 @@ def plot_selection(curve: Sequence[dict], path: Path) -> None:
             label='experts per cell (k)',
         )
         axis.set_ylim(0, max(line[f'experts_{task}'] for line in curve) + 1)
-        axis.yaxis.get_major_locator().set_params(integer=True)
+        cast(Any, axis.yaxis.get_major_locator()).set_params(integer=True)
         axis.set_ylabel('k', color='#1b6ca8')
         losses = axis.twinx()
         losses.plot(steps, [line[f'validation_{task}'] for line in curve], '.-', color='#d1495b')
@@ -142,6 +149,7 @@ def plot_usage(usage: dict[Modality, np.ndarray], path: Path) -> None:
     """Share of the cells that use each expert: a row of pictures per task, a column per branch."""
     figure = _figure(9, 4.5)
     axes = figure.subplots(len(TASKS), len(usage), squeeze=False)
+    image = None
     for column, (modality, shares) in enumerate(usage.items()):
         for row, task in enumerate(TASKS):
             axis = axes[row, column]
@@ -150,11 +158,14 @@ def plot_usage(usage: dict[Modality, np.ndarray], path: Path) -> None:
             axis.set_yticks(range(len(shares)), [f'layer {i + 1}' for i in range(len(shares))])
             axis.set_xticks(range(shares.shape[-1]))
             axis.set_xlabel('expert')
-    figure.colorbar(image, ax=axes, label='share of the BEV cells')
+    if image is not None:
+        figure.colorbar(image, ax=axes, label='share of the BEV cells')
     figure.savefig(path, dpi=90)
 
 
-def plot_cells(gates: np.ndarray, truth: GroundTruth, grid, map_grid, path: Path) -> None:
+def plot_cells(
+    gates: np.ndarray, truth: GroundTruth, grid: BevGrid, map_grid: BevGrid, path: Path
+) -> None:
     """The most used expert of every BEV cell, per task and layer, beside the scene."""
     layers, experts = len(gates), gates.shape[-1]
     figure = _figure(3.1 * (layers + 1), 6.2)
@@ -166,6 +177,7 @@ def plot_cells(gates: np.ndarray, truth: GroundTruth, grid, map_grid, path: Path
     view = BevView(400, 400, grid.x_max)
     seen = truth.num_lidar_pts > 0
     scene = draw_bev(view, truth.map_layers, map_grid, None, truth.boxes[seen], truth.labels[seen])
+    image = None
     for row, task in enumerate(TASKS):
         axes[row, 0].imshow(scene, extent=side)
         axes[row, 0].set_title('truth', fontsize=10)
@@ -182,5 +194,6 @@ def plot_cells(gates: np.ndarray, truth: GroundTruth, grid, map_grid, path: Path
     for axis in axes.flat:
         axis.set_xlabel('y, m')
         axis.set_ylabel('x, m')
-    figure.colorbar(image, ax=axes, label='expert with the largest gate', ticks=range(experts))
+    if image is not None:
+        figure.colorbar(image, ax=axes, label='expert with the largest gate', ticks=range(experts))
     figure.savefig(path, dpi=90)

@@ -7,7 +7,7 @@ detectors); a map cell when the truth has the class there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +55,7 @@ class CalibrationResult:
     def to_plain(self) -> dict:
         """For JSON; what is undefined is None."""
 
-        def plain(values) -> list:
+        def plain(values: Iterable[float]) -> list[float | None]:
             return [None if np.isnan(v) else float(v) for v in values]
 
         mean, *classes = plain([self.mean_ece, *self.class_ece.values()])

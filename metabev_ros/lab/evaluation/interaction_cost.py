@@ -40,7 +40,8 @@ def level_shapes(rows: int, columns: int, levels: int) -> list[tuple[int, int]]:
     """Shapes of a task's pyramid: 3x3 convolutions with stride 2 round up."""
     shapes = [(rows, columns)]
     for _ in range(levels - 1):
-        shapes.append(tuple((size + 1) // 2 for size in shapes[-1]))
+        rows, columns = (rows + 1) // 2, (columns + 1) // 2
+        shapes.append((rows, columns))
     return shapes
 
 

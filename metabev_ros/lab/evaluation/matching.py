@@ -95,7 +95,7 @@ def match_boxes(
     free = [np.ones(len(t), dtype=bool) for t in truth]
     hits, taken = np.zeros(len(boxes), dtype=bool), np.zeros((len(boxes), 9))
     for row in order:
-        box, s = boxes[row], sample[row]
+        box, s = boxes[row], int(sample[row])
         if not free[s].any():
             continue
         offset = truth[s][:, :2] - box[:2]

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from metabev_ros.contract import ModelInfo
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.corruptions import ALL, Setting
 from metabev_ros.lab.evaluation.bootstrap import (
@@ -18,6 +17,7 @@ from metabev_ros.lab.evaluation.bootstrap import (
     resampled_figures,
 )
 from metabev_ros.lab.evaluation.score import Score
+from metabev_ros.structures import ModelInfo
 
 SETTING_OF = {setting.id: setting for setting in ALL}
 
@@ -85,7 +85,10 @@ class ModelResults:
         Raises:
             ConfigError: if one of the two has no draws of drives for the setting.
         """
-        value = self.figures[setting][figure] - other.figures[setting][figure]
+        ours, theirs = self.figures[setting][figure], other.figures[setting][figure]
+        if ours is None or theirs is None:
+            raise ConfigError(f'{figure} in {setting}', 'a figure of both', 'an undefined one')
+        value = ours - theirs
         for results in (self, other):
             if setting not in results.resampled:
                 raise ConfigError(

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from metabev_ros.config import to_plain
-from metabev_ros.contract import ModelInfo
 from metabev_ros.lab.evaluation.test_set import HeldOutDrives
+from metabev_ros.structures import ModelInfo
 
 FORMAT = 1  # raise it when metrics or corruptions change: old partial results are unused
 
@@ -67,7 +67,8 @@ class PartialResults:
         with open(part, 'wb') as file:
             np.savez_compressed(
                 file,
-                **{
+                # No array is named `allow_pickle`: every name holds a slash.
+                **{  # pyright: ignore[reportArgumentType]
                     f'{setting}/{name}': array
                     for setting, arrays in merged.items()
                     for name, array in arrays.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from metabev_ros.lab.evaluation.detection import (
 from metabev_ros.lab.evaluation.records import ResultRecord, make_record
 from metabev_ros.lab.evaluation.run import Evaluation
 from metabev_ros.structures import DETECTION_CLASSES, Modality
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BAR_COLOURS = {
     Modality.FUSED: '#2ea05a',
@@ -174,7 +178,7 @@ def _table(header: list[str], rows: list[list[str]]) -> list[str]:
     return [f'| {" | ".join(row)} |' for row in (header, ['---'] * len(header), *rows)]
 
 
-def _figure(rows: int, columns: int, size: tuple[float, float]):
+def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
     """Figure and axes without pyplot's global state."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -242,7 +246,7 @@ def plot_curves(evaluation: Evaluation, path: Path) -> None:
     _save(figure, path)
 
 
-def _save(figure, path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     part = path.with_name(f'.{path.name}.part')
     figure.savefig(part, format='png', dpi=110)
     os.replace(part, path)

@@ -8,14 +8,13 @@ or in which order the jobs ran.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from metabev_ros.contract import ModelInfo
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.corruptions import Setting, corrupt
 from metabev_ros.lab.datasets.samples import LabelledSample
@@ -25,6 +24,7 @@ from metabev_ros.lab.evaluation.sharing import SharedRuns
 from metabev_ros.lab.evaluation.spreading import Spread
 from metabev_ros.lab.evaluation.test_set import HeldOutDrives
 from metabev_ros.pipeline import Pipeline
+from metabev_ros.structures import ModelInfo
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,13 @@ def load_models(models: Iterable[ModelSource]) -> dict[str, ModelInfo]:
         ConfigError: on a name given twice, or models that take images of different sizes.
     """
     infos: dict[str, ModelInfo] = {}
+    sizes: set[tuple[int, int]] = set()
     for model in models:
         if model.name in infos:
             raise ConfigError('models', 'distinct names', model.name, 'give it as NAME=FOLDER')
-        infos[model.name] = _loaded(model).model
-    sizes = {(i.config.camera.height, i.config.camera.width) for i in infos.values()}
+        pipeline = _loaded(model)
+        infos[model.name] = pipeline.model
+        sizes.add((pipeline.config.camera.height, pipeline.config.camera.width))
     if len(sizes) != 1:
         raise ConfigError(
             'models',
@@ -167,7 +169,12 @@ def evaluate_robustness(
 
 
 def _missing(
-    seed: int, models, settings, test_set: HeldOutDrives, store: PartialResults, infos
+    seed: int,
+    models: Sequence[ModelSource],
+    settings: Sequence[Setting],
+    test_set: HeldOutDrives,
+    store: PartialResults,
+    infos: dict[str, ModelInfo],
 ) -> DriveJob | None:
     """Job for the part of a drive that is still to do; None when nothing is."""
     todo = {}

@@ -77,10 +77,11 @@ def _asked(model: ModelResults, command: str, topic: str) -> Iterable[ResultReco
     clean = model.figures.get(CLEAN.id, {})
     for (setting, figure), target in KEPT_TARGETS.items():
         value = model.figures.get(setting, {}).get(figure)
-        if value is not None and clean.get(figure):
+        whole = clean.get(figure)
+        if value is not None and whole:
             yield make_record(
                 f'{topic}.claims.{setting}.{figure}_kept',
-                value / clean[figure],
+                value / whole,
                 KEPT_UNITS[figure],
                 command,
                 model.samples,

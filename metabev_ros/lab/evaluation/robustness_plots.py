@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from metabev_ros.errors import MissingDependencyError
 from metabev_ros.lab.datasets.corruptions import ALL, CLEAN, HEADLINE, Setting
 from metabev_ros.lab.evaluation.model_results import ModelResults
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.projections.polar import PolarAxes
 
 COLOURS = ('#1b6ca8', '#d1495b', '#3f8f4f', '#8a5ea8', '#c9871f', '#4f5d68')
 IN_DOMAIN = '_in_domain'
@@ -45,7 +51,7 @@ _BEYOND = {
 }
 
 
-def _figure(size: tuple[float, float]):
+def _figure(size: tuple[float, float]) -> Figure:
     """Figure without pyplot's global state."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -84,8 +90,11 @@ def plot_radar(results: Sequence[ModelResults], path: Path) -> None:
     angles = np.linspace(0, 2 * np.pi, len(HEADLINE), endpoint=False)
     style = styles(results)
     for place, (name, title) in enumerate(FIGURES, 1):
-        axis = figure.add_subplot(
-            1, 2, place, projection='polar', theta_offset=np.pi / 2, theta_direction=-1
+        axis = cast(
+            'PolarAxes',
+            figure.add_subplot(
+                1, 2, place, projection='polar', theta_offset=np.pi / 2, theta_direction=-1
+            ),
         )
         top = 0.1
         for r in results:
@@ -107,7 +116,7 @@ def plot_radar(results: Sequence[ModelResults], path: Path) -> None:
         axis.tick_params(axis='y', labelsize=7)
         axis.tick_params(axis='x', pad=10)
         axis.set_title(title, pad=18)
-    _legend(figure, axis, ' (dotted: without failure)')
+    _legend(figure, figure.axes[-1], ' (dotted: without failure)')
     _save(figure, path)
 
 
@@ -121,7 +130,7 @@ def plot_beyond(results: Sequence[ModelResults], path: Path) -> None:
     _plot_grid(results, path, _BEYOND, 4)
 
 
-def _plot_grid(results, path: Path, panels: dict, columns: int) -> None:
+def _plot_grid(results: Sequence[ModelResults], path: Path, panels: dict, columns: int) -> None:
     rows = -(-len(panels) // columns)
     figure = _figure((3.6 * columns, 2.5 * rows * len(FIGURES)))
     axes = figure.subplots(rows * len(FIGURES), columns, squeeze=False, sharey='row')
@@ -164,7 +173,7 @@ def _values(results: ModelResults, settings: Sequence[Setting], figure: str) -> 
     )
 
 
-def _legend(figure, axis, note: str) -> None:
+def _legend(figure: Figure, axis: Axes, note: str) -> None:
     handles, names = axis.get_legend_handles_labels()
     shown = [name.replace(IN_DOMAIN, ', in-domain') for name in names]
     figure.legend(
@@ -177,7 +186,7 @@ def _legend(figure, axis, note: str) -> None:
     )
 
 
-def _save(figure, path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     part = path.with_name(f'.{path.name}.part')
     figure.savefig(part, format='png', dpi=110)
     os.replace(part, path)

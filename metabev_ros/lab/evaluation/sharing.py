@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from metabev_ros.structures import Detections, Modality, Sample
 
 # Maps that are kept: the clean ones are used again and again, the others mostly once.
 KEPT_MAPS, KEPT_OUTPUTS = 6, 6
+
+K = TypeVar('K')
+V = TypeVar('V')
 
 
 class SharedRuns:
@@ -29,7 +33,9 @@ class SharedRuns:
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self._maps: OrderedDict[bytes, np.ndarray] = OrderedDict()
-        self._outputs: OrderedDict[tuple, tuple[Detections, np.ndarray]] = OrderedDict()
+        self._outputs: OrderedDict[
+            tuple[bytes | None, bytes | None], tuple[Detections, np.ndarray]
+        ] = OrderedDict()
         self.encoded = self.fused = 0
 
     def __call__(self, sample: Sample) -> tuple[Detections, np.ndarray]:
@@ -48,7 +54,9 @@ class SharedRuns:
         )
         return _remembered(self._outputs, keys, KEPT_OUTPUTS, lambda: self._run(sample, *keys))
 
-    def _run(self, sample: Sample, camera_key: bytes | None, lidar_key: bytes | None):
+    def _run(
+        self, sample: Sample, camera_key: bytes | None, lidar_key: bytes | None
+    ) -> tuple[Detections, np.ndarray]:
         pipeline = self._pipeline
         camera_bev = lidar_bev = None
         if camera_key is not None:
@@ -57,12 +65,11 @@ class SharedRuns:
                 camera_key,
                 lambda: pipeline.backend.encode_camera(pipeline.preprocess.camera_inputs(images)),
             )
-        if lidar_key is not None:
+        sweep = sample.sweep
+        if lidar_key is not None and sweep is not None:  # `_lidar_key` saw that there is one
             lidar_bev = self._encode(
                 lidar_key,
-                lambda: pipeline.backend.encode_lidar(
-                    pipeline.preprocess.lidar_inputs(sample.sweep)
-                ),
+                lambda: pipeline.backend.encode_lidar(pipeline.preprocess.lidar_inputs(sweep)),
             )
         self.fused += 1
         return pipeline.postprocess(pipeline.backend.fuse(camera_bev, lidar_bev))
@@ -75,7 +82,7 @@ class SharedRuns:
         return _remembered(self._maps, key, KEPT_MAPS, run)
 
     def _nothing(self) -> tuple[Detections, np.ndarray]:
-        config = self._pipeline.model.config
+        config = self._pipeline.config
         return (
             Detections(
                 np.zeros((0, 9), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64)
@@ -84,7 +91,7 @@ class SharedRuns:
         )
 
 
-def _remembered(kept: OrderedDict, key, size: int, make):
+def _remembered(kept: OrderedDict[K, V], key: K, size: int, make: Callable[[], V]) -> V:
     """The value of a key; the one unused longest is forgotten first."""
     if key not in kept:
         value = make()
@@ -106,7 +113,7 @@ def _camera_key(sample: Sample) -> bytes:
             image.calibration.intrinsics,
             image.calibration.ego_from_camera,
         ):
-            total.update(np.ascontiguousarray(array))
+            total.update(array.tobytes())
     return total.digest()
 
 
@@ -114,6 +121,6 @@ def _lidar_key(sample: Sample) -> bytes:
     if sample.sweep is None:
         raise BackendError('SharedRuns', 'a sweep in a sample with LiDAR', 'none')
     total = hashlib.blake2b(b'lidar')
-    total.update(np.ascontiguousarray(sample.sweep.points))
-    total.update(np.ascontiguousarray(sample.sweep.ego_from_lidar))
+    total.update(sample.sweep.points.tobytes())
+    total.update(sample.sweep.ego_from_lidar.tobytes())
     return total.digest()

@@ -57,7 +57,9 @@ def one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _in_processes(function: Callable, jobs: Sequence[Any], workers: int):
+def _in_processes(
+    function: Callable, jobs: Sequence[Any], workers: int
+) -> Iterator[tuple[Any, Any]]:
     # Not forked: a child of a process whose OpenCV or torch threads run can wait for ever.
     spawn = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(workers, spawn, one_thread) as pool:
@@ -69,9 +71,9 @@ def _in_processes(function: Callable, jobs: Sequence[Any], workers: int):
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _on_ray(function: Callable, jobs: Sequence[Any], address: str):
+def _on_ray(function: Callable, jobs: Sequence[Any], address: str) -> Iterator[tuple[Any, Any]]:
     try:
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]  # optional, not in requirements
     except ImportError as error:
         raise MissingDependencyError(
             'evaluation on a Ray cluster',

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metabev_ros.errors import ConfigError
-from metabev_ros.lab.datasets.samples import SyntheticSamples
+from metabev_ros.lab.datasets.samples import PrepareImage, SyntheticSamples
 from metabev_ros.lab.datasets.synthetic import DriveConfig
 
 # Worlds for the final figures: neither training (from 100 000 on) nor the choice of a checkpoint
@@ -48,7 +48,7 @@ class HeldOutDrives:
             f'samples each, {self.spacing_s:g} s apart'
         )
 
-    def samples(self, seed: int, prepare_image) -> SyntheticSamples:
+    def samples(self, seed: int, prepare_image: PrepareImage) -> SyntheticSamples:
         """Of one drive."""
         stride = int(self.spacing_s * RATE_HZ)
         frames = LOOKBACK_FRAMES + (self.per_drive - 1) * stride + 1

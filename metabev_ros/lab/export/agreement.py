@@ -7,10 +7,11 @@ not needed, so that a bag of the vehicle serves. Scores against truth: docs/engi
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from metabev_ros.backends.protocol import Arrays, Backend
 from metabev_ros.contract import GraphPrecision
 from metabev_ros.errors import ContractError
 from metabev_ros.postprocess import Postprocessor
@@ -36,7 +37,7 @@ class Agreement:
     matched: int = 0
     both: int = 0
     either: int = 0
-    worst: dict[str, float] | None = None
+    worst: dict[str, float] = field(default_factory=dict)
 
     @property
     def box_share(self) -> float:
@@ -66,7 +67,7 @@ def _has_partner(mine: Detections, other: Detections) -> np.ndarray:
 
 
 def measure_agreement(
-    reference, candidate, inputs: Iterable[tuple[dict, dict]]
+    reference: Backend, candidate: Backend, inputs: Iterable[tuple[Arrays, Arrays]]
 ) -> dict[Modality, Agreement]:
     """Run two backends of one model on samples with all sensors, once per modality.
 
@@ -76,7 +77,7 @@ def measure_agreement(
         inputs: (camera, lidar) as `Preprocessor` gives them.
     """
     postprocess = Postprocessor(reference.config)
-    found = {modality: Agreement(worst={}) for modality in MODALITIES}
+    found = {modality: Agreement() for modality in MODALITIES}
     for camera, lidar in inputs:
         maps = [
             (backend.encode_camera(camera), backend.encode_lidar(lidar))

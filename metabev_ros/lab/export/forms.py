@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 from torch import nn
 
@@ -22,8 +23,10 @@ from metabev_ros.network.moe import ExpertPool
 
 DENSE_LIMIT = 4  # experts up to which computing all of them is the cheapest
 
+Network = TypeVar('Network', bound=nn.Module)
 
-def written_for(network: nn.Module, form: GraphForm) -> nn.Module:
+
+def written_for(network: Network, form: GraphForm) -> Network:
     """A copy that shares the weights and computes the same in the operators of the form."""
     shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
     written = copy.deepcopy(network, shared)

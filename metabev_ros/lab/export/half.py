@@ -11,6 +11,8 @@ rules hold, so that a cast stands only where two types meet.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -42,7 +44,11 @@ def float32_islands(module: nn.Module) -> list[nn.Module]:
     if isinstance(module, CompactCenterHead):
         return [module.heatmap, module.boxes]
     if isinstance(module, CenterHead):
-        return [part[-1] for head in module.task_heads for part in head.values()]
+        return [
+            cast(nn.Sequential, part)[-1]
+            for head in module.task_heads
+            for part in cast(nn.ModuleDict, head).values()
+        ]
     if isinstance(module, MapHead):
         return [module.logits]
     if isinstance(module, TransFusionHead):

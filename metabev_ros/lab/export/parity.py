@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from metabev_ros.backends.protocol import Arrays, Backend, NetworkInputs
 from metabev_ros.backends.same_detections import (
     LEAST_MATCHED,
     QUERY_TENSORS,
@@ -72,7 +73,7 @@ class ParityReport:
 
 
 def check_parity(
-    reference, candidate, inputs: Iterable[tuple[dict | None, dict | None]]
+    reference: Backend, candidate: Backend, inputs: Iterable[NetworkInputs]
 ) -> ParityReport:
     """Compare two backends on the same inputs: encoders, branches, boxes.
 
@@ -126,17 +127,23 @@ def check_parity(
 class _Pair:
     """Encodes with two backends; what was encoded before is remembered."""
 
-    def __init__(self, reference, candidate) -> None:
+    def __init__(self, reference: Backend, candidate: Backend) -> None:
         self._backends = (reference, candidate)
-        self._known: dict[int, tuple] = {}  # id -> (the object, so that it stays; maps)
+        self._known: dict[
+            int, tuple[Arrays, list[np.ndarray]]
+        ] = {}  # id -> (the object, so that it stays; maps)
 
-    def encode(self, report: ParityReport, camera: dict | None, lidar: dict | None):
+    def encode(
+        self, report: ParityReport, camera: Arrays | None, lidar: Arrays | None
+    ) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
         """(camera map, LiDAR map) of both backends."""
         cameras = self._maps(report, camera, 'camera_encoder', 'camera_bev')
         lidars = self._maps(report, lidar, 'lidar_encoder', 'lidar_bev')
         return zip(cameras, lidars, strict=True)
 
-    def _maps(self, report: ParityReport, inputs: dict | None, graph: str, name: str):
+    def _maps(
+        self, report: ParityReport, inputs: Arrays | None, graph: str, name: str
+    ) -> Sequence[np.ndarray | None]:
         if inputs is None:
             return None, None
         if id(inputs) not in self._known:
@@ -180,7 +187,7 @@ def _require_small(graph: str, errors: dict[str, float]) -> None:
             )
 
 
-def parity_inputs(config: ModelConfig, seed: int = PARITY_SEED):
+def parity_inputs(config: ModelConfig, seed: int = PARITY_SEED) -> Iterator[NetworkInputs]:
     """Every branch with 1, 4 and 6 cameras: a rendered frame, and noise in pixels and points.
 
     Args:
@@ -190,7 +197,8 @@ def parity_inputs(config: ModelConfig, seed: int = PARITY_SEED):
     drive = SyntheticDrive(PARITY_SEED + seed % 1000, DriveConfig(frames=1))
     preprocessor = Preprocessor(config)
     sample = sample_from_frame(drive[0], preprocessor.prepare_image)
-    images = list(sample.cameras.values())
+    images = [image for image in sample.cameras.values() if image is not None]
+    assert sample.sweep is not None  # a drive lacks nothing
     rng = np.random.default_rng(seed)
     lidar = preprocessor.lidar_inputs(sample.sweep)
     features = next(iter(lidar))  # pillars or voxel_features come first

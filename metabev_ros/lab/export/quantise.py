@@ -159,7 +159,7 @@ def _scale(values: ValueRange, form: GraphForm) -> tuple[np.ndarray, np.ndarray]
     """(scale, zero point); the zero point's type is the type of the bytes."""
     levels = _levels(values, form)
     return (
-        np.float32(values.clip(levels) / levels),
+        np.array(values.clip(levels) / levels, np.float32),
         np.zeros((), np.int8 if levels == SIGNED else np.uint8),
     )
 

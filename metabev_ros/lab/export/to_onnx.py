@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ EXAMPLE = {
 }
 # Stages of the sparse encoder: each strided table has as many rows as the next stage.
 for _stage, _step, _rows in zip(SPARSE_STAGES, SPARSE_STEPS, (50, 40, 30, 20), strict=True):
-    EXAMPLE |= {_stage: (_rows,), _step.name: (_rows - 10,)}
+    EXAMPLE.update({_stage: (_rows,), _step.name: (_rows - 10,)})
 
 
 class CameraGraph(nn.Module):
@@ -73,8 +74,12 @@ class CameraGraph(nn.Module):
         return self.encoder(images, tables)[0]
 
 
-class PullCameraGraph(CameraGraph):
+class PullCameraGraph(nn.Module):
     """camera_encoder with the pull view transform."""
+
+    def __init__(self, network: MetaBev) -> None:
+        super().__init__()
+        self.encoder = network.camera_encoder
 
     def forward(self, images: Tensor, depth_table: Tensor, pixel_table: Tensor) -> Tensor:
         return self.encoder(images, {'depth_table': depth_table, 'pixel_table': pixel_table})[0]
@@ -89,7 +94,7 @@ class FusionGraph(nn.Module):
         super().__init__()
         self.fusion, self.sources, self.outputs = network.fusion, sources, outputs
 
-    def forward(self, first: Tensor, second: Tensor | None = None):
+    def forward(self, first: Tensor, second: Tensor | None = None) -> tuple[Tensor, ...]:
         maps = (first,) if second is None else (first, second)
         named = self.fusion(dict(zip(self.sources, maps, strict=True))).named()
         return tuple(named[name] for name in self.outputs)
@@ -109,7 +114,8 @@ def graph_modules(
     network: MetaBev, config: ModelConfig, form: GraphForm = GraphForm.ONNXRUNTIME
 ) -> dict[str, nn.Module]:
     """The five graphs of one set of weights, written for a runtime."""
-    network, outputs = written_for(network, form).eval(), output_names(config)
+    network, outputs = written_for(network, form), output_names(config)
+    network.eval()
     return {
         'camera_encoder': _camera_graph(network, config.camera.view_transform),
         'lidar_encoder': network.lidar_encoder,
@@ -122,7 +128,7 @@ def graph_modules(
 def export_model(
     folder: Path,
     run: Path | None = None,
-    report=print,
+    report: Callable[[str], object] = print,
     form: GraphForm = GraphForm.ONNXRUNTIME,
     seed: int | None = None,
 ) -> tuple[Contract, ParityReport]:
@@ -180,7 +186,7 @@ def write_graphs(
     config: ModelConfig,
     form: GraphForm,
     weights_sha256: str,
-    report=print,
+    report: Callable[[str], object] = print,
 ) -> Contract:
     """Trace and lint the five graphs into a folder, with their contract.
 

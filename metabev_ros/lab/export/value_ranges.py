@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import onnx
@@ -94,7 +95,8 @@ def value_ranges(
     outputs = [item.name for item in session.get_outputs()]
     ranges, samples = {name: ValueRange() for name in names}, 0
     for sample in inputs:
-        values = {**sample, **dict(zip(outputs, session.run(None, sample), strict=True))}
+        results = cast('list[np.ndarray]', session.run(None, sample))
+        values = {**sample, **dict(zip(outputs, results, strict=True))}
         for name, collected in ranges.items():
             if not np.isfinite(values[name]).all():
                 raise ConfigError(

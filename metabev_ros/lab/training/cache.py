@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,9 @@ import numpy as np
 
 from metabev_ros.config import ModelConfig
 from metabev_ros.errors import MetaBevError
-from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
+from metabev_ros.lab.datasets.synthetic import DriveConfig, DriveFrame, SyntheticDrive
 from metabev_ros.preprocess.preprocessor import Preprocessor
+from metabev_ros.structures import CameraCalibration
 
 JPEG_QUALITY = 90
 
@@ -43,7 +45,11 @@ def record_path(folder: Path, seed: int, frame: int) -> Path:
 
 
 def build_cache(
-    folder: Path, model: ModelConfig, config: CacheConfig, workers: int = 2, progress=None
+    folder: Path,
+    model: ModelConfig,
+    config: CacheConfig,
+    workers: int = 2,
+    progress: Callable[[int], object] | None = None,
 ) -> list[Path]:
     """Render what is missing; interrupted runs go on where they stopped.
 
@@ -101,15 +107,20 @@ def _render_world(seed: int, folder: Path, model: ModelConfig, config: CacheConf
         os.replace(temporary, path)
 
 
-def make_record(frame, preprocessor: Preprocessor, model: ModelConfig) -> dict[str, np.ndarray]:
+def make_record(
+    frame: DriveFrame, preprocessor: Preprocessor, model: ModelConfig
+) -> dict[str, np.ndarray]:
     """One `DriveFrame` as arrays: pixels, calibrations, points, truth."""
     pixels, intrinsics, poses, depths = [], [], [], []
     for name, image in frame.images.items():
         ok, jpeg = cv2.imencode('.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         if not ok:
             raise MetaBevError('training cache', f'a JPEG of {name}', 'an encoder error')
-        image = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[..., ::-1]
-        fitted, calibration = preprocessor.prepare_image(image, frame.calibrations[name])
+        decoded = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+        assert decoded is not None  # encoded a line above
+        fitted, calibration = preprocessor.prepare_image(
+            decoded[..., ::-1], frame.calibrations[name]
+        )
         pixels.append(fitted)
         intrinsics.append(calibration.intrinsics)
         poses.append(calibration.ego_from_camera)
@@ -138,7 +149,7 @@ def make_record(frame, preprocessor: Preprocessor, model: ModelConfig) -> dict[s
 
 
 def feature_depth(
-    depth: np.ndarray, calibration, intrinsics: np.ndarray, model: ModelConfig
+    depth: np.ndarray, calibration: CameraCalibration, intrinsics: np.ndarray, model: ModelConfig
 ) -> np.ndarray:
     """(h, w) float32 metres at the centres of the feature pixels; inf where there is none.
 

@@ -10,7 +10,6 @@ from metabev_ros.errors import assert_never
 from metabev_ros.lab.training.adamv import SelectionConfig
 from metabev_ros.lab.training.augmentation import AugmentationConfig
 from metabev_ros.lab.training.curriculum import CurriculumConfig
-from metabev_ros.lab.training.sampling import ModalityDraw, Sampling
 from metabev_ros.lab.training.schedule import (
     Schedule,
     constant_factor,
@@ -35,6 +34,31 @@ class Precision(enum.Enum):
     FP32 = 'fp32'
     BF16 = 'bf16'
     FP16 = 'fp16'
+
+
+class Sampling(enum.Enum):
+    """Order of the records: shuffled epochs, or class-balanced ones (CBGS)."""
+
+    UNIFORM = 'uniform'
+    CBGS = 'cbgs'
+
+
+class ModalityDraw(enum.Enum):
+    """Rule for the modality that a sample is trained with (switched-modality training).
+
+    MIXED: `batch` says it for every slot. PER_SAMPLE: each slot is drawn. PER_ITERATION: one
+    draw for the whole batch (the paper: "in each training iteration"); every step then normalises
+    one modality, while the running statistics of neck and heads are those of the mixture. OFF:
+    fused only, the vanilla model. With the convolutional fuser an absent map is filled with
+    zeros, so PER_SAMPLE with 50/25/25 is CMT's masked-modal training of the baseline; CMT fills
+    the sensor's data with zeros instead of its BEV map, which costs the encoder a pass over
+    nothing.
+    """
+
+    MIXED = 'mixed'
+    PER_SAMPLE = 'per_sample'
+    PER_ITERATION = 'per_iteration'
+    OFF = 'off'
 
 
 @dataclass(frozen=True)

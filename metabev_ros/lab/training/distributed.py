@@ -81,13 +81,13 @@ class _Sum(torch.autograd.Function):
     """Backward: the gradients of all processes' copies of the result add up."""
 
     @staticmethod
-    def forward(context, value: Tensor) -> Tensor:
+    def forward(context: object, value: Tensor) -> Tensor:
         result = value.clone()
         dist.all_reduce(result)
         return result
 
     @staticmethod
-    def backward(context, gradient: Tensor) -> Tensor:
+    def backward(context: object, gradient: Tensor) -> Tensor:
         gradient = gradient.clone()
         dist.all_reduce(gradient)
         return gradient

@@ -67,14 +67,15 @@ def _center_loss(
     """Terms of the centre heads; `truth` (B, K, Y, X) is the heatmap to be learnt."""
     counts = [len(group) for group in config.detection_groups]
     heatmaps, maps = output['heatmap'].split(counts, 1), output['boxes'].chunk(len(counts), 1)
-    terms = {'heatmap': 0.0, 'boxes': 0.0}
+    zero = output['heatmap'].new_zeros((), dtype=torch.float32)
+    terms = {'heatmap': zero, 'boxes': zero}
     first = 0
     for logits, layer, part, count in zip(
         heatmaps, truth.split(counts, 1), maps, counts, strict=True
     ):
         mine = [(t['labels'] >= first) & (t['labels'] < first + count) for t in targets]
-        terms['heatmap'] += heatmap_loss(logits, layer)
-        terms['boxes'] += box_loss(
+        terms['heatmap'] = terms['heatmap'] + heatmap_loss(logits, layer)
+        terms['boxes'] = terms['boxes'] + box_loss(
             part,
             [t['cells'][m] for t, m in zip(targets, mine, strict=True)],
             [t['channels'][m] for t, m in zip(targets, mine, strict=True)],

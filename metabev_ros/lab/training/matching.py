@@ -113,7 +113,8 @@ def _inside(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
     """(N, 4) whether each point lies inside or on the border of its polygon."""
     edge = np.roll(polygon, -1, axis=1) - polygon
     to = points[:, :, None] - polygon[:, None]
-    return (edge[:, None, :, 0] * to[..., 1] - edge[:, None, :, 1] * to[..., 0] >= -1e-9).all(-1)
+    cross = edge[:, None, :, 0] * to[..., 1] - edge[:, None, :, 1] * to[..., 0]
+    return np.asarray((cross >= -1e-9).all(-1))
 
 
 def _edge_crossings(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -95,6 +95,7 @@ def comparison_picture(
     pipeline = weights_pipeline(weights, model)
     labelled = RecordSamples([record])[0]
     truth, sweep = labelled.truth, labelled.sample.sweep
+    assert sweep is not None  # a record has every sensor
     points = transform_points(sweep.ego_from_lidar, sweep.points[:, :3].astype(np.float64))
     view = BevView(384, 384)
     seen = truth.num_lidar_pts > 0

@@ -39,7 +39,9 @@ def set_losses(
         output: of `PlainDetrHead`; without one-to-many queries there is one group only.
         targets: per sample `labels` (M,), `cells` (M,), `channels` (M, 10).
     """
-    hybrid, first = config.head.plain_detr.hybrid, config.head.proposals
+    detr, first = config.head.plain_detr, config.head.proposals
+    assert detr is not None  # `HeadConfig` checks it
+    hybrid = detr.hybrid
     groups = [(slice(0, first), 1, 1.0)]
     if output['layer_logits'].shape[2] > first:
         groups.append((slice(first, None), hybrid.repeats, hybrid.weight))
@@ -74,7 +76,9 @@ def _group_sums(
     output: dict[str, Tensor], part: slice, repeats: int, truths: list, config: ModelConfig
 ) -> Tensor:
     """(4,): focal, code and velocity L1, 1 - GIoU, each over layers and samples; true boxes."""
-    norm, names = config.head.plain_detr.offset_norm, ('logits', 'codes', 'references', 'boxes')
+    detr, names = config.head.plain_detr, ('logits', 'codes', 'references', 'boxes')
+    assert detr is not None  # `HeadConfig` checks it
+    norm = detr.offset_norm
     logits, codes, references, _ = layers = [output[f'layer_{name}'][:, :, part] for name in names]
     pairs, truth, speeds, classes = [], [], [], []
     for sample, (boxes, velocity, labels) in enumerate(truths):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from typing import Any
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -32,7 +33,7 @@ def enable_recompute(network: MetaBev) -> None:
         part.forward = partial(_checkpointed, part, part.forward)
 
 
-def _checkpointed(module: nn.Module, forward, *inputs):
+def _checkpointed(module: nn.Module, forward: Callable[..., Any], *inputs: Any) -> Any:
     if not module.training:
         return forward(*inputs)
     return checkpoint(
@@ -47,12 +48,17 @@ def _checkpointed(module: nn.Module, forward, *inputs):
 def _statistics_kept(module: nn.Module) -> Iterator[None]:
     """The second pass must not move running statistics a second time."""
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
-    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
+    counts = [
+        None if norm.num_batches_tracked is None else norm.num_batches_tracked.clone()
+        for norm in norms
+    ]
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm, (momentum, count) in zip(norms, before, strict=True):
+        for norm, momentum, count in zip(norms, momenta, counts, strict=True):
             norm.momentum = momentum
-            norm.num_batches_tracked.copy_(count)
+            if norm.num_batches_tracked is not None and count is not None:
+                norm.num_batches_tracked.copy_(count)

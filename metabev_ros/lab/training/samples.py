@@ -81,7 +81,7 @@ class TrainingSamples(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __getitem__(self, key: SampleKey):
+    def __getitem__(self, key: SampleKey) -> tuple[dict | None, dict | None, dict | None]:
         modality = Modality(key.modality)
         record = load_record(self._paths[key.record])
         rng = np.random.default_rng([key.seed, key.step, key.slot])
@@ -105,7 +105,7 @@ class TrainingSamples(torch.utils.data.Dataset):
         rng: np.random.Generator,
         failures: tuple[FailureKind, ...],
         failure_rng: np.random.Generator,
-    ):
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         count = len(record['pixels'])
         views = np.arange(count)
         if rng.random() < self._augmentation.view_drop:

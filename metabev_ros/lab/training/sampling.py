@@ -6,47 +6,19 @@ processes, draw the same.
 
 from __future__ import annotations
 
-import enum
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from metabev_ros.errors import ConfigError, assert_never
+from metabev_ros.lab.training.config import ModalityDraw, Sampling, TrainingConfig
 from metabev_ros.lab.training.samples import SampleKey
 from metabev_ros.structures import DETECTION_CLASSES, Modality
 
-if TYPE_CHECKING:
-    from metabev_ros.lab.training.config import TrainingConfig
-
 # Streams of random numbers; a batch's slots use the small numbers (samples.py).
 _ORDER, _MODALITY, _CBGS = 0, 2**31 + 1, 2**31 + 2
-
-
-class Sampling(enum.Enum):
-    """Order of the records: shuffled epochs, or class-balanced ones (CBGS)."""
-
-    UNIFORM = 'uniform'
-    CBGS = 'cbgs'
-
-
-class ModalityDraw(enum.Enum):
-    """Rule for the modality that a sample is trained with (switched-modality training).
-
-    MIXED: `batch` says it for every slot. PER_SAMPLE: each slot is drawn. PER_ITERATION: one
-    draw for the whole batch (the paper: "in each training iteration"); every step then normalises
-    one modality, while the running statistics of neck and heads are those of the mixture. OFF:
-    fused only, the vanilla model. With the convolutional fuser an absent map is filled with
-    zeros, so PER_SAMPLE with 50/25/25 is CMT's masked-modal training of the baseline; CMT fills
-    the sensor's data with zeros instead of its BEV map, which costs the encoder a pass over
-    nothing.
-    """
-
-    MIXED = 'mixed'
-    PER_SAMPLE = 'per_sample'
-    PER_ITERATION = 'per_iteration'
-    OFF = 'off'
 
 
 def balanced_order(classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -147,7 +119,7 @@ class BatchKeys(torch.utils.data.Sampler):
     def __len__(self) -> int:
         return self._config.steps - self._start
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[list[SampleKey]]:
         size = len(self._config.batch)
         part = size // self._world
         mine = range(self._rank * part, (self._rank + 1) * part)
@@ -155,7 +127,7 @@ class BatchKeys(torch.utils.data.Sampler):
         length = len(order)  # the same in every epoch
         for step in range(self._start, self._config.steps):
             modalities = draw_modalities(self._config, step, self._world)
-            keys = []
+            keys: list[SampleKey] = []
             for slot in mine:
                 position = step * size + slot
                 if position // length != epoch:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -71,7 +74,7 @@ class TrainingStep(nn.Module):
             losses['map' if name.startswith('map_') else 'detection'] += float(term)
         return losses
 
-    def _autocast(self, targets) -> torch.autocast:
+    def _autocast(self, targets: Sequence[dict[str, Tensor]]) -> torch.autocast:
         return torch.autocast(
             targets[0]['map'].device.type,
             DTYPES[self.config.precision],
@@ -102,13 +105,18 @@ class TrainingStep(nn.Module):
             terms['map_dice'] = config.map_weight * config.dice_weight * dice
         return terms
 
-    def _auxiliary(self, bevs: dict[str, list[Tensor | None]]) -> dict:
+    def _auxiliary(
+        self, bevs: dict[str, list[Tensor | None]]
+    ) -> dict[str, tuple[Tensor, Tensor, list[int]]]:
         """Per modality that some sample has: heatmap and map logits, and those samples' rows."""
-        results = {}
+        if self.auxiliary is None:
+            return {}
+        results: dict[str, tuple[Tensor, Tensor, list[int]]] = {}
         for name, maps in bevs.items():
-            rows = [i for i, bev in enumerate(maps) if bev is not None]
-            if rows:
-                results[name] = (*self.auxiliary[name](torch.cat([maps[i] for i in rows])), rows)
+            present = {i: bev for i, bev in enumerate(maps) if bev is not None}
+            if present:
+                heatmap, logits = self.auxiliary[name](torch.cat(list(present.values())))
+                results[name] = heatmap, logits, list(present)
         return results
 
     def _shared_loss(self, heatmap: Tensor, logits: Tensor, targets: list[dict]) -> Tensor:
@@ -125,11 +133,11 @@ class TrainingStep(nn.Module):
         return loss
 
 
-def _stacked(targets, name: str) -> Tensor:
+def _stacked(targets: Sequence[dict[str, Tensor]], name: str) -> Tensor:
     return torch.stack([t[name] for t in targets])
 
 
-def _known(targets) -> Tensor | None:
+def _known(targets: Sequence[dict[str, Any]]) -> Tensor | None:
     """(B, 1, Y, X) bool of the map cells with a truth; None when all have one."""
     if all(t['map_known'] is None for t in targets):
         return None
@@ -143,7 +151,7 @@ def _known(targets) -> Tensor | None:
     )[:, None]
 
 
-def to_device(value, device: torch.device):
+def to_device(value: Any, device: torch.device) -> Any:
     """The same nest of lists, tuples and dicts with its tensors on a device."""
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=True)

@@ -30,7 +30,9 @@ def gaussian_radius(length: float, width: float, overlap: float = MIN_OVERLAP) -
     return min(r1, r2, r3)
 
 
-def encode_boxes(boxes: np.ndarray, config: ModelConfig):
+def encode_boxes(
+    boxes: np.ndarray, config: ModelConfig
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Metric boxes -> box channels; the inverse of `postprocess.decode_boxes`.
 
     Args:

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import save_file
@@ -19,14 +20,19 @@ from torch.nn.parallel import DistributedDataParallel
 
 from metabev_ros.config import ModelConfig, save_config, to_plain
 from metabev_ros.errors import ConfigError, assert_never
-from metabev_ros.lab.training.adamv import SelectionMode, build_selection
+from metabev_ros.lab.training.adamv import (
+    OfficialSelection,
+    PerTaskSelection,
+    SelectionMode,
+    build_selection,
+)
 from metabev_ros.lab.training.checkpoint import load_checkpoint, replace_file
-from metabev_ros.lab.training.config import Device, Precision, TrainingConfig
+from metabev_ros.lab.training.config import Device, Precision, Sampling, TrainingConfig
 from metabev_ros.lab.training.distributed import Processes
 from metabev_ros.lab.training.monitoring import Monitor, comparison_picture
 from metabev_ros.lab.training.recompute import enable_recompute
 from metabev_ros.lab.training.samples import TrainingSamples
-from metabev_ros.lab.training.sampling import BatchKeys, Sampling, record_classes
+from metabev_ros.lab.training.sampling import BatchKeys, record_classes
 from metabev_ros.lab.training.step import TrainingStep, parameter_groups, to_device
 from metabev_ros.lab.training.validation import Validation, hold_out
 from metabev_ros.lab.training.warm_start import freeze, initialise, train_unfrozen
@@ -91,7 +97,7 @@ class Trainer:
         if self.config.recompute:
             enable_recompute(self.network)
         if self.processes.world > 1 and self.device.type == 'cuda':
-            step = nn.SyncBatchNorm.convert_sync_batchnorm(step)
+            step = cast(TrainingStep, nn.SyncBatchNorm.convert_sync_batchnorm(step))
             self.network, self.auxiliary = step.network, step.auxiliary
         self._step_module = step
         if self.processes.world == 1:
@@ -117,26 +123,29 @@ class Trainer:
             validation = Validation(held_out, self.model)
         loader = self._loader(paths)
         self._set_modes()
-        leader = self.processes.is_leader
-        monitor = Monitor(self.folder, self.step, self.config.tensorboard) if leader else None
+        monitor = (
+            Monitor(self.folder, self.step, self.config.tensorboard)
+            if self.processes.is_leader
+            else None
+        )
         before = time.perf_counter()
         for batch in loader:
             terms = self._watched_update(batch)
-            if validation is not None:
-                terms |= self._select_experts(validation)
+            if validation is not None and self.selection is not None:
+                terms |= self._select_experts(validation, self.selection)
             now = time.perf_counter()
             self.seconds += now - before
             rate, before = len(self.config.batch) / (now - before), now
-            if leader:
+            if monitor is not None:
                 if progress is not None:
                     progress(self.step, terms, rate)
                 monitor.scalars(self.step, self.seconds, {**terms, 'samples_per_s': rate})
                 self._save_and_show(monitor, paths[0])
-        if leader:
+        if monitor is not None:
             monitor.close()
         self.processes.wait()
 
-    def _build_selection(self):
+    def _build_selection(self) -> OfficialSelection | PerTaskSelection | None:
         """Adaptive expert selection, None if it is off.
 
         Raises:
@@ -156,7 +165,9 @@ class Trainer:
             self.model.decoder.experts,
         )
 
-    def _select_experts(self, validation: Validation) -> dict[str, float]:
+    def _select_experts(
+        self, validation: Validation, selection: OfficialSelection | PerTaskSelection
+    ) -> dict[str, float]:
         """At the steps of a check: validation losses and what k became, for the log."""
         config, share = self.config.expert_selection, self.step / self.config.steps
         if self.step % config.every or share < config.warmup:
@@ -164,10 +175,10 @@ class Trainer:
         losses = validation.losses(self._step_module, self.device, self.processes)
         self._set_modes()
         if share < config.stop:
-            self.selection.check(self.step, losses)
+            selection.check(self.step, losses)
         else:
-            self.selection.freeze()
-        use_experts(self.network, experts_used(self.network) | self.selection.used)
+            selection.freeze()
+        use_experts(self.network, experts_used(self.network) | selection.used)
         self._copy_counts()
         return {
             **{f'validation_{task}': loss for task, loss in losses.items()},

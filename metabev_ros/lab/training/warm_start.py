@@ -6,6 +6,7 @@ from the detection model (section 4.1); both are `InitConfig`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,7 +104,7 @@ def _module(network: nn.Module, prefix: str) -> nn.Module:
         ) from error
 
 
-def _under(names, prefixes: tuple[str, ...]) -> set[str]:
+def _under(names: Iterable[str], prefixes: tuple[str, ...]) -> set[str]:
     """The names that a prefix covers; all of them without prefixes."""
     if not prefixes:
         return set(names)

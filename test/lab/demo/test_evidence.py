@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import dataclasses
 
 import numpy as np
 import pytest
+from support.made_model import MODEL as MADE_MODEL
 
 from metabev_ros import wire
 from metabev_ros.bags import BagWriter
-from metabev_ros.config import ModelConfig, RigConfig, load_config
+from metabev_ros.config import RigConfig, load_config
 from metabev_ros.errors import SensorDataError
 from metabev_ros.faults.live import ACTIONS_TOPIC, ACTIONS_TYPE, Action, encode_action
 from metabev_ros.lab.demo.correctness import truth_of
@@ -28,15 +29,8 @@ from metabev_ros.structures import (
 
 START, FIRST = 1_800_000_000_000_000_000, 1_700_000_000_000_000_000
 STAMP = START + 300_000_000
-MODEL = SimpleNamespace(
-    name='made_up',
-    hash='ab' * 32,
-    config=ModelConfig(),
-    backend='none',
-    provider='none',
-    gpu_memory=0,
-    device='cpu',
-    precision='fp32',
+MODEL = dataclasses.replace(
+    MADE_MODEL, name='made_up', hash='ab' * 32, backend='none', precision='fp32', provider='none'
 )
 
 

@@ -5,8 +5,9 @@ import yaml
 
 from metabev_ros.config import ModelConfig, load_config
 from metabev_ros.errors import ConfigError
+from metabev_ros.lab.training.config import ModalityDraw, Sampling
 from metabev_ros.lab.training.run import RunConfig
-from metabev_ros.lab.training.sampling import ModalityDraw, Sampling, draw_modalities
+from metabev_ros.lab.training.sampling import draw_modalities
 
 
 def test_every_recipe_loads(repo_root):

@@ -18,13 +18,13 @@ from support.tiny import PLAIN, TINY
 from metabev_ros.config import Fuser, save_config
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.training.augmentation import AugmentationConfig
-from metabev_ros.lab.training.config import Device, Precision, TrainingConfig
+from metabev_ros.lab.training.config import Device, ModalityDraw, Precision, TrainingConfig
 from metabev_ros.lab.training.curriculum import CurriculumConfig
 from metabev_ros.lab.training.monitoring import comparison_picture
 from metabev_ros.lab.training.recompute import enable_recompute
 from metabev_ros.lab.training.run import RunConfig
 from metabev_ros.lab.training.samples import TrainingSamples
-from metabev_ros.lab.training.sampling import BatchKeys, ModalityDraw
+from metabev_ros.lab.training.sampling import BatchKeys
 from metabev_ros.lab.training.step import TrainingStep, parameter_groups
 from metabev_ros.lab.training.train import Trainer
 from metabev_ros.network.metabev import MetaBev

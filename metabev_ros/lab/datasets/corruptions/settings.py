@@ -110,8 +110,12 @@ class Setting:
             return COMBINATIONS[int(self.degree)]
         if self.failure is Failure.OCCLUSION and self.degree == 0:
             return 'no obstacle occlusion'
-        choice = {BeamChoice.BEVFUSION: ', central', BeamChoice.EVENLY_SPACED: ', evenly spaced'}
-        return _WORDS[self.failure].format(self.degree) + choice.get(self.variant, '')
+        choice = {
+            None: '',
+            BeamChoice.BEVFUSION: ', central',
+            BeamChoice.EVENLY_SPACED: ', evenly spaced',
+        }
+        return _WORDS[self.failure].format(self.degree) + choice[self.variant]
 
     @property
     def is_harmless(self) -> bool:

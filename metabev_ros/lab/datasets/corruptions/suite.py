@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
+from typing import TypeAlias
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from metabev_ros.lab.datasets.corruptions import camera, lidar
 from metabev_ros.lab.datasets.corruptions.lidar import BeamChoice
 from metabev_ros.lab.datasets.corruptions.settings import Failure, Setting
 from metabev_ros.lab.datasets.samples import LabelledSample, restrict_to, without_sensors
-from metabev_ros.structures import CameraImage, Modality, Sample
+from metabev_ros.structures import CameraImage, Modality, Sample, Sweep
 
 FROZEN_MS = 500
 SHIFT_M = 0.03  # translation that goes with a wrong rotation, metres along a random direction
@@ -71,9 +72,17 @@ _COMBINED = {
     ),
 }
 
+Rng: TypeAlias = np.random.Generator
+
 
 def _with_points(sample: Sample, points: np.ndarray) -> Sample:
-    return dataclasses.replace(sample, sweep=dataclasses.replace(sample.sweep, points=points))
+    return dataclasses.replace(sample, sweep=dataclasses.replace(_sweep(sample), points=points))
+
+
+def _sweep(sample: Sample) -> Sweep:
+    if sample.sweep is None:
+        raise ConfigError('corruption of the LiDAR', 'a sample with a sweep', 'none')
+    return sample.sweep
 
 
 def _with_pixels(sample: Sample, pixels: dict[str, np.ndarray]) -> Sample:
@@ -81,7 +90,9 @@ def _with_pixels(sample: Sample, pixels: dict[str, np.ndarray]) -> Sample:
     return dataclasses.replace(
         sample,
         cameras={
-            name: dataclasses.replace(image, pixels=pixels[name]) if name in pixels else image
+            name: image
+            if image is None or name not in pixels
+            else dataclasses.replace(image, pixels=pixels[name])
             for name, image in sample.cameras.items()
         },
     )
@@ -97,13 +108,13 @@ def _chosen_views(sample: Sample, count: float, rng: np.random.Generator) -> lis
     return [names[i] for i in rng.permutation(len(names))[: int(count)]]
 
 
-def _limited_field(labelled, setting, rng) -> Sample:
-    points = lidar.limit_field(labelled.sample.sweep.points, setting.degree / 2)
+def _limited_field(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
+    points = lidar.limit_field(_sweep(labelled.sample).points, setting.degree / 2)
     return _with_points(labelled.sample, points)
 
 
-def _missing_objects(labelled, setting, rng) -> Sample:
-    sweep = labelled.sample.sweep
+def _missing_objects(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
+    sweep = _sweep(labelled.sample)
     return _with_points(
         labelled.sample,
         lidar.remove_objects(
@@ -112,42 +123,43 @@ def _missing_objects(labelled, setting, rng) -> Sample:
     )
 
 
-def _beam_reduction(labelled, setting, rng) -> Sample:
+def _beam_reduction(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
+    assert setting.variant is not None  # `Setting` checks it
     return _with_points(
         labelled.sample,
-        lidar.reduce_beams(labelled.sample.sweep.points, int(setting.degree), setting.variant),
+        lidar.reduce_beams(_sweep(labelled.sample).points, int(setting.degree), setting.variant),
     )
 
 
-def _point_loss(labelled, setting, rng) -> Sample:
+def _point_loss(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
     return _with_points(
-        labelled.sample, lidar.drop_points(labelled.sample.sweep.points, setting.degree, rng)
+        labelled.sample, lidar.drop_points(_sweep(labelled.sample).points, setting.degree, rng)
     )
 
 
-def _view_drop(labelled, setting, rng) -> Sample:
+def _view_drop(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
     sample = labelled.sample
     return _with_pixels(
         sample,
         {
-            name: camera.zero_view(sample.cameras[name].pixels)
+            name: camera.zero_view(_present(sample)[name].pixels)
             for name in _chosen_views(sample, setting.degree, rng)
         },
     )
 
 
-def _view_noise(labelled, setting, rng) -> Sample:
+def _view_noise(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
     sample = labelled.sample
     return _with_pixels(
         sample,
         {
-            name: camera.noise_view(sample.cameras[name].pixels, rng)
+            name: camera.noise_view(_present(sample)[name].pixels, rng)
             for name in _chosen_views(sample, setting.degree, rng)
         },
     )
 
 
-def _occlusion(labelled, setting, rng) -> Sample:
+def _occlusion(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
     """Every view gets one of the 16 masks, as in the cited toolkit."""
     return _with_pixels(
         labelled.sample,
@@ -160,23 +172,20 @@ def _occlusion(labelled, setting, rng) -> Sample:
     )
 
 
-def _frozen_views(labelled, setting, rng) -> Sample:
+def _frozen_views(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
     """Old pixels under a new stamp and calibration: nothing tells that they are old."""
-    old = _earlier(labelled, FROZEN_MS)
+    old = _present(_earlier(labelled, FROZEN_MS))
     return _with_pixels(
         labelled.sample,
-        {
-            name: old.cameras[name].pixels
-            for name in _chosen_views(labelled.sample, setting.degree, rng)
-        },
+        {name: old[name].pixels for name in _chosen_views(labelled.sample, setting.degree, rng)},
     )
 
 
-def _time_skew(labelled, setting, rng) -> Sample:
+def _time_skew(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
     """All images are older than their stamps say, so their poses are not compensated either."""
-    old = _earlier(labelled, int(setting.degree))
+    old = _present(_earlier(labelled, int(setting.degree)))
     return _with_pixels(
-        labelled.sample, {name: old.cameras[name].pixels for name in _present(labelled.sample)}
+        labelled.sample, {name: old[name].pixels for name in _present(labelled.sample)}
     )
 
 
@@ -191,7 +200,7 @@ def _earlier(labelled: LabelledSample, milliseconds: int) -> Sample:
     return labelled.earlier(milliseconds)
 
 
-def _miscalibration(labelled, setting, rng) -> Sample:
+def _miscalibration(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
     """Every camera is turned about an axis of its own by the degree and moved by SHIFT_M."""
     cameras = {}
     for name, image in _present(labelled.sample).items():
@@ -211,7 +220,7 @@ def _rotation(axis: np.ndarray, angle: float) -> np.ndarray:
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
-def _fog(labelled, setting, rng) -> Sample:
+def _fog(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
     sample = labelled.sample
     pixels = {}
     for name, image in _present(sample).items():
@@ -240,7 +249,7 @@ def fitted_depth(depth: np.ndarray, height: int, width: int) -> np.ndarray:
     return depth[v[:, None], u.astype(int)[None]]
 
 
-def _night(labelled, setting, rng) -> Sample:
+def _night(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
     """Cameras only: a LiDAR brings its own light."""
     return _with_pixels(
         labelled.sample,
@@ -251,7 +260,7 @@ def _night(labelled, setting, rng) -> Sample:
     )
 
 
-def _independent(labelled, setting, rng) -> Sample:
+def _independent(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
     sensors = labelled.sample.sensors
     lost = rng.random(len(sensors)) < setting.degree
     return without_sensors(

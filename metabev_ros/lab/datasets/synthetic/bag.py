@@ -9,8 +9,9 @@ made it. Truth boxes that neither a LiDAR point nor a camera pixel shows are lef
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from metabev_ros.bags import BagWriter
 from metabev_ros.config import RigConfig, load_config
 from metabev_ros.errors import SensorDataError
 from metabev_ros.geometry import NUSCENES_MAP_GRID, rotation_to_quaternion
-from metabev_ros.lab.datasets.synthetic.drive import DriveFrame, SyntheticDrive
+from metabev_ros.lab.datasets.synthetic.drive import DriveFrame
 from metabev_ros.lab.datasets.synthetic.rig import LIDAR_ELEVATIONS
 from metabev_ros.resources import DEFAULT_RIG, resource_path
 from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES, CameraCalibration
@@ -43,8 +44,15 @@ _CLOUD = np.dtype(
 _POINT_FIELD = {'<f4': 7, '<u2': 4}
 
 
+class Drive(Protocol):
+    """Frames in the order of their stamps, rendered as they are taken."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[DriveFrame]: ...
+
+
 def write_bag(
-    drive: SyntheticDrive, path: Path | str, progress: Callable[[int, int], None] | None = None
+    drive: Drive, path: Path | str, progress: Callable[[int, int], None] | None = None
 ) -> Path:
     """Writes all frames; the file appears under its name when complete.
 
@@ -255,7 +263,7 @@ def _cloud(stamp_ns: int, frame_id: str, points: np.ndarray):
             datatype=_POINT_FIELD[kind.str],
             count=1,
         )
-        for name, (kind, offset) in _CLOUD.fields.items()
+        for name, (kind, offset, *_) in (_CLOUD.fields or {}).items()
     ]
     return _make(
         'sensor_msgs/msg/PointCloud2',

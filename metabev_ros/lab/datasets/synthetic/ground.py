@@ -79,7 +79,8 @@ class _Painter:
         area = float(np.prod(high - low))
         self.cell = max(0.125, np.sqrt(area / _MAX_PIXELS))
         self.origin = low
-        shape = tuple(np.ceil((high - low) / self.cell).astype(int)[::-1])
+        columns, rows = np.ceil((high - low) / self.cell).astype(int)
+        shape = (int(rows), int(columns))
         self.material = np.full(shape, GRASS, dtype=np.uint8)
         self.labels = np.zeros(shape, dtype=np.uint8)
         self.yellow = np.zeros(shape, dtype=np.uint8)

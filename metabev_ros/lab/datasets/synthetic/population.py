@@ -243,10 +243,10 @@ def _fill_strip(crowd: _Crowd, main: int, roads: RoadNetwork, side: int) -> None
         while cursor < s1 - 1:
             kind = _choose(rng, _STRIP_MIX)
             curvature = roads.main.pose(min(cursor + 6, s1), 0.0)[3]
-            stretch = 1 / max(0.4, 1 - max(0.0, curvature * middle))
+            stretch = 1 / max(0.4, 1 - max(0.0, float(curvature * middle)))
             cursor = (
                 _strip_item(
-                    crowd, main, roads, kind, cursor, s1, middle, side, turn, float(stretch) * 1.04
+                    crowd, main, roads, kind, cursor, s1, middle, side, turn, stretch * 1.04
                 )
                 + rng.uniform(1.0, 3.5) * stretch
             )

@@ -193,7 +193,7 @@ def _side_street(rng, main: Path, at: float, side: int, half: float, edge: float
     count = int(length / STEP) + 1
     bend = np.zeros(count)
     bend[int((edge + 10) / STEP) :] = rng.uniform(-1, 1) / 120.0
-    path = _integrate(0.0, np.array([x, y]), heading + side * np.pi / 2, bend)
+    path = _integrate(0.0, np.array([x, y]), float(heading + side * np.pi / 2), bend)
     clear = np.ones(len(path.xy), dtype=bool)
     far = main.xy[np.abs(main.start + np.arange(len(main.xy)) * STEP - at) > 50]
     if len(far):
