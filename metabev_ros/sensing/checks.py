@@ -150,7 +150,7 @@ class FrozenDetector:
 
     def check(self, data: np.ndarray, part: np.ndarray) -> Verdict:
         """Verdict on `data`, of which `part` is a small contiguous share."""
-        checksum = zlib.crc32(part)
+        checksum = zlib.crc32(part.data)
         same = (
             self._last is not None
             and checksum == self._checksum
