@@ -7,7 +7,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest import mock
 
@@ -16,35 +17,22 @@ import numpy as np
 
 from benchmark.reliability.detection import Stop
 from benchmark.reliability.figures import Figure
-from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.synthetic import DriveConfig, DriveFrame, SyntheticDrive
-from metabev_ros.sensing import checks
+from metabev_ros.sensing import checks, measures
 from metabev_ros.structures import SensorState
 
-# What a check is made of; some of these do more than one kind of fault.
-PARTS = {
-    'frozen': 'FrozenDetector.check',
-    'dark': 'cv2.meanStdDev',
-    'torn': '_torn_share',
-    'noise_of_pictures': '_noise_share',
-    'noise_of_sweeps': '_turn',
-    'thinning': '_thinned',
-    'sectors': '_sector_counts',
-    'beams': '_row_counts',
+# Timed apart: functions, some of which serve more than one check, and rows of IMAGE_CHECKS.
+PARTS: dict[str, tuple[Any, str]] = {
+    'frozen': (checks.FrozenDetector, 'check'),
+    'dark': (measures.cv2, 'meanStdDev'),
+    'noise_of_sweeps': (measures, '_turn'),
+    'thinning': (measures, '_thinned'),
+    'sectors': (measures, '_sector_counts'),
+    'beams': (measures, '_row_counts'),
 }
-DETECTORS = (
-    'dark',
-    'over-exposed',
-    'torn',
-    'noise',
-    'identical',
-    'empty',
-    'non-finite',
-    'in range',
-    'sparse',
-    'blocked',
-    'beams',
-)
+ROWS = {'torn': 'torn', 'noise_of_pictures': 'noise'}
+TABLES = (*checks.IMAGE_CHECKS, *checks.COUNT_CHECKS, *checks.SWEEP_CHECKS, *checks.PAST_CHECKS)
+DETECTORS = (*dict.fromkeys(check.name for check in TABLES), checks.IDENTICAL)
 WORLDS, FRAMES = 12, 30
 WIDTH, HEIGHT = 352, 128
 FULL_SIZE = (1600, 900)
@@ -96,24 +84,6 @@ def _frames(seed: int, count: int = FRAMES) -> list[DriveFrame]:
     return list(SyntheticDrive(seed, config))
 
 
-def detector_of(reason: str) -> str:
-    """The entry of DETECTORS that a reason is of.
-
-    Raises:
-        ConfigError: none, or several.
-    """
-    found = [name for name in DETECTORS if name in reason]
-    if len(found) != 1:
-        raise ConfigError(
-            f'alarm {reason!r}',
-            f'the words of one of {DETECTORS}',
-            str(found or 'none'),
-            'name each detector of sensing/checks.py in DETECTORS of '
-            'benchmark/reliability/checks.py',
-        )
-    return found[0]
-
-
 def alarms(outputs: int, seed: int) -> list[Figure]:
     """False alarms of each check on rendered drives with noise; each is driven to and fro."""
     noise, judged = Noise(seed), 0
@@ -126,21 +96,19 @@ def alarms(outputs: int, seed: int) -> list[Figure]:
             frame = there_and_back[k % len(there_and_back)]
             pictures = [noise.picture(pixels) for pixels in frame.images.values()]
             verdicts = rig.check(pictures, noise.sweep(frame.points))
-            bad = {v.reason for v in verdicts if v.state is not SensorState.OK}
-            found.update({detector_of(reason) for reason in bad})
+            found.update({v.check for v in verdicts if v.state is not SensorState.OK})
             judged += 1
     sys.stdout.write(f'{dict(found)}\n')
+    return alarm_figures(found, judged)
+
+
+def alarm_figures(found: Counter[str], judged: int) -> list[Figure]:
+    """Outputs with an alarm, by the name of the check; of one that no table holds, too."""
     return [
         Figure('checks.outputs', judged, 'outputs', judged, '>= 100000'),
         *[
-            Figure(
-                f'checks.{name.replace(" ", "_").replace("-", "_")}.false_alarms',
-                found[name],
-                'outputs',
-                judged,
-                '<= 1',
-            )
-            for name in DETECTORS
+            Figure(f'checks.{name}.false_alarms', found[name], 'outputs', judged, '<= 1')
+            for name in dict.fromkeys([*DETECTORS, *found])
         ],
     ]
 
@@ -159,6 +127,19 @@ class Clock:
             self.seconds += time.thread_time() - begin
 
 
+def _watch(name: str) -> tuple[Clock, AbstractContextManager[Any]]:
+    """Clock of a part, and the patch that makes checks built inside of it run through it."""
+    if name in PARTS:
+        owner, attribute = PARTS[name]
+        clock = Clock(getattr(owner, attribute))
+        # A function, so that it binds like the method it replaces.
+        return clock, mock.patch.object(owner, attribute, lambda *a, **k: clock(*a, **k))
+    (row,) = (check for check in checks.IMAGE_CHECKS if check.name == ROWS[name])
+    clock = Clock(row.measure)
+    rows = [replace(c, measure=clock) if c is row else c for c in checks.IMAGE_CHECKS]
+    return clock, mock.patch.object(checks, 'IMAGE_CHECKS', tuple(rows))
+
+
 def cost(outputs: int, seed: int) -> list[Figure]:
     """F16: processor time in the checks of six pictures of 1600 x 900 and a sweep, and by part."""
     cv2.setNumThreads(1)
@@ -167,7 +148,8 @@ def cost(outputs: int, seed: int) -> list[Figure]:
         [cv2.resize(noise.picture(p), FULL_SIZE) for p in frame.images.values()]
         for frame in frames
     ]
-    total, parts = [], {name: [] for name in PARTS}
+    total: list[float] = []
+    parts: dict[str, list[float]] = {name: [] for name in (*PARTS, *ROWS)}
     rig, order = Rig(), [*range(12), *range(10, 0, -1)]
     gc.disable()
     for k in range(outputs):
@@ -177,17 +159,15 @@ def cost(outputs: int, seed: int) -> list[Figure]:
         rig.check(pictures[chosen], points)
         total.append(time.thread_time() - begin)
     gc.enable()
-    for name, place in PARTS.items():
-        owner, _, attribute = place.rpartition('.')
-        target = checks if not owner else getattr(checks, owner)
-        clock = Clock(getattr(target, attribute))
-        rig = Rig()
-        with mock.patch.object(target, attribute, lambda *a, clock=clock, **k: clock(*a, **k)):
+    for name, seconds in parts.items():
+        clock, patch = _watch(name)
+        with patch:
+            rig = Rig()
             for k in range(min(outputs, 500)):
                 chosen = order[k % len(order)]
                 before = clock.seconds
                 rig.check(pictures[chosen], frames[chosen].points)
-                parts[name].append(clock.seconds - before)
+                seconds.append(clock.seconds - before)
     milliseconds = np.array(total) * 1e3
     return [
         Figure('f16.checks_p50', float(np.median(milliseconds)), 'ms', len(total)),

@@ -1,41 +1,142 @@
-"""What the data itself says of its sensor: dark, torn, noise, frozen, empty, blocked and so on."""
+"""Checks of content: faults that the data itself shows, as tables of measures and thresholds."""
 
 from __future__ import annotations
 
 import zlib
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
+from operator import ge, gt, le, lt
+from typing import Generic, TypeVar
 
-import cv2
 import numpy as np
 
+from metabev_ros.sensing import measures
+from metabev_ros.sensing.measures import Comparison, Picture, PointCount, SweepShape
 from metabev_ros.structures import SensorState
 
-_STRIDE = 16
 MOST_POINTS = 300_000  # of a sweep that are used: the latency of what follows is bounded
-_MIN_RANGE, _MAX_RANGE = 1.0, 200.0
-_SECTORS = 36
-_ROWS = 30  # of one degree each, from the lowest to _HIGHEST degrees
-_HIGHEST = -2.0  # lower beams hit the ground wherever the vehicle is; higher ones may not
-_PLACES = np.arange(8192) + np.random.default_rng(0).uniform(0, 1, 8192)
-_LEAST_ROWS = 6  # a sensor with fewer beams below that is not judged by them
-_HISTORY = 20
-_WARM_UP = 5
-_LINES = 16  # of pixels whose neighbours are compared
-_NOISE_CONTRAST = 20  # grey levels; the noise of a dark picture is below that
-_NOISE_SHARE = 0.6  # of the contrast lies between neighbours; in pictures of nuScenes 0.04
-_ORDERED = np.deg2rad(15.0)  # neighbours in a message lie closer together, in most drivers' order
+IDENTICAL, CLIPPED = 'identical', 'clipped'  # checks that no table holds
+_HISTORY = 20  # sound sweeps that the usual one is made of
+_WARM_UP = 5  # of them, until a sweep is held against them
+
+Look = TypeVar('Look')
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """OK, SUSPECT (use, but flag), INVALID or FROZEN (do not use), and why."""
+    """Result of the checks.
+
+    Attributes:
+        state: OK, SUSPECT (use, but flag), INVALID or FROZEN (do not use).
+        reason: the same for a person, '' for OK.
+        check: name of the check that said so, '' for none.
+    """
 
     state: SensorState = SensorState.OK
     reason: str = ''
+    check: str = ''
 
 
 GOOD = Verdict()
+
+
+@dataclass(frozen=True)
+class Check(Generic[Look]):
+    """One fault of content; at least one of the two thresholds is given.
+
+    Attributes:
+        name: identifier of the fault, for programs.
+        measure: the number that is judged.
+        is_beyond: (value, threshold) -> whether the value is worse than the threshold allows.
+        words: the reason that a person reads, with `{value}` and fields of `{look}`.
+        suspect_at: threshold of SUSPECT.
+        invalid_at: threshold of INVALID.
+        invalid_after: frames in a row beyond `invalid_at` until INVALID.
+    """
+
+    name: str
+    measure: Callable[[Look], float]
+    is_beyond: Callable[[float, float], bool]
+    words: str
+    _: KW_ONLY
+    suspect_at: float | None = None
+    invalid_at: float | None = None
+    invalid_after: int = 1
+
+    def exceeds(self, value: float, threshold: float | None) -> bool:
+        """Whether there is that threshold and the value is beyond it."""
+        return threshold is not None and self.is_beyond(value, threshold)
+
+
+# The order is the one they are asked in: the first that finds a fault gives the reason.
+IMAGE_CHECKS: tuple[Check[Picture], ...] = (
+    Check('dark', measures.flat_level, le, 'dark', suspect_at=5, invalid_at=5, invalid_after=2),
+    Check(
+        'over_exposed',
+        measures.white_share,
+        ge,
+        'over-exposed: {value:.0%}',
+        suspect_at=0.60,
+        invalid_at=0.95,
+        invalid_after=2,
+    ),
+    Check('torn', measures.fill_share, ge, 'torn: {value:.0%} fill', suspect_at=0.25),
+    Check('noise', measures.noise_share, ge, 'noise: {value:.0%} of the contrast', suspect_at=0.6),
+)
+COUNT_CHECKS: tuple[Check[PointCount], ...] = (
+    Check('empty', measures.usable_points, lt, 'empty', invalid_at=1),
+    Check(
+        'non_finite', measures.usable_share, lt, 'non-finite: {value:.1%} usable', invalid_at=0.1
+    ),
+)
+SWEEP_CHECKS: tuple[Check[SweepShape], ...] = (
+    Check('in_range', measures.share_in_range, lt, 'in range: {value:.1%}', invalid_at=0.1),
+)
+PAST_CHECKS: tuple[Check[Comparison], ...] = (
+    Check(
+        'noise', measures.disorder, gt, 'noise: neighbours {value:.0f} deg apart', invalid_at=45
+    ),
+    Check(
+        'sparse',
+        measures.count_share,
+        lt,
+        'sparse: {look.count} of {look.usual_count:.0f} points',
+        suspect_at=0.3,
+    ),
+    Check('blocked', measures.blocked_angle, ge, 'blocked: {value:.0f} deg', suspect_at=30),
+    Check(
+        'beams',
+        measures.lost_row_share,
+        ge,
+        'beams: {look.lost_rows} of {look.usual_rows} rows empty',
+        suspect_at=1 / 3,
+    ),
+)
+
+
+class Judge(Generic[Look]):
+    """Asks checks one after the other, and counts frames in a row."""
+
+    def __init__(self, checks: tuple[Check[Look], ...]) -> None:
+        self._checks = checks
+        self._in_a_row: dict[str, int] = {}  # frames beyond `invalid_at`, by name of the check
+
+    def first_fault(self, look: Look) -> Verdict:
+        """Verdict of the first check that finds a fault, else GOOD; the rest begins anew."""
+        before, self._in_a_row = self._in_a_row, {}
+        for check in self._checks:
+            value = check.measure(look)
+            if check.exceeds(value, check.invalid_at):
+                self._in_a_row[check.name] = before.get(check.name, 0) + 1
+            if self._in_a_row.get(check.name, 0) >= check.invalid_after:
+                state = SensorState.INVALID
+            elif check.exceeds(value, check.suspect_at):
+                state = SensorState.SUSPECT
+            else:
+                continue
+            return Verdict(state, check.words.format(value=value, look=look), check.name)
+        return GOOD
 
 
 class FrozenDetector:
@@ -48,8 +149,8 @@ class FrozenDetector:
         self._count = 1
 
     def check(self, data: np.ndarray, part: np.ndarray) -> Verdict:
-        """The verdict on `data`, of which `part` is a small contiguous share."""
-        checksum = zlib.crc32(part)
+        """Verdict on `data`, of which `part` is a small contiguous share."""
+        checksum = zlib.crc32(part.data)
         same = (
             self._last is not None
             and checksum == self._checksum
@@ -57,70 +158,57 @@ class FrozenDetector:
         )
         self._count = self._count + 1 if same else 1
         self._last, self._checksum = data, checksum
+        reason = f'{self._count} identical frames'
         if self._count >= self._limit:
-            return Verdict(SensorState.FROZEN, f'{self._count} identical frames')
+            return Verdict(SensorState.FROZEN, reason, IDENTICAL)
         if self._count == self._limit - 1 and self._count > 1:
-            return Verdict(SensorState.SUSPECT, f'{self._count} identical frames')
+            return Verdict(SensorState.SUSPECT, reason, IDENTICAL)
         return GOOD
 
 
 class ImageCheck:
-    """Content checks of one camera, on every 16th pixel of both axes."""
+    """Checks of one camera."""
 
     def __init__(self, frozen_frames: int) -> None:
         self._frozen = FrozenDetector(frozen_frames)
-        self._dark = 0
-        self._bright = 0
+        self._judge = Judge(IMAGE_CHECKS)
 
     def check(self, pixels: np.ndarray) -> Verdict:
-        """The verdict on (H, W, 3) uint8 RGB; the array is kept until the next call."""
-        # Nearest-neighbour striding keeps exact values; small images are taken whole.
-        step = max(1, min(_STRIDE, min(pixels.shape[:2]) // 16))
-        part = np.ascontiguousarray(pixels[::step, ::step])
-        frozen = self._frozen.check(pixels, part)
+        """Verdict on (H, W, 3) uint8 RGB; the array is kept until the next call."""
+        picture = measures.look_at_picture(pixels)
+        frozen = self._frozen.check(pixels, picture.part)
         if frozen.state is SensorState.FROZEN:
             return frozen
-        mean, deviation = (float(v.mean()) for v in cv2.meanStdDev(part))
-        dark = mean <= 5 and deviation <= 2
-        bright_share = float((part >= 250).all(axis=2).mean())
-        self._dark = self._dark + 1 if dark else 0
-        self._bright = self._bright + 1 if bright_share >= 0.95 else 0
-        if dark:
-            state = SensorState.INVALID if self._dark >= 2 else SensorState.SUSPECT
-            return Verdict(state, 'dark')
-        if bright_share >= 0.60:
-            state = SensorState.INVALID if self._bright >= 2 else SensorState.SUSPECT
-            return Verdict(state, f'over-exposed: {bright_share:.0%}')
-        if _torn_share(part) >= 0.25:
-            return Verdict(SensorState.SUSPECT, f'torn: {_torn_share(part):.0%} fill')
-        noise = _noise_share(pixels)
-        if noise >= _NOISE_SHARE:
-            return Verdict(SensorState.SUSPECT, f'noise: {noise:.0%} of the contrast')
+        verdict = self._judge.first_fault(picture)
+        return frozen if verdict is GOOD else verdict
+
+
+class CloudCheck:
+    """Checks of the LiDAR: each sweep on its own, and against the sound ones before it."""
+
+    def __init__(self, frozen_frames: int) -> None:
+        self._frozen = FrozenDetector(frozen_frames)
+        self._of_count = Judge(COUNT_CHECKS)
+        self._of_sweep = Judge(SWEEP_CHECKS)
+        self._of_past = Judge(PAST_CHECKS)
+        self._past: deque[SweepShape] = deque(maxlen=_HISTORY)
+
+    def check(self, points: np.ndarray, announced: int) -> Verdict:
+        """Verdict on (P, 5) float32 usable points of `announced` points in the message."""
+        verdict = self._of_count.first_fault(PointCount(len(points), announced))
+        if verdict is not GOOD:
+            return verdict
+        frozen = self._frozen.check(points, np.ascontiguousarray(points[:: measures.STRIDE]))
+        if frozen.state is SensorState.FROZEN:
+            return frozen
+        sweep = measures.look_at_sweep(points)
+        verdict = self._of_sweep.first_fault(sweep)
+        if verdict is GOOD and len(self._past) >= _WARM_UP:
+            verdict = self._of_past.first_fault(measures.compare(sweep, self._past))
+        if verdict is not GOOD:
+            return verdict
+        self._past.append(sweep)  # only a sound sweep: a fault does not become the norm
         return frozen
-
-
-def _noise_share(pixels: np.ndarray) -> float:
-    """How much of the contrast along some lines lies between neighbouring pixels.
-
-    Near 0 where a picture shows something, 1 for white noise; 0 where there is little contrast.
-    """
-    lines = pixels[:: max(1, len(pixels) // _LINES), :, 1].astype(np.float32)
-    contrast = float(lines.var(axis=1).mean())
-    if contrast < _NOISE_CONTRAST**2:
-        return 0.0
-    return float(np.square(np.diff(lines, axis=1)).mean()) / (2 * contrast)
-
-
-def _torn_share(part: np.ndarray) -> float:
-    """Longest run of rows that are all one filling grey (0 or 128), as a share of the height."""
-    flat = part.reshape(len(part), -1)
-    low, high = flat.min(axis=1), flat.max(axis=1)
-    fill = (high <= 2) | ((low >= 126) & (high <= 130))
-    longest = run = 0
-    for row in fill:
-        run = run + 1 if row else 0
-        longest = max(longest, run)
-    return longest / len(part)
 
 
 def limit_points(points: np.ndarray) -> tuple[np.ndarray, Verdict]:
@@ -128,104 +216,5 @@ def limit_points(points: np.ndarray) -> tuple[np.ndarray, Verdict]:
     if len(points) <= MOST_POINTS:
         return points, GOOD
     chosen = np.linspace(0, len(points) - 1, MOST_POINTS).astype(np.int64)
-    return points[chosen], Verdict(
-        SensorState.SUSPECT, f'clipped: {len(points) - MOST_POINTS} points left out'
-    )
-
-
-class CloudCheck:
-    """Content checks of the LiDAR: against its own recent past and against emptiness."""
-
-    def __init__(self, frozen_frames: int) -> None:
-        self._frozen = FrozenDetector(frozen_frames)
-        self._counts: deque[int] = deque(maxlen=_HISTORY)
-        self._sectors: deque[np.ndarray] = deque(maxlen=_HISTORY)
-        self._rows: deque[np.ndarray] = deque(maxlen=_HISTORY)
-        self._turns: deque[float] = deque(maxlen=_HISTORY)
-
-    def check(self, points: np.ndarray, announced: int) -> Verdict:
-        """The verdict on (P, 5) float32 usable points of `announced` points in the message."""
-        if not len(points):
-            return Verdict(SensorState.INVALID, 'empty')
-        if len(points) < 0.1 * announced:
-            share = len(points) / announced
-            return Verdict(SensorState.INVALID, f'non-finite: {share:.1%} usable')
-        frozen = self._frozen.check(points, np.ascontiguousarray(points[::_STRIDE]))
-        if frozen.state is SensorState.FROZEN:
-            return frozen
-        sparse = _thinned(points)
-        distance = np.hypot(sparse[:, 0], sparse[:, 1])
-        in_range = (distance > _MIN_RANGE) & (distance < _MAX_RANGE)
-        if in_range.mean() < 0.1:
-            return Verdict(SensorState.INVALID, f'in range: {in_range.mean():.1%}')
-        verdict = self._against_history(
-            len(points),
-            _sector_counts(sparse[in_range]),
-            _row_counts(sparse[in_range], distance[in_range]),
-            _turn(points),
-        )
-        return verdict if verdict is not GOOD else frozen
-
-    def _against_history(
-        self, count: int, sectors: np.ndarray, rows: np.ndarray, turn: float
-    ) -> Verdict:
-        if len(self._counts) >= _WARM_UP:
-            if float(np.median(self._turns)) < _ORDERED and turn > 3 * _ORDERED:
-                return Verdict(
-                    SensorState.INVALID, f'noise: neighbours {np.rad2deg(turn):.0f} deg apart'
-                )
-            usual = float(np.median(self._counts))
-            if count < 0.3 * usual:
-                return Verdict(SensorState.SUSPECT, f'sparse: {count} of {usual:.0f} points')
-            lost, _ = _missing(sectors, self._sectors)
-            if lost >= 3:
-                return Verdict(SensorState.SUSPECT, f'blocked: {lost * 360 // _SECTORS} deg')
-            lost, all_rows = _missing(rows, self._rows)
-            if all_rows >= _LEAST_ROWS and 3 * lost >= all_rows:
-                return Verdict(SensorState.SUSPECT, f'beams: {lost} of {all_rows} rows empty')
-        # Only good sweeps make the past: a fault does not become the norm.
-        self._counts.append(count)
-        self._sectors.append(sectors)
-        self._rows.append(rows)
-        self._turns.append(turn)
-        return GOOD
-
-
-def _turn(points: np.ndarray) -> float:
-    """Median angle of azimuth, in radians, from a point of a message to the next one.
-
-    Whether a driver sends firing by firing or beam by beam, it is small; in noise it is pi / 2.
-    """
-    if len(points) < 2:
-        return 0.0
-    first = np.linspace(0, len(points) - 2, 1024).astype(np.int64)
-    here, there = points[first, :2], points[first + 1, :2]
-    cross = here[:, 0] * there[:, 1] - here[:, 1] * there[:, 0]
-    return float(np.median(np.abs(np.arctan2(cross, (here * there).sum(axis=1)))))
-
-
-def _thinned(points: np.ndarray) -> np.ndarray:
-    """At most 8192 of the points, at random places: drivers send the beams in turn, and a fixed
-    step would see the same few of them always."""
-    if len(points) <= len(_PLACES):
-        return points
-    return points[(_PLACES * (len(points) / len(_PLACES))).astype(np.int64)]
-
-
-def _missing(counts: np.ndarray, past: deque[np.ndarray]) -> tuple[int, int]:
-    """How many bins are empty that usually are not, and how many usually are not."""
-    usual = np.median(np.stack(past), axis=0) >= 4
-    return int(((counts == 0) & usual).sum()), int(usual.sum())
-
-
-def _sector_counts(points: np.ndarray) -> np.ndarray:
-    """(36,) points per azimuth sector of 10 degrees."""
-    azimuth = np.arctan2(points[:, 1], points[:, 0])
-    index = ((azimuth + np.pi) * (_SECTORS / (2 * np.pi))).astype(np.int64) % _SECTORS
-    return np.bincount(index, minlength=_SECTORS)
-
-
-def _row_counts(points: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """(30,) points per degree of elevation below the horizon, in the sensor's own frame."""
-    below = np.floor(_HIGHEST - np.rad2deg(np.arctan2(points[:, 2], distance))).astype(np.int64)
-    return np.bincount(below[(below >= 0) & (below < _ROWS)], minlength=_ROWS)
+    reason = f'clipped: {len(points) - MOST_POINTS} points left out'
+    return points[chosen], Verdict(SensorState.SUSPECT, reason, CLIPPED)

@@ -1,0 +1,98 @@
+"""Stamps of one sensor: their order, their period and their rate."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import pairwise
+
+from metabev_ros.errors import SensorDataError
+
+_KEPT = 20  # stamps that the rate is measured from
+_STEPS = 3  # between the newest stamps, that the period is measured from
+
+
+def to_ns(seconds: float) -> int:
+    """Integer nanoseconds, rounded."""
+    return round(seconds * 1e9)
+
+
+class Stamps:
+    """Stamps of the messages that were accepted, in nanoseconds; they increase.
+
+    Attributes:
+        nominal_ns: period by the configured rate.
+        period_ns: the same, or the measured one where a sensor steadily sends slower.
+        newest_ns: the newest stamp, None before the first of an epoch.
+    """
+
+    def __init__(self, rate_hz: float, future_tolerance: float) -> None:
+        """Begin without stamps.
+
+        Args:
+            rate_hz: nominal rate.
+            future_tolerance: seconds that a stamp may lie ahead of the clock.
+        """
+        self.nominal_ns = self.period_ns = to_ns(1 / rate_hz)
+        self.newest_ns: int | None = None
+        self._future_ns = to_ns(future_tolerance)
+        self._kept: deque[int] = deque(maxlen=_KEPT)
+
+    def check(self, stamp_ns: int, arrival_ns: int) -> None:
+        """Refuse a stamp from the future, an old one, or the same one again.
+
+        Raises:
+            SensorDataError: 'future', 'duplicate' or 'backwards'.
+        """
+        ahead = stamp_ns - arrival_ns
+        if ahead > self._future_ns:
+            raise SensorDataError(
+                'future',
+                'header.stamp',
+                'a stamp that is not in the future',
+                f'{ahead / 1e9:.3f} s ahead',
+            )
+        if self.newest_ns is None:
+            return
+        if stamp_ns == self.newest_ns:
+            raise SensorDataError('duplicate', 'header.stamp', 'a new stamp', str(stamp_ns))
+        if stamp_ns < self.newest_ns:
+            raise SensorDataError(
+                'backwards',
+                'header.stamp',
+                'a stamp that increases',
+                f'{(self.newest_ns - stamp_ns) / 1e9:.3f} s back',
+            )
+
+    def add(self, stamp_ns: int) -> None:
+        """Take the stamp of an accepted message and measure the period anew."""
+        self.newest_ns = stamp_ns
+        self._kept.append(stamp_ns)
+        self.period_ns = self._steady_slow_period() or self.nominal_ns
+
+    def _steady_slow_period(self) -> int | None:
+        """Mean of the newest steps where they are alike and longer than nominal, else None.
+
+        Only a steady slow sensor changes what is expected; random drops and jitter do not.
+        """
+        if len(self._kept) <= _STEPS:
+            return None
+        steps = [later - earlier for earlier, later in pairwise(list(self._kept)[-_STEPS - 1 :])]
+        is_slow = 1.1 * self.nominal_ns < min(steps) and max(steps) < 5 * self.nominal_ns
+        return sum(steps) // len(steps) if is_slow and max(steps) < 1.3 * min(steps) else None
+
+    def is_next_due(self, reference_ns: int, slack_ns: int) -> bool:
+        """Whether the next message is due for a sample at `reference_ns`, give or take a slack."""
+        return self.newest_ns is None or self.newest_ns + self.period_ns <= reference_ns + slack_ns
+
+    @property
+    def rate_hz(self) -> float:
+        """Rate by the kept stamps, 0 with fewer than two of them."""
+        if len(self._kept) < 2:
+            return 0.0
+        span = self._kept[-1] - self._kept[0]
+        return (len(self._kept) - 1) * 1e9 / span if span > 0 else 0.0
+
+    def forget(self) -> None:
+        """Forget all stamps: they belong to the clock of an epoch that has ended."""
+        self.newest_ns = None
+        self._kept.clear()
