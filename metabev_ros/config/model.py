@@ -56,7 +56,7 @@ class ModelConfig:
             self.task_interaction.check_fit(self.head.neck_channels, self.bev_grid)
 
     def _require_known_classes(self) -> None:
-        """Stop unless every part of the package knows the classes that it asks for by name."""
+        """Stop unless the package knows all classes and has the one whose layer it publishes."""
         unknown = [name for name in self.detection_classes if name not in MEAN_SIZES]
         if unknown:
             raise ConfigError(

@@ -111,16 +111,17 @@ def _offence(node: NodeProto, graph: GraphProto, form: GraphForm) -> tuple[str, 
 
 def _offence_of_form(node: NodeProto, form: GraphForm) -> tuple[str, str] | None:
     """As `_offence`, of the operators that one form allows and another does not."""
-    no_zero = f'export with --form {form.value}, or use a host-built table'
+    instead = f'export with --form {form.value}, or use a host-built table'
     match form:
         case GraphForm.ONNXRUNTIME:
             if node.op_type == 'NonZero' and not _in_expert_pool(node):
-                return 'no NonZero outside experts', no_zero
+                return 'no NonZero outside experts', instead
         case GraphForm.TENSORRT:
             if node.op_type == 'NonZero':
-                return 'no NonZero', no_zero
+                return 'no NonZero', instead
             if node.op_type == 'GridSample':
-                return 'no GridSample in a graph for TensorRT', 'use Sampling.GATHER (forms.py)'
+                remedy = 'use Sampling.GATHER (export/forms.py)'
+                return 'no GridSample in a graph for TensorRT', remedy
         case _:
             assert_never(form)
     return None
