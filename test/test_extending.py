@@ -134,6 +134,7 @@ def simple(text: str) -> str:
 
 def test_every_check_of_content_is_counted_and_has_a_row_of_the_fault_matrix() -> None:
     tables = [table for name, table in vars(checks).items() if name.endswith('_CHECKS')]
+    assert tables, forgotten(CHECK, ['metabev_ros/sensing/checks.py has no table'])
     counted = {simple(name) for name in DETECTORS}
     words = {simple(text) for text in recipes.words_of_row_tests()}
     problems: list[str] = []
