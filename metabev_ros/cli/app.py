@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from metabev_ros.config import RigConfig, load_config
+from metabev_ros.config.node import DEFAULT_MODEL, DEFAULT_RIG
 from metabev_ros.errors import MetaBevError
 from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG, package_version, resource_path
 

@@ -18,6 +18,7 @@ import numpy as np
 from metabev_ros import wire
 from metabev_ros.bags import BagWriter
 from metabev_ros.config import RigConfig, load_config
+from metabev_ros.config.node import DEFAULT_RIG
 from metabev_ros.errors import SensorDataError
 from metabev_ros.geometry import NUSCENES_MAP_GRID, rotation_to_quaternion
 from metabev_ros.lab.datasets.synthetic.drive import DriveFrame, SyntheticDrive
