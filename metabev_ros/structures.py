@@ -43,20 +43,6 @@ CLASS_COLOURS: dict[str, Colour] = {  # in pictures and in RViz
 OTHER_COLOUR: Colour = (200, 200, 60)  # a class without a colour of its own
 DRIVABLE_CLASS = 'drivable_area'  # has an output of its own
 MAP_CLASSES = (DRIVABLE_CLASS, 'ped_crossing', 'walkway', 'stop_line', 'carpark_area', 'divider')
-Colour = tuple[int, int, int]  # RGB, 0..255
-CLASS_COLOURS: dict[str, Colour] = {  # in pictures and in RViz
-    'car': (255, 158, 0),
-    'truck': (255, 80, 60),
-    'construction_vehicle': (180, 200, 60),
-    'bus': (255, 105, 180),
-    'trailer': (196, 136, 96),
-    'barrier': (150, 160, 180),
-    'motorcycle': (205, 40, 95),
-    'bicycle': (220, 50, 230),
-    'pedestrian': (70, 150, 255),
-    'traffic_cone': (120, 220, 232),
-}
-OTHER_COLOUR: Colour = (200, 200, 60)  # a class without a colour of its own
 POINT_COLUMNS = ('x', 'y', 'z', 'intensity', 'time_lag')
 
 
