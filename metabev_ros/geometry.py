@@ -37,10 +37,12 @@ class BevGrid:
 
     @property
     def columns(self) -> int:
+        """Number of cells along x."""
         return round((self.x_max - self.x_min) / self.cell)
 
     @property
     def rows(self) -> int:
+        """Number of cells along y."""
         return round((self.y_max - self.y_min) / self.cell)
 
     @property

@@ -61,10 +61,12 @@ class Modality(enum.IntEnum):
 
     @property
     def has_camera(self) -> bool:
+        """Tell whether cameras are part of it."""
         return bool(self & 1)
 
     @property
     def has_lidar(self) -> bool:
+        """Tell whether the LiDAR is part of it."""
         return bool(self & 2)
 
     @classmethod
@@ -229,6 +231,7 @@ class Sample:
 
     @property
     def used_sensors(self) -> tuple[str, ...]:
+        """Names of the sensors whose data is in the sample."""
         return tuple(report.name for report in self.sensors if report.used)
 
 

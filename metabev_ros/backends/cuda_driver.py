@@ -231,9 +231,11 @@ class Context:
         return Buffer(size, device.value, host)
 
     def stream(self) -> int:
+        """Make a stream that does not wait for the default one."""
         return self._made('cuStreamCreate', 'cuStreamDestroy_v2', _NON_BLOCKING_STREAM)
 
     def event(self) -> int:
+        """Make an event without timing."""
         return self._made('cuEventCreate', 'cuEventDestroy_v2', _NO_TIMING_EVENT)
 
     def upload(self, buffer: Buffer, size: int, stream: int) -> None:
@@ -245,6 +247,7 @@ class Context:
         self.driver.call('cuMemcpyDtoHAsync_v2', buffer.host_address, buffer.device, size, stream)
 
     def record(self, event: int, stream: int) -> None:
+        """Record an event in a stream."""
         self.driver.call('cuEventRecord', event, stream)
 
     def wait(self, event: int, stream: int) -> None:
@@ -269,6 +272,7 @@ class Context:
             self.driver.call('cuGraphDestroy', graph)
 
     def launch(self, graph: int, stream: int) -> None:
+        """Enqueue a captured graph."""
         self.driver.call('cuGraphLaunch', graph, stream)
 
     def _made(self, create: str, destroy: str, *arguments: object) -> int:

@@ -92,6 +92,7 @@ class EngineManifest:
         return f'{self.identity.graph}-{self.engine_sha256}.engine'
 
     def to_json(self) -> bytes:
+        """The manifest as JSON."""
         plain = {'format': FORMAT, **dataclasses.asdict(self)}
         return (json.dumps(plain, indent=1) + '\n').encode()
 

@@ -93,6 +93,7 @@ class OnnxRuntimeBackend:
 
     @property
     def precision(self) -> str:
+        """Arithmetic of the graphs."""
         return self.contract.precision
 
     @property
@@ -104,10 +105,12 @@ class OnnxRuntimeBackend:
 
     @property
     def config(self) -> ModelConfig:
+        """Configuration of the model."""
         return self.contract.config
 
     @property
     def model_hash(self) -> str:
+        """SHA-256 (first 16 hex digits) of the model."""
         return self.contract.hash
 
     def run(self, camera: Arrays | None, lidar: Arrays | None) -> Arrays:

@@ -27,19 +27,39 @@ class Backend(Protocol):
     """
 
     @property
-    def config(self) -> ModelConfig: ...
+    def config(self) -> ModelConfig:
+        """Configuration of the model."""
+        ...
+
     @property
-    def model_hash(self) -> str: ...
+    def model_hash(self) -> str:
+        """SHA-256 (first 16 hex digits) of the model."""
+        ...
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the runtime."""
+        ...
+
     @property
-    def device(self) -> str: ...
+    def device(self) -> str:
+        """Device that computes."""
+        ...
+
     @property
-    def precision(self) -> str: ...
+    def precision(self) -> str:
+        """Arithmetic of the graphs."""
+        ...
+
     @property
-    def provider(self) -> str: ...
+    def provider(self) -> str:
+        """Part of the runtime that computes."""
+        ...
+
     @property
-    def gpu_memory(self) -> int: ...
+    def gpu_memory(self) -> int:
+        """Bytes that the model took on the GPU; 0 without one."""
+        ...
 
     def run(self, camera: Arrays | None, lidar: Arrays | None) -> Arrays:
         """Encode what is there, then fuse with the graph of that branch.

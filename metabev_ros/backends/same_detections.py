@@ -22,8 +22,9 @@ QUERY_TENSORS = ('boxes', 'class_logits', 'query_scores')
 def align_queries(
     expected: dict[str, np.ndarray], got: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """`got` with its queries in the order of `expected`; unchanged without queries, and where
-    two queries would have one partner.
+    """Put the queries of `got` into the order of `expected`.
+
+    Nothing changes without queries, and where two queries would have one partner.
 
     Args:
         expected, got: outputs of a fusion graph; query tensors are (1, C, P).

@@ -119,18 +119,22 @@ class TensorRtBackend:
 
     @property
     def precision(self) -> str:
+        """Arithmetic of the graphs."""
         return self.contract.precision
 
     @property
     def config(self) -> ModelConfig:
+        """Configuration of the model."""
         return self.contract.config
 
     @property
     def model_hash(self) -> str:
+        """SHA-256 (first 16 hex digits) of the model."""
         return self.contract.hash
 
     @property
     def cuda_graphs(self) -> tuple[str, ...]:
+        """Graphs that run as captured CUDA graphs."""
         return tuple(self._captured)
 
     def run(self, camera: Arrays | None, lidar: Arrays | None) -> Arrays:

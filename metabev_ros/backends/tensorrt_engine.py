@@ -59,6 +59,7 @@ class InputRange:
 
     @property
     def bytes(self) -> int:
+        """Size of the largest tensor, bytes."""
         return math.prod(self.largest) * np.dtype(self.dtype).itemsize
 
 

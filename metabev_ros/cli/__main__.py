@@ -1,4 +1,4 @@
-"""python -m metabev_ros.cli"""
+"""Entry of `python -m metabev_ros.cli`."""
 
 from metabev_ros.cli import main
 

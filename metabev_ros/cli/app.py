@@ -42,10 +42,12 @@ ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help='Inference thre
 
 
 def model_dir(model: Path | None) -> Path:
+    """The model folder that was asked for, or the shipped one."""
     return resource_path(DEFAULT_MODEL) if model is None else model
 
 
 def rig_config(rig: Path | None) -> RigConfig:
+    """The rig that was asked for, or the nuScenes-like one."""
     path = resource_path(DEFAULT_RIG) if rig is None else rig
     return load_config(RigConfig, path)
 
@@ -71,7 +73,9 @@ def options(
 class ProgressUpdate(Protocol):
     """Tell a progress bar how far the work is."""
 
-    def __call__(self, done: int, total: int | None = None, text: str = '') -> None: ...
+    def __call__(self, done: int, total: int | None = None, text: str = '') -> None:
+        """Show progress."""
+        ...
 
 
 @contextmanager

@@ -140,6 +140,7 @@ class CameraBranchConfig:
 
     @property
     def depth_bins(self) -> int:
+        """Number of depth bins."""
         return round((self.depth_max - self.depth_min) / self.depth_step)
 
 

@@ -116,6 +116,7 @@ class ModelConfig:
 
     @property
     def pillar_grid(self) -> BevGrid:
+        """Grid of the pillars."""
         return self.bev_grid.with_cell(self.lidar.pillar)
 
     @property
@@ -130,6 +131,7 @@ class ModelConfig:
 
     @property
     def query_grid(self) -> BevGrid:
+        """Grid of the decoder's queries."""
         return self.bev_grid.with_cell(self.decoder.cell)
 
     @property

@@ -22,16 +22,22 @@ class RpbMode(enum.Enum):
 
 
 class OffsetNorm(enum.Enum):
-    """What a centre's offset is measured in: the reference box's length and width, or for both
-    its footprint's diagonal (milder for boxes that are thin)."""
+    """Unit of a centre's offset.
+
+    The reference box's length and width, or for both its footprint's diagonal (milder for boxes
+    that are thin).
+    """
 
     SIDES = 'sides'
     DIAGONAL = 'diagonal'
 
 
 class QueryContent(enum.Enum):
-    """What a query starts from: a learned vector per rank (mixed query selection), or the BEV
-    feature at its cell plus a learned vector per class (as in TransFusion)."""
+    """Start of a query.
+
+    A learned vector per rank (mixed query selection), or the BEV feature at its cell plus a
+    learned vector per class (as in TransFusion).
+    """
 
     LEARNED = 'learned'
     FEATURE = 'feature'

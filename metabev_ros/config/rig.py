@@ -71,6 +71,7 @@ class RigConfig:
 
     @property
     def kinds(self) -> dict[str, SensorKind]:
+        """Sensor name -> kind, in rig order."""
         return {
             **{camera.name: SensorKind.CAMERA for camera in self.cameras},
             self.lidar.name: SensorKind.LIDAR,

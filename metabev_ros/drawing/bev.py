@@ -42,6 +42,7 @@ class BevView:
 
     @property
     def metres_per_pixel(self) -> float:
+        """Size of a pixel, metres."""
         return 2 * self.half_length / self.height
 
     def pixels(self, xy: np.ndarray) -> np.ndarray:

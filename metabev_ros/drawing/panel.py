@@ -85,10 +85,12 @@ class PanelLayout:
 
     @property
     def tile_width(self) -> int:
+        """Width of one camera tile, pixels."""
         return (self.width - self.bev_width) // 3
 
     @property
     def tile_height(self) -> int:
+        """Height of one camera tile, pixels."""
         return round(self.tile_width / self.tile_aspect)
 
 

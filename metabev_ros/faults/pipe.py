@@ -61,9 +61,11 @@ class TruthFile:
         self._file.write(json.dumps(plain) + '\n')
 
     def __call__(self, truth: Truth) -> None:
+        """Write one line."""
         self._write(asdict(truth))
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def __enter__(self) -> TruthFile:

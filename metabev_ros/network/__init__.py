@@ -1,0 +1,1 @@
+"""The network: `nn.Module`s only, no input or output."""

@@ -125,8 +125,10 @@ def to_channels(boxes: Tensor, velocity: Tensor, grid: BevGrid) -> Tensor:
 
 
 def from_channels(channels: Tensor, grid: BevGrid) -> tuple[Tensor, Tensor]:
-    """(..., 10) channels, x and y in cells from the grid's corner -> (..., 8) boxes and (..., 2)
-    velocities; the inverse of `to_channels`."""
+    """Decode (..., 10) channels into (..., 8) boxes and (..., 2) velocities.
+
+    x and y are in cells from the grid's corner; the inverse of `to_channels`.
+    """
     x, y = channels[..., 0] * grid.cell + grid.x_min, channels[..., 1] * grid.cell + grid.y_min
     boxes = torch.cat(
         [

@@ -129,8 +129,7 @@ class BoxFrameBias(nn.Module):
         return mlp(ends * self.scale)
 
     def lookup(self, table: Tensor, where: Tensor) -> Tensor:
-        """Linear interpolation of a table (B, Q, S, heads) at places (B, Q, Y X) in metres ->
-        (B, heads, Q, Y X)."""
+        """Interpolate a table (B, Q, S, heads) at (B, Q, Y X) metres: (B, heads, Q, Y X)."""
         b, q, knots, heads = table.shape
         place = (where.clamp(-self.reach, self.reach) + self.reach) * (
             (knots - 1) / (2 * self.reach)

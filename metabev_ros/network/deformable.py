@@ -37,8 +37,7 @@ class Sampling(enum.Enum):
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Half and bfloat16 are raised to float32, float32 and float64 stay: geometry and sampling
-    lose metres in half precision."""
+    """Raise half and bfloat16 to float32: geometry and sampling lose metres in half precision."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 

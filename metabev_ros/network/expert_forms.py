@@ -28,8 +28,10 @@ class ExpertForm(enum.Enum):
 
 
 def by_nonzero(experts: nn.ModuleList, tokens: Tensor, gate: Tensor) -> Tensor:
-    """Every expert sees the tokens that chose it; rows are written, not added, as each expert
-    meets a token once. At most T most rows. NonZero makes the shapes depend on the data.
+    """Run every expert on the tokens that chose it.
+
+    Rows are written, not added, as each expert meets a token once. At most T most rows. NonZero
+    makes the shapes depend on the data.
 
     Args:
         experts: E times Linear D -> h, GELU, Linear h -> D.
@@ -97,8 +99,10 @@ def in_blocks(experts: nn.ModuleList, tokens: Tensor, gate: Tensor, most: int) -
 
 
 def block_size(assignments: int, experts: int) -> int:
-    """Rows of a block: a power of two such that a block of every expert is together an eighth to a
-    quarter of the assignments."""
+    """Rows of a block, a power of two.
+
+    One block of every expert is together an eighth to a quarter of the assignments.
+    """
     return 2 ** max(0, math.ceil(math.log2(assignments / (8 * experts))))
 
 
@@ -126,8 +130,10 @@ def _places(active: Tensor, size: int, blocks: int) -> tuple[Tensor, Tensor]:
 
 
 def _running_count(x: Tensor) -> Tensor:
-    """Cumulative sum of (T, E) int32 along T, in two steps of sqrt(T): TensorRT 10.3 makes a loop
-    of a CumSum, one turn an element."""
+    """Cumulative sum of (T, E) int32 along T, in two steps of sqrt(T).
+
+    TensorRT 10.3 makes a loop of a CumSum, one turn an element.
+    """
     side = math.ceil(math.sqrt(len(x)))
     inner = F.pad(x, (0, 0, 0, side * side - len(x))).unflatten(0, (side, side))
     inner = inner.cumsum(1, dtype=torch.int32)

@@ -54,8 +54,10 @@ class LssFpn(nn.Module):
 
 
 class Fpn(nn.Module):
-    """Top-down: 1x1 convolutions bring all maps to `c_out` channels; the coarser sum, upsampled,
-    is added; the finest sum goes through the 3x3 block.
+    """Feature pyramid, top-down (Lin et al. 2017).
+
+    1x1 convolutions bring all maps to `c_out` channels; the coarser sum, upsampled, is added; the
+    finest sum goes through the 3x3 block.
 
     Args: as `LssFpn`.
     """

@@ -37,8 +37,7 @@ TEMPERATURE = 10_000.0
 
 
 def position_code(rows: int, columns: int, channels: int) -> Tensor:
-    """(channels, rows, columns) sine code: half of the channels for y, half for x (DETR's,
-    places scaled to 2 pi)."""
+    """Sine code (channels, rows, columns): half for y, half for x (DETR's, scaled to 2 pi)."""
     half = channels // 2
     rate = TEMPERATURE ** (-2 * torch.arange(half // 2) / half)
 
@@ -269,8 +268,12 @@ def watch_offsets(module: nn.Module) -> None:
 
 
 def take_offset_statistics(module: nn.Module) -> dict[str, float]:
-    """`offsets_moved` (cells of the map sampled) and `offsets_outside` (share of all samples),
-    means since `watch_offsets`; empty where nothing was measured. Ends the measuring."""
+    """End the measuring that `watch_offsets` began.
+
+    Returns:
+        Means of `offsets_moved` (cells of the map sampled) and `offsets_outside` (share of all
+        samples); empty where nothing was measured.
+    """
     noted = []
     for part in module.modules():
         if isinstance(part, DeformableMixing) and part.watched is not None:

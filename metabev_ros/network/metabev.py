@@ -47,9 +47,7 @@ class NetworkOutput:
 
 
 class Fusion(nn.Module):
-    """Everything after the encoders: decoder (or the baseline fuser), neck, task interaction,
-    heads.
-    """
+    """Everything after the encoders: decoder or baseline fuser, neck, task interaction, heads."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

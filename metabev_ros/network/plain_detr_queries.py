@@ -41,8 +41,10 @@ class HeatmapSelection(nn.Module):
         self.register_buffer('centres', centres, persistent=False)  # (Y X, 2)
 
     def forward(self, heatmap: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Peaks are cells that no neighbour of their class exceeds (pedestrians and cones: every
-        cell, they stand closer than that); when there are too few, the best other cells follow.
+        """Choose the best peaks of the heatmap.
+
+        Peaks are cells that no neighbour of their class exceeds (pedestrians and cones: every
+        cell, they stand closer than that). When there are too few, the best other cells follow.
 
         Returns:
             classes and flat cells row * X + column (B, count) int64, boxes (B, count, 8).

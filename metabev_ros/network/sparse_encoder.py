@@ -204,8 +204,12 @@ class SparseEncoder(nn.Module):
     def _encode(
         self, x: Tensor, near: tuple[Tensor, ...], down: tuple[Tensor, ...], voxel_tables: Tensor
     ) -> Tensor:
-        """`near`, `down`: tables of the stages and of the steps after them; `voxel_tables`
-        (B, Z Y X)."""
+        """Run the stages.
+
+        Args:
+            near, down: tables of the stages and of the steps after them.
+            voxel_tables: (B, Z Y X).
+        """
         x = self.conv_input(x, near[0])
         for blocks, near_table, down_table in zip(
             self.encoder_layers.values(), near, down, strict=True

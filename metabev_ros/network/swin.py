@@ -52,8 +52,10 @@ def from_windows(x: Tensor, height: int, width: int) -> Tensor:
 
 
 def shift_mask(height: int, width: int, device: torch.device) -> Tensor:
-    """(windows, WINDOW^2, WINDOW^2) 0 or MASKED: after the roll, a window on the border holds
-    cells from opposite borders, and those do not see each other.
+    """Mask of the shifted windows, (windows, WINDOW^2, WINDOW^2), 0 or MASKED.
+
+    After the roll a window on the border holds cells from opposite borders, and those do not see
+    each other.
 
     Args:
         height, width: whole windows, cells.

@@ -62,8 +62,11 @@ class DecoderLayer(nn.Module):
         self.cross_posembed = PositionEmbedding(channels)
 
     def forward(self, query: Tensor, cells: Tensor, query_at: Tensor, cells_at: Tensor) -> Tensor:
-        """query (B, P, d), cells (B, Y X, d), their places (B, P, 2) and (1, Y X, 2) in cells ->
-        (B, P, d)."""
+        """Decode queries (B, P, d) from cells (B, Y X, d): (B, P, d).
+
+        Args:
+            query_at, cells_at: places (B, P, 2) and (1, Y X, 2), in cells.
+        """
         place = self.self_posembed(query_at).transpose(1, 2)
         key_place = self.cross_posembed(cells_at).transpose(1, 2)
         q = query + place

@@ -1,0 +1,1 @@
+"""Samples to network inputs: images, pillars, voxels, view transform tables."""

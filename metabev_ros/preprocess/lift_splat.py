@@ -105,8 +105,10 @@ class LiftSplatTables:
 
 
 def _stable_order(cells: np.ndarray) -> np.ndarray:
-    """The stable argsort of (P,) cell indices 0..2**32, as radix sort: NumPy has it for 16 bits
-    only, and there it is several times faster than for 32."""
+    """Stable argsort of (P,) cell indices 0..2**32, as radix sort.
+
+    NumPy has it for 16 bits only, and there it is several times faster than for 32.
+    """
     order = np.argsort(cells.astype(np.uint16), kind='stable')
     high = (cells >> 16).astype(np.uint16)
     return order[np.argsort(high[order], kind='stable')] if high.any() else order

@@ -74,6 +74,7 @@ class VideoWriter:
         self._frames: Generator[None, np.ndarray | None, None] | None = None
 
     def add(self, result: PerceptionResult, model: ModelInfo) -> None:
+        """Add one frame; the first one opens the file."""
         if self._path is None:
             return
         picture = draw_result(result, model, self._layout)

@@ -74,6 +74,7 @@ class StatusReport:
 
     @property
     def is_degraded(self) -> bool:
+        """Tell whether anything is not as it should be."""
         return bool(self.injection) or any(
             report.state is not SensorState.OK for report in self.sensors
         )

@@ -145,6 +145,7 @@ def resnet50_rules(prefix: str) -> tuple[Rule, ...]:
 
 
 def torchvision_resnet50() -> SourceRules:
+    """Rules for torchvision's ResNet-50."""
     part = Part('ResNet-50 backbone', BODY_PATTERN + '.*', resnet50_rules(''), required=True)
     return SourceRules((part,), (CLASSIFIER,))
 

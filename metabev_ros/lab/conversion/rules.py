@@ -11,11 +11,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Rule:
-    """Keys that match `source` become `target`.
+    r"""Rule for one kind of key: `source` becomes `target`.
 
     Attributes:
         source: regular expression over the whole key.
-        target: template with \\1, \\2 ... of the groups.
+        target: template with \1, \2 ... of the groups.
         change: tensor(s) -> tensor in our layout.
         also: templates of further source keys, whose tensors `change` gets after the first.
         copies: templates of further targets that get the same tensor.
@@ -28,6 +28,7 @@ class Rule:
     copies: tuple[str, ...] = ()
 
     def match(self, key: str) -> re.Match | None:
+        """Match a whole key; None if the rule is not for it."""
         return re.fullmatch(self.source, key)
 
 

@@ -41,6 +41,7 @@ class Output:
 
     @property
     def sensors(self) -> frozenset[str]:
+        """Names of the sensors that the label holds."""
         return frozenset(self.ages_ns)
 
 
@@ -58,6 +59,7 @@ class Status:
     model: str
 
     def state(self, sensor: str) -> SensorState:
+        """State that the message gives a sensor."""
         return next(report.state for report in self.sensors if report.name == sensor)
 
 

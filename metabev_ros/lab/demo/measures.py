@@ -107,6 +107,7 @@ class Measures:
     lateness: float
 
     def event(self, name: str) -> EventMeasure:
+        """The measure of a fault, by its name."""
         return next(event for event in self.events if event.fault.name == name)
 
 

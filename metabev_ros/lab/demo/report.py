@@ -79,6 +79,7 @@ class Report:
 
     @property
     def is_met(self) -> bool:
+        """Tell whether no target was missed."""
         return all(check.record.met is not False for check in self.checks)
 
 

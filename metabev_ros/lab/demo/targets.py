@@ -35,6 +35,7 @@ class Check:
 
     @property
     def value_text(self) -> str:
+        """The value as a person reads it."""
         value, unit = self.record.value, self.record.unit
         if unit == 'ms' and value >= NEVER_MS:
             return 'never'
@@ -43,6 +44,7 @@ class Check:
 
     @property
     def target_text(self) -> str:
+        """The target as a person reads it; empty without one."""
         return f'{self.record.target} {self.record.unit}'.strip() if self.record.target else ''
 
 

@@ -33,6 +33,7 @@ class DeformableCost:
 
     @property
     def total(self) -> int:
+        """All multiply-adds together."""
         return self.attention + self.pyramid + self.ffn
 
 

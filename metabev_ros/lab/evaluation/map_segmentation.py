@@ -51,6 +51,7 @@ class MapResult:
 
     @property
     def mean_iou_at_half(self) -> float:
+        """Mean over the classes of the IoU at threshold 0.5."""
         return float(self.iou[:, THRESHOLDS.index(0.5)].mean())
 
     def to_plain(self) -> dict:

@@ -24,6 +24,7 @@ class Curve:
 
     @classmethod
     def empty(cls) -> Curve:
+        """The curve of a class that was not found at all."""
         return cls(
             np.zeros(RECALL_POINTS),
             np.zeros(RECALL_POINTS),
@@ -158,6 +159,7 @@ def _running_mean(values: np.ndarray) -> np.ndarray:
 
 
 def average_precision(precision: np.ndarray) -> float:
+    """Average precision above the floors of recall and precision, 0..1."""
     above = np.maximum(precision[round(100 * MIN_RECALL) + 1 :] - MIN_PRECISION, 0.0)
     return float(above.mean()) / (1.0 - MIN_PRECISION)
 

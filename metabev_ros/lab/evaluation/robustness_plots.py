@@ -66,8 +66,7 @@ def _figure(size: tuple[float, float]) -> Figure:
 
 
 def styles(results: Sequence[ModelResults]) -> dict[str, dict]:
-    """Line and marker by name: a colour per model; dashed and hollow for the one that was trained
-    on the failures."""
+    """Line and marker by name: a colour per model, dashed where it was trained on the failures."""
     bases = list(dict.fromkeys(r.name.removesuffix(IN_DOMAIN) for r in results))
     found = {}
     for r in results:

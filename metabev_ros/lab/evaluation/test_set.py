@@ -39,10 +39,12 @@ class HeldOutDrives:
 
     @property
     def seeds(self) -> tuple[int, ...]:
+        """Seeds of the drives."""
         return tuple(range(self.first_seed, self.first_seed + self.drives))
 
     @property
     def words(self) -> str:
+        """The test set in words."""
         return (
             f'synthetic drives, seeds {self.seeds[0]}..{self.seeds[-1]}, {self.per_drive} '
             f'samples each, {self.spacing_s:g} s apart'

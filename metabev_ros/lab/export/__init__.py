@@ -1,0 +1,1 @@
+"""Weights to ONNX graphs: export, lint, parity gate, fp16 and int8."""

@@ -41,10 +41,12 @@ class Agreement:
 
     @property
     def box_share(self) -> float:
+        """Share of boxes with a partner, 0..1."""
         return self.matched / self.boxes if self.boxes else 1.0
 
     @property
     def map_iou(self) -> float:
+        """Agreement of the map cells, 0..1."""
         return self.both / self.either if self.either else 1.0
 
     def add(

@@ -65,6 +65,7 @@ class CameraGraph(nn.Module):
         cell_table: Tensor,
         grid_table: Tensor,
     ) -> Tensor:
+        """Run the part of the network that the graph holds."""
         tables = {
             'depth_table': depth_table,
             'pixel_table': pixel_table,
@@ -82,6 +83,7 @@ class PullCameraGraph(nn.Module):
         self.encoder = network.camera_encoder
 
     def forward(self, images: Tensor, depth_table: Tensor, pixel_table: Tensor) -> Tensor:
+        """Run the part of the network that the graph holds."""
         return self.encoder(images, {'depth_table': depth_table, 'pixel_table': pixel_table})[0]
 
 
@@ -95,6 +97,7 @@ class FusionGraph(nn.Module):
         self.fusion, self.sources, self.outputs = network.fusion, sources, outputs
 
     def forward(self, first: Tensor, second: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Run the part of the network that the graph holds."""
         maps = (first,) if second is None else (first, second)
         named = self.fusion(dict(zip(self.sources, maps, strict=True))).named()
         return tuple(named[name] for name in self.outputs)

@@ -1,0 +1,1 @@
+"""Training: records, targets, losses, the switched-modality trainer."""

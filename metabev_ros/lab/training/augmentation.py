@@ -71,6 +71,7 @@ class AugmentationConfig:
 
     @property
     def moves_images(self) -> bool:
+        """Tell whether pictures are scaled, flipped or turned."""
         return self.image_flip > 0 or self.image_rotation > 0 or self.image_scale != (1.0, 1.0)
 
     def draw_scene(self, rng: np.random.Generator) -> np.ndarray:

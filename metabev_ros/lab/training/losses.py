@@ -142,8 +142,10 @@ def query_loss(
 
 
 def absolute_channels(target: dict[str, Tensor], config: ModelConfig) -> Tensor:
-    """(M, 10) channels of `detection_targets` with x and y from the grid's corner instead of the
-    cell's, as TransFusion's boxes have them."""
+    """Box channels of `detection_targets`, (M, 10), with x and y from the grid's corner.
+
+    There they count from the cell's corner; TransFusion's boxes count from the grid's.
+    """
     columns = config.bev_grid.columns
     corner = torch.stack([target['cells'] % columns, target['cells'] // columns], 1)
     return torch.cat([target['channels'][:, :2] + corner, target['channels'][:, 2:]], 1)

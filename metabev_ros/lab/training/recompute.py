@@ -16,8 +16,7 @@ from metabev_ros.network.plain_detr import PlainDetrHead
 
 
 def recompute_parts(network: MetaBev) -> list[nn.Module]:
-    """Parts whose inner activations are not kept: image backbone, decoder layers, and those of
-    the Plain-DETR head."""
+    """Parts whose inner activations are not kept: the backbone and all decoder layers."""
     decoder, head = network.fusion.decoder, network.fusion.detection
     layers = [
         layer for name in ('cross_layers', 'self_layers') for layer in getattr(decoder, name, ())

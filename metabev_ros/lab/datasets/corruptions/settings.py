@@ -213,6 +213,7 @@ class SettingGroup(enum.Enum):
 
     @property
     def settings(self) -> tuple[Setting, ...]:
+        """The settings of the group, in the order of the suite."""
         return {
             SettingGroup.CLEAN: (CLEAN,),
             SettingGroup.HEADLINE: (CLEAN, *HEADLINE),

@@ -94,6 +94,7 @@ class SyntheticDrive:
         return self.stamp_ns(index) * 1e-9 - self.config.start_ns * 1e-9
 
     def stamp_ns(self, index: int) -> int:
+        """Stamp of a frame, nanoseconds."""
         return self.config.start_ns + round(index * 1e9 / self.config.rate_hz)
 
     def __getitem__(self, index: int) -> DriveFrame:

@@ -95,6 +95,7 @@ def _chosen_cuboids(scene: Scene, corners: np.ndarray, camera: CameraCalibration
 
 
 def visible_faces(scene: Scene, camera: CameraCalibration) -> Faces:
+    """Faces of the cuboids that look at a camera, in front of it."""
     rotation = camera.ego_from_camera[:3, :3]
     corners = (scene.corners - camera.ego_from_camera[:3, 3]) @ rotation
     focal, cx, cy = camera.intrinsics[0, 0], camera.intrinsics[0, 2], camera.intrinsics[1, 2]

@@ -44,11 +44,13 @@ class SpeedProfile:
     sway: float = 0.0
 
     def distance(self, t: float) -> float:
+        """Way made from 0 to `t` seconds, metres."""
         angle = self.rate * t + self.phase
         drift = self.mean * (t - self.swing / self.rate * (np.cos(angle) - np.cos(self.phase)))
         return drift + self.sway * np.sin(angle)
 
     def speed(self, t: float) -> float:
+        """Speed at `t` seconds, m/s."""
         angle = self.rate * t + self.phase
         return self.mean * (1 + self.swing * np.sin(angle)) + self.sway * self.rate * np.cos(angle)
 

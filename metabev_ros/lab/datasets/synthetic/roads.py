@@ -26,6 +26,7 @@ class Path:
 
     @property
     def end(self) -> float:
+        """Arc length of the last point, metres."""
         return self.start + (len(self.xy) - 1) * STEP
 
     def pose(self, s, d):
@@ -109,12 +110,15 @@ class RoadNetwork:
 
     @property
     def left_edge(self) -> float:
+        """Distance of the left edge from the path, metres."""
         return self.lanes_left * self.lane_width + self.strip
 
     def edge(self, side: int) -> float:
+        """Distance of the edge on a side (1 left, -1 right) from the path, metres."""
         return self.left_edge if side > 0 else self.right_edge
 
     def lanes(self, side: int) -> int:
+        """Number of lanes on a side (1 left, -1 right)."""
         return self.lanes_left if side > 0 else self.lanes_right
 
     def clear_intervals(self, s0: float, s1: float, margin: float = 7.0):
