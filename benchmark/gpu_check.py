@@ -8,7 +8,7 @@ TensorRT, on one rendered sample with six cameras. What cannot run here is named
 and the rest goes on. Seconds are those of a whole call, copies to and from the GPU included.
 
 Needs an NVIDIA GPU; without one it ends with exit code 2. `--device cpu` runs the same program
-where there is none: to try it, not to publish it. docs/gpu_check.md says what to carry to a
+where there is none: to try it, not to publish it. docs/engines.md says what to carry to a
 machine without network.
 """
 
@@ -67,7 +67,7 @@ def require_device(device: str) -> None:
             'gpu-check',
             'an NVIDIA GPU that torch can use',
             f'none (torch {torch.__version__})',
-            'run it on a machine with one, see docs/gpu_check.md; --device cpu '
+            'run it on a machine with one, see docs/engines.md; --device cpu '
             'tries the program itself',
         )
 

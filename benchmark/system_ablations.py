@@ -5,7 +5,7 @@
     python benchmark/system_ablations.py --latency           # after the training
 
 What is finished is skipped, what was interrupted goes on. `system_variants.py` says what is
-compared and what it starts from; docs/ablations.md shows the figures.
+compared and what it starts from; docs/results/ablations.md shows the figures.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def test_without_a_gpu_it_says_what_is_missing_and_ends_with_2():
         timeout=300,
     )
     assert done.returncode == 2
-    assert 'expected an NVIDIA GPU' in done.stderr and 'docs/gpu_check.md' in done.stderr
+    assert 'expected an NVIDIA GPU' in done.stderr and 'docs/engines.md' in done.stderr
     assert 'Traceback' not in done.stderr and not done.stdout
 
 

@@ -40,7 +40,7 @@ MARKER_EDGES = (*BOX_EDGES, (0, 7), (3, 4))  # the last two cross the front face
 
 
 def check_result(result: PerceptionResult, classes: int) -> None:
-    """Only finite, possible outputs leave this process (rule R4).
+    """Only finite, possible outputs leave this process (invariant "Possible outputs").
 
     Args:
         classes: how many the model tells apart.

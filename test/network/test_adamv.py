@@ -1,4 +1,4 @@
-"""AdaMV-MoE: layer, losses and routing, numbered as in the specification (A1 to A5, A7, A9)."""
+"""AdaMV-MoE: layer, losses and routing (Chen et al., ICCV 2023)."""
 
 import numpy as np
 import onnxruntime
@@ -49,7 +49,7 @@ def by_definition(layer, x, task, used):
 
 
 @pytest.mark.parametrize('used', [1, 2, 4])
-def test_a1_dispatched_wide_and_the_double_loop_agree_with_all_gradients(used):
+def test_dispatched_wide_and_the_double_loop_agree_with_all_gradients(used):
     results = []
     for form in ('loop', 'dispatched', 'wide'):
         layer, x = layer_of(4, (used, used)), tokens(12).requires_grad_()
@@ -72,7 +72,7 @@ def test_a1_dispatched_wide_and_the_double_loop_agree_with_all_gradients(used):
             )
 
 
-def test_a1_the_layer_gives_each_task_its_own_mixture():
+def test_the_layer_gives_each_task_its_own_mixture():
     layer, x = layer_of(), tokens()
     for task, used, y in zip(TASKS, (2, 3), layer.outputs(x), strict=True):
         torch.testing.assert_close(y, by_definition(layer, x, task, used), atol=1e-12, rtol=1e-12)
@@ -83,7 +83,7 @@ def test_a1_the_layer_gives_each_task_its_own_mixture():
     assert torch.equal(merging(x, ('map',)), merging.outputs(x, ('map',))[0])
 
 
-def test_a2_all_experts_are_the_full_mixture_and_one_expert_is_a_plain_ffn():
+def test_all_experts_are_the_full_mixture_and_one_expert_is_a_plain_ffn():
     layer, x = layer_of(5, (5, 5)), tokens()
     p = (x @ layer.routers['detection'].weight.t()).softmax(-1)
     full = sum(p[..., i, None] * expert(x) for i, expert in enumerate(layer.experts))
@@ -106,7 +106,7 @@ class Mask(torch.nn.Module):
         return keep_largest(p, 3)
 
 
-def test_a3_ties_give_the_same_mask_in_numpy_torch_and_onnx_runtime(tmp_path):
+def test_ties_give_the_same_mask_in_numpy_torch_and_onnx_runtime(tmp_path):
     rng = np.random.default_rng(0)
     p = (rng.integers(0, 4, (200, 8)) / 4).astype(np.float32)  # hardly a row without ties
     expected = np.zeros(p.shape, bool)
@@ -127,13 +127,13 @@ def test_a3_ties_give_the_same_mask_in_numpy_torch_and_onnx_runtime(tmp_path):
     assert (session.run(None, {'p': p})[0] == expected).all()
 
 
-def test_a4_the_importance_loss_has_its_golden_value():
+def test_the_importance_loss_has_its_golden_value():
     shares = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
     logits = shares.log().expand(1, 10, 4)  # sums 1, 2, 3, 4
     assert abs(importance_loss(logits).item() - 0.2) < 1e-14
 
 
-def test_a4_the_load_is_what_drawing_the_noise_again_gives():
+def test_the_load_is_what_drawing_the_noise_again_gives():
     torch.manual_seed(0)
     logits, deviation, used = torch.randn(1, 50, 4, dtype=torch.float64), 0.25, 2
     noisy = logits + deviation * torch.randn_like(logits)
@@ -148,7 +148,7 @@ def test_a4_the_load_is_what_drawing_the_noise_again_gives():
     torch.testing.assert_close(load_loss(logits, noisy, torch.tensor(used), deviation), got)
 
 
-def test_a4_routers_that_know_no_difference_cost_nothing():
+def test_routers_that_know_no_difference_cost_nothing():
     layer, x = layer_of().train(), tokens()
     for router in layer.routers.values():
         torch.nn.init.zeros_(router.weight)
@@ -160,7 +160,7 @@ def test_a4_routers_that_know_no_difference_cost_nothing():
     assert take_routing_losses(layer) == {}  # not in evaluation
 
 
-def test_a4_losses_are_means_over_groups_and_sums_over_layers():
+def test_losses_are_means_over_groups_and_sums_over_layers():
     layers = torch.nn.ModuleList([layer_of(seed=s, noise=0.0).train() for s in (0, 1)])
     x = tokens()
     for layer in layers:
@@ -172,7 +172,7 @@ def test_a4_losses_are_means_over_groups_and_sums_over_layers():
     assert load == 0  # without noise there is none
 
 
-def test_a5_a_tasks_loss_moves_neither_the_other_router_nor_experts_that_no_token_chose():
+def test_a_tasks_loss_moves_neither_the_other_router_nor_experts_that_no_token_chose():
     layer = layer_of(6, (1, 2))
     with torch.no_grad():
         layer.routers['detection'].weight[4:] = 0  # p = exp(0) / ...
@@ -190,7 +190,7 @@ def test_a5_a_tasks_loss_moves_neither_the_other_router_nor_experts_that_no_toke
             assert moved == bool(chosen[i])
 
 
-def test_a7_one_more_expert_changes_the_output_by_no_more_than_its_gate_times_the_largest_output():
+def test_one_more_expert_changes_the_output_by_no_more_than_its_gate_times_the_largest_output():
     layer, x = layer_of(6, (1, 1)), tokens()
     p = layer.logits(x, 'map').softmax(-1).sort(-1, descending=True).values
     largest = torch.stack([expert(x).norm(dim=-1) for expert in layer.experts]).amax(0)
@@ -229,7 +229,7 @@ def fit(routers: str):
     return loss.item(), [layer.gates(x, task)[0].gt(0).float().mean(0) for task in TASKS]
 
 
-def test_a9_routers_of_their_own_fit_two_tasks_better_than_one_router():
+def test_routers_of_their_own_fit_two_tasks_better_than_one_router():
     own, usage = fit('own')
     single, same = fit('single')
     assert own < 0.5 * single

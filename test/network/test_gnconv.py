@@ -33,7 +33,7 @@ def noise(*shape: int) -> torch.Tensor:
 
 @pytest.mark.parametrize('order', ORDERS)
 @torch.no_grad()
-def test_h2_without_biases_gnconv_is_homogeneous_of_degree_order_plus_one(order):
+def test_without_biases_gnconv_is_homogeneous_of_degree_order_plus_one(order):
     layer = gnconv(order)
     for name, parameter in layer.named_parameters():
         if name.endswith('bias'):
@@ -48,7 +48,7 @@ def test_h2_without_biases_gnconv_is_homogeneous_of_degree_order_plus_one(order)
 
 @pytest.mark.parametrize('order', ORDERS)
 @torch.no_grad()
-def test_h3_the_gates_are_split_as_an_own_depthwise_convolution_per_order_would_be(order):
+def test_the_gates_are_split_as_an_own_depthwise_convolution_per_order_would_be(order):
     layer, x = gnconv(order), noise(2, 32, 9, 7)
     widths = [32 // 2 ** (order - 1 - k) for k in range(order)]
     assert widths[0] + sum(widths) == 64 and widths[-1] == 32
@@ -75,7 +75,7 @@ def test_h3_the_gates_are_split_as_an_own_depthwise_convolution_per_order_would_
 
 
 @torch.no_grad()
-def test_h3_channels_after_the_global_filter_alternate_between_its_halves():
+def test_channels_after_the_global_filter_alternate_between_its_halves():
     """Near ones from the 3x3 convolution, far ones from the filter; published weights need it."""
     layer = GlobalLocalFilter(8, (6, 4)).double()
     layer.pre_norm, layer.post_norm = torch.nn.Identity(), torch.nn.Identity()
@@ -86,7 +86,7 @@ def test_h3_channels_after_the_global_filter_alternate_between_its_halves():
 
 
 @torch.no_grad()
-def test_h4_7x7_gates_move_with_the_image_in_the_interior_and_reach_three_cells():
+def test_7x7_gates_move_with_the_image_in_the_interior_and_reach_three_cells():
     layer, x = gnconv(4), noise(1, 32, 20, 22)
     moved = torch.roll(x, (2, 3), (2, 3))
     torch.testing.assert_close(layer(moved)[..., 5:-3, 6:-3], layer(x)[..., 3:-5, 3:-6])
@@ -97,7 +97,7 @@ def test_h4_7x7_gates_move_with_the_image_in_the_interior_and_reach_three_cells(
 
 
 @torch.no_grad()
-def test_h4_global_gates_move_round_the_torus_with_the_image_and_reach_every_cell():
+def test_global_gates_move_round_the_torus_with_the_image_and_reach_every_cell():
     layer, x = gnconv(3, mixing=Mixing.GLOBAL, size=(10, 7)), noise(1, 32, 10, 12)
     layer.dwconv.dw.padding_mode = 'circular'
     expected = torch.roll(layer(x), (3, -5), (2, 3))
@@ -109,7 +109,7 @@ def test_h4_global_gates_move_round_the_torus_with_the_image_and_reach_every_cel
 
 @pytest.mark.parametrize('size', [(16, 44), (8, 22), (14, 14), (7, 7), (5, 9), (6, 1), (1, 2)])
 @torch.no_grad()
-def test_h5_dft_products_are_the_fft_and_a_circular_convolution(size):
+def test_dft_products_are_the_fft_and_a_circular_convolution(size):
     x, spectrum = noise(2, 3, *size), noise(3, size[0], size[1] // 2 + 1, 2)
     complex_spectrum = torch.view_as_complex(spectrum)
     got = filter_globally(x, spectrum)
@@ -127,7 +127,7 @@ def test_h5_dft_products_are_the_fft_and_a_circular_convolution(size):
 
 
 @torch.no_grad()
-def test_h5_the_global_filter_stays_in_float32_when_the_rest_is_half_precision():
+def test_the_global_filter_stays_in_float32_when_the_rest_is_half_precision():
     x, spectrum = noise(1, 4, 16, 44).float(), noise(4, 16, 23, 2).float()
     with torch.autocast('cpu', torch.bfloat16):
         half = filter_globally(x, spectrum)
@@ -137,7 +137,7 @@ def test_h5_the_global_filter_stays_in_float32_when_the_rest_is_half_precision()
     )
 
 
-def test_h5_a_filter_is_not_resized_at_its_own_size_and_else_bilinearly():
+def test_a_filter_is_not_resized_at_its_own_size_and_else_bilinearly():
     own = noise(2, 14, 8, 2)
     assert resize_spectrum(own, (14, 8)) is own  # stage 3 at 224 x 224
     for size in ((16, 23), (7, 4), (1, 2), (1, 1)):
@@ -147,7 +147,7 @@ def test_h5_a_filter_is_not_resized_at_its_own_size_and_else_bilinearly():
         torch.testing.assert_close(resize_spectrum(own, size), expected)
 
 
-def test_h6_what_a_neighbour_counts_depends_on_the_input_unlike_in_a_convolution():
+def test_what_a_neighbour_counts_depends_on_the_input_unlike_in_a_convolution():
     first, second = noise(2, 4, 3, 3).split(1)
 
     def jacobians(layer):
@@ -161,7 +161,7 @@ def test_h6_what_a_neighbour_counts_depends_on_the_input_unlike_in_a_convolution
 
 
 @pytest.mark.parametrize('order', ORDERS)
-def test_h8_products_stay_below_the_papers_bound(order):
+def test_products_stay_below_the_papers_bound(order):
     channels, height, width = 64, 8, 6
     layer = gnconv(order, channels)
     gates = height * width * (2 * channels - (channels >> order - 1))
@@ -169,7 +169,7 @@ def test_h8_products_stay_below_the_papers_bound(order):
     assert total < height * width * channels * (2 * 7**2 + 11 * channels / 3 + 2)
 
 
-def test_h8_horfpn_needs_42_percent_of_a_3x3_convolution_at_256_channels():
+def test_horfpn_needs_42_percent_of_a_3x3_convolution_at_256_channels():
     with torch.device('meta'):
         layer, block = neck_gnconv(256, Mixing.LOCAL), ConvBlock(256, 256)
         cell = torch.zeros(1, 256, 1, 1)

@@ -17,8 +17,8 @@ from metabev_ros.network.camera import build_backbone
 from metabev_ros.network.gnconv import GnConv
 from metabev_ros.network.hornet import HorNet, HorNetBlock, HorNetPlan, build_hornet
 
-# Parameters with 1000 classes, of the trunk, and products at 224 x 224, of other_systems.md 2.4;
-# then mmpretrain's count of products, where it publishes one.
+# Parameters with 1000 classes, of the trunk, and products at 224 x 224, as counted from the
+# definitions of raoyongming/HorNet; then mmpretrain's count of products, where it publishes one.
 PUBLISHED = {
     't_7x7': (22_409_512, 21_895_488, 3_968_389_312, 3_976_156_352),
     't_gf': (22_991_848, 22_477_824, 3_888_705_120, 3_896_472_160),
@@ -62,7 +62,7 @@ def count(module: nn.Module) -> int:
 
 
 @pytest.mark.parametrize('name', PUBLISHED)
-def test_h1_parameters_and_products_are_the_published_ones(name):
+def test_parameters_and_products_are_the_published_ones(name):
     parameters, trunk, exact, counted_by_others = PUBLISHED[name]
     with torch.device('meta'):
         size, mixing = name.split('_')
@@ -91,7 +91,7 @@ def test_hornet_gives_strides_8_16_32(mixing):
 
 @pytest.mark.parametrize('mixing', Mixing)
 @torch.no_grad()
-def test_h7_a_new_block_is_nearly_the_identity_and_drops_paths_in_training_only(mixing):
+def test_a_new_block_is_nearly_the_identity_and_drops_paths_in_training_only(mixing):
     torch.manual_seed(0)
     block = HorNetBlock(32, GnConv(32, 4, mixing, (8, 5), 1 / 3), drop_path=0.5)
     x = torch.randn(8, 32, 8, 8)
@@ -103,7 +103,7 @@ def test_h7_a_new_block_is_nearly_the_identity_and_drops_paths_in_training_only(
     assert any(untouched) and not all(untouched)
 
 
-def test_h7_drop_path_grows_from_zero_to_its_rate():
+def test_drop_path_grows_from_zero_to_its_rate():
     with torch.device('meta'):
         stages = build_hornet(HorNetConfig(HorNetSize.SMALL, Mixing.LOCAL)).stages
     rates = [block.drop_path.rate for stage in stages for block in stage]
@@ -112,7 +112,7 @@ def test_h7_drop_path_grows_from_zero_to_its_rate():
 
 
 @pytest.mark.parametrize('mixing', Mixing)
-def test_h10_sixteen_images_are_learnt_by_heart(mixing):
+def test_sixteen_images_are_learnt_by_heart(mixing):
     torch.manual_seed(0)
     plan = HorNetPlan(16, (1, 1, 2, 1), 0.0, ((4, 3), (2, 2)))
     network = Classifier(HorNet(plan, mixing), 10).train()

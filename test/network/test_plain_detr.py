@@ -1,4 +1,4 @@
-"""Checks P5 to P8 and P11 of the Plain-DETR head: box codes, its layers, its queries."""
+"""The Plain-DETR head: box codes, its layers, its queries (Lin et al., ICCV 2023)."""
 
 import dataclasses
 
@@ -60,25 +60,25 @@ def random_boxes(count, seed, sizes=(0.3, 15.0)):
     )
 
 
-# P5: box codes
+# Box codes
 
 
 @pytest.mark.parametrize('norm', OffsetNorm)
-def test_p5_decoding_what_was_encoded_gives_the_box_again(norm):
+def test_decoding_what_was_encoded_gives_the_box_again(norm):
     boxes, references = random_boxes(2000, 0), random_boxes(2000, 1)
     torch.testing.assert_close(
         decode(encode(boxes, references, norm), references, norm), boxes, atol=1e-6, rtol=0
     )
 
 
-def test_p5_plain_detrs_floor_on_one_side_only_would_fail():
+def test_plain_detrs_floor_on_one_side_only_would_fail():
     """The trap: with p + 0.1 when encoding a 0.7 m pedestrian comes back an eighth too short."""
     size = 0.7
     assert size * np.exp(np.log(size / (size + 0.1))) / size == pytest.approx(0.875)
 
 
 @pytest.mark.parametrize('norm', OffsetNorm)
-def test_p5_codes_do_not_change_when_the_scene_moves_and_turns(norm):
+def test_codes_do_not_change_when_the_scene_moves_and_turns(norm):
     boxes, references = random_boxes(200, 0), random_boxes(200, 1)
     angle, shift = 2.2, torch.tensor([12.0, -7.0], dtype=torch.float64)
     cos, sin = np.cos(angle), np.sin(angle)
@@ -96,7 +96,7 @@ def test_p5_codes_do_not_change_when_the_scene_moves_and_turns(norm):
     )
 
 
-def test_p5_a_zero_code_changes_nothing_and_centres_stay_on_the_grid():
+def test_a_zero_code_changes_nothing_and_centres_stay_on_the_grid():
     boxes = random_boxes(200, 0)
     torch.testing.assert_close(decode(torch.zeros_like(boxes), boxes), boxes, atol=1e-9, rtol=0)
     grid = BevGrid(-10, 10, -20, 20, 1.0)
@@ -105,7 +105,7 @@ def test_p5_a_zero_code_changes_nothing_and_centres_stay_on_the_grid():
     assert torch.equal(kept[:, 2:], decode(torch.zeros_like(boxes), boxes)[:, 2:])
 
 
-def test_p5_no_code_makes_a_box_that_is_not_finite():
+def test_no_code_makes_a_box_that_is_not_finite():
     boxes = random_boxes(4, 0)
     codes = torch.full_like(boxes, 1e6)
     codes[1] = -1e6
@@ -121,7 +121,7 @@ def test_channels_and_boxes_are_inverse():
     assert torch.equal(speed, velocity)
 
 
-# P6: refinement and looking forward twice
+# Refinement and looking forward twice
 
 
 def gradient_norms(head, layer):
@@ -137,13 +137,13 @@ def gradient_norms(head, layer):
 
 
 @pytest.mark.parametrize('twice', [True, False])
-def test_p6_a_loss_reaches_the_box_head_before_it_only_when_looking_forward_twice(twice):
+def test_a_loss_reaches_the_box_head_before_it_only_when_looking_forward_twice(twice):
     one_later, two_later = gradient_norms(build(look_forward_twice=twice), 0)
     assert (one_later > 0) == twice
     assert two_later == 0
 
 
-def test_p6_each_layer_starts_from_the_boxes_of_the_layer_before():
+def test_each_layer_starts_from_the_boxes_of_the_layer_before():
     out = build()(features())
     torch.testing.assert_close(out['layer_references'][:, 1:], out['layer_boxes'][:, :-1])
     unrefined = build(refine=False)(features())
@@ -151,7 +151,7 @@ def test_p6_each_layer_starts_from_the_boxes_of_the_layer_before():
     assert torch.equal(unrefined['layer_references'], first.expand(-1, 3, -1, -1))
 
 
-def test_p6_attention_sees_the_refined_boxes_and_sends_no_gradient_to_them():
+def test_attention_sees_the_refined_boxes_and_sends_no_gradient_to_them():
     head, seen = build(), []
     for layer in head.layers:
         layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[2]))
@@ -160,11 +160,11 @@ def test_p6_attention_sees_the_refined_boxes_and_sends_no_gradient_to_them():
     torch.testing.assert_close(torch.stack(seen, 1), out['layer_references'])
 
 
-# P7, P8: hybrid queries
+# Hybrid queries
 
 
 @pytest.mark.parametrize('content', QueryContent)
-def test_p7_one_to_one_queries_do_not_notice_the_others(content):
+def test_one_to_one_queries_do_not_notice_the_others(content):
     head = build(content=content)
     alone = head(features())
     together = with_extra_queries(head)(features())
@@ -176,7 +176,7 @@ def test_p7_one_to_one_queries_do_not_notice_the_others(content):
         torch.testing.assert_close(together[name][:, :, :count], alone[name], atol=1e-5, rtol=1e-5)
 
 
-def test_p7_without_the_mask_they_would():
+def test_without_the_mask_they_would():
     head = build()
     alone = head(features())['class_logits']
     for layer in head.layers:
@@ -184,20 +184,20 @@ def test_p7_without_the_mask_they_would():
     assert (with_extra_queries(head)(features())['class_logits'] - alone).abs().max() > 1e-3
 
 
-def test_p8_in_use_only_the_one_to_one_queries_run():
+def test_in_use_only_the_one_to_one_queries_run():
     out = build()(features())
     count = CONFIG.head.proposals
     assert out['boxes'].shape == (2, 10, count) and out['class_logits'].shape == (2, 10, count)
     assert out['layer_boxes'].shape[2] == count
 
 
-def test_p8_a_head_without_hybrid_matching_has_no_further_queries():
+def test_a_head_without_hybrid_matching_has_no_further_queries():
     head = build(hybrid=HybridConfig(queries=0))
     assert not any('extra' in name for name, _ in head.named_parameters())
     assert with_extra_queries(head)(features())['layer_boxes'].shape[2] == CONFIG.head.proposals
 
 
-# P11: selection
+# Selection
 
 
 def plain_selection(heatmap, classes, count):
@@ -215,7 +215,7 @@ def plain_selection(heatmap, classes, count):
 
 
 @pytest.mark.parametrize('count', [5, 40, 200])
-def test_p11_queries_start_at_the_highest_peaks_and_then_at_the_best_other_cells(count):
+def test_queries_start_at_the_highest_peaks_and_then_at_the_best_other_cells(count):
     classes, grid = ('car', 'pedestrian', 'bus'), BevGrid(-4, 5, -3, 3, 1.0)
     heatmap = np.random.default_rng(0).normal(size=(3, *grid.shape)).astype(np.float32)
     if count == 200:  # more than there are cells of one class, fewer than all
@@ -229,7 +229,7 @@ def test_p11_queries_start_at_the_highest_peaks_and_then_at_the_best_other_cells
         assert box == pytest.approx([j + 0.5 - 4, i + 0.5 - 3, size[2] / 2, *size, 0, 1], abs=1e-5)
 
 
-def test_p11_cells_of_equal_height_are_all_peaks_and_none_is_taken_twice():
+def test_cells_of_equal_height_are_all_peaks_and_none_is_taken_twice():
     grid = BevGrid(0, 4, 0, 3, 1.0)
     heatmap = torch.full((1, 2, 3, 4), -2.0)
     heatmap[0, 1, 1, 1:3] = 3.0

@@ -53,7 +53,7 @@ DIALECTS = {
 
 
 @pytest.mark.parametrize('dialect', DIALECTS)
-def test_h9_every_published_name_has_its_place_and_every_place_its_name(dialect, tiny_gf_shapes):
+def test_every_published_name_has_its_place_and_every_place_its_name(dialect, tiny_gf_shapes):
     source, named = DIALECTS[dialect]
     state = random_state(named(published_hornet.hornet(gf=True)))
     result = convert(state, source, tiny_gf_shapes)
@@ -69,16 +69,14 @@ def test_h9_every_published_name_has_its_place_and_every_place_its_name(dialect,
     assert taken == len(state)
 
 
-def test_h9_the_written_down_names_hold_the_published_number_of_parameters():
+def test_the_written_down_names_hold_the_published_number_of_parameters():
     for gf, published in ((False, 22_409_512), (True, 22_991_848)):
         shapes = published_hornet.hornet(gf=gf)
         assert sum(torch.Size(shape).numel() for shape in shapes.values()) == published
 
 
 @pytest.mark.parametrize('change', ['missing', 'unknown', 'size'])
-def test_h9_a_checkpoint_that_does_not_fit_is_refused_by_the_name_of_the_key(
-    change, tiny_gf_shapes
-):
+def test_a_checkpoint_that_does_not_fit_is_refused_by_the_name_of_the_key(change, tiny_gf_shapes):
     shapes = published_hornet.hornet(gf=True)
     key = 'stages.2.17.gnconv.dwconv.complex_weight'
     if change == 'missing':
@@ -94,7 +92,7 @@ def test_h9_a_checkpoint_that_does_not_fit_is_refused_by_the_name_of_the_key(
 
 @pytest.mark.parametrize('gf', [False, True])
 @torch.no_grad()
-def test_h9_converted_weights_give_the_logits_of_the_published_arithmetic(gf):
+def test_converted_weights_give_the_logits_of_the_published_arithmetic(gf):
     """Also between sizes of filters: the maps are 6 x 4 and 3 x 2."""
     depths, filters = (1, 2, 4, 1), {2: (8, 12), 3: (4, 6)}
     shapes = published_hornet.hornet(32, depths, gf, classes=10, filters=filters)

@@ -1,4 +1,4 @@
-"""Check P12 of the Plain-DETR part: SimMIM pre-training of the camera backbone."""
+"""SimMIM pre-training of the camera backbone (Xie et al. 2022, arXiv 2111.09886)."""
 
 import dataclasses
 import math
@@ -60,14 +60,14 @@ def images_of(model, count, seed=0):
 
 
 @pytest.mark.parametrize(('rows', 'columns', 'count'), [(6, 6, 22), (8, 22, 106), (4, 11, 27)])
-def test_p12_exactly_the_asked_share_of_patches_is_hidden_rounded_up(rows, columns, count):
+def test_exactly_the_asked_share_of_patches_is_hidden_rounded_up(rows, columns, count):
     masks = [hidden_patches(rows, columns, 0.6, np.random.default_rng(seed)) for seed in range(5)]
     assert all(mask.shape == (rows, columns) and mask.sum() == count for mask in masks)
     assert math.ceil(0.6 * rows * columns) == count
     assert not np.array_equal(masks[0], masks[1])
 
 
-def test_p12_visible_pixels_have_no_gradient_and_a_perfect_picture_has_no_loss():
+def test_visible_pixels_have_no_gradient_and_a_perfect_picture_has_no_loss():
     torch.manual_seed(0)
     truth, filled = torch.randn(2, 3, 32, 64), torch.randn(2, 3, 32, 64, requires_grad=True)
     hidden = enlarged(torch.tensor([[[True, False]], [[False, True]]]), 32)
@@ -89,7 +89,7 @@ def test_p12_visible_pixels_have_no_gradient_and_a_perfect_picture_has_no_loss()
 @pytest.mark.parametrize(
     ('model', 'patch'), [(NANO, 16), (SWIN, 32), (HORNET, 32)], ids=['nano', 'swin_t', 'hornet']
 )
-def test_p12_what_is_hidden_cannot_be_seen_on_rectangular_images(model, patch):
+def test_what_is_hidden_cannot_be_seen_on_rectangular_images(model, patch):
     torch.manual_seed(0)
     network, images = SimMim(model.camera, patch).eval(), images_of(model, 1)
     hidden = torch.zeros(
@@ -105,7 +105,7 @@ def test_p12_what_is_hidden_cannot_be_seen_on_rectangular_images(model, patch):
     assert (first - visible).abs().max() > 1e-3
 
 
-def test_p12_a_learned_token_stands_in_for_hidden_tokens_of_swin():
+def test_a_learned_token_stands_in_for_hidden_tokens_of_swin():
     torch.manual_seed(0)
     network, images = SimMim(SWIN.camera, 32), images_of(SWIN, 1)
     hidden = torch.tensor([[[True, False]]])
@@ -119,7 +119,7 @@ def test_p12_a_learned_token_stands_in_for_hidden_tokens_of_swin():
     assert not network.encoder.patch_embed['norm']._forward_hooks
 
 
-def test_p12_four_images_can_be_learned_by_heart():
+def test_four_images_can_be_learned_by_heart():
     torch.manual_seed(0)
     network = SimMim(NANO.camera, 16)
     y, x = torch.meshgrid(torch.arange(32), torch.arange(64), indexing='ij')
