@@ -9,12 +9,13 @@ import enum
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Generic, TypeVar, assert_never
+from typing import Generic, TypeVar
 
 from metabev_ros import wire
 from metabev_ros.bags import BagMessage
 from metabev_ros.config import RigConfig, from_plain
 from metabev_ros.config.yaml import require
+from metabev_ros.errors import assert_never
 from metabev_ros.faults.pipe import FaultPipe
 from metabev_ros.faults.plan import FaultPlan, FaultType, PlannedFault, given
 

@@ -9,14 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import assert_never
 
 import numpy as np
 
 from metabev_ros import wire
 from metabev_ros.bags import BagMessage
 from metabev_ros.config import RigConfig
-from metabev_ros.errors import ConfigError
+from metabev_ros.errors import ConfigError, assert_never
 from metabev_ros.faults.damage import damage
 from metabev_ros.faults.plan import FaultPlan, FaultType, PlannedFault, given
 
