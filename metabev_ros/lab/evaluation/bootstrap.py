@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metabev_ros.lab.evaluation.detection import Counts, score_matches
+from metabev_ros.lab.evaluation.detection import score_matches
 from metabev_ros.lab.evaluation.map_segmentation import MapEvaluator
-from metabev_ros.lab.evaluation.matching import Matches
 from metabev_ros.lab.evaluation.score import Score
 
 RESAMPLES = 1000
@@ -57,18 +56,28 @@ def resampled_figures(
     Returns:
         'nds' and 'miou' -> one value a draw of `drawn_drives`.
     """
-    matches = [drive.detection.all_matches() for drive in drives]
-    counts = [drive.detection.counts() for drive in drives]
+    pool = _Pool(drives)
     draws = drawn_drives(len(drives), resamples)
     return {
-        'nds': [_nds([matches[i] for i in draw], [counts[i] for i in draw]) for draw in draws],
+        'nds': [pool.nds(np.bincount(draw, minlength=len(drives))) for draw in draws],
         'miou': [_miou([drives[i].map for i in draw]) for draw in draws],
     }
 
 
-def _nds(drives: Sequence[dict[tuple[int, int], Matches]], counts: Sequence[Counts]) -> float:
-    joined = {key: Matches.joined([drive[key] for drive in drives]) for key in drives[0]}
-    return score_matches(joined, Counts.joined(counts)).nds
+class _Pool:
+    """Matches of all drives, made and sorted once; a draw repeats the samples of its drives."""
+
+    def __init__(self, drives: Sequence[Score]) -> None:
+        whole = Score.merged(drives).detection
+        self._matches, self._counts = whole.all_matches(), whole.counts()
+        samples = [drive.detection.counts().samples for drive in drives]
+        self._drive_of_sample = np.repeat(np.arange(len(drives)), samples)
+
+    def nds(self, times: np.ndarray) -> float:
+        """NDS of a draw that holds drive i `times[i]` times, (drives,) int."""
+        copies = times[self._drive_of_sample]
+        drawn = {key: matches.drawn(copies) for key, matches in self._matches.items()}
+        return score_matches(drawn, self._counts).nds
 
 
 def _miou(drives: Sequence[MapEvaluator]) -> float:

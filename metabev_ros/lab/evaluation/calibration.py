@@ -151,6 +151,6 @@ def detection_calibration(evaluator: DetectionEvaluator) -> CalibrationResult:
     reliability = Reliability(DETECTION_CLASSES)
     for label in range(len(DETECTION_CLASSES)):
         matches = evaluator.matches(label, TP_DISTANCE_M)
-        scores, hits = matches.scores[matches.best_first], matches.hits[matches.best_first]
+        scores, hits = matches.scores, matches.hits
         reliability.add(label, scores, hits)
     return reliability.result()

@@ -12,7 +12,7 @@ annotated attribute would say (a parked car and one that waits at a light are th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,6 @@ from metabev_ros.lab.evaluation.matching import (
     Matches,
     average_precision,
     match_boxes,
-    mean_error,
 )
 from metabev_ros.structures import DETECTION_CLASSES, Detections, GroundTruth
 
@@ -124,15 +123,6 @@ class Counts:
     detections: np.ndarray
     samples: int
 
-    @classmethod
-    def joined(cls, parts: Sequence[Counts]) -> Counts:
-        """Sums over the parts."""
-        return cls(
-            np.sum([part.truth for part in parts], axis=0),
-            np.sum([part.detections for part in parts], axis=0),
-            sum(part.samples for part in parts),
-        )
-
 
 def score_matches(matches: Mapping[tuple[int, int], Matches], counts: Counts) -> DetectionResult:
     """Score matched detections.
@@ -151,8 +141,8 @@ def score_matches(matches: Mapping[tuple[int, int], Matches], counts: Counts) ->
         if DISTANCES_M[column] == TP_DISTANCE_M:
             ignored = IGNORED_ERRORS.get(DETECTION_CLASSES[label], ())
             errors[label] = [
-                np.nan if error in ignored else mean_error(curve, i)
-                for i, error in enumerate(TP_ERRORS)
+                np.nan if error in ignored else value
+                for error, value in zip(TP_ERRORS, matched.mean_errors(curve), strict=True)
             ]
     return DetectionResult(ap, errors, precision, counts.truth, counts.detections, counts.samples)
 

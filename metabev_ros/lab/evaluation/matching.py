@@ -16,20 +16,15 @@ WITHOUT_ATTRIBUTE = ('traffic_cone', 'barrier')
 
 @dataclass(frozen=True)
 class Curve:
-    """At the 101 recall points: precision, confidence, (101, 5) running mean errors."""
+    """Precision and confidence at the 101 recall points."""
 
     precision: np.ndarray
     confidence: np.ndarray
-    errors: np.ndarray
 
     @classmethod
     def empty(cls) -> Curve:
         """The curve of a class that was not found at all."""
-        return cls(
-            np.zeros(RECALL_POINTS),
-            np.zeros(RECALL_POINTS),
-            np.ones((RECALL_POINTS, len(TP_ERRORS))),
-        )
+        return cls(np.zeros(RECALL_POINTS), np.zeros(RECALL_POINTS))
 
 
 @dataclass(frozen=True)
@@ -37,39 +32,54 @@ class Matches:
     """Detections of one class, matched inside their samples.
 
     Attributes:
-        scores: (N,) in the order in which they were added.
+        scores: (N,) best first; of equal ones the later added comes first.
         hits: (N,) bool.
         errors: (N, 5) TP errors, TP_ERRORS; NaN where there is no hit.
-        total: number of truths.
+        samples: (N,) index of each detection's sample.
+        truths: (S,) number of truths of every sample.
     """
 
     scores: np.ndarray
     hits: np.ndarray
     errors: np.ndarray
-    total: int
+    samples: np.ndarray
+    truths: np.ndarray
 
-    @classmethod
-    def joined(cls, parts: Sequence[Matches]) -> Matches:
-        """Matches of all samples of all parts; a part may be there several times."""
-        return cls(
-            np.concatenate([part.scores for part in parts]),
-            np.concatenate([part.hits for part in parts]),
-            np.concatenate([part.errors for part in parts]),
-            sum(part.total for part in parts),
+    def drawn(self, times: np.ndarray) -> Matches:
+        """Matches of a set that holds sample s `times[s]` times, (S,) int."""
+        copies = times[self.samples]
+        return Matches(
+            np.repeat(self.scores, copies),
+            np.repeat(self.hits, copies),
+            np.repeat(self.errors, copies, axis=0),
+            np.repeat(self.samples, copies),
+            self.truths * times,
         )
-
-    @property
-    def best_first(self) -> np.ndarray:
-        """(N,) indices by falling score; of equal ones the later comes first."""
-        return np.lexsort((np.arange(len(self.scores)), self.scores))[::-1]
 
     def curve(self) -> Curve:
         """Precision and errors over recall (devkit `accumulate`)."""
-        if self.total == 0 or not self.hits.any():
+        total = int(self.truths.sum())
+        if total == 0 or not self.hits.any():
             return Curve.empty()
-        order = self.best_first
-        hits = self.hits[order]
-        return _curve(hits, self.scores[order], self.errors[order][hits], self.total)
+        return _curve(self.hits, self.scores, total)
+
+    def mean_errors(self, curve: Curve) -> list[float]:
+        """Mean TP errors from recall 0.11 to the largest recall reached; 1 when that is below.
+
+        Args:
+            curve: of these matches.
+        """
+        first = round(100 * MIN_RECALL) + 1
+        reached = np.nonzero(curve.confidence)[0]
+        last = int(reached[-1]) if len(reached) else 0
+        if last < first:
+            return [1.0] * len(TP_ERRORS)
+        matched = self.scores[self.hits][::-1]  # np.interp wants it to rise
+        running = [_running_mean(column) for column in self.errors[self.hits].T]
+        resampled = [
+            np.interp(curve.confidence[::-1], matched, column[::-1])[::-1] for column in running
+        ]
+        return [float(column[first : last + 1].mean()) for column in resampled]
 
 
 def match_boxes(
@@ -107,7 +117,8 @@ def match_boxes(
             hits[row], taken[row] = True, truth[s][nearest]
     errors = np.full((len(boxes), len(TP_ERRORS)), np.nan)
     errors[hits] = _pair_errors(boxes[hits], taken[hits], name)
-    return Matches(scores, hits, errors, sum(map(len, truth)))
+    truths = np.array([len(t) for t in truth], np.int64)
+    return Matches(scores[order], hits[order], errors[order], sample[order], truths)
 
 
 def _pair_errors(found: np.ndarray, truth: np.ndarray, name: str) -> np.ndarray:
@@ -134,19 +145,14 @@ def _pair_errors(found: np.ndarray, truth: np.ndarray, name: str) -> np.ndarray:
     )
 
 
-def _curve(hits: np.ndarray, scores: np.ndarray, errors: np.ndarray, total: int) -> Curve:
-    """Resample precision, confidence and running mean errors to the 101 recall points."""
+def _curve(hits: np.ndarray, scores: np.ndarray, total: int) -> Curve:
+    """Resample precision and confidence to the 101 recall points."""
     true_positives = np.cumsum(hits).astype(float)
     recall = true_positives / total
     points = np.linspace(0, 1, RECALL_POINTS)
     precision = np.interp(points, recall, true_positives / np.arange(1, len(hits) + 1), right=0)
     confidence = np.interp(points, recall, scores, right=0)
-    matched = scores[hits][::-1]  # np.interp wants it to rise
-    resampled = [
-        np.interp(confidence[::-1], matched, _running_mean(column)[::-1])[::-1]
-        for column in errors.T
-    ]
-    return Curve(precision, confidence, np.stack(resampled, axis=1))
+    return Curve(precision, confidence)
 
 
 def _running_mean(values: np.ndarray) -> np.ndarray:
@@ -162,11 +168,3 @@ def average_precision(precision: np.ndarray) -> float:
     """Average precision above the floors of recall and precision, 0..1."""
     above = np.maximum(precision[round(100 * MIN_RECALL) + 1 :] - MIN_PRECISION, 0.0)
     return float(above.mean()) / (1.0 - MIN_PRECISION)
-
-
-def mean_error(curve: Curve, error: int) -> float:
-    """Mean from recall 0.11 to the largest recall reached; 1 when that is below."""
-    first = round(100 * MIN_RECALL) + 1
-    reached = np.nonzero(curve.confidence)[0]
-    last = int(reached[-1]) if len(reached) else 0
-    return 1.0 if last < first else float(curve.errors[first : last + 1, error].mean())
