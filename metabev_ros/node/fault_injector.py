@@ -31,7 +31,8 @@ from metabev_ros.faults.pipe import FaultPipe, TruthFile
 from metabev_ros.faults.plan import find_plan
 from metabev_ros.node import ros_support
 from metabev_ros.node.parameters import load_rig
-from metabev_ros.sensing.front_end import INJECTION_TOPIC, INJECTION_TYPE, SensorFrontEnd
+from metabev_ros.sensing.front_end import SensorFrontEnd
+from metabev_ros.sensing.topics import INJECTION_TOPIC, INJECTION_TYPE
 
 MARK_LEAD = 1.0
 RELEASE_PERIOD = 0.005  # seconds between two looks for delayed messages that are due

@@ -19,7 +19,7 @@ class ClockWatch:
 
     def __init__(self, config: SensingConfig) -> None:
         self._config = config
-        self.now_ns: int | None = None
+        self.now_ns = 0
         self.reset()
 
     def reset(self) -> None:
@@ -30,8 +30,8 @@ class ClockWatch:
 
     def went_back(self, now_ns: int) -> bool:
         """Set the time; whether it went back so far that a new epoch begins."""
-        jumped = self.now_ns is not None and now_ns < self.now_ns - to_ns(self._config.clock_jump)
-        if self.now_ns is None or now_ns > self.now_ns or jumped:
+        jumped = now_ns < self.now_ns - to_ns(self._config.clock_jump)
+        if now_ns > self.now_ns or jumped:
             self.now_ns = now_ns
         return jumped
 
