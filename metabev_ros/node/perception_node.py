@@ -119,7 +119,7 @@ class PerceptionNode(LifecycleNode):
         pipeline = Pipeline.load(
             model_folder(config.model),
             threads=config.threads,
-            table_patience=config.inference.table_wait,
+            table_wait=config.inference.table_wait,
             **chosen,
         )
         pipeline.warm_up(len(self._rig.cameras))
