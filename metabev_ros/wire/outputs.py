@@ -63,7 +63,7 @@ def to_seconds(nanoseconds: int | None) -> float:
 
 
 def check_result(result: PerceptionResult, classes: int) -> None:
-    """Only finite, possible outputs leave this process (rule R4).
+    """Only finite, possible outputs leave this process ("Possible outputs").
 
     Args:
         classes: how many the model tells apart.

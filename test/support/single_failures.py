@@ -105,7 +105,7 @@ def fail_once(site: str, at: int, seconds: float) -> tuple[bool, list[Sample]]:
     def guarded(function, *arguments) -> None:
         try:
             out.extend(function(*arguments))
-        except Exception:  # SensingWorker._guard counts it and goes on
+        except Exception:  # SensingWorker._contain counts it and goes on
             pass
 
     def call(*arguments, **keywords):  # a function, so that it binds like the method it replaces
