@@ -51,7 +51,7 @@ def load_pipeline(config: NodeConfig, rig: RigConfig, fallback: str = '') -> Pip
 
 
 class DataPath:
-    """What exists while the node is active: inputs, queues and the two workers.
+    """Inputs, queues and the two workers of an active node.
 
     Args:
         node: gives clock, graph and subscriptions.
@@ -123,7 +123,7 @@ class DataPath:
 
     @property
     def fault(self) -> str:
-        """Why inference gives nothing; '' when it does."""
+        """Reason why inference gives nothing; '' when it does."""
         return self._inference.fault
 
     @property
@@ -176,7 +176,7 @@ class DataPath:
         self._outputs.send([wire.encode_diagnostics(self._report(), self.pipeline.model, name)])
 
     def look_at_graph(self) -> None:
-        """See who publishes the inputs."""
+        """Find out who publishes the inputs."""
         self._findings = self._inputs.watch.look()
         self._sensing.conflicts = self._findings.conflicts
         for sensor, reason in self._findings.reasons.items():

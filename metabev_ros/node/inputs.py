@@ -19,7 +19,7 @@ TRANSFORM_DEPTH = 100
 
 
 def waiting_depth(msgtype: str, queue_depth: int) -> int:
-    """How many messages of a topic may wait: few of a sensor's, as a transform is never lost."""
+    """Number of messages of a topic that may wait: few of a sensor's, many transforms."""
     is_sensor = msgtype.startswith('sensor_msgs/') and not msgtype.endswith('CameraInfo')
     return queue_depth if is_sensor else TRANSFORM_DEPTH
 

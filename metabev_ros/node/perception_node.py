@@ -29,7 +29,7 @@ GRAPH_PERIOD = 0.5  # seconds between two looks at who publishes the inputs
 
 
 class PerceptionNode(LifecycleNode):
-    """See the module text.
+    """Lifecycle of the perception: configure loads the model, activate lets data flow.
 
     Raises:
         ConfigError: from the constructor, if a parameter is wrong.
@@ -152,7 +152,7 @@ class PerceptionNode(LifecycleNode):
     # ------------------------------------------------------------------------------- process
     @property
     def fault(self) -> str:
-        """Why there is no output; '' when there is."""
+        """Reason why there is no output; '' when there is one."""
         return '' if self._path is None else self._path.fault
 
     @property

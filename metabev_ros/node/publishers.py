@@ -35,7 +35,7 @@ class OutputPublishers:
 
     @property
     def is_read(self) -> bool:
-        """Whether anybody subscribes to what inference makes; its label alone does not count."""
+        """True while anybody subscribes to a result; the label alone does not count."""
         return any(
             publisher.get_subscription_count() > 0
             for topic, publisher in self._publishers.items()

@@ -1,4 +1,4 @@
-"""What depends on where ROS comes from: a distribution has every package, the wheels do not."""
+"""Differences between sources of ROS: a distribution has every package, the wheels do not."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def message_type(msgtype: str) -> type:
 
 
 def has_message_type(msgtype: str) -> bool:
-    """Whether `message_type` would find it."""
+    """True if `message_type` would find it."""
     try:
         message_type(msgtype)
     except MissingDependencyError:

@@ -121,7 +121,7 @@ class ThrottledLog:
         write(text + (f' ({more} more like this)' if more else ''))
 
     def _has_line_left(self, source: str, now: float) -> bool:
-        """Whether the source may write; takes one line from what it has left if so."""
+        """Take one line from what the source has left; False if it has none."""
         left, since = self._left.get(source, (float(LOG_BURST), now))
         left = min(LOG_BURST, left + (now - since) * LOG_RATE)
         self._left[source] = (left - (left >= 1), now)
@@ -130,7 +130,7 @@ class ThrottledLog:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the sensing thread last knew; read by the heartbeat without a lock."""
+    """Latest knowledge of the sensing thread; read by the heartbeat without a lock."""
 
     sensors: tuple[SensorReport, ...]
     modality: Modality

@@ -131,7 +131,7 @@ class BackgroundTables:
         self._builder = concurrent.futures.ThreadPoolExecutor(1, 'tables')
 
     def come_in_time(self, calibrations: Sequence[CameraCalibration]) -> bool:
-        """Whether the tables are there, or come within the time that a sample can wait."""
+        """True if the tables are there, or come within the time that a sample can wait."""
         key = b''.join(calibration_keys(calibrations))
         if key in self._answers:
             return True
@@ -163,7 +163,7 @@ def _stable_order(cells: np.ndarray) -> np.ndarray:
 
 
 def calibration_keys(calibrations: Sequence[CameraCalibration]) -> list[bytes]:
-    """What tells two calibrations apart in a cache; joined, two rigs."""
+    """Cache keys: one tells two calibrations apart; joined, two rigs."""
     return [c.intrinsics.tobytes() + c.ego_from_camera.tobytes() for c in calibrations]
 
 

@@ -1,4 +1,4 @@
-"""When the clock that stamps the data jumps: bag loops, restarts, replayed data."""
+"""Jumps of the clock that stamps the data: bag loops, restarts, replayed data."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class ClockWatch:
         self._jumped: dict[str, int] = {}
 
     def went_back(self, now_ns: int) -> bool:
-        """Set the time; whether it went back so far that a new epoch begins."""
+        """Set the time; True if it went back so far that a new epoch begins."""
         jumped = now_ns < self.now_ns - to_ns(self._config.clock_jump)
         if now_ns > self.now_ns or jumped:
             self.now_ns = now_ns
         return jumped
 
     def all_went_back(self, name: str, stamp_ns: int, newest_ns: int | None) -> bool:
-        """Note a stamp; whether every live sensor's stamps have now jumped back.
+        """Note a stamp; True once every live sensor's stamps have jumped back.
 
         One sensor alone must say so twice: one wrong stamp is no new epoch.
         """

@@ -68,12 +68,12 @@ class SensorFrontEnd:
 
     @property
     def epoch(self) -> int:
-        """How often the clock of the stamps began anew."""
+        """Number of times that the clock of the stamps began anew."""
         return self._maker.epoch
 
     @property
     def injection(self) -> str:
-        """What injects faults into the inputs; '' when nothing does."""
+        """Name of the plan that injects faults into the inputs; '' when nothing does."""
         return self._maker.injection
 
     def subscriptions(self) -> dict[str, str]:
@@ -143,7 +143,7 @@ class SensorFrontEnd:
         return self._synchroniser.advance(self._clock.now_ns)
 
     def next_deadline_ns(self) -> int | None:
-        """When `poll` has something to do even if nothing arrives; None when it has not."""
+        """Time at which `poll` has something to do even if nothing arrives; None for none."""
         return self._synchroniser.next_deadline_ns()
 
     def reports(self, now_ns: int) -> tuple[SensorReport, ...]:
@@ -180,14 +180,14 @@ class SensorFrontEnd:
     def _use_image(self, camera: CameraInput, reading: Reading) -> list[Sample]:
         """Go on with a decoded image; one that was held for its calibration comes here again."""
         now_ns = self._clock.now_ns
-        if not camera.is_sound(reading):
+        if not camera.accept_content(reading):
             return self._give_up(camera)
         try:
             calibration = camera.place(reading, self._tf)
         except SensorDataError as error:
             return self._hold(camera, reading, error)
         image = camera.prepare(reading, calibration)
-        if not camera.is_trusted(reading, now_ns, self._is_needed(camera)):
+        if not camera.admit(reading, now_ns, self._is_needed(camera)):
             return self._give_up(camera)
         return self._synchroniser.add_image(camera.monitor.name, image, now_ns)
 
@@ -202,13 +202,13 @@ class SensorFrontEnd:
     def _use_sweep(self, reading: Reading) -> list[Sample]:
         """Go on with a decoded sweep; one that was held for its transform comes here again."""
         lidar, now_ns = self._lidar, self._clock.now_ns
-        if not lidar.is_sound(reading):
+        if not lidar.accept_content(reading):
             return self._give_up(lidar)
         try:
             sweep = lidar.place(reading, self._tf)
         except SensorDataError as error:
             return self._hold(lidar, reading, error)
-        if not lidar.is_trusted(reading, now_ns, self._is_needed(lidar)):
+        if not lidar.admit(reading, now_ns, self._is_needed(lidar)):
             return self._give_up(lidar)
         return self._synchroniser.add_sweep(sweep, now_ns)
 
@@ -228,7 +228,7 @@ class SensorFrontEnd:
         return stamp_ns
 
     def _is_needed(self, item: SensorInput) -> bool:
-        """Whether fewer than half of the other sensors are well."""
+        """True where fewer than half of the other sensors are well."""
         others = [monitor for monitor in self._monitors.values() if monitor is not item.monitor]
         return 2 * sum(monitor.state.is_usable for monitor in others) < len(others)
 

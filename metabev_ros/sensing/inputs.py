@@ -54,7 +54,7 @@ class PlacementWatch:
         self._last: tuple[np.ndarray, np.ndarray] | None = None
 
     def check(self, pose: np.ndarray, matrix: np.ndarray) -> str:
-        """What changed, '' for nothing.
+        """Compare with the last frame; the change in words, '' for none.
 
         Args:
             pose: (4, 4) ego_from_sensor; 2 cm or 0.2 degrees between two frames is a change, a
@@ -72,7 +72,7 @@ class PlacementWatch:
 
 
 class SensorInput:
-    """What the inputs of a camera and of a LiDAR share.
+    """Common part of a camera's and a LiDAR's input.
 
     Attributes:
         monitor: the health of the sensor.
@@ -88,8 +88,8 @@ class SensorInput:
         self._fixed_pose = fixed_pose
         self._watch = PlacementWatch()
 
-    def is_sound(self, reading: Reading) -> bool:
-        """Whether the content may be used; the monitor is told if not."""
+    def accept_content(self, reading: Reading) -> bool:
+        """Let a sound frame pass (True); tell the monitor of any other."""
         self.pending = None
         verdict = reading.verdict
         if verdict.state not in (SensorState.INVALID, SensorState.FROZEN):
@@ -97,8 +97,8 @@ class SensorInput:
         self.monitor.bad(verdict.state, verdict.reason, reading.arrival_ns, reading.stamp_ns)
         return False
 
-    def is_trusted(self, reading: Reading, now_ns: int, is_needed: bool) -> bool:
-        """Tell the monitor of a good frame; whether its sensor may be used.
+    def admit(self, reading: Reading, now_ns: int, is_needed: bool) -> bool:
+        """Tell the monitor of a good frame; False while its sensor is not trusted again.
 
         Args:
             is_needed: see `SensorMonitor.good`.
@@ -109,7 +109,7 @@ class SensorInput:
         return self.monitor.good(reading.stamp_ns, now_ns, verdict, is_needed)
 
     def _pose(self, tf: TfTree, stamp_ns: int, intrinsics: np.ndarray) -> np.ndarray:
-        """(4, 4) ego_from_sensor, of the rig file where it gives one; notes what changed.
+        """(4, 4) ego_from_sensor, of the rig file where it gives one; note what changed.
 
         Raises:
             SensorDataError: 'transform'.
@@ -169,11 +169,11 @@ class CameraInput(SensorInput):
         return pixels, (pixels.shape[1], pixels.shape[0])
 
     def check(self, pixels: np.ndarray) -> Verdict:
-        """What the content says of the camera."""
+        """Judge the camera by the content of its picture."""
         return self._check.check(pixels)
 
     def place(self, reading: Reading, tf: TfTree) -> CameraCalibration:
-        """Where on the vehicle the picture was taken, and through which lens.
+        """Find the camera on the vehicle: the calibration of the whole picture.
 
         Raises:
             SensorDataError: 'calibration' or 'transform'.
@@ -218,7 +218,7 @@ class LidarInput(SensorInput):
         return decode_point_cloud(message), int(message.width) * int(message.height)
 
     def check(self, points: np.ndarray, announced: int) -> tuple[np.ndarray, Verdict]:
-        """The points that are used, and what the content says of the LiDAR."""
+        """Judge the LiDAR by its points; the points that are used, and the verdict."""
         verdict = self._check.check(points, announced)
         points, clipped = limit_points(points)
         return points, clipped if verdict is GOOD else verdict

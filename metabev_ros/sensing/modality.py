@@ -1,4 +1,4 @@
-"""Which branch runs: the one that the present sensors allow, and that can answer in time."""
+"""Choice of the branch: what the present sensors allow and what can answer in time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CameraTables(Protocol):
     """Index tables of the camera branch, which take longer than a sample for a new calibration."""
 
     def come_in_time(self, calibrations: Sequence[CameraCalibration]) -> bool:
-        """Whether these tables are there, or come within the time that a sample can wait."""
+        """True if these tables are there, or come within the time that a sample can wait."""
         ...
 
 

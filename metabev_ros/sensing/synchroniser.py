@@ -65,7 +65,7 @@ class Synchroniser:
 
     # --------------------------------------------------------------------------------- frames
     def is_timely(self, stamp_ns: int, arrival_ns: int) -> bool:
-        """Whether an image came early enough for its sample, had one waited for it."""
+        """True for an image that came early enough for its sample, had one waited for it."""
         if self._last is None or stamp_ns > self._last.reference_ns + self._tolerance:
             return True
         if stamp_ns < self._last.reference_ns - self._tolerance:
@@ -85,7 +85,7 @@ class Synchroniser:
             )
 
     def heard(self, now_ns: int) -> None:
-        """Any acceptable message starts the clock of the start timeout."""
+        """Start the clock of the start timeout: an acceptable message came."""
         if self._start_ns is None:
             self._start_ns = now_ns
 
@@ -129,7 +129,7 @@ class Synchroniser:
 
     # ----------------------------------------------------------------------------------- time
     def next_deadline_ns(self) -> int | None:
-        """When something happens even if no message comes; None when nothing will."""
+        """Time at which something happens even if no message comes; None for none."""
         if self._open is not None:
             return self._open.deadline_ns
         return None if self._taken_over else self._lead_until()
@@ -190,7 +190,7 @@ class Synchroniser:
         return not lidar.ever or lidar.is_awaited(now_ns, self._is_starting(now_ns))
 
     def _may_anchor(self, image: CameraImage) -> bool:
-        """Whether the cameras may open a sample here: not for stragglers of the last one."""
+        """True where the cameras may open a sample: not for stragglers of the last one."""
         return (
             self._last is None
             or image.stamp_ns > self._last.reference_ns + self._camera_period // 2

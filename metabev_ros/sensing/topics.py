@@ -13,7 +13,7 @@ TF_TYPE = 'tf2_msgs/msg/TFMessage'
 
 
 class Content(enum.Enum):
-    """What the messages of a topic are to the front end."""
+    """Meaning of a topic's messages to the front end."""
 
     IMAGE = 'image'
     CAMERA_INFO = 'camera info'
@@ -39,7 +39,7 @@ class Topic:
 
     @property
     def is_data(self) -> bool:
-        """Whether the messages are frames of the sensor: a bad one speaks against it."""
+        """True for frames of the sensor itself: a bad one speaks against it."""
         return self.content in (Content.IMAGE, Content.POINTS)
 
 

@@ -1,4 +1,4 @@
-"""Where the sensors are on the vehicle, and how the vehicle moved between two stamps."""
+"""Places of the sensors on the vehicle, and its motion between two stamps."""
 
 from __future__ import annotations
 
