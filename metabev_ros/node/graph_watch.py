@@ -47,8 +47,8 @@ class GraphFindings:
         namesakes: other nodes with the name of this one.
     """
 
-    conflicts: Mapping[str, str] = field(default_factory=dict)
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    conflicts: Mapping[str, str] = field(default_factory=dict[str, str])
+    reasons: Mapping[str, str] = field(default_factory=dict[str, str])
     namesakes: int = 0
 
 
