@@ -13,7 +13,9 @@ from metabev_ros.backends.protocol import Backend
 from metabev_ros.config import ModelConfig
 from metabev_ros.errors import BackendError
 from metabev_ros.postprocess import Postprocessor
-from metabev_ros.preprocess.preprocessor import Preprocessor
+from metabev_ros.preprocess.lift_splat import BackgroundTables
+from metabev_ros.preprocess.preprocessor import Preprocessor, view_tables
+from metabev_ros.sensing.modality import fall_back
 from metabev_ros.structures import (
     CameraCalibration,
     CameraImage,
@@ -21,8 +23,6 @@ from metabev_ros.structures import (
     ModelInfo,
     PerceptionResult,
     Sample,
-    SensorKind,
-    SensorState,
     Sweep,
 )
 
@@ -37,7 +37,9 @@ class Pipeline:
         model: the part of it that outputs bear.
 
     Args:
-        table_patience: see `Preprocessor`; None for everything but a node that runs live.
+        table_wait: seconds that a FUSED sample of a live node waits for the tables of a new
+            calibration (`modality.fall_back`). None: they are built at once, so that the result
+            never depends on time.
     """
 
     def __init__(
@@ -45,10 +47,13 @@ class Pipeline:
         config: ModelConfig,
         backend: Backend,
         model_hash: str,
-        table_patience: float | None = None,
+        table_wait: float | None = None,
     ) -> None:
         self.config = config
-        self.preprocess = Preprocessor(config, table_patience=table_patience)
+        self._tables = (
+            None if table_wait is None else BackgroundTables(view_tables(config), table_wait)
+        )
+        self.preprocess = Preprocessor(config, tables=self._tables)
         self.backend = backend
         self.postprocess = Postprocessor(config)
         self.prepare_image = self.preprocess.prepare_image
@@ -72,7 +77,7 @@ class Pipeline:
         threads: int = 2,
         precision: str = 'fp32',
         provider: str = 'cpu',
-        table_patience: float | None = None,
+        table_wait: float | None = None,
     ) -> Pipeline:
         """A model folder on a backend, see `build_backend`.
 
@@ -80,13 +85,13 @@ class Pipeline:
             ConfigError, ContractError, MissingDependencyError, BackendError.
         """
         runtime = build_backend(backend, Path(model_dir), threads, precision, provider)
-        return cls(runtime.config, runtime, runtime.model_hash, table_patience)
+        return cls(runtime.config, runtime, runtime.model_hash, table_wait)
 
     def __call__(self, sample: Sample) -> PerceptionResult:
         """Run the branch that the sample's modality names.
 
-        Only where the tables of a new calibration are not there yet is it another one: LIDAR
-        instead of FUSED, and the result's sample says so.
+        Where a live node cannot wait for the tables of a new calibration it is another one
+        (`modality.fall_back`), and the result's sample says so.
 
         Raises:
             BackendError: if the modality is NONE or inference fails.
@@ -94,9 +99,9 @@ class Pipeline:
         if sample.modality is Modality.NONE:
             raise BackendError('pipeline', 'a sample with a usable modality', 'NONE')
         start = perf_counter()
+        if self._tables is not None:
+            sample = fall_back(sample, self._tables)
         camera, lidar = self.preprocess(sample)
-        if camera is None and sample.modality.has_camera:
-            sample = _without_cameras(sample)
         prepared = perf_counter()
         outputs = self.backend.run(camera, lidar)
         inferred = perf_counter()
@@ -137,21 +142,3 @@ class Pipeline:
                 )
             )
         self.model = dataclasses.replace(self.model, gpu_memory=self.backend.gpu_memory)
-
-
-def _without_cameras(sample: Sample) -> Sample:
-    """The sample as its LiDAR branch sees it; every camera in it says why it does not count."""
-    reports = tuple(
-        dataclasses.replace(
-            report,
-            used=False,
-            state=SensorState.RECOVERING,
-            reason='new calibration: its tables are being built',
-        )
-        if report.used and report.kind is SensorKind.CAMERA
-        else report
-        for report in sample.sensors
-    )
-    return dataclasses.replace(
-        sample, cameras=dict.fromkeys(sample.cameras), modality=Modality.LIDAR, sensors=reports
-    )

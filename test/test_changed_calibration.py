@@ -67,7 +67,7 @@ def test_the_next_output_is_that_of_a_fresh_pipeline_and_no_session_is_made_agai
 def test_until_the_tables_are_there_the_lidar_runs_alone_and_the_output_says_so(
     pipeline, sample, monkeypatch
 ):
-    live = Pipeline(pipeline.config, pipeline.backend, pipeline.model.hash, table_patience=0.05)
+    live = Pipeline(pipeline.config, pipeline.backend, pipeline.model.hash, table_wait=0.05)
     live.warm_up(6)
     go, build = threading.Event(), LiftSplatTables._build
 
@@ -104,7 +104,7 @@ def test_warm_up_of_a_live_pipeline_runs_the_camera_graphs_however_slow_the_tabl
             ran.append(Modality.from_presence(camera is not None, lidar is not None))
             return pipeline.backend.run(camera, lidar)
 
-    live = Pipeline(pipeline.config, Counting(), 'x', table_patience=1e-6)
+    live = Pipeline(pipeline.config, Counting(), 'x', table_wait=1e-6)
     live.warm_up(6)
     assert live.model.gpu_memory == 4096  # what the status says: known when all has run once
     assert set(ran) == {Modality.CAMERA, Modality.FUSED, Modality.LIDAR}

@@ -27,7 +27,8 @@ from metabev_ros.config import CameraConfig, LidarConfig, RigConfig, SensingConf
 from metabev_ros.errors import SensorDataError
 from metabev_ros.preprocess.images import fit_image
 from metabev_ros.sensing.checks import MOST_POINTS
-from metabev_ros.sensing.front_end import INJECTION_TOPIC, SensorFrontEnd
+from metabev_ros.sensing.front_end import SensorFrontEnd
+from metabev_ros.sensing.topics import INJECTION_TOPIC
 from metabev_ros.structures import Sample
 
 BLOCK = 1000

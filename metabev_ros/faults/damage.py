@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -84,17 +83,16 @@ def _damage_cloud(message: Any, fault: PlannedFault, dice: np.random.Generator) 
     offsets = _float_offsets(message, fault)
     count = message.width * message.height
     points = np.array(message.data).reshape(count, message.point_step)
-    columns: Iterator[np.ndarray] = (
-        points[:, at : at + 4].copy().view('<f4').reshape(-1) for at in offsets
+    x, y, z = (
+        cast(np.ndarray, points[:, at : at + 4].copy().view('<f4')).reshape(-1) for at in offsets
     )
-    x, y, z = columns
     if fault.what is What.NOT_FINITE:
         x[dice.random(count) < given(fault.share)] = np.nan
     elif fault.what is What.NOISE:
         x, y, z = (dice.uniform(-60, 60, count).astype('<f4') for _ in range(3))
     for at, values in zip(offsets, (x, y, z), strict=True):
         points[:, at : at + 4] = values.reshape(-1, 1).view(np.uint8)
-    keep: np.ndarray = np.ones(count, bool)
+    keep = np.ones(count, bool)
     if fault.what is What.EMPTY:
         keep[:] = False
     elif fault.what is What.SPARSE:

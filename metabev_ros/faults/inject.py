@@ -12,7 +12,7 @@ from metabev_ros.config import RigConfig
 from metabev_ros.errors import ConfigError
 from metabev_ros.faults.pipe import FaultPipe, TruthFile
 from metabev_ros.faults.plan import FaultPlan
-from metabev_ros.sensing.front_end import INJECTION_TOPIC, INJECTION_TYPE
+from metabev_ros.sensing.topics import INJECTION_TOPIC, INJECTION_TYPE
 
 REMEDY = 'say that you mean it: --enable-fault-injection (parameter enable_fault_injection)'
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 import functools
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import rclpy
+import rclpy.utilities
 from rclpy.executors import ExternalShutdownException
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.utilities import try_shutdown
 
 from metabev_ros.bags import BagMessage
 from metabev_ros.config import SensingConfig
@@ -31,7 +32,8 @@ from metabev_ros.faults.pipe import FaultPipe, TruthFile
 from metabev_ros.faults.plan import find_plan
 from metabev_ros.node import ros_support
 from metabev_ros.node.parameters import load_rig
-from metabev_ros.sensing.front_end import INJECTION_TOPIC, INJECTION_TYPE, SensorFrontEnd
+from metabev_ros.sensing.front_end import SensorFrontEnd
+from metabev_ros.sensing.topics import INJECTION_TOPIC, INJECTION_TYPE
 
 MARK_LEAD = 1.0
 RELEASE_PERIOD = 0.005  # seconds between two looks for delayed messages that are due
@@ -55,9 +57,9 @@ class FaultInjector(Node):
 
     def __init__(self) -> None:
         super().__init__('fault_injector')
-        values = {
-            name: self.declare_parameter(name, default).value for name, default in DEFAULTS.items()
-        }
+        values: dict[str, Any] = {}
+        for name, default in DEFAULTS.items():
+            values[name] = cast(Any, self.declare_parameter(name, default).value)
         require_enabled(values['enable_fault_injection'] is True)
         plan, rig = find_plan(values['plan']), load_rig(values['rig'])
         inputs = SensorFrontEnd(rig, SensingConfig(), lambda *image: image).subscriptions()
@@ -152,7 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
         if injector is not None:
             injector.get_logger().info(f'messages dropped or changed: {dict(injector.touched)}')
             injector.close()
-        try_shutdown()
+        rclpy.utilities.try_shutdown()
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Who publishes the inputs: what the graph shows and no message can say.
+"""Publishers of the inputs: what the graph shows and no message can say.
 
 A publisher of another type or with incompatible QoS is never heard: without this the sensor would
 be NEVER without a reason. Two publishers of one sensor contradict each other: neither is believed
@@ -39,7 +39,7 @@ class Input:
 
 @dataclass(frozen=True)
 class GraphFindings:
-    """What was seen at the last look.
+    """Findings of the last look.
 
     Attributes:
         conflicts: topic of a sensor's data -> who publishes it, where more than one speaks.
@@ -47,8 +47,8 @@ class GraphFindings:
         namesakes: other nodes with the name of this one.
     """
 
-    conflicts: Mapping[str, str] = field(default_factory=dict)
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    conflicts: Mapping[str, str] = field(default_factory=dict[str, str])
+    reasons: Mapping[str, str] = field(default_factory=dict[str, str])
     namesakes: int = 0
 
 
@@ -107,7 +107,7 @@ class GraphWatch:
 
 
 def _misfit(item: Input, info: TopicEndpointInfo) -> str:
-    """Why this publisher is never heard; '' if it is."""
+    """Reason why this publisher is never heard; '' if it is."""
     if info.topic_type != item.msgtype:
         return f'wrong type {clean_text(info.topic_type)} from {_name(info)}'
     compatibility, reason = qos_check_compatible(info.qos_profile, item.qos)

@@ -26,7 +26,7 @@ RELOAD_LIMIT = 300.0  # seconds that loading may take: engines of a large model 
 
 
 class ExitCode(enum.IntEnum):
-    """How the process ends, for its supervisor (docs/supervision.md)."""
+    """Exit codes of the process, for its supervisor (docs/supervision.md)."""
 
     STOPPED = 0  # SIGINT, SIGTERM
     REFUSED = 2  # wrong parameters, rig or model: starting again is no cure
@@ -79,7 +79,7 @@ class InferenceWorker(threading.Thread):
 
     @property
     def fault(self) -> str:
-        """Why there is no output now; '' after a good one."""
+        """Reason why there is no output now; '' after a good one."""
         running = self._running_for()
         if running > self._config.time_limit:
             return f'inference has been running for {running:.1f} s'

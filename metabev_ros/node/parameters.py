@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import (
@@ -83,8 +83,8 @@ def declare_parameters(node: Node) -> None:
 
 def _overrides(node: Node) -> dict[str, Any]:
     """rclpy parameters by name, from the command line and from parameter files."""
-    found: dict[str, Any] = node._parameter_overrides  # pyright: ignore[reportPrivateUsage]
-    return found
+    overrides = node._parameter_overrides  # pyright: ignore[reportPrivateUsage]
+    return cast('dict[str, Any]', overrides)
 
 
 def _wrong_names(node: Node) -> list[ConfigError]:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import rclpy
+import rclpy.utilities
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.utilities import try_shutdown
 
 from metabev_ros import wire
 from metabev_ros.bags import LATCHED_NAMES, BagMessage, BagReader
@@ -213,4 +213,4 @@ def play_bag(path: Path | str, options: PlayerOptions) -> None:
         pass
     finally:
         node.destroy_node()
-        try_shutdown()
+        rclpy.utilities.try_shutdown()

@@ -8,11 +8,11 @@ import threading
 import time
 
 import rclpy
+import rclpy.utilities
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import try_shutdown
 
 from metabev_ros.config.node import REMEDY
 from metabev_ros.errors import ConfigError, MetaBevError
@@ -108,8 +108,12 @@ def main(arguments: list[str] | None = None) -> int:
     """
     stop, node = threading.Event(), None
     _end_after_a_signal()
+
+    def ask_to_stop(number: int, frame: object) -> None:
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, ask_to_stop)
     try:
         _initialise(arguments)
         node = _create()
@@ -125,7 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         if node is not None:
             node.close()
-        try_shutdown()
+        rclpy.utilities.try_shutdown()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # an impatient second one changes nothing
     if any(isinstance(thread, InferenceWorker) for thread in threading.enumerate()):

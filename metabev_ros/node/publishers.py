@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rclpy.lifecycle import LifecycleNode
+
 from metabev_ros import wire
 from metabev_ros.node import ros_support
 from metabev_ros.wire import OutMessage
@@ -20,7 +22,7 @@ def private_name(topic: str) -> str:
 class OutputPublishers:
     """One lifecycle publisher an output topic; silent while the node is not active."""
 
-    def __init__(self, node) -> None:
+    def __init__(self, node: LifecycleNode) -> None:
         self._node = node
         self._publishers = {
             topic: node.create_lifecycle_publisher(
@@ -33,7 +35,7 @@ class OutputPublishers:
 
     @property
     def is_read(self) -> bool:
-        """Whether anybody subscribes to what inference makes; its label alone does not count."""
+        """True while anybody subscribes to a result; the label alone does not count."""
         return any(
             publisher.get_subscription_count() > 0
             for topic, publisher in self._publishers.items()

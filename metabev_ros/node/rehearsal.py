@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import rclpy
+import rclpy.utilities
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.utilities import try_shutdown
 
 from metabev_ros import wire
 from metabev_ros.bags import BagMessage, BagWriter
@@ -217,7 +217,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f'{type(error).__name__}: {error}\n')
         return 2
     finally:
-        try_shutdown()
+        rclpy.utilities.try_shutdown()
     return 0
 
 

@@ -1,9 +1,8 @@
-"""What depends on where ROS comes from: a distribution has every package, the wheels do not."""
+"""Differences between sources of ROS: a distribution has every package, the wheels do not."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
@@ -36,7 +35,7 @@ def message_type(msgtype: str) -> type:
 
 
 def has_message_type(msgtype: str) -> bool:
-    """Whether `message_type` would find it."""
+    """True if `message_type` would find it."""
     try:
         message_type(msgtype)
     except MissingDependencyError:
@@ -47,13 +46,6 @@ def has_message_type(msgtype: str) -> bool:
 # Since Iron rclpy hands what the middleware knows of a message to callbacks that take it; Humble's
 # calls every callback with the message alone.
 GIVES_MESSAGE_INFO = hasattr(Subscription, 'CallbackType')
-
-
-def raw_callback(take: Callable[[bytes, dict], None]) -> Callable:
-    """A subscription's callback that calls take(message, info); info is empty where none comes."""
-    if GIVES_MESSAGE_INFO:
-        return lambda cdr, info: take(cdr, info)
-    return lambda cdr: take(cdr, {})
 
 
 def sensor_qos(depth: int) -> QoSProfile:

@@ -10,14 +10,16 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from metabev_ros import wire
 from metabev_ros.errors import SensorDataError
+from metabev_ros.sensing.front_end import SensorFrontEnd
 from metabev_ros.structures import Modality, Sample, SensorReport, SensorState
 
-LOG_PERIOD = 5.0  # seconds between two lines of one source and reason (rule R10)
+LOG_PERIOD = 5.0  # seconds between two lines of one source and reason ("Quiet log")
 # A source that flaps has a new reason each time: so many lines at once, then as many a second.
 LOG_BURST, LOG_RATE = 8, 0.4
 LONGEST_WAIT = 0.05  # the snapshot for the heartbeat is never older than this and one message
@@ -119,7 +121,7 @@ class ThrottledLog:
         write(text + (f' ({more} more like this)' if more else ''))
 
     def _has_line_left(self, source: str, now: float) -> bool:
-        """Whether the source may write; takes one line from what it has left if so."""
+        """Take one line from what the source has left; False if it has none."""
         left, since = self._left.get(source, (float(LOG_BURST), now))
         left = min(LOG_BURST, left + (now - since) * LOG_RATE)
         self._left[source] = (left - (left >= 1), now)
@@ -128,7 +130,7 @@ class ThrottledLog:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the sensing thread last knew; read by the heartbeat without a lock."""
+    """Latest knowledge of the sensing thread; read by the heartbeat without a lock."""
 
     sensors: tuple[SensorReport, ...]
     modality: Modality
@@ -142,14 +144,13 @@ class SensingWorker(threading.Thread):
     """Raw messages in, complete samples out.
 
     Args:
-        front_end: a sensing.SensorFrontEnd.
         msgtypes: topic -> message type of everything that may be in the queue.
         now_ns: the node's clock.
     """
 
     def __init__(
         self,
-        front_end,
+        front_end: SensorFrontEnd,
         queue: TopicQueue,
         mailbox: Mailbox,
         msgtypes: Mapping[str, str],
@@ -174,59 +175,41 @@ class SensingWorker(threading.Thread):
             message = self._queue.get(self._patience())
             # What waits in the queue came before now: deadlines must not overtake it.
             now_ns = self._now_ns() if message is None else message.arrival_ns
-            samples = self._guard('sensing', self._front_end.poll, now_ns) or []
+            samples: list[Sample] = []
+            with self._contain('sensing'):
+                samples += self._front_end.poll(now_ns)
             if message is not None:
-                samples = [*samples, *self._take(message)]
+                with self._contain(message.topic):
+                    samples += self._take(message)
             for sample in samples:
                 self._mailbox.put(sample)
-            snapshot = self._guard('sensing', self._look, now_ns)
-            if snapshot is not None:
-                self.snapshot = snapshot
-                self._tell(snapshot.sensors)
+            with self._contain('sensing'):
+                self.snapshot = self._look(now_ns)
+                self._tell(self.snapshot.sensors)
 
     def _patience(self) -> float:
         waiting = self._front_end.next_deadline_ns() is not None
         return DEADLINE_CHECK if waiting else LONGEST_WAIT
 
     def _take(self, message: RawMessage) -> list[Sample]:
-        conflict = self.conflicts.get(message.topic)
+        """Deserialise a message and give it to the front end; the samples that closed."""
+        topic, arrival_ns = message.topic, message.arrival_ns
+        conflict = self.conflicts.get(topic)
         if conflict is not None:
-            self._log.line(message.topic, 'publishers', f'{message.topic}: dropped, {conflict}')
-            return (
-                self._guard(
-                    message.topic,
-                    self._front_end.reject,
-                    message.topic,
-                    conflict,
-                    message.arrival_ns,
-                )
-                or []
-            )
+            self._log.line(topic, 'publishers', f'{topic}: dropped, {conflict}')
+            return self._front_end.reject(topic, conflict, arrival_ns)
         try:
-            content = wire.deserialize(message.cdr, self._msgtypes[message.topic])
+            content = wire.deserialize(message.cdr, self._msgtypes[topic])
         except SensorDataError as error:
-            self._log.line(message.topic, error.reason, f'{message.topic}: dropped, {error}')
-            return (
-                self._guard(
-                    message.topic,
-                    self._front_end.reject,
-                    message.topic,
-                    error.reason,
-                    message.arrival_ns,
-                )
-                or []
-            )
-        return (
-            self._guard(
-                message.topic, self._front_end.push, message.topic, content, message.arrival_ns
-            )
-            or []
-        )
+            self._log.line(topic, error.reason, f'{topic}: dropped, {error}')
+            return self._front_end.reject(topic, error.reason, arrival_ns)
+        return self._front_end.push(topic, content, arrival_ns)
 
-    def _guard(self, source: str, function, *arguments):
-        """No message ends this thread (rule R6): what escapes is counted and told."""
+    @contextmanager
+    def _contain(self, source: str) -> Iterator[None]:
+        """No message ends this thread ("Nothing escapes"): what escapes is counted and told."""
         try:
-            return function(*arguments)
+            yield
         except Exception as error:  # the last line of defence
             self._escaped += 1
             self._log.line(
@@ -235,7 +218,6 @@ class SensingWorker(threading.Thread):
                 f'{source}: dropped, {type(error).__name__}: {wire.clean_text(str(error), 200)}',
             )
             logging.getLogger(__name__).debug('escaped from %s', source, exc_info=True)
-            return None
 
     def _look(self, now_ns: int) -> Snapshot:
         reports = self._front_end.reports(now_ns)

@@ -9,8 +9,10 @@ on which views are present, not on the pixels.
 
 from __future__ import annotations
 
+import concurrent.futures
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +21,11 @@ from metabev_ros.geometry import BevGrid
 from metabev_ros.structures import CameraCalibration
 
 HEIGHT_RANGE = (-10.0, 10.0)  # metres in the ego frame, BEVFusion's zbound
+ANSWERS = 4  # as cameras come and go; tables of a large network are 26 MB each
+
+Tables = dict[str, np.ndarray]
+BuildTables = Callable[[Sequence[CameraCalibration]], Tables]
+Cached = TypeVar('Cached')
 
 
 class LiftSplatTables:
@@ -33,9 +40,9 @@ class LiftSplatTables:
     def __init__(self, config: CameraBranchConfig, grid: BevGrid, cache_size: int = 16) -> None:
         self._config, self._grid, self._cache_size = config, grid, cache_size
         self._cells: OrderedDict[bytes, np.ndarray] = OrderedDict()
-        self._tables: OrderedDict[bytes, dict[str, np.ndarray]] = OrderedDict()
+        self._tables: OrderedDict[bytes, Tables] = OrderedDict()
 
-    def __call__(self, calibrations: list[CameraCalibration]) -> dict[str, np.ndarray]:
+    def __call__(self, calibrations: Sequence[CameraCalibration]) -> Tables:
         """Tables for these views, in this order, for images of the network's input size."""
         keys = calibration_keys(calibrations)
         key = b''.join(keys)
@@ -70,7 +77,7 @@ class LiftSplatTables:
         cells[(xyz[..., 2] < low) | (xyz[..., 2] > high)] = -1
         return cells.reshape(-1)
 
-    def _build(self, cells: np.ndarray) -> dict[str, np.ndarray]:
+    def _build(self, cells: np.ndarray) -> Tables:
         """Cut the points of every cell into rows."""
         h, w = self._config.feature_shape
         entries, per_view = self._config.splat_row, self._config.depth_bins * h * w
@@ -104,6 +111,49 @@ class LiftSplatTables:
         }
 
 
+class BackgroundTables:
+    """Tables for a node that must not stand still while they are built.
+
+    They are built on a thread of its own, always for exactly the calibrations that were asked for.
+    A build that did not come in time goes on, and its tables are there for a later sample; one
+    that has not begun by then is dropped. What was answered lately is answered at once, whatever
+    the builder does meanwhile and however late a loaded machine wakes it. The builder thread owns
+    the cache of `build` and the asking thread that of the answers, so neither needs a lock.
+
+    Args:
+        build: builds and caches; used by nobody else.
+        wait: seconds that `come_in_time` waits.
+    """
+
+    def __init__(self, build: BuildTables, wait: float) -> None:
+        self._build, self._wait = build, wait
+        self._answers: OrderedDict[bytes, Tables] = OrderedDict()
+        self._builder = concurrent.futures.ThreadPoolExecutor(1, 'tables')
+
+    def come_in_time(self, calibrations: Sequence[CameraCalibration]) -> bool:
+        """True if the tables are there, or come within the time that a sample can wait."""
+        key = b''.join(calibration_keys(calibrations))
+        if key in self._answers:
+            return True
+        future = self._builder.submit(self._build, calibrations)
+        try:
+            tables = future.result(self._wait)
+        except concurrent.futures.TimeoutError:
+            future.cancel()
+            return False
+        remember(self._answers, key, ANSWERS, lambda: tables)
+        return True
+
+    def __call__(self, calibrations: Sequence[CameraCalibration]) -> Tables:
+        """Tables as those of `build`, however long they take."""
+        return remember(
+            self._answers,
+            b''.join(calibration_keys(calibrations)),
+            ANSWERS,
+            lambda: self._builder.submit(self._build, calibrations).result(),
+        )
+
+
 def _stable_order(cells: np.ndarray) -> np.ndarray:
     """Stable argsort of (P,) cell indices 0..2**32, as radix sort.
 
@@ -115,11 +165,13 @@ def _stable_order(cells: np.ndarray) -> np.ndarray:
 
 
 def calibration_keys(calibrations: Sequence[CameraCalibration]) -> list[bytes]:
-    """What tells two calibrations apart in a cache; joined, two rigs."""
+    """Cache keys: one tells two calibrations apart; joined, two rigs."""
     return [c.intrinsics.tobytes() + c.ego_from_camera.tobytes() for c in calibrations]
 
 
-def remember(cache: OrderedDict, key: bytes, limit: int, build):
+def remember(
+    cache: OrderedDict[bytes, Cached], key: bytes, limit: int, build: Callable[[], Cached]
+) -> Cached:
     """The cached value, newest last, oldest dropped."""
     if key not in cache:
         cache[key] = build()

@@ -7,9 +7,8 @@ import numpy as np
 from metabev_ros.config import LidarEncoder, ModelConfig, ViewTransform
 from metabev_ros.config.sparse import SparseExecution
 from metabev_ros.errors import assert_never
-from metabev_ros.preprocess.background_tables import BackgroundTables
 from metabev_ros.preprocess.images import fit_image
-from metabev_ros.preprocess.lift_splat import LiftSplatTables
+from metabev_ros.preprocess.lift_splat import BuildTables, LiftSplatTables
 from metabev_ros.preprocess.neighbours import build_tables
 from metabev_ros.preprocess.pillars import build_pillars
 from metabev_ros.preprocess.pull import PullTables
@@ -33,22 +32,17 @@ class Preprocessor:
 
     Args:
         execution: what runs the sparse LiDAR encoder (`build_lidar_encoder`).
-        table_patience: seconds that a sample with a sweep waits for the tables of a new
-            calibration, which a thread of their own builds then; None builds them at once, so
-            that the result never depends on time.
+        tables: gives the tables of the view transform; None builds them on the calling thread.
     """
 
     def __init__(
         self,
         config: ModelConfig,
         execution: SparseExecution = SparseExecution.TABLES,
-        table_patience: float | None = None,
+        tables: BuildTables | None = None,
     ) -> None:
         self._config, self._execution = config, execution
-        self._tables = view_tables(config)
-        self._background = (
-            None if table_patience is None else BackgroundTables(self._tables, table_patience)
-        )
+        self._tables = view_tables(config) if tables is None else tables
 
     def prepare_image(
         self, pixels: np.ndarray, calibration: CameraCalibration
@@ -60,19 +54,7 @@ class Preprocessor:
 
     def camera_inputs(self, images: list[CameraImage]) -> dict[str, np.ndarray]:
         """`images` (N, H, W, 3) uint8 of the views that are present, and their tables."""
-        return self._camera_inputs(images, must_wait=True)
-
-    def _camera_inputs(
-        self, images: list[CameraImage], must_wait: bool
-    ) -> dict[str, np.ndarray] | None:
-        calibrations = [image.calibration for image in images]
-        tables = (
-            self._tables(calibrations)
-            if self._background is None
-            else self._background(calibrations, must_wait)
-        )
-        if tables is None:
-            return None
+        tables = self._tables([image.calibration for image in images])
         return {'images': np.stack([image.pixels for image in images]), **tables}
 
     def lidar_inputs(self, sweep: Sweep) -> dict[str, np.ndarray]:
@@ -101,16 +83,11 @@ class Preprocessor:
             case _:
                 assert_never(self._execution)
 
-    def __call__(self, sample: Sample) -> tuple[dict | None, dict | None]:
-        """(camera inputs or None, LiDAR inputs or None) of the sample's modality.
-
-        Of a FUSED sample the camera inputs are None too while their tables are being built.
-        """
+    def __call__(
+        self, sample: Sample
+    ) -> tuple[dict[str, np.ndarray] | None, dict[str, np.ndarray] | None]:
+        """(camera inputs or None, LiDAR inputs or None) of the sample's modality."""
         images = [image for image in sample.cameras.values() if image is not None]
-        camera = (
-            self._camera_inputs(images, must_wait=not sample.modality.has_lidar)
-            if sample.modality.has_camera
-            else None
-        )
-        lidar = self.lidar_inputs(sample.sweep) if sample.modality.has_lidar else None
-        return camera, lidar
+        camera = self.camera_inputs(images) if sample.modality.has_camera else None
+        sweep = sample.sweep if sample.modality.has_lidar else None
+        return camera, None if sweep is None else self.lidar_inputs(sweep)

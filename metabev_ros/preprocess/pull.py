@@ -10,13 +10,14 @@ many cells, one near by not at all), so that a network is trained with the one i
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
 
 from metabev_ros.config import CameraBranchConfig
 from metabev_ros.geometry import BevGrid, inverse_rigid
-from metabev_ros.preprocess.lift_splat import calibration_keys, remember
+from metabev_ros.preprocess.lift_splat import Tables, calibration_keys, remember
 from metabev_ros.structures import CameraCalibration
 
 HEIGHTS = (-1.0, 3.0)  # metres in the ego frame: the points lie in the middles of equal slabs
@@ -36,13 +37,13 @@ class PullTables:
     def __init__(self, config: CameraBranchConfig, grid: BevGrid, cache_size: int = 16) -> None:
         self._config, self._grid, self._cache_size = config, grid, cache_size
         self._looks: OrderedDict[bytes, Look] = OrderedDict()
-        self._tables: OrderedDict[bytes, dict[str, np.ndarray]] = OrderedDict()
+        self._tables: OrderedDict[bytes, Tables] = OrderedDict()
         low, high = HEIGHTS
         z = low + (np.arange(config.pull_heights) + 0.5) * (high - low) / config.pull_heights
         xy = np.repeat(grid.centres().reshape(-1, 2), len(z), 0)  # (YX Z, 2)
         self._points = np.column_stack([xy, np.tile(z, len(xy) // len(z))])
 
-    def __call__(self, calibrations: list[CameraCalibration]) -> dict[str, np.ndarray]:
+    def __call__(self, calibrations: Sequence[CameraCalibration]) -> Tables:
         """Tables for these views, in this order, for images of the network's input size.
 
         Returns:

@@ -16,7 +16,8 @@ from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.errors import BackendError, ConfigError, SensorDataError
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.replay.video import VideoWriter
-from metabev_ros.sensing.front_end import INJECTION_TOPIC, SensorFrontEnd
+from metabev_ros.sensing.front_end import SensorFrontEnd
+from metabev_ros.sensing.topics import INJECTION_TOPIC
 from metabev_ros.structures import Modality, Sample
 from metabev_ros.wire import Counters, StatusReport
 

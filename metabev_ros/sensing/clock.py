@@ -1,4 +1,4 @@
-"""When the clock that stamps the data jumps: bag loops, restarts, replayed data."""
+"""Jumps of the clock that stamps the data: bag loops, restarts, replayed data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ClockWatch:
 
     def __init__(self, config: SensingConfig) -> None:
         self._config = config
-        self.now_ns: int | None = None
+        self.now_ns = 0
         self.reset()
 
     def reset(self) -> None:
@@ -29,14 +29,14 @@ class ClockWatch:
         self._jumped: dict[str, int] = {}
 
     def went_back(self, now_ns: int) -> bool:
-        """Set the time; whether it went back so far that a new epoch begins."""
-        jumped = self.now_ns is not None and now_ns < self.now_ns - to_ns(self._config.clock_jump)
-        if self.now_ns is None or now_ns > self.now_ns or jumped:
+        """Set the time; True if it went back so far that a new epoch begins."""
+        jumped = now_ns < self.now_ns - to_ns(self._config.clock_jump)
+        if now_ns > self.now_ns or jumped:
             self.now_ns = now_ns
         return jumped
 
     def all_went_back(self, name: str, stamp_ns: int, newest_ns: int | None) -> bool:
-        """Note a stamp; whether every live sensor's stamps have now jumped back.
+        """Note a stamp; True once every live sensor's stamps have jumped back.
 
         One sensor alone must say so twice: one wrong stamp is no new epoch.
         """

@@ -1,5 +1,8 @@
 """The way in: messages of a rig's sensors become labelled samples.
 
+An image is decoded, checked, placed on the vehicle, prepared for the network and synchronised; a
+sweep likewise (`_on_image`, `_on_points`).
+
 Deterministic: the same `push` and `poll` calls give the same samples. A push first does what was
 due before the message arrived, at its own time, so polling in between changes nothing. Nothing
 that a message contains is raised: it is counted, with its reason, at its sensor.
@@ -7,32 +10,23 @@ that a message contains is raised: it is counted, with its reason, at its sensor
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from typing import Any
 
 from metabev_ros.config import RigConfig, SensingConfig
-from metabev_ros.errors import SensorDataError, clean_text
-from metabev_ros.sensing.checks import GOOD, Verdict
+from metabev_ros.errors import SensorDataError, assert_never, clean_text
 from metabev_ros.sensing.clock import ClockWatch
 from metabev_ros.sensing.health import to_ns
-from metabev_ros.sensing.inputs import CameraInput, LidarInput, PrepareImage, Reading
+from metabev_ros.sensing.inputs import CameraInput, LidarInput, PrepareImage, Reading, SensorInput
 from metabev_ros.sensing.modality import choose_modality
-from metabev_ros.sensing.synchroniser import Collected, Synchroniser
+from metabev_ros.sensing.sample_maker import SampleMaker
+from metabev_ros.sensing.synchroniser import Synchroniser
+from metabev_ros.sensing.topics import Content, Topic, rig_topics
 from metabev_ros.sensing.transforms import OdometryBuffer, TfTree
 from metabev_ros.sensing.untrusted import header_stamp_ns
-from metabev_ros.structures import (
-    CameraImage,
-    Modality,
-    Sample,
-    SensorReport,
-    SensorState,
-)
+from metabev_ros.structures import Modality, Sample, SensorReport, SensorState
 
 _IGNORED = ('duplicate', 'backwards', 'old', 'late')
 _HELD = {'calibration': SensorState.UNCALIBRATED, 'transform': SensorState.NO_TF}
-_STILL_NS = 1_000_000  # images this close to the reference need no ego motion
-# What injects faults says so here; a sample made after that bears the mark until a restart.
-INJECTION_TOPIC, INJECTION_TYPE = 'fault_injection', 'std_msgs/msg/String'
 
 
 class SensorFrontEnd:
@@ -46,6 +40,9 @@ class SensorFrontEnd:
         prepare_image: (pixels, calibration) -> the same at the network's input size.
         reduce: 2 decodes compressed images at half size; choose it when the network's input is
             at most half as wide as the camera's image.
+
+    Attributes:
+        rejected_other: unusable messages that belong to no sensor (TF, odometry).
     """
 
     def __init__(
@@ -57,52 +54,34 @@ class SensorFrontEnd:
             for camera in rig.cameras
         }
         self._lidar = LidarInput(rig.lidar, config)
-        self._inputs = {**self._cameras, rig.lidar.name: self._lidar}
+        self._inputs: dict[str, SensorInput] = {**self._cameras, rig.lidar.name: self._lidar}
         self._monitors = {name: item.monitor for name, item in self._inputs.items()}
         self._tf = TfTree(rig.ego_frame)
         self._odometry = OdometryBuffer(rig.ego_frame)
         self._clock = ClockWatch(config)
+        self._maker = SampleMaker(rig, config, self._monitors, self._odometry)
         self._synchroniser = Synchroniser(
-            self._monitors, tuple(self._cameras), rig.lidar.name, config, self._make_sample
+            self._monitors, tuple(self._cameras), rig.lidar.name, config, self._maker
         )
-        self._handlers = self._make_handlers()
-        self.epoch = 0
-        self.rejected_other = 0  # unusable messages that belong to no sensor (TF, odometry)
-        self.injection = ''  # what injects faults into the inputs; '' when nothing does
+        self._topics = {name.lstrip('/'): topic for name, topic in rig_topics(rig).items()}
+        self.rejected_other = 0
 
-    def _make_handlers(self) -> dict[str, tuple[str | None, Callable]]:
-        """Topic -> (sensor name or None, handler(message) -> samples)."""
-        handlers = {
-            'tf': (None, lambda message: self._on_tf(message, static=False)),
-            'tf_static': (None, lambda message: self._on_tf(message, static=True)),
-            self._rig.odometry_topic: (None, self._on_odometry),
-            INJECTION_TOPIC: (None, self._on_injection),
-        }
-        for camera in self._rig.cameras:
-            handlers[camera.topic] = (camera.name, self._sensor_handler(camera.name))
-            if not self._cameras[camera.name].is_fixed:
-                handlers[camera.info_topic] = (None, self._info_handler(camera.name))
-        handlers[self._rig.lidar.topic] = (
-            self._rig.lidar.name,
-            self._sensor_handler(self._rig.lidar.name),
-        )
-        return {topic.lstrip('/'): handler for topic, handler in handlers.items()}
+    @property
+    def epoch(self) -> int:
+        """Number of times that the clock of the stamps began anew."""
+        return self._maker.epoch
+
+    @property
+    def injection(self) -> str:
+        """Name of the plan that injects faults into the inputs; '' when nothing does."""
+        return self._maker.injection
 
     def subscriptions(self) -> dict[str, str]:
         """Topic -> message type of everything this front end wants to hear."""
-        topics = {}
-        for camera in self._rig.cameras:
-            kind = 'CompressedImage' if camera.topic.endswith('compressed') else 'Image'
-            topics[camera.topic] = f'sensor_msgs/msg/{kind}'
-            if not self._cameras[camera.name].is_fixed:
-                topics[camera.info_topic] = 'sensor_msgs/msg/CameraInfo'
-        topics[self._rig.lidar.topic] = 'sensor_msgs/msg/PointCloud2'
-        topics[self._rig.odometry_topic] = 'nav_msgs/msg/Odometry'
-        topics[INJECTION_TOPIC] = INJECTION_TYPE
-        return {**topics, '/tf': 'tf2_msgs/msg/TFMessage', '/tf_static': 'tf2_msgs/msg/TFMessage'}
+        return {name: topic.msgtype for name, topic in rig_topics(self._rig).items()}
 
     # --------------------------------------------------------------------------------- events
-    def push(self, topic: str, message, arrival_ns: int) -> list[Sample]:
+    def push(self, topic: str, message: Any, arrival_ns: int) -> list[Sample]:
         """Take one message; topics nobody asked for are passed over.
 
         Args:
@@ -114,31 +93,48 @@ class SensorFrontEnd:
             The samples that closed, oldest first.
         """
         samples = self.poll(arrival_ns)
-        sensor, handler = self._handlers.get(topic.lstrip('/'), (None, None))
-        if handler is None:
+        known = self._topics.get(topic.lstrip('/'))
+        if known is None:
             return samples
         try:
-            return samples + handler(message)
+            return samples + self._take(known, message)
         except SensorDataError as error:
-            return samples + self._refuse(sensor, error)
+            return samples + self._refuse(known, error)
         except Exception as error:  # a message must never end the node, whatever it does
-            return samples + self._refuse(
-                sensor,
-                SensorDataError(
-                    'internal',
-                    topic,
-                    'a message of its type',
-                    clean_text(f'{type(error).__name__}: {error}'),
-                ),
-            )
+            text = clean_text(f'{type(error).__name__}: {error}')
+            internal = SensorDataError('internal', topic, 'a message of its type', text)
+            return samples + self._refuse(known, internal)
+
+    def _take(self, topic: Topic, message: Any) -> list[Sample]:
+        match topic.content:
+            case Content.IMAGE:
+                return self._on_image(self._cameras[topic.sensor], message)
+            case Content.POINTS:
+                return self._on_points(message)
+            case Content.CAMERA_INFO:
+                return self._on_camera_info(self._cameras[topic.sensor], message)
+            case Content.TF | Content.TF_STATIC:
+                return self._on_tf(message, topic.content is Content.TF_STATIC)
+            case Content.ODOMETRY:
+                latest_ns = self._clock.now_ns + to_ns(self._config.future_tolerance)
+                self._odometry.update(message, latest_ns)
+                return []
+            case Content.INJECTION:
+                self._maker.injection = clean_text(message.data) or 'without a name'
+                return []
+            case _:
+                assert_never(topic.content)
 
     def reject(self, topic: str, reason: str, arrival_ns: int) -> list[Sample]:
         """Count a message that could not even be deserialised."""
         samples = self.poll(arrival_ns)
-        sensor, _ = self._handlers.get(topic.lstrip('/'), (None, None))
-        if sensor is not None:
-            self._monitors[sensor].received += 1
-        return samples + self._refuse(sensor, SensorDataError(reason, topic, 'a message', ''))
+        known = self._topics.get(topic.lstrip('/'))
+        if known is None:
+            self.rejected_other += 1
+            return samples
+        if known.is_data:
+            self._monitors[known.sensor].received += 1
+        return samples + self._refuse(known, SensorDataError(reason, topic, 'a message', ''))
 
     def poll(self, now_ns: int) -> list[Sample]:
         """Close what is due until now."""
@@ -147,7 +143,7 @@ class SensorFrontEnd:
         return self._synchroniser.advance(self._clock.now_ns)
 
     def next_deadline_ns(self) -> int | None:
-        """When `poll` has something to do even if nothing arrives; None when it has not."""
+        """Time at which `poll` has something to do even if nothing arrives; None for none."""
         return self._synchroniser.next_deadline_ns()
 
     def reports(self, now_ns: int) -> tuple[SensorReport, ...]:
@@ -162,7 +158,7 @@ class SensorFrontEnd:
         return choose_modality(present, self._rig.kinds, self._config.min_cameras)
 
     def _begin_epoch(self) -> None:
-        self.epoch += 1
+        self._maker.epoch += 1
         self._clock.reset()
         self._tf.clear_dynamic()
         self._odometry.clear()
@@ -171,164 +167,134 @@ class SensorFrontEnd:
             item.pending = None
             item.monitor.new_epoch(self._clock.now_ns)
 
-    # ------------------------------------------------------------------------------- messages
-    def _sensor_handler(self, name: str) -> Callable:
-        def handle(message) -> list[Sample]:
-            item = self._inputs[name]
-            item.monitor.received += 1
-            stamp = header_stamp_ns(message.header)
-            self._check_time(name, stamp)
-            reading = item.read(message, stamp, self._clock.now_ns)
-            self._synchroniser.heard(self._clock.now_ns)
-            return self._use(name, reading)
+    # ------------------------------------------------------------------------ images and sweeps
+    def _on_image(self, camera: CameraInput, message: Any) -> list[Sample]:
+        now_ns = self._clock.now_ns
+        stamp_ns = self._check_time(camera, message)
+        self._synchroniser.check_timely(stamp_ns, now_ns)
+        pixels, size = camera.decode(message)
+        verdict = camera.check(pixels)
+        self._synchroniser.heard(now_ns)
+        return self._use_image(camera, Reading(stamp_ns, now_ns, pixels, size, verdict))
 
-        return handle
+    def _use_image(self, camera: CameraInput, reading: Reading) -> list[Sample]:
+        """Go on with a decoded image; one that was held for its calibration comes here again."""
+        now_ns = self._clock.now_ns
+        if not camera.accept_content(reading):
+            return self._give_up(camera)
+        try:
+            calibration = camera.place(reading, self._tf)
+        except SensorDataError as error:
+            return self._hold(camera, reading, error)
+        image = camera.prepare(reading, calibration)
+        if not camera.admit(reading, now_ns, self._is_needed(camera)):
+            return self._give_up(camera)
+        return self._synchroniser.add_image(camera.monitor.name, image, now_ns)
 
-    def _info_handler(self, name: str) -> Callable:
-        def handle(message) -> list[Sample]:
-            try:
-                self._cameras[name].read_info(message)
-            except SensorDataError as error:
-                self._monitors[name].ignored(f'{error.reason}: {error.got}')
-                return []
-            return self._retry(name)
+    def _on_points(self, message: Any) -> list[Sample]:
+        now_ns = self._clock.now_ns
+        stamp_ns = self._check_time(self._lidar, message)
+        points, announced = self._lidar.decode(message)
+        points, verdict = self._lidar.check(points, announced)
+        self._synchroniser.heard(now_ns)
+        return self._use_sweep(Reading(stamp_ns, now_ns, points, (0, 0), verdict))
 
-        return handle
+    def _use_sweep(self, reading: Reading) -> list[Sample]:
+        """Go on with a decoded sweep; one that was held for its transform comes here again."""
+        lidar, now_ns = self._lidar, self._clock.now_ns
+        if not lidar.accept_content(reading):
+            return self._give_up(lidar)
+        try:
+            sweep = lidar.place(reading, self._tf)
+        except SensorDataError as error:
+            return self._hold(lidar, reading, error)
+        if not lidar.admit(reading, now_ns, self._is_needed(lidar)):
+            return self._give_up(lidar)
+        return self._synchroniser.add_sweep(sweep, now_ns)
 
-    def _on_tf(self, message, static: bool) -> list[Sample]:
+    def _check_time(self, item: SensorInput, message: Any) -> int:
+        """Count a frame and give its stamp; begin a new epoch where all stamps jumped back.
+
+        Raises:
+            SensorDataError: for a stamp that cannot be current.
+        """
+        monitor, now_ns = item.monitor, self._clock.now_ns
+        monitor.received += 1
+        stamp_ns = header_stamp_ns(message.header)
+        if self._clock.all_went_back(monitor.name, stamp_ns, monitor.newest_ns):
+            self._begin_epoch()
+        monitor.check_stamp(stamp_ns, now_ns)
+        self._clock.check_lag(stamp_ns)
+        return stamp_ns
+
+    def _is_needed(self, item: SensorInput) -> bool:
+        """True where fewer than half of the other sensors are well."""
+        others = [monitor for monitor in self._monitors.values() if monitor is not item.monitor]
+        return 2 * sum(monitor.state.is_usable for monitor in others) < len(others)
+
+    # ---------------------------------------------------------------------------- calibration
+    def _hold(self, item: SensorInput, reading: Reading, error: SensorDataError) -> list[Sample]:
+        """Keep a frame until it is calibrated.
+
+        Raises:
+            SensorDataError: the given one, if it does not say that calibration is missing.
+        """
+        if error.reason not in _HELD:
+            raise error
+        item.pending = reading
+        item.monitor.held(_HELD[error.reason], f'{error.where}: {error.got}', self._clock.now_ns)
+        return self._give_up(item) if item.monitor.ever else []
+
+    def _retry(self, item: SensorInput) -> list[Sample]:
+        """Calibration came: use the frame that waited for it, if it is still current."""
+        reading, now_ns = item.pending, self._clock.now_ns
+        if reading is None:
+            return []
+        limit = self._config.max_age_periods * item.monitor.nominal_ns
+        is_timely = self._synchroniser.is_timely(reading.stamp_ns, now_ns)
+        if not is_timely or now_ns - reading.arrival_ns > limit:
+            item.pending = None
+            return []
+        if isinstance(item, CameraInput):
+            return self._use_image(item, reading)
+        return self._use_sweep(reading)
+
+    def _on_camera_info(self, camera: CameraInput, message: Any) -> list[Sample]:
+        try:
+            camera.read_info(message)
+        except SensorDataError as error:
+            camera.monitor.ignored(f'{error.reason}: {error.got}')
+            return []
+        return self._retry(camera)
+
+    def _on_tf(self, message: Any, static: bool) -> list[Sample]:
         for frame, error in self._tf.update(message, static):
             self.rejected_other += 1
             for item in self._inputs.values():
                 if item.frame == frame:
                     item.monitor.ignored(f'{error.reason}: {error.got}')
-        return [sample for name in self._inputs for sample in self._retry(name)]
+        return [sample for item in self._inputs.values() for sample in self._retry(item)]
 
-    def _on_odometry(self, message) -> list[Sample]:
-        self._odometry.update(message, self._clock.now_ns + to_ns(self._config.future_tolerance))
-        return []
-
-    def _on_injection(self, message) -> list[Sample]:
-        self.injection = clean_text(message.data) or 'without a name'
-        return []
-
-    def _check_time(self, name: str, stamp_ns: int) -> None:
-        """Refuse a stamp that cannot be current; begin a new epoch where all jumped back."""
-        monitor, now = self._monitors[name], self._clock.now_ns
-        if self._clock.all_went_back(name, stamp_ns, monitor.newest_ns):
-            self._begin_epoch()
-        monitor.check_stamp(stamp_ns, now)
-        self._clock.check_lag(stamp_ns)
-        if name in self._cameras and not self._synchroniser.is_timely(stamp_ns, now):
-            behind = self._synchroniser.skew_ns(stamp_ns) / 1e6
-            raise SensorDataError(
-                'late', 'header.stamp', 'a frame in time', f'{behind:.0f} ms behind'
-            )
-
-    def _use(self, name: str, reading: Reading) -> list[Sample]:
-        """Give a decoded frame to the synchroniser, or keep it until it is calibrated."""
-        item, now = self._inputs[name], self._clock.now_ns
-        item.pending = None
-        if reading.verdict.state in (SensorState.INVALID, SensorState.FROZEN):
-            item.monitor.bad(reading.verdict.state, reading.verdict.reason, now, reading.stamp_ns)
-            return self._give_up(name)
-        try:
-            frame = item.place(reading, self._tf)
-        except SensorDataError as error:
-            if error.reason not in _HELD:
-                raise
-            item.pending = reading
-            item.monitor.held(_HELD[error.reason], f'{error.where}: {error.got}', now)
-            return self._give_up(name) if item.monitor.ever else []
-        verdict = reading.verdict
-        if verdict is GOOD and item.changed:
-            verdict = Verdict(SensorState.SUSPECT, item.changed)
-        if not item.monitor.good(reading.stamp_ns, now, verdict, self._is_needed(name)):
-            return self._give_up(name)
-        if isinstance(frame, CameraImage):
-            return self._synchroniser.add_image(name, frame, now)
-        return self._synchroniser.add_sweep(frame, now)
-
-    def _is_needed(self, name: str) -> bool:
-        """Whether fewer than half of the other sensors are well."""
-        others = [monitor for other, monitor in self._monitors.items() if other != name]
-        return 2 * sum(monitor.state.is_usable for monitor in others) < len(others)
-
-    def _retry(self, name: str) -> list[Sample]:
-        """Calibration came: place the frame that waited for it, if it is still current."""
-        reading = self._inputs[name].pending
-        if reading is None:
-            return []
-        age = self._clock.now_ns - reading.arrival_ns
-        limit = self._config.max_age_periods * self._monitors[name].nominal_ns
-        if age > limit or not self._synchroniser.is_timely(reading.stamp_ns, self._clock.now_ns):
-            self._inputs[name].pending = None
-            return []
-        return self._use(name, reading)
-
-    def _refuse(self, name: str | None, error: SensorDataError) -> list[Sample]:
+    # -------------------------------------------------------------------------------- refusals
+    def _refuse(self, topic: Topic, error: SensorDataError) -> list[Sample]:
         """Count a message that cannot be used."""
-        if name is None:
+        if not topic.is_data:
             self.rejected_other += 1
             return []
+        item = self._inputs[topic.sensor]
         reason = f'{error.reason}: {error.got}' if error.got else error.reason
-        monitor = self._monitors[name]
         if error.reason in _IGNORED:
-            monitor.ignored(reason)
+            item.monitor.ignored(reason)
             return []
         if error.reason in _HELD:
-            monitor.rejected += 1
-            monitor.held(_HELD[error.reason], reason, self._clock.now_ns)
+            item.monitor.rejected += 1
+            item.monitor.held(_HELD[error.reason], reason, self._clock.now_ns)
         else:
-            monitor.bad(SensorState.INVALID, reason, self._clock.now_ns)
-        return self._give_up(name)
+            item.monitor.bad(SensorState.INVALID, reason, self._clock.now_ns)
+        return self._give_up(item)
 
-    def _give_up(self, name: str) -> list[Sample]:
-        if self._monitors[name].lost:
-            self._synchroniser.drop(name)
-        return self._synchroniser.refuse(name, self._clock.now_ns)
-
-    # -------------------------------------------------------------------------------- samples
-    def _make_sample(self, collected: Collected) -> Sample | None:
-        """Label what a sample closed with; None where that makes no branch."""
-        lidar = self._rig.lidar.name
-        present = dict.fromkeys(self._monitors, False)
-        present.update(dict.fromkeys(collected.images, True))
-        present[lidar] = collected.sweep is not None
-        modality = choose_modality(present, self._rig.kinds, self._config.min_cameras)
-        if modality is Modality.NONE:
-            return None
-        reference = collected.reference_ns
-        cameras: dict[str, CameraImage | None] = dict.fromkeys(self._cameras)
-        reports = []
-        for name, monitor in self._monitors.items():
-            used, note = None, ''
-            if name == lidar and collected.sweep is not None:
-                used = collected.sweep.stamp_ns
-            elif name in collected.images and modality.has_camera:
-                cameras[name], note = self._compensate(collected.images[name], reference)
-                used = cameras[name].stamp_ns
-                if collected.sweep is not None:
-                    monitor.note_skew(used - reference)
-            elif name in collected.images:
-                note = f'fewer than {self._config.min_cameras} cameras'
-            reports.append(monitor.sample_report(reference, used, note))
-        return Sample(
-            reference,
-            cameras,
-            collected.sweep,
-            modality,
-            tuple(reports),
-            self.epoch,
-            self.injection,
-        )
-
-    def _compensate(self, image: CameraImage, reference_ns: int) -> tuple[CameraImage, str]:
-        """The image with `ego_from_camera` for the ego frame at the reference stamp."""
-        apart = image.stamp_ns - reference_ns
-        if abs(apart) <= _STILL_NS:
-            return image, ''
-        motion = self._odometry.motion(reference_ns, image.stamp_ns)
-        if motion is None:
-            return image, f'no odometry over {apart / 1e6:+.0f} ms'
-        pose = motion @ image.calibration.ego_from_camera
-        return replace(image, calibration=replace(image.calibration, ego_from_camera=pose)), ''
+    def _give_up(self, item: SensorInput) -> list[Sample]:
+        """Let no sample wait for this sensor any longer."""
+        if item.monitor.lost:
+            self._synchroniser.drop(item.monitor.name)
+        return self._synchroniser.refuse(item.monitor.name, self._clock.now_ns)

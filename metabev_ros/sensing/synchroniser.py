@@ -9,23 +9,16 @@ the same calls give the same samples.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from metabev_ros.config import SensingConfig
+from metabev_ros.errors import SensorDataError
 from metabev_ros.sensing.health import SensorMonitor, to_ns
+from metabev_ros.sensing.sample_maker import Collected, SampleMaker
 from metabev_ros.structures import CameraImage, Sample, Sweep
 
 _FRAMES_KEPT = 4
-
-
-@dataclass(frozen=True)
-class Collected:
-    """What one sample closed with; frames are never in two of them."""
-
-    reference_ns: int
-    images: Mapping[str, CameraImage]
-    sweep: Sweep | None
 
 
 @dataclass
@@ -40,11 +33,7 @@ class _Open:
 
 
 class Synchroniser:
-    """Collects frames that are already trusted; knows nothing of messages.
-
-    `make_sample` turns what a sample closed with into a Sample, or None where that is nothing;
-    it is called at the moment of closing, when the monitors say what is true then.
-    """
+    """Collects frames that are already trusted; knows nothing of messages."""
 
     def __init__(
         self,
@@ -52,10 +41,10 @@ class Synchroniser:
         cameras: tuple[str, ...],
         lidar: str,
         config: SensingConfig,
-        make_sample: Callable[[Collected], Sample | None],
+        maker: SampleMaker,
     ) -> None:
         self._monitors, self._cameras, self._lidar = monitors, cameras, lidar
-        self._config, self._make_sample = config, make_sample
+        self._config, self._maker = config, maker
         self._deadline = to_ns(config.deadline)
         self._tolerance = to_ns(config.tolerance)
         self._camera_period = min(monitors[name].nominal_ns for name in cameras)
@@ -76,19 +65,27 @@ class Synchroniser:
 
     # --------------------------------------------------------------------------------- frames
     def is_timely(self, stamp_ns: int, arrival_ns: int) -> bool:
-        """Whether an image came early enough for its sample, had one waited for it."""
+        """True for an image that came early enough for its sample, had one waited for it."""
         if self._last is None or stamp_ns > self._last.reference_ns + self._tolerance:
             return True
         if stamp_ns < self._last.reference_ns - self._tolerance:
             return False
         return arrival_ns <= self._last.opened_ns + self._deadline
 
-    def skew_ns(self, stamp_ns: int) -> int:
-        """How far a stamp lies behind the newest closed sample."""
-        return 0 if self._last is None else self._last.reference_ns - stamp_ns
+    def check_timely(self, stamp_ns: int, arrival_ns: int) -> None:
+        """Refuse an image whose sample is closed.
+
+        Raises:
+            SensorDataError: 'late'.
+        """
+        if self._last is not None and not self.is_timely(stamp_ns, arrival_ns):
+            behind = (self._last.reference_ns - stamp_ns) / 1e6
+            raise SensorDataError(
+                'late', 'header.stamp', 'a frame in time', f'{behind:.0f} ms behind'
+            )
 
     def heard(self, now_ns: int) -> None:
-        """Any acceptable message starts the clock of the start timeout."""
+        """Start the clock of the start timeout: an acceptable message came."""
         if self._start_ns is None:
             self._start_ns = now_ns
 
@@ -101,7 +98,7 @@ class Synchroniser:
 
     def add_sweep(self, sweep: Sweep, now_ns: int) -> list[Sample]:
         """Take a usable sweep: it opens a sample, or joins the one the cameras opened."""
-        closed = []
+        closed: list[Sample] = []
         self._sweep_ns, self._taken_over = now_ns, False
         waiting = self._open
         if waiting is not None:
@@ -110,7 +107,7 @@ class Synchroniser:
                 and abs(sweep.stamp_ns - waiting.reference_ns) <= self._tolerance
             )
             if not joins:
-                closed += self._close(now_ns)
+                closed += self._close(waiting, now_ns)
         if not self._sweep_may_anchor(sweep):
             self._monitors[self._lidar].ignored('late: its sample is closed')
             return closed
@@ -132,24 +129,23 @@ class Synchroniser:
 
     # ----------------------------------------------------------------------------------- time
     def next_deadline_ns(self) -> int | None:
-        """When something happens even if no message comes; None when nothing will."""
+        """Time at which something happens even if no message comes; None for none."""
         if self._open is not None:
             return self._open.deadline_ns
         return None if self._taken_over else self._lead_until()
 
     def advance(self, now_ns: int) -> list[Sample]:
         """Do everything that is due until `now_ns`, each at its own time."""
-        closed = []
+        closed: list[Sample] = []
         while (due := self.next_deadline_ns()) is not None and due <= now_ns:
             self._tick(due)
+            if self._open is None:
+                self._taken_over = True
+                lidar = self._monitors[self._lidar]
+                lidar.given_up = lidar.given_up or not lidar.ever
+                self._open_from_buffer(due, due)
             if self._open is not None:
-                closed += self._close(due)
-                continue
-            self._taken_over = True
-            lidar = self._monitors[self._lidar]
-            lidar.given_up = lidar.given_up or not lidar.ever
-            if self._open_from_buffer(due, due):
-                closed += self._close(due)
+                closed += self._close(self._open, due)
         self._tick(now_ns)
         return closed
 
@@ -194,7 +190,7 @@ class Synchroniser:
         return not lidar.ever or lidar.is_awaited(now_ns, self._is_starting(now_ns))
 
     def _may_anchor(self, image: CameraImage) -> bool:
-        """Whether the cameras may open a sample here: not for stragglers of the last one."""
+        """True where the cameras may open a sample: not for stragglers of the last one."""
         return (
             self._last is None
             or image.stamp_ns > self._last.reference_ns + self._camera_period // 2
@@ -215,7 +211,7 @@ class Synchroniser:
         )
         return sweep.stamp_ns > self._last.reference_ns + gap
 
-    def _open_from_buffer(self, now_ns: int, deadline_ns: int) -> bool:
+    def _open_from_buffer(self, now_ns: int, deadline_ns: int) -> None:
         """Open a camera sample on the waiting frame that has the most company."""
         max_age = self._config.max_age_periods * self._camera_period
         fresh = {
@@ -234,20 +230,21 @@ class Synchroniser:
             ), stamp
 
         anchors = [stamp for stamps in fresh.values() for stamp in stamps]
-        if not anchors:
-            return False
-        self._open = _Open(max(anchors, key=company), now_ns, deadline_ns, None)
-        return True
+        if anchors:
+            self._open = _Open(max(anchors, key=company), now_ns, deadline_ns, None)
 
     # -------------------------------------------------------------------------------- closing
     def settle(self, now_ns: int) -> list[Sample]:
         """Close the open sample if nothing is worth waiting for."""
-        if self._open is None or any(self._waits_for(name, now_ns) for name in self._monitors):
+        waiting = self._open
+        if waiting is None or any(
+            self._waits_for(name, waiting, now_ns) for name in self._monitors
+        ):
             return []
-        return self._close(now_ns)
+        return self._close(waiting, now_ns)
 
-    def _waits_for(self, name: str, now_ns: int) -> bool:
-        monitor, waiting = self._monitors[name], self._open
+    def _waits_for(self, name: str, waiting: _Open, now_ns: int) -> bool:
+        monitor = self._monitors[name]
         if name in waiting.given_up or not monitor.is_awaited(now_ns, self._is_starting(now_ns)):
             return False
         if name == self._lidar:
@@ -276,9 +273,8 @@ class Synchroniser:
         ]
         return min(near, key=lambda image: abs(image.stamp_ns - reference_ns), default=None)
 
-    def _close(self, now_ns: int) -> list[Sample]:
-        waiting = self._open
-        images = {}
+    def _close(self, waiting: _Open, now_ns: int) -> list[Sample]:
+        images: dict[str, CameraImage] = {}
         for name in self._cameras:
             image = self._nearest(name, waiting.reference_ns)
             if image is not None:
@@ -291,5 +287,5 @@ class Synchroniser:
             if self._monitors[name].lost:
                 self.drop(name)
         self._open, self._last = None, waiting
-        sample = self._make_sample(Collected(waiting.reference_ns, images, waiting.sweep))
+        sample = self._maker.make(Collected(waiting.reference_ns, images, waiting.sweep))
         return [] if sample is None else [sample]

@@ -1,4 +1,4 @@
-"""Where the sensors are on the vehicle, and how the vehicle moved between two stamps."""
+"""Places of the sensors on the vehicle, and its motion between two stamps."""
 
 from __future__ import annotations
 
@@ -222,6 +222,7 @@ def _interpolate(first: np.ndarray, second: np.ndarray, share: float) -> np.ndar
     relative = rotation_to_quaternion(first[:3, :3].T @ second[:3, :3])
     half = np.arctan2(np.linalg.norm(relative[:3]), relative[3])
     axis = relative[:3] / max(np.linalg.norm(relative[:3]), 1e-12)
-    turn = quaternion_to_rotation(*(axis * np.sin(half * share)), np.cos(half * share))
+    x, y, z = axis * np.sin(half * share)
+    turn = quaternion_to_rotation(x, y, z, np.cos(half * share))
     offset = first[:3, 3] + share * (second[:3, 3] - first[:3, 3])
     return rigid_transform(first[:3, :3] @ turn, offset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+from typing import cast
 
 import numpy as np
 
@@ -33,10 +34,10 @@ def byte_view(data: object, where: str) -> np.ndarray:
     Raises:
         SensorDataError: 'data' if it is no byte buffer.
     """
-    if isinstance(data, np.ndarray) and data.dtype == np.uint8:
-        return data.reshape(-1)
+    if isinstance(data, np.ndarray) and cast(np.ndarray, data).dtype == np.uint8:
+        return cast(np.ndarray, data).reshape(-1)
     if isinstance(data, (bytes, bytearray, memoryview)) or (
-        isinstance(data, array.array) and data.itemsize == 1
+        isinstance(data, array.array) and cast('array.array[int]', data).itemsize == 1
     ):
-        return np.frombuffer(data, dtype=np.uint8)
+        return np.frombuffer(cast(bytes, data), dtype=np.uint8)
     raise SensorDataError('data', f'{where}.data', 'a byte buffer', type(data).__name__)

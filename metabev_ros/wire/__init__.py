@@ -1,7 +1,7 @@
 """ROS 2 messages as CDR bytes, in and out, without ROS.
 
-`cdr` reads and writes bytes, `outputs` and `status` say what this package publishes, `topics`
-where and as which type. Node and replay send what is made here, byte for byte.
+`cdr` reads and writes bytes; `outputs` and `status` say what this package publishes, where and as
+which type. Node and replay send what is made here, byte for byte.
 """
 
 from metabev_ros.errors import TEXT_LIMIT, clean_text
@@ -18,16 +18,7 @@ from metabev_ros.wire.cdr import (
     typestore,
     with_stamp,
 )
-from metabev_ros.wire.outputs import check_result, encode_result
-from metabev_ros.wire.status import (
-    INJECTION_ACTIVE,
-    Counters,
-    StatusReport,
-    encode_diagnostics,
-    encode_status,
-    sensor_level,
-)
-from metabev_ros.wire.topics import (
+from metabev_ros.wire.outputs import (
     BEV_MAP,
     DETECTIONS,
     DIAGNOSTICS,
@@ -37,6 +28,16 @@ from metabev_ros.wire.topics import (
     OUTPUT_TYPES,
     STATUS,
     OutMessage,
+    check_result,
+    encode_result,
+)
+from metabev_ros.wire.status import (
+    INJECTION_ACTIVE,
+    Counters,
+    StatusReport,
+    encode_diagnostics,
+    encode_status,
+    sensor_level,
 )
 
 __all__ = [

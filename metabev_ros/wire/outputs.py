@@ -1,4 +1,4 @@
-"""Results into DetectionArray, BevMap, MarkerArray and OccupancyGrid, as CDR bytes.
+"""Outputs: their topics, and results as DetectionArray, BevMap, MarkerArray and OccupancyGrid.
 
 The node publishes these bytes as they are and replay writes the same bytes into a bag, so both
 say the same by construction.
@@ -6,6 +6,8 @@ say the same by construction.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,24 +21,45 @@ from metabev_ros.structures import (
     PerceptionResult,
     class_colour,
 )
-from metabev_ros.wire.cdr import PACKAGE, header, message_class
-from metabev_ros.wire.topics import (
-    BEV_MAP,
-    DETECTIONS,
-    DRIVABLE_AREA,
-    HASH_DIGITS,
-    MARKERS,
-    OUTPUT_TYPES,
-    OutMessage,
-    out_message,
-    to_seconds,
-)
+from metabev_ros.wire.cdr import PACKAGE, header, message_class, serialize
 
+HASH_DIGITS = 16  # of the model's hash, in messages
+
+DETECTIONS, BEV_MAP, STATUS = 'detections', 'bev_map', 'status'
+MARKERS, DRIVABLE_AREA, DIAGNOSTICS = 'markers', 'drivable_area', '/diagnostics'
+OUTPUT_TYPES = {
+    STATUS: f'{PACKAGE}/msg/PerceptionStatus',
+    DETECTIONS: f'{PACKAGE}/msg/DetectionArray',
+    BEV_MAP: f'{PACKAGE}/msg/BevMap',
+    MARKERS: 'visualization_msgs/msg/MarkerArray',
+    DRIVABLE_AREA: 'nav_msgs/msg/OccupancyGrid',
+    DIAGNOSTICS: 'diagnostic_msgs/msg/DiagnosticArray',
+}
 MARKER_SCORE = 0.2  # boxes below are in DetectionArray, but only clutter a view
 MARKER_LIMIT = 100
 MOST_BOXES = 2000  # of one output; more is a broken model, not a crowded road
 MARKER_LIFETIME_NS = 500_000_000
 MARKER_EDGES = (*BOX_EDGES, (0, 7), (3, 4))  # the last two cross the front face
+
+
+@dataclass(frozen=True)
+class OutMessage:
+    """One output: topic relative to the node ('/...' is absolute), type, serialized bytes."""
+
+    topic: str
+    msgtype: str
+    cdr: bytes
+
+
+def out_message(topic: str, message: object) -> OutMessage:
+    """A message of the type that belongs to `topic`, serialized."""
+    msgtype = OUTPUT_TYPES[topic]
+    return OutMessage(topic, msgtype, serialize(message, msgtype))
+
+
+def to_seconds(nanoseconds: int | None) -> float:
+    """NaN for an unknown age."""
+    return math.nan if nanoseconds is None else nanoseconds * 1e-9
 
 
 def check_result(result: PerceptionResult, classes: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from metabev_ros.errors import clean_text
 from metabev_ros.structures import Modality, ModelInfo, SensorKind, SensorReport, SensorState
 from metabev_ros.wire.cdr import PACKAGE, header, message_class
-from metabev_ros.wire.topics import (
+from metabev_ros.wire.outputs import (
     DIAGNOSTICS,
     HASH_DIGITS,
     OUTPUT_TYPES,

@@ -180,9 +180,9 @@ def test_row_097_no_parameter_can_be_set_while_the_node_runs(graph, live_node):
 
 
 FAILING_TIMER = textwrap.dedent("""
-    from metabev_ros.node.perception_node import PerceptionNode
+    from metabev_ros.node.data_path import DataPath
     from metabev_ros.node.process import main
-    PerceptionNode._diagnose = lambda self: 1 / 0
+    DataPath.diagnose = lambda self: 1 / 0
     raise SystemExit(main())
 """)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import sys
+from types import SimpleNamespace
 
 import pytest
+
+from metabev_ros.node.workers import TopicQueue
 
 pytestmark = pytest.mark.ros
 # Humble's rclpy calls whatever callback it was given with the message alone.
@@ -25,15 +28,21 @@ raise SystemExit(process.main())
 
 @pytest.mark.parametrize('gives_info', [False, True], ids=['as in Humble', 'since Iron'])
 def test_a_callback_takes_what_rclpy_gives(monkeypatch, gives_info):
+    from rclpy.clock import Clock
+
     from metabev_ros.node import ros_support
+    from metabev_ros.node.inputs import TopicInput
 
     monkeypatch.setattr(ros_support, 'GIVES_MESSAGE_INFO', gives_info)
-    taken = []
-    callback = ros_support.raw_callback(lambda cdr, info: taken.append((cdr, info)))
+    queue, heard = TopicQueue({'image': 1}), []
+    watch = SimpleNamespace(heard=lambda topic, sequence: heard.append((topic, sequence)))
+    callback = TopicInput('image', queue, watch, Clock()).callback
     assert len(inspect.signature(callback).parameters) == 1 + gives_info
     given = (b'here', {'publication_sequence_number': 1})[: 1 + gives_info]
     callback(*given)
-    assert taken == [(b'here', {'publication_sequence_number': 1} if gives_info else {})]
+    assert heard == [('image', 1 if gives_info else None)]
+    message = queue.get(0)
+    assert (message.topic, message.cdr) == ('image', b'here') and message.arrival_ns > 0
 
 
 def test_the_node_perceives_where_rclpy_gives_callbacks_the_message_alone(tmp_path, graph, model):

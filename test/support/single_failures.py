@@ -16,13 +16,14 @@ from support.injected_drive import PERIOD, stream
 SITES = (
     'metabev_ros.wire.deserialize',
     'metabev_ros.sensing.front_end.header_stamp_ns',
-    'metabev_ros.sensing.front_end.choose_modality',
+    'metabev_ros.sensing.sample_maker.choose_modality',
     'metabev_ros.sensing.inputs.read_frame',
     'metabev_ros.sensing.inputs.read_camera_info',
     'metabev_ros.sensing.inputs.decode_image',
     'metabev_ros.sensing.inputs.decode_point_cloud',
     'metabev_ros.sensing.inputs.limit_points',
     'metabev_ros.sensing.inputs.CameraInput.place',
+    'metabev_ros.sensing.inputs.CameraInput.prepare',
     'metabev_ros.sensing.inputs.LidarInput.place',
     'metabev_ros.sensing.checks.ImageCheck.check',
     'metabev_ros.sensing.checks.CloudCheck.check',
@@ -104,7 +105,7 @@ def fail_once(site: str, at: int, seconds: float) -> tuple[bool, list[Sample]]:
     def guarded(function, *arguments) -> None:
         try:
             out.extend(function(*arguments))
-        except Exception:  # SensingWorker._guard counts it and goes on
+        except Exception:  # SensingWorker._contain counts it and goes on
             pass
 
     def call(*arguments, **keywords):  # a function, so that it binds like the method it replaces

@@ -1,0 +1,226 @@
+"""The way of the data through an active node, and what the node says of it.
+
+Subscription -> TopicQueue -> SensingWorker -> Mailbox -> InferenceWorker -> publishers.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from rclpy.lifecycle import LifecycleNode
+
+from metabev_ros import wire
+from metabev_ros.config import NodeConfig, RigConfig
+from metabev_ros.node.graph_watch import GraphFindings
+from metabev_ros.node.inference import ExitCode, InferenceWorker
+from metabev_ros.node.inputs import InputSubscriptions, waiting_depth
+from metabev_ros.node.parameters import model_folder
+from metabev_ros.node.publishers import OutputPublishers
+from metabev_ros.node.workers import Mailbox, SensingWorker, ThrottledLog, TopicQueue
+from metabev_ros.pipeline import Pipeline
+from metabev_ros.sensing.front_end import SensorFrontEnd
+from metabev_ros.structures import Modality, PerceptionResult
+from metabev_ros.wire import Counters, StatusReport
+
+JOIN_LIMIT = 5.0  # seconds a worker may need to end; one that hangs dies with the process
+SNAPSHOT_LIMIT = 2.0  # seconds; an older one means that the sensing thread hangs
+NO_CLOCK = 'use_sim_time is set, but nothing comes on /clock'
+
+
+def load_pipeline(config: NodeConfig, rig: RigConfig, fallback: str = '') -> Pipeline:
+    """The configured model, run once; with a fallback backend that one, plain, in its place.
+
+    Raises:
+        MetaBevError: what `Pipeline.load` raises.
+    """
+    folder, wait = model_folder(config.model), config.inference.table_wait
+    if fallback:
+        pipeline = Pipeline.load(folder, fallback, config.threads, table_wait=wait)
+    else:
+        pipeline = Pipeline.load(
+            folder,
+            config.backend,
+            config.threads,
+            config.precision,
+            config.provider,
+            table_wait=wait,
+        )
+    pipeline.warm_up(len(rig.cameras))
+    return pipeline
+
+
+class DataPath:
+    """Inputs, queues and the two workers of an active node.
+
+    Args:
+        node: gives clock, graph and subscriptions.
+        outputs: take what is published.
+        published: samples that were published before.
+
+    Attributes:
+        pipeline: the one in use; another one after repeated failures.
+        published: samples since the node was made.
+
+    Raises:
+        ConfigError: for a rig that cannot be.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        config: NodeConfig,
+        rig: RigConfig,
+        pipeline: Pipeline,
+        outputs: OutputPublishers,
+        log: ThrottledLog,
+        published: int,
+    ) -> None:
+        self._node, self._config, self._log = node, config, log
+        self._rig, self._outputs = rig, outputs
+        self.pipeline, self.published = pipeline, published
+        self._findings = GraphFindings()
+        front_end = SensorFrontEnd(self._rig, config.sensing, pipeline.prepare_image)
+        msgtypes = front_end.subscriptions()
+        depths = {
+            topic: waiting_depth(msgtype, config.queue_depth)
+            for topic, msgtype in msgtypes.items()
+        }
+        queue, self._mailbox = TopicQueue(depths), Mailbox()
+        self._inputs = InputSubscriptions(
+            node, self._rig, config.queue_depth, msgtypes, queue, log
+        )
+        self._sensing = SensingWorker(front_end, queue, self._mailbox, msgtypes, self._now_ns, log)
+        self._inference = InferenceWorker(
+            pipeline,
+            self._load_again,
+            self._mailbox,
+            self._publish,
+            log,
+            config.inference,
+            self._is_wanted,
+        )
+
+    def start(self) -> int:
+        """Start the workers, then subscribe; how many inputs there are.
+
+        Raises:
+            MissingDependencyError: for a message type that is not installed.
+        """
+        self._sensing.start()
+        self._inference.start()
+        return self._inputs.subscribe()
+
+    def stop(self) -> None:
+        """No more data: subscriptions go, the workers are joined."""
+        self._inputs.destroy()
+        workers = (self._sensing, self._inference)
+        for worker in workers:
+            worker.stop()
+        for worker in workers:
+            if worker.is_alive():
+                worker.join(JOIN_LIMIT)
+
+    @property
+    def fault(self) -> str:
+        """Reason why inference gives nothing; '' when it does."""
+        return self._inference.fault
+
+    @property
+    def exit_code(self) -> ExitCode | None:
+        """Set when the process must end to be of use again; the heartbeat said why."""
+        return self._inference.exit_code
+
+    def _now_ns(self) -> int:
+        return self._node.get_clock().now().nanoseconds
+
+    # ------------------------------------------------------------------- the inference thread
+    def _is_wanted(self) -> bool:
+        return not self._config.inference.idle_without_subscribers or self._outputs.is_read
+
+    def _load_again(self, attempt: int) -> Pipeline:
+        """After repeated failures: the fallback, if one is configured, in every second attempt."""
+        fallback = self._config.fallback_backend if attempt % 2 else ''
+        self.pipeline = load_pipeline(self._config, self._rig, fallback)
+        return self.pipeline
+
+    def _publish(self, result: PerceptionResult) -> None:
+        """The label first ("Label first"), then what it labels."""
+        model, frame = self.pipeline.model, self._rig.ego_frame
+        outputs = wire.encode_result(result, model, frame)
+        self.published += 1
+        sample = result.sample
+        status = StatusReport(
+            sample.stamp_ns,
+            sample.modality,
+            sample.sensors,
+            self._counters(),
+            epoch=sample.epoch,
+            latency_s=result.latency_s,
+            latency=(self._now_ns() - sample.stamp_ns) * 1e-9,
+            injection=sample.injection,
+        )
+        self._outputs.send([wire.encode_status(status, model, frame), *outputs])
+
+    # ---------------------------------------------------------------------------- the timers
+    def beat(self) -> None:
+        """Send the heartbeat."""
+        if self._now_ns() == 0:
+            self._log.line('clock', 'silent', NO_CLOCK)
+        model = self.pipeline.model
+        self._outputs.send([wire.encode_status(self._report(), model, self._rig.ego_frame)])
+
+    def diagnose(self) -> None:
+        """Send the diagnostics."""
+        name = self._node.get_fully_qualified_name().strip('/')
+        self._outputs.send([wire.encode_diagnostics(self._report(), self.pipeline.model, name)])
+
+    def look_at_graph(self) -> None:
+        """Find out who publishes the inputs."""
+        self._findings = self._inputs.watch.look()
+        self._sensing.conflicts = self._findings.conflicts
+        for sensor, reason in self._findings.reasons.items():
+            self._log.line(sensor, 'graph', f'{sensor}: {reason}')
+        if self._findings.namesakes:
+            self._log.line(
+                'graph',
+                'namesake',
+                f'{self._findings.namesakes} more node(s) are called '
+                f'{self._node.get_fully_qualified_name()}: their parameters and '
+                'services cannot be told from these',
+            )
+
+    def _report(self) -> StatusReport:
+        """The heartbeat: NONE as soon as nothing can be looked at ("Empty means looked")."""
+        snapshot, fault = self._sensing.snapshot, self._inference.fault
+        if self._now_ns() == 0:
+            fault = f'STARTING: {NO_CLOCK}'
+        if time.monotonic() - snapshot.taken > SNAPSHOT_LIMIT:
+            fault = 'the sensing thread does not answer'
+        modality = Modality.NONE if fault else snapshot.modality
+        if not fault and self._inference.is_idle:
+            fault = 'idle: nobody subscribes to an output'
+        sensors = tuple(
+            replace(report, reason=self._findings.reasons.get(report.name, report.reason))
+            if not report.state.is_usable
+            else report
+            for report in snapshot.sensors
+        )
+        return StatusReport(
+            self._now_ns(),
+            modality,
+            sensors,
+            self._counters(),
+            epoch=snapshot.epoch,
+            is_heartbeat=True,
+            fault=fault,
+            injection=snapshot.injection,
+        )
+
+    def _counters(self) -> Counters:
+        return Counters(
+            self.published,
+            self._mailbox.dropped,
+            self._sensing.snapshot.rejected,
+            self._inference.failed,
+        )

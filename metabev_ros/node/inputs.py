@@ -1,0 +1,110 @@
+"""The node's inputs: raw subscriptions that only note the time and queue what arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from rclpy.clock import Clock
+from rclpy.node import Node
+from rclpy.subscription import Subscription
+
+from metabev_ros.bags import LATCHED_NAMES
+from metabev_ros.config import RigConfig
+from metabev_ros.node import ros_support
+from metabev_ros.node.graph_watch import GraphWatch, Input
+from metabev_ros.node.workers import RawMessage, ThrottledLog, TopicQueue
+from metabev_ros.sensing.topics import TF_TYPE
+
+TRANSFORM_DEPTH = 100
+
+
+def waiting_depth(msgtype: str, queue_depth: int) -> int:
+    """Number of messages of a topic that may wait: few of a sensor's, many transforms."""
+    is_sensor = msgtype.startswith('sensor_msgs/') and not msgtype.endswith('CameraInfo')
+    return queue_depth if is_sensor else TRANSFORM_DEPTH
+
+
+class TopicInput:
+    """The callback of one subscription; runs on the executor's thread."""
+
+    def __init__(self, topic: str, queue: TopicQueue, watch: GraphWatch, clock: Clock) -> None:
+        self._topic, self._queue, self._watch, self._clock = topic, queue, watch, clock
+
+    def take(self, cdr: bytes, info: Mapping[str, int | None]) -> None:
+        """Queue a message; `info` is what the middleware knows of it."""
+        self._watch.heard(self._topic, info.get('publication_sequence_number'))
+        self._queue.put(RawMessage(self._topic, cdr, self._clock.now().nanoseconds))
+
+    def take_alone(self, cdr: bytes) -> None:
+        """As `take`, where rclpy gives nothing but the message."""
+        self.take(cdr, {})
+
+    @property
+    def callback(self) -> Callable[..., None]:
+        """The method that this rclpy can call."""
+        return self.take if ros_support.GIVES_MESSAGE_INFO else self.take_alone
+
+
+class InputSubscriptions:
+    """One subscription for every topic of the rig.
+
+    Args:
+        msgtypes: topic, as the rig writes it, -> message type.
+        queue: takes what arrives.
+
+    Attributes:
+        watch: looks at who publishes these topics.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        rig: RigConfig,
+        queue_depth: int,
+        msgtypes: Mapping[str, str],
+        queue: TopicQueue,
+        log: ThrottledLog,
+    ) -> None:
+        self._node, self._queue = node, queue
+        inputs: list[Input] = []
+        for topic, msgtype in msgtypes.items():
+            if msgtype == TF_TYPE and not ros_support.has_message_type(msgtype):
+                log.line(
+                    topic,
+                    'not installed',
+                    f'{topic}: not subscribed, tf2_msgs is not installed; the rig file '
+                    'must then hold every calibration',
+                )
+                continue
+            depth = waiting_depth(msgtype, queue_depth)
+            latched = topic.rsplit('/', 1)[-1] in LATCHED_NAMES
+            qos = ros_support.latched_qos(depth) if latched else ros_support.sensor_qos(depth)
+            inputs.append(Input(topic, msgtype, qos))
+        self._inputs = tuple(inputs)
+        self.watch = GraphWatch(node, rig, self._inputs)
+        self._subscriptions: list[Subscription] = []
+
+    def subscribe(self) -> int:
+        """Hear from now on; how many topics there are.
+
+        Raises:
+            MissingDependencyError: for a message type that is not installed.
+        """
+        for item in self._inputs:
+            receiver = TopicInput(item.topic, self._queue, self.watch, self._node.get_clock())
+            self._subscriptions.append(
+                self._node.create_subscription(
+                    ros_support.message_type(item.msgtype),
+                    item.topic,
+                    receiver.callback,
+                    item.qos,
+                    raw=True,
+                )
+            )
+        return len(self._subscriptions)
+
+    def destroy(self) -> None:
+        """Hear nothing more."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions = []
