@@ -37,7 +37,6 @@ from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.sensing import checks
 from metabev_ros.structures import (
     DETECTION_CLASSES,
-    MAP_CLASSES,
     Detections,
     Modality,
     PerceptionResult,
@@ -191,11 +190,12 @@ WITHOUT_DISPLAY = ('metabev_ros', 'diagnostic_msgs')  # packages RViz and Foxglo
 
 def results() -> set[str]:
     """Topics of the messages that one result becomes."""
-    sample = Sample(1, {}, Sweep(1, np.zeros((1, 5), np.float32), np.eye(4)), Modality.LIDAR)
+    points = Sweep(1, np.zeros((1, 5), np.float32), np.eye(4))
+    sample = Sample(1, {}, points, Modality.LIDAR)
     found = Detections(np.zeros((0, 9), np.float32), np.zeros(0, np.float32), np.zeros(0, int))
-    layers = np.zeros((len(MAP_CLASSES), *MODEL.map_grid.shape), np.float32)
-    messages = wire.encode_result(PerceptionResult(sample, found, layers, {}), MODEL, 'base_link')
-    return {message.topic for message in messages}
+    layers = np.zeros((len(MODEL.map_classes), *MODEL.map_grid.shape), np.float32)
+    result = PerceptionResult(sample, found, layers, {})
+    return {message.topic for message in wire.encode_result(result, MODEL, 'base_link')}
 
 
 def test_every_output_topic_is_made_counted_permitted_shown_and_documented() -> None:
