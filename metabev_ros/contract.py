@@ -371,8 +371,12 @@ def require_current_variant(model: Path, form: GraphForm, precision: GraphPrecis
 
 def sha256_of(path: Path) -> str:
     """Hex digest of a file."""
+    return hashlib.sha256(_read(path)).hexdigest()
+
+
+def _read(path: Path) -> bytes:
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return Path(path).read_bytes()
     except OSError as error:
         raise ContractError(
             str(path),
@@ -388,15 +392,7 @@ def read_checked(path: Path, digest: str) -> bytes:
     Raises:
         ContractError: if it is missing or differs.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise ContractError(
-            str(path),
-            'a readable file',
-            str(error.strerror),
-            'run `metabev export` for this model',
-        ) from error
+    content = _read(path)
     actual = hashlib.sha256(content).hexdigest()
     if actual != digest:
         raise ContractError(

@@ -106,7 +106,7 @@ def digest(paths: Iterable[Path], *extra: str) -> str:
     return total.hexdigest()
 
 
-def read_stamp() -> dict:
+def read_setup_stamp() -> dict:
     try:
         return json.loads(STAMP.read_text())
     except (OSError, ValueError):
@@ -381,7 +381,7 @@ def set_up(development: bool) -> str:
     distribution = find_distribution()
     check_machine()
     env = clean_environment(distribution)
-    stamp = make_venv(read_stamp(), distribution, env)
+    stamp = make_venv(read_setup_stamp(), distribution, env)
     stamp = install_requirements(stamp, requirement_sets(distribution, development), env)
     build_messages(stamp, distribution, env)
     write_runner(distribution)

@@ -18,6 +18,7 @@ from metabev_ros.faults.pipe import DAMAGED, DROPPED, PASSED, REPEATED, FaultPip
 from metabev_ros.faults.plan import FaultPlan, FaultType, PlannedFault
 from metabev_ros.sensing.front_end import SensorFrontEnd
 from metabev_ros.structures import Modality, Sample
+from support.camera_info import camera_info_bytes
 from support.fake_drive import (
     CAMERAS,
     LIDAR,
@@ -110,31 +111,7 @@ def info_bytes(
     name: str, stamp_ns: int, focal: float = 30.0, width: int = 32, height: int = 32
 ) -> bytes:
     k = np.array([focal, 0, width / 2, 0, focal, height / 2, 0, 0, 1.0])
-    roi = _make(
-        'sensor_msgs/msg/RegionOfInterest',
-        x_offset=0,
-        y_offset=0,
-        height=0,
-        width=0,
-        do_rectify=False,
-    )
-    return wire.serialize(
-        _make(
-            'sensor_msgs/msg/CameraInfo',
-            header=wire.header(stamp_ns, name),
-            height=height,
-            width=width,
-            distortion_model='plumb_bob',
-            d=np.zeros(5),
-            k=k,
-            r=np.eye(3).reshape(-1),
-            p=np.insert(k.reshape(3, 3), 3, 0, axis=1).reshape(-1),
-            binning_x=0,
-            binning_y=0,
-            roi=roi,
-        ),
-        'sensor_msgs/msg/CameraInfo',
-    )
+    return camera_info_bytes(name, stamp_ns, k, width, height)
 
 
 def tf_bytes(names=SENSORS, stamp_ns: int = T0, xyz=(0.0, 0.0, 1.5)) -> bytes:

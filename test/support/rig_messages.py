@@ -7,6 +7,7 @@ import numpy as np
 
 from metabev_ros import wire
 from metabev_ros.config import CameraConfig, LidarConfig, RigConfig
+from support.camera_info import INFO_TYPE, camera_info_bytes
 
 CAMERAS = ('CAM_FRONT', 'CAM_BACK')
 LIDAR = 'LIDAR_TOP'
@@ -17,7 +18,6 @@ WIDTH, HEIGHT = 352, 198
 VARIANTS = 7  # neighbouring ticks never show the same picture
 
 IMAGE_TYPE = 'sensor_msgs/msg/CompressedImage'
-INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
 CLOUD_TYPE = 'sensor_msgs/msg/PointCloud2'
 TF_TYPE = 'tf2_msgs/msg/TFMessage'
 
@@ -102,25 +102,7 @@ def camera_info(sensor: str, stamp_ns: int) -> bytes:
     """A 90 degree pin-hole camera."""
     focal = WIDTH / 2
     k = np.array([focal, 0, WIDTH / 2 - 0.5, 0, focal, HEIGHT / 2 - 0.5, 0, 0, 1.0])
-    region = wire.message_class('sensor_msgs/msg/RegionOfInterest')(
-        x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
-    )
-    return wire.serialize(
-        wire.message_class(INFO_TYPE)(
-            header=wire.header(stamp_ns, sensor),
-            height=HEIGHT,
-            width=WIDTH,
-            distortion_model='plumb_bob',
-            d=np.zeros(5),
-            k=k,
-            r=np.eye(3).reshape(-1),
-            p=np.insert(k.reshape(3, 3), 3, 0, axis=1).reshape(-1),
-            binning_x=0,
-            binning_y=0,
-            roi=region,
-        ),
-        INFO_TYPE,
-    )
+    return camera_info_bytes(sensor, stamp_ns, k, WIDTH, HEIGHT)
 
 
 def static_transforms(stamp_ns: int) -> bytes:
