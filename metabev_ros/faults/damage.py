@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -81,11 +81,9 @@ def _damage_image(
 def _damage_cloud(message: Any, fault: PlannedFault, dice: np.random.Generator) -> None:
     """Take points out of a cloud, or make their coordinates untrue."""
     offsets = _float_offsets(message, fault)
-    count = message.width * message.height
+    count = int(message.width) * int(message.height)
     points = np.array(message.data).reshape(count, message.point_step)
-    x, y, z = (
-        cast(np.ndarray, points[:, at : at + 4].copy().view('<f4')).reshape(-1) for at in offsets
-    )
+    x, y, z = (points[:, at : at + 4].copy().view('<f4').reshape(-1) for at in offsets)
     if fault.what is What.NOT_FINITE:
         x[dice.random(count) < given(fault.share)] = np.nan
     elif fault.what is What.NOISE:

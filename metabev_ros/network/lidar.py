@@ -87,7 +87,9 @@ def build_lidar_encoder(
             assert_never(config.lidar.encoder)
 
 
-def _build_sparse_encoder(config: ModelConfig, execution: SparseExecution) -> nn.Module:
+def _build_sparse_encoder(
+    config: ModelConfig, execution: SparseExecution
+) -> SparseEncoder | SpconvEncoder:
     match execution:
         case SparseExecution.TABLES:
             return SparseEncoder(config)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from metabev_ros import wire
-from metabev_ros.config import RigConfig, SensingConfig
-from metabev_ros.sensing.front_end import SensorFrontEnd
+from metabev_ros.config import RigConfig
+from metabev_ros.sensing.topics import rig_topics
 
 # Of every rclpy lifecycle node.
 LIFECYCLE_SERVICES = (
@@ -40,8 +40,7 @@ def access_policy(
     Args:
         sim_time: also listen to /clock; for replay only: on a vehicle a false clock is an attack.
     """
-    front_end = SensorFrontEnd(rig, SensingConfig(), lambda pixels, calibration: None)
-    heard = [*front_end.subscriptions(), *(['/clock'] if sim_time else [])]
+    heard = [*rig_topics(rig), *(['/clock'] if sim_time else [])]
     said = [
         *(name if name.startswith('/') else f'~/{name}' for name in wire.OUTPUT_TYPES),
         *NODE_TOPICS,

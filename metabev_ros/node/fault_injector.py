@@ -24,7 +24,6 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 
 from metabev_ros.bags import BagMessage
-from metabev_ros.config import SensingConfig
 from metabev_ros.errors import MetaBevError
 from metabev_ros.faults.inject import mark, require_enabled
 from metabev_ros.faults.live import LiveFaults
@@ -32,8 +31,7 @@ from metabev_ros.faults.pipe import FaultPipe, TruthFile
 from metabev_ros.faults.plan import find_plan
 from metabev_ros.node import ros_support
 from metabev_ros.node.parameters import load_rig
-from metabev_ros.sensing.front_end import SensorFrontEnd
-from metabev_ros.sensing.topics import INJECTION_TOPIC, INJECTION_TYPE
+from metabev_ros.sensing.topics import INJECTION_TOPIC, INJECTION_TYPE, rig_topics
 
 MARK_LEAD = 1.0
 RELEASE_PERIOD = 0.005  # seconds between two looks for delayed messages that are due
@@ -62,11 +60,10 @@ class FaultInjector(Node):
             values[name] = cast(Any, self.declare_parameter(name, default).value)
         require_enabled(values['enable_fault_injection'] is True)
         plan, rig = find_plan(values['plan']), load_rig(values['rig'])
-        inputs = SensorFrontEnd(rig, SensingConfig(), lambda *image: image).subscriptions()
         self._types = {
-            topic: msgtype
-            for topic, msgtype in inputs.items()
-            if not topic.startswith('/tf') and topic != INJECTION_TOPIC
+            name: topic.msgtype
+            for name, topic in rig_topics(rig).items()
+            if not name.startswith('/tf') and name != INJECTION_TOPIC
         }
         self._truth = TruthFile(Path(values['truth']), plan, values['seed'])
         pipe = FaultPipe(plan, rig, self._types, values['seed'], self._truth)

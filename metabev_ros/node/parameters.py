@@ -83,8 +83,7 @@ def declare_parameters(node: Node) -> None:
 
 def _overrides(node: Node) -> dict[str, Any]:
     """rclpy parameters by name, from the command line and from parameter files."""
-    overrides = node._parameter_overrides  # pyright: ignore[reportPrivateUsage]
-    return cast('dict[str, Any]', overrides)
+    return cast('dict[str, Any]', node._parameter_overrides)  # pyright: ignore[reportPrivateUsage]
 
 
 def _wrong_names(node: Node) -> list[ConfigError]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gc
 import time
+from typing import Any, cast
 
-from rclpy.clock import Clock, ClockType
+# Where it is since Humble; the module that defines it has moved since then.
+from rclpy.clock import Clock, ClockType  # pyright: ignore[reportPrivateImportUsage]
 from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.timer import Timer
@@ -56,7 +58,7 @@ class PerceptionNode(LifecycleNode):
 
     @property
     def autostart(self) -> bool:
-        return bool(self.get_parameter('autostart').value)
+        return bool(cast(Any, self.get_parameter('autostart').value))
 
     # --------------------------------------------------------------------------- transitions
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -122,11 +124,12 @@ class PerceptionNode(LifecycleNode):
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
-    def _LifecycleNodeMixin__on_change_state(self, request, response):
+    def _LifecycleNodeMixin__on_change_state(self, request: Any, response: Any) -> Any:
         """rclpy lets a request for a transition that the state does not have end the process
         (an RCLError leaves the service callback); here it is answered with `success = false`."""
         try:
-            return super()._LifecycleNodeMixin__on_change_state(request, response)
+            overridden: Any = super()
+            return overridden._LifecycleNodeMixin__on_change_state(request, response)
         except Exception as error:  # the class is private to rclpy
             self._warn(f'transition refused: {wire.clean_text(str(error), 200)}')
             response.success = False

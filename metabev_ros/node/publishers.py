@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
-from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 
 from metabev_ros import wire
 from metabev_ros.node import ros_support
@@ -25,10 +26,13 @@ class OutputPublishers:
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node
         self._publishers = {
-            topic: node.create_lifecycle_publisher(
-                ros_support.message_type(msgtype),
-                private_name(topic),
-                ros_support.reliable_qos(DEPTHS.get(topic, 5)),
+            topic: cast(
+                LifecyclePublisher,
+                node.create_lifecycle_publisher(
+                    ros_support.message_type(msgtype),
+                    private_name(topic),
+                    ros_support.reliable_qos(DEPTHS.get(topic, 5)),
+                ),
             )
             for topic, msgtype in wire.OUTPUT_TYPES.items()
         }

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -206,7 +206,7 @@ class SensingWorker(threading.Thread):
         return self._front_end.push(topic, content, arrival_ns)
 
     @contextmanager
-    def _contain(self, source: str) -> Iterator[None]:
+    def _contain(self, source: str) -> Generator[None]:
         """No message ends this thread ("Nothing escapes"): what escapes is counted and told."""
         try:
             yield

@@ -24,6 +24,7 @@ from metabev_ros.sensing.decoding import (
     decode_point_cloud,
 )
 from metabev_ros.sensing.health import SensorMonitor
+from metabev_ros.sensing.messages import CameraInfo, PointCloud2
 from metabev_ros.sensing.transforms import TfTree
 from metabev_ros.sensing.untrusted import byte_view, read_frame
 from metabev_ros.structures import CameraCalibration, CameraImage, SensorKind, SensorState, Sweep
@@ -138,7 +139,7 @@ class CameraInput(SensorInput):
         self._intrinsics: Intrinsics | None = intrinsics
         self._problem = 'no CameraInfo'
 
-    def read_info(self, message: Any) -> None:
+    def read_info(self, message: CameraInfo) -> None:
         """Take a CameraInfo; one that is wrong makes the camera uncalibrated.
 
         Raises:
@@ -204,7 +205,7 @@ class LidarInput(SensorInput):
         super().__init__(monitor, lidar.frame, pose)
         self._check = CloudCheck(config.frozen_frames)
 
-    def decode(self, message: Any) -> tuple[np.ndarray, int]:
+    def decode(self, message: PointCloud2) -> tuple[np.ndarray, int]:
         """(P, 5) float32 points, and how many the message announced.
 
         Raises:

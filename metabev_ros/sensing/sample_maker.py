@@ -9,7 +9,7 @@ from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.sensing.health import SensorMonitor
 from metabev_ros.sensing.modality import choose_modality
 from metabev_ros.sensing.transforms import OdometryBuffer
-from metabev_ros.structures import CameraImage, Modality, Sample, Sweep
+from metabev_ros.structures import CameraImage, Modality, Sample, SensorReport, Sweep
 
 _STILL_NS = 1_000_000  # images this close to the reference need no ego motion
 
@@ -60,7 +60,7 @@ class SampleMaker:
             return None
         reference = collected.reference_ns
         cameras: dict[str, CameraImage | None] = {c.name: None for c in self._rig.cameras}
-        reports = []
+        reports: list[SensorReport] = []
         for name, monitor in self._monitors.items():
             used, note = None, ''
             image = collected.images.get(name)

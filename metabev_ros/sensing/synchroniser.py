@@ -280,8 +280,9 @@ class Synchroniser:
             if image is not None:
                 images[name] = image
                 self._used_ns[name] = image.stamp_ns
-        present = set(images) | ({self._lidar} if waiting.sweep is not None else set())
-        absent = set(self._monitors) - present
+        absent = set(self._monitors) - set(images)
+        if waiting.sweep is not None:
+            absent.discard(self._lidar)
         for name in sorted(name for name in absent if self._expects(name, waiting)):
             self._monitors[name].missed(now_ns)
             if self._monitors[name].lost:

@@ -34,10 +34,11 @@ def byte_view(data: object, where: str) -> np.ndarray:
     Raises:
         SensorDataError: 'data' if it is no byte buffer.
     """
+    kind = type(data).__name__
     if isinstance(data, np.ndarray) and cast(np.ndarray, data).dtype == np.uint8:
         return cast(np.ndarray, data).reshape(-1)
     if isinstance(data, (bytes, bytearray, memoryview)) or (
         isinstance(data, array.array) and cast('array.array[int]', data).itemsize == 1
     ):
         return np.frombuffer(cast(bytes, data), dtype=np.uint8)
-    raise SensorDataError('data', f'{where}.data', 'a byte buffer', type(data).__name__)
+    raise SensorDataError('data', f'{where}.data', 'a byte buffer', kind)

@@ -157,7 +157,8 @@ def read_records(path: Path | str) -> list[ResultRecord]:
 def _record(plain: dict[str, Any], run: dict[str, str]) -> ResultRecord:
     """A record of its line and its run; `target` and `met` are left out where nothing is asked."""
     own = {name: value for name, value in plain.items() if name != 'run'}
-    return ResultRecord(**{'target': None, 'met': None} | own | run)
+    fields: dict[str, Any] = {'target': None, 'met': None, **own, **run}
+    return ResultRecord(**fields)
 
 
 def merge_records(path: Path | str, records: Iterable[ResultRecord]) -> None:
