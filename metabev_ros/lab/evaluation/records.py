@@ -154,10 +154,11 @@ def read_records(path: Path | str) -> list[ResultRecord]:
         ) from error
 
 
-def _record(plain: dict[str, Any], run: dict[str, str]) -> ResultRecord:
+def _record(plain: dict[str, Any], run: dict[str, Any]) -> ResultRecord:
     """A record of its line and its run; `target` and `met` are left out where nothing is asked."""
+    asked: dict[str, Any] = {'target': None, 'met': None}
     own = {name: value for name, value in plain.items() if name != 'run'}
-    return ResultRecord(**{'target': None, 'met': None} | own | run)
+    return ResultRecord(**{**asked, **own, **run})
 
 
 def merge_records(path: Path | str, records: Iterable[ResultRecord]) -> None:
