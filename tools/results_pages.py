@@ -59,7 +59,9 @@ class Table:
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Table:
         """From an entry of results_pages.yaml."""
-        tuples = {key: tuple(plain[key]) for key in ('list', 'only') if key in plain}
+        tuples: dict[str, Any] = {
+            key: tuple(plain[key]) for key in ('list', 'only') if key in plain
+        }
         return cls(**{**plain, **tuples})
 
 
@@ -76,7 +78,8 @@ class Page:
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Page:
         """From an entry of results_pages.yaml."""
-        return cls(**{**plain, 'tables': tuple(map(Table.from_plain, plain['tables']))})
+        tables: dict[str, Any] = {'tables': tuple(map(Table.from_plain, plain['tables']))}
+        return cls(**{**plain, **tables})
 
 
 Cells = dict[tuple[str, str, str], ResultRecord]  # row, column, figure
@@ -256,7 +259,7 @@ def all_pages(root: Path, spec: Path) -> dict[Path, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the pages, or name those that are out of date."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description='Make the pages docs/results/*.md.')
     parser.add_argument('--check', action='store_true', help='change nothing; exit 1 if stale')
     options = parser.parse_args(arguments)
     stale = {

@@ -154,7 +154,7 @@ def read_records(path: Path | str) -> list[ResultRecord]:
         ) from error
 
 
-def _record(plain: dict[str, Any], run: dict[str, str]) -> ResultRecord:
+def _record(plain: dict[str, Any], run: dict[str, Any]) -> ResultRecord:
     """A record of its line and its run; `target` and `met` are left out where nothing is asked."""
     own = {name: value for name, value in plain.items() if name != 'run'}
     fields: dict[str, Any] = {'target': None, 'met': None, **own, **run}
