@@ -47,7 +47,7 @@ def report(figures: list[Figure], record: Path | None) -> None:
 def detection(
     seeds: Annotated[int, typer.Option(help='Random plans.')] = 100, record: Record = None
 ) -> None:
-    """F1, F2, F5: how soon a death is labelled, that no output is untrue, how soon all is back."""
+    """Delay until a death is labelled and until all is back; untrue outputs."""
     from benchmark.reliability.detection import detection
 
     report(detection(seeds), record)
@@ -57,7 +57,7 @@ def detection(
 def deaths(
     cycles: Annotated[int, typer.Option(help='Deaths of each source.')] = 50, record: Record = None
 ) -> None:
-    """F1: deaths of sensors while the real node runs."""
+    """Deaths of sensors while the real node runs."""
     from benchmark.reliability.deaths import deaths
 
     report(deaths(cycles), record)
@@ -67,7 +67,7 @@ def deaths(
 def clean(
     seeds: Annotated[int, typer.Option(help='Clean drives.')] = 100, record: Record = None
 ) -> None:
-    """F3: false alarms on clean drives."""
+    """False alarms on clean drives."""
     from benchmark.reliability.detection import clean
 
     report(clean(seeds), record)
@@ -77,7 +77,7 @@ def clean(
 def truth(
     phases: Annotated[int, typer.Option(help='Of the period.')] = 20, record: Record = None
 ) -> None:
-    """F4: which faults are noticed, how soon, how often wrongly."""
+    """Share of each fault that is noticed, its delay, false alarms."""
     from benchmark.reliability.truth import detection_truth
 
     report(detection_truth(phases), record)
@@ -93,7 +93,7 @@ def fuzz(
     ] = None,
     record: Record = None,
 ) -> None:
-    """F6: damaged messages, in the process."""
+    """Damaged messages, in the process."""
     from benchmark.reliability.fuzz import fuzz
 
     blocks = [(False, k) for k in range(small)] + [(True, k) for k in range(big)]
@@ -108,7 +108,7 @@ def fuzz_live(
     messages: Annotated[int, typer.Option(help='Damaged messages.')] = 21_000,
     record: Record = None,
 ) -> None:
-    """F6: damaged messages over DDS."""
+    """Damaged messages over DDS."""
     from benchmark.reliability.live import fuzz_live
 
     report(fuzz_live(messages, seed), record)
@@ -120,7 +120,7 @@ def single_failures(
     stride: Annotated[int, typer.Option(help='Try every n-th call only.')] = 1,
     record: Record = None,
 ) -> None:
-    """F7: every site of the sensing path, made to fail at each of its calls."""
+    """Every site of the sensing path, made to fail at each of its calls."""
     from benchmark.reliability.teeth import single_failures
 
     report(single_failures(seconds, stride), record)
@@ -130,7 +130,7 @@ def single_failures(
 def soak(
     frames: Annotated[int, typer.Option(help='Sweeps.')] = 864_000, record: Record = None
 ) -> None:
-    """F8: memory, files and threads over a day, accelerated."""
+    """Memory, files and threads over a day, accelerated."""
     from benchmark.reliability.soak import soak
 
     report(soak(frames), record)
@@ -140,7 +140,7 @@ def soak(
 def endurance(
     minutes: Annotated[int, typer.Option(help='Of real time.')] = 10, record: Record = None
 ) -> None:
-    """F8: memory, files and threads of the real node."""
+    """Memory, files and threads of the real node."""
     from benchmark.reliability.endurance import endurance
 
     report(endurance(minutes), record)
@@ -148,7 +148,7 @@ def endurance(
 
 @app.command()
 def replay(seed: Seed = SEED, record: Record = None) -> None:
-    """F9, F10: every tick has an output, and replays give the same bytes."""
+    """Ticks without an output, and replays that give other bytes."""
     from benchmark.reliability.replays import replay
 
     report(replay(seed), record)
@@ -160,7 +160,7 @@ def restart(
     seed: Seed = SEED,
     record: Record = None,
 ) -> None:
-    """F11: the node is killed at any moment and started again."""
+    """The node is killed at any moment and started again."""
     from benchmark.reliability.live import restart
 
     report(restart(cycles, seed), record)
@@ -172,7 +172,7 @@ def shutdown(
     seed: Seed = SEED,
     record: Record = None,
 ) -> None:
-    """F12: stops in the middle of the data."""
+    """Stops in the middle of the data."""
     from benchmark.reliability.live import shutdown
 
     report(shutdown(cycles, seed), record)
@@ -182,7 +182,7 @@ def shutdown(
 def overload(
     seconds: Annotated[float, typer.Option(help='Under load.')] = 60.0, record: Record = None
 ) -> None:
-    """F13: one core, shared with busy processes."""
+    """One core, shared with busy processes."""
     from benchmark.reliability.live import overload
 
     report(overload(seconds), record)
@@ -195,7 +195,7 @@ def mutants(
     ] = None,
     record: Record = None,
 ) -> None:
-    """F14: each guard switched off must make one of its named tests fail."""
+    """Each guard switched off must make one of its named tests fail."""
     from benchmark.reliability.teeth import mutants
 
     if only and record:
@@ -205,7 +205,7 @@ def mutants(
 
 @app.command()
 def coverage(record: Record = None) -> None:
-    """F15: lines and branches that `make coverage` has just reached."""
+    """Lines and branches that `make coverage` has just reached."""
     from benchmark.reliability.teeth import coverage
 
     report(coverage(), record)
@@ -217,7 +217,7 @@ def cost(
     seed: Seed = SEED,
     record: Record = None,
 ) -> None:
-    """F16: processor time of the checks of content."""
+    """Processor time of the checks of content."""
     from benchmark.reliability.checks import cost
 
     report(cost(outputs, seed), record)
@@ -227,7 +227,7 @@ def cost(
 def log_volume(
     minutes: Annotated[int, typer.Option(help='Of made-up time.')] = 10, record: Record = None
 ) -> None:
-    """F17: lines in the log while a fault lasts."""
+    """Lines in the log while a fault lasts."""
     from benchmark.reliability.volume import log_volume
 
     report(log_volume(minutes), record)

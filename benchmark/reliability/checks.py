@@ -1,4 +1,4 @@
-"""F16 and the detectors: what the checks of content cost, and how often they alarm wrongly."""
+"""Cost of the checks of content, and their false alarms."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def _watch(name: str) -> tuple[Clock, AbstractContextManager[Any]]:
 
 
 def cost(outputs: int, seed: int) -> list[Figure]:
-    """F16: processor time in the checks of six pictures of 1600 x 900 and a sweep, and by part."""
+    """Processor time in the checks of six pictures of 1600 x 900 and a sweep, and by part."""
     cv2.setNumThreads(1)
     frames, noise = _frames(960_000, 12), Noise(seed)
     pictures = [

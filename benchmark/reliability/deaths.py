@@ -1,4 +1,4 @@
-"""F1 by the clock on the wall: sensors die while the real node runs at 10 Hz, over DDS."""
+"""Deaths of sensors while the real node runs at 10 Hz in real time, over DDS."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _die(graph: Graph, rig: RigPublisher, kind: str, source: tuple[str, ...]) ->
 
 
 def deaths(cycles: int) -> list[Figure]:
-    """F1 live: `cycles` deaths of each source."""
+    """Kill each source `cycles` times."""
     rig_messages.RATE_HZ, rig_messages.PERIOD_NS = 10.0, 100_000_000
     graph, found = Graph(outputs=(wire.DETECTIONS, wire.STATUS)), []
     try:

@@ -1,4 +1,4 @@
-"""F1, F2, F3, F5: how soon a dead sensor is named, that nothing untrue is used, false alarms."""
+"""Delay until a dead sensor is named, untrue outputs, false alarms."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def rig_bound_ms() -> float:
 
 
 def detection(plans: int) -> list[Figure]:
-    """F1 and F5 over 20 phases x 8 sources, F2 over these and random plans."""
+    """Deaths and returns over 20 phases x 8 sources; untrue outputs over random plans too."""
     delays, outputs, untrue, untrue_plans = [], 0, 0, 0
     cases = [(source, phase) for source in SOURCES for phase in range(0, 100, 5)]
     for source, phase in track(cases, 'dying and coming back', transient=True):
@@ -135,7 +135,7 @@ def detection(plans: int) -> list[Figure]:
 
 
 def clean(drives: int) -> list[Figure]:
-    """F3: alarms on clean drives whose stamps jitter by a fifth of the period."""
+    """Alarms on clean drives whose stamps jitter by a fifth of the period."""
     outputs = alarms = changes = 0
     offsets = {name: -10 + 2 * k for k, name in enumerate(fake_drive.CAMERAS)}
     for seed in Stop().until(range(drives), 'clean drives', 20):

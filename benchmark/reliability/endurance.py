@@ -1,4 +1,4 @@
-"""F8 by the clock on the wall: the real node at 10 Hz for an hour; its sensors die and return."""
+"""An hour of the real node at 10 Hz in real time; its sensors die and return."""
 
 from __future__ import annotations
 

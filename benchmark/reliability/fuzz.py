@@ -1,4 +1,4 @@
-"""F6: hostile messages on every input of the node, and nothing ends, leaks or stays broken.
+"""Hostile messages on every input of the node, and nothing ends, leaks or stays broken.
 
 In the process: bytes -> `wire.deserialize` -> `SensorFrontEnd` -> sample, as the sensing thread of
 the node does it, by blocks of 1000 messages. A block is a drive whose messages are damaged. After
@@ -278,7 +278,7 @@ def _memory_of_good_messages() -> float:
 
 
 def fuzz(seed: int, blocks: list[tuple[bool, int]]) -> list[Figure]:
-    """F6 in the process: each block (of large messages or small ones, its number) in turn."""
+    """Run each block (of large messages or small ones, its number) in turn, in the process."""
     sys.stdout.write(f'seed {seed}\n')
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libjpeg says each damaged file there
     reasons: Counter[str] = Counter()

@@ -53,7 +53,7 @@ def running(folder: Path, graph: Graph, **options):
             node.stop()
 
 
-# ------------------------------------------------------------------------------------- F6
+# Damaged messages
 def _good(topic: str, number: int) -> bytes:
     now, name = time.time_ns(), topic.split('/')[1]
     if topic in (rig_messages.topic_of(sensor) for sensor in rig_messages.SENSORS):
@@ -66,7 +66,7 @@ def _good(topic: str, number: int) -> bytes:
 
 
 def fuzz_live(messages: int, seed: int) -> list[Figure]:
-    """F6 over DDS: damaged messages on every input of the running node."""
+    """Send damaged messages over DDS to every input of the running node."""
     dice = np.random.default_rng(seed)
     sys.stdout.write(f'seed {seed}\n')
     mutator, sent, silent = Mutator(dice), 0, 0
@@ -131,12 +131,12 @@ def _recovers(graph: Graph) -> bool:
     return True
 
 
-# ------------------------------------------------------------------------------- F11 and F12
+# Restart and stop
 STAMP = re.compile(r'\[INFO\] \[([\d.]+)\] \[perception\]: (model .* ready in ([\d.]+) s|active:)')
 
 
 def restart(kills: int, seed: int) -> list[Figure]:
-    """F11: kill the node at any moment, start it again while the sensors go on."""
+    """Kill the node at any moment, start it again while the sensors go on."""
     dice, parts = np.random.default_rng(seed), []
     untrue = fused = 0
     graph = Graph(outputs=(wire.DETECTIONS, wire.STATUS))
@@ -227,7 +227,7 @@ WRITER = textwrap.dedent("""
 
 
 def shutdown(writers: int, seed: int) -> list[Figure]:
-    """F12: stops of the node in the middle of the data, and of a process that writes a bag."""
+    """Stops of the node in the middle of the data, and of a process that writes a bag."""
     dice, took, wrong = np.random.default_rng(seed), [], 0
     graph = Graph(outputs=(wire.DETECTIONS,))
     try:
@@ -277,9 +277,9 @@ def _stopped_writers(folder: Path, dice, count: int) -> tuple[int, int]:
     return complete, corrupt
 
 
-# ---------------------------------------------------------------------------------------- F13
+# Overload
 def overload(seconds: float) -> list[Figure]:
-    """F13: the node on one core that it shares with busy processes, then alone on it."""
+    """The node on one core that it shares with busy processes, then alone on it."""
     core = sorted(os.sched_getaffinity(0))[0]
     graph = Graph(outputs=(wire.DETECTIONS, wire.STATUS))
     rig_messages.PERIOD_NS = 100_000_000

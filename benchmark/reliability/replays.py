@@ -1,4 +1,4 @@
-"""F9 and F10: bags of failing sensors replayed: nothing is lost, the bytes are the same again."""
+"""Bags of failing sensors replayed: nothing is lost, the bytes are the same again."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _outputs(bag: Path) -> tuple[list[int], str]:
 
 
 def replay(seed: int) -> list[Figure]:
-    """F9 and F10 over the scenarios."""
+    """Replay every scenario: its ticks, its bytes."""
     outputs = lost = foreign = different = 0
     cases = scenarios(seed)
     with tempfile.TemporaryDirectory() as folder:

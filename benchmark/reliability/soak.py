@@ -1,4 +1,4 @@
-"""F8: a day at 10 Hz, accelerated: memory, files and threads of the sensing path and pipeline.
+"""A day at 10 Hz, accelerated: memory, files and threads of the sensing path and pipeline.
 
 What the node's threads do with a message is done here on one thread and at once: raw bytes ->
 `SensingWorker` (deserialise, front end, snapshot, log) -> `Mailbox` -> `InferenceWorker` ->
@@ -210,7 +210,7 @@ def growth(prefix: str, seen: list[tuple[int, float, int, int]], frames: int) ->
 
 
 def soak(frames: int) -> list[Figure]:
-    """F8 over whole minutes of at most `frames` sweeps."""
+    """A day in whole minutes of at most `frames` sweeps."""
     machine, seen, start, done = Machine(), [], T0, 0
     for number in Stop().until(range(frames // FRAMES), 'minutes', 20):
         for item in minute(number, start):

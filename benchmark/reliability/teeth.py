@@ -1,4 +1,4 @@
-"""F7, F14, F15: single failures are survived, a guard that is gone is noticed, what is reached."""
+"""Single failures are survived, a guard that is gone is noticed, what is reached."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from metabev_ros.errors import ConfigError
 
 
 def single_failures(seconds: float, stride: int) -> list[Figure]:
-    """F7: every site of the sensing path, made to fail at each of its calls."""
+    """Every site of the sensing path, made to fail at each of its calls."""
     tried, survived = 0, 0
     for site in track(SITES, 'sites', transient=True):
         at = 0
@@ -38,7 +38,7 @@ def single_failures(seconds: float, stride: int) -> list[Figure]:
 
 
 def mutants(only: list[str]) -> list[Figure]:
-    """F14: each guard switched off, or those named, must make one of its named tests fail."""
+    """Each guard switched off, or those named, must make one of its named tests fail."""
     guards = read_guards(ROOT / 'benchmark/guards.yaml')
     unknown = set(only) - {guard.id for guard in guards}
     if unknown:
@@ -81,7 +81,7 @@ def _passes_with(guard: Guard, folder: Path) -> bool:
 
 
 def coverage() -> list[Figure]:
-    """F15: of the report that `make coverage` has just written."""
+    """Lines and branches of the report that `make coverage` has just written."""
     report = ROOT / 'out/coverage/report.json'
     content = json.loads(report.read_text(encoding='utf-8'))
     for path, file in sorted(

@@ -1,4 +1,4 @@
-"""F4 and the detectors: what is noticed, how soon, how often wrongly, and what noticing costs."""
+"""Faults that are noticed: their share, their delay, false alarms."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _cases() -> Iterator[tuple[str, str, str, str, dict]]:
 
 
 def detection_truth(phases: int) -> list[Figure]:
-    """F4: each type of fault, on a camera and on the LiDAR, at `phases` phases of the period."""
+    """Each type of fault, on a camera and on the LiDAR, at `phases` phases of the period."""
     figures, false_all, judged_all = [], 0, 0
     for kind, name, row, fault_type, parameters in _cases():
         delays, false, missed = [], 0, 0

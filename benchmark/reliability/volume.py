@@ -1,4 +1,4 @@
-"""F17: lines in the log while a fault lasts for ever; ten minutes of made-up time each."""
+"""Lines in the log while a fault lasts for ever; ten minutes of made-up time each."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def lines(faults: tuple[PlannedFault, ...], seconds: int, fails: bool = False) -
 
 
 def log_volume(minutes: int) -> list[Figure]:
-    """F17: each type of fault on one sensor, everything off (row 5), inference that fails (78)."""
+    """Each type of fault on one sensor, everything off (row 5), inference that fails (78)."""
     cases = {
         f'{name} of {sensor}': (fault(kind, sensor, BEGIN, **parameters),)
         for sensor, types in ((CAMERAS[2], COMMON | OF_CAMERAS), (LIDAR, COMMON | OF_LIDAR))

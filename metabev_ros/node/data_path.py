@@ -145,7 +145,7 @@ class DataPath:
         return self.pipeline
 
     def _publish(self, result: PerceptionResult) -> None:
-        """The label first ("Label first"), then what it labels."""
+        """The label first (invariant "Label first"), then what it labels."""
         model, frame = self.pipeline.model, self._rig.ego_frame
         outputs = wire.encode_result(result, model, frame)
         self.published += 1
@@ -191,7 +191,7 @@ class DataPath:
             )
 
     def _report(self) -> StatusReport:
-        """The heartbeat: NONE as soon as nothing can be looked at ("Empty means looked")."""
+        """Heartbeat: NONE while nothing can be looked at (invariant "Empty means looked")."""
         snapshot, fault = self._sensing.snapshot, self._inference.fault
         if self._now_ns() == 0:
             fault = f'STARTING: {NO_CLOCK}'

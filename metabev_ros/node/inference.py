@@ -26,7 +26,7 @@ RELOAD_LIMIT = 300.0  # seconds that loading may take: engines of a large model 
 
 
 class ExitCode(enum.IntEnum):
-    """Exit codes of the process, for its supervisor (docs/supervision.md)."""
+    """Exit codes of the process, for its supervisor (docs/operations.md)."""
 
     STOPPED = 0  # SIGINT, SIGTERM
     REFUSED = 2  # wrong parameters, rig or model: starting again is no cure

@@ -164,7 +164,7 @@ class PerceptionNode(LifecycleNode):
         return None if self._path is None else self._path.exit_code
 
     def spin_once_guarded(self, executor: Executor, timeout: float) -> None:
-        """No timer, service or parameter callback ends the node ("Nothing escapes").
+        """No timer, service or parameter callback ends the node (invariant "Nothing escapes").
 
         Raises:
             ExternalShutdownException: from the executor.

@@ -19,7 +19,7 @@ from metabev_ros.errors import SensorDataError
 from metabev_ros.sensing.front_end import SensorFrontEnd
 from metabev_ros.structures import Modality, Sample, SensorReport, SensorState
 
-LOG_PERIOD = 5.0  # seconds between two lines of one source and reason ("Quiet log")
+LOG_PERIOD = 5.0  # seconds between two lines of one source and reason (invariant "Quiet log")
 # A source that flaps has a new reason each time: so many lines at once, then as many a second.
 LOG_BURST, LOG_RATE = 8, 0.4
 LONGEST_WAIT = 0.05  # the snapshot for the heartbeat is never older than this and one message
@@ -207,7 +207,7 @@ class SensingWorker(threading.Thread):
 
     @contextmanager
     def _contain(self, source: str) -> Generator[None]:
-        """No message ends this thread ("Nothing escapes"): what escapes is counted and told."""
+        """Count and tell what escapes; the thread goes on (invariant "Nothing escapes")."""
         try:
             yield
         except Exception as error:  # the last line of defence

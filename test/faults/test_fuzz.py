@@ -1,4 +1,4 @@
-"""F6, part of every commit: damaged messages end nothing and leave nothing broken.
+"""Part of every commit: damaged messages end nothing and leave nothing broken.
 
 The million is `benchmark/reliability fuzz`, whose blocks these are.
 """

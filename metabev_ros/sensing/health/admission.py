@@ -1,4 +1,4 @@
-"""Admission of one sensor: whether it is lost, and how it earns its return ("Earned return")."""
+"""Admission of one sensor: whether it is lost, how it returns (invariant "Earned return")."""
 
 from __future__ import annotations
 

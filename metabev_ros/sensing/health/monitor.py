@@ -190,7 +190,7 @@ class SensorMonitor:
 
     # -------------------------------------------------------------------------------- samples
     def is_awaited(self, now_ns: int, starting: bool) -> bool:
-        """Whether a sample waits for this sensor ("No waiting for the lost").
+        """Whether a sample waits for this sensor (invariant "No waiting for the lost").
 
         Args:
             now_ns: now.
