@@ -22,6 +22,7 @@ NOT_FROM_PYPI = {
     'sensor_msgs_py',
     'cv_bridge',
     'metabev_ros',
+    '_typeshed',  # of the type checker; never imported at run time
 }
 OPTIONAL = {'ray'}
 
