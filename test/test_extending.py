@@ -140,7 +140,7 @@ def test_every_check_of_content_is_counted_and_has_a_row_of_the_fault_matrix() -
     problems: list[str] = []
     for name in dict.fromkeys(check.name for table in tables for check in table):
         if simple(name) not in counted:
-            problems.append(f'benchmark/reliability/checks.py DETECTORS has no {name!r}')
+            problems.append(f'benchmark/reliability/checks.py TABLES has no check {name!r}')
         if not any(simple(name) in text for text in words):
             problems.append(f'no test of a row of test/faults/matrix.yaml asks for {name!r}')
     assert not problems, forgotten(CHECK, problems)
