@@ -1,4 +1,4 @@
-"""What an artefact promises: names, shapes, dtypes, configuration and SHA-256 of every graph.
+"""Promise of an artefact: names, shapes, dtypes, configuration and SHA-256 of every graph.
 
 `contract.json` lies beside the ONNX files; it is checked before a graph is loaded.
 """
@@ -46,7 +46,7 @@ GRAPHS = (*ENCODERS, *FUSION_OF.values())
 
 
 class GraphForm(enum.Enum):
-    """Which runtime the graphs are written for: same weights, other operators."""
+    """Runtime that the graphs are written for: same weights, other operators."""
 
     ONNXRUNTIME = 'onnxruntime'
     TENSORRT = 'tensorrt'
@@ -61,7 +61,7 @@ class GraphPrecision(enum.Enum):
 
 
 def variant_folder(model: Path, form: GraphForm, precision: GraphPrecision) -> Path:
-    """Where a variant of a model's graphs and its contract lie.
+    """Return the folder of a variant of a model's graphs and its contract.
 
     The shipped one, fp32 for ONNX Runtime, is the model folder itself.
     """

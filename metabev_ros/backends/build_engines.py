@@ -43,7 +43,7 @@ Progress: TypeAlias = Callable[[str, str, int, int], None]  # graph, phase, step
 
 
 class Stale(enum.Enum):
-    """What to do with an engine that was built for something else than what is here now."""
+    """Treatment of an engine that was built for something else than what is here now."""
 
     REBUILD = 'rebuild'
     REFUSE = 'refuse'
@@ -66,7 +66,7 @@ def parse_stale(name: str) -> Stale:
 
 @dataclass(frozen=True)
 class EngineRequest:
-    """What to build.
+    """Engines to build, and the way to build them.
 
     Attributes:
         model: model folder; its variant for TensorRT and `precision` is built.
@@ -89,7 +89,7 @@ class EngineRequest:
 
 @dataclass(frozen=True)
 class EngineReport:
-    """What happened to one graph; seconds are 0 for an engine that was kept."""
+    """Result for one graph; seconds are 0 for an engine that was kept."""
 
     graph: str
     was_built: bool
@@ -107,7 +107,7 @@ class _Candidate:
 
 @dataclass(frozen=True)
 class EngineOutcome:
-    """What `build_engines` did.
+    """Result of `build_engines`.
 
     Attributes:
         model: its name. folder: where the engines lie.

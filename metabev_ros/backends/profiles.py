@@ -27,7 +27,7 @@ _TYPICAL_VOXELS = 1 / 6  # of max_voxels: one sweep of 32 beams
 
 @dataclass(frozen=True)
 class ProfileLimits:
-    """What an engine is built for.
+    """Largest inputs an engine is built for.
 
     Attributes:
         cameras: most views at once.

@@ -248,7 +248,7 @@ def _release(engines: dict[str, Engine], gpu: Context) -> None:
 def engine_identity(
     contract: Contract, graph: str, library: TensorRtLibrary, driver: Driver | None
 ) -> EngineIdentity:
-    """What an engine of this graph must have been built from and for, here and now.
+    """Return the identity that an engine of this graph must have on this machine.
 
     Args:
         driver: None on a machine without a GPU; enough for TensorRT-RTX, whose engines are not
