@@ -27,17 +27,15 @@ from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
 from metabev_ros.config import ModelConfig
 from metabev_ros.config.yaml import require
 from metabev_ros.contract import (
-    GRAPHS,
     Contract,
     GraphForm,
     GraphPrecision,
-    graph_inputs,
-    graph_outputs,
     load_contract,
     read_checked,
     variant_folder,
 )
 from metabev_ros.errors import BackendError, ContractError
+from metabev_ros.graph_specs import GRAPHS, graph_inputs, graph_outputs
 
 Progress: TypeAlias = Callable[[str, str, int, int], None]  # graph, phase, steps done, steps
 

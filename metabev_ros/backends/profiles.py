@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from metabev_ros.config import ModelConfig
 from metabev_ros.config.sparse import SPARSE_STAGES, SPARSE_STEPS, sparse_shapes
 from metabev_ros.config.yaml import require
-from metabev_ros.contract import graph_inputs
+from metabev_ros.graph_specs import graph_inputs
 
 Shape = tuple[int, ...]
 # Share of the splat grid's cells that see a camera all round (0.43 nano, 0.35 base).

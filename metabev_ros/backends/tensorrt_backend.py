@@ -14,19 +14,9 @@ from metabev_ros.backends.protocol import Arrays
 from metabev_ros.backends.tensorrt_engine import Engine, OutputTensor
 from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
 from metabev_ros.config import ModelConfig
-from metabev_ros.contract import (
-    ENCODERS,
-    FUSION_OF,
-    GRAPHS,
-    Contract,
-    GraphForm,
-    GraphPrecision,
-    graph_inputs,
-    graph_outputs,
-    load_contract,
-    variant_folder,
-)
+from metabev_ros.contract import Contract, GraphForm, GraphPrecision, load_contract, variant_folder
 from metabev_ros.errors import BackendError, ContractError, assert_never
+from metabev_ros.graph_specs import ENCODERS, FUSION_OF, GRAPHS, graph_inputs, graph_outputs
 from metabev_ros.structures import Modality
 
 _BEV_OF = {'camera_encoder': 'camera_bev', 'lidar_encoder': 'lidar_bev'}

@@ -10,8 +10,8 @@ import numpy as np
 
 from metabev_ros.backends.cuda_driver import Buffer, Context
 from metabev_ros.backends.tensorrt_library import TensorRtLibrary
-from metabev_ros.contract import GraphSpecs, TensorSpec
 from metabev_ros.errors import BackendError, ContractError
+from metabev_ros.graph_specs import GraphSpecs, TensorSpec
 
 _DTYPES = {'FLOAT': 'float32', 'HALF': 'float16', 'INT32': 'int32', 'UINT8': 'uint8'}
 OutputTensor: TypeAlias = tuple[tuple[int, ...], str]  # shape, dtype

@@ -39,7 +39,7 @@ class NetworkOutput:
     map_logits: Tensor | None
 
     def named(self) -> dict[str, Tensor]:
-        """All tensors by name, those of `contract.output_names` among them."""
+        """All tensors by name, those of `graph_specs.output_names` among them."""
         tensors = dict(self.detection)
         if self.map_logits is not None:
             tensors['map_logits'] = self.map_logits
@@ -175,7 +175,7 @@ class MetaBev(nn.Module):
 def build_detection_head(
     config: ModelConfig,
 ) -> CompactCenterHead | CenterHead | TransFusionHead | PlainDetrHead:
-    """Neck features (B, C, Y, X) -> the tensors that `contract.output_names` lists.
+    """Neck features (B, C, Y, X) -> the tensors that `graph_specs.output_names` lists.
 
     TransFusion and Plain-DETR add what their training needs. The centre head is BEVFusion's when
     `head.groups` names groups, and the compact one otherwise.
