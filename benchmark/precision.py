@@ -22,14 +22,9 @@ from pathlib import Path
 from rich.progress import track
 
 from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
-from metabev_ros.contract import (
-    GRAPHS,
-    GraphForm,
-    GraphPrecision,
-    load_contract,
-    variant_folder,
-)
+from metabev_ros.contract import GraphForm, GraphPrecision, load_contract, variant_folder
 from metabev_ros.errors import ContractError
+from metabev_ros.graph_specs import GRAPHS
 from metabev_ros.lab.datasets.samples import LabelledSample
 from metabev_ros.lab.evaluation.records import ResultRecord, make_record, merge_records
 from metabev_ros.lab.evaluation.run import held_out_samples

@@ -40,7 +40,7 @@ class Postprocessor:
         """Decode one sample.
 
         Args:
-            outputs: the arrays of `contract.output_names`, batch axis 1.
+            outputs: the arrays of `graph_specs.output_names`, batch axis 1.
 
         Returns:
             detections (best first, at most `max_detections`) and (L, Ym, Xm) float32.

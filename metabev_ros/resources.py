@@ -1,4 +1,4 @@
-"""Where the files that are not Python lie: in a source checkout or in an install tree."""
+"""Paths of the files that are not Python, in a source checkout or in an install tree."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def class_colour(name: str) -> Colour:
 
 
 class Modality(enum.IntEnum):
-    """What an output was made from; the bits are camera = 1, LiDAR = 2."""
+    """Sensors that an output was made from; the bits are camera = 1, LiDAR = 2."""
 
     NONE = 0
     CAMERA = 1
@@ -76,14 +76,14 @@ class Modality(enum.IntEnum):
 
 
 class SensorKind(enum.Enum):
-    """What a sensor measures."""
+    """Kind of sensor."""
 
     CAMERA = 'camera'
     LIDAR = 'lidar'
 
 
 class SensorState(enum.IntEnum):
-    """What the health monitor says of one sensor; the values are those of SensorStatus.msg."""
+    """Health of one sensor, from the monitor; the values are those of SensorStatus.msg."""
 
     OK = 0
     LATE = 1  # one frame missed its sample; not yet an alarm
@@ -99,7 +99,7 @@ class SensorState(enum.IntEnum):
 
     @property
     def is_usable(self) -> bool:
-        """Whether data of a sensor in this state may enter a sample."""
+        """Tell whether data of a sensor in this state may enter a sample."""
         return self in (SensorState.OK, SensorState.SUSPECT, SensorState.LATE)
 
 
@@ -174,7 +174,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class SensorReport:
-    """What is known of one sensor when a sample closes.
+    """Facts about one sensor at the closing of a sample.
 
     Attributes:
         used: whether its data is in the sample.
@@ -199,7 +199,7 @@ class SensorReport:
 
 @dataclass(frozen=True)
 class Sample:
-    """What the synchroniser hands to the pipeline: only real, current, trusted data.
+    """Input of the pipeline, made by the synchroniser: only real, current, trusted data.
 
     Attributes:
         stamp_ns: reference stamp (LiDAR sweep, else the triggering camera).

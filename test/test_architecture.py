@@ -20,6 +20,7 @@ LAYERS = (
     ('preprocess', 'backends', 'postprocess', 'drawing', 'faults'),
     ('network',),
     ('sensing', 'contract', 'wire', 'bags'),
+    ('graph_specs',),
     ('config',),
     ('structures', 'resources'),
     ('geometry',),

@@ -28,7 +28,7 @@ from metabev_ros.config import (
     load_config,
     to_plain,
 )
-from metabev_ros.contract import TensorSpec, graph_inputs, graph_outputs
+from metabev_ros.graph_specs import TensorSpec, graph_inputs, graph_outputs
 from metabev_ros.network.lidar import build_lidar_encoder
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.node.access_policy import access_policy
@@ -85,9 +85,9 @@ def test_every_function_that_asks_for_the_lidar_encoder_has_a_case_for_each() ->
 def misfits(specs: tuple[TensorSpec, ...], arrays: dict[str, np.ndarray]) -> list[str]:
     """List the arrays that are not as a contract says."""
     if [spec.name for spec in specs] != list(arrays):
-        return [f'contract.py names {[s.name for s in specs]}, the code makes {list(arrays)}']
+        return [f'graph_specs.py names {[s.name for s in specs]}, the code makes {list(arrays)}']
     return [
-        f'{spec.name} has shape {arrays[spec.name].shape}, contract.py says {spec.shape}'
+        f'{spec.name} has shape {arrays[spec.name].shape}, graph_specs.py says {spec.shape}'
         for spec in specs
         if not fits(spec.shape, arrays[spec.name].shape)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,7 @@ DOCUMENT = re.compile(r'\bdocs/[\w/]+\.md\b')
 REPOSITORY_PATH = re.compile(
     r'`((?:metabev_ros|test|benchmark|tools|config|docs|launch)/[a-z][\w./-]*(?:/|\.\w+))`'
 )
+QUESTION = re.compile(r'(?:What|Which|Who|Whose|Where|When|How|Whether|Why)\b')
 
 
 def texts(root: Path) -> Iterator[tuple[Path, str]]:
@@ -93,6 +95,36 @@ def cited(text: str) -> set[str]:
         for names in CITATION.findall(one_line(text))
         for name in re.findall(r'"(.+?)"', names)
     }
+
+
+def questions(source: str) -> list[str]:
+    """Return the docstrings of a module that begin like a question."""
+    return [
+        docstring
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and QUESTION.match(docstring := ast.get_docstring(node) or '')
+    ]
+
+
+def test_every_summary_begins_with_a_verb_or_a_noun_and_not_like_a_question(
+    repo_root: Path,
+) -> None:
+    paths = [*(repo_root / 'metabev_ros').rglob('*.py')]
+    assert len(paths) > 100
+    assert {
+        str(path.relative_to(repo_root)): offences
+        for path in paths
+        if (offences := questions(path.read_text(encoding='utf-8')))
+    } == {}
+
+
+@pytest.mark.parametrize(
+    'owner', ['', 'class Door:\n ', 'def opens():\n ', 'async def opens():\n ']
+)
+def test_a_summary_that_begins_like_a_question_is_found(owner: str) -> None:
+    assert questions(f'{owner}"""Whether it opens."""') == ['Whether it opens.']
+    assert questions(f'{owner}"""Tell whether it opens. What then?"""') == []
 
 
 def test_rules_are_cited_by_name_and_not_by_number(repo_root: Path) -> None:

@@ -27,23 +27,21 @@ from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
 from metabev_ros.config import ModelConfig
 from metabev_ros.config.yaml import require
 from metabev_ros.contract import (
-    GRAPHS,
     Contract,
     GraphForm,
     GraphPrecision,
-    graph_inputs,
-    graph_outputs,
     load_contract,
     read_checked,
     variant_folder,
 )
 from metabev_ros.errors import BackendError, ContractError
+from metabev_ros.graph_specs import GRAPHS, graph_inputs, graph_outputs
 
 Progress: TypeAlias = Callable[[str, str, int, int], None]  # graph, phase, steps done, steps
 
 
 class Stale(enum.Enum):
-    """What to do with an engine that was built for something else than what is here now."""
+    """Treatment of an engine that was built for something else than what is here now."""
 
     REBUILD = 'rebuild'
     REFUSE = 'refuse'
@@ -66,7 +64,7 @@ def parse_stale(name: str) -> Stale:
 
 @dataclass(frozen=True)
 class EngineRequest:
-    """What to build.
+    """Engines to build, and the way to build them.
 
     Attributes:
         model: model folder; its variant for TensorRT and `precision` is built.
@@ -89,7 +87,7 @@ class EngineRequest:
 
 @dataclass(frozen=True)
 class EngineReport:
-    """What happened to one graph; seconds are 0 for an engine that was kept."""
+    """Result for one graph; seconds are 0 for an engine that was kept."""
 
     graph: str
     was_built: bool
@@ -107,7 +105,7 @@ class _Candidate:
 
 @dataclass(frozen=True)
 class EngineOutcome:
-    """What `build_engines` did.
+    """Result of `build_engines`.
 
     Attributes:
         model: its name. folder: where the engines lie.

@@ -251,7 +251,7 @@ class Context:
         self.driver.call('cuEventRecord', event, stream)
 
     def wait(self, event: int, stream: int) -> None:
-        """What follows in `stream` starts after `event`."""
+        """Hold back later work in `stream` until `event`."""
         self.driver.call('cuStreamWaitEvent', stream, event, 0)
 
     def synchronise(self, stream: int) -> None:

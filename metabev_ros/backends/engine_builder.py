@@ -12,8 +12,8 @@ from typing import Any
 
 from metabev_ros.backends.profiles import Shape
 from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
-from metabev_ros.contract import GraphSpecs
 from metabev_ros.errors import BackendError, ContractError
+from metabev_ros.graph_specs import GraphSpecs
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ BUILD = 'run `metabev build-engines` for this model and precision on this machin
 
 
 class EngineState(enum.Enum):
-    """What the cache holds for an identity."""
+    """State of the cache for an identity."""
 
     CURRENT = 'current'
     STALE = 'stale'  # engines of the same graph, all for something else
@@ -115,7 +115,7 @@ class EngineStore:
         self.folder = real / model
 
     def find(self, wanted: EngineIdentity) -> FoundEngine:
-        """What is there for an identity.
+        """Find the engine of an identity, or the state of the cache without it.
 
         Raises:
             ContractError: if its manifest or engine was tampered with, or the cache is not ours.

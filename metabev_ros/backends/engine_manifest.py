@@ -1,4 +1,4 @@
-"""What an engine was built from and for, and the proof that it computes what it should."""
+"""Origin of an engine, and the proof that it computes what its graph does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DIGEST = re.compile(r'[0-9a-f]{64}')
 
 @dataclass(frozen=True)
 class EngineIdentity:
-    """What an engine depends on; a change of any field asks for another engine.
+    """Everything an engine depends on; a change of any field asks for another engine.
 
     Attributes:
         onnx_sha256: of the graph it is built from.
@@ -53,7 +53,7 @@ class EngineIdentity:
 
 @dataclass(frozen=True)
 class ParityProof:
-    """That an engine was run and compared with ONNX Runtime.
+    """Proof that an engine was run and compared with ONNX Runtime.
 
     Attributes:
         gpu: name of the GPU that ran it.
@@ -68,7 +68,7 @@ class ParityProof:
 
 @dataclass(frozen=True)
 class EngineManifest:
-    """What lies beside an engine file.
+    """Record beside an engine file: identity, hash, profile, proof.
 
     Attributes:
         profile: input with free axes -> [min, opt, max] shape.

@@ -12,15 +12,9 @@ from metabev_ros.backends.onnx_bytes import refuse_external_data
 from metabev_ros.backends.protocol import Arrays
 from metabev_ros.backends.providers import Provider, check_session, require_provider
 from metabev_ros.config import ModelConfig
-from metabev_ros.contract import (
-    FUSION_OF,
-    GRAPHS,
-    graph_inputs,
-    load_contract,
-    output_names,
-    read_checked,
-)
+from metabev_ros.contract import load_contract, read_checked
 from metabev_ros.errors import BackendError, MissingDependencyError
+from metabev_ros.graph_specs import FUSION_OF, GRAPHS, graph_inputs, output_names
 from metabev_ros.structures import Modality
 
 _MAPS = {'camera_encoder': 'camera_bev', 'lidar_encoder': 'lidar_bev'}

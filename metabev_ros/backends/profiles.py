@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from metabev_ros.config import ModelConfig
 from metabev_ros.config.sparse import SPARSE_STAGES, SPARSE_STEPS, sparse_shapes
 from metabev_ros.config.yaml import require
-from metabev_ros.contract import graph_inputs
+from metabev_ros.graph_specs import graph_inputs
 
 Shape = tuple[int, ...]
 # Share of the splat grid's cells that see a camera all round (0.43 nano, 0.35 base).
@@ -27,7 +27,7 @@ _TYPICAL_VOXELS = 1 / 6  # of max_voxels: one sweep of 32 beams
 
 @dataclass(frozen=True)
 class ProfileLimits:
-    """What an engine is built for.
+    """Largest inputs an engine is built for.
 
     Attributes:
         cameras: most views at once.

@@ -69,7 +69,7 @@ class Backend(Protocol):
                 its encoder does not run.
 
         Returns:
-            the arrays of `contract.output_names`, float32.
+            the arrays of `graph_specs.output_names`, float32.
 
         Raises:
             BackendError: if nothing is present or the runtime fails.

@@ -1,4 +1,4 @@
-"""What ONNX Runtime computes with: asked for by name, checked twice, never another one quietly.
+"""Execution providers of ONNX Runtime: asked for by name, checked twice, never replaced quietly.
 
 ONNX Runtime itself falls back: a provider that is missing, or whose libraries do not load, is left
 out with a warning, and nodes that a provider does not take go to the CPU. Here a missing provider
@@ -40,7 +40,7 @@ class Provider(enum.Enum):
 
     @property
     def remedy(self) -> str:
-        """What to do when it cannot be used."""
+        """Advice for a machine on which it cannot be used."""
         return _REMEDIES[self]
 
 

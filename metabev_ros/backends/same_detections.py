@@ -45,7 +45,7 @@ def align_queries(
 
 
 def is_tie_at_the_cut(expected: dict[str, np.ndarray], got: dict[str, np.ndarray]) -> bool:
-    """Whether each has queries that the other lacks, all of them as low as its lowest.
+    """Tell whether each has queries that the other lacks, all of them as low as its lowest.
 
     The other queries see them in the self-attention, so that all tensors differ then.
     """

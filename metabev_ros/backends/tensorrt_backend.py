@@ -14,19 +14,9 @@ from metabev_ros.backends.protocol import Arrays
 from metabev_ros.backends.tensorrt_engine import Engine, OutputTensor
 from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
 from metabev_ros.config import ModelConfig
-from metabev_ros.contract import (
-    ENCODERS,
-    FUSION_OF,
-    GRAPHS,
-    Contract,
-    GraphForm,
-    GraphPrecision,
-    graph_inputs,
-    graph_outputs,
-    load_contract,
-    variant_folder,
-)
+from metabev_ros.contract import Contract, GraphForm, GraphPrecision, load_contract, variant_folder
 from metabev_ros.errors import BackendError, ContractError, assert_never
+from metabev_ros.graph_specs import ENCODERS, FUSION_OF, GRAPHS, graph_inputs, graph_outputs
 from metabev_ros.structures import Modality
 
 _BEV_OF = {'camera_encoder': 'camera_bev', 'lidar_encoder': 'lidar_bev'}
@@ -248,7 +238,7 @@ def _release(engines: dict[str, Engine], gpu: Context) -> None:
 def engine_identity(
     contract: Contract, graph: str, library: TensorRtLibrary, driver: Driver | None
 ) -> EngineIdentity:
-    """What an engine of this graph must have been built from and for, here and now.
+    """Return the identity that an engine of this graph must have on this machine.
 
     Args:
         driver: None on a machine without a GPU; enough for TensorRT-RTX, whose engines are not

@@ -10,8 +10,8 @@ import numpy as np
 
 from metabev_ros.backends.cuda_driver import Buffer, Context
 from metabev_ros.backends.tensorrt_library import TensorRtLibrary
-from metabev_ros.contract import GraphSpecs, TensorSpec
 from metabev_ros.errors import BackendError, ContractError
+from metabev_ros.graph_specs import GraphSpecs, TensorSpec
 
 _DTYPES = {'FLOAT': 'float32', 'HALF': 'float16', 'INT32': 'int32', 'UINT8': 'uint8'}
 OutputTensor: TypeAlias = tuple[tuple[int, ...], str]  # shape, dtype
@@ -21,7 +21,7 @@ _OUT_OF_MEMORY = 'use a smaller model or precision, or free GPU memory'
 
 @dataclass(frozen=True)
 class InputRange:
-    """What the engine accepts for one input: its profile, or its one shape twice."""
+    """Shapes that the engine accepts for one input: its profile, or its one shape twice."""
 
     dtype: str
     smallest: tuple[int, ...]
@@ -159,7 +159,7 @@ class Engine:
             raise self._failed('a successful run')
 
     def can_be_captured(self, stream: int) -> bool:
-        """Whether a CUDA graph of it can be recorded; only TensorRT-RTX can say no."""
+        """Tell whether a CUDA graph of it can be recorded; only TensorRT-RTX can say no."""
         if any(item.smallest != item.largest for item in self.inputs.values()):
             return False
         ask = getattr(self._context, 'is_stream_capturable', None)

@@ -127,7 +127,7 @@ class TensorRtLibrary:
         return cls(module, flavour)
 
     def last_messages(self, count: int = 3) -> str:
-        """What the library said last, on one line."""
+        """Return the newest messages of the library, on one line."""
         return ' | '.join(list(self.messages)[-count:])[-600:] or 'no message of TensorRT'
 
     def _make_logger(self) -> Any:

@@ -12,8 +12,9 @@ from safetensors import SafetensorError
 
 from metabev_ros.backends.protocol import Arrays
 from metabev_ros.config import ModelConfig, load_config
-from metabev_ros.contract import output_names, sha256_of
+from metabev_ros.contract import sha256_of
 from metabev_ros.errors import BackendError, ContractError
+from metabev_ros.graph_specs import output_names
 from metabev_ros.network.metabev import MetaBev, NetworkOutput
 
 

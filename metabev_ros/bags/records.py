@@ -35,7 +35,7 @@ class BagMessage:
 
 @dataclass
 class BagIntegrity:
-    """What a scan found.
+    """Findings of a scan.
 
     Attributes:
         messages: readable messages.
@@ -57,7 +57,7 @@ class BagIntegrity:
 
     @property
     def is_lossy(self) -> bool:
-        """Whether something that was recorded could not be read."""
+        """Tell whether something that was recorded could not be read."""
         return bool(self.lost_bytes or self.bad_chunks or self.lost_messages)
 
     def describe(self) -> str:

@@ -120,7 +120,7 @@ def experts(
     out: Annotated[Path, typer.Option(help='Folder for the pictures.')] = Path('out/experts'),
     drives: Annotated[int, typer.Option(min=1, help='Held-out worlds.')] = 2,
 ) -> None:
-    """Pictures of which experts serve which task and BEV cell, and of how many were selected."""
+    """Draw the experts that serve each task and BEV cell, and how many were selected."""
     from metabev_ros.lab.evaluation.adamv import report_experts
 
     for path in report_experts(model, out, drives):

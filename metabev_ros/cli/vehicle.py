@@ -1,4 +1,4 @@
-"""What a team runs around the vehicle."""
+"""Commands that a team runs around the vehicle."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from metabev_ros.config.yaml import require
 
 
 class TaskStream(enum.Enum):
-    """What becomes of the tasks' outputs of the experts.
+    """Treatment of the outputs that the experts give for each task.
 
     MERGED: LayerNorm(Linear(concat)) makes one stream again in every layer, as MetaBEV's hard
     experts do. SPLIT: merged in all layers but the last, whose two outputs go to the two heads.
@@ -29,7 +29,7 @@ class TaskExperts:
 
 @dataclass(frozen=True)
 class AdamvConfig:
-    """What `decoder.ffn: adamv` needs besides `decoder.experts` (E) and `decoder.ffn_ratio`.
+    """Settings of `decoder.ffn: adamv`; `decoder.experts` (E) and `decoder.ffn_ratio` hold too.
 
     Attributes:
         used: k of each task at the start; what adaptive expert selection made of it lies with

@@ -1,4 +1,4 @@
-"""What makes one BEV map of the modalities that are there."""
+"""Configuration of the fuser, which makes one BEV map of the modalities that are there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from metabev_ros.config.yaml import require
 
 
 class Fuser(enum.Enum):
-    """How the modalities' BEV maps become one.
+    """Way in which the modalities' BEV maps become one.
 
     `CONV` is BEVFusion's convolution over concatenated maps, absent ones filled with zeros: the
     baseline that MetaBEV is compared with, not a choice for a vehicle.

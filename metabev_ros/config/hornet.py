@@ -20,7 +20,7 @@ class HorNetSize(enum.Enum):
 
 
 class Mixing(enum.Enum):
-    """How gnConv gathers its surroundings (f in the paper)."""
+    """Spatial mixing of gnConv (f in the paper)."""
 
     LOCAL = '7x7'  # depthwise convolution
     GLOBAL = 'gf'  # global filter on half of the channels, 3x3 depthwise on the others

@@ -126,7 +126,7 @@ class ModelConfig:
 
     @property
     def splat_grid(self) -> BevGrid:
-        """Where lift-splat sums."""
+        """Grid in which lift-splat sums."""
         return self.bev_grid.with_cell(self.bev_grid.cell / self.camera.splat_factor)
 
     @property

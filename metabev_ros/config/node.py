@@ -14,7 +14,7 @@ REMEDY = 'correct the parameter file or the command line'
 
 @dataclass(frozen=True)
 class InferenceConfig:
-    """How long one sample may take, and whether there is inference at all."""
+    """Time limits of one sample, and switches of the inference."""
 
     time_limit: float = parameter(
         1.0,

@@ -80,7 +80,7 @@ class RigConfig:
 
 @dataclass(frozen=True)
 class SensingConfig:
-    """When a sensor counts as late, dead, frozen, back."""
+    """Limits by which a sensor counts as late, dead, frozen or back."""
 
     deadline: float = parameter(
         0.05, 'a sample waits this long for expected sensors after its anchor', 's', (0.001, 5)

@@ -29,7 +29,7 @@ from metabev_ros.structures import (
 
 @dataclass(frozen=True)
 class BevView:
-    """Which part of the ego plane a BEV picture shows; the ego is in its middle.
+    """Part of the ego plane that a BEV picture shows; the ego is in its middle.
 
     Attributes:
         width, height: pixels.

@@ -108,7 +108,7 @@ class BevEvolvingDecoder(nn.Module):
 
 
 def splits_tasks(config: DecoderConfig) -> bool:
-    """Whether the last layer gives one output per task."""
+    """Tell whether the last layer gives one output per task."""
     if config.adamv is None:
         return False
     match config.adamv.stream:

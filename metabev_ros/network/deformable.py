@@ -26,7 +26,7 @@ from metabev_ros.errors import assert_never
 
 
 class Sampling(enum.Enum):
-    """How bilinear samples are taken; the results are equal.
+    """Operators that take bilinear samples; the results are equal.
 
     `GRID` is GridSample, for training and ONNX Runtime. `GATHER` looks up the four corners, for
     TensorRT, whose engines have computed GridSample wrongly here without a word.

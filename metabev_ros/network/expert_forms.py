@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 
 class ExpertForm(enum.Enum):
-    """What computes a pool of experts; the results are equal.
+    """Way to compute a pool of experts; the results are equal.
 
     `DISPATCHED` is for training, the others are for graphs.
     """
@@ -112,7 +112,7 @@ def block_count(assignments: int, experts: int, size: int) -> int:
 
 
 def _places(active: Tensor, size: int, blocks: int) -> tuple[Tensor, Tensor]:
-    """Where the row of every (token, expert) goes, and whose every block is.
+    """Return the row of every (token, expert) and the expert of every block.
 
     Args:
         active: (T, E) bool.

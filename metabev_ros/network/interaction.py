@@ -286,7 +286,7 @@ def take_offset_statistics(module: nn.Module) -> dict[str, float]:
 
 
 def build_interaction(config: ModelConfig) -> TaskInteraction | None:
-    """What lets the tasks see each other's maps; None where the configuration has none."""
+    """Build the module that lets tasks see each other's maps; None if there is to be none."""
     if config.task_interaction is None:
         return None
     return TaskInteraction(

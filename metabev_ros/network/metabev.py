@@ -39,7 +39,7 @@ class NetworkOutput:
     map_logits: Tensor | None
 
     def named(self) -> dict[str, Tensor]:
-        """All tensors by name, those of `contract.output_names` among them."""
+        """All tensors by name, those of `graph_specs.output_names` among them."""
         tensors = dict(self.detection)
         if self.map_logits is not None:
             tensors['map_logits'] = self.map_logits
@@ -63,7 +63,7 @@ class Fusion(nn.Module):
         return self.heads(self.decoder(maps, tasks), tasks)
 
     def heads(self, fused: Tensor, tasks: tuple[str, ...] = TASKS) -> NetworkOutput:
-        """What the decoder gives -> outputs, whatever modality it came from."""
+        """Output of the decoder -> outputs of the heads, whatever the modality."""
         features = self._task_features(fused, [task for task in TASKS if task in tasks])
         return NetworkOutput(
             self.detection(features['detection']) if 'detection' in tasks else {},
@@ -125,7 +125,7 @@ class MetaBev(nn.Module):
         lidar_bevs: list[Tensor | None],
         tasks: tuple[str, ...] = TASKS,
     ) -> NetworkOutput:
-        """What `encode` gave -> outputs (B, ...); samples of one modality run together."""
+        """Maps of `encode` -> outputs (B, ...); samples of one modality run together."""
         fused: list[Tensor] = [torch.empty(0)] * len(camera_bevs)
         for group in _groups(camera_bevs, lidar_bevs):
             sources = {'camera': camera_bevs, 'lidar': lidar_bevs}
@@ -175,7 +175,7 @@ class MetaBev(nn.Module):
 def build_detection_head(
     config: ModelConfig,
 ) -> CompactCenterHead | CenterHead | TransFusionHead | PlainDetrHead:
-    """Neck features (B, C, Y, X) -> the tensors that `contract.output_names` lists.
+    """Neck features (B, C, Y, X) -> the tensors that `graph_specs.output_names` lists.
 
     TransFusion and Plain-DETR add what their training needs. The centre head is BEVFusion's when
     `head.groups` names groups, and the compact one otherwise.

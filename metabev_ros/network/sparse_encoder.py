@@ -225,7 +225,7 @@ class SparseEncoder(nn.Module):
 
 
 def _is_empty(sweep: dict[str, Tensor]) -> bool:
-    """Whether the one row of a sweep is the placeholder that has no neighbour, not even itself."""
+    """Tell whether the one row of a sweep is the placeholder, no neighbour even of itself."""
     return len(sweep['voxel_features']) == 1 and int(sweep['subm1_table'][0, 13]) == 1
 
 

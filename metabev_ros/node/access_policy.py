@@ -1,4 +1,4 @@
-"""What the node may hear and say, as an SROS2 policy (version 0.2.0) made from a rig file.
+"""SROS2 policy (version 0.2.0) of what the node may hear and say, made from a rig file.
 
 The node needs no more than this: with `ROS_SECURITY_STRATEGY=Enforce` everything else is refused
 by the middleware. Topics of other nodes are theirs to permit.

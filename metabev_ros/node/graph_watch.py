@@ -57,7 +57,7 @@ class GraphWatch:
 
     Args:
         node: whose graph it is.
-        rig: which topic belongs to which sensor.
+        rig: gives the sensor of each topic.
         inputs: what the node subscribes to.
     """
 

@@ -17,7 +17,7 @@ VOXELNET_Z_MIN = -5.0
 
 @dataclass(frozen=True)
 class Voxels:
-    """Which points share a voxel.
+    """Points of a sweep grouped by voxel.
 
     Attributes:
         coords: (V, 3) int32 z, y, x; voxels in the order in which points arrive.

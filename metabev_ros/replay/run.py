@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]  # messages done, messages in all
 
 @dataclass
 class ReplaySummary:
-    """What a replay did.
+    """Counts of a replay.
 
     Attributes:
         outputs: modality name -> published samples.
@@ -50,7 +50,7 @@ class ReplaySummary:
 
     @property
     def is_lossy(self) -> bool:
-        """Whether the bag held data that could not be read."""
+        """Tell whether the bag held data that could not be read."""
         return self.integrity.is_lossy
 
     def lines(self) -> list[str]:

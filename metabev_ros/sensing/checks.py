@@ -65,7 +65,7 @@ class Check(Generic[Look]):
     invalid_after: int = 1
 
     def exceeds(self, value: float, threshold: float | None) -> bool:
-        """Whether there is that threshold and the value is beyond it."""
+        """Tell whether there is that threshold and the value is beyond it."""
         return threshold is not None and self.is_beyond(value, threshold)
 
 

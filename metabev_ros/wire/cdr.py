@@ -42,7 +42,7 @@ def typestore() -> Typestore:
 
 
 def knows_type(msgtype: str) -> bool:
-    """Whether `deserialize` and `serialize` can handle this type."""
+    """Tell whether `deserialize` and `serialize` can handle this type."""
     return msgtype in typestore().types
 
 
@@ -88,7 +88,7 @@ def stamp_to_ns(stamp: TimeMessage) -> int:
 
 
 def has_header_first(msgtype: str) -> bool:
-    """Whether a message of this type begins with std_msgs/Header."""
+    """Tell whether a message of this type begins with std_msgs/Header."""
     if not knows_type(msgtype):
         return False
     first = next(iter(typestore().fielddefs[msgtype][1]), None)

@@ -38,7 +38,7 @@ class Counters:
 
 @dataclass(frozen=True)
 class StatusReport:
-    """What one PerceptionStatus says.
+    """Content of one PerceptionStatus.
 
     Attributes:
         stamp_ns: reference stamp of the output, or now for a heartbeat.
@@ -61,7 +61,7 @@ class StatusReport:
 
     @property
     def reason(self) -> str:
-        """Why this modality: the sensors that are not well; until the first output, that too."""
+        """Reason for the modality: sensors that are not well; until the first output, that too."""
         bad = [f'{r.name} {r.state.name}' for r in self.sensors if r.state is not SensorState.OK]
         if self.fault:
             bad = [self.fault, *bad]

@@ -22,7 +22,6 @@ from metabev_ros.backends.profiles import ProfileLimits
 from metabev_ros.backends.tensorrt_backend import TensorRtBackend
 from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
 from metabev_ros.contract import (
-    GRAPHS,
     GraphForm,
     GraphPrecision,
     load_contract,
@@ -30,6 +29,7 @@ from metabev_ros.contract import (
     variant_folder,
 )
 from metabev_ros.errors import BackendError, ConfigError, ContractError
+from metabev_ros.graph_specs import GRAPHS
 from metabev_ros.lab.export.parity import parity_inputs
 from metabev_ros.resources import resource_path
 

@@ -5,8 +5,8 @@ import pytest
 
 from metabev_ros.backends.profiles import ProfileLimits, graph_profile
 from metabev_ros.config import ModelConfig, load_config
-from metabev_ros.contract import GRAPHS, graph_inputs
 from metabev_ros.errors import ConfigError
+from metabev_ros.graph_specs import GRAPHS, graph_inputs
 from metabev_ros.lab.export.parity import parity_inputs
 
 CONFIGS = {'nano': None, 'base': 'config/models/metabev_base.yaml'}

@@ -19,7 +19,7 @@ from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
 from metabev_ros.backends.profiles import ProfileLimits, graph_profile
 from metabev_ros.backends.tensorrt_backend import TensorRtBackend, engine_identity
 from metabev_ros.backends.tensorrt_library import API, Flavour, TensorRtLibrary
-from metabev_ros.contract import FUSION_OF, GRAPHS, load_contract
+from metabev_ros.contract import load_contract
 from metabev_ros.errors import (
     BackendError,
     ConfigError,
@@ -27,6 +27,7 @@ from metabev_ros.errors import (
     DeviceLostError,
     MissingDependencyError,
 )
+from metabev_ros.graph_specs import FUSION_OF, GRAPHS
 from metabev_ros.lab.export.parity import parity_inputs
 from metabev_ros.resources import resource_path
 

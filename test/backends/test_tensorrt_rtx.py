@@ -14,8 +14,8 @@ from support.small_networks import small_base, small_model
 from metabev_ros.backends.engine_builder import build_engine
 from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
 from metabev_ros.config import DecoderFfn, ModelConfig
-from metabev_ros.contract import GRAPHS, TensorSpec
 from metabev_ros.errors import ContractError
+from metabev_ros.graph_specs import GRAPHS, TensorSpec
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmark'))
 

@@ -6,9 +6,9 @@ import torch
 
 from metabev_ros.config import LidarBranchConfig, LidarEncoder, ModelConfig
 from metabev_ros.config.sparse import SparseExecution
-from metabev_ros.contract import graph_inputs
 from metabev_ros.errors import MissingDependencyError
 from metabev_ros.geometry import BevGrid
+from metabev_ros.graph_specs import graph_inputs
 from metabev_ros.network.lidar import PillarEncoder, build_lidar_encoder
 from metabev_ros.network.sparse_encoder import SparseEncoder
 from metabev_ros.preprocess.preprocessor import Preprocessor

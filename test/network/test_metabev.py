@@ -24,8 +24,8 @@ from metabev_ros.config import (
     ModelConfig,
     load_config,
 )
-from metabev_ros.contract import graph_outputs, output_names
 from metabev_ros.geometry import rigid_transform, rotation_z
+from metabev_ros.graph_specs import graph_outputs, output_names
 from metabev_ros.network.camera import CameraEncoder
 from metabev_ros.network.metabev import Fusion, MetaBev
 from metabev_ros.pipeline import Pipeline

@@ -8,9 +8,9 @@ import torch
 from torch.nn import functional as F
 
 from metabev_ros.config import LidarBranchConfig, LidarEncoder, ModelConfig, load_config
-from metabev_ros.contract import graph_inputs
 from metabev_ros.errors import ConfigError
 from metabev_ros.geometry import BevGrid, rigid_transform, rotation_z
+from metabev_ros.graph_specs import graph_inputs
 from metabev_ros.network.lidar import build_lidar_encoder
 from metabev_ros.network.sparse_encoder import RowBatchNorm, SparseConv, SparseEncoder
 from metabev_ros.preprocess.preprocessor import Preprocessor

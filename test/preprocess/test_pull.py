@@ -8,9 +8,9 @@ import torch
 from support.small_networks import camera_images, sample_of, small_model, tensors
 
 from metabev_ros.config import ModelConfig, ViewTransform, from_plain, to_plain
-from metabev_ros.contract import graph_inputs
 from metabev_ros.errors import ConfigError
 from metabev_ros.geometry import inverse_rigid, transform_points
+from metabev_ros.graph_specs import graph_inputs
 from metabev_ros.network.camera import CameraEncoder
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.preprocess.preprocessor import Preprocessor

@@ -16,8 +16,8 @@ from metabev_ros.backends.same_detections import (
     is_tie_at_the_cut,
 )
 from metabev_ros.config import ModelConfig
-from metabev_ros.contract import FUSION_OF
 from metabev_ros.errors import ContractError
+from metabev_ros.graph_specs import FUSION_OF
 from metabev_ros.lab.datasets.samples import sample_from_frame
 from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.postprocess import Postprocessor

@@ -16,8 +16,6 @@ import onnxruntime
 from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
 from metabev_ros.backends.torch_backend import load_network
 from metabev_ros.contract import (
-    FUSION_OF,
-    GRAPHS,
     Contract,
     GraphForm,
     GraphPrecision,
@@ -27,6 +25,7 @@ from metabev_ros.contract import (
     variant_folder,
 )
 from metabev_ros.errors import ConfigError, assert_never
+from metabev_ros.graph_specs import FUSION_OF, GRAPHS
 from metabev_ros.lab.export.agreement import Agreement, measure_agreement, require_agreement
 from metabev_ros.lab.export.calibration import CalibrationSet
 from metabev_ros.lab.export.half import compute_in_half

@@ -135,7 +135,7 @@ def _activations(
 
 
 def _rounds_results(form: GraphForm) -> bool:
-    """Whether results of convolutions are quantised, and not their inputs alone."""
+    """Tell whether results of convolutions are quantised, and not their inputs alone."""
     match form:
         case GraphForm.ONNXRUNTIME:
             return True

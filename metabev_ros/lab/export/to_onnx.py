@@ -23,14 +23,12 @@ from metabev_ros.contract import (
     Contract,
     GraphForm,
     GraphPrecision,
-    graph_inputs,
-    graph_outputs,
-    output_names,
     sha256_of,
     variant_folder,
     write_atomically,
 )
 from metabev_ros.errors import ConfigError, assert_never
+from metabev_ros.graph_specs import graph_inputs, graph_outputs, output_names
 from metabev_ros.lab.export.forms import written_for
 from metabev_ros.lab.export.lint import OPSET, lint
 from metabev_ros.lab.export.parity import ParityReport, check_parity, parity_inputs

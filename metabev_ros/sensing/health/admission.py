@@ -70,12 +70,12 @@ class Admission:
         self._good = 0
 
     def in_quarantine(self, now_ns: int) -> bool:
-        """Whether the sensor is kept out for having been lost too often."""
+        """Tell whether the sensor is kept out for having been lost too often."""
         return self.lost and self._quarantine_ns is not None and now_ns < self._quarantine_ns
 
     @property
     def is_next_trusted(self) -> bool:
-        """Whether the next good frame brings a lost sensor back."""
+        """Tell whether the next good frame brings a lost sensor back."""
         return self._good >= self._config.readmit_frames - 1
 
     def forget(self) -> None:

@@ -34,7 +34,7 @@ class Corruption:
         self._in_a_row, self.held = 0, None
 
     def is_recent(self, now_ns: int, within_ns: int) -> bool:
-        """Whether the newest frame is bad and came less than `within_ns` ago."""
+        """Tell whether the newest frame is bad and came less than `within_ns` ago."""
         return self._in_a_row > 0 and now_ns - self._arrival_ns < within_ns
 
     def new_epoch(self, now_ns: int, period_ns: int) -> None:

@@ -135,12 +135,12 @@ class SensorMonitor:
     # ---------------------------------------------------------------------------------- facts
     @property
     def ever(self) -> bool:
-        """Whether something was accepted since the start."""
+        """Tell whether something was accepted since the start."""
         return self._admission.ever
 
     @property
     def lost(self) -> bool:
-        """Whether its frames are not used until it has earned its return."""
+        """Tell whether its frames are kept out until it has earned its return."""
         return self._admission.lost
 
     @property
@@ -170,7 +170,7 @@ class SensorMonitor:
 
     @property
     def reason(self) -> str:
-        """Why the state is not OK; '' when all is well."""
+        """Reason for a state that is not OK; '' when all is well."""
         return self._decide()[1]
 
     def _decide(self) -> tuple[SensorState, str]:
@@ -190,7 +190,7 @@ class SensorMonitor:
 
     # -------------------------------------------------------------------------------- samples
     def is_awaited(self, now_ns: int, starting: bool) -> bool:
-        """Whether a sample waits for this sensor (invariant "No waiting for the lost").
+        """Tell whether a sample waits for this sensor (invariant "No waiting for the lost").
 
         Args:
             now_ns: now.
@@ -212,7 +212,7 @@ class SensorMonitor:
         )  # only for the frame that brings it back
 
     def expects(self, reference_ns: int, slack_ns: int) -> bool:
-        """Whether this sensor's next frame is due for a sample at `reference_ns`."""
+        """Tell whether this sensor's next frame is due for a sample at `reference_ns`."""
         return self._stamps.is_next_due(reference_ns, slack_ns)
 
     def report(self, now_ns: int) -> SensorReport:

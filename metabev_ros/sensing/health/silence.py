@@ -63,5 +63,5 @@ class Silence:
 
     @property
     def is_silent(self) -> bool:
-        """Whether too many periods went by without any message."""
+        """Tell whether too many periods went by without any message."""
         return self._periods >= MISSES_UNTIL_LOST

@@ -81,7 +81,7 @@ class Stamps:
         return sum(steps) // len(steps) if is_slow and max(steps) < 1.3 * min(steps) else None
 
     def is_next_due(self, reference_ns: int, slack_ns: int) -> bool:
-        """Whether the next message is due for a sample at `reference_ns`, give or take a slack."""
+        """Tell whether the next message is due for a sample at `reference_ns`, within a slack."""
         return self.newest_ns is None or self.newest_ns + self.period_ns <= reference_ns + slack_ns
 
     @property

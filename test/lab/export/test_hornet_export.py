@@ -5,7 +5,7 @@ import onnx
 import pytest
 from support import hornet_model
 
-from metabev_ros.contract import GRAPHS
+from metabev_ros.graph_specs import GRAPHS
 from metabev_ros.lab.datasets.samples import restrict_to, sample_from_frame
 from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.pipeline import Pipeline

@@ -22,7 +22,7 @@ from metabev_ros.config import (
     save_config,
 )
 from metabev_ros.config.plain_detr import BoxRpbConfig, HybridConfig
-from metabev_ros.contract import graph_outputs
+from metabev_ros.graph_specs import graph_outputs
 from metabev_ros.lab.datasets.samples import restrict_to, sample_from_frame
 from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.lab.export.to_onnx import export_model

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from support.small_networks import camera_images, small_model, sweep
 
 from metabev_ros.config import DecoderFfn, TaskInteractionConfig, save_config
-from metabev_ros.contract import output_names
+from metabev_ros.graph_specs import output_names
 from metabev_ros.lab.export.to_onnx import FusionGraph, export_model, trace
 from metabev_ros.network.adamv import adaptive_layers, use_experts
 from metabev_ros.network.expert_forms import ExpertForm

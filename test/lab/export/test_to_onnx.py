@@ -17,8 +17,9 @@ from metabev_ros.config import (
     ModelConfig,
     save_config,
 )
-from metabev_ros.contract import GRAPHS, GraphForm, load_contract
+from metabev_ros.contract import GraphForm, load_contract
 from metabev_ros.errors import BackendError, ConfigError, ContractError
+from metabev_ros.graph_specs import GRAPHS
 from metabev_ros.lab.export.parity import check_parity, parity_inputs
 from metabev_ros.lab.export.to_onnx import export_model
 from metabev_ros.network.metabev import MetaBev
