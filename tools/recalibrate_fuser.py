@@ -1,4 +1,4 @@
-"""Estimates the statistics of a baseline's fuser anew on training samples.
+"""Estimate the statistics of a baseline's fuser anew on training samples.
 
     .venv/bin/metabev-env python tools/recalibrate_fuser.py models/bevfusion_nano_masked \
         --run config/training/bevfusion_nano_masked.yaml --samples 96
