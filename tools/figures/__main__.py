@@ -1,6 +1,6 @@
 """Draw the pictures of the documentation, one subcommand a picture.
 
-    .venv/bin/metabev-env python tools/figures ablations
+    .venv/bin/metabev-env python tools/figures reliability
     .venv/bin/metabev-env python tools/figures --help
 
 The pictures of robustness are made by `metabev evaluate`.
@@ -24,14 +24,6 @@ Out = Annotated[Path, typer.Option(help='Where the picture goes.')]
 
 
 # Each picture imports what it needs when it is asked for: some need torch, some the tests' drives.
-@app.command()
-def ablations(out: Out = IMAGES / 'ablations.png') -> None:
-    """Systems beside their controls, from docs/results/ablations.json."""
-    from figures.measured import draw_ablations
-
-    draw_ablations(out)
-
-
 @app.command()
 def training_ablations(out: Out = IMAGES / 'robustness' / 'ablations.png') -> None:
     """Variants of the training beside base, from docs/results/robustness.json."""

@@ -18,82 +18,8 @@ def _values(file: str) -> dict[str, float]:
     return {record.id: record.value for record in read_records(style.RESULTS / file)}
 
 
-# ------------------------------------------------------------------------------------ ablations
-STATES = {
-    'fused': ('fused', style.FUSED, 'o'),
-    'no_camera': ('no camera', style.CAMERA, 's'),
-    'no_lidar': ('no LiDAR', style.LIDAR, '^'),
-}
-SCORES = {'nds': 'NDS', 'miou': 'mIoU'}
-# Systems that compare with one control stand beside it.
-GROUPS = (
-    ('base', 'itsa'),
-    ('adamv_control', 'adamv'),
-    ('plain_detr_control', 'plain_detr'),
-    ('horfpn_bev_control', 'horfpn_bev'),
-    ('hornet_control', 'hornet', 'hornet_horfpn'),
-)
-SYSTEMS = {
-    'base': 'base',
-    'itsa': 'inter-task\nattention',
-    'adamv': 'AdaMV-\nMoE',
-    'plain_detr': 'Plain-\nDETR',
-    'horfpn_bev': 'HorFPN\n(BEV)',
-    'hornet': 'HorNet',
-    'hornet_horfpn': 'HorNet,\nHorFPN',
-}
-
-
-def _places(known: set[str]) -> dict[str, float]:
-    """Where on the axis each measured variant stands; groups with a gap between them."""
-    found, x = {}, 0.0
-    for group in GROUPS:
-        if len(known & set(group)) > 1:
-            for name in group:
-                if name in known:
-                    found[name] = x
-                    x += 1.0
-            x += 0.6
-    return found
-
-
-def _draw_score(
-    axes: Axes, values: dict[str, float], score: str, places: dict[str, float]
-) -> None:
-    """One score of all variants under the three sensor states."""
-    for offset, (state, (_, colour, marker)) in zip((-0.2, 0.0, 0.2), STATES.items(), strict=True):
-        for name, x in places.items():
-            key = f'ablations.{state}.{name}.{score}'
-            plain = name == 'base' or name.endswith('_control')
-            axes.errorbar(
-                x + offset,
-                values[key],
-                values.get(f'{key}_sd', 0.0),
-                color=colour,
-                marker=marker,
-                markerfacecolor='white' if plain else colour,
-                capsize=3,
-            )
-    axes.set_xticks(list(places.values()), [SYSTEMS.get(name, 'control') for name in places])
-    axes.set_ylabel(SCORES[score])
-    axes.set_ylim(bottom=0)
-    axes.grid(axis='y')
-
-
-def draw_ablations(path: Path) -> None:
-    """Systems beside their controls: means and standard deviations over the seeds."""
-    values = _values('ablations.json')
-    places = _places({key.split('.')[2] for key in values if key.startswith('ablations.fused.')})
-    figure, rows = plt.subplots(2, 1, figsize=(8.6, 6.2), sharex=True, layout='constrained')
-    for axes, score in zip(rows, SCORES, strict=True):
-        _draw_score(axes, values, score, places)
-    marks = {words: style.mark(colour, marker) for words, colour, marker in STATES.values()}
-    marks['hollow: the same parts of nano, as new'] = style.mark('grey', markerfacecolor='white')
-    figure.legend(marks.values(), marks, loc='outside upper center', ncols=4)
-    style.save(figure, path)
-
-
 # --------------------------------------------------------------------------- training ablations
+SCORES = {'nds': 'NDS', 'miou': 'mIoU'}
 VARIANTS = {
     'no_switching': 'all sensors only',
     'thirds': 'a third each',
@@ -156,19 +82,39 @@ def draw_training_ablations(path: Path) -> None:
 
 # ---------------------------------------------------------------------------------- reliability
 SOURCES = ('one_camera', 'all_cameras', 'lidar')
+BOUNDED = {
+    'f1.death_to_first_right_label_worst': 'death to the first right label',
+    'f1.death_to_first_right_label_worst_of_this_rig': 'the same, beside what the rig can do',
+    'f1.death_to_stamp_of_first_right_label_worst': 'death to the stamp of that label',
+    'f1.missing_message_to_first_right_label_worst': 'missing message to the first right label',
+    'f5.return_to_use_worst': 'return of a sensor to its use',
+    'f6.growth_of_the_largest_memory': 'hostile messages: memory',
+    'f6.dds_growth_of_memory': 'hostile messages over DDS: memory',
+    'f8.memory_growth': 'a day at 10 Hz: memory',
+    'f8.memory_slope_95_percent_bound': 'a day at 10 Hz: memory an hour',
+    'f8.live.memory_growth': 'an hour of the real node: memory',
+    'f8.live.memory_slope_95_percent_bound': 'an hour of the real node: memory an hour',
+    'f11.start_to_first_output_without_load_median': 'start to the first output',
+    'f12.signal_to_end_worst': 'signal to the end of the process',
+    'f13.growth_of_age_from_first_to_second_half': 'overload: growth of the age',
+    'f13.longest_time_without_heartbeat': 'overload: longest time without a heartbeat',
+    'f13.outputs_until_latency_is_back': 'overload: outputs until the latency is back',
+    'f16.checks_p99': 'checks of content, 99th percentile',
+    'f17.lines_per_second_of_failing_inference': 'log lines while inference fails',
+    'f17.lines_per_second_of_the_loudest_sensor': 'log lines of the loudest sensor',
+    'commit.minutes_of_rows': 'tests of the fault matrix, a commit',
+    'nightly.minutes': 'tests of a night',
+}
 
 
 def _draw_bounds(axes: Axes, records: list[ResultRecord]) -> None:
     """Value over bound; a bound of zero is met by nothing else."""
-    bounded = sorted(
-        (
-            (record, float(record.target.split()[1]))
-            for record in records
-            if record.target and record.target.startswith('<')
-            if not record.id.startswith('checks.')
-        ),
-        key=lambda pair: pair[0].id,
-    )
+    found = {record.id: record for record in records}
+    bounded = [
+        (found[name], float(target.split()[1]))
+        for name in BOUNDED
+        if (target := found[name].target) is not None
+    ]
     shares = [max(0.0, record.value / bound) for record, bound in bounded]
     colours = [style.NEUTRAL if record.met else style.BAD for record, _ in bounded]
     axes.barh(range(len(bounded)), shares, color=colours)
@@ -176,7 +122,7 @@ def _draw_bounds(axes: Axes, records: list[ResultRecord]) -> None:
         text = f'{record.value:.3g} of {bound:g} {record.unit}'
         axes.annotate(text, (max(share, 1) + 0.03, line), va='center', fontsize=style.SMALL)
     axes.axvline(1, color='black', linewidth=0.8)
-    style.name_lines(axes, [record.id.replace('_', ' ') for record, _ in bounded])
+    style.name_lines(axes, [BOUNDED[record.id] for record, _ in bounded])
     axes.set(xlim=(0, 1.9), xlabel='share of the bound')
     axes.set_title('figures with an upper bound', loc='left')
 
