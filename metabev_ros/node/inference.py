@@ -75,6 +75,7 @@ class InferenceWorker(threading.Thread):
         self.failed = 0
 
     def stop(self) -> None:
+        """End the thread after the sample that it works on."""
         self._stop_event.set()
 
     @property
@@ -100,6 +101,7 @@ class InferenceWorker(threading.Thread):
         return _seconds_since(self._since)
 
     def run(self) -> None:
+        """Serve samples until stopped."""
         while not self._stop_event.is_set() and not self._device_lost:
             if self._failures >= FAILURES_BEFORE_RELOAD and time.monotonic() > self._next_reload:
                 self._load_again()

@@ -58,6 +58,7 @@ class PerceptionNode(LifecycleNode):
 
     @property
     def autostart(self) -> bool:
+        """Tell whether the process configures and activates the node itself."""
         return bool(cast(Any, self.get_parameter('autostart').value))
 
     # --------------------------------------------------------------------------- transitions
@@ -109,24 +110,30 @@ class PerceptionNode(LifecycleNode):
         return TransitionCallbackReturn.FAILURE
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop the data; the model stays loaded."""
         self._stop()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let the model and the publishers go."""
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop everything and let it go."""
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let everything go; the node is unconfigured then."""
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
     def _LifecycleNodeMixin__on_change_state(self, request: Any, response: Any) -> Any:
-        """rclpy lets a request for a transition that the state does not have end the process
-        (an RCLError leaves the service callback); here it is answered with `success = false`."""
+        """Answer a request for a transition that the state does not have with `success = false`.
+
+        rclpy lets an RCLError leave the service callback, which would end the process.
+        """
         try:
             overridden: Any = super()
             return overridden._LifecycleNodeMixin__on_change_state(request, response)

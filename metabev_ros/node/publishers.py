@@ -54,6 +54,7 @@ class OutputPublishers:
             self._publishers[message.topic].publish(message.cdr)
 
     def destroy(self) -> None:
+        """Destroy the publishers."""
         for publisher in self._publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers = {}

@@ -49,6 +49,7 @@ class TopicQueue:
         self.overflows = 0
 
     def put(self, message: RawMessage) -> None:
+        """Hand over; what does not fit any more is dropped and counted."""
         with self._changed:
             if self._waiting[message.topic] >= self._depth[message.topic]:
                 oldest = next(m for m in self._items if m.topic == message.topic)
@@ -80,12 +81,14 @@ class Mailbox:
         self.dropped = 0
 
     def put(self, sample: Sample) -> None:
+        """Hand over; what does not fit any more is dropped and counted."""
         with self._changed:
             self.dropped += self._sample is not None
             self._sample = sample
             self._changed.notify()
 
     def get(self, timeout: float) -> Sample | None:
+        """Take the waiting sample, None after `timeout` seconds without one."""
         with self._changed:
             if self._sample is None:
                 self._changed.wait(timeout)
@@ -168,9 +171,11 @@ class SensingWorker(threading.Thread):
         self.snapshot = self._look(now_ns())
 
     def stop(self) -> None:
+        """End the thread after the message that it works on."""
         self._stop_event.set()
 
     def run(self) -> None:
+        """Take messages until stopped; poll when a deadline comes first."""
         while not self._stop_event.is_set():
             message = self._queue.get(self._patience())
             # What waits in the queue came before now: deadlines must not overtake it.

@@ -160,6 +160,7 @@ class OdometryBuffer:
         self._poses: deque[np.ndarray] = deque(maxlen=400)
 
     def clear(self) -> None:
+        """Forget all poses."""
         self._stamps.clear()
         self._poses.clear()
 
