@@ -49,7 +49,7 @@ class TopicQueue:
         self.overflows = 0
 
     def put(self, message: RawMessage) -> None:
-        """Hand over; what does not fit any more is dropped and counted."""
+        """Add a message; the oldest of its topic goes when there are too many."""
         with self._changed:
             if self._waiting[message.topic] >= self._depth[message.topic]:
                 oldest = next(m for m in self._items if m.topic == message.topic)
@@ -81,7 +81,7 @@ class Mailbox:
         self.dropped = 0
 
     def put(self, sample: Sample) -> None:
-        """Hand over; what does not fit any more is dropped and counted."""
+        """Hand over a sample; one that nobody took is dropped and counted."""
         with self._changed:
             self.dropped += self._sample is not None
             self._sample = sample

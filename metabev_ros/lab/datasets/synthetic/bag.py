@@ -9,9 +9,9 @@ made it. Truth boxes that neither a LiDAR point nor a camera pixel shows are lef
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -84,7 +84,7 @@ def write_bag(
     return Path(path)
 
 
-def _write(writer: BagWriter, topic: str, msgtype: str, stamp_ns: int, message) -> None:
+def _write(writer: BagWriter, topic: str, msgtype: str, stamp_ns: int, message: object) -> None:
     writer.write(topic, msgtype, stamp_ns, wire.serialize(message, msgtype))
 
 
@@ -138,26 +138,26 @@ def _write_frame(writer: BagWriter, frame: DriveFrame, rig: RigConfig) -> None:
     )
 
 
-def _make(msgtype: str, **fields):
+def _make(msgtype: str, **fields: Any) -> Any:
     return wire.message_class(msgtype)(**fields)
 
 
-def _vector(values):
+def _vector(values: Iterable[float]) -> Any:
     x, y, z = (float(value) for value in values)
     return _make('geometry_msgs/msg/Vector3', x=x, y=y, z=z)
 
 
-def _point(values):
+def _point(values: Iterable[float]) -> Any:
     x, y, z = (float(value) for value in values)
     return _make('geometry_msgs/msg/Point', x=x, y=y, z=z)
 
 
-def _quaternion(rotation: np.ndarray):
+def _quaternion(rotation: np.ndarray) -> Any:
     x, y, z, w = (float(value) for value in rotation_to_quaternion(rotation))
     return _make('geometry_msgs/msg/Quaternion', x=x, y=y, z=z, w=w)
 
 
-def _transforms(stamp_ns: int, links):
+def _transforms(stamp_ns: int, links: Iterable[tuple[str, str, np.ndarray]]) -> Any:
     """TFMessage of (parent, child, parent_from_child) triples."""
     return _make(
         'tf2_msgs/msg/TFMessage',
@@ -177,7 +177,7 @@ def _transforms(stamp_ns: int, links):
     )
 
 
-def _mounts(frame: DriveFrame, rig: RigConfig):
+def _mounts(frame: DriveFrame, rig: RigConfig) -> Any:
     links = [
         (rig.ego_frame, camera.frame, frame.calibrations[camera.name].ego_from_camera)
         for camera in rig.cameras
@@ -186,7 +186,7 @@ def _mounts(frame: DriveFrame, rig: RigConfig):
     return _transforms(frame.stamp_ns, links)
 
 
-def _odometry(frame: DriveFrame, ego_frame: str):
+def _odometry(frame: DriveFrame, ego_frame: str) -> Any:
     vx, vy, rate = frame.ego_velocity
     pose = _make(
         'geometry_msgs/msg/Pose',
@@ -205,7 +205,7 @@ def _odometry(frame: DriveFrame, ego_frame: str):
     )
 
 
-def _camera_info(stamp_ns: int, frame_id: str, camera: CameraCalibration):
+def _camera_info(stamp_ns: int, frame_id: str, camera: CameraCalibration) -> Any:
     projection = np.zeros((3, 4))
     projection[:, :3] = camera.intrinsics
     region = _make(
@@ -232,7 +232,7 @@ def _camera_info(stamp_ns: int, frame_id: str, camera: CameraCalibration):
     )
 
 
-def _image(stamp_ns: int, frame_id: str, pixels: np.ndarray):
+def _image(stamp_ns: int, frame_id: str, pixels: np.ndarray) -> Any:
     done, data = cv2.imencode(
         '.jpg', cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     )
@@ -248,7 +248,7 @@ def _image(stamp_ns: int, frame_id: str, pixels: np.ndarray):
     )
 
 
-def _cloud(stamp_ns: int, frame_id: str, points: np.ndarray):
+def _cloud(stamp_ns: int, frame_id: str, points: np.ndarray) -> Any:
     cloud = np.zeros(len(points), dtype=_CLOUD)
     for column, name in enumerate(('x', 'y', 'z', 'intensity', 'time')):
         cloud[name] = points[:, column]
@@ -279,7 +279,7 @@ def _cloud(stamp_ns: int, frame_id: str, points: np.ndarray):
     )
 
 
-def _truth_boxes(frame: DriveFrame, ego_frame: str):
+def _truth_boxes(frame: DriveFrame, ego_frame: str) -> Any:
     truth = frame.ground_truth
     shown = np.flatnonzero((truth.num_lidar_pts > 0) | (truth.visibility > 0))
     detections = [
@@ -308,7 +308,7 @@ def _truth_boxes(frame: DriveFrame, ego_frame: str):
     )
 
 
-def _truth_map(frame: DriveFrame, ego_frame: str):
+def _truth_map(frame: DriveFrame, ego_frame: str) -> Any:
     grid = NUSCENES_MAP_GRID
     return _make(
         wire.OUTPUT_TYPES[wire.BEV_MAP],

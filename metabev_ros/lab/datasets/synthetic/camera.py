@@ -64,7 +64,7 @@ class Shot:
 def render(
     scene: Scene,
     ground: Ground,
-    pyramid,
+    pyramid: list[np.ndarray],
     camera: CameraCalibration,
     light: Light,
     rng: np.random.Generator,
@@ -107,12 +107,12 @@ def _sky(camera: CameraCalibration, light: Light) -> np.ndarray:
 
 
 def _paint_ground(
-    picture,
-    is_ground,
-    depth,
+    picture: np.ndarray,
+    is_ground: np.ndarray,
+    depth: np.ndarray,
     scene: Scene,
     ground: Ground,
-    pyramid,
+    pyramid: list[np.ndarray],
     camera: CameraCalibration,
     light: Light,
 ) -> None:
@@ -169,10 +169,10 @@ def _shadows(scene: Scene, camera: CameraCalibration, light: Light) -> np.ndarra
 
 
 def _paint_faces(
-    picture,
-    solid,
-    index,
-    depth,
+    picture: np.ndarray,
+    solid: np.ndarray,
+    index: np.ndarray,
+    depth: np.ndarray,
     faces: Faces,
     scene: Scene,
     camera: CameraCalibration,
@@ -209,7 +209,17 @@ def _paint_faces(
     picture[rows, columns] = shade
 
 
-def _windows(shade, face, rows, columns, depth, faces, scene, camera, light) -> np.ndarray:
+def _windows(
+    shade: np.ndarray,
+    face: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    depth: np.ndarray,
+    faces: Faces,
+    scene: Scene,
+    camera: CameraCalibration,
+    light: Light,
+) -> np.ndarray:
     """Rows of windows by the place on the wall."""
     z = depth[rows, columns]
     focal, cx, cy = camera.intrinsics[0, 0], camera.intrinsics[0, 2], camera.intrinsics[1, 2]
@@ -229,7 +239,9 @@ def _windows(shade, face, rows, columns, depth, faces, scene, camera, light) -> 
     return np.where(glass[:, None], light.windows * (0.6 + 0.4 * shade[:, :1] / 160), shade)
 
 
-def _finish(picture, depth, light: Light, rng: np.random.Generator) -> np.ndarray:
+def _finish(
+    picture: np.ndarray, depth: np.ndarray, light: Light, rng: np.random.Generator
+) -> np.ndarray:
     """Haze, exposure, sensor noise."""
     clear = np.exp(-depth / np.float32(light.haze_range))
     clear[~np.isfinite(depth)] = 1.0

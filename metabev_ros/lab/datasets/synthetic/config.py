@@ -72,6 +72,6 @@ class DriveConfig:
         return (self.frames - 1) / self.rate_hz
 
 
-def _require(name: str, holds: bool, expected: str, got) -> None:
+def _require(name: str, holds: bool, expected: str, got: object) -> None:
     if not holds:
         raise ConfigError(f'DriveConfig.{name}', expected, repr(got))

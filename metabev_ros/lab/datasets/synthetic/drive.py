@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -17,7 +17,7 @@ from metabev_ros.geometry import (
     transform_points,
     wrap_angle,
 )
-from metabev_ros.lab.datasets.synthetic.camera import render
+from metabev_ros.lab.datasets.synthetic.camera import Shot, render
 from metabev_ros.lab.datasets.synthetic.config import DriveConfig
 from metabev_ros.lab.datasets.synthetic.faces import Scene, cuboid_corners
 from metabev_ros.lab.datasets.synthetic.ground import paint_ground
@@ -132,7 +132,7 @@ class SyntheticDrive:
         rate = self._ego_profile.speed(t)
         return np.array([rate * (1 - curvature * self._ego_d), 0.0, rate * curvature])
 
-    def _actors(self, t: float, world_from_ego: np.ndarray):
+    def _actors(self, t: float, world_from_ego: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (M, 9) in the ego frame of everybody in sight, and their track ids."""
         world, exists = self._population.at(t)
         yaw = np.arctan2(world_from_ego[1, 0], world_from_ego[0, 0])
@@ -146,7 +146,7 @@ class SyntheticDrive:
         keep = without_overlap(boxes[tracks])
         return boxes[tracks[keep]], tracks[keep]
 
-    def _scene(self, boxes, tracks, world_from_ego) -> Scene:
+    def _scene(self, boxes: np.ndarray, tracks: np.ndarray, world_from_ego: np.ndarray) -> Scene:
         parts = build_parts(
             boxes, self._population.labels[tracks], self._population.colours[tracks]
         )
@@ -167,7 +167,15 @@ class SyntheticDrive:
             len(boxes),
         )
 
-    def _truth(self, boxes, tracks, points, lidar, shots, world_from_ego) -> GroundTruth:
+    def _truth(
+        self,
+        boxes: np.ndarray,
+        tracks: np.ndarray,
+        points: np.ndarray,
+        lidar: np.ndarray,
+        shots: Mapping[str, Shot],
+        world_from_ego: np.ndarray,
+    ) -> GroundTruth:
         near = np.hypot(boxes[:, 0], boxes[:, 1]) < _TRUTH_RANGE
         cloud = transform_points(lidar, points[:, :3].astype(np.float64))
         visible, alone = np.zeros(len(boxes)), np.zeros(len(boxes))
@@ -245,7 +253,7 @@ def _pyramid(texture: np.ndarray, levels: int = 4) -> list[np.ndarray]:
     return pyramid
 
 
-def _shadow_polygons(boxes: np.ndarray, sun: np.ndarray, world_from_ego: np.ndarray):
+def _shadow_polygons(boxes: np.ndarray, sun: np.ndarray, world_from_ego: np.ndarray) -> np.ndarray:
     """(2 M, 4, 2): under each box, and thrown by the sun (its footprint moved half its height)."""
     signs = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) / 2.0
     local = signs[None] * boxes[:, None, 3:5]

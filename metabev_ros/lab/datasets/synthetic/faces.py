@@ -139,7 +139,9 @@ def visible_faces(scene: Scene, camera: CameraCalibration) -> Faces:
     )
 
 
-def project(polygons: np.ndarray, camera: CameraCalibration):
+def project(
+    polygons: np.ndarray, camera: CameraCalibration
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Pixels of (F, K, 3) optical-frame polygons; clips the few that need it.
 
     Returns:
@@ -164,7 +166,9 @@ def project(polygons: np.ndarray, camera: CameraCalibration):
     return fixed, low, high
 
 
-def _clip(quad: np.ndarray, focal: float, cx: float, cy: float, camera) -> np.ndarray:
+def _clip(
+    quad: np.ndarray, focal: float, cx: float, cy: float, camera: CameraCalibration
+) -> np.ndarray:
     """Clips a face to the near plane and to a frustum a little wider than the image."""
     pad = 40.0
     planes = np.array(
@@ -231,7 +235,16 @@ def rasterise(faces: Faces, inverse: np.ndarray, index: np.ndarray, actors: int)
     return covered
 
 
-def _draw_face(faces: Faces, k: int, inverse, index, columns, rows, scratch, alone) -> None:
+def _draw_face(
+    faces: Faces,
+    k: int,
+    inverse: np.ndarray,
+    index: np.ndarray,
+    columns: np.ndarray,
+    rows: np.ndarray,
+    scratch: np.ndarray,
+    alone: np.ndarray | None,
+) -> None:
     (x0, y0), (x1, y1) = faces.low[k].tolist(), faces.high[k].tolist()
     mask = scratch[: y1 - y0, : x1 - x0]
     mask[:] = 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from metabev_ros.lab.datasets.synthetic.roads import RoadNetwork, SideStreet
+from metabev_ros.lab.datasets.synthetic.roads import Path, RoadNetwork, SideStreet
 from metabev_ros.structures import MAP_CLASSES
 
 DRIVABLE, CROSSING, WALKWAY, STOP_LINE, CARPARK, DIVIDER = (1 << k for k in range(6))
@@ -239,13 +239,13 @@ def _street_paint(painter: _Painter, roads: RoadNetwork, street: SideStreet) -> 
             painter.stroke(path.line(s, s + 3, 0.0), 0.14)
 
 
-def _zebra(painter: _Painter, path, s0: float, s1: float, d0: float, d1: float) -> None:
+def _zebra(painter: _Painter, path: Path, s0: float, s1: float, d0: float, d1: float) -> None:
     painter.add_label(path.ribbon(s0, s1, d0, d1), CROSSING)
     for d in np.arange(d0 + 0.3, d1 - 0.5, 1.0):
         painter.paint(path.ribbon(s0, s1, d, d + 0.5, step=4.0))
 
 
-def _stop(painter: _Painter, path, s: float, d0: float, d1: float) -> None:
+def _stop(painter: _Painter, path: Path, s: float, d0: float, d1: float) -> None:
     painter.paint(path.ribbon(s - 0.2, s + 0.2, d0, d1))
     painter.add_label(path.ribbon(s - 0.6, s + 0.6, d0, d1), STOP_LINE)
 

@@ -60,7 +60,14 @@ def scan(scene: Scene, ground: Ground, azimuths: int, rng: np.random.Generator) 
     return cloud[keep].astype(np.float32)
 
 
-def _cast(scene: Scene, azimuth, step: float, tangent, flat, hit) -> None:
+def _cast(
+    scene: Scene,
+    azimuth: np.ndarray,
+    step: float,
+    tangent: np.ndarray,
+    flat: np.ndarray,
+    hit: np.ndarray,
+) -> None:
     """Slab tests, each cuboid only over the columns it can meet."""
     count = len(azimuth)
     cuboids = scene.cuboids
@@ -108,7 +115,7 @@ def _cast(scene: Scene, azimuth, step: float, tangent, flat, hit) -> None:
                 hit[beams, columns] = np.where(better, k, hit[beams, columns])
 
 
-def _returned(distance, base, slant) -> np.ndarray:
+def _returned(distance: np.ndarray, base: np.ndarray, slant: np.ndarray) -> np.ndarray:
     """Chance that a ray comes back: falls with range, with dark and with grazing surfaces."""
     strength = np.sqrt(np.maximum(base, 4.0) / 40.0) * np.sqrt(slant / 0.5)
     reach = 55.0 * np.clip(strength, 0.45, 1.8)

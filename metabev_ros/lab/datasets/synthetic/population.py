@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,7 +86,7 @@ class Population:
     direction: np.ndarray
     window: np.ndarray
 
-    def at(self, t: float):
+    def at(self, t: float) -> tuple[np.ndarray, np.ndarray]:
         """World boxes at time t, seconds after frame 0.
 
         Returns:
@@ -139,8 +140,8 @@ class _Crowd:
         turn: float = 0.0,
         profile: int = 0,
         direction: int = 1,
-        window=(-np.inf, np.inf),
-        size=None,
+        window: tuple[float, float] = (-np.inf, np.inf),
+        size: np.ndarray | None = None,
     ) -> None:
         label = CLASS_INDEX[name]
         size = self.size(name) if size is None else size
@@ -198,7 +199,7 @@ def populate(
     return crowd.population()
 
 
-def _choose(rng: np.random.Generator, mix) -> str:
+def _choose(rng: np.random.Generator, mix: Sequence[tuple[str, float]]) -> str:
     names, shares = zip(*mix, strict=True)
     return names[int(np.searchsorted(np.cumsum(shares), rng.uniform(0, sum(shares) - 1e-9)))]
 

@@ -29,7 +29,9 @@ class Path:
         """Arc length of the last point, metres."""
         return self.start + (len(self.xy) - 1) * STEP
 
-    def pose(self, s, d):
+    def pose(
+        self, s: np.ndarray | float, d: np.ndarray | float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """World (x, y, heading, curvature) at arc length `s`, `d` metres to the left.
 
         Beyond its ends the path goes straight on.
@@ -46,7 +48,7 @@ class Path:
         y = point[..., 1] + beyond * np.sin(heading) + d * np.cos(heading)
         return x, y, heading, np.where(beyond == 0, turn / STEP, 0.0)
 
-    def ribbon(self, s0: float, s1: float, d0: float, d1: float, step: float = 2.0):
+    def ribbon(self, s0: float, s1: float, d0: float, d1: float, step: float = 2.0) -> np.ndarray:
         """(M, 2) world polygon of the strip between two arc lengths and two offsets."""
         s = np.linspace(s0, s1, max(2, int(abs(s1 - s0) / step) + 2))
         near = np.stack(self.pose(s, d0)[:2], axis=-1)
@@ -121,7 +123,9 @@ class RoadNetwork:
         """Number of lanes on a side (1 left, -1 right)."""
         return self.lanes_left if side > 0 else self.lanes_right
 
-    def clear_intervals(self, s0: float, s1: float, margin: float = 7.0):
+    def clear_intervals(
+        self, s0: float, s1: float, margin: float = 7.0
+    ) -> list[tuple[float, float]]:
         """The parts of [s0, s1] that are not in a junction."""
         cursor, parts = s0, []
         for at, half in self.junctions:
@@ -183,7 +187,7 @@ def _main_path(rng: np.random.Generator, length: float) -> Path:
     return _integrate(-MARGIN, np.zeros(2), rng.uniform(-np.pi, np.pi), curvature)
 
 
-def _integrate(start: float, origin, heading0: float, curvature: np.ndarray) -> Path:
+def _integrate(start: float, origin: np.ndarray, heading0: float, curvature: np.ndarray) -> Path:
     heading = heading0 + np.concatenate([[0], np.cumsum(curvature[:-1]) * STEP])
     middle = heading[:-1] + curvature[:-1] * STEP / 2
     steps = STEP * np.stack([np.cos(middle), np.sin(middle)], axis=-1)
@@ -191,7 +195,9 @@ def _integrate(start: float, origin, heading0: float, curvature: np.ndarray) -> 
     return Path(start, xy, heading)
 
 
-def _side_street(rng, main: Path, at: float, side: int, half: float, edge: float) -> SideStreet:
+def _side_street(
+    rng: np.random.Generator, main: Path, at: float, side: int, half: float, edge: float
+) -> SideStreet:
     x, y, heading, _ = main.pose(at, 0.0)
     length = 85.0
     count = int(length / STEP) + 1

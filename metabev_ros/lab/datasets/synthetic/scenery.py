@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from metabev_ros.lab.datasets.synthetic.ground import CarPark, Ground
 from metabev_ros.lab.datasets.synthetic.models import Cuboids
-from metabev_ros.lab.datasets.synthetic.roads import MARGIN, RoadNetwork
+from metabev_ros.lab.datasets.synthetic.roads import MARGIN, Path, RoadNetwork
 
 _WALLS = np.array(
     [
@@ -22,6 +24,8 @@ _WALLS = np.array(
 )
 _LEAVES = np.array([[52, 88, 40], [70, 104, 46], [88, 104, 40], [44, 74, 44]], dtype=np.float32)
 _BARK, _POLE = (82, 62, 46), (92, 96, 98)
+# Centre, size, yaw, colour, reflectivity, whether it is a facade.
+Row = tuple[Sequence[float], Sequence[float], float, Sequence[float], float, bool]
 
 
 def place_car_parks(rng: np.random.Generator, roads: RoadNetwork) -> tuple[CarPark, ...]:
@@ -41,7 +45,7 @@ def place_car_parks(rng: np.random.Generator, roads: RoadNetwork) -> tuple[CarPa
 
 def build_scenery(rng: np.random.Generator, roads: RoadNetwork, ground: Ground) -> Cuboids:
     """World-frame solids, none of them on a mapped surface, except trees and poles at kerbs."""
-    rows: list[tuple] = []
+    rows: list[Row] = []
     for side in (1, -1):
         near = roads.edge(side) + roads.walkway
         cursor = -MARGIN
@@ -88,7 +92,16 @@ def build_scenery(rng: np.random.Generator, roads: RoadNetwork, ground: Ground) 
     )
 
 
-def _building(rng, rows, path, ground: Ground, s, d, width, depth) -> None:
+def _building(
+    rng: np.random.Generator,
+    rows: list[Row],
+    path: Path,
+    ground: Ground,
+    s: float,
+    d: float,
+    width: float,
+    depth: float,
+) -> None:
     x, y, heading, _ = (float(value) for value in path.pose(s, d))
     along, across = np.meshgrid(
         np.linspace(-0.5, 0.5, 6) * (width + 2), np.linspace(-0.5, 0.5, 6) * (depth + 2)
@@ -102,7 +115,7 @@ def _building(rng, rows, path, ground: Ground, s, d, width, depth) -> None:
     rows.append(((x, y, height / 2), (width, depth, height), heading, wall, 40.0, True))
 
 
-def _meets(rows, corners: np.ndarray) -> bool:
+def _meets(rows: list[Row], corners: np.ndarray) -> bool:
     for (cx, cy, _), (length, width, _), yaw, _, _, facade in rows:
         if facade:
             dx, dy = corners[..., 0] - cx, corners[..., 1] - cy
@@ -114,7 +127,14 @@ def _meets(rows, corners: np.ndarray) -> bool:
     return False
 
 
-def _trees(rng, rows, roads: RoadNetwork, ground: Ground, side: int, near: float) -> None:
+def _trees(
+    rng: np.random.Generator,
+    rows: list[Row],
+    roads: RoadNetwork,
+    ground: Ground,
+    side: int,
+    near: float,
+) -> None:
     cursor = -MARGIN + rng.uniform(0, 12)
     while cursor < roads.length + MARGIN:
         offset = near + rng.uniform(0.5, 1.1)
