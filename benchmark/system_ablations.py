@@ -28,12 +28,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from metabev_ros.config import ModelConfig
 from metabev_ros.lab.datasets.corruptions import CLEAN, Failure, Setting
 from metabev_ros.lab.datasets.samples import restrict_to
+from metabev_ros.lab.evaluation.held_out import HeldOutDrives
 from metabev_ros.lab.evaluation.records import ResultRecord, make_record, merge_records
 from metabev_ros.lab.evaluation.robustness import ModelSource, evaluate_robustness
 from metabev_ros.lab.evaluation.run import held_out_samples
 from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.lab.evaluation.spreading import Spread
-from metabev_ros.lab.evaluation.test_set import HeldOutDrives
 from metabev_ros.lab.export.to_onnx import export_model
 from metabev_ros.lab.training.cache import CacheConfig
 from metabev_ros.lab.training.run import train_model

@@ -18,6 +18,7 @@ from metabev_ros.cli.app import (
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.corruptions import SettingGroup
 from metabev_ros.lab.evaluation.bootstrap import RESAMPLES
+from metabev_ros.lab.evaluation.held_out import HeldOutDrives
 from metabev_ros.lab.evaluation.model_results import ModelResults
 from metabev_ros.lab.evaluation.records import merge_records
 from metabev_ros.lab.evaluation.report import evaluation_records, write_report
@@ -26,7 +27,6 @@ from metabev_ros.lab.evaluation.robustness_claims import claim_records, robustne
 from metabev_ros.lab.evaluation.robustness_report import write_comparison
 from metabev_ros.lab.evaluation.run import evaluate_on_synthetic
 from metabev_ros.lab.evaluation.spreading import Spread
-from metabev_ros.lab.evaluation.test_set import HeldOutDrives
 
 if TYPE_CHECKING:
     from metabev_ros.lab.evaluation.robustness import ModelSource

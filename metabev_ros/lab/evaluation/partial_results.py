@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from metabev_ros.config import to_plain
-from metabev_ros.lab.evaluation.test_set import HeldOutDrives
+from metabev_ros.lab.evaluation.held_out import HeldOutDrives
 from metabev_ros.structures import ModelInfo
 
 FORMAT = 1  # raise it when metrics or corruptions change: old partial results are unused

@@ -18,11 +18,11 @@ import numpy as np
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.corruptions import Setting, corrupt
 from metabev_ros.lab.datasets.samples import LabelledSample
+from metabev_ros.lab.evaluation.held_out import HeldOutDrives
 from metabev_ros.lab.evaluation.partial_results import PartialResults
 from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.lab.evaluation.sharing import SharedRuns
 from metabev_ros.lab.evaluation.spreading import Spread
-from metabev_ros.lab.evaluation.test_set import HeldOutDrives
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import ModelInfo
 

@@ -10,6 +10,7 @@ import pytest
 from metabev_ros.errors import ConfigError, MissingDependencyError
 from metabev_ros.lab.datasets.corruptions import ALL, CLEAN, HEADLINE, Failure, Setting, corrupt
 from metabev_ros.lab.evaluation import robustness
+from metabev_ros.lab.evaluation.held_out import HeldOutDrives
 from metabev_ros.lab.evaluation.partial_results import PartialResults
 from metabev_ros.lab.evaluation.robustness import (
     DriveJob,
@@ -23,7 +24,6 @@ from metabev_ros.lab.evaluation.robustness import (
 from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.lab.evaluation.sharing import SharedRuns
 from metabev_ros.lab.evaluation.spreading import Spread
-from metabev_ros.lab.evaluation.test_set import HeldOutDrives
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import resource_path
 from metabev_ros.structures import Modality
