@@ -10,11 +10,11 @@ import numpy as np
 
 from metabev_ros.config import RigConfig
 from metabev_ros.errors import ConfigError
+from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.synthetic import DriveConfig, DriveFrame, SyntheticDrive
 from metabev_ros.structures import (
     CameraCalibration,
     CameraImage,
-    GroundTruth,
     Modality,
     Sample,
     SensorKind,
