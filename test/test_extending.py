@@ -148,7 +148,15 @@ def test_every_check_of_content_is_counted_and_has_a_row_of_the_fault_matrix() -
 
 # ----------------------------------------------------------------------------- detection class
 # Tables that need not have every class.
-OPTIONAL = {'IGNORED_ERRORS', 'WITHOUT_ATTRIBUTE', '_BODY_COLOURS', '_LANE_MIX', '_STRIP_MIX'}
+OPTIONAL = {
+    'IGNORED_ERRORS',
+    'WITHOUT_ATTRIBUTE',
+    '_BODY_COLOURS',
+    '_LANE_MIX',
+    '_QUEUE_MIX',
+    '_STRIP_MIX',
+    '_TURNING_MIX',
+}
 
 
 def missing_of(place: Place) -> list[str]:
