@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from metabev_ros.backends.build_engines import EngineOutcome, EngineRequest, build_engines
+from metabev_ros.backends.build_engines import build_engines
+from metabev_ros.backends.engine_request import EngineOutcome, EngineRequest
 from metabev_ros.backends.tensorrt_library import Flavour
 from metabev_ros.config import ModelConfig, load_config
 from metabev_ros.contract import GraphForm, GraphPrecision, variant_folder

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from metabev_ros.backends import BackendKind, build_backend
-from metabev_ros.backends.build_engines import EngineRequest, build_engines
+from metabev_ros.backends.build_engines import build_engines
+from metabev_ros.backends.engine_request import EngineRequest
 from metabev_ros.backends.tensorrt_library import Flavour
 from metabev_ros.backends.torch_backend import load_network
 from metabev_ros.contract import GraphForm, GraphPrecision

@@ -45,24 +45,17 @@ def build_backend(
         BackendError: if the runtime cannot be used here.
         MissingDependencyError: if it is not installed.
     """
-    if kind not in (member.value for member in BackendKind):
-        raise ConfigError(
-            'backend',
-            f'one of {[member.value for member in BackendKind]}',
-            repr(kind),
-            'correct the parameter',
-        )
+    runtime = _parse_kind(kind)
     if not 1 <= threads <= 256:
         raise ConfigError('threads', '1..256', str(threads), 'correct the parameter')
     chosen = parse_provider(provider)
-    if kind != BackendKind.ONNXRUNTIME.value and chosen is not Provider.CPU:
+    if runtime is not BackendKind.ONNXRUNTIME and chosen is not Provider.CPU:
         raise ConfigError(
             'provider',
             f'cpu, as the backend is {kind}',
             repr(provider),
             'use the backend onnxruntime, or leave the provider out',
         )
-    runtime = BackendKind(kind)
     match runtime:
         case BackendKind.ONNXRUNTIME:
             return _onnxruntime_backend(folder, threads, parse_precision(precision), chosen)
@@ -72,6 +65,18 @@ def build_backend(
             return _tensorrt_backend(kind, folder, parse_precision(precision))
         case _:
             assert_never(runtime)
+
+
+def _parse_kind(name: str) -> BackendKind:
+    """Return the kind of this name.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    names = [member.value for member in BackendKind]
+    if name not in names:
+        raise ConfigError('backend', f'one of {names}', repr(name), 'correct the parameter')
+    return BackendKind(name)
 
 
 def _onnxruntime_backend(

@@ -5,11 +5,10 @@ Build, run and compare, then install: until the last step the engines that were 
 
 from __future__ import annotations
 
-import enum
 import functools
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -18,18 +17,17 @@ from metabev_ros.backends.engine_builder import build_engine
 from metabev_ros.backends.engine_files import EngineState, EngineStore, FoundEngine
 from metabev_ros.backends.engine_manifest import EngineIdentity, EngineManifest, ParityProof
 from metabev_ros.backends.engine_parity import TOLERANCE, check_engines
+from metabev_ros.backends.engine_request import EngineOutcome, EngineReport, EngineRequest, Stale
 from metabev_ros.backends.onnx_bytes import refuse_external_data
 from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
-from metabev_ros.backends.profiles import ProfileLimits, graph_profile
+from metabev_ros.backends.profiles import graph_profile
 from metabev_ros.backends.protocol import NetworkInputs
 from metabev_ros.backends.tensorrt_backend import TensorRtBackend, engine_identity
 from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
 from metabev_ros.config import ModelConfig
-from metabev_ros.config.yaml import require
 from metabev_ros.contract import (
     Contract,
     GraphForm,
-    GraphPrecision,
     load_contract,
     read_checked,
     variant_folder,
@@ -40,125 +38,11 @@ from metabev_ros.graph_specs import GRAPHS, graph_inputs, graph_outputs
 Progress: TypeAlias = Callable[[str, str, int, int], None]  # graph, phase, steps done, steps
 
 
-class Stale(enum.Enum):
-    """Treatment of an engine that was built for something else than what is here now."""
-
-    REBUILD = 'rebuild'
-    REFUSE = 'refuse'
-
-
-def parse_stale(name: str) -> Stale:
-    """'rebuild' or 'refuse'.
-
-    Raises:
-        ConfigError: for anything else.
-    """
-    require(
-        name in (item.value for item in Stale),
-        'stale',
-        f'one of {[item.value for item in Stale]}',
-        repr(name),
-    )
-    return Stale(name)
-
-
-@dataclass(frozen=True)
-class EngineRequest:
-    """Engines to build, and the way to build them.
-
-    Attributes:
-        model: model folder; its variant for TensorRT and `precision` is built.
-        build_only: neither run nor compare. Such an engine is refused by the backend until this
-            command compared it on the GPU that is to run it.
-        stale: what to do with engines that were built for something else.
-        force: build also what is current.
-        cache: folder of all engines; None: the user's cache folder.
-    """
-
-    model: Path
-    precision: GraphPrecision
-    flavour: Flavour
-    build_only: bool = False
-    stale: Stale = Stale.REBUILD
-    force: bool = False
-    limits: ProfileLimits = ProfileLimits()
-    cache: Path | None = None
-
-
-@dataclass(frozen=True)
-class EngineReport:
-    """Result for one graph; seconds are 0 for an engine that was kept."""
-
-    graph: str
-    was_built: bool
-    parse_seconds: float
-    build_seconds: float
-    engine_bytes: int
-
-
 @dataclass(frozen=True)
 class _Candidate:
     engine: bytes
     manifest: EngineManifest
     report: EngineReport
-
-
-@dataclass(frozen=True)
-class EngineOutcome:
-    """Result of `build_engines`.
-
-    Attributes:
-        model: its name. folder: where the engines lie.
-        errors: graph -> tensor -> largest error as a share of its range; empty if only built.
-    """
-
-    model: str
-    request: EngineRequest
-    folder: Path
-    reports: tuple[EngineReport, ...]
-    errors: dict[str, dict[str, float]]
-
-    def lines(self) -> list[str]:
-        """For the terminal."""
-        lines = [
-            f'{r.graph}: '
-            + (f'built in {r.build_seconds:.1f} s' if r.was_built else 'kept')
-            + f', {r.engine_bytes / 1e6:.1f} MB'
-            for r in self.reports
-        ]
-        lines += [
-            f'parity {graph} {tensor}: {error:.1e} of its range'
-            for graph, tensors in self.errors.items()
-            for tensor, error in tensors.items()
-        ]
-        return [
-            *lines,
-            f'engines in {self.folder}'
-            + (
-                '; only built: not used until this command compared them on their GPU'
-                if self.request.build_only
-                else ''
-            ),
-        ]
-
-    def figures(self) -> list[tuple[str, float, str]]:
-        """(id, value, unit) for docs/results."""
-        prefix = f'{self.request.flavour.value}.{self.model}.{self.request.precision.value}'
-        figures: list[tuple[str, float, str]] = []
-        for report in self.reports:
-            if report.was_built:
-                start = f'{prefix}.{report.graph}'
-                figures += [
-                    (f'{start}.parse', report.parse_seconds, 's'),
-                    (f'{start}.build', report.build_seconds, 's'),
-                    (f'{start}.size', report.engine_bytes / 1e6, 'MB'),
-                ]
-        figures += [
-            (f'{prefix}.{graph}.parity.{tensor}', error, 'of range')
-            for graph, tensors in self.errors.items()
-            for tensor, error in tensors.items()
-        ]
-        return figures
 
 
 def build_engines(
@@ -181,6 +65,29 @@ def build_engines(
     library = TensorRtLibrary.load(request.flavour)
     driver = _driver(request)
     folder = variant_folder(request.model, GraphForm.TENSORRT, request.precision)
+    contract = _variant_contract(folder, request)
+    store = EngineStore(contract.config.name, request.cache)
+    job = _Job(request, folder, contract, library, driver, store)
+    candidates: list[_Candidate] = []
+    for graph in GRAPHS:
+        candidates.append(job.candidate(graph, progress))
+        if request.build_only and candidates[-1].report.was_built:
+            store.install(candidates[-1].engine, candidates[-1].manifest)
+    errors = (
+        {}
+        if request.build_only or driver is None  # no driver: `_driver` saw that it is build only
+        else job.prove_and_install(candidates, driver, inputs_of(contract.config))
+    )
+    reports = tuple(candidate.report for candidate in candidates)
+    return EngineOutcome(contract.config.name, request, store.folder, reports, errors)
+
+
+def _variant_contract(folder: Path, request: EngineRequest) -> Contract:
+    """Read the contract of the variant that is asked for.
+
+    Raises:
+        ContractError: if it is another variant's.
+    """
     contract = load_contract(folder)
     for name, wanted, there in (
         ('form', GraphForm.TENSORRT.value, contract.form.value),
@@ -190,40 +97,7 @@ def build_engines(
             raise ContractError(
                 f'{folder}/contract.json: {name}', wanted, there, 'export this variant again'
             )
-    store = EngineStore(contract.config.name, request.cache)
-    candidates: list[_Candidate] = []
-    for graph in GRAPHS:
-        identity = engine_identity(contract, graph, library, driver)
-        found = store.find(identity)
-        if found.state is EngineState.STALE and request.stale is Stale.REFUSE:
-            store.load(identity)  # raises with what differs
-        candidates.append(
-            _kept(found, request, contract)
-            or _build(request, folder, contract, identity, library, store, progress)
-        )
-        if request.build_only and candidates[-1].report.was_built:
-            store.install(candidates[-1].engine, candidates[-1].manifest)
-    errors = (
-        {}
-        if request.build_only or driver is None  # no driver: `_driver` saw that it is build only
-        else _prove_and_install(
-            request,
-            folder,
-            contract,
-            candidates,
-            library,
-            driver,
-            store,
-            inputs_of(contract.config),
-        )
-    )
-    return EngineOutcome(
-        contract.config.name,
-        request,
-        store.folder,
-        tuple(candidate.report for candidate in candidates),
-        errors,
-    )
+    return contract
 
 
 def _driver(request: EngineRequest) -> Driver | None:
@@ -242,107 +116,106 @@ def _driver(request: EngineRequest) -> Driver | None:
         ) from error
 
 
-def _kept(found: FoundEngine, request: EngineRequest, contract: Contract) -> _Candidate | None:
-    """A current engine of the same profile, unless it is to be built anew."""
-    manifest, engine = found.manifest, found.engine
-    if manifest is None or engine is None or request.force:
-        return None
-    if manifest.profile != _plain_profile(contract, manifest.identity.graph, request.limits):
-        return None
-    return _Candidate(
-        engine,
-        manifest,
-        EngineReport(manifest.identity.graph, False, 0.0, 0.0, manifest.engine_bytes),
-    )
+@dataclass(frozen=True)
+class _Job:
+    """A request, with all that its steps work on.
 
+    Attributes:
+        folder: of the variant's graphs.
+        driver: None on a machine without a GPU.
+    """
 
-def _build(
-    request: EngineRequest,
-    folder: Path,
-    contract: Contract,
-    identity: EngineIdentity,
-    library: TensorRtLibrary,
-    store: EngineStore,
-    progress: Progress | None,
-) -> _Candidate:
-    graph, config = identity.graph, contract.config
-    content = read_checked(folder / f'{graph}.onnx', identity.onnx_sha256)
-    refuse_external_data(content, f'{graph}.onnx')
-    times = hashlib.sha256(
-        '|'.join(
-            (
-                identity.flavour,
-                identity.tensorrt_version,
-                identity.gpu,
-                identity.compute_capability,
-            )
-        ).encode()
-    ).hexdigest()[:16]
-    built = build_engine(
-        library,
-        content,
-        graph,
-        (graph_inputs(config)[graph], graph_outputs(config)[graph]),
-        graph_profile(config, graph, request.limits),
-        store.timing_cache(times),
-        None if progress is None else functools.partial(progress, graph),
-    )
-    if built.timing_cache:
-        store.keep_timing_cache(times, built.timing_cache)
-    manifest = EngineManifest(
-        identity,
-        hashlib.sha256(built.plan).hexdigest(),
-        len(built.plan),
-        _plain_profile(contract, graph, request.limits),
-        None,
-    )
-    return _Candidate(
-        built.plan,
-        manifest,
-        EngineReport(graph, True, built.parse_seconds, built.build_seconds, len(built.plan)),
-    )
+    request: EngineRequest
+    folder: Path
+    contract: Contract
+    library: TensorRtLibrary
+    driver: Driver | None
+    store: EngineStore
 
+    def candidate(self, graph: str, progress: Progress | None) -> _Candidate:
+        """Take the engine of a graph from the cache, or build it.
 
-def _plain_profile(
-    contract: Contract, graph: str, limits: ProfileLimits
-) -> dict[str, list[list[int]]]:
-    return {
-        name: [list(shape) for shape in shapes]
-        for name, shapes in graph_profile(contract.config, graph, limits).items()
-    }
+        Raises:
+            ContractError: if the one in the cache is stale, and those are to be refused.
+        """
+        identity = engine_identity(self.contract, graph, self.library, self.driver)
+        found = self.store.find(identity)
+        if found.state is EngineState.STALE and self.request.stale is Stale.REFUSE:
+            self.store.load(identity)  # raises with what differs
+        return self._kept(found) or self._built(identity, progress)
 
+    def _kept(self, found: FoundEngine) -> _Candidate | None:
+        """Take a current engine of the same profile, unless it is to be built anew."""
+        manifest, engine = found.manifest, found.engine
+        if manifest is None or engine is None or self.request.force:
+            return None
+        graph = manifest.identity.graph
+        if manifest.profile != self._plain_profile(graph):
+            return None
+        report = EngineReport(graph, False, 0.0, 0.0, manifest.engine_bytes)
+        return _Candidate(engine, manifest, report)
 
-def _prove_and_install(
-    request: EngineRequest,
-    folder: Path,
-    contract: Contract,
-    candidates: list[_Candidate],
-    library: TensorRtLibrary,
-    driver: Driver,
-    store: EngineStore,
-    all_inputs: Iterable[NetworkInputs],
-) -> dict[str, dict[str, float]]:
-    """Run all engines beside ONNX Runtime; install none if one is off."""
-    plans = {candidate.report.graph: candidate.engine for candidate in candidates}
-    backend = TensorRtBackend(contract, plans, library, driver)
-    inputs = (
-        pair
-        for pair in all_inputs
-        if pair[0] is None or len(pair[0]['images']) <= request.limits.cameras
-    )
-    tolerance = TOLERANCE[request.precision]
-    errors = check_engines(OnnxRuntimeBackend(folder, 2), backend, inputs, tolerance)
-    for candidate in candidates:
-        manifest = candidate.manifest
-        proof = ParityProof(driver.gpu.name, tolerance, errors[manifest.identity.graph])
-        store.install(
-            candidate.engine,
-            EngineManifest(
-                manifest.identity,
-                manifest.engine_sha256,
-                manifest.engine_bytes,
-                manifest.profile,
-                proof,
-            ),
+    def _built(self, identity: EngineIdentity, progress: Progress | None) -> _Candidate:
+        graph, config = identity.graph, self.contract.config
+        content = read_checked(self.folder / f'{graph}.onnx', identity.onnx_sha256)
+        refuse_external_data(content, f'{graph}.onnx')
+        times = _timing_key(identity)
+        built = build_engine(
+            self.library,
+            content,
+            graph,
+            (graph_inputs(config)[graph], graph_outputs(config)[graph]),
+            graph_profile(config, graph, self.request.limits),
+            self.store.timing_cache(times),
+            None if progress is None else functools.partial(progress, graph),
         )
-    return errors
+        if built.timing_cache:
+            self.store.keep_timing_cache(times, built.timing_cache)
+        size = len(built.plan)
+        digest = hashlib.sha256(built.plan).hexdigest()
+        return _Candidate(
+            built.plan,
+            EngineManifest(identity, digest, size, self._plain_profile(graph), None),
+            EngineReport(graph, True, built.parse_seconds, built.build_seconds, size),
+        )
+
+    def _plain_profile(self, graph: str) -> dict[str, list[list[int]]]:
+        profile = graph_profile(self.contract.config, graph, self.request.limits)
+        return {name: [list(shape) for shape in shapes] for name, shapes in profile.items()}
+
+    def prove_and_install(
+        self, candidates: list[_Candidate], driver: Driver, all_inputs: Iterable[NetworkInputs]
+    ) -> dict[str, dict[str, float]]:
+        """Run all engines beside ONNX Runtime; install none if one is off.
+
+        Returns:
+            graph -> tensor -> largest error as a share of its range.
+
+        Raises:
+            ContractError: naming the tensor that is off.
+        """
+        plans = {candidate.report.graph: candidate.engine for candidate in candidates}
+        backend = TensorRtBackend(self.contract, plans, self.library, driver)
+        inputs = (
+            pair
+            for pair in all_inputs
+            if pair[0] is None or len(pair[0]['images']) <= self.request.limits.cameras
+        )
+        tolerance = TOLERANCE[self.request.precision]
+        errors = check_engines(OnnxRuntimeBackend(self.folder, 2), backend, inputs, tolerance)
+        for candidate in candidates:
+            graph = candidate.report.graph
+            proof = ParityProof(driver.gpu.name, tolerance, errors[graph])
+            self.store.install(candidate.engine, replace(candidate.manifest, parity=proof))
+        return errors
+
+
+def _timing_key(identity: EngineIdentity) -> str:
+    """Return the name of the timing cache for this builder and GPU."""
+    parts = (
+        identity.flavour,
+        identity.tensorrt_version,
+        identity.gpu,
+        identity.compute_capability,
+    )
+    return hashlib.sha256('|'.join(parts).encode()).hexdigest()[:16]

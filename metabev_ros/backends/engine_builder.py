@@ -56,26 +56,11 @@ def build_engine(
     trt = library.trt
     library.messages.clear()
     start = perf_counter()
-    try:
-        builder = trt.Builder(library.logger)
-    except TypeError as error:  # pybind11: "factory function returned nullptr"
-        raise BackendError(
-            f'{library.flavour.value} {library.version}',
-            'a builder',
-            library.last_messages(),
-            'check that it fits the driver',
-        ) from error
+    builder = _new_builder(library)
     strongly_typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(strongly_typed)
-    parser = trt.OnnxParser(network, library.logger)
-    if not parser.parse(content):
-        first = parser.get_error(0) if parser.num_errors else library.last_messages()
-        raise ContractError(
-            f'{graph}.onnx',
-            f'a graph that {library.flavour.value} {library.version} can parse',
-            ' '.join(str(first).split())[:400],
-            'export the model again for TensorRT',
-        )
+    parser = trt.OnnxParser(network, library.logger)  # kept until the build is over
+    _parse(parser, library, content, graph)
     _check_tensors(network, graph, specs)
     parsed = perf_counter()
     config = builder.create_builder_config()
@@ -100,6 +85,39 @@ def build_engine(
         )
     kept = bytes(config.get_timing_cache().serialize()) if has_times else b''
     return BuiltEngine(bytes(plan), kept, parsed - start, perf_counter() - parsed)
+
+
+def _new_builder(library: TensorRtLibrary) -> Any:
+    """Make TensorRT's builder.
+
+    Raises:
+        BackendError: if the library does not fit the driver.
+    """
+    try:
+        return library.trt.Builder(library.logger)
+    except TypeError as error:  # pybind11: "factory function returned nullptr"
+        raise BackendError(
+            f'{library.flavour.value} {library.version}',
+            'a builder',
+            library.last_messages(),
+            'check that it fits the driver',
+        ) from error
+
+
+def _parse(parser: Any, library: TensorRtLibrary, content: bytes, graph: str) -> None:
+    """Fill the parser's network from an ONNX file.
+
+    Raises:
+        ContractError: with the first error of the parser.
+    """
+    if not parser.parse(content):
+        first = parser.get_error(0) if parser.num_errors else library.last_messages()
+        raise ContractError(
+            f'{graph}.onnx',
+            f'a graph that {library.flavour.value} {library.version} can parse',
+            ' '.join(str(first).split())[:400],
+            'export the model again for TensorRT',
+        )
 
 
 def _check_tensors(network: Any, graph: str, specs: GraphSpecs) -> None:

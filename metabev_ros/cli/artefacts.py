@@ -137,7 +137,8 @@ def build_engines_command(
 ) -> None:
     """ONNX graphs -> TensorRT engines that were compared with ONNX Runtime."""
     from metabev_ros.backends import parse_precision
-    from metabev_ros.backends.build_engines import EngineRequest, build_engines, parse_stale
+    from metabev_ros.backends.build_engines import build_engines
+    from metabev_ros.backends.engine_request import EngineRequest, parse_stale
     from metabev_ros.backends.profiles import ProfileLimits
     from metabev_ros.backends.tensorrt_library import parse_flavour
     from metabev_ros.lab.evaluation.records import make_record, merge_records

@@ -95,7 +95,8 @@ def pretrain(
 
     The weights go into `training.init` of a training run, see docs/training.md.
     """
-    from metabev_ros.lab.training.pretraining import PretrainingRun, pretrain_backbone
+    from metabev_ros.lab.training.pretraining import pretrain_backbone
+    from metabev_ros.lab.training.pretraining_config import PretrainingRun
 
     run = load_config(PretrainingRun, config)
     with progress_bar('Working') as update:

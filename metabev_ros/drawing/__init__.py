@@ -6,7 +6,8 @@ left, so what is left of the vehicle is left in the picture.
 
 from metabev_ros.drawing.bev import BevView, draw_bev, draw_map
 from metabev_ros.drawing.boxes import draw_boxes_on_image
-from metabev_ros.drawing.panel import PanelLayout, compose_panel, draw_banner, draw_sensor_table
+from metabev_ros.drawing.panel import PanelLayout, compose_panel
+from metabev_ros.drawing.panel_parts import draw_banner, draw_sensor_table
 from metabev_ros.drawing.style import (
     MAP_COLOURS,
     MODALITY_COLOURS,

@@ -15,9 +15,10 @@ from support.fake_tensorrt import FakeTensorRt, engine_bytes
 
 from metabev_ros.backends import build_engines as module
 from metabev_ros.backends import tensorrt_backend
-from metabev_ros.backends.build_engines import EngineRequest, Stale, build_engines, parse_stale
+from metabev_ros.backends.build_engines import build_engines
 from metabev_ros.backends.cuda_driver import Driver
 from metabev_ros.backends.engine_builder import BuiltEngine
+from metabev_ros.backends.engine_request import EngineRequest, Stale, parse_stale
 from metabev_ros.backends.profiles import ProfileLimits
 from metabev_ros.backends.tensorrt_backend import TensorRtBackend
 from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary

@@ -20,8 +20,8 @@ from metabev_ros.sensing.decoding import (
     compressed_size,
     decode_compressed_image,
     decode_image,
-    decode_point_cloud,
 )
+from metabev_ros.sensing.point_clouds import decode_point_cloud
 
 RGB = np.random.default_rng(1).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 

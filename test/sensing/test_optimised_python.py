@@ -14,7 +14,8 @@ from support.fake_drive import camera_info, cloud, field, image
 from metabev_ros import wire
 from metabev_ros.errors import SensorDataError
 from metabev_ros.sensing.calibration import read_camera_info
-from metabev_ros.sensing.decoding import decode_image, decode_point_cloud
+from metabev_ros.sensing.decoding import decode_image
+from metabev_ros.sensing.point_clouds import decode_point_cloud
 
 pixels, points = np.full((6, 8, 3), 9, np.uint8), np.ones((40, 4), np.float32)
 xyz = [field('x', 0), field('y', 4), field('z', 8)]

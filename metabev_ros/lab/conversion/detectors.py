@@ -6,7 +6,6 @@ Names, layouts and box codes as published; `docs/pretrained_weights.md` says wha
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from metabev_ros.lab.conversion.backbones import (
     mmdet_swin_rules,
     resnet50_rules,
 )
+from metabev_ros.lab.conversion.dialects import Dialect
 from metabev_ros.lab.conversion.rules import (
     AFFINE,
     NORM,
@@ -27,100 +27,14 @@ from metabev_ros.lab.conversion.rules import (
     Part,
     Rule,
     SourceRules,
+    convolution_and_norm,
+    groups,
 )
 from metabev_ros.network.fusers import MODALITY_SETS
 
 # Lower end of z in the published nuScenes configurations, LiDAR frame.
 LIDAR_Z_MIN = -5.0
 HEAD = 'fusion.detection.'
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """A project's module names (patterns) and its layouts of maps and boxes.
-
-    Attributes:
-        image_backbone, image_neck, view, fuser, map_head: '' where the project has none.
-        kernel, sparse_kernel: into our layout.
-        old_boxes: sizes and yaw of mmdetection3d before 1.0.
-        attention_names: of TransFusion's decoder layer, ours by theirs.
-    """
-
-    image_backbone: str
-    image_neck: str
-    view: str
-    lidar: str
-    fuser: str
-    bev_backbone: str
-    bev_neck: str
-    head: str
-    map_head: str
-    kernel: Callable[[Tensor], Tensor]
-    sparse_kernel: Callable[[Tensor], Tensor]
-    old_boxes: bool
-    attention_names: tuple[tuple[str, str], ...] = ()
-
-
-BEVFUSION = Dialect(
-    r'encoders\.camera\.backbone\.',
-    r'encoders\.camera\.neck\.',
-    r'encoders\.camera\.vtransform\.',
-    r'encoders\.lidar\.backbone\.',
-    r'fuser\.',
-    r'decoder\.backbone\.',
-    r'decoder\.neck\.',
-    r'heads\.object\.',
-    r'heads\.map\.',
-    layouts.kernel_from_x_first,
-    layouts.sparse_from_x_first,
-    old_boxes=True,
-    attention_names=(
-        ('self_attn', 'self_attn'),
-        ('multihead_attn', 'multihead_attn'),
-        ('linear1', 'linear1'),
-        ('linear2', 'linear2'),
-        ('norm1', 'norm1'),
-        ('norm2', 'norm2'),
-        ('norm3', 'norm3'),
-    ),
-)
-MMDET3D_BEVFUSION = Dialect(
-    r'img_backbone\.',
-    r'img_neck\.',
-    r'vtransform\.',
-    r'pts_middle_encoder\.',
-    r'fusion_layer\.',
-    r'pts_backbone\.',
-    r'pts_neck\.',
-    r'bbox_head\.',
-    '',
-    layouts.kernel_from_x_first,
-    layouts.sparse_from_x_first,
-    old_boxes=False,
-    attention_names=(
-        ('self_attn.attn', 'self_attn'),
-        ('cross_attn.attn', 'multihead_attn'),
-        ('ffn.layers.0.0', 'linear1'),
-        ('ffn.layers.1', 'linear2'),
-        ('norms.0', 'norm1'),
-        ('norms.1', 'norm2'),
-        ('norms.2', 'norm3'),
-    ),
-)
-MMDET3D_CENTERPOINT = Dialect(
-    '',
-    '',
-    '',
-    r'pts_middle_encoder\.',
-    '',
-    r'pts_backbone\.',
-    r'pts_neck\.',
-    r'pts_bbox_head\.',
-    '',
-    layouts.kernel_from_y_first,
-    layouts.sparse_from_y_first,
-    old_boxes=False,
-)
 
 
 def detector_rules(dialect: Dialect, config: ModelConfig) -> SourceRules:
@@ -151,25 +65,6 @@ def detector_rules(dialect: Dialect, config: ModelConfig) -> SourceRules:
     return SourceRules(tuple(parts), tuple(ignored))
 
 
-def _conv_norm(
-    source: str,
-    target: str,
-    change: Callable[[Tensor], Tensor] | None = None,
-    names: tuple[str, str] = ('conv', 'bn'),
-) -> tuple[Rule, ...]:
-    """A convolution without bias and its batch norm -> `target` 0 and 1."""
-    conv, norm = names
-    return (
-        Rule(rf'{source}{conv}\.weight', f'{target}0.weight', change),
-        Rule(rf'{source}{norm}\.{NORM}', rf'{target}1.\g<{_groups(source) + 1}>'),
-    )
-
-
-def _groups(pattern: str) -> int:
-    """Capturing groups of a pattern that escapes no parenthesis."""
-    return pattern.count('(') - pattern.count('(?:')
-
-
 def _backbone_rules(prefix: str, backbone: CameraBackbone) -> tuple[Rule, ...]:
     """Rules of the image backbone; the published detectors have a Swin-T or a ResNet-50.
 
@@ -192,7 +87,7 @@ def _camera_parts(dialect: Dialect, config: ModelConfig) -> tuple[Part, ...]:
     blocks = tuple(
         rule
         for i in range(3)
-        for rule in _conv_norm(
+        for rule in convolution_and_norm(
             down, f'camera_encoder.bev.{i}.', dialect.kernel, (str(3 * i), str(3 * i + 1))
         )
     )
@@ -202,10 +97,10 @@ def _camera_parts(dialect: Dialect, config: ModelConfig) -> tuple[Part, ...]:
             'image neck',
             r'camera_encoder\.backbone\.neck\..*',
             (
-                *_conv_norm(
+                *convolution_and_norm(
                     neck + r'lateral_convs\.([01])\.', r'camera_encoder.backbone.neck.lateral.\1.'
                 ),
-                *_conv_norm(
+                *convolution_and_norm(
                     neck + r'fpn_convs\.([01])\.', r'camera_encoder.backbone.neck.refine.\1.'
                 ),
             ),
@@ -280,7 +175,7 @@ def _transfusion_part(dialect: Dialect, config: ModelConfig) -> Part:
     rules = [
         Rule(source + r'shared_conv\.weight', HEAD + 'shared_conv.weight', kernel),
         Rule(source + r'shared_conv\.bias', HEAD + 'shared_conv.bias'),
-        *_conv_norm(source + r'heatmap_head\.0\.', HEAD + 'heatmap_head.0.', kernel),
+        *convolution_and_norm(source + r'heatmap_head\.0\.', HEAD + 'heatmap_head.0.', kernel),
         Rule(source + r'heatmap_head\.1\.weight', HEAD + 'heatmap_head.1.weight', kernel),
         Rule(source + r'heatmap_head\.1\.bias', HEAD + 'heatmap_head.1.bias'),
         Rule(source + r'class_encoding\.' + AFFINE, HEAD + r'class_encoding.\1'),
@@ -305,7 +200,7 @@ def _transfusion_part(dialect: Dialect, config: ModelConfig) -> Part:
     heads, target = source + r'prediction_heads\.0\.', HEAD + 'prediction_heads.'
     names = '(center|height|dim|rot|vel|heatmap)'
     rules += [
-        *_conv_norm(heads + names + r'\.0\.', target + r'\1.'),
+        *convolution_and_norm(heads + names + r'\.0\.', target + r'\1.'),
         *(
             Rule(heads + rf'{name}\.1\.{end}', f'{target}{name}.3.{end}', change)
             for name, end, change in _last_layers(dialect, config, 'center')
@@ -345,8 +240,10 @@ def _center_part(dialect: Dialect, config: ModelConfig) -> Part:
     source, kernel = dialect.head, dialect.kernel
     heads, target = source + r'task_heads\.(\d)\.', HEAD + r'task_heads.\1.'
     rules = [
-        *_conv_norm(source + r'shared_conv\.', HEAD + 'shared_conv.', kernel),
-        *_conv_norm(heads + r'(reg|height|dim|rot|vel|heatmap)\.0\.', target + r'\2.0.', kernel),
+        *convolution_and_norm(source + r'shared_conv\.', HEAD + 'shared_conv.', kernel),
+        *convolution_and_norm(
+            heads + r'(reg|height|dim|rot|vel|heatmap)\.0\.', target + r'\2.0.', kernel
+        ),
     ]
     for name, end, change in _last_layers(dialect, config, 'reg'):
         turned = _after(kernel, change) if end == 'weight' else change
@@ -380,7 +277,7 @@ def _fuser_part(dialect: Dialect) -> Part:
     """
     fuse, source = 'fusion.decoder.fuse.', dialect.fuser
     first, *others = (f'{fuse}norm.statistics.{name}.' for name in MODALITY_SETS)
-    group = _groups(source) + 1
+    group = groups(source) + 1
     return Part(
         'convolutional fuser',
         r'fusion\.decoder\.fuse\..*',

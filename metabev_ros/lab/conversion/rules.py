@@ -67,3 +67,22 @@ class SourceRules:
 NORM = '(weight|bias|running_mean|running_var|num_batches_tracked)'
 AFFINE = '(weight|bias)'
 STATISTICS = '(running_mean|running_var|num_batches_tracked)'
+
+
+def convolution_and_norm(
+    source: str,
+    target: str,
+    change: Callable[[Tensor], Tensor] | None = None,
+    names: tuple[str, str] = ('conv', 'bn'),
+) -> tuple[Rule, ...]:
+    """A convolution without bias and its batch norm -> `target` 0 and 1."""
+    conv, norm = names
+    return (
+        Rule(rf'{source}{conv}\.weight', f'{target}0.weight', change),
+        Rule(rf'{source}{norm}\.{NORM}', rf'{target}1.\g<{groups(source) + 1}>'),
+    )
+
+
+def groups(pattern: str) -> int:
+    """Capturing groups of a pattern that escapes no parenthesis."""
+    return pattern.count('(') - pattern.count('(?:')

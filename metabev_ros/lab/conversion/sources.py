@@ -6,7 +6,7 @@ import enum
 
 from metabev_ros.config import ModelConfig
 from metabev_ros.errors import ConfigError, assert_never
-from metabev_ros.lab.conversion import backbones, detectors
+from metabev_ros.lab.conversion import backbones, detectors, dialects
 from metabev_ros.lab.conversion.rules import SourceRules
 
 
@@ -41,11 +41,11 @@ def build_rules(source: Source, config: ModelConfig) -> SourceRules:
     """Rules that take a checkpoint of `source` to the network of `config`."""
     match source:
         case Source.BEVFUSION:
-            return detectors.detector_rules(detectors.BEVFUSION, config)
+            return detectors.detector_rules(dialects.BEVFUSION, config)
         case Source.MMDET3D_BEVFUSION:
-            return detectors.detector_rules(detectors.MMDET3D_BEVFUSION, config)
+            return detectors.detector_rules(dialects.MMDET3D_BEVFUSION, config)
         case Source.MMDET3D_CENTERPOINT:
-            return detectors.detector_rules(detectors.MMDET3D_CENTERPOINT, config)
+            return detectors.detector_rules(dialects.MMDET3D_CENTERPOINT, config)
         case Source.MMDET_SWIN:
             return backbones.mmdet_swin()
         case Source.SWIN:

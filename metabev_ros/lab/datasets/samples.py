@@ -10,11 +10,11 @@ import numpy as np
 
 from metabev_ros.config import RigConfig
 from metabev_ros.errors import ConfigError
+from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.synthetic import DriveConfig, DriveFrame, SyntheticDrive
 from metabev_ros.structures import (
     CameraCalibration,
     CameraImage,
-    GroundTruth,
     Modality,
     Sample,
     SensorKind,
@@ -73,25 +73,22 @@ def sample_from_frame(
         **dict.fromkeys(names, SensorKind.CAMERA),
         LIDAR_NAME if rig is None else rig.lidar.name: SensorKind.LIDAR,
     }
-    reports = tuple(
-        SensorReport(
-            name,
-            kind,
-            SensorState.OK,
-            used=True,
-            stamp_ns=frame.stamp_ns,
-            age_ns=0,
-            rate_hz=rate_hz,
-            received=1,
-        )
-        for name, kind in kinds.items()
-    )
-    return Sample(
-        frame.stamp_ns,
-        cameras,
-        Sweep(frame.stamp_ns, frame.points, frame.ego_from_lidar),
-        Modality.FUSED,
-        reports,
+    sweep = Sweep(frame.stamp_ns, frame.points, frame.ego_from_lidar)
+    reports = tuple(_healthy(name, kind, frame.stamp_ns, rate_hz) for name, kind in kinds.items())
+    return Sample(frame.stamp_ns, cameras, sweep, Modality.FUSED, reports)
+
+
+def _healthy(name: str, kind: SensorKind, stamp_ns: int, rate_hz: float) -> SensorReport:
+    """Report of a sensor whose data is in the sample."""
+    return SensorReport(
+        name,
+        kind,
+        SensorState.OK,
+        used=True,
+        stamp_ns=stamp_ns,
+        age_ns=0,
+        rate_hz=rate_hz,
+        received=1,
     )
 
 

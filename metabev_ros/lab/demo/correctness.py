@@ -8,9 +8,10 @@ import numpy as np
 
 from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.faults.plan import FaultPlan
+from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.demo.evidence import Evidence, Output, Status
 from metabev_ros.lab.evaluation import DetectionEvaluator, DetectionResult, MapEvaluator, MapResult
-from metabev_ros.structures import DETECTION_CLASSES, GroundTruth, Modality
+from metabev_ros.structures import DETECTION_CLASSES, Modality
 
 AGE_SLACK_NS = 1_000  # ages travel as float32 seconds
 FRAME_SLACK_NS = 5_000_000  # the sensors of the drive are stamped with the frame's own stamp

@@ -9,6 +9,7 @@ import numpy as np
 from metabev_ros.config import RigConfig
 from metabev_ros.drawing import BevView, PanelLayout, draw_bev, draw_map
 from metabev_ros.faults.plan import FaultPlan
+from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.samples import restrict_to, sample_from_frame
 from metabev_ros.lab.datasets.synthetic import DriveFrame
 from metabev_ros.lab.demo.evidence import Evidence
@@ -24,7 +25,7 @@ from metabev_ros.lab.demo.scene import (
     visible_truth,
 )
 from metabev_ros.pipeline import Pipeline
-from metabev_ros.structures import GroundTruth, Modality
+from metabev_ros.structures import Modality
 
 STILL_LAYOUT = PanelLayout(width=1520, height=612, bev_width=560, tile_aspect=704 / 256)
 SQUARE = BevView(520, 520, HALF_LENGTH)

@@ -11,10 +11,12 @@ from metabev_ros import wire
 from metabev_ros.config import RigConfig
 from metabev_ros.drawing import BevView, PanelLayout, compose_panel, draw_bev, draw_boxes_on_image
 from metabev_ros.geometry import transform_points
+from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.demo.correctness import truth_of
 from metabev_ros.lab.demo.evidence import Evidence, Frame, Status
-from metabev_ros.sensing.decoding import decode_compressed_image, decode_point_cloud
-from metabev_ros.structures import CameraCalibration, GroundTruth, Modality
+from metabev_ros.sensing.decoding import decode_compressed_image
+from metabev_ros.sensing.point_clouds import decode_point_cloud
+from metabev_ros.structures import CameraCalibration, Modality
 
 SHOWN_SCORE = 0.25
 HALF_LENGTH = 51.0  # metres from the ego to the upper border of the bird's-eye view

@@ -13,6 +13,7 @@ import numpy as np
 
 from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.faults.plan import FaultPlan, PlannedFault
+from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.synthetic import DriveConfig
 from metabev_ros.lab.demo.correctness import Quality
 from metabev_ros.lab.demo.evidence import Evidence
@@ -21,7 +22,6 @@ from metabev_ros.lab.demo.scene import Mounting
 from metabev_ros.lab.demo.targets import Check, drive_seconds
 from metabev_ros.lab.evaluation.records import current_commit, machine_name
 from metabev_ros.lab.evaluation.run import HELD_OUT_FIRST_SEED
-from metabev_ros.structures import GroundTruth
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import cv2
 
+from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.synthetic import DriveConfig, DriveFrame, SyntheticDrive, write_bag
-from metabev_ros.structures import GroundTruth
 
 IN_FLIGHT = 3  # frames per worker that wait or are being rendered
 _drive: SyntheticDrive | None = None  # of a worker process

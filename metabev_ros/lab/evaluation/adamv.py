@@ -15,13 +15,14 @@ from metabev_ros.backends.torch_backend import TorchBackend, load_network
 from metabev_ros.drawing.bev import BevView, draw_bev
 from metabev_ros.errors import ContractError, MissingDependencyError
 from metabev_ros.geometry import BevGrid
+from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.samples import restrict_to
 from metabev_ros.lab.evaluation.run import held_out_samples
 from metabev_ros.network.adamv import AdaptiveExperts, experts_used
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.network.moe import TASKS
 from metabev_ros.pipeline import Pipeline
-from metabev_ros.structures import GroundTruth, Modality, Sample
+from metabev_ros.structures import Modality, Sample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metabev_ros.errors import ConfigError
+from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.evaluation.matching import (
     RECALL_POINTS,
     TP_ERRORS,
@@ -25,7 +26,7 @@ from metabev_ros.lab.evaluation.matching import (
     average_precision,
     match_boxes,
 )
-from metabev_ros.structures import DETECTION_CLASSES, Detections, GroundTruth
+from metabev_ros.structures import DETECTION_CLASSES, Detections
 
 CLASS_RANGE_M = {
     'car': 50.0,

@@ -91,6 +91,29 @@ def markdown(evaluation: Evaluation) -> str:
         '## All modalities',
         '',
     ]
+    lines += _summary_table(evaluation)
+    lines += [
+        '',
+        '## Average precision per class',
+        '',
+        '![AP](average_precision.png)',
+        '',
+        *_class_table(evaluation),
+        '',
+        '![precision and recall](precision_recall.png)',
+        '',
+        '## Map IoU per class',
+        '',
+        '![IoU](map_iou.png)',
+        '',
+        *_map_table(evaluation),
+    ]
+    lines += _detail_tables(evaluation)
+    return '\n'.join(lines) + '\n'
+
+
+def _summary_table(evaluation: Evaluation) -> list[str]:
+    """One row a modality: the means over classes, and the latency."""
     header = [
         'modality',
         'mAP',
@@ -115,23 +138,12 @@ def markdown(evaluation: Evaluation) -> str:
                 f'{result.latency_ms:.1f}',
             ]
         )
-    lines += _table(header, rows)
-    lines += [
-        '',
-        '## Average precision per class',
-        '',
-        '![AP](average_precision.png)',
-        '',
-        *_class_table(evaluation),
-        '',
-        '![precision and recall](precision_recall.png)',
-        '',
-        '## Map IoU per class',
-        '',
-        '![IoU](map_iou.png)',
-        '',
-        *_map_table(evaluation),
-    ]
+    return _table(header, rows)
+
+
+def _detail_tables(evaluation: Evaluation) -> list[str]:
+    """One table a modality: average precisions and errors of every class."""
+    lines: list[str] = []
     for modality, result in evaluation.modalities.items():
         lines += ['', f'## {modality.name}: detection in detail', '']
         rows = [
@@ -139,7 +151,7 @@ def markdown(evaluation: Evaluation) -> str:
             for k, name in enumerate(DETECTION_CLASSES)
         ]
         lines += _table(['class', *(f'AP@{d:g} m' for d in DISTANCES_M), *TP_ERRORS], rows)
-    return '\n'.join(lines) + '\n'
+    return lines
 
 
 def _class_table(evaluation: Evaluation) -> list[str]:

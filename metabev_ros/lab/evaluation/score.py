@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.evaluation.calibration import (
     CalibrationResult,
     Reliability,
@@ -16,7 +17,7 @@ from metabev_ros.lab.evaluation.calibration import (
 )
 from metabev_ros.lab.evaluation.detection import DetectionEvaluator, DetectionResult
 from metabev_ros.lab.evaluation.map_segmentation import MapEvaluator, MapResult
-from metabev_ros.structures import MAP_CLASSES, Detections, GroundTruth
+from metabev_ros.structures import MAP_CLASSES, Detections
 
 # name in records: unit
 FIGURES = {

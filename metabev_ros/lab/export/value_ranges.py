@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -78,20 +78,8 @@ def value_ranges(
     Raises:
         ConfigError: if a value is not finite or there is no sample.
     """
-    import onnxruntime
-
     names = list(dict.fromkeys(names))
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    given = {item.name for item in (*model.graph.input, *model.graph.output)}
-    watched.graph.output.extend(
-        helper.make_empty_tensor_value_info(name) for name in names if name not in given
-    )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3  # one order of summation
-    session = onnxruntime.InferenceSession(
-        watched.SerializeToString(), options, providers=['CPUExecutionProvider']
-    )
+    session = _watching_session(model, names)
     outputs = [item.name for item in session.get_outputs()]
     ranges, samples = {name: ValueRange() for name in names}, 0
     for sample in inputs:
@@ -115,3 +103,20 @@ def value_ranges(
             'give a bag or drives with usable sensors',
         )
     return ranges
+
+
+def _watching_session(model: onnx.ModelProto, names: list[str]) -> Any:
+    """Load the graph into an `InferenceSession` with these tensors among its outputs."""
+    import onnxruntime
+
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    given = {item.name for item in (*model.graph.input, *model.graph.output)}
+    watched.graph.output.extend(
+        helper.make_empty_tensor_value_info(name) for name in names if name not in given
+    )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3  # one order of summation
+    return onnxruntime.InferenceSession(
+        watched.SerializeToString(), options, providers=['CPUExecutionProvider']
+    )

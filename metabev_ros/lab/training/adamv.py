@@ -11,7 +11,7 @@ import math
 from dataclasses import asdict, dataclass, field
 
 from metabev_ros.config.yaml import require
-from metabev_ros.errors import assert_never
+from metabev_ros.errors import ConfigError, assert_never
 
 OFFICIAL_BEST = 100.0  # what the released trainer has to beat first
 
@@ -214,8 +214,15 @@ def build_selection(
 
     Args:
         steps: of the whole training.
-        used: k of each task at the start.
+        used: k of each task at the start; empty if there are no experts.
+
+    Raises:
+        ConfigError: if there are no experts to choose from.
     """
+    if config.mode is not SelectionMode.OFF and not used:
+        raise ConfigError(
+            'training.expert_selection.mode', 'off, or decoder.ffn: adamv', config.mode.value
+        )
     patience, first = config.patience * config.every, config.warmup * steps
     match config.mode:
         case SelectionMode.OFF:

@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 
 from metabev_ros.errors import ConfigError
+from metabev_ros.lab.training.adamv import SelectionMode
+from metabev_ros.lab.training.config import TrainingConfig
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -42,6 +44,38 @@ def load_checkpoint(path: Path, model_hash: str) -> dict:
             'use another run folder',
         )
     return state
+
+
+def require_same_run(path: Path, state: dict, config: TrainingConfig) -> None:
+    """Stop if a checkpoint was made with another seed or with other parts.
+
+    Sampler position and dropout follow from seed and step: no generator state is needed.
+
+    Raises:
+        ConfigError
+    """
+    if state.get('seed', config.seed) != config.seed:
+        raise ConfigError(
+            'training.seed',
+            f'{state["seed"]}, as in {path}',
+            str(config.seed),
+            'use another run folder',
+        )
+    if (config.auxiliary_weight > 0) != (state.get('auxiliary') is not None):
+        raise ConfigError(
+            'training.auxiliary_weight',
+            'heads as in the checkpoint',
+            str(config.auxiliary_weight),
+            'use another run folder',
+        )
+    mode = config.expert_selection.mode
+    if (mode is not SelectionMode.OFF) != (state.get('selection') is not None):
+        raise ConfigError(
+            'training.expert_selection.mode',
+            'as in the checkpoint',
+            mode.value,
+            'use another run folder',
+        )
 
 
 def forget_later_lines(log: Path, step: int) -> None:

@@ -141,6 +141,7 @@ class TrainingConfig:
     frozen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self._check_numbers()
         require(
             bool(self.batch) and set(self.batch) <= set(MODALITY_NAMES),
             'training.batch',
@@ -162,6 +163,15 @@ class TrainingConfig:
             'at least warmup_steps + decay_steps',
             self.steps,
         )
+        require(bool(self.tasks), 'training.detection_weight', 'a task with a weight', 'none')
+        require(
+            self.precision is not Precision.FP16 or self.device is Device.CUDA,
+            'training.precision',
+            'fp32 or bf16 on a CPU',
+            self.precision.value,
+        )
+
+    def _check_numbers(self) -> None:
         require(0 < self.rise < 1, 'training.rise', 'between 0 and 1', self.rise)
         require(0 <= self.ema_decay < 1, 'training.ema_decay', '[0, 1)', self.ema_decay)
         for name in (
@@ -184,13 +194,6 @@ class TrainingConfig:
             require(
                 getattr(self, name) >= 0, f'training.{name}', 'at least 0', getattr(self, name)
             )
-        require(bool(self.tasks), 'training.detection_weight', 'a task with a weight', 'none')
-        require(
-            self.precision is not Precision.FP16 or self.device is Device.CUDA,
-            'training.precision',
-            'fp32 or bf16 on a CPU',
-            self.precision.value,
-        )
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -6,10 +6,8 @@ A run is a function of its configuration and its records, as `metabev train` is.
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -19,145 +17,19 @@ from safetensors.torch import save_file
 from torch import nn
 
 from metabev_ros.config import ModelConfig, to_plain
-from metabev_ros.config.yaml import require
 from metabev_ros.errors import ConfigError
-from metabev_ros.lab.training.cache import CacheConfig, build_cache, record_paths
+from metabev_ros.lab.training.cache import build_cache, record_paths
 from metabev_ros.lab.training.checkpoint import load_checkpoint, replace_file
-from metabev_ros.lab.training.config import Device, Precision
+from metabev_ros.lab.training.config import Precision
+from metabev_ros.lab.training.device import find_device
+from metabev_ros.lab.training.masked_images import MaskedImages
 from metabev_ros.lab.training.monitoring import Monitor
-from metabev_ros.lab.training.simmim import SimMim, enlarged, hidden_patches
+from metabev_ros.lab.training.pretraining_config import PretrainingConfig, PretrainingRun
+from metabev_ros.lab.training.simmim import SimMim, enlarged
 from metabev_ros.lab.training.step import DTYPES
-from metabev_ros.lab.training.train import find_device
 
-CROP_AREA, CROP_ASPECT = (0.67, 1.0), 4 / 3  # SimMIM's random resized crop
 SHOWN = 6  # images of the picture at the end
 Progress = Callable[[int, dict[str, float], float], None]
-
-
-@dataclass(frozen=True)
-class PretrainingConfig:
-    """One pre-training run; the defaults are nano's, the published ones stand beside them.
-
-    Attributes:
-        steps, warmup_steps: optimiser steps; the rate falls as a cosine (100 epochs, 10).
-        learning_rate: the highest (2e-4).
-        weight_decay: not of norms, biases and the mask token (0.05).
-        clip_norm: largest gradient norm (5).
-        batch: images.
-        patch: edge of a patch, pixels (32).
-        ratio: share of the patches that are hidden (0.6).
-        loaders: processes that prepare images; 0: the training process does it.
-    """
-
-    steps: int = 2000
-    warmup_steps: int = 100
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.05
-    clip_norm: float = 5.0
-    batch: int = 16
-    patch: int = 32
-    ratio: float = 0.6
-    seed: int = 0
-    device: Device = Device.CPU
-    precision: Precision = Precision.BF16
-    threads: int = 2
-    loaders: int = 1
-    checkpoint_every: int = 100
-
-    def __post_init__(self) -> None:
-        for name in (
-            'steps',
-            'learning_rate',
-            'clip_norm',
-            'batch',
-            'threads',
-            'checkpoint_every',
-        ):
-            require(
-                getattr(self, name) > 0,
-                f'pretraining.{name}',
-                'a positive number',
-                getattr(self, name),
-            )
-        require(self.loaders >= 0, 'pretraining.loaders', 'at least 0', self.loaders)
-        require(
-            0 <= self.warmup_steps <= self.steps,
-            'pretraining.warmup_steps',
-            f'0..steps ({self.steps})',
-            self.warmup_steps,
-        )
-        require(0 < self.ratio < 1, 'pretraining.ratio', 'between 0 and 1', self.ratio)
-        require(
-            self.patch > 0 and self.patch % 4 == 0,
-            'pretraining.patch',
-            'a multiple of 4',
-            self.patch,
-        )
-        require(
-            self.precision is not Precision.FP16,
-            'pretraining.precision',
-            'fp32 or bf16',
-            self.precision.value,
-        )
-
-    def rate(self, step: int) -> float:
-        """Learning rate at a step."""
-        up = min(1.0, (step + 1) / max(self.warmup_steps, 1))
-        return self.learning_rate * up * (1 + math.cos(math.pi * step / self.steps)) / 2
-
-
-@dataclass(frozen=True)
-class PretrainingRun:
-    """The content of `config/pretraining/*.yaml`."""
-
-    model: ModelConfig = field(default_factory=ModelConfig)
-    pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
-    data: CacheConfig = field(default_factory=CacheConfig)
-
-    def __post_init__(self) -> None:
-        camera, patch = self.model.camera, self.pretraining.patch
-        require(
-            camera.height % patch == 0 and camera.width % patch == 0,
-            'pretraining.patch',
-            f'a divisor of height {camera.height} and width {camera.width}',
-            patch,
-        )
-
-
-class MaskedImages(torch.utils.data.Dataset):
-    """Item i -> one image (H, W, 3) uint8 and its hidden patches; a function of seed and i."""
-
-    def __init__(self, paths: list[Path], model: ModelConfig, config: PretrainingConfig) -> None:
-        self._paths, self._camera, self._config = paths, model.camera, config
-
-    def __len__(self) -> int:
-        return self._config.steps * self._config.batch
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        config, rng = self._config, np.random.default_rng([self._config.seed, index])
-        with np.load(self._paths[rng.integers(len(self._paths))]) as record:
-            views = record['pixels']
-        image = random_crop(views[rng.integers(len(views))], rng)
-        hidden = hidden_patches(
-            self._camera.height // config.patch,
-            self._camera.width // config.patch,
-            config.ratio,
-            rng,
-        )
-        return torch.from_numpy(image), torch.from_numpy(hidden)
-
-
-def random_crop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A part of the image at its size, mirrored half of the time: (H, W, 3) uint8 -> same."""
-    height, width = image.shape[:2]
-    area = rng.uniform(*CROP_AREA)
-    aspect = math.exp(rng.uniform(-1, 1) * math.log(CROP_ASPECT))
-    rows = min(height, round(height * math.sqrt(area / aspect)))
-    columns = min(width, round(width * math.sqrt(area * aspect)))
-    top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
-    part = image[top : top + rows, left : left + columns]
-    part = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(part[:, ::-1] if rng.random() < 0.5 else part)
 
 
 class Pretraining:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from metabev_ros.config import ModelConfig
+from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.samples import LIDAR_NAME, LabelledSample
 from metabev_ros.lab.training.augmentation import (
     AugmentationConfig,
@@ -32,7 +33,6 @@ from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.structures import (
     CameraCalibration,
     CameraImage,
-    GroundTruth,
     Modality,
     Sample,
     SensorKind,

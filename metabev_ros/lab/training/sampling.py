@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from metabev_ros.config import ModelConfig
 from metabev_ros.errors import ConfigError, assert_never
-from metabev_ros.lab.training.config import ModalityDraw, Sampling, TrainingConfig
-from metabev_ros.lab.training.samples import SampleKey
+from metabev_ros.lab.training.config import Device, ModalityDraw, Sampling, TrainingConfig
+from metabev_ros.lab.training.distributed import Processes
+from metabev_ros.lab.training.samples import SampleKey, TrainingSamples
 from metabev_ros.structures import DETECTION_CLASSES, Modality
 
 # Streams of random numbers; a batch's slots use the small numbers (samples.py).
@@ -153,3 +155,25 @@ class BatchKeys(torch.utils.data.Sampler):
                 return balanced_order(self._classes, np.random.default_rng([seed, epoch, _CBGS]))
             case _:
                 assert_never(self._config.sampling)
+
+
+def training_loader(
+    paths: list[Path],
+    model: ModelConfig,
+    config: TrainingConfig,
+    step: int,
+    processes: Processes,
+) -> torch.utils.data.DataLoader:
+    """Load the batches of this process from `step` on, each a list of samples."""
+    classes = record_classes(paths) if config.sampling is Sampling.CBGS else None
+    return torch.utils.data.DataLoader(
+        TrainingSamples(paths, model, config.augmentation, config.curriculum),
+        batch_sampler=BatchKeys(
+            len(paths), config, step, processes.rank, processes.world, classes
+        ),
+        collate_fn=list,
+        num_workers=config.loaders,
+        prefetch_factor=3,
+        pin_memory=config.device is Device.CUDA,
+        multiprocessing_context='spawn',
+    )  # forking beside OpenCV's threads can hang

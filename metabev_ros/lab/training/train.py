@@ -19,20 +19,23 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from metabev_ros.config import ModelConfig, save_config, to_plain
-from metabev_ros.errors import ConfigError, assert_never
 from metabev_ros.lab.training.adamv import (
     OfficialSelection,
     PerTaskSelection,
-    SelectionMode,
     build_selection,
 )
-from metabev_ros.lab.training.checkpoint import load_checkpoint, replace_file
-from metabev_ros.lab.training.config import Device, Precision, Sampling, TrainingConfig
+from metabev_ros.lab.training.average import copy_counts, move_average
+from metabev_ros.lab.training.checkpoint import (
+    load_checkpoint,
+    replace_file,
+    require_same_run,
+)
+from metabev_ros.lab.training.config import Precision, TrainingConfig
+from metabev_ros.lab.training.device import find_device
 from metabev_ros.lab.training.distributed import Processes
 from metabev_ros.lab.training.monitoring import Monitor, comparison_picture
 from metabev_ros.lab.training.recompute import enable_recompute
-from metabev_ros.lab.training.samples import TrainingSamples
-from metabev_ros.lab.training.sampling import BatchKeys, record_classes
+from metabev_ros.lab.training.sampling import training_loader
 from metabev_ros.lab.training.step import TrainingStep, parameter_groups, to_device
 from metabev_ros.lab.training.validation import Validation, hold_out
 from metabev_ros.lab.training.warm_start import freeze, initialise, train_unfrozen
@@ -41,7 +44,6 @@ from metabev_ros.network.auxiliary import AuxiliaryHeads
 from metabev_ros.network.interaction import take_offset_statistics, watch_offsets
 from metabev_ros.network.metabev import MetaBev
 
-__all__ = ['Trainer', 'TrainingConfig']
 ALONE = Processes()
 MOST_OUTSIDE = 0.3  # of the samples of task interaction; more and it collapses
 Progress = Callable[[int, dict[str, float], float], None]
@@ -88,7 +90,13 @@ class Trainer:
             self.device.type, enabled=config.precision is Precision.FP16
         )
         self.step, self.seconds = 0, 0.0
-        self.selection = self._build_selection()
+        used = experts_used(self.network)
+        self.selection = build_selection(
+            config.expert_selection,
+            config.steps,
+            {task: used[task] for task in config.tasks} if used else {},
+            model.decoder.experts,
+        )
         if self._checkpoint.exists():
             self._load()
 
@@ -121,7 +129,7 @@ class Trainer:
         if self.selection is not None:
             paths, held_out = hold_out(paths, self.config.expert_selection.scenes)
             validation = Validation(held_out, self.model)
-        loader = self._loader(paths)
+        loader = training_loader(paths, self.model, self.config, self.step, self.processes)
         self._set_modes()
         monitor = (
             Monitor(self.folder, self.step, self.config.tensorboard)
@@ -145,26 +153,6 @@ class Trainer:
             monitor.close()
         self.processes.wait()
 
-    def _build_selection(self) -> OfficialSelection | PerTaskSelection | None:
-        """Adaptive expert selection, None if it is off.
-
-        Raises:
-            ConfigError: if there are no experts to choose from.
-        """
-        config, used = self.config.expert_selection, experts_used(self.network)
-        if config.mode is SelectionMode.OFF:
-            return None
-        if not used:
-            raise ConfigError(
-                'training.expert_selection.mode', 'off, or decoder.ffn: adamv', config.mode.value
-            )
-        return build_selection(
-            config,
-            self.config.steps,
-            {task: used[task] for task in self.config.tasks},
-            self.model.decoder.experts,
-        )
-
     def _select_experts(
         self, validation: Validation, selection: OfficialSelection | PerTaskSelection
     ) -> dict[str, float]:
@@ -179,26 +167,11 @@ class Trainer:
         else:
             selection.freeze()
         use_experts(self.network, experts_used(self.network) | selection.used)
-        self._copy_counts()
+        copy_counts(self.average, self.network.state_dict())
         return {
             **{f'validation_{task}': loss for task, loss in losses.items()},
             **{f'experts_{task}': k for task, k in experts_used(self.network).items()},
         }
-
-    def _loader(self, paths: list[Path]) -> torch.utils.data.DataLoader:
-        config, processes = self.config, self.processes
-        classes = record_classes(paths) if config.sampling is Sampling.CBGS else None
-        return torch.utils.data.DataLoader(
-            TrainingSamples(paths, self.model, config.augmentation, config.curriculum),
-            batch_sampler=BatchKeys(
-                len(paths), config, self.step, processes.rank, processes.world, classes
-            ),
-            collate_fn=list,
-            num_workers=config.loaders,
-            prefetch_factor=3,
-            pin_memory=self.device.type == 'cuda',
-            multiprocessing_context='spawn',
-        )  # forking beside OpenCV's threads can hang
 
     def _set_modes(self) -> None:
         """Training mode where something learns; fixed norms stay as in evaluation."""
@@ -250,7 +223,8 @@ class Trainer:
             self.optimiser.step()
         self.step += 1
         if self.processes.is_leader:
-            self._move_average()
+            decay = min(config.ema_decay, self.step / (self.step + 20))
+            move_average(self.average, self.network.state_dict(), decay)
         values = {name: float(value.detach()) for name, value in terms.items()}
         return {
             **values,
@@ -258,20 +232,6 @@ class Trainer:
             'total': float(loss.detach()),
             'rate': config.rate(self.step - 1),
         }
-
-    @torch.no_grad()
-    def _move_average(self) -> None:
-        decay = min(self.config.ema_decay, self.step / (self.step + 20))
-        for name, value in self.network.state_dict().items():
-            if value.is_floating_point():
-                self.average[name].lerp_(value, 1 - decay)
-        self._copy_counts()
-
-    def _copy_counts(self) -> None:
-        """Integers of the weights have no average."""
-        for name, value in self.network.state_dict().items():
-            if not value.is_floating_point():
-                self.average[name].copy_(value)
 
     def _save_and_show(self, monitor: Monitor, record: Path) -> None:
         config, last = self.config, self.step == self.config.steps
@@ -320,28 +280,7 @@ class Trainer:
 
     def _load(self) -> None:
         state = load_checkpoint(self._checkpoint, self.model.hash)
-        # Sampler position and dropout follow from seed and step: no generator state is needed.
-        if state.get('seed', self.config.seed) != self.config.seed:
-            raise ConfigError(
-                'training.seed',
-                f'{state["seed"]}, as in {self._checkpoint}',
-                str(self.config.seed),
-                'use another run folder',
-            )
-        if (self.auxiliary is None) != (state.get('auxiliary') is None):
-            raise ConfigError(
-                'training.auxiliary_weight',
-                'heads as in the checkpoint',
-                str(self.config.auxiliary_weight),
-                'use another run folder',
-            )
-        if (self.selection is None) != (state.get('selection') is None):
-            raise ConfigError(
-                'training.expert_selection.mode',
-                'as in the checkpoint',
-                self.config.expert_selection.mode.value,
-                'use another run folder',
-            )
+        require_same_run(self._checkpoint, state, self.config)
         if self.selection is not None:
             self.selection.restore(state['selection'])
         self.network.load_state_dict(state['network'])
@@ -351,30 +290,3 @@ class Trainer:
         self.optimiser.load_state_dict(state['optimiser'])
         self.scaler.load_state_dict(state.get('scaler', {}))
         self.step, self.seconds = state['step'], state['seconds']
-
-
-def find_device(device: Device, local: int) -> torch.device:
-    """The device that is asked for.
-
-    Raises:
-        ConfigError: if there is none; nothing falls back to a CPU in silence.
-    """
-    match device:
-        case Device.CPU:
-            return torch.device('cpu')
-        case Device.CUDA:
-            return _find_gpu(local)
-        case _:
-            assert_never(device)
-
-
-def _find_gpu(local: int) -> torch.device:
-    if torch.cuda.device_count() <= local:
-        raise ConfigError(
-            'training.device',
-            f'GPU number {local}',
-            f'{torch.cuda.device_count()} GPUs',
-            'set training.device: cpu',
-        )
-    torch.cuda.set_device(local)
-    return torch.device('cuda', local)

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from metabev_ros.config import CameraBackbone, CameraBranchConfig, CameraNeck, ModelConfig
 from metabev_ros.lab.conversion import layouts
 from metabev_ros.lab.conversion.convert import convert_state
-from metabev_ros.lab.conversion.detectors import BEVFUSION, MMDET3D_CENTERPOINT, detector_rules
+from metabev_ros.lab.conversion.detectors import detector_rules
+from metabev_ros.lab.conversion.dialects import BEVFUSION, MMDET3D_CENTERPOINT
 from metabev_ros.network.camera import build_bev_convolution
 from metabev_ros.network.center_head import BOX_PARTS, CenterHead
 from metabev_ros.network.neck import SecondNeck

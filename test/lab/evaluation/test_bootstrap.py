@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.evaluation.bootstrap import difference, drawn_drives, resampled_figures
 from metabev_ros.lab.evaluation.score import Score
-from metabev_ros.structures import MAP_CLASSES, Detections, GroundTruth
+from metabev_ros.structures import MAP_CLASSES, Detections
 
 CELLS = (len(MAP_CLASSES), 8, 8)
 

@@ -8,13 +8,14 @@ import pytest
 from support import nuscenes_devkit_cases as cases
 
 from metabev_ros.errors import ConfigError
+from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.evaluation.detection import (
     CLASS_RANGE_M,
     MAX_BOXES,
     TP_ERRORS,
     DetectionEvaluator,
 )
-from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES, Detections, GroundTruth
+from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES, Detections
 
 TOLERANCE = 1e-9
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from metabev_ros.errors import ConfigError
+from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.evaluation.calibration import (
     BINS,
     Reliability,
@@ -13,7 +14,7 @@ from metabev_ros.lab.evaluation.calibration import (
 )
 from metabev_ros.lab.evaluation.detection import DetectionEvaluator
 from metabev_ros.lab.evaluation.score import FIGURES, Score
-from metabev_ros.structures import MAP_CLASSES, Detections, GroundTruth
+from metabev_ros.structures import MAP_CLASSES, Detections
 
 
 def slow_ece(scores, right) -> float:

@@ -20,14 +20,9 @@ from metabev_ros.config import (
 )
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.training.config import Precision
-from metabev_ros.lab.training.pretraining import (
-    MaskedImages,
-    Pretraining,
-    PretrainingConfig,
-    PretrainingRun,
-    filled_in_picture,
-    random_crop,
-)
+from metabev_ros.lab.training.masked_images import MaskedImages, random_crop
+from metabev_ros.lab.training.pretraining import Pretraining, filled_in_picture
+from metabev_ros.lab.training.pretraining_config import PretrainingConfig, PretrainingRun
 from metabev_ros.lab.training.simmim import SimMim, enlarged, hidden_patches, reconstruction_loss
 from metabev_ros.lab.training.warm_start import InitConfig, initialise
 from metabev_ros.network.metabev import MetaBev

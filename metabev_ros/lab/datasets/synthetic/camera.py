@@ -125,11 +125,7 @@ def _paint_ground(
     if not len(rows):
         return
     shade = _shadows(scene, camera, light)
-    row_depth = (
-        camera.ego_from_camera[2, 3]
-        * camera.intrinsics[1, 1]
-        / np.maximum(np.arange(camera.height) - camera.intrinsics[1, 2], 1e-3)
-    )
+    row_depth = _row_depth(camera)
     # Metres a pixel covers along the view, tempered: full blur would lose the lane lines.
     level = np.clip(
         np.log2(np.maximum(row_depth / focal / ground.cell * 2.0, 1.0)), 0, len(pyramid) - 1
@@ -152,6 +148,12 @@ def _paint_ground(
         )
         lit = (light.ambient + light.direct * light.sun[2]) * shade[band]
         np.copyto(picture[band], colour * lit[..., None], where=is_ground[band, :, None])
+
+
+def _row_depth(camera: CameraCalibration) -> np.ndarray:
+    """Depth of the flat ground in every row, (H,) metres; far beyond reach above the horizon."""
+    below = np.maximum(np.arange(camera.height) - camera.intrinsics[1, 2], 1e-3)
+    return camera.ego_from_camera[2, 3] * camera.intrinsics[1, 1] / below
 
 
 def _shadows(scene: Scene, camera: CameraCalibration, light: Light) -> np.ndarray:

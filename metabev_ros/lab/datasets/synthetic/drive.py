@@ -17,6 +17,8 @@ from metabev_ros.geometry import (
     transform_points,
     wrap_angle,
 )
+from metabev_ros.lab.datasets.ground_truth import GroundTruth
+from metabev_ros.lab.datasets.synthetic.actors import SpeedProfile
 from metabev_ros.lab.datasets.synthetic.camera import Shot, render
 from metabev_ros.lab.datasets.synthetic.config import DriveConfig
 from metabev_ros.lab.datasets.synthetic.faces import Scene, cuboid_corners
@@ -24,11 +26,11 @@ from metabev_ros.lab.datasets.synthetic.ground import paint_ground
 from metabev_ros.lab.datasets.synthetic.lidar import scan
 from metabev_ros.lab.datasets.synthetic.light import draw_light
 from metabev_ros.lab.datasets.synthetic.models import Cuboids, build_parts
-from metabev_ros.lab.datasets.synthetic.population import SpeedProfile, populate
+from metabev_ros.lab.datasets.synthetic.population import populate
 from metabev_ros.lab.datasets.synthetic.rig import EGO_BOX, camera_calibrations, ego_from_lidar
 from metabev_ros.lab.datasets.synthetic.roads import build_roads
 from metabev_ros.lab.datasets.synthetic.scenery import build_scenery, place_car_parks
-from metabev_ros.structures import CameraCalibration, GroundTruth
+from metabev_ros.structures import CameraCalibration
 
 _TRUTH_RANGE = 60.0
 _SIGHT = 95.0

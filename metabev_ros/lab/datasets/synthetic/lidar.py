@@ -30,13 +30,9 @@ def scan(scene: Scene, ground: Ground, azimuths: int, rng: np.random.Generator) 
     distance = flat[beam, column] / cosine[beam, 0]
     elevation, azimuth = LIDAR_ELEVATIONS[beam], azimuth[column]
     is_ground = hit[beam, column] < 0
+    level = np.cos(elevation)
     direction = np.stack(
-        [
-            np.cos(elevation) * np.cos(azimuth),
-            np.cos(elevation) * np.sin(azimuth),
-            np.sin(elevation),
-        ],
-        axis=-1,
+        [level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)], axis=-1
     )
     point = direction * distance[:, None] + LIDAR_POSITION
     world = point[:, :2] @ scene.world_from_ego[:2, :2].T + scene.world_from_ego[:2, 3]
@@ -95,24 +91,46 @@ def _cast(
             if not len(columns) or first_beam[k] >= last_beam[k]:
                 continue
             columns = columns % count
-            relative = azimuth[columns] - cuboids.yaw[k]
-            c, s = np.cos(-cuboids.yaw[k]), np.sin(-cuboids.yaw[k])
-            ox = -(c * centre[k, 0] - s * centre[k, 1])
-            oy = -(s * centre[k, 0] + c * centre[k, 1])
-            ux, uy = 1 / np.cos(relative), 1 / np.sin(relative)
-            x0, x1 = (-half[k, 0] - ox) * ux, (half[k, 0] - ox) * ux
-            y0, y1 = (-half[k, 1] - oy) * uy, (half[k, 1] - oy) * uy
-            enter = np.maximum(np.minimum(x0, x1), np.minimum(y0, y1))
-            leave = np.minimum(np.maximum(x0, x1), np.maximum(y0, y1))
-            z0 = (centre[k, 2] - half[k, 2]) / tangent[beams]
-            z1 = (centre[k, 2] + half[k, 2]) / tangent[beams]
-            begin = np.maximum(enter[None], np.minimum(z0, z1))
-            end = np.minimum(leave[None], np.maximum(z0, z1))
+            begin, end = _slabs(
+                centre[k], half[k], cuboids.yaw[k], azimuth[columns], tangent[beams]
+            )
             old = flat[beams, columns]
             better = (begin <= end) & (begin > 0) & (begin < old)
             if better.any():
                 flat[beams, columns] = np.where(better, begin, old)
                 hit[beams, columns] = np.where(better, k, hit[beams, columns])
+
+
+def _slabs(
+    centre: np.ndarray,
+    half: np.ndarray,
+    yaw: float,
+    azimuth: np.ndarray,
+    tangent: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Horizontal distances at which the beams enter and leave a cuboid; enter > leave: a miss.
+
+    Args:
+        centre, half: (3,) metres, seen from the LiDAR.
+        azimuth: (C,) radians.
+        tangent: (B, 1) of the elevations.
+
+    Returns:
+        (B, C) each.
+    """
+    relative = azimuth - yaw
+    c, s = np.cos(-yaw), np.sin(-yaw)
+    ox = -(c * centre[0] - s * centre[1])
+    oy = -(s * centre[0] + c * centre[1])
+    ux, uy = 1 / np.cos(relative), 1 / np.sin(relative)
+    x0, x1 = (-half[0] - ox) * ux, (half[0] - ox) * ux
+    y0, y1 = (-half[1] - oy) * uy, (half[1] - oy) * uy
+    enter = np.maximum(np.minimum(x0, x1), np.minimum(y0, y1))
+    leave = np.minimum(np.maximum(x0, x1), np.maximum(y0, y1))
+    z0, z1 = (centre[2] - half[2]) / tangent, (centre[2] + half[2]) / tangent
+    begin = np.maximum(enter[None], np.minimum(z0, z1))
+    end = np.minimum(leave[None], np.maximum(z0, z1))
+    return begin, end
 
 
 def _returned(distance: np.ndarray, base: np.ndarray, slant: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from metabev_ros.lab.datasets.synthetic.ground import CarPark, Ground
 from metabev_ros.lab.datasets.synthetic.models import Cuboids
-from metabev_ros.lab.datasets.synthetic.roads import MARGIN, Path, RoadNetwork
+from metabev_ros.lab.datasets.synthetic.roads import MARGIN, Path, RoadNetwork, SideStreet
 
 _WALLS = np.array(
     [
@@ -46,6 +46,26 @@ def place_car_parks(rng: np.random.Generator, roads: RoadNetwork) -> tuple[CarPa
 def build_scenery(rng: np.random.Generator, roads: RoadNetwork, ground: Ground) -> Cuboids:
     """World-frame solids, none of them on a mapped surface, except trees and poles at kerbs."""
     rows: list[Row] = []
+    _line_main_street(rng, rows, roads, ground)
+    for street in roads.streets:
+        _line_side_street(rng, rows, roads, street, ground)
+    columns = [np.array(column) for column in zip(*rows, strict=True)]
+    centre, size, yaw, colour, reflectivity, facade = columns
+    return Cuboids(
+        centre,
+        size,
+        yaw,
+        colour.astype(np.float32),
+        reflectivity.astype(np.float32),
+        np.full(len(rows), -1),
+        facade,
+    )
+
+
+def _line_main_street(
+    rng: np.random.Generator, rows: list[Row], roads: RoadNetwork, ground: Ground
+) -> None:
+    """Buildings and trees on both sides of the main street."""
     for side in (1, -1):
         near = roads.edge(side) + roads.walkway
         cursor = -MARGIN
@@ -63,33 +83,31 @@ def build_scenery(rng: np.random.Generator, roads: RoadNetwork, ground: Ground) 
             )
             cursor += width + (rng.uniform(0, 3) if rng.uniform() < 0.6 else rng.uniform(6, 22))
         _trees(rng, rows, roads, ground, side, near)
-    for street in roads.streets:
-        for side in (1, -1):
-            cursor = street.mouth + roads.walkway + 6
-            while cursor < street.length + 10:
-                width, depth = rng.uniform(9, 20), rng.uniform(8, 14)
-                _building(
-                    rng,
-                    rows,
-                    street.path,
-                    ground,
-                    cursor + width / 2,
-                    side * (street.half_width + 4.5 + depth / 2),
-                    width,
-                    depth,
-                )
-                cursor += width + rng.uniform(0, 8)
-    columns = [np.array(column) for column in zip(*rows, strict=True)]
-    centre, size, yaw, colour, reflectivity, facade = columns
-    return Cuboids(
-        centre,
-        size,
-        yaw,
-        colour.astype(np.float32),
-        reflectivity.astype(np.float32),
-        np.full(len(rows), -1),
-        facade,
-    )
+
+
+def _line_side_street(
+    rng: np.random.Generator,
+    rows: list[Row],
+    roads: RoadNetwork,
+    street: SideStreet,
+    ground: Ground,
+) -> None:
+    """Buildings on both sides of a side street."""
+    for side in (1, -1):
+        cursor = street.mouth + roads.walkway + 6
+        while cursor < street.length + 10:
+            width, depth = rng.uniform(9, 20), rng.uniform(8, 14)
+            _building(
+                rng,
+                rows,
+                street.path,
+                ground,
+                cursor + width / 2,
+                side * (street.half_width + 4.5 + depth / 2),
+                width,
+                depth,
+            )
+            cursor += width + rng.uniform(0, 8)
 
 
 def _building(
