@@ -90,9 +90,7 @@ def markdown(evaluation: Evaluation) -> str:
         '',
         '## All modalities',
         '',
-    ]
-    lines += _summary_table(evaluation)
-    lines += [
+        *_summary_table(evaluation),
         '',
         '## Average precision per class',
         '',
@@ -107,8 +105,8 @@ def markdown(evaluation: Evaluation) -> str:
         '![IoU](map_iou.png)',
         '',
         *_map_table(evaluation),
+        *_detail_tables(evaluation),
     ]
-    lines += _detail_tables(evaluation)
     return '\n'.join(lines) + '\n'
 
 

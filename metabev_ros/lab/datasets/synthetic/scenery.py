@@ -159,30 +159,7 @@ def _trees(
         x, y, heading, _ = (float(v) for v in roads.main.pose(cursor, side * offset))
         free = not ground.sample(ground.labels, np.array([[x, y]])).any()
         if free and rng.uniform() < 0.6:
-            trunk, crown = rng.uniform(1.8, 2.8), rng.uniform(2.2, 4.2)
-            leaves = _LEAVES[rng.integers(len(_LEAVES))] + rng.uniform(-10, 10, 3)
-            yaw = rng.uniform(-np.pi, np.pi)
-            rows.append(((x, y, trunk / 2), (0.32, 0.32, trunk), yaw, _BARK, 25.0, False))
-            rows.append(
-                (
-                    (x, y, trunk + crown * 0.4),
-                    (crown, crown, crown * 0.8),
-                    yaw,
-                    leaves,
-                    45.0,
-                    False,
-                )
-            )
-            rows.append(
-                (
-                    (x, y, trunk + crown * 0.8),
-                    (crown * 0.62,) * 3,
-                    yaw + 0.6,
-                    leaves * 1.12,
-                    45.0,
-                    False,
-                )
-            )
+            _tree(rng, rows, x, y)
         elif free:
             height = rng.uniform(5, 8)
             rows.append(((x, y, height / 2), (0.18, 0.18, height), heading, _POLE, 80.0, False))
@@ -191,3 +168,31 @@ def _trees(
             arm = (x - c * reach / 2, y - s * reach / 2, height)
             rows.append((arm, (0.14, reach, 0.14), heading, _POLE, 80.0, False))
         cursor += rng.uniform(6, 18)
+
+
+def _tree(rng: np.random.Generator, rows: list[Row], x: float, y: float) -> None:
+    """Trunk and two layers of leaves."""
+    trunk, crown = rng.uniform(1.8, 2.8), rng.uniform(2.2, 4.2)
+    leaves = _LEAVES[rng.integers(len(_LEAVES))] + rng.uniform(-10, 10, 3)
+    yaw = rng.uniform(-np.pi, np.pi)
+    rows.append(((x, y, trunk / 2), (0.32, 0.32, trunk), yaw, _BARK, 25.0, False))
+    rows.append(
+        (
+            (x, y, trunk + crown * 0.4),
+            (crown, crown, crown * 0.8),
+            yaw,
+            leaves,
+            45.0,
+            False,
+        )
+    )
+    rows.append(
+        (
+            (x, y, trunk + crown * 0.8),
+            (crown * 0.62,) * 3,
+            yaw + 0.6,
+            leaves * 1.12,
+            45.0,
+            False,
+        )
+    )
