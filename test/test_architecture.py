@@ -5,11 +5,9 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-PACKAGE = 'metabev_ros'
+from support.source_tree import PACKAGE, imported_modules, package_modules
 
 # From the top: a module imports only from rows below its own; names in one row are siblings.
 LAYERS = (
@@ -85,23 +83,6 @@ def room_of(module: str) -> str:
     """'metabev_ros.sensing.health' -> 'sensing'; '' for the package itself."""
     parts = module.split('.')
     return parts[1] if len(parts) > 1 else ''
-
-
-def imported_modules(tree: ast.AST, module: str, is_package: bool) -> list[tuple[int, str]]:
-    """Line and absolute name of all that a module imports, also inside functions."""
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [(node.lineno, alias.name) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ''
-            if node.level:
-                parts = module.split('.')
-                keep = len(parts) - node.level + (1 if is_package else 0)
-                base = '.'.join([*parts[:keep], *([base] if base else [])])
-            # `from metabev_ros import errors` imports a module; other names are harmless here.
-            found += [(node.lineno, f'{base}.{alias.name}') for alias in node.names]
-    return found
 
 
 def lab_room_of(module: str) -> str:
@@ -197,7 +178,7 @@ def io_offences(module: str, tree: ast.AST, imports: list[tuple[int, str]]) -> l
 
 def assert_offences(module: str, tree: ast.AST) -> list[str]:
     """`python -O` removes assert: what comes from outside is checked with an exception."""
-    if room_of(module) not in ('sensing', 'wire', 'bags', 'contract', 'config'):
+    if room_of(module) not in ('sensing', 'wire', 'bags', 'contract', 'graph_specs', 'config'):
         return []
     return [
         f'{module}:{node.lineno} uses assert: raise an error of metabev_ros.errors'
@@ -260,15 +241,6 @@ def offences_of(source: str, module: str, is_package: bool = False) -> list[str]
     ]
 
 
-def package_modules(root: Path) -> dict[str, Path]:
-    """All modules of the package, by their dotted name."""
-    modules = {}
-    for path in sorted((root / PACKAGE).rglob('*.py')):
-        parts = list(path.relative_to(root).with_suffix('').parts)
-        modules['.'.join(parts[:-1] if parts[-1] == '__init__' else parts)] = path
-    return modules
-
-
 def test_every_module_keeps_the_rules(repo_root):
     modules = package_modules(repo_root)
     assert f'{PACKAGE}.errors' in modules
@@ -278,70 +250,6 @@ def test_every_module_keeps_the_rules(repo_root):
         for offence in offences_of(path.read_text(), module, path.name == '__init__.py')
     ]
     assert not offences, '\n' + '\n'.join(offences)
-
-
-def import_graph(sources: dict[str, tuple[str, bool]]) -> dict[str, set[str]]:
-    """What every module imports of the others, also inside functions and TYPE_CHECKING.
-
-    Args:
-        sources: module -> (its text, whether it is a package).
-    """
-    graph = {}
-    for module, (source, is_package) in sources.items():
-        names = [name for _, name in imported_modules(ast.parse(source), module, is_package)]
-        # `from a.b import c` names the module a.b.c, or c in the module a.b.
-        found = {n if n in sources else n.rpartition('.')[0] for n in names}
-        graph[module] = (found & sources.keys()) - {module}
-    return graph
-
-
-def import_cycle(graph: dict[str, set[str]]) -> list[str]:
-    """One circle of modules that import each other; empty if there is none."""
-    left = dict(graph)
-    while free := [module for module, names in left.items() if not names & left.keys()]:
-        for module in free:
-            del left[module]
-    if not left:
-        return []
-    path = [min(left)]
-    while path[-1] not in path[:-1]:
-        path.append(min(left[path[-1]] & left.keys()))
-    return path[path.index(path[-1]) :]
-
-
-def test_no_modules_import_each_other_in_a_circle(repo_root):
-    graph = import_graph(
-        {
-            module: (path.read_text(), path.name == '__init__.py')
-            for module, path in package_modules(repo_root).items()
-        }
-    )
-    assert sum(map(len, graph.values())) > len(graph)  # it sees imports at all
-    cycle = import_cycle(graph)
-    assert not cycle, ' imports '.join(cycle)
-
-
-@pytest.mark.parametrize(
-    'back',
-    [
-        'import {package}.config',
-        'from {package} import config',
-        'from {package}.config import RigConfig',
-        'from . import config',
-        'def f():\n    from {package}.config import RigConfig',
-        'from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import {package}.config',
-    ],
-)
-def test_a_planted_circle_is_found(back):
-    sources = {
-        f'{PACKAGE}.config': (f'from {PACKAGE}.structures import Modality', True),
-        f'{PACKAGE}.structures': (f'from {PACKAGE}.geometry import BevGrid', False),
-        f'{PACKAGE}.geometry': ('', False),
-    }
-    assert not import_cycle(import_graph(sources))
-    sources[f'{PACKAGE}.geometry'] = (back.format(package=PACKAGE), False)
-    members = {f'{PACKAGE}.{name}' for name in ('config', 'structures', 'geometry')}
-    assert set(import_cycle(import_graph(sources))) == members
 
 
 def test_every_room_of_the_package_has_a_layer(repo_root):

@@ -11,18 +11,24 @@ from __future__ import annotations
 import argparse
 import fcntl
 import hashlib
-import importlib.util
 import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
-import sysconfig
 import time
-import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
+
+from setup_machine import (
+    SetupError,
+    answers,
+    check_machine,
+    find_distribution,
+    has_nvidia_gpu,
+    numpy_is_2,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / '.venv'
@@ -58,42 +64,6 @@ FOREIGN = (
     'COLCON_PREFIX_PATH',
     '_ROS_WHEELS_BOOTSTRAP_COMPLETE',
 )
-
-
-class SetupError(Exception):
-    """What is wrong and what to do about it; printed without a traceback."""
-
-
-def find_distribution() -> str:
-    """Return the name of the sourced ROS distribution, '' when there is none."""
-    name = os.environ.get('ROS_DISTRO', '')
-    if name and importlib.util.find_spec('rclpy') is None:
-        print(
-            f'  ROS_DISTRO={name} is set, but {sys.executable} has no rclpy: '
-            'using the wheels instead',
-            flush=True,
-        )
-        return ''
-    return name
-
-
-def check_machine() -> None:
-    """Raise SetupError with the one install line when the machine lacks something."""
-    version = f'{sys.version_info.major}.{sys.version_info.minor}'
-    lacking = []
-    if not all(importlib.util.find_spec(name) for name in ('venv', 'ensurepip')):
-        lacking.append(('Python modules venv and ensurepip', f'python{version}-venv'))
-    if not (Path(sysconfig.get_path('include')) / 'Python.h').is_file():
-        lacking.append(('Python headers (Python.h)', f'python{version}-dev'))
-    if not any(shutil.which(name) for name in (os.environ.get('CXX') or 'c++', 'g++', 'clang++')):
-        lacking.append(('a C++ compiler', 'g++'))
-    if not shutil.which('make'):
-        lacking.append(('make', 'make'))
-    if lacking:
-        raise SetupError(
-            f'this machine lacks {", ".join(what for what, _ in lacking)}. Install it with:\n'
-            f'    sudo apt-get install -y {" ".join(package for _, package in lacking)}'
-        )
 
 
 def digest(paths: Iterable[Path], *extra: str) -> str:
@@ -166,34 +136,11 @@ def make_venv(stamp: dict, distribution: str, env: dict[str, str]) -> dict:
 def requirement_sets(distribution: str, development: bool) -> list[str]:
     """Names of the requirement files to install."""
     # cv_bridge and the messages of today's distributions are compiled against NumPy 1.
-    old_numpy = distribution and not _numpy_is_2()
+    old_numpy = distribution and not numpy_is_2()
     sets = ['distribution' if old_numpy else 'run', 'colcon']
     if not distribution:
         sets.append('ros_jazzy')
     return sets + (['train', 'dev'] if development else [])
-
-
-def _numpy_is_2() -> bool:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return int(version('numpy').split('.')[0]) >= 2
-    except PackageNotFoundError:
-        return False
-
-
-def has_nvidia_gpu() -> bool:
-    """Tell whether the NVIDIA driver shows a GPU."""
-    return any(Path('/dev').glob('nvidia[0-9]*')) or Path('/dev/nvhost-gpu').exists()
-
-
-def answers(url: str, seconds: float = 10.0) -> bool:
-    """Tell whether an address can be reached."""
-    try:
-        with urllib.request.urlopen(url, timeout=seconds) as reply:
-            return reply.status == 200
-    except (OSError, ValueError):
-        return False
 
 
 def install_torch(env: dict[str, str]) -> None:

@@ -56,7 +56,7 @@ def build_engine(
     trt = library.trt
     library.messages.clear()
     start = perf_counter()
-    builder = _new_builder(library)
+    builder = library.make('Builder')
     strongly_typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(strongly_typed)
     parser = trt.OnnxParser(network, library.logger)  # kept until the build is over
@@ -85,23 +85,6 @@ def build_engine(
         )
     kept = bytes(config.get_timing_cache().serialize()) if has_times else b''
     return BuiltEngine(bytes(plan), kept, parsed - start, perf_counter() - parsed)
-
-
-def _new_builder(library: TensorRtLibrary) -> Any:
-    """Make TensorRT's builder.
-
-    Raises:
-        BackendError: if the library does not fit the driver.
-    """
-    try:
-        return library.trt.Builder(library.logger)
-    except TypeError as error:  # pybind11: "factory function returned nullptr"
-        raise BackendError(
-            f'{library.flavour.value} {library.version}',
-            'a builder',
-            library.last_messages(),
-            'check that it fits the driver',
-        ) from error
 
 
 def _parse(parser: Any, library: TensorRtLibrary, content: bytes, graph: str) -> None:

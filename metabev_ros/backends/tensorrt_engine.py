@@ -63,23 +63,6 @@ class InputRange:
         return math.prod(self.largest) * np.dtype(self.dtype).itemsize
 
 
-def _new_runtime(library: TensorRtLibrary) -> Any:
-    """Make TensorRT's runtime.
-
-    Raises:
-        BackendError: if the library does not fit the driver.
-    """
-    try:
-        return library.trt.Runtime(library.logger)
-    except TypeError as error:  # pybind11: "factory function returned nullptr"
-        raise BackendError(
-            f'{library.flavour.value} {library.version}',
-            'a runtime',
-            library.last_messages(),
-            'check that it fits the driver',
-        ) from error
-
-
 class Engine:
     """A deserialised engine and its execution context.
 
@@ -111,7 +94,7 @@ class Engine:
     ) -> None:
         self.graph, self._library, self._buffers = graph, library, buffers
         library.messages.clear()
-        self._runtime = _new_runtime(library)  # must outlive the engine
+        self._runtime = library.make('Runtime')  # must outlive the engine
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise ContractError(

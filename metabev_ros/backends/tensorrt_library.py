@@ -10,7 +10,7 @@ import enum
 import importlib
 import re
 from collections import deque
-from typing import Any
+from typing import Any, Literal
 
 from metabev_ros.errors import BackendError, ConfigError, MissingDependencyError
 
@@ -125,6 +125,22 @@ class TensorRtLibrary:
                 INSTALL[flavour],
             ) from error
         return cls(module, flavour)
+
+    def make(self, kind: Literal['Builder', 'Runtime']) -> Any:
+        """Make one of TensorRT's root objects.
+
+        Raises:
+            BackendError: if the library does not fit the driver.
+        """
+        try:
+            return getattr(self.trt, kind)(self.logger)
+        except TypeError as error:  # pybind11: "factory function returned nullptr"
+            raise BackendError(
+                f'{self.flavour.value} {self.version}',
+                f'a {kind.lower()}',
+                self.last_messages(),
+                'check that it fits the driver',
+            ) from error
 
     def last_messages(self, count: int = 3) -> str:
         """Return the newest messages of the library, on one line."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from metabev_ros.network.camera import CameraEncoder
 from metabev_ros.network.center_head import CenterHead, CompactCenterHead
 from metabev_ros.network.deformable import DeformableAttention
+from metabev_ros.network.fusers import ModalityNorm
 from metabev_ros.network.lidar import PillarEncoder
 from metabev_ros.network.map_head import MapHead
 from metabev_ros.network.metabev import MetaBev
@@ -26,7 +27,14 @@ from metabev_ros.network.moe import ExpertPool
 from metabev_ros.network.sparse_encoder import SparseConv, SparseEncoder
 from metabev_ros.network.transfusion import TransFusionHead
 
-HALF_LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d, SparseConv)
+HALF_LAYERS = (
+    nn.Conv2d,
+    nn.ConvTranspose2d,
+    nn.Linear,
+    nn.BatchNorm2d,
+    ModalityNorm,
+    SparseConv,
+)
 
 
 def float32_islands(module: nn.Module) -> list[nn.Module]:

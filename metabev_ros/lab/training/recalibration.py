@@ -6,7 +6,7 @@ whose norms had one running estimate for all modalities.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -41,7 +41,9 @@ def recalibrate_fuser(
     if not isinstance(fuser, ConvFuser):
         raise TypeError(f'expected the convolutional fuser, got {type(fuser).__name__}')
     network.eval()
-    for norm in _norms(fuser):
+    norms = [module for module in fuser.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all batches
         norm.train()
@@ -59,10 +61,6 @@ def recalibrate_fuser(
             fuser(maps)
         if progress is not None:
             progress(done)
-    for norm in _norms(fuser):
-        norm.momentum = 0.1
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
         norm.eval()
-
-
-def _norms(fuser: ConvFuser) -> Iterable[nn.BatchNorm2d]:
-    return [module for module in fuser.modules() if isinstance(module, nn.BatchNorm2d)]

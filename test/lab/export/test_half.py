@@ -11,7 +11,7 @@ from torch import nn
 
 from metabev_ros.backends.engine_builder import build_engine
 from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
-from metabev_ros.config import DecoderFfn
+from metabev_ros.config import DecoderFfn, Fuser
 from metabev_ros.contract import GraphForm
 from metabev_ros.graph_specs import graph_inputs, graph_outputs
 from metabev_ros.lab.export.forms import written_for
@@ -23,6 +23,7 @@ from metabev_ros.network.metabev import MetaBev
 CONFIGS = {
     'nano': small_model(),
     'groups and hard experts': small_model('groups', DecoderFfn.HM2OE),
+    'convolutional fuser': small_model(fuser=Fuser.CONV),
     'base': small_base(),
 }
 HALF, FLOAT = TensorProto.FLOAT16, TensorProto.FLOAT
