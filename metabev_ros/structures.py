@@ -103,15 +103,25 @@ class SensorState(enum.IntEnum):
         return self in (SensorState.OK, SensorState.SUSPECT, SensorState.LATE)
 
 
+class DistortionModel(enum.Enum):
+    """Distortion of a lens; the values are those of sensor_msgs/CameraInfo."""
+
+    PLUMB_BOB = 'plumb_bob'
+    RATIONAL_POLYNOMIAL = 'rational_polynomial'
+    EQUIDISTANT = 'equidistant'  # a fisheye
+
+
 @dataclass(frozen=True)
 class CameraCalibration:
-    """One pin-hole camera.
+    """One camera.
 
     Attributes:
         intrinsics: (3, 3) float64, pixels, for an image of `width` x `height`; a pixel centre
             has integer coordinates.
         ego_from_camera: (4, 4) float64, optical frame to ego, metres.
-        distortion: plumb_bob (5,) or rational (8,) coefficients; empty when rectified.
+        distortion: plumb_bob (5,), rational_polynomial (8, 12 or 14) or equidistant (4,)
+            coefficients; empty when rectified.
+        distortion_model: what they are coefficients of.
     """
 
     width: int
@@ -119,6 +129,7 @@ class CameraCalibration:
     intrinsics: np.ndarray
     ego_from_camera: np.ndarray
     distortion: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    distortion_model: DistortionModel = DistortionModel.PLUMB_BOB
 
     def __post_init__(self) -> None:
         _check_matrix('CameraCalibration.intrinsics', self.intrinsics, (3, 3))

@@ -17,7 +17,17 @@ from metabev_ros.config.model import ModelConfig
 from metabev_ros.config.node import InferenceConfig, NodeConfig
 from metabev_ros.config.parameter import Parameter, parameters_of
 from metabev_ros.config.plain_detr import PlainDetrConfig, QueryContent, RpbMode
-from metabev_ros.config.rig import CameraConfig, LidarConfig, RigConfig, SensingConfig
+from metabev_ros.config.rig import (
+    CameraConfig,
+    EgoBox,
+    IntrinsicsConfig,
+    LidarConfig,
+    PointTime,
+    RigConfig,
+    TimeUnit,
+    Transport,
+)
+from metabev_ros.config.sensing import SensingConfig
 from metabev_ros.config.yaml import from_plain, load_config, save_config, to_plain
 
 __all__ = [
@@ -30,12 +40,14 @@ __all__ = [
     'DecoderConfig',
     'DecoderFfn',
     'DetectionHead',
+    'EgoBox',
     'Fuser',
     'HeadConfig',
     'HorNetConfig',
     'HorNetSize',
     'InferenceConfig',
     'InteractionKind',
+    'IntrinsicsConfig',
     'LidarBranchConfig',
     'LidarConfig',
     'LidarEncoder',
@@ -44,6 +56,7 @@ __all__ = [
     'NodeConfig',
     'Parameter',
     'PlainDetrConfig',
+    'PointTime',
     'PositionCode',
     'QueryContent',
     'RigConfig',
@@ -52,6 +65,8 @@ __all__ = [
     'TaskExperts',
     'TaskInteractionConfig',
     'TaskStream',
+    'TimeUnit',
+    'Transport',
     'ViewTransform',
     'from_plain',
     'load_config',

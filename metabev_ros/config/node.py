@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from metabev_ros.config.parameter import check_ranges, parameter
-from metabev_ros.config.rig import SensingConfig
+from metabev_ros.config.sensing import SensingConfig
 from metabev_ros.errors import ConfigError
 from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG
 

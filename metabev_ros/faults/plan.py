@@ -174,7 +174,7 @@ class PlannedFault:
         """
         groups = {
             'cameras': tuple(camera.name for camera in rig.cameras),
-            'lidar': (rig.lidar.name,),
+            'lidar': tuple(lidar.name for lidar in rig.lidars),
             'all': rig.sensor_names,
         }
         for word in self.sensors:
@@ -193,12 +193,13 @@ class PlannedFault:
         Raises:
             ConfigError: for a sensor that the rig does not have.
         """
-        cameras = {camera.name: camera for camera in rig.cameras}
+        infos = {camera.name: camera.info_topic for camera in rig.cameras}
+        topics = {sensor.name: sensor.topic for sensor in rig.sensors}
         found = list(self.topics)
         for name in self.sensor_names(rig):
-            found.append((cameras[name] if name in cameras else rig.lidar).topic)
-            if name in cameras and self.type in (FaultType.OFF, FaultType.DEAD):
-                found.append(cameras[name].info_topic)
+            found.append(topics[name])
+            if infos.get(name) and self.type in (FaultType.OFF, FaultType.DEAD):
+                found.append(infos[name])
         return tuple(dict.fromkeys(topic.lstrip('/') for topic in found))
 
 

@@ -63,10 +63,11 @@ class GraphWatch:
 
     def __init__(self, node: Node, rig: RigConfig, inputs: tuple[Input, ...]) -> None:
         self._node, self._inputs = node, inputs
-        self._sensor_of = {camera.topic: camera.name for camera in rig.cameras}
-        self._sensor_of[rig.lidar.topic] = rig.lidar.name
+        self._sensor_of = {sensor.topic: sensor.name for sensor in rig.sensors}
         self._data = frozenset(self._sensor_of)
-        self._sensor_of |= {camera.info_topic: camera.name for camera in rig.cameras}
+        self._sensor_of |= {
+            camera.info_topic: camera.name for camera in rig.cameras if camera.info_topic
+        }
         self._last: dict[str, int] = {}
         self._falls: dict[str, deque[float]] = {topic: deque(maxlen=FALLS) for topic in self._data}
 

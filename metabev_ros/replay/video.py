@@ -61,7 +61,7 @@ class VideoWriter:
 
     Args:
         path: the .mp4 file; None draws nothing.
-        rig: its LiDAR rate is the frame rate.
+        rig: its sample rate is the frame rate.
         camera: its image size gives the aspect of a tile.
     """
 
@@ -69,7 +69,7 @@ class VideoWriter:
         self, path: Path | str | None, rig: RigConfig, camera: CameraBranchConfig
     ) -> None:
         self._path = None if path is None else Path(path)
-        self._rate = rig.lidar.rate_hz
+        self._rate = rig.sample_rate_hz
         self._layout = PanelLayout(tile_aspect=camera.width / camera.height)
         self._frames: Generator[None, np.ndarray | None, None] | None = None
 

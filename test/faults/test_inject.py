@@ -94,7 +94,7 @@ def test_every_ready_plan_fits_the_shipped_rig(name):
     plan = find_plan(name)
     types = {camera.topic: rig_messages.IMAGE_TYPE for camera in rig.cameras}
     types |= {camera.info_topic: rig_messages.INFO_TYPE for camera in rig.cameras}
-    types[rig.lidar.topic] = rig_messages.CLOUD_TYPE
+    types[rig.lidars[0].topic] = rig_messages.CLOUD_TYPE
     assert plan.name == name and plan.by_topic(rig, types)
     assert all(fault.title for fault in plan.faults)
     assert max(fault.end for fault in plan.faults) <= 40

@@ -38,7 +38,7 @@ class Lockstep:
     def __init__(self, graph, rig: RigConfig, made_ns: list[int]) -> None:
         self._graph, self._first, self._made_ns = graph, len(graph.records), made_ns
         self._clock = graph.publisher('/clock', CLOCK_TYPE)
-        topics = [*(camera.topic for camera in rig.cameras), rig.lidar.topic]
+        topics = [*(camera.topic for camera in rig.cameras), rig.lidars[0].topic]
         self._sensors = {f'/{topic}': index for index, topic in enumerate(topics)}
         self._collected = 0
         self._received: Counter[int] = Counter()

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 
-from metabev_ros.config import CameraConfig, LidarConfig, RigConfig, SensingConfig
+from metabev_ros.config import CameraConfig, LidarConfig, RigConfig, SensingConfig, Transport
 from metabev_ros.sensing.front_end import SensorFrontEnd
 from metabev_ros.structures import Modality
 
@@ -29,9 +29,10 @@ _PICTURES = [
 
 def rig(**changes) -> RigConfig:
     cameras = tuple(
-        CameraConfig(name, f'{name}/image', f'{name}/camera_info', name) for name in CAMERAS
+        CameraConfig(name, f'{name}/image', name, Transport.RAW, False, f'{name}/camera_info')
+        for name in CAMERAS
     )
-    return RigConfig(cameras, LidarConfig(LIDAR, 'lidar/points', LIDAR), **changes)
+    return RigConfig(cameras, (LidarConfig(LIDAR, 'lidar/points', LIDAR),), **changes)
 
 
 def front_end(

@@ -57,8 +57,7 @@ def _state(plan: FaultPlan, rig: RigConfig, name: str, stamp: int) -> SensorStat
 def _look(evidence: Evidence, plan: FaultPlan, rig: RigConfig, stamp: int) -> None:
     states = {name: _state(plan, rig, name, stamp) for name in rig.sensor_names}
     used = {name for name, state in states.items() if state is SensorState.OK}
-    cameras = {camera.name for camera in rig.cameras}
-    modality = Modality.from_presence(bool(used & cameras), rig.lidar.name in used)
+    modality = rig.modality_of(used)
     reports = tuple(
         SensorReport(name, rig.kinds[name], state, name in used) for name, state in states.items()
     )

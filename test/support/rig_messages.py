@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from metabev_ros import wire
-from metabev_ros.config import CameraConfig, LidarConfig, RigConfig
+from metabev_ros.config import CameraConfig, LidarConfig, RigConfig, Transport
 from support.camera_info import INFO_TYPE, camera_info_bytes
 
 CAMERAS = ('CAM_FRONT', 'CAM_BACK')
@@ -27,11 +27,17 @@ def rig() -> RigConfig:
     return RigConfig(
         tuple(
             CameraConfig(
-                name, f'{name}/image_rect_compressed', f'{name}/camera_info', name, RATE_HZ
+                name,
+                f'{name}/image_rect_compressed',
+                name,
+                Transport.COMPRESSED,
+                True,
+                f'{name}/camera_info',
+                RATE_HZ,
             )
             for name in CAMERAS
         ),
-        LidarConfig(LIDAR, f'{LIDAR}/points', LIDAR, RATE_HZ),
+        (LidarConfig(LIDAR, f'{LIDAR}/points', LIDAR, RATE_HZ),),
     )
 
 

@@ -69,9 +69,10 @@ def sample_from_frame(
         if prepare_image is not None:
             pixels, calibration = prepare_image(pixels, calibration)
         cameras[name] = CameraImage(frame.stamp_ns, pixels, calibration)
+    lidars = (LIDAR_NAME,) if rig is None else tuple(lidar.name for lidar in rig.lidars)
     kinds = {
         **dict.fromkeys(names, SensorKind.CAMERA),
-        LIDAR_NAME if rig is None else rig.lidar.name: SensorKind.LIDAR,
+        **dict.fromkeys(lidars, SensorKind.LIDAR),
     }
     sweep = Sweep(frame.stamp_ns, frame.points, frame.ego_from_lidar)
     reports = tuple(_healthy(name, kind, frame.stamp_ns, rate_hz) for name, kind in kinds.items())

@@ -68,8 +68,7 @@ class Quality:
 # ------------------------------------------------------------------------------------- labels
 def modality_of(sensors: frozenset[str], rig: RigConfig) -> Modality:
     """The modality that follows from the sensors of an output."""
-    cameras = {camera.name for camera in rig.cameras}
-    return Modality.from_presence(bool(sensors & cameras), rig.lidar.name in sensors)
+    return rig.modality_of(sensors)
 
 
 def check_labels(

@@ -71,10 +71,7 @@ def output_topics() -> dict[str, str]:
 
 def sensor_topics(rig: RigConfig) -> dict[str, str]:
     """Sensor name -> absolute topic of its data."""
-    return {
-        **{camera.name: f'/{camera.topic}' for camera in rig.cameras},
-        rig.lidar.name: f'/{rig.lidar.topic}',
-    }
+    return {sensor.name: f'/{sensor.topic}' for sensor in rig.sensors}
 
 
 def make_rehearsal(bag: Path, out: Path, plan: FaultPlan, rig: RigConfig) -> Rehearsal:

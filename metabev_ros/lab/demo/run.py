@@ -108,8 +108,8 @@ def run_demo(config: DemoConfig, console: Console) -> bool:
 def _make_world(config: DemoConfig, rig_path: Path, console: Console) -> Setting:
     rig = load_config(RigConfig, rig_path)
     require_judgeable(config.plan, rig)
-    frames = math.ceil(drive_seconds(config.plan) * rig.lidar.rate_hz) + 1
-    drive = DriveConfig(frames=frames, rate_hz=rig.lidar.rate_hz)
+    frames = math.ceil(drive_seconds(config.plan) * rig.sample_rate_hz) + 1
+    drive = DriveConfig(frames=frames, rate_hz=rig.sample_rate_hz)
     with step(console, '1/4 rendering a street nobody trained on', frames) as (progress, task):
         truths = make_drive(
             config.out / 'drive.mcap',

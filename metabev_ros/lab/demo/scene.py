@@ -64,7 +64,7 @@ def scene_at(
     return Scene(
         stamp_ns,
         images,
-        evidence.payloads[rig.lidar.name].get(stamp_ns),
+        evidence.payloads[rig.lidars[0].name].get(stamp_ns),
         frame,
         status,
         truth_of(evidence, truths, stamp_ns),

@@ -109,7 +109,7 @@ def model_text(evidence: Evidence) -> str:
 
 def headline(setting: Setting) -> str:
     """The run in three sentences, for the top of the report."""
-    cameras, rate = len(setting.rig.cameras), setting.rig.lidar.rate_hz
+    cameras, rate = len(setting.rig.cameras), setting.rig.sample_rate_hz
     return (
         f'A street of {drive_seconds(setting.plan):.0f} seconds that no training saw was played '
         f'to the running ROS 2 node: {cameras} cameras and a LiDAR at {rate:g} Hz. '

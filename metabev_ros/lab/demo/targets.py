@@ -68,7 +68,7 @@ def _silence(event: EventMeasure) -> _Line:
 
 def _cameras(measures: Measures, rig: RigConfig, sensing: SensingConfig) -> list[_Line]:
     event = measures.event('cameras')
-    limit = 1e3 / rig.lidar.rate_hz + 1e3 * sensing.deadline
+    limit = 1e3 / rig.sample_rate_hz + 1e3 * sensing.deadline
     return [
         _Line(
             'cameras.label_stamp',

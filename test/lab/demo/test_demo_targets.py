@@ -48,7 +48,7 @@ def test_the_standard_plan_holds_the_five_promised_faults(plan, rig):
     require_judgeable(plan, rig)
     cameras = {camera.name for camera in rig.cameras}
     killed = [set(f.sensor_names(rig)) for f in plan.faults if f.type is FaultType.DEAD]
-    assert killed[:3] == [cameras, {rig.lidar.name}, cameras | {rig.lidar.name}]
+    assert killed[:3] == [cameras, {rig.lidars[0].name}, cameras | {rig.lidars[0].name}]
     assert len(killed) == 4 and len(killed[3]) == 2 and killed[3] < cameras
     stuck = [f.sensor_names(rig) for f in plan.faults if f.type is FaultType.STUCK]
     assert [len(names) for names in stuck] == [1]
@@ -56,7 +56,7 @@ def test_the_standard_plan_holds_the_five_promised_faults(plan, rig):
 
 
 def test_faults_begin_at_different_phases_of_the_sensors_period(plan, rig):
-    phases = {round(fault.begin * rig.lidar.rate_hz % 1, 3) for fault in plan.faults}
+    phases = {round(fault.begin * rig.sample_rate_hz % 1, 3) for fault in plan.faults}
     assert len(phases) == 5 and 0.0 not in phases
 
 
@@ -97,7 +97,7 @@ def test_a_killed_camera_loses_its_camera_info_and_a_frozen_one_does_not(plan, r
     topics = {fault.name: fault.resolve(rig) for fault in rehearsal.plan.faults}
     infos = {camera.info_topic for camera in rig.cameras}
     assert infos <= set(topics['cameras'])
-    assert topics['lidar'] == (rig.lidar.topic,)
+    assert topics['lidar'] == (rig.lidars[0].topic,)
     assert plan.named('frozen').type is FaultType.STUCK and not infos & set(topics['frozen'])
     assert set(sensor_topics(rig).values()) <= set(rehearsal.play)
 

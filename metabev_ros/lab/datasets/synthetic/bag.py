@@ -72,7 +72,7 @@ def _mounts(frame: DriveFrame, rig: RigConfig) -> list[tuple[str, str, np.ndarra
         (rig.ego_frame, camera.frame, frame.calibrations[camera.name].ego_from_camera)
         for camera in rig.cameras
     ]
-    return [*links, (rig.ego_frame, rig.lidar.frame, frame.ego_from_lidar)]
+    return [*links, (rig.ego_frame, rig.lidars[0].frame, frame.ego_from_lidar)]
 
 
 def _messages(frame: DriveFrame, rig: RigConfig) -> Iterator[tuple[str, str, Any]]:
@@ -86,7 +86,7 @@ def _messages(frame: DriveFrame, rig: RigConfig) -> Iterator[tuple[str, str, Any
         yield f'/{camera.info_topic}', 'sensor_msgs/msg/CameraInfo', info
         image = made.image(stamp, camera.frame, frame.images[camera.name])
         yield f'/{camera.topic}', 'sensor_msgs/msg/CompressedImage', image
-    cloud = made.cloud(stamp, rig.lidar.frame, frame.points)
-    yield f'/{rig.lidar.topic}', 'sensor_msgs/msg/PointCloud2', cloud
+    cloud = made.cloud(stamp, rig.lidars[0].frame, frame.points)
+    yield f'/{rig.lidars[0].topic}', 'sensor_msgs/msg/PointCloud2', cloud
     yield TRUTH_DETECTIONS, wire.OUTPUT_TYPES[wire.DETECTIONS], made.truth_boxes(frame, ego)
     yield TRUTH_MAP, wire.OUTPUT_TYPES[wire.BEV_MAP], made.truth_map(frame, ego)
