@@ -19,7 +19,6 @@ from metabev_ros.node.parameters import model_folder
 from metabev_ros.node.publishers import OutputPublishers
 from metabev_ros.node.workers import Mailbox, SensingWorker, ThrottledLog, TopicQueue
 from metabev_ros.pipeline import Pipeline
-from metabev_ros.sensing.front_end import SensorFrontEnd
 from metabev_ros.structures import Modality, PerceptionResult
 from metabev_ros.wire import Counters, StatusReport
 
@@ -46,7 +45,7 @@ def load_pipeline(config: NodeConfig, rig: RigConfig, fallback: str = '') -> Pip
             config.provider,
             table_wait=wait,
         )
-    pipeline.warm_up(len(rig.cameras))
+    pipeline.warm_up(rig)
     return pipeline
 
 
@@ -80,7 +79,7 @@ class DataPath:
         self._rig, self._outputs = rig, outputs
         self.pipeline, self.published = pipeline, published
         self._findings = GraphFindings()
-        front_end = SensorFrontEnd(self._rig, config.sensing, pipeline.prepare_image)
+        front_end = pipeline.front_end(self._rig, config.sensing)
         msgtypes = front_end.subscriptions()
         depths = {
             topic: waiting_depth(msgtype, config.queue_depth)

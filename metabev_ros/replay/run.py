@@ -16,7 +16,6 @@ from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.errors import BackendError, ConfigError, SensorDataError
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.replay.video import VideoWriter
-from metabev_ros.sensing.front_end import SensorFrontEnd
 from metabev_ros.sensing.topics import INJECTION_TOPIC
 from metabev_ros.structures import Modality, Sample
 from metabev_ros.wire import Counters, StatusReport
@@ -120,7 +119,7 @@ class _Replay:
     ) -> None:
         self._reader, self._writer, self._pipeline = reader, writer, pipeline
         self._frame, self._pictures = rig.ego_frame, pictures
-        self._front_end = SensorFrontEnd(rig, sensing, pipeline.prepare_image)
+        self._front_end = pipeline.front_end(rig, sensing)
         self._inputs = {
             topic.lstrip('/'): msgtype
             for topic, msgtype in self._front_end.subscriptions().items()
