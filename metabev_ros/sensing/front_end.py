@@ -15,13 +15,14 @@ from typing import Any
 from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.errors import SensorDataError, assert_never, clean_text
 from metabev_ros.sensing.clock import ClockWatch
+from metabev_ros.sensing.ego_motion import EgoMotion
 from metabev_ros.sensing.health import to_ns
 from metabev_ros.sensing.inputs import CameraInput, LidarInput, PrepareImage, Reading, SensorInput
 from metabev_ros.sensing.modality import choose_modality
 from metabev_ros.sensing.sample_maker import SampleMaker
 from metabev_ros.sensing.synchroniser import Synchroniser
+from metabev_ros.sensing.tf_tree import TfTree
 from metabev_ros.sensing.topics import Content, Topic, rig_topics
-from metabev_ros.sensing.transforms import OdometryBuffer, TfTree
 from metabev_ros.sensing.untrusted import header_stamp_ns
 from metabev_ros.structures import Modality, Sample, SensorReport, SensorState
 
@@ -56,8 +57,8 @@ class SensorFrontEnd:
         self._lidar = LidarInput(rig.lidar, config)
         self._inputs: dict[str, SensorInput] = {**self._cameras, rig.lidar.name: self._lidar}
         self._monitors = {name: item.monitor for name, item in self._inputs.items()}
-        self._tf = TfTree(rig.ego_frame)
-        self._odometry = OdometryBuffer(rig.ego_frame)
+        self._tf = TfTree(rig.ego_frame, [item.frame for item in self._inputs.values()])
+        self._odometry = EgoMotion(rig.ego_frame, '', self._tf)
         self._clock = ClockWatch(config)
         self._maker = SampleMaker(rig, config, self._monitors, self._odometry)
         self._synchroniser = Synchroniser(
@@ -117,7 +118,7 @@ class SensorFrontEnd:
                 return self._on_tf(message, topic.content is Content.TF_STATIC)
             case Content.ODOMETRY:
                 latest_ns = self._clock.now_ns + to_ns(self._config.future_tolerance)
-                self._odometry.update(message, latest_ns)
+                self._odometry.update_odometry(message, latest_ns)
                 return []
             case Content.INJECTION:
                 self._maker.injection = clean_text(message.data) or 'without a name'

@@ -21,7 +21,7 @@ from metabev_ros.sensing.decoding import compressed_size, decode_compressed_imag
 from metabev_ros.sensing.health import SensorMonitor
 from metabev_ros.sensing.messages import CameraInfo, PointCloud2
 from metabev_ros.sensing.point_clouds import decode_point_cloud
-from metabev_ros.sensing.transforms import TfTree
+from metabev_ros.sensing.tf_tree import TfTree
 from metabev_ros.sensing.untrusted import byte_view, read_frame
 from metabev_ros.structures import CameraCalibration, CameraImage, SensorKind, SensorState, Sweep
 

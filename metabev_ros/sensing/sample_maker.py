@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from metabev_ros.config import RigConfig, SensingConfig
+from metabev_ros.sensing.ego_motion import EgoMotion
 from metabev_ros.sensing.health import SensorMonitor
 from metabev_ros.sensing.modality import choose_modality
-from metabev_ros.sensing.transforms import OdometryBuffer
 from metabev_ros.structures import CameraImage, Modality, Sample, SensorReport, Sweep
 
 _STILL_NS = 1_000_000  # images this close to the reference need no ego motion
@@ -40,7 +40,7 @@ class SampleMaker:
         rig: RigConfig,
         config: SensingConfig,
         monitors: Mapping[str, SensorMonitor],
-        odometry: OdometryBuffer,
+        odometry: EgoMotion,
     ) -> None:
         self._rig, self._min_cameras = rig, config.min_cameras
         self._monitors, self._odometry = monitors, odometry
