@@ -22,7 +22,7 @@ from metabev_ros.sensing.frames import CameraFrame
 from metabev_ros.sensing.inputs import Reading, SensorInput, require_frame
 from metabev_ros.sensing.measures import Picture, look_at_picture
 from metabev_ros.sensing.messages import CameraInfo, CompressedImage, Image
-from metabev_ros.sensing.transforms import TfTree
+from metabev_ros.sensing.tf_tree import TfTree
 from metabev_ros.sensing.untrusted import read_frame
 from metabev_ros.structures import CameraCalibration, CameraImage, SensorKind, SensorState
 

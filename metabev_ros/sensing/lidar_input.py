@@ -13,7 +13,7 @@ from metabev_ros.sensing.frames import LidarFrame
 from metabev_ros.sensing.inputs import Reading, SensorInput, require_frame
 from metabev_ros.sensing.messages import PointCloud2
 from metabev_ros.sensing.point_clouds import decode_point_cloud, outside_box
-from metabev_ros.sensing.transforms import TfTree
+from metabev_ros.sensing.tf_tree import TfTree
 from metabev_ros.sensing.untrusted import read_frame
 from metabev_ros.structures import SensorKind
 

@@ -1,4 +1,4 @@
-"""CameraInfo, TF and odometry (reliability rows 58-66)."""
+"""CameraInfo (reliability rows 58-66); TF and odometry have files of their own."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.fake_drive import T0, camera_info, odometry, tf_message, transform
+from support.fake_drive import camera_info
 
 from metabev_ros.config import CameraConfig
 from metabev_ros.errors import ConfigError, SensorDataError
-from metabev_ros.geometry import inverse_rigid, project_points, rigid_transform, rotation_z
+from metabev_ros.geometry import project_points
 from metabev_ros.sensing.calibration import fixed_calibration, read_camera_info
-from metabev_ros.sensing.transforms import OdometryBuffer, TfTree
 
 K = [30.0, 0, 16, 0, 31.0, 15, 0, 0, 1]
 NAN = math.nan
@@ -138,168 +137,3 @@ def test_a_fixed_calibration_in_the_rig_is_checked_at_start_up():
     ):
         with pytest.raises(ConfigError, match='rig.cameras.c'):
             fixed_calibration(camera(**changes))
-
-
-# ---------------------------------------------------------------------------------------- TF
-QUARTER = (0, 0, math.sqrt(0.5), math.sqrt(0.5))
-
-
-def test_chains_compose_and_both_directions_meet_at_a_common_ancestor():
-    tree = TfTree('base_link')
-    assert tree.update(tf_message(transform('map', 'base_link', (1e6, 5, 0), QUARTER)), True) == []
-    tree.update(
-        tf_message(
-            transform('base_link', 'roof', (1, 0, 2), QUARTER), transform('roof', 'cam', (0, 3, 0))
-        ),
-        True,
-    )
-    expected = rigid_transform(rotation_z(np.pi / 2), (1, 0, 2)) @ rigid_transform(
-        np.eye(3), (0, 3, 0)
-    )
-    assert np.allclose(tree.ego_from('cam', T0), expected)
-    # The same tree from the roof's point of view: base_link is a child of its sensor's parent.
-    other = TfTree('base_link')
-    other.update(
-        tf_message(
-            transform('roof', 'base_link', (1, 2, 3), QUARTER), transform('roof', 'cam', (0, 3, 0))
-        ),
-        True,
-    )
-    expected = inverse_rigid(rigid_transform(rotation_z(np.pi / 2), (1, 2, 3))) @ rigid_transform(
-        np.eye(3), (0, 3, 0)
-    )
-    assert np.allclose(other.ego_from('cam', T0), expected)
-
-
-def no_transform(tree: TfTree, frame: str = 'cam', at: int = T0) -> None:
-    with pytest.raises(SensorDataError) as caught:
-        tree.ego_from(frame, at)
-    assert caught.value.reason == 'transform'
-
-
-def test_a_cycle_ends_in_a_refusal_not_in_a_loop():
-    tree = TfTree('base_link')
-    links = transform('a', 'cam'), transform('b', 'a'), transform('cam', 'b')
-    tree.update(tf_message(*links), True)
-    no_transform(tree)
-
-
-@pytest.mark.parametrize(
-    'bad',
-    [
-        transform('base_link', 'cam', (NAN, 0, 0)),
-        transform('base_link', 'cam', q=(0, 0, 0, 0)),
-        transform('base_link', 'cam', q=(0, 0, 0, 2)),
-        transform('base_link', 'cam', q=(NAN, 0, 0, 1)),
-        transform('cam', 'cam'),
-        transform('', 'cam'),
-        transform('base_link', 'cam', (1e300, 0, 0)),
-    ],
-)
-def test_row_061_a_link_that_cannot_be_used_is_refused_and_the_last_good_one_stays(bad):
-    tree = TfTree('base_link')
-    refused_links = tree.update(tf_message(bad), True)
-    assert [frame for frame, _ in refused_links] == ['cam']
-    no_transform(tree)
-    tree.update(tf_message(transform('base_link', 'cam', (1, 2, 3))), True)
-    tree.update(tf_message(bad), True)
-    assert tree.ego_from('cam', T0)[:3, 3].tolist() == [1, 2, 3]
-
-
-def test_row_061_an_absurdly_distant_sensor_has_no_transform():
-    tree = TfTree('base_link')
-    tree.update(tf_message(transform('base_link', 'cam', (30, 0, 0))), True)
-    no_transform(tree)
-
-
-def test_row_060_a_dynamic_transform_goes_stale_and_a_static_one_does_not():
-    tree = TfTree('base_link')
-    tree.update(tf_message(transform('base_link', 'cam')), static=False)
-    assert tree.ego_from('cam', T0 + 400_000_000).shape == (4, 4)
-    no_transform(tree, at=T0 + 600_000_000)
-    tree.clear_dynamic()
-    no_transform(tree)
-    tree.update(tf_message(transform('base_link', 'cam')), static=True)
-    assert tree.ego_from('cam', T0 + 10**15).shape == (4, 4)
-
-
-def test_row_060_a_dynamic_transform_stamped_years_ahead_does_not_live_for_ever():
-    tree = TfTree('base_link')
-    tree.update(tf_message(transform('base_link', 'cam', ns=T0 + 10**18)), static=False)
-    no_transform(tree)
-    tree.update(tf_message(transform('base_link', 'cam', (1, 0, 0))), static=False)
-    assert tree.ego_from('cam', T0)[0, 3] == 1
-
-
-def test_a_wrong_link_above_the_ego_frame_does_not_lead_around_the_right_one():
-    tree = TfTree('base_link')
-    tree.update(tf_message(transform('base_link', 'cam', (1, 2, 3))), True)
-    tree.update(tf_message(transform('cam', 'base_link', (9, 9, 9))), True)  # a cycle
-    assert tree.ego_from('cam', T0)[:3, 3].tolist() == [1, 2, 3]
-
-
-def test_a_flood_of_frames_is_bounded():
-    tree = TfTree('base_link')
-    flood = [transform('base_link', f'f{i}') for i in range(1500)]
-    assert tree.update(tf_message(*flood[:800]), True) == []
-    assert len(tree.update(tf_message(*flood[800:]), True)) == 500
-    with pytest.raises(SensorDataError, match='at most 1000 transforms'):
-        tree.update(tf_message(*flood), True)
-
-
-# ---------------------------------------------------------------------------------- odometry
-def take(buffer: OdometryBuffer, message, latest_ns: int = T0 + 10**10) -> None:
-    buffer.update(message, latest_ns)
-
-
-def test_motion_between_two_stamps_is_the_true_motion():
-    buffer = OdometryBuffer('base_link')
-    speed, turn = 12.0, 0.4
-
-    def pose(t):
-        return rigid_transform(rotation_z(turn * t), (speed * t, 0, 0))
-
-    for k in range(20):
-        take(buffer, odometry(T0 + k * 20_000_000, speed * k * 0.02, turn * k * 0.02))
-    motion = buffer.motion(T0 + 311_000_000, T0 + 268_000_000)
-    assert np.allclose(motion, inverse_rigid(pose(0.311)) @ pose(0.268), atol=1e-9)
-    ahead = buffer.motion(T0 + 450_000_000, T0 + 400_000_000)
-    assert np.allclose(ahead, inverse_rigid(pose(0.45)) @ pose(0.40), atol=1e-9)
-
-
-def test_motion_is_unknown_where_odometry_does_not_reach():
-    buffer = OdometryBuffer('base_link')
-    assert buffer.motion(T0, T0) is None
-    take(buffer, odometry(T0, 0))
-    assert buffer.motion(T0, T0) is None
-    take(buffer, odometry(T0 + 50_000_000, 1))
-    assert buffer.motion(T0 + 10, T0 - 10) is None
-    assert buffer.motion(T0 + 200_000_000, T0) is None
-    take(buffer, odometry(T0 + 9_000_000_000, 2))
-    assert buffer.motion(T0 + 4_000_000_000, T0) is None, 'a hole is not bridged'
-
-
-def test_wrong_odometry_is_refused():
-    buffer = OdometryBuffer('base_link')
-    take(buffer, odometry(T0, 0))
-    foreign = odometry(T0 + 1, 0)
-    foreign.child_frame_id = 'trailer'
-    for message, reason in (
-        (odometry(T0, 0), 'stamp'),
-        (odometry(T0 + 5, NAN), 'transform'),
-        (foreign, 'frame'),
-        (odometry(0, 0), 'stamp'),
-    ):
-        with pytest.raises(SensorDataError) as caught:
-            take(buffer, message)
-        assert caught.value.reason == reason
-
-
-def test_one_odometry_from_the_future_is_refused_and_costs_those_that_follow_nothing():
-    buffer = OdometryBuffer('base_link')
-    with pytest.raises(SensorDataError) as caught:
-        take(buffer, odometry(T0 + 10**18, 0))
-    assert caught.value.reason == 'stamp'
-    take(buffer, odometry(T0, 0))
-    take(buffer, odometry(T0 + 50_000_000, 1))
-    assert buffer.motion(T0, T0 + 50_000_000)[0, 3] == pytest.approx(1)
