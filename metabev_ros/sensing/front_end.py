@@ -26,10 +26,7 @@ from metabev_ros.sensing.camera_input import (
 from metabev_ros.sensing.checks import GOOD, Verdict
 from metabev_ros.sensing.clock import ClockWatch
 from metabev_ros.sensing.ego_motion import EgoMotion
-<<<<<<< HEAD
 from metabev_ros.sensing.frames import CameraFrame, Frame
-=======
->>>>>>> motion
 from metabev_ros.sensing.health import to_ns
 from metabev_ros.sensing.inputs import Reading, SensorInput
 from metabev_ros.sensing.lidar_input import LidarInput
@@ -74,15 +71,10 @@ class SensorFrontEnd:
         self._lidars = {l.name: LidarInput(l, rig.ego_box, config) for l in rig.lidars}
         self._inputs: dict[str, CameraInput | LidarInput] = {**self._cameras, **self._lidars}
         self._monitors = {name: item.monitor for name, item in self._inputs.items()}
-<<<<<<< HEAD
         self._reader = ImageReader(prepare_image, image_size, config.decode_threads)
         frames = [item.frame for item in self._inputs.values()]
         self._tf = TfTree(rig.ego_frame, [*frames, *filter(None, [rig.motion_frame])])
         self._motion = EgoMotion(rig.ego_frame, rig.motion_frame, self._tf)
-=======
-        self._tf = TfTree(rig.ego_frame, [item.frame for item in self._inputs.values()])
-        self._odometry = EgoMotion(rig.ego_frame, '', self._tf)
->>>>>>> motion
         self._clock = ClockWatch(config)
         self._maker = SampleMaker(rig, config, self._monitors, self._motion, sweeps)
         self._synchroniser = Synchroniser(self._monitors, config, self._look, self._maker.make)
@@ -140,11 +132,7 @@ class SensorFrontEnd:
                 return self._on_tf(message, topic.content is Content.TF_STATIC)
             case Content.ODOMETRY:
                 latest_ns = self._clock.now_ns + to_ns(self._config.future_tolerance)
-<<<<<<< HEAD
                 self._motion.update_odometry(message, latest_ns)
-=======
-                self._odometry.update_odometry(message, latest_ns)
->>>>>>> motion
                 return []
             case Content.INJECTION:
                 self._maker.injection = clean_text(message.data) or 'without a name'

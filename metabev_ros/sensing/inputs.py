@@ -12,17 +12,9 @@ from metabev_ros.errors import SensorDataError
 from metabev_ros.sensing.calibration import fixed_pose
 from metabev_ros.sensing.checks import Verdict
 from metabev_ros.sensing.health import SensorMonitor
-<<<<<<< HEAD
 from metabev_ros.sensing.time_offset import TimeOffset
 from metabev_ros.sensing.tf_tree import TfTree
 from metabev_ros.structures import SensorKind, SensorState
-=======
-from metabev_ros.sensing.messages import CameraInfo, PointCloud2
-from metabev_ros.sensing.point_clouds import decode_point_cloud
-from metabev_ros.sensing.tf_tree import TfTree
-from metabev_ros.sensing.untrusted import byte_view, read_frame
-from metabev_ros.structures import CameraCalibration, CameraImage, SensorKind, SensorState, Sweep
->>>>>>> motion
 
 Data = TypeVar('Data')
 

@@ -267,7 +267,7 @@ class Synchroniser:
     # ------------------------------------------------------------------------------- choosing
     def _max_age(self, name: str) -> int:
         """Age beyond which no frame of a sensor is in a sample."""
-        period = self._monitors[name].period_ns
+        period = self._monitors[name].nominal_ns
         return max(self._tolerance, round(self._config.max_age_periods * period))
 
     def _is_due(self, name: str, waiting: _Open) -> bool:

@@ -181,11 +181,6 @@ class SensorMonitor:
         return self._stamps.nominal_ns
 
     @property
-    def period_ns(self) -> int:
-        """Period: nominal, or the measured one where it steadily sends slower."""
-        return self._stamps.period_ns
-
-    @property
     def is_sound(self) -> bool:
         """Tell whether its newest frame is neither bad nor held for its calibration."""
         return self._corruption.bad is None and self._corruption.held is None
