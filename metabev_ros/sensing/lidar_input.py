@@ -12,7 +12,7 @@ from metabev_ros.sensing.checks import GOOD, CloudCheck, Verdict, limit_points
 from metabev_ros.sensing.frames import LidarFrame
 from metabev_ros.sensing.inputs import Reading, SensorInput, require_frame
 from metabev_ros.sensing.messages import PointCloud2
-from metabev_ros.sensing.point_clouds import decode_point_cloud, outside_box
+from metabev_ros.sensing.point_clouds import decode_point_cloud, without_box
 from metabev_ros.sensing.tf_tree import TfTree
 from metabev_ros.sensing.untrusted import read_frame
 from metabev_ros.structures import SensorKind
@@ -63,9 +63,7 @@ class LidarInput(SensorInput[Cloud]):
         cloud, pose = reading.data, self.pose(tf, reading.stamp_ns, np.eye(3))
         points, seconds = cloud.points, cloud.seconds
         if self._ego_box is not None:
-            outside = outside_box(points, self._ego_box, pose)
-            points = points[outside]
-            seconds = None if seconds is None else seconds[outside]
+            points, seconds = without_box(points, seconds, self._ego_box, pose)
         return LidarFrame(
             reading.stamp_ns, reading.arrival_ns, points, seconds, pose, cloud.note
         )

@@ -1,4 +1,4 @@
-"""CameraInfo (reliability rows 58-66); TF and odometry have files of their own."""
+"""CameraInfo, TF and odometry (reliability rows 58-66)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.fake_drive import camera_info
 
-from metabev_ros.config import CameraConfig
+from metabev_ros.config import CameraConfig, IntrinsicsConfig, Transport
 from metabev_ros.errors import ConfigError, SensorDataError
 from metabev_ros.geometry import project_points
-from metabev_ros.sensing.calibration import fixed_calibration, read_camera_info
+from metabev_ros.sensing.calibration import fixed_intrinsics, fixed_pose, read_camera_info
+from metabev_ros.structures import DistortionModel
 
 K = [30.0, 0, 16, 0, 31.0, 15, 0, 0, 1]
 NAN = math.nan
@@ -44,8 +45,13 @@ def refused(**changes) -> str:
         ({'d': [0.1] * 1_000_000}, '14'),
         ({'d': [NAN] * 5}, 'finite'),
         ({'d': [1e9] * 5}, 'finite'),
-        ({'distortion_model': 'equidistant', 'd': [0.1] * 4}, 'D to fit'),
-        ({'distortion_model': '\x1b[2J' * 99, 'd': [0.1] * 5}, 'D to fit'),
+        ({'d': [0.1] * 8}, 'D to fit'),
+        ({'distortion_model': 'rational_polynomial', 'd': [0.1] * 5}, 'D to fit'),
+        ({'distortion_model': 'equidistant', 'd': [0.1] * 5}, 'D to fit'),
+        ({'distortion_model': 'equidistant', 'd': []}, 'D to fit'),
+        ({'distortion_model': 'equidistant', 'd': [-0.9, 0, 0, 0]}, 'angles in order'),
+        ({'distortion_model': 'equidistant', 'd': [0.1] * 4, 'k': [5.0, *K[1:]]}, 'equidistant'),
+        ({'distortion_model': '\x1b[2J' * 99, 'd': [0.1] * 5}, 'a distortion model of'),
         ({'width': 0}, 'size'),
         ({'height': 2**32 - 1}, 'size'),
         ({'roi': SimpleNamespace(x_offset=20, y_offset=0, width=20, height=4)}, 'region'),
@@ -81,18 +87,68 @@ def test_rectified_topics_use_p_and_no_distortion_and_raw_ones_k_and_d():
     assert raw.matrix[0, 0] == 30 and raw.distortion.tolist() == [0.1, 0, 0, 0, 0]
 
 
-def test_halved_intrinsics_put_a_point_where_the_reduced_jpeg_shows_it():
-    # A white 8x8 block in a black picture: its centre, seen through both decodings.
-    pixels = np.zeros((64, 96, 3), np.uint8)
-    pixels[24:32, 40:48] = 255
-    data = cv2.imencode('.png', pixels)[1]
-    half = cv2.imdecode(data, cv2.IMREAD_REDUCED_COLOR_2)[..., 0].astype(float)
-    rows, columns = np.indices(half.shape)
-    centre = np.array([(columns * half).sum(), (rows * half).sum()]) / half.sum()
-    intrinsics = read_camera_info(camera_info('cam0', 96, 64), rectified=False)
+@pytest.mark.parametrize(
+    'name', ['omnidirectional', 'mei', 'double_sphere', 'eucm', 'ftheta', 'Scaramuzza']
+)
+@pytest.mark.parametrize('d', [[0.1] * 5, [0.0] * 5], ids=['with D', 'with zeros'])
+def test_a_lens_that_cannot_be_undistorted_is_refused_by_name_with_what_to_do(name, d):
+    message = refused(distortion_model=name, d=d)
+    assert repr(name) in message and '`rectified: true`' in message
+    info = camera_info('cam0', distortion_model=name, d=d)
+    assert not read_camera_info(info, rectified=True).distortion.size
+
+
+@pytest.mark.parametrize(
+    'name,length,model',
+    [
+        ('plumb_bob', 4, DistortionModel.PLUMB_BOB),
+        ('plumb_bob', 5, DistortionModel.PLUMB_BOB),
+        ('rational_polynomial', 8, DistortionModel.RATIONAL_POLYNOMIAL),
+        ('rational_polynomial', 12, DistortionModel.RATIONAL_POLYNOMIAL),
+        ('rational_polynomial', 14, DistortionModel.RATIONAL_POLYNOMIAL),
+        ('equidistant', 4, DistortionModel.EQUIDISTANT),
+        ('fisheye', 4, DistortionModel.EQUIDISTANT),
+    ],
+)
+def test_every_length_of_d_that_ros_defines_is_read(name, length, model):
+    d = [0.01 * (k + 1) for k in range(length)]
+    intrinsics = read_camera_info(camera_info('cam0', distortion_model=name, d=d), rectified=False)
+    assert intrinsics.distortion_model is model
+    kept = [*d, 0.0] if (name, length) == ('plumb_bob', 4) else d
+    assert intrinsics.distortion.tolist() == kept
+
+
+def test_a_fisheye_without_coefficients_is_still_no_pin_hole_camera():
+    info = camera_info('cam0', distortion_model='equidistant', d=[0.0] * 4)
+    assert read_camera_info(info, rectified=False).distortion.tolist() == [0.0] * 4
+    info = camera_info('cam0', distortion_model='plumb_bob', d=[0.0] * 5)
+    assert not read_camera_info(info, rectified=False).distortion.size
+
+
+def test_a_fisheye_may_see_behind_itself_where_a_pin_hole_camera_may_not():
+    k = [8.0, 0, 16, 0, 8.0, 16, 0, 0, 1]  # 32 pixels: 229 degrees
+    info = camera_info('cam0', distortion_model='equidistant', d=[0.0] * 4, k=k)
+    assert read_camera_info(info, rectified=False).matrix[0, 0] == 8
+
+
+@pytest.mark.parametrize('factor', [2, 4, 8])
+@pytest.mark.parametrize('size', [(96, 64), (93, 61)])
+def test_reduced_intrinsics_put_a_point_where_the_reduced_jpeg_shows_it(factor, size):
+    # A soft blob in a black picture: its centre, seen through both decodings.
+    width, height = size
+    rows, columns = np.mgrid[:height, :width]
+    blob = 255 * np.exp(-((columns - 43.5) ** 2 + (rows - 27.5) ** 2) / (2 * 6.0**2))
+    data = cv2.imencode('.jpg', np.dstack([blob.astype(np.uint8)] * 3), [1, 100])[1]
+    flag = {2: 17, 4: 33, 8: 65}[factor]  # cv2.IMREAD_REDUCED_COLOR_...
+    small = cv2.imdecode(data, flag)[..., 0].astype(float)
+    rows, columns = np.indices(small.shape)
+    centre = np.array([(columns * small).sum(), (rows * small).sum()]) / small.sum()
+    intrinsics = read_camera_info(camera_info('cam0', width, height), rectified=False)
+    reduced = intrinsics.reduced(factor)
+    assert (reduced.height, reduced.width) == small.shape
     ray = np.linalg.inv(intrinsics.matrix) @ [43.5, 27.5, 1]
-    seen, _ = project_points(intrinsics.halved().matrix, ray)
-    assert np.allclose(seen, centre, atol=1e-6)
+    seen, _ = project_points(reduced.matrix, ray)
+    assert np.allclose(seen, centre, atol=0.03)
 
 
 @settings(max_examples=200, deadline=None)
@@ -114,26 +170,45 @@ def test_any_camera_info_is_finite_intrinsics_or_refused(k, d, width, height, mo
     assert np.isfinite(intrinsics.matrix).all() and intrinsics.matrix[0, 0] > 0
 
 
-def test_a_fixed_calibration_in_the_rig_is_checked_at_start_up():
-    good = {
-        'width': 32,
-        'height': 32,
-        'intrinsics': K,
-        'ego_from_camera': np.eye(4).ravel().tolist(),
-    }
+def camera(rectified: bool = False, **changes) -> CameraConfig:
+    given = {'width': 32, 'height': 32, 'matrix': tuple(K)}
+    intrinsics = IntrinsicsConfig(**{**given, **changes})
+    return CameraConfig('c', 'c/image', 'c', Transport.RAW, rectified, intrinsics=intrinsics)
 
-    def camera(**changes):
-        return CameraConfig('c', 'c/image', 'c/info', 'c', calibration={**good, **changes})
 
-    intrinsics, pose = fixed_calibration(camera())
-    assert intrinsics.matrix[1, 1] == 31 and np.array_equal(pose, np.eye(4))
-    for changes in (
-        {'intrinsics': K[:8]},
-        {'intrinsics': [0.0] * 9},
-        {'extra': 1},
-        {'ego_from_camera': [1.0] * 16},
-        {'ego_from_camera': ['a'] * 16},
-        {'intrinsics': [NAN] * 9},
-    ):
-        with pytest.raises(ConfigError, match='rig.cameras.c'):
-            fixed_calibration(camera(**changes))
+def test_fixed_intrinsics_of_the_rig_file_come_with_their_distortion():
+    read = fixed_intrinsics(camera(distortion=(0.1, 0.0, 0.0, 0.0)))
+    assert read is not None and read.matrix[1, 1] == 31 and (read.width, read.height) == (32, 32)
+    assert read.distortion.tolist() == [0.1, 0, 0, 0, 0]
+    fisheye = DistortionModel.EQUIDISTANT
+    read = fixed_intrinsics(camera(distortion_model=fisheye, distortion=(0.1, 0.0, 0.0, 0.0)))
+    assert read is not None and read.distortion_model is fisheye and read.distortion.size == 4
+    read = fixed_intrinsics(camera(rectified=True, distortion_model=fisheye))
+    assert read is not None and not read.distortion.size
+    by_message = CameraConfig('c', 'c/image', 'c', Transport.RAW, False, 'c/info')
+    assert fixed_intrinsics(by_message) is None
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {'matrix': tuple(K[:8])},
+        {'matrix': (0.0,) * 9},
+        {'matrix': (NAN,) * 9},
+        {'width': 0},
+        {'distortion': (0.1,) * 3},
+        {'distortion': (NAN,) * 5},
+        {'distortion_model': DistortionModel.EQUIDISTANT},
+        {'rectified': True, 'distortion': (0.1,) * 5},
+    ],
+)
+def test_fixed_intrinsics_that_are_none_stop_the_start(changes):
+    with pytest.raises(ConfigError, match=r'rig\.cameras\.c\.intrinsics'):
+        fixed_intrinsics(camera(**changes))
+
+
+def test_a_fixed_pose_in_the_rig_is_checked_at_start_up():
+    assert np.array_equal(fixed_pose('rig', np.eye(4).ravel()), np.eye(4))
+    for values in ([1.0] * 16, ['a'] * 16, [NAN] * 16, [1.0] * 3):
+        with pytest.raises(ConfigError, match='rig'):
+            fixed_pose('rig', values)
