@@ -198,8 +198,10 @@ def test_behind_a_jump_motion_is_known_again_but_never_across_it(ego):
 
 
 def test_a_turn_that_no_vehicle_makes_is_a_jump_too(ego):
+    assert take(ego, odometry(T0 - 20 * MS, 0.0, yaw=-0.01)) == ''
+    assert take(ego, odometry(T0, 0.0, yaw=0.5)) == 'implausible'
     for k in range(20):
-        take(ego, odometry(T0 + k * 20 * MS, 0.0, yaw=0.01 * k))
+        assert take(ego, odometry(T0 + k * 20 * MS, 0.0, yaw=0.01 * k)) == ''
     assert take(ego, odometry(T0 + 400 * MS, 0.0, yaw=0.2 + 0.5)) == 'implausible'
     assert take(ego, odometry(T0 + 420 * MS, 0.0, yaw=0.21)) == ''
     motion = ego.motion(T0 + 380 * MS, T0 + 410 * MS)
