@@ -15,8 +15,12 @@ from metabev_ros.sensing.messages import Quaternion, Vector3
 MAX_SPEED = 70.0  # m/s between two poses; faster is a jump, not a drive
 MAX_TURN_RATE = 3.0  # rad/s
 EXTRAPOLATION_NS = 100_000_000
+MAX_ACCELERATION = 20.0  # m/s2, of brakes and bends together
+MAX_TURN_ACCELERATION = 10.0  # rad/s2
 _NOISE_METRES = 0.1  # what noise may add between two poses, however close in time they are
 _NOISE_RADIANS = 0.02
+_STEP_METRES = 0.5  # what noise may put a pose beside where the last ones led
+_STEP_RADIANS = 0.05
 _HOLE_NS = 1_000_000_000  # nothing is known between two poses farther apart
 _CONFIRM = 3  # poses in a row that must agree before a new track replaces the old one
 _KEPT = 512
@@ -119,7 +123,7 @@ class PoseTrack:
         if not self._stamps:
             self._append(stamp_ns, pose, 0)
             return
-        error = _step_error(self._stamps[-1], self._poses[-1], stamp_ns, pose, where)
+        error = self._error_after_last(stamp_ns, pose, where)
         goes_on = error is None and stamp_ns - self._stamps[-1] <= _HOLE_NS
         # Where two in a row do not fit the last pose, but this one fits them, that was the wrong
         # one, though near enough for this one to fit it as well.
@@ -145,6 +149,27 @@ class PoseTrack:
         self.problem = f'{error.reason}: {error.got}'
         self._problem_ns = self.newest_ns
 
+    def _error_after_last(self, stamp_ns: int, pose: Pose, where: str) -> SensorDataError | None:
+        """What is wrong with a pose as the next of the track; None for nothing."""
+        last = len(self._stamps) - 1
+        error = _step_error(self._stamps[last], self._poses[last], stamp_ns, pose, where)
+        first = self._recent(last)
+        if error is not None or first == last or stamp_ns - self._stamps[last] > _HOLE_NS:
+            return error
+        expected, _ = self._between(first, last, stamp_ns)
+        seconds = (stamp_ns - self._stamps[last]) / 1e9
+        squared = seconds * (stamp_ns - self._stamps[first]) / 1e9 / 2
+        metres, radians = math.dist(expected[:3], pose[:3]), _turned(expected, pose)
+        if (
+            metres <= MAX_ACCELERATION * squared + _STEP_METRES
+            and radians <= MAX_TURN_ACCELERATION * squared + _STEP_RADIANS
+        ):
+            return None
+        got = (
+            f'{metres:.1f} m and {math.degrees(radians):.0f} deg off after {seconds * 1e3:.0f} ms'
+        )
+        return SensorDataError('implausible', where, 'a motion that goes on', got)
+
     def _fits(self, stamp_ns: int, pose: Pose) -> bool:
         """Tell whether the last pose that waits can have led to this one."""
         last_ns, last = self._waiting[-1]
@@ -169,7 +194,7 @@ class PoseTrack:
         stretch = self._stretches[-1] + 1
         self._cut(first_ns)
         if self._stamps and first_ns - self._stamps[-1] <= _HOLE_NS:
-            error = _step_error(self._stamps[-1], self._poses[-1], first_ns, first, '')
+            error = self._error_after_last(first_ns, first, '')
             stretch = stretch if error else self._stretches[-1]
         for stamp_ns, pose in self._waiting:
             self._append(stamp_ns, pose, stretch)
@@ -231,14 +256,18 @@ class PoseTrack:
         return self._beyond(after - 1, stamp_ns)
 
     def _beyond(self, last: int, stamp_ns: int) -> tuple[Pose, int] | None:
-        """Go on past the last pose of a stretch.
+        """Go on past the last pose of a stretch."""
+        first = self._recent(last)
+        return None if first == last else self._between(first, last, stamp_ns)
 
-        The motion is that of the last 0.1 s: from two poses alone noise would grow tenfold.
+    def _recent(self, last: int) -> int:
+        """The pose of its stretch 0.1 s before the last one, from which the motion goes on.
+
+        From two neighbours alone noise would grow tenfold. The last one itself for a lone pose.
         """
         begin = bisect_left(self._stretches, self._stretches[last])
         recent = bisect_left(self._stamps, self._stamps[last] - EXTRAPOLATION_NS)
-        first = max(begin, min(recent, last - 1))
-        return None if first == last else self._between(first, last, stamp_ns)
+        return max(begin, min(recent, last - 1))
 
     def _between(self, first: int, second: int, stamp_ns: int) -> tuple[Pose, int]:
         begin_ns, end_ns = self._stamps[first], self._stamps[second]
