@@ -190,7 +190,7 @@ class LiftSplatTables:
         pixel = np.concatenate([*first_pixel, np.full(len(fill), below, np.int32)])
         cell = np.concatenate([*(view.cell for view in views), fill_cell])
         length = np.concatenate([*(view.length for view in views), fill])
-        order = _stable_order(cell)
+        order = stable_order(cell)
         length = length[order]
         offset = ((np.cumsum(length) - length) * w).astype(np.int32)
         rise = np.arange(0, w * int(length.sum()), w, dtype=np.int32)
@@ -247,7 +247,7 @@ class BackgroundTables:
         )
 
 
-def _stable_order(cells: np.ndarray) -> np.ndarray:
+def stable_order(cells: np.ndarray) -> np.ndarray:
     """Stable argsort of (P,) cell indices 0..2**32, as radix sort.
 
     NumPy has it for 16 bits only, and there it is several times faster than for 32.
