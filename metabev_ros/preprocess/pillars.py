@@ -96,6 +96,8 @@ def _features(
 def _nearest(cells: np.ndarray, grid: BevGrid, limit: int) -> np.ndarray:
     """(V,) bool: the pillars nearest to the ego; ties fall to the lower cell index."""
     distance = np.linalg.norm(grid.centres().reshape(-1, 2)[cells], axis=1)
-    is_kept = np.zeros(len(cells), bool)
-    is_kept[np.argsort(distance, kind='stable')[:limit]] = True
+    border = np.partition(distance, limit - 1)[limit - 1]
+    is_kept = distance < border
+    tied = np.flatnonzero(distance == border)
+    is_kept[tied[: limit - np.count_nonzero(is_kept)]] = True
     return is_kept
