@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from metabev_ros.geometry import rigid_transform, rotation_z
-from metabev_ros.lab.datasets.synthetic.actors import SpeedProfile
+from metabev_ros.lab.datasets.synthetic.actors import Profile
 from metabev_ros.lab.datasets.synthetic.roads import Path
 
 _FINE = 0.05  # metres between the samples of a route
@@ -41,7 +41,7 @@ class LaneMotion:
 
     path: Path
     d: float
-    profile: SpeedProfile
+    profile: Profile
 
     def world_from_ego(self, t: float) -> np.ndarray:
         """(4, 4) pose at `t` seconds."""
@@ -100,17 +100,21 @@ class RouteMotion:
         """First and last time that the line covers, seconds."""
         return float(self._t[0]), float(self._t[-1])
 
-    def distance(self, t: np.ndarray | float) -> np.ndarray | float:
+    def distance(self, t: float) -> float:
         """Way made from 0 to `t` seconds, metres."""
-        return np.interp(t, self._t, self._s)
+        return float(np.interp(t, self._t, self._s))
 
-    def speed(self, t: np.ndarray | float) -> np.ndarray | float:
+    def speed(self, t: float) -> float:
         """Speed at `t` seconds, m/s."""
-        return np.interp(t, self._t, self._v)
+        return float(np.interp(t, self._t, self._v))
+
+    def nearest(self, xy: np.ndarray) -> float:
+        """Way at the place of the line that is nearest to a (2,) point, metres."""
+        return float(self._s[np.hypot(*(self._line[:, :2] - xy).T).argmin()])
 
     def planar(self, t: np.ndarray) -> np.ndarray:
         """(N, 3) x, y in metres and heading in radians (unwrapped) at (N,) seconds."""
-        s = self.distance(t)
+        s = np.interp(t, self._t, self._s)
         return np.stack([np.interp(s, self._s, self._line[:, k]) for k in range(3)], axis=-1)
 
     def world_from_ego(self, t: float) -> np.ndarray:
@@ -120,7 +124,7 @@ class RouteMotion:
 
     def velocity(self, t: float) -> np.ndarray:
         """(3,) vx, vy in m/s and yaw rate in rad/s, in the ego frame."""
-        rate = float(self.speed(t))
+        rate = self.speed(t)
         turn = float(np.interp(self.distance(t), self._s, self._curvature))
         return np.array([rate, 0.0, rate * turn])
 

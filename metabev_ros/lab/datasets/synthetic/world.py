@@ -6,7 +6,7 @@ the sensors are rendered from that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from metabev_ros.geometry import (
     transform_points,
     wrap_angle,
 )
-from metabev_ros.lab.datasets.synthetic.actors import Population
+from metabev_ros.lab.datasets.synthetic.actors import Population, part_of
 from metabev_ros.lab.datasets.synthetic.camera import Light
 from metabev_ros.lab.datasets.synthetic.faces import Scene, cuboid_corners
 from metabev_ros.lab.datasets.synthetic.ground import Ground
@@ -29,6 +29,8 @@ from metabev_ros.lab.datasets.synthetic.rig import EGO_BOX
 TRUTH_RANGE = 60.0  # metres around the ego
 _SIGHT = 95.0
 _SCENERY_SIGHT = 140.0
+_BUCKET = 0.5  # seconds
+_FASTEST = 60.0  # m/s between the ego and any actor
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,26 @@ class World:
     scenery: Cuboids
     population: Population
     light: Light
+    _near: dict[int, tuple[np.ndarray, Population]] = field(default_factory=dict)
 
     def actors(self, t: float, world_from_ego: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (M, 9) in the ego frame of everybody in sight, and their track ids."""
-        world, exists = self.population.at(t)
+        rows, population = self._around(round(t / _BUCKET))
+        world, exists = population.at(t)
         boxes = boxes_in_ego(world, world_from_ego)
-        near = exists & (np.hypot(boxes[:, 0], boxes[:, 1]) < _SIGHT)
-        tracks = np.flatnonzero(near)
-        keep = without_overlap(boxes[tracks])
-        return boxes[tracks[keep]], tracks[keep]
+        near = np.flatnonzero(exists & (np.hypot(boxes[:, 0], boxes[:, 1]) < _SIGHT))
+        keep = near[without_overlap(boxes[near])]
+        return boxes[keep], rows[keep]
+
+    def _around(self, bucket: int) -> tuple[np.ndarray, Population]:
+        """Rows of the actors that can be in sight around `bucket * _BUCKET` seconds, and they."""
+        if bucket not in self._near:
+            t = bucket * _BUCKET
+            boxes = boxes_in_ego(self.population.at(t)[0], self.ego.world_from_ego(t))
+            rows = np.flatnonzero(np.hypot(boxes[:, 0], boxes[:, 1]) < _SIGHT + _FASTEST * _BUCKET)
+            self._near.clear()  # a drive goes on in time: what lies behind is not asked again
+            self._near[bucket] = rows, part_of(self.population, rows)
+        return self._near[bucket]
 
     def scene(self, boxes: np.ndarray, tracks: np.ndarray, world_from_ego: np.ndarray) -> Scene:
         """The solids of an instant in the ego frame; owner = row of `boxes`."""
@@ -121,27 +134,35 @@ def without_overlap(boxes: np.ndarray) -> np.ndarray:
     ego = np.array([[(x0 + x1) / 2, (y0 + y1) / 2, 0, x1 - x0 + 1, y1 - y0 + 0.6, 2, 0]])
     every = np.concatenate([ego, boxes[:, :7]])
     reach = np.hypot(every[:, 3], every[:, 4]) / 2
-    gap = np.linalg.norm(every[:, None, :2] - every[None, :, :2], axis=-1)
-    first, second = np.nonzero(np.triu(gap < reach[:, None] + reach[None], 1))
+    dx = every[:, None, 0] - every[None, :, 0]
+    dy = every[:, None, 1] - every[None, :, 1]
+    close = dx * dx + dy * dy < (reach[:, None] + reach[None]) ** 2
+    first, second = np.nonzero(close)
+    once = first < second
+    first, second = first[once], second[once]
+    meet = _meet(every[first], every[second])
     dropped = np.zeros(len(every), dtype=bool)
-    for i, j in zip(first, second, strict=True):
-        if not dropped[i] and not dropped[j] and _meet(every[i], every[j]):
-            dropped[j] = True
+    for i, j in zip(first[meet].tolist(), second[meet].tolist(), strict=True):
+        dropped[j] |= not dropped[i]
     return np.flatnonzero(~dropped[1:])
 
 
-def _meet(a: np.ndarray, b: np.ndarray, margin: float = 0.02) -> bool:
-    """Separating axes of two rectangles."""
-    delta = b[:2] - a[:2]
+def _meet(a: np.ndarray, b: np.ndarray, margin: float = 0.02) -> np.ndarray:
+    """(N,) bool: separating axes of (N, >=7) pairs of rectangles."""
+    delta = b[:, :2] - a[:, :2]
     axes = {}
     for name, box in (('a', a), ('b', b)):
-        c, s = np.cos(box[6]), np.sin(box[6])
-        axes[name] = (np.array([c, s]), np.array([-s, c]), box[3] / 2, box[4] / 2)
+        c, s = np.cos(box[:, 6]), np.sin(box[:, 6])
+        ahead, across = np.stack([c, s], axis=-1), np.stack([-s, c], axis=-1)
+        axes[name] = (ahead, across, box[:, 3] / 2, box[:, 4] / 2)
+    meet = np.ones(len(a), dtype=bool)
     for axis in (*axes['a'][:2], *axes['b'][:2]):
-        reach = sum(abs(axis @ u) * p + abs(axis @ v) * q for u, v, p, q in axes.values())
-        if abs(delta @ axis) > reach + margin:
-            return False
-    return True
+        reach = sum(
+            np.abs((axis * u).sum(-1)) * p + np.abs((axis * v).sum(-1)) * q
+            for u, v, p, q in axes.values()
+        )
+        meet &= np.abs((delta * axis).sum(-1)) <= reach + margin
+    return meet
 
 
 def texture_pyramid(texture: np.ndarray, levels: int = 4) -> list[np.ndarray]:
