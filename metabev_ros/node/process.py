@@ -9,17 +9,19 @@ import time
 
 import rclpy
 import rclpy.utilities
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 
 from metabev_ros.config.node import REMEDY
-from metabev_ros.errors import ConfigError, MetaBevError
+from metabev_ros.errors import ConfigError, MetaBevError, clean_text
 from metabev_ros.node.inference import ExitCode, InferenceWorker
 from metabev_ros.node.perception_node import NODE_NAME, PerceptionNode
 
 STOP_CHECK = 0.1  # seconds between two looks at the stop event
+GOODBYE = 0.5  # seconds in which who asked for the shutdown gets the answer
 STOP_LIMIT = 8.0  # seconds from a signal to the end, whatever hangs; systemd's unit waits for 10
 
 
@@ -35,7 +37,7 @@ def _start(node: PerceptionNode) -> None:
                 'start-up',
                 'a node that can be activated',
                 'a failed transition',
-                'see the messages above',
+                'start it again with --log-level debug, which says more',
             )
 
 
@@ -54,6 +56,10 @@ def _create() -> PerceptionNode:
         return PerceptionNode()
     except MetaBevError:
         raise
+    except ParameterException as error:  # of a parameter that rclpy declares, as use_sim_time
+        raise ConfigError(
+            'parameters', 'values of the right type', clean_text(error, 200), REMEDY
+        ) from error
     except Exception as error:
         if os.environ.get('ROS_SECURITY_ENABLE') != 'true':
             raise
@@ -75,11 +81,22 @@ def _run(node: PerceptionNode, stop: threading.Event) -> ExitCode:
             node.spin_once_guarded(executor, STOP_CHECK)
             if node.exit_code is not None:
                 return node.exit_code
+            if node.is_finalized:
+                _say_goodbye(node, executor)
+                break
     except ExternalShutdownException:
         pass
     finally:
         executor.shutdown()
     return ExitCode.STOPPED
+
+
+def _say_goodbye(node: PerceptionNode, executor: SingleThreadedExecutor) -> None:
+    """A finalized node has no way back: the process ends when the answers are sent."""
+    node.get_logger().info('finalized by a shutdown transition: the process ends')
+    end = time.monotonic() + GOODBYE
+    while time.monotonic() < end:
+        node.spin_once_guarded(executor, STOP_CHECK)
 
 
 def _end_after_a_signal() -> None:
@@ -100,7 +117,7 @@ def _end_after_a_signal() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM; returns an `ExitCode`.
+    """Run until SIGINT, SIGTERM or the transition `shutdown`; returns an `ExitCode`.
 
     The signal handlers are our own and only set an event: rclpy's, which shut the context down at
     once and let a KeyboardInterrupt appear anywhere, left an exit code other than 0 in one of

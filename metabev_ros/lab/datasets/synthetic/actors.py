@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -11,6 +11,18 @@ from metabev_ros.lab.datasets.synthetic.models import CLASS_INDEX, draw_colours,
 from metabev_ros.lab.datasets.synthetic.roads import Path
 
 Mix: TypeAlias = tuple[tuple[str, float], ...]  # name, share
+
+
+class Profile(Protocol):
+    """Distance over time."""
+
+    def distance(self, t: float) -> float:
+        """Way made from 0 to `t` seconds, metres."""
+        ...
+
+    def speed(self, t: float) -> float:
+        """Speed at `t` seconds, m/s."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,7 @@ class Population:
     """
 
     paths: tuple[Path, ...]
-    profiles: tuple[SpeedProfile, ...]
+    profiles: tuple[Profile, ...]
     labels: np.ndarray
     sizes: np.ndarray
     colours: np.ndarray
@@ -94,13 +106,33 @@ class Population:
         return boxes, (s >= self.window[:, 0]) & (s <= self.window[:, 1])
 
 
+def part_of(population: Population, rows: np.ndarray) -> Population:
+    """The chosen actors alone, with the paths and profiles that they use."""
+    paths, path = np.unique(population.path[rows], return_inverse=True)
+    profiles, profile = np.unique(population.profile[rows], return_inverse=True)
+    return Population(
+        tuple(population.paths[k] for k in paths),
+        tuple(population.profiles[k] for k in profiles),
+        population.labels[rows],
+        population.sizes[rows],
+        population.colours[rows],
+        path,
+        population.s[rows],
+        population.d[rows],
+        population.turn[rows],
+        profile,
+        population.direction[rows],
+        population.window[rows],
+    )
+
+
 class Crowd:
     """Actors collected one by one, with all that is random about them."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
         self.paths: list[Path] = []
-        self.profiles = [STANDING]
+        self.profiles: list[Profile] = [STANDING]
         self.rows: list[tuple] = []
 
     def add_path(self, path: Path) -> int:
@@ -108,7 +140,7 @@ class Crowd:
         self.paths.append(path)
         return len(self.paths) - 1
 
-    def add_profile(self, profile: SpeedProfile) -> int:
+    def add_profile(self, profile: Profile) -> int:
         """Take in a profile; return its index."""
         self.profiles.append(profile)
         return len(self.profiles) - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -124,22 +125,35 @@ def paint_ground(
     rng: np.random.Generator, roads: RoadNetwork, car_parks: tuple[CarPark, ...]
 ) -> Ground:
     """Draws the whole network."""
-    xy = roads.main.xy
+    return paint_networks(rng, ((roads, car_parks),))
+
+
+def paint_networks(
+    rng: np.random.Generator, networks: Sequence[tuple[RoadNetwork, tuple[CarPark, ...]]]
+) -> Ground:
+    """Draws networks that may cross: all walkways, then all roads, then what is painted on."""
+    xy = np.concatenate([roads.main.xy for roads, _ in networks])
     reach = 80.0
     painter = _Painter(xy.min(axis=0) - reach, xy.max(axis=0) + reach)
-    _areas(painter, roads, car_parks)
+    for roads, _ in networks:
+        _walkways(painter, roads)
+    for roads, car_parks in networks:
+        _parks(painter, roads, car_parks)
+    for roads, _ in networks:
+        _carriageways(painter, roads)
     _kerbs(painter)
-    _main_paint(painter, roads)
-    for street in roads.streets:
-        _street_paint(painter, roads, street)
-    for park in car_parks:
-        _bay_paint(painter, roads, park)
+    for roads, car_parks in networks:
+        _main_paint(painter, roads)
+        for street in roads.streets:
+            _street_paint(painter, roads, street)
+        for park in car_parks:
+            _bay_paint(painter, roads, park)
     return Ground(
         painter.origin, painter.cell, _texture(rng, painter), painter.material, painter.labels
     )
 
 
-def _areas(painter: _Painter, roads: RoadNetwork, car_parks: tuple[CarPark, ...]) -> None:
+def _walkways(painter: _Painter, roads: RoadNetwork) -> None:
     main, walkway = roads.main, roads.walkway
     right, left = roads.right_edge, roads.left_edge
     painter.area(
@@ -148,6 +162,10 @@ def _areas(painter: _Painter, roads: RoadNetwork, car_parks: tuple[CarPark, ...]
     for street in roads.streets:
         half = street.half_width + 2.6
         painter.area(street.path.ribbon(0.0, street.length, -half, half), PAVING, WALKWAY)
+
+
+def _parks(painter: _Painter, roads: RoadNetwork, car_parks: tuple[CarPark, ...]) -> None:
+    main, walkway = roads.main, roads.walkway
     for park in car_parks:
         near = roads.edge(park.side) + walkway
         painter.area(
@@ -163,7 +181,13 @@ def _areas(painter: _Painter, roads: RoadNetwork, car_parks: tuple[CarPark, ...]
             ASPHALT,
             DRIVABLE,
         )
-    painter.area(main.ribbon(main.start, main.end, -right, left), ASPHALT, DRIVABLE)
+
+
+def _carriageways(painter: _Painter, roads: RoadNetwork) -> None:
+    main = roads.main
+    painter.area(
+        main.ribbon(main.start, main.end, -roads.right_edge, roads.left_edge), ASPHALT, DRIVABLE
+    )
     for street in roads.streets:
         half = street.half_width
         painter.area(street.path.ribbon(0.0, street.length, -half, half), ASPHALT, DRIVABLE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metabev_ros.lab.datasets.synthetic.actors import Crowd, Population, SpeedProfile
+from metabev_ros.lab.datasets.synthetic.actors import Crowd, Population, Profile, SpeedProfile
 from metabev_ros.lab.datasets.synthetic.ground import CarPark
 from metabev_ros.lab.datasets.synthetic.kerbside import fill_strip
 from metabev_ros.lab.datasets.synthetic.roads import MARGIN, Path, RoadNetwork, SideStreet
@@ -26,11 +26,33 @@ def populate(
     roads: RoadNetwork,
     car_parks: tuple[CarPark, ...],
     ego_lane: int,
-    ego_profile: SpeedProfile,
+    ego_profile: Profile,
     duration: float,
 ) -> Population:
     """Fill the streets so that every class is near the ego at every time."""
     crowd = Crowd(rng)
+    fill_network(crowd, roads, car_parks, ego_lane, ego_profile, duration)
+    return crowd.population()
+
+
+def fill_network(
+    crowd: Crowd,
+    roads: RoadNetwork,
+    car_parks: tuple[CarPark, ...],
+    ego_lane: int,
+    ego_profile: Profile,
+    duration: float,
+    ego_s: float = 0.0,
+    begin: float = -np.inf,
+) -> None:
+    """Fill one network.
+
+    Args:
+        ego_lane: the lane that moves as the ego does; it keeps a gap for it.
+        ego_s: where on the main road that gap is at t = 0, metres.
+        begin: arc length before which the lanes of the main road are empty.
+    """
+    rng = crowd.rng
     main = crowd.add_path(roads.main)
     for side in (-1, 1):
         for lane in range(roads.lanes(side)):
@@ -45,14 +67,14 @@ def populate(
                     rng.uniform(0, 6),
                 )
             )
-            _fill_lane(crowd, main, roads, side, lane, profile, duration, is_ego)
+            gap = ego_s if is_ego else None
+            _fill_lane(crowd, main, roads, side, lane, profile, duration, gap, begin)
         fill_strip(crowd, main, roads, side)
         _fill_walkway(crowd, main, roads, side, duration)
     for street in roads.streets:
         _fill_street(crowd, street, duration)
     for park in car_parks:
         _fill_car_park(crowd, main, roads, park)
-    return crowd.population()
 
 
 def _fill_lane(
@@ -61,10 +83,12 @@ def _fill_lane(
     roads: RoadNetwork,
     side: int,
     lane: int,
-    profile: SpeedProfile,
+    profile: Profile,
     duration: float,
-    is_ego: bool,
+    ego_s: float | None,
+    begin: float,
 ) -> None:
+    """Fill one lane; `ego_s` is where the ego is in it at t = 0, None where it is not."""
     rng, direction = crowd.rng, -side
     d = side * (lane + 0.5) * roads.lane_width
     index = crowd.add_profile(profile)
@@ -73,19 +97,38 @@ def _fill_lane(
     start, stop = (start - travel, stop) if direction > 0 else (start, stop + travel)
     cursor = start + rng.uniform(0, 20)
     turn = 0.0 if direction > 0 else np.pi
+    window = (begin, np.inf)
     while cursor < stop:
         name = crowd.choose(_LANE_MIX)
         convoy = ['truck', 'trailer'] if name == 'truck+trailer' else [name]
         convoy = convoy[::-direction]  # the truck leads
         sizes = [crowd.size(member) for member in convoy]
         span = sum(size[0] for size in sizes) + 1.0 * (len(sizes) - 1)
-        if is_ego and cursor < 11.0 and cursor + span > -9.0:
-            cursor = 11.0 + rng.uniform(0, 8)
+        if ego_s is not None and cursor < ego_s + 11.0 and cursor + span > ego_s - 9.0:
+            cursor = ego_s + 11.0 + rng.uniform(0, 8)
             continue
         for member, size in zip(convoy, sizes, strict=True):
-            crowd.add(member, main, cursor + size[0] / 2, d, turn, index, direction, size=size)
+            place = cursor + size[0] / 2
+            crowd.add(member, main, place, d, turn, index, direction, window, size)
             cursor += size[0] + 1.0
         cursor += rng.uniform(4, 22)
+
+
+def queue_before(crowd: Crowd, roads: RoadNetwork, crossing: float) -> None:
+    """Vehicles that wait on a main road before another one crosses it at arc length 0.
+
+    Args:
+        crossing: metres from arc length 0 to the stop line.
+    """
+    rng, main = crowd.rng, crowd.add_path(roads.main)
+    for lane in range(roads.lanes_right):
+        cursor = -crossing - rng.uniform(0.3, 1.8)
+        for _ in range(int(rng.integers(0, 6))):
+            name = crowd.choose(_QUEUE_MIX)
+            size = crowd.size(name)
+            d = -(lane + 0.5) * roads.lane_width
+            crowd.add(name, main, cursor - size[0] / 2, d, size=size)
+            cursor -= size[0] + rng.uniform(1.0, 3.0)
 
 
 def _fill_walkway(crowd: Crowd, main: int, roads: RoadNetwork, side: int, duration: float) -> None:

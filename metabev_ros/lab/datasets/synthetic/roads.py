@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,20 +138,60 @@ class RoadNetwork:
 
 def build_roads(rng: np.random.Generator, length: float) -> RoadNetwork:
     """A network along which the ego can drive `length` metres."""
-    main = _main_path(rng, length)
+    return build_network(rng, _main_path(rng, length), length, draw_section(rng))
+
+
+@dataclass(frozen=True)
+class Section:
+    """A main road from kerb to kerb and beyond, as `RoadNetwork` has it."""
+
+    lane_width: float
+    lanes_right: int
+    lanes_left: int
+    strip: float
+    walkway: float
+
+    @property
+    def edges(self) -> dict[int, float]:
+        """Metres from the centre line to the kerb on the left (1) and on the right (-1)."""
+        return {
+            1: self.lanes_left * self.lane_width + self.strip,
+            -1: self.lanes_right * self.lane_width + self.strip,
+        }
+
+
+def draw_section(rng: np.random.Generator) -> Section:
+    """A cross-section of one or two lanes each way."""
     lane_width = rng.uniform(3.3, 3.7)
     lanes_right, lanes_left = (int(n) for n in rng.integers(1, 3, size=2))
-    strip, walkway = rng.uniform(3.9, 4.4), rng.uniform(2.6, 4.2)
-    edges = {1: lanes_left * lane_width + strip, -1: lanes_right * lane_width + strip}
-    junctions, streets = [], []
+    return Section(
+        lane_width, lanes_right, lanes_left, rng.uniform(3.9, 4.4), rng.uniform(2.6, 4.2)
+    )
+
+
+def build_network(
+    rng: np.random.Generator,
+    main: Path,
+    length: float,
+    section: Section,
+    crossings: tuple[tuple[float, float], ...] = (),
+    others: Sequence[np.ndarray] = (),
+) -> RoadNetwork:
+    """Side streets along a main road.
+
+    Args:
+        crossings: (s, half width) where other main roads cross it; no side street is near.
+        others: (N, 2) lines of roads that its side streets must end before.
+    """
+    junctions, streets = list(crossings), []
     s = -MARGIN + rng.uniform(15, 75)
     while s < length + MARGIN - 15:
         half = rng.uniform(3.6, 4.8)
         curvature = np.abs(main.pose(np.linspace(s - 18, s + 18, 13), 0.0)[3]).max()
-        if curvature < 0.004:
+        if curvature < 0.004 and all(abs(s - at) > 45 for at, _ in crossings):
             sides = ((1, -1), (1,), (-1,))[int(rng.choice(3, p=[0.6, 0.2, 0.2]))]
             for side in sides:
-                streets.append(_side_street(rng, main, s, side, half, edges[side]))
+                streets.append(_side_street(rng, main, s, side, half, section.edges[side], others))
             junctions.append((s, half))
             s += rng.uniform(55, 110)
         else:
@@ -158,12 +199,12 @@ def build_roads(rng: np.random.Generator, length: float) -> RoadNetwork:
     return RoadNetwork(
         main,
         length,
-        lanes_right,
-        lanes_left,
-        lane_width,
-        strip,
-        walkway,
-        tuple(junctions),
+        section.lanes_right,
+        section.lanes_left,
+        section.lane_width,
+        section.strip,
+        section.walkway,
+        tuple(sorted(junctions)),
         tuple(streets),
     )
 
@@ -184,10 +225,11 @@ def _main_path(rng: np.random.Generator, length: float) -> Path:
         curvature += np.sign(angle) * bump / radius
         heading += np.sign(angle) * bump.sum() * STEP / radius
         cursor += span + rng.uniform(40, 150)
-    return _integrate(-MARGIN, np.zeros(2), rng.uniform(-np.pi, np.pi), curvature)
+    return integrate(-MARGIN, np.zeros(2), rng.uniform(-np.pi, np.pi), curvature)
 
 
-def _integrate(start: float, origin: np.ndarray, heading0: float, curvature: np.ndarray) -> Path:
+def integrate(start: float, origin: np.ndarray, heading0: float, curvature: np.ndarray) -> Path:
+    """The path that begins at `origin` and has this curvature every STEP metres."""
     heading = heading0 + np.concatenate([[0], np.cumsum(curvature[:-1]) * STEP])
     middle = heading[:-1] + curvature[:-1] * STEP / 2
     steps = STEP * np.stack([np.cos(middle), np.sin(middle)], axis=-1)
@@ -196,16 +238,23 @@ def _integrate(start: float, origin: np.ndarray, heading0: float, curvature: np.
 
 
 def _side_street(
-    rng: np.random.Generator, main: Path, at: float, side: int, half: float, edge: float
+    rng: np.random.Generator,
+    main: Path,
+    at: float,
+    side: int,
+    half: float,
+    edge: float,
+    others: Sequence[np.ndarray],
 ) -> SideStreet:
     x, y, heading, _ = main.pose(at, 0.0)
     length = 85.0
     count = int(length / STEP) + 1
     bend = np.zeros(count)
     bend[int((edge + 10) / STEP) :] = rng.uniform(-1, 1) / 120.0
-    path = _integrate(0.0, np.array([x, y]), float(heading + side * np.pi / 2), bend)
+    path = integrate(0.0, np.array([x, y]), float(heading + side * np.pi / 2), bend)
     clear = np.ones(len(path.xy), dtype=bool)
     far = main.xy[np.abs(main.start + np.arange(len(main.xy)) * STEP - at) > 50]
+    far = np.concatenate([far, *others])
     if len(far):
         distance = np.linalg.norm(path.xy[::4, None] - far[None, ::8], axis=-1).min(axis=1)
         clear = np.repeat(distance > 32, 4)[: len(path.xy)]

@@ -45,10 +45,18 @@ def place_car_parks(rng: np.random.Generator, roads: RoadNetwork) -> tuple[CarPa
 
 def build_scenery(rng: np.random.Generator, roads: RoadNetwork, ground: Ground) -> Cuboids:
     """World-frame solids, none of them on a mapped surface, except trees and poles at kerbs."""
+    return line_networks(rng, (roads,), ground)
+
+
+def line_networks(
+    rng: np.random.Generator, networks: Sequence[RoadNetwork], ground: Ground
+) -> Cuboids:
+    """The same along several networks."""
     rows: list[Row] = []
-    _line_main_street(rng, rows, roads, ground)
-    for street in roads.streets:
-        _line_side_street(rng, rows, roads, street, ground)
+    for roads in networks:
+        _line_main_street(rng, rows, roads, ground)
+        for street in roads.streets:
+            _line_side_street(rng, rows, roads, street, ground)
     columns = [np.array(column) for column in zip(*rows, strict=True)]
     centre, size, yaw, colour, reflectivity, facade = columns
     return Cuboids(
