@@ -138,53 +138,68 @@ def _cast(
     spinner: Spinner, scene: Scene, instants: Instants, rays: _Rays
 ) -> tuple[np.ndarray, np.ndarray]:
     """(B, N) horizontal distance of the nearest hit and its cuboid, -1 for the ground."""
-    tangent = np.tan(spinner.elevations)[:, None]
-    flat = np.repeat(
-        np.where(tangent < 0, spinner.position[2] / np.maximum(-tangent, 1e-9), np.inf),
-        spinner.azimuths,
-        axis=1,
-    )
-    hit = np.full(flat.shape, -1, dtype=np.int32)
-    low, high, beams = _windows(spinner, scene, instants, rays, tangent[:, 0])
-    cuboids, moving = scene.cuboids, np.abs(instants.velocity).max(1, initial=0.0) > 0
-    half = cuboids.size / 2
+    tangent = np.tan(spinner.elevations)
+    below = np.where(tangent < 0, spinner.position[2] / np.maximum(-tangent, 1e-9), np.inf)
+    flat = np.repeat(below[:, None], spinner.azimuths, axis=1)
+    hit = np.full(flat.size, -1, dtype=np.int32)
+    low, high, beams = _windows(spinner, scene, instants, rays, tangent)
+    k = np.flatnonzero((beams[0] < beams[1]) & (low <= high))
+    cuboid, column = _spans(k, low[k], high[k] + 1)
+    column %= spinner.azimuths
+    enter, leave = _crossed(scene, instants, rays, cuboid, column)
+    met = np.flatnonzero((enter <= leave) & (leave > 0))
+    pair, beam = _spans(met, beams[0][cuboid[met]], beams[1][cuboid[met]])
+    half = scene.cuboids.size[:, 2] / 2
+    height = scene.cuboids.centre[:, 2] - spinner.position[2]
+    owner = cuboid[pair]
     with np.errstate(divide='ignore', invalid='ignore'):
-        for k in np.flatnonzero((beams[0] < beams[1]) & (low <= high)).tolist():
-            columns = np.arange(low[k], high[k] + 1) % spinner.azimuths
-            centre, yaw = _placed(
-                cuboids.centre[k], cuboids.yaw[k], k, moving[k], instants, columns
-            )
-            top, bottom = cuboids.centre[k, 2] + half[k, 2], cuboids.centre[k, 2] - half[k, 2]
-            rows = slice(int(beams[0][k]), int(beams[1][k]))
-            begin, end = _slabs(
-                centre - rays.origin[columns],
-                half[k],
-                rays.bearing[columns] - yaw,
-                (bottom - spinner.position[2], top - spinner.position[2]),
-                tangent[rows],
-                yaw,
-            )
-            old = flat[rows, columns]
-            better = (begin <= end) & (begin > 0) & (begin < old)
-            if better.any():
-                flat[rows, columns] = np.where(better, begin, old)
-                hit[rows, columns] = np.where(better, k, hit[rows, columns])
-    return flat, hit
+        z0 = (height - half)[owner] / tangent[beam]
+        z1 = (height + half)[owner] / tangent[beam]
+    begin = np.maximum(enter[pair], np.minimum(z0, z1))
+    end = np.minimum(leave[pair], np.maximum(z0, z1))
+    place = beam * spinner.azimuths + column[pair]
+    nearest = flat.reshape(-1)
+    good = np.flatnonzero((begin <= end) & (begin > 0) & (begin < nearest[place]))
+    np.minimum.at(nearest, place[good], begin[good])
+    good = good[begin[good] == nearest[place[good]]]
+    hit[place[good]] = owner[good]
+    return flat, hit.reshape(flat.shape)
 
 
-def _placed(
-    centre: np.ndarray, yaw: float, k: int, moves: bool, instants: Instants, columns: np.ndarray
-) -> tuple[np.ndarray, np.ndarray | float]:
-    """Where cuboid k is at the columns' times: (C, 2) or (2,) metres, and its yaw."""
-    if not moves:
-        return centre[:2], yaw
-    lag = instants.lag[columns]
-    vx, vy, rate = instants.velocity[k]
-    turned = rate * lag
+def _spans(
+    names: np.ndarray, first: np.ndarray, stop: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(T,) each: every name with every whole number from its `first` to before its `stop`."""
+    counts = np.maximum(stop - first, 0)
+    begins = np.cumsum(counts) - counts
+    return np.repeat(names, counts), np.arange(counts.sum()) - np.repeat(begins - first, counts)
+
+
+def _crossed(
+    scene: Scene, instants: Instants, rays: _Rays, cuboid: np.ndarray, column: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(T,) horizontal distances at which columns enter and leave cuboids seen from above.
+
+    A cuboid is where it is at the time of the column; enter > leave is a miss.
+    """
+    lag, velocity = instants.lag[column], instants.velocity[cuboid]
+    turned = velocity[:, 2] * lag
+    pivot = instants.pivot[cuboid]
+    x, y = (scene.cuboids.centre[cuboid, :2] - pivot).T
     c, s = np.cos(turned), np.sin(turned)
-    x, y = centre[:2] - instants.pivot[k]
-    moved = np.stack([c * x - s * y + vx * lag, s * x + c * y + vy * lag], axis=-1)
-    return instants.pivot[k] + moved, yaw + turned
+    start = pivot - rays.origin[column] + velocity[:, :2] * lag[:, None]
+    dx, dy = c * x - s * y + start[:, 0], s * x + c * y + start[:, 1]
+    yaw = scene.cuboids.yaw[cuboid] + turned
+    c, s = np.cos(yaw), np.sin(yaw)
+    x, y = c * dx + s * dy, c * dy - s * dx
+    relative = rays.bearing[column] - yaw
+    half = scene.cuboids.size[cuboid] / 2
+    with np.errstate(divide='ignore', invalid='ignore'):
+        ux, uy = 1 / np.cos(relative), 1 / np.sin(relative)
+    x0, x1 = (x - half[:, 0]) * ux, (x + half[:, 0]) * ux
+    y0, y1 = (y - half[:, 1]) * uy, (y + half[:, 1]) * uy
+    enter = np.maximum(np.minimum(x0, x1), np.minimum(y0, y1))
+    return enter, np.minimum(np.maximum(x0, x1), np.maximum(y0, y1))
 
 
 def _windows(
@@ -223,38 +238,3 @@ def _windows(
     last_beam = np.searchsorted(tangent, np.maximum(top / near, top / far))
     last_beam = np.where(nearest - radius < spinner.reach, last_beam, 0)
     return low, high, (first_beam, last_beam)
-
-
-def _slabs(
-    delta: np.ndarray,
-    half: np.ndarray,
-    relative: np.ndarray,
-    heights: tuple[float, float],
-    tangent: np.ndarray,
-    yaw: np.ndarray | float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Horizontal distances at which the beams enter and leave a cuboid; enter > leave: a miss.
-
-    Args:
-        delta: (C, 2) metres from the sensor to the cuboid's centre.
-        half: (3,) metres; relative: (C,) bearing of the columns against the cuboid's yaw.
-        heights: of its bottom and top above the sensor.
-        tangent: (B, 1) of the elevations.
-        yaw: of the cuboid.
-
-    Returns:
-        (B, C) each.
-    """
-    c, s = np.cos(yaw), np.sin(yaw)
-    x = c * delta[:, 0] + s * delta[:, 1]
-    y = c * delta[:, 1] - s * delta[:, 0]
-    ux, uy = 1 / np.cos(relative), 1 / np.sin(relative)
-    x0, x1 = (x - half[0]) * ux, (x + half[0]) * ux
-    y0, y1 = (y - half[1]) * uy, (y + half[1]) * uy
-    enter = np.maximum(np.minimum(x0, x1), np.minimum(y0, y1))
-    leave = np.minimum(np.maximum(x0, x1), np.maximum(y0, y1))
-    z0, z1 = heights[0] / tangent, heights[1] / tangent
-    return (
-        np.maximum(enter[None], np.minimum(z0, z1)),
-        np.minimum(leave[None], np.maximum(z0, z1)),
-    )
