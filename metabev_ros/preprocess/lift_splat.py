@@ -27,7 +27,7 @@ from metabev_ros.structures import CameraCalibration
 
 HEIGHT_RANGE = (-10.0, 10.0)  # metres in the ego frame, BEVFusion's zbound
 ANSWERS = 4  # as cameras come and go; tables of a large network are 22 MB each
-VIEWS = 24  # views whose part is kept: those of the answers
+VIEWS = 48  # views whose runs are kept; a small part of the tables
 
 Tables = dict[str, np.ndarray]
 BuildTables = Callable[[Sequence[CameraCalibration]], Tables]
