@@ -64,7 +64,7 @@ def simulate(
 
 
 def _model_named(name: str) -> Path | None:
-    """What the parameter `model` means: a folder, or the name of a model of this package."""
+    """The meaning of the parameter `model`: a folder, or the name of a model of this package."""
     if not name or Path(name).is_dir():
         return Path(name) if name else None
     return resource_path(f'models/{name}')
