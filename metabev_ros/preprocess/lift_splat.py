@@ -192,8 +192,10 @@ class LiftSplatTables:
         length = np.concatenate([*(view.length for view in views), fill])
         order = stable_order(cell)
         length = length[order]
+        # Both may wrap round in a huge rig; their difference does not.
         offset = ((np.cumsum(length) - length) * w).astype(np.int32)
-        rise = np.arange(0, w * int(length.sum()), w, dtype=np.int32)
+        rise = np.arange(int(length.sum()), dtype=np.int32)
+        rise *= w
         depth_table = np.repeat(point[order] - offset, length)
         depth_table += rise
         pixel_table = np.repeat(pixel[order] - offset, length)
