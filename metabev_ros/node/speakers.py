@@ -24,7 +24,8 @@ class _Speaker:
     heard: float  # seconds
     publisher: bytes  # b'' where that is not known
     period: float = 0.0  # usual seconds between two messages
-    is_rival: bool = False  # it spoke while another did
+    is_new: bool = True  # it spoke, and the believed one has not since
+    is_rival: bool = False  # it spoke, and the believed one did after it
     spoke: deque[float] = field(default_factory=lambda: deque[float](maxlen=2))
 
     def speak(self, now: float) -> None:
@@ -62,13 +63,15 @@ class Speakers:
             self._owner = speaker
         elif speaker is owner:
             for other in self._others:
-                other.is_rival |= other.heard > owner.heard
+                other.is_rival |= other.is_new
+                other.is_new = False
         elif self._makes_room(owner, speaker, now):
             self._others.remove(speaker)
             self._others.append(owner)
             self._owner = speaker
         speaker.speak(now)
-        return speaker is self._owner
+        speaker.is_new = speaker is not self._owner
+        return not speaker.is_new
 
     def _find(self, number: int, now: float, publisher: bytes) -> _Speaker:
         """The speaker of a message, perhaps a new one."""
