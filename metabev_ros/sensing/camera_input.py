@@ -135,8 +135,8 @@ class ImageReader:
         size = self._size
         reduce = 1 if size is None else reduction_for(frame.packed.size, size.height, size.width)
         try:
-            pixels, _ = frame.packed.decode(reduce)
-            picture = look_at_picture(pixels)
+            pixels, reduction = frame.packed.decode(reduce)
+            picture = look_at_picture(pixels, reduction)
             frame.image = CameraImage(frame.stamp_ns, *self._prepare(pixels, frame.calibration))
         except SensorDataError as error:
             return error
