@@ -50,6 +50,18 @@ class SensorDataError(MetaBevError):
         super().__init__(where, expected, got)
 
 
+class OutputError(MetaBevError):
+    """Something made cannot be written: no permission, no room, no such place."""
+
+    @classmethod
+    def of(cls, where: object, error: OSError) -> OutputError:
+        """The error of a file that cannot be written."""
+        got = clean_text(error.strerror or type(error).__name__)
+        return cls(
+            clean_text(where, 300), 'a file that can be written', got, 'free it or name another'
+        )
+
+
 class MissingDependencyError(MetaBevError):
     """An optional package is needed; the remedy is the install command."""
 

@@ -10,11 +10,13 @@ import numpy as np
 
 from metabev_ros.backends import build_backend
 from metabev_ros.backends.protocol import Backend
-from metabev_ros.config import ModelConfig
+from metabev_ros.config import ModelConfig, RigConfig, SensingConfig
 from metabev_ros.errors import BackendError
 from metabev_ros.postprocess import Postprocessor
 from metabev_ros.preprocess.lift_splat import BackgroundTables
 from metabev_ros.preprocess.preprocessor import Preprocessor, view_tables
+from metabev_ros.sensing.camera_input import ImageSize
+from metabev_ros.sensing.front_end import SensorFrontEnd
 from metabev_ros.sensing.modality import fall_back
 from metabev_ros.structures import (
     CameraCalibration,
@@ -117,8 +119,18 @@ class Pipeline:
             },
         )
 
-    def warm_up(self, cameras: int) -> None:
-        """Run every branch once on made-up inputs, so that the first real sample is not slow."""
+    def front_end(self, rig: RigConfig, sensing: SensingConfig) -> SensorFrontEnd:
+        """The front end that makes samples for this model.
+
+        Raises:
+            ConfigError: for a rig whose fixed calibrations are none.
+        """
+        camera = self.config.camera
+        size = ImageSize(camera.height, camera.width)
+        return SensorFrontEnd(rig, sensing, self.prepare_image, size, self.config.lidar.sweeps)
+
+    def warm_up(self, rig: RigConfig) -> None:
+        """Run every branch that a rig has once, so that the first real sample is not slow."""
         config = self.config
         focal = config.camera.width / 2.0
         intrinsics = np.array([[focal, 0, focal], [0, focal, config.camera.height / 2], [0, 0, 1]])
@@ -129,14 +141,17 @@ class Pipeline:
             pixels,
             CameraCalibration(config.camera.width, config.camera.height, intrinsics, forward),
         )
-        images = {str(i): image for i in range(cameras)}
+        images = {camera.name: image for camera in rig.cameras}
         sweep = Sweep(0, np.array([[5.0, 0, 0, 0, 0]], np.float32), np.eye(4))
         # CAMERA first: it waits for its tables, and FUSED finds them then.
+        possible = Modality.from_presence(bool(rig.cameras), bool(rig.lidars))
         for modality in (Modality.CAMERA, Modality.FUSED, Modality.LIDAR):
+            if modality & ~possible:
+                continue
             self(
                 Sample(
                     0,
-                    images if modality.has_camera else {'0': None},
+                    images if modality.has_camera else {},
                     sweep if modality.has_lidar else None,
                     modality,
                 )

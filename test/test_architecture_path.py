@@ -20,7 +20,8 @@ from support.rig_messages import CAMERAS, LIDAR, SENSORS
 from metabev_ros import wire
 from metabev_ros.config import InferenceConfig, SensingConfig
 from metabev_ros.node.inference import InferenceWorker
-from metabev_ros.node.workers import Mailbox, RawMessage, SensingWorker, ThrottledLog, TopicQueue
+from metabev_ros.node.queues import RawMessage, TopicQueue
+from metabev_ros.node.workers import Mailbox, SensingWorker, ThrottledLog
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import resource_path
 from metabev_ros.sensing.front_end import SensorFrontEnd

@@ -154,7 +154,7 @@ def chunk_record(uncompressed_size: int, compression: bytes, data: bytes) -> byt
 @pytest.mark.parametrize('compress', [zstandard.compress, lz4.frame.compress])
 def test_row_107_a_decompression_bomb_is_refused_and_not_unpacked(tmp_path, monkeypatch, compress):
     limit = 2**22
-    monkeypatch.setattr(records, 'RECORD_LIMIT', limit)
+    monkeypatch.setattr(records, 'UNPACKED_LIMIT', limit)
     packed = compress(bytes(16 * limit))
     name = b'zstd' if compress is zstandard.compress else b'lz4'
     path = tmp_path / 'bomb.mcap'

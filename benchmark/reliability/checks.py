@@ -19,6 +19,8 @@ from benchmark.reliability.detection import Stop
 from benchmark.reliability.figures import Figure
 from metabev_ros.lab.datasets.synthetic import DriveConfig, DriveFrame, SyntheticDrive
 from metabev_ros.sensing import checks, measures
+from metabev_ros.sensing.decoding import PackedImage, Rows
+from metabev_ros.sensing.encodings import find_encoding
 from metabev_ros.structures import SensorState
 
 # Timed apart: functions, some of which serve more than one check, and rows of IMAGE_CHECKS.
@@ -31,7 +33,13 @@ PARTS: dict[str, tuple[Any, str]] = {
     'beams': (measures, '_row_counts'),
 }
 ROWS = {'torn': 'torn', 'noise_of_pictures': 'noise'}
-TABLES = (*checks.IMAGE_CHECKS, *checks.COUNT_CHECKS, *checks.SWEEP_CHECKS, *checks.PAST_CHECKS)
+TABLES = (
+    *checks.IMAGE_CHECKS,
+    *checks.COUNT_CHECKS,
+    *checks.SWEEP_CHECKS,
+    *checks.PAST_CHECKS,
+    *checks.INTENSITY_CHECKS,
+)
 DETECTORS = (*dict.fromkeys(check.name for check in TABLES), checks.IDENTICAL)
 WORLDS, FRAMES = 12, 30
 WIDTH, HEIGHT = 352, 128
@@ -43,16 +51,20 @@ GREY_NOISE, RANGE_NOISE, DROPPED = 6.0, 0.03, 0.1  # levels, metres, largest sha
 class Rig:
     """The checks of six cameras and one LiDAR, as the front end holds them."""
 
-    cameras: list[checks.ImageCheck] = field(
-        default_factory=lambda: [checks.ImageCheck(3) for _ in range(6)]
+    cameras: list[tuple[checks.FrozenDetector, checks.ImageCheck]] = field(
+        default_factory=lambda: [(checks.FrozenDetector(3), checks.ImageCheck()) for _ in range(6)]
     )
     lidar: checks.CloudCheck = field(default_factory=lambda: checks.CloudCheck(3))
 
     def check(self, pictures: list[np.ndarray], points: np.ndarray) -> list[checks.Verdict]:
-        verdicts = [
-            check.check(pixels) for check, pixels in zip(self.cameras, pictures, strict=True)
-        ]
-        return [*verdicts, self.lidar.check(points, len(points))]
+        verdicts = [self.lidar.check(points, len(points))]
+        for (frozen, content), pixels in zip(self.cameras, pictures, strict=True):
+            height, width = pixels.shape[:2]
+            rows = Rows(find_encoding('rgb8'), 3 * width, False)
+            packed = PackedImage((width, height), pixels.reshape(-1), rows)
+            verdicts.append(frozen.check(packed.fingerprint()))
+            verdicts.append(content.check(measures.look_at_picture(pixels)))
+        return verdicts
 
 
 class Noise:

@@ -35,7 +35,8 @@ from metabev_ros.faults.pipe import FaultPipe
 from metabev_ros.faults.plan import FaultPlan
 from metabev_ros.geometry import BevGrid
 from metabev_ros.node.inference import InferenceWorker
-from metabev_ros.node.workers import Mailbox, RawMessage, SensingWorker, ThrottledLog, TopicQueue
+from metabev_ros.node.queues import RawMessage, TopicQueue
+from metabev_ros.node.workers import Mailbox, SensingWorker, ThrottledLog
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.sensing.front_end import SensorFrontEnd
 from metabev_ros.structures import PerceptionResult

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import Any, cast
 
 import lz4.frame
 import zstandard
-from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
-from mcap.records import Chunk, Message
+from mcap.opcode import Opcode
 
 from metabev_ros.errors import clean_text
 
 MAGIC = bytes((137, 77, 67, 65, 80, 48, 13, 10))
-RECORD_LIMIT = 256 * 2**20  # bytes of a record, and of a decompressed chunk
+RECORD_LIMIT = 128 * 2**20  # bytes of a record that is read at once
+UNPACKED_LIMIT = 64 * 2**20  # bytes of a decompressed chunk: they are held while it is merged
 RECORD_HEAD = struct.Struct('<BQ')  # opcode, length
-MALFORMED = (McapError, ValueError, OverflowError, struct.error)
+MESSAGE_HEAD = struct.Struct('<HIQQ')  # channel, sequence, log time, publish time
+CHUNK_HEAD = struct.Struct('<QQQII')  # first and last time, unpacked size, CRC, length of a name
+MALFORMED = (McapError, ValueError, OverflowError, EOFError, struct.error)
+BROKEN_CHUNK = (*MALFORMED, RuntimeError, zstandard.ZstdError)
+
+# The work that a file may cause for each of its bytes; a recording stays far below.
+UNPACK_RATIO, UNPACK_FREE = 1000, 256 * 2**20  # decompressed bytes
+RECORDS_FREE = 20_000  # records in compressed chunks: one a byte, and these
+_REASONS_TOLD = 5
 
 
 @dataclass(frozen=True)
@@ -42,8 +50,9 @@ class BagIntegrity:
         is_finalised: the writer closed the file.
         lost_bytes: bytes behind the place where the file breaks.
         bad_chunks: chunks refused: CRC, size limit, or undecodable.
+        refusals: why -> chunks refused for it.
         unverified_chunks: chunks that carry no CRC.
-        lost_messages: messages of undefined channels.
+        lost_messages: messages of undefined channels, or that could not be read.
         skipped_topics: topic -> why its messages are not offered.
     """
 
@@ -51,6 +60,7 @@ class BagIntegrity:
     is_finalised: bool = True
     lost_bytes: int = 0
     bad_chunks: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
     unverified_chunks: int = 0
     lost_messages: int = 0
     skipped_topics: dict[str, str] = field(default_factory=dict)
@@ -60,14 +70,22 @@ class BagIntegrity:
         """Tell whether something that was recorded could not be read."""
         return bool(self.lost_bytes or self.bad_chunks or self.lost_messages)
 
+    def refuse_chunk(self, reason: str) -> None:
+        """Count a chunk that is not used."""
+        self.bad_chunks += 1
+        self.refusals[reason] += 1
+
     def describe(self) -> str:
         """One line for people."""
         parts = [f'{self.messages} messages']
         parts += [] if self.is_finalised else ['file was not finalised']
+        reasons = '; '.join(
+            f'{count} x {reason}' for reason, count in self.refusals.most_common(_REASONS_TOLD)
+        )
         for value, text in (
             (self.lost_bytes, 'bytes unreadable at the end'),
-            (self.bad_chunks, 'damaged chunks refused'),
-            (self.lost_messages, 'messages without a channel'),
+            (self.bad_chunks, f'damaged chunks refused ({reasons})'),
+            (self.lost_messages, 'messages without a channel or unreadable'),
             (self.unverified_chunks, 'chunks without CRC'),
             (len(self.skipped_topics), 'topics skipped'),
         ):
@@ -75,43 +93,110 @@ class BagIntegrity:
         return ', '.join(parts)
 
 
-def split_records(data: bytes, integrity: BagIntegrity) -> Iterator[tuple[int, bytes]]:
-    """(opcode, body) of the records in a decompressed chunk, up to where it breaks."""
-    offset = 0
-    while offset < len(data):
-        if offset + RECORD_HEAD.size > len(data):
-            break
-        opcode, length = RECORD_HEAD.unpack_from(data, offset)
-        end = offset + RECORD_HEAD.size + length
-        if end > len(data):
-            break
-        yield opcode, data[offset + RECORD_HEAD.size : end]
-        offset = end
-    if offset != len(data):
-        integrity.bad_chunks += 1
+class WorkBudget:
+    """Bounds what the compressed chunks of one file may unpack to.
+
+    Args:
+        size: bytes of the file.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._bytes = UNPACK_FREE + UNPACK_RATIO * size
+        self._records = RECORDS_FREE + size
+
+    def unpack(self, size: int) -> None:
+        """Take bytes.
+
+        Raises:
+            ValueError: there are not so many left.
+        """
+        if size > self._bytes:
+            raise ValueError(f'the file unpacks to more than {UNPACK_RATIO} times its size')
+        self._bytes -= size
+
+    def record(self) -> None:
+        """Take one record.
+
+        Raises:
+            ValueError: there is none left.
+        """
+        if not self._records:
+            raise ValueError('the file unpacks to more records than it has bytes')
+        self._records -= 1
 
 
-def read_message(body: bytes) -> Message:
-    """Of the body of a message record."""
-    return Message.read(ReadDataStream(BytesIO(body)), len(body))
+@dataclass(frozen=True)
+class Chunk:
+    """The fields of a chunk record; `packed` is a view of its body, nothing is copied."""
+
+    unpacked_size: int
+    crc: int
+    compression: str
+    packed: memoryview
+    offset: int  # of `packed` in the body
 
 
-def decompress_chunk(body: bytes) -> tuple[bytes, bool]:
-    """The records of a chunk and whether a CRC confirmed them; output size is bounded."""
-    chunk = Chunk.read(ReadDataStream(BytesIO(body)))
-    limit = min(chunk.uncompressed_size, RECORD_LIMIT)
+def read_chunk(body: bytes) -> Chunk:
+    """The fields of a chunk record.
+
+    Raises:
+        ValueError, struct.error: the body is no chunk.
+    """
+    _, _, size, crc, name_length = CHUNK_HEAD.unpack_from(body)
+    begin = CHUNK_HEAD.size + name_length
+    name = body[CHUNK_HEAD.size : min(begin, CHUNK_HEAD.size + 64)].decode()
+    (length,) = struct.unpack_from('<Q', body, begin)
+    offset = begin + 8
+    if offset + length > len(body):
+        raise ValueError('a chunk longer than its record')
+    return Chunk(size, crc, name, memoryview(body)[offset : offset + length], offset)
+
+
+def unpack_chunk(chunk: Chunk) -> bytes | memoryview:
+    """The records of a chunk, their CRC verified where there is one; the size is bounded.
+
+    Raises:
+        ValueError: with the reason, in a few words.
+        zstandard.ZstdError, RuntimeError: what the decompressors trip over.
+    """
+    is_packed = chunk.compression != ''
+    if is_packed and chunk.unpacked_size > UNPACKED_LIMIT:
+        raise ValueError(f'it unpacks to more than {UNPACKED_LIMIT} bytes')
+    data: bytes | memoryview
     if chunk.compression == 'zstd':
-        with zstandard.ZstdDecompressor().stream_reader(BytesIO(chunk.data)) as stream:
-            data = stream.read(limit + 1)
+        unpacker = zstandard.ZstdDecompressor(max_window_size=UNPACKED_LIMIT)
+        with unpacker.stream_reader(chunk.packed) as stream:
+            data = stream.read(chunk.unpacked_size + 1)
     elif chunk.compression == 'lz4':
         frame: Any = lz4.frame.LZ4FrameDecompressor()
-        data = cast(bytes, frame.decompress(chunk.data, max_length=limit + 1))
-    elif chunk.compression == '':
-        data = chunk.data
-    else:
+        limit = chunk.unpacked_size + 1
+        data = cast(bytes, frame.decompress(chunk.packed, max_length=limit))
+    elif is_packed:
         raise ValueError(f'compression {clean_text(chunk.compression)}')
-    if len(data) != chunk.uncompressed_size or len(data) > RECORD_LIMIT:
-        raise ValueError(f'{chunk.uncompressed_size} bytes declared, {len(data)} found')
-    if chunk.uncompressed_crc and zlib.crc32(data) != chunk.uncompressed_crc:
+    else:
+        data = chunk.packed
+    if len(data) != chunk.unpacked_size:
+        raise ValueError('its size is not the declared one')
+    if chunk.crc and zlib.crc32(data) != chunk.crc:
         raise ValueError('CRC')
-    return data, bool(chunk.uncompressed_crc)
+    return data
+
+
+def split_records(data: bytes | memoryview) -> Iterator[tuple[int, int, int]]:
+    """(opcode, begin and end of the body) of the records, up to where the data breaks."""
+    offset, size = 0, len(data)
+    while offset + RECORD_HEAD.size <= size:
+        opcode, length = RECORD_HEAD.unpack_from(data, offset)
+        begin = offset + RECORD_HEAD.size
+        offset = begin + length
+        if offset > size:
+            return
+        yield opcode, begin, offset
+
+
+def message_heads(data: bytes | memoryview) -> Iterator[tuple[int, int, int, int]]:
+    """(channel, log time, begin and end of the body) of the messages among the records."""
+    for opcode, begin, end in split_records(data):
+        if opcode == Opcode.MESSAGE and end - begin >= MESSAGE_HEAD.size:
+            channel, _, log_time, _ = MESSAGE_HEAD.unpack_from(data, begin)
+            yield channel, log_time, begin, end

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+from collections.abc import Generator
 from pathlib import Path
 from types import TracebackType
 
 from mcap.writer import CompressionType
 from mcap.writer import Writer as McapWriter
 
-from metabev_ros.errors import SensorDataError, clean_text
+from metabev_ros.errors import OutputError, SensorDataError, clean_text
 from metabev_ros.wire import knows_type, type_definition
 
 CHUNK_SIZE = 2**20
@@ -34,23 +37,43 @@ class BagWriter:
 
     def __init__(self, path: Path | str, schemas: dict[str, str] | None = None) -> None:
         self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._schema_texts = schemas or {}
         self._partial = self.path.with_name(f'.{self.path.name}.{os.getpid()}.part')
-        self._writer = McapWriter(
-            str(self._partial), chunk_size=CHUNK_SIZE, compression=CompressionType.ZSTD
-        )
-        self._writer.start(profile='ros2', library='metabev_ros')
-        self._is_open = True
         self._schemas: dict[str, int] = {}
         self._channels: dict[str, tuple[int, str]] = {}
         self._counts: dict[str, int] = {}
+        self._is_open = False
+        with self._giving_up():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, 'a folder has this name')
+            self._file = self._partial.open('wb')
+            self._is_open = True
+            self._writer = McapWriter(
+                self._file, chunk_size=CHUNK_SIZE, compression=CompressionType.ZSTD
+            )
+            self._writer.start(profile='ros2', library='metabev_ros')
+
+    @contextlib.contextmanager
+    def _giving_up(self) -> Generator[None, None, None]:
+        """Leave nothing behind where the file cannot be written, and say so.
+
+        Raises:
+            OutputError
+        """
+        try:
+            yield
+        except OSError as error:
+            self.discard()
+            raise OutputError.of(self.path, error) from error
 
     def write(self, topic: str, msgtype: str, stamp_ns: int, cdr: bytes) -> None:
         """Append one message with log time `stamp_ns`.
 
         Raises:
-            SensorDataError: for an unknown type, or a topic with two types.
+            SensorDataError: for an unknown type, a topic with two types, or a stamp that the
+                format cannot express.
+            OutputError: it cannot be written; nothing is left of the file.
             ValueError: if the file is finished.
         """
         if not self._is_open:
@@ -60,14 +83,17 @@ class BagWriter:
         channel, known_type = self._channels[topic]
         if known_type != msgtype:
             raise SensorDataError('type', f'bag topic {topic}', known_type, msgtype)
+        if not 0 <= stamp_ns < 2**64:
+            raise SensorDataError('stamp', f'bag topic {topic}', 'a log time >= 0', str(stamp_ns))
         count = self._counts.get(topic, 0)
-        self._writer.add_message(channel, stamp_ns, bytes(cdr), stamp_ns, count % 2**32)
+        with self._giving_up():
+            self._writer.add_message(channel, stamp_ns, bytes(cdr), stamp_ns, count % 2**32)
         self._counts[topic] = count + 1
 
     def _register(self, topic: str, msgtype: str) -> int:
         if msgtype not in self._schemas:
             text = self._schema_texts.get(msgtype)
-            if text is None and not knows_type(msgtype):
+            if not text and not knows_type(msgtype):
                 raise SensorDataError(
                     'type', f'bag topic {topic}', 'a known message type', clean_text(msgtype)
                 )
@@ -87,20 +113,26 @@ class BagWriter:
         return dict(self._counts)
 
     def close(self) -> None:
-        """Finish the file and give it its name."""
-        if self._is_open:
-            self._is_open = False
+        """Finish the file and give it its name.
+
+        Raises:
+            OutputError: it cannot be written; nothing is left of it.
+        """
+        if not self._is_open:
+            return
+        with self._giving_up():
             self._writer.finish()
+            self._file.close()
             os.replace(self._partial, self.path)
+            self._is_open = False
 
     def discard(self) -> None:
-        """Give up: nothing appears under the name."""
+        """Give up: nothing appears under the name, and nothing is left beside it."""
         if self._is_open:
             self._is_open = False
-            try:
-                self._writer.finish()
-            finally:
-                self._partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what is still in its buffer may find no room
+                self._file.close()
+            self._partial.unlink(missing_ok=True)
 
     def __enter__(self) -> BagWriter:
         return self

@@ -1,7 +1,7 @@
 """`metabev ...`: the only place that prints or exits.
 
-Exit codes: 0 done; 1 a target was missed; 2 wrong use or configuration; 3 done, but part of the
-input could not be read.
+Exit codes: 0 done; 1 a target was missed; 2 wrong use or configuration, or an output that cannot
+be written; 3 done, but part of the input could not be read.
 """
 
 from metabev_ros.cli import artefacts, bags, learning, scores, vehicle

@@ -21,7 +21,7 @@ from rich.progress import (
 )
 
 from metabev_ros.config import RigConfig, load_config
-from metabev_ros.errors import MetaBevError
+from metabev_ros.errors import MetaBevError, clean_text
 from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG, package_version, resource_path
 
 app = typer.Typer(
@@ -109,4 +109,9 @@ def main() -> None:
         app(prog_name='metabev')
     except MetaBevError as error:
         Console(stderr=True).print(f'metabev: {error}', markup=False, style='red')
+        sys.exit(2)
+    except OSError as error:
+        named = f'{clean_text(error.filename, 300)}: ' if error.filename else ''
+        text = f'metabev: {named}{error.strerror or error}'
+        Console(stderr=True).print(text, markup=False, style='red')
         sys.exit(2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -18,8 +18,10 @@ from metabev_ros.cli.app import (
     progress_bar,
     rig_config,
 )
-from metabev_ros.config import SensingConfig
+from metabev_ros.config import read_node_config
 from metabev_ros.resources import DEFAULT_RIG, resource_path
+
+T = TypeVar('T')
 
 
 @app.command()
@@ -61,8 +63,16 @@ def simulate(
     console.print(f'{out}', markup=False)
 
 
+def _model_named(name: str) -> Path | None:
+    """The meaning of the parameter `model`: a folder, or the name of a model of this package."""
+    if not name or Path(name).is_dir():
+        return Path(name) if name else None
+    return resource_path(f'models/{name}')
+
+
 @app.command()
 def replay(
+    context: typer.Context,
     bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
     out: Annotated[
         Path | None,
@@ -79,27 +89,53 @@ def replay(
     precision: Annotated[
         str, typer.Option(help='Of the exported graphs: fp32, fp16 or int8.')
     ] = 'fp32',
+    params: Annotated[
+        Path | None,
+        typer.Option(
+            '--params',
+            help="The node's parameter file (config/perception.param.yaml). Its rig, model, "
+            'backend, provider, precision and threads count where no option says otherwise; '
+            'rates and time limits of the live node have no meaning here.',
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            '--set', metavar='NAME=VALUE', help='A parameter, e.g. sensing.deadline=0.1.'
+        ),
+    ] = None,
 ) -> None:
     """Run the node's own perception over a bag, without ROS; outputs lie beside the inputs."""
-    from metabev_ros.replay.run import replay_bag
+    from metabev_ros.replay.run import NODE_NAME, replay_bag
+
+    node, given = read_node_config(params, settings or (), NODE_NAME)
+
+    def chosen(name: str, option: T, parameter: T) -> T:
+        """An option that was typed, else the parameter where one was given."""
+        source = context.get_parameter_source(name)
+        is_typed = source is not None and source.name != 'DEFAULT'
+        return parameter if name in given and not is_typed else option
 
     out = out or Path(f'{bag.resolve().stem}.metabev.mcap')
     with progress_bar('Replaying') as update:
         summary = replay_bag(
             bag,
             out,
-            model_dir(model),
-            rig_config(rig),
-            SensingConfig(),
-            backend,
-            threads,
+            model_dir(chosen('model', model, _model_named(node.model))),
+            rig_config(chosen('rig', rig, Path(node.rig) if node.rig else None)),
+            node.sensing,
+            chosen('backend', backend, node.backend),
+            chosen('threads', threads, node.threads),
             video,
             lambda done, total: update(done, total),
-            precision,
-            provider,
+            chosen('precision', precision, node.precision),
+            chosen('provider', provider, node.provider),
         )
     console.print('\n'.join(summary.lines()), markup=False)
-    console.print(f'written: {out}' + (f' and {video}' if video else ''), markup=False)
+    is_drawn = video is not None and summary.outputs and not summary.video_lost
+    console.print(f'written: {out}' + (f' and {video}' if is_drawn else ''), markup=False)
+    if summary.video_lost:
+        raise typer.Exit(2)
     if summary.is_lossy:
         raise typer.Exit(3)
 

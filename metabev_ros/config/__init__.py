@@ -16,6 +16,7 @@ from metabev_ros.config.interaction import InteractionKind, PositionCode, TaskIn
 from metabev_ros.config.model import ModelConfig
 from metabev_ros.config.node import InferenceConfig, NodeConfig
 from metabev_ros.config.parameter import Parameter, parameters_of
+from metabev_ros.config.parameter_file import read_node_config
 from metabev_ros.config.plain_detr import PlainDetrConfig, QueryContent, RpbMode
 from metabev_ros.config.rig import (
     CameraConfig,
@@ -71,6 +72,7 @@ __all__ = [
     'from_plain',
     'load_config',
     'parameters_of',
+    'read_node_config',
     'save_config',
     'to_plain',
 ]

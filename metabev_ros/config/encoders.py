@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from metabev_ros.config.hornet import HorNetConfig, Mixing, require_gate_channels
 from metabev_ros.config.yaml import LATER, require
 
+MAX_SWEEPS = 10
+
 
 class CameraBackbone(enum.Enum):
     """Image backbones; `NANO` is ours, sized for a CPU."""
@@ -156,6 +158,8 @@ class LidarBranchConfig:
             and y is an eighth of the BEV cell (`ModelConfig.voxel_grid`). More voxels than
             `max_voxels` are dropped in arrival order, as in mmcv's hard voxelisation.
         z_min, z_max: metres in the ego frame.
+        sweeps: that are taken as one, the older ones moved with the vehicle; each point knows
+            how long ago it was measured (`time_lag`). The paper takes ten.
         pillar_channels: width of the pillar encoder.
         bev_channels: channels of the LiDAR BEV map.
     """
@@ -171,8 +175,12 @@ class LidarBranchConfig:
     z_max: float = 5.0
     pillar_channels: int = 32
     bev_channels: int = 64
+    sweeps: int = field(default=1, metadata=LATER)
 
     def __post_init__(self) -> None:
+        require(
+            1 <= self.sweeps <= MAX_SWEEPS, 'model.lidar.sweeps', f'1..{MAX_SWEEPS}', self.sweeps
+        )
         require(
             self.z_min < self.z_max, 'model.lidar.z', 'z_min < z_max', (self.z_min, self.z_max)
         )

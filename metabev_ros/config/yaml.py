@@ -142,22 +142,30 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
-def load_config(kind: type[T], path: Path | str) -> T:
-    """Read a YAML file into the frozen dataclass `kind`.
+def load_yaml(path: Path | str) -> Any:
+    """The plain data of a YAML file; keys given twice and aliases are errors.
 
     Raises:
-        ConfigError: if the file is missing, no YAML, or does not fit.
+        ConfigError: if the file is missing or no YAML.
     """
     path = Path(path)
     try:
-        plain = yaml.load(path.read_text(encoding='utf-8'), _StrictLoader)  # a SafeLoader
+        return yaml.load(path.read_text(encoding='utf-8'), _StrictLoader)  # a SafeLoader
     except OSError as error:
         raise ConfigError(
             str(path), 'a readable YAML file', str(error.strerror), 'check the path'
         ) from error
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
         raise ConfigError(str(path), 'valid YAML', str(error).replace('\n', ' ')) from error
-    return from_plain(kind, plain, path.name)
+
+
+def load_config(kind: type[T], path: Path | str) -> T:
+    """Read a YAML file into the frozen dataclass `kind`.
+
+    Raises:
+        ConfigError: if the file is missing, no YAML, or does not fit.
+    """
+    return from_plain(kind, load_yaml(path), Path(path).name)
 
 
 def save_config(config: DataclassInstance, path: Path | str) -> None:

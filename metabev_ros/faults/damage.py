@@ -11,7 +11,7 @@ import numpy as np
 from metabev_ros import wire
 from metabev_ros.errors import ConfigError, MetaBevError
 from metabev_ros.faults.plan import CLOUD, PlannedFault, What, given
-from metabev_ros.sensing.decoding import decode_compressed_image
+from metabev_ros.sensing.decoding import read_compressed_image
 
 NOWHERE = 'nowhere'  # the frame_id of What.FRAME
 _HEAD = 4  # bytes of the CDR encapsulation header
@@ -63,7 +63,7 @@ def _damage_image(
     """Change all bytes of an Image, or the pixels of a CompressedImage's file."""
     compressed = msgtype.endswith('CompressedImage')
     if compressed:
-        pixels = decode_compressed_image(message)[0]
+        pixels = read_compressed_image(message).decode()[0]
     else:
         pixels = np.array(message.data).reshape(message.height, -1)
     if what is What.NOISE:

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import cast
 
+# Where it is since Humble; the module that defines it has moved since then.
+from rclpy.clock import ROSClock  # pyright: ignore[reportPrivateImportUsage]
 from rclpy.lifecycle import LifecycleNode
 
 from metabev_ros import wire
 from metabev_ros.config import NodeConfig, RigConfig
 from metabev_ros.node.graph_watch import GraphFindings
+from metabev_ros.node.heartbeat import ClockWatch, Heartbeat
 from metabev_ros.node.inference import ExitCode, InferenceWorker
 from metabev_ros.node.inputs import InputSubscriptions, waiting_depth
 from metabev_ros.node.parameters import model_folder
 from metabev_ros.node.publishers import OutputPublishers
-from metabev_ros.node.workers import Mailbox, SensingWorker, ThrottledLog, TopicQueue
+from metabev_ros.node.queues import TopicQueue, topic_bytes
+from metabev_ros.node.workers import Mailbox, SensingWorker, ThrottledLog
 from metabev_ros.pipeline import Pipeline
-from metabev_ros.sensing.front_end import SensorFrontEnd
-from metabev_ros.structures import Modality, PerceptionResult
+from metabev_ros.structures import Modality, PerceptionResult, SensorReport
 from metabev_ros.wire import Counters, StatusReport
 
 JOIN_LIMIT = 5.0  # seconds a worker may need to end; one that hangs dies with the process
@@ -46,7 +50,7 @@ def load_pipeline(config: NodeConfig, rig: RigConfig, fallback: str = '') -> Pip
             config.provider,
             table_wait=wait,
         )
-    pipeline.warm_up(len(rig.cameras))
+    pipeline.warm_up(rig)
     return pipeline
 
 
@@ -80,17 +84,22 @@ class DataPath:
         self._rig, self._outputs = rig, outputs
         self.pipeline, self.published = pipeline, published
         self._findings = GraphFindings()
-        front_end = SensorFrontEnd(self._rig, config.sensing, pipeline.prepare_image)
+        front_end = pipeline.front_end(self._rig, config.sensing)
         msgtypes = front_end.subscriptions()
         depths = {
             topic: waiting_depth(msgtype, config.queue_depth)
             for topic, msgtype in msgtypes.items()
         }
-        queue, self._mailbox = TopicQueue(depths), Mailbox()
+        budgets = {topic: topic_bytes(msgtype) for topic, msgtype in msgtypes.items()}
+        self._queue, self._mailbox = TopicQueue(depths, budgets), Mailbox()
         self._inputs = InputSubscriptions(
-            node, self._rig, config.queue_depth, msgtypes, queue, log
+            node, self._rig, config.queue_depth, msgtypes, self._queue, log
         )
-        self._sensing = SensingWorker(front_end, queue, self._mailbox, msgtypes, self._now_ns, log)
+        self._sensing = SensingWorker(
+            front_end, self._queue, self._mailbox, msgtypes, self._now_ns, log
+        )
+        self._heartbeat = Heartbeat(self.beat, config.heartbeat_rate, log)
+        self._clock_watch = ClockWatch()
         self._inference = InferenceWorker(
             pipeline,
             self._load_again,
@@ -105,16 +114,19 @@ class DataPath:
         """Start the workers, then subscribe; how many inputs there are.
 
         Raises:
+            ConfigError: for a topic that cannot be subscribed.
             MissingDependencyError: for a message type that is not installed.
         """
         self._sensing.start()
         self._inference.start()
-        return self._inputs.subscribe()
+        inputs = self._inputs.subscribe()
+        self._heartbeat.start()
+        return inputs
 
     def stop(self) -> None:
         """No more data: subscriptions go, the workers are joined."""
         self._inputs.destroy()
-        workers = (self._sensing, self._inference)
+        workers = (self._heartbeat, self._sensing, self._inference)
         for worker in workers:
             worker.stop()
         for worker in workers:
@@ -164,9 +176,7 @@ class DataPath:
 
     # ---------------------------------------------------------------------------- the timers
     def beat(self) -> None:
-        """Send the heartbeat."""
-        if self._now_ns() == 0:
-            self._log.line('clock', 'silent', NO_CLOCK)
+        """Send the heartbeat; on a thread of its own."""
         model = self.pipeline.model
         self._outputs.send([wire.encode_status(self._report(), model, self._rig.ego_frame)])
 
@@ -179,8 +189,11 @@ class DataPath:
         """Find out who publishes the inputs."""
         self._findings = self._inputs.watch.look()
         self._sensing.conflicts = self._findings.conflicts
-        for sensor, reason in self._findings.reasons.items():
-            self._log.line(sensor, 'graph', f'{sensor}: {reason}')
+        for found in (self._findings.reasons, self._findings.seconds):
+            for sensor, reason in found.items():
+                self._log.line(sensor, 'graph', f'{sensor}: {reason}')
+        for topic, count in self._queue.recent_overflows().items():
+            self._log.line(topic, 'overflow', f'{topic}: {_overflow(count)}')
         if self._findings.namesakes:
             self._log.line(
                 'graph',
@@ -192,19 +205,18 @@ class DataPath:
 
     def _report(self) -> StatusReport:
         """Heartbeat: NONE while nothing can be looked at (invariant "Empty means looked")."""
-        snapshot, fault = self._sensing.snapshot, self._inference.fault
-        if self._now_ns() == 0:
-            fault = f'STARTING: {NO_CLOCK}'
+        snapshot = self._sensing.snapshot
+        fault = self._clock_fault() or self._inference.fault
         if time.monotonic() - snapshot.taken > SNAPSHOT_LIMIT:
             fault = 'the sensing thread does not answer'
         modality = Modality.NONE if fault else snapshot.modality
         if not fault and self._inference.is_idle:
             fault = 'idle: nobody subscribes to an output'
+        notes = self._notes()
+        if not fault:
+            fault = notes.pop('', '')
         sensors = tuple(
-            replace(report, reason=self._findings.reasons.get(report.name, report.reason))
-            if not report.state.is_usable
-            else report
-            for report in snapshot.sensors
+            self._with_findings(report, notes.get(report.name, '')) for report in snapshot.sensors
         )
         return StatusReport(
             self._now_ns(),
@@ -217,10 +229,52 @@ class DataPath:
             injection=snapshot.injection,
         )
 
+    def _clock_fault(self) -> str:
+        """Reason why the node's clock says nothing of now; '' when it does."""
+        now_ns = self._now_ns()
+        is_simulated = cast(ROSClock, self._node.get_clock()).ros_time_is_active
+        fault = self._clock_watch.look(now_ns) if is_simulated else ''
+        if now_ns == 0:
+            self._log.line('clock', 'silent', NO_CLOCK)
+            return f'STARTING: {NO_CLOCK}'
+        if fault:
+            self._log.line('clock', 'stands still', fault)
+        return fault
+
+    def _notes(self) -> dict[str, str]:
+        """Sensor -> what the node lost of its messages; '' -> of topics of no sensor."""
+        notes: dict[str, str] = {}
+        for topic, count in self._queue.recent_overflows().items():
+            sensor = self._inputs.watch.sensor_of.get(topic, '')
+            notes[sensor] = _overflow(count) + ('' if sensor else f' of {topic}')
+        return notes
+
+    def _with_findings(self, report: SensorReport, note: str) -> SensorReport:
+        """A sensor's report with what the graph and the queue say of it."""
+        reason = report.reason
+        if not report.state.is_usable:
+            reason = self._findings.reasons.get(report.name, reason)
+        parts = (self._findings.seconds.get(report.name, ''), reason, note)
+        dropped = sum(
+            count
+            for topic, count in self._inputs.watch.dropped.items()
+            if self._inputs.watch.sensor_of[topic] == report.name
+        )
+        return replace(
+            report,
+            reason='; '.join(part for part in parts if part),
+            received=report.received + dropped,
+            rejected=report.rejected + dropped,
+        )
+
     def _counters(self) -> Counters:
         return Counters(
             self.published,
             self._mailbox.dropped,
-            self._sensing.snapshot.rejected,
+            self._sensing.snapshot.rejected + self._inputs.watch.dropped.total(),
             self._inference.failed,
         )
+
+
+def _overflow(count: int) -> str:
+    return f'overflow: {count} messages dropped'

@@ -5,17 +5,18 @@ be NEVER without a reason. Two publishers of one sensor contradict each other: n
 until one of them is silent, because their frames cannot be told apart.
 
 The graph alone does not show two that speak: a driver that was killed and started again stays in
-it for as long as its lease lasts (20 s with Fast DDS), beside its successor. Sequence numbers do:
-those of one publisher only rise, and fall once where another takes over. Where two speak they fall
-all the time.
+it for as long as its lease lasts (20 s with Fast DDS), beside its successor. Sequence numbers do
+(`speakers`). One that speaks now and then is named and its frames are dropped; those of the other
+are used.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
@@ -23,9 +24,8 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from metabev_ros.config import RigConfig
 from metabev_ros.errors import clean_text
-
-FALLS = 2  # of sequence numbers within FALL_WINDOW: more than one publisher speaks
-FALL_WINDOW = 2.0  # seconds
+from metabev_ros.node.speakers import Speakers
+from metabev_ros.sensing.topics import rig_topics
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,13 @@ class GraphFindings:
     Attributes:
         conflicts: topic of a sensor's data -> who publishes it, where more than one speaks.
         reasons: sensor -> why it may never be heard, or what else is wrong with its publishers.
+        seconds: sensor -> who publishes it, where a second one spoke that is not believed.
         namesakes: other nodes with the name of this one.
     """
 
     conflicts: Mapping[str, str] = field(default_factory=dict[str, str])
     reasons: Mapping[str, str] = field(default_factory=dict[str, str])
+    seconds: Mapping[str, str] = field(default_factory=dict[str, str])
     namesakes: int = 0
 
 
@@ -59,52 +61,72 @@ class GraphWatch:
         node: whose graph it is.
         rig: gives the sensor of each topic.
         inputs: what the node subscribes to.
+
+    Attributes:
+        dropped: topic -> messages of a second publisher, which are not believed.
     """
 
     def __init__(self, node: Node, rig: RigConfig, inputs: tuple[Input, ...]) -> None:
         self._node, self._inputs = node, inputs
-        self._sensor_of = {sensor.topic: sensor.name for sensor in rig.sensors}
-        self._data = frozenset(self._sensor_of)
-        self._sensor_of |= {
-            camera.info_topic: camera.name for camera in rig.cameras if camera.info_topic
-        }
-        self._last: dict[str, int] = {}
-        self._falls: dict[str, deque[float]] = {topic: deque(maxlen=FALLS) for topic in self._data}
+        topics = rig_topics(rig)
+        self.sensor_of = {name: topic.sensor for name, topic in topics.items() if topic.sensor}
+        self._speakers = {name: Speakers() for name, topic in topics.items() if topic.is_data}
+        self.dropped: Counter[str] = Counter()
 
-    def heard(self, topic: str, sequence: int | None) -> None:
-        """Take note of a message; `sequence` is None where the middleware does not count."""
-        if topic not in self._falls:
-            return
-        if sequence is None or sequence < self._last.get(topic, sequence):
-            self._falls[topic].append(time.monotonic())
-        if sequence is not None:
-            self._last[topic] = sequence
+    def heard(self, topic: str, number: int | None, publisher: bytes = b'') -> bool:
+        """Take note of a message; whether it is believed.
 
-    def _several_speak(self, topic: str) -> bool:
-        falls = self._falls[topic]
-        return len(falls) == FALLS and time.monotonic() - falls[0] < FALL_WINDOW
+        Args:
+            topic: as the rig writes it.
+            number: of its publisher's messages; None where the middleware does not count.
+            publisher: its identity; b'' where that is not known.
+        """
+        speakers = self._speakers.get(topic)
+        if speakers is None or speakers.hear(number, time.monotonic(), publisher):
+            return True
+        self.dropped[topic] += 1
+        return False
 
     def look(self) -> GraphFindings:
         """Ask the middleware's own copy of the graph; nothing is sent."""
         conflicts: dict[str, str] = {}
         reasons: dict[str, str] = {}
+        seconds: dict[str, str] = {}
         for item in self._inputs:
             publishers = self._node.get_publishers_info_by_topic(
                 self._node.resolve_topic_name(item.topic)
             )
             misfits = [_misfit(item, info) for info in publishers]
             faults = [text for text in misfits if text]
-            heard = [
+            heard = sorted(
                 _name(info) for info, text in zip(publishers, misfits, strict=True) if not text
-            ]
-            if item.topic in self._data and len(heard) > 1 and self._several_speak(item.topic):
-                conflicts[item.topic] = f'{len(heard)} publishers: {", ".join(sorted(heard))}'
-                faults.insert(0, conflicts[item.topic])
-            if faults and item.topic in self._sensor_of:
-                reasons[self._sensor_of[item.topic]] = faults[0]
+            )
+            sensor, speakers = self.sensor_of.get(item.topic), self._speakers.get(item.topic)
+            if sensor and speakers is not None:
+                now = time.monotonic()
+                if speakers.is_contested(now) and len(heard) > 1:
+                    conflicts[item.topic] = f'{len(heard)} publishers: {", ".join(heard)}'
+                    faults.insert(0, conflicts[item.topic])
+                elif speakers.has_second(now):
+                    seconds[sensor] = _second(publishers, speakers.rivals(now))
+            if faults and sensor:
+                reasons[sensor] = faults[0]
         own = (self._node.get_name(), self._node.get_namespace())
         same = self._node.get_node_names_and_namespaces().count(own)
-        return GraphFindings(conflicts, reasons, max(0, same - 1))
+        return GraphFindings(conflicts, reasons, seconds, max(0, same - 1))
+
+
+def _second(publishers: list[TopicEndpointInfo], rivals: frozenset[bytes]) -> str:
+    """Names a second publisher that is not believed; it may have left the graph already."""
+    known = [info for info in publishers if _gid(info) in rivals]
+    if known:
+        return f'a second publisher is not believed: {", ".join(sorted(map(_name, known)))}'
+    names = f': {", ".join(sorted(map(_name, publishers)))}' if len(publishers) > 1 else ''
+    return f'2 publishers speak, one is not believed{names}'
+
+
+def _gid(info: TopicEndpointInfo) -> bytes:
+    return bytes(cast('list[int]', info.endpoint_gid))[:16]
 
 
 def _misfit(item: Input, info: TopicEndpointInfo) -> str:

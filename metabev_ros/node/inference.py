@@ -28,7 +28,7 @@ RELOAD_LIMIT = 300.0  # seconds that loading may take: engines of a large model 
 class ExitCode(enum.IntEnum):
     """Exit codes of the process, for its supervisor (docs/operations.md)."""
 
-    STOPPED = 0  # SIGINT, SIGTERM
+    STOPPED = 0  # SIGINT, SIGTERM, the transition `shutdown`
     REFUSED = 2  # wrong parameters, rig or model: starting again is no cure
     HUNG = 3  # inference did not return within hang_limit
     DEVICE_LOST = 4  # the accelerator needs a new process

@@ -6,14 +6,21 @@ import difflib
 from pathlib import Path
 from typing import Any, cast
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
 from rclpy.exceptions import (
     InvalidParameterException,
     InvalidParameterTypeException,
     InvalidParameterValueException,
 )
 from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
 
+from metabev_ros.backends import BackendKind
 from metabev_ros.config import (
     NodeConfig,
     Parameter,
@@ -23,7 +30,7 @@ from metabev_ros.config import (
     parameters_of,
 )
 from metabev_ros.config.node import REMEDY
-from metabev_ros.errors import ConfigError
+from metabev_ros.errors import ConfigError, MetaBevError, clean_text
 from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG, resource_path
 
 PARAMETERS = tuple(parameters_of(NodeConfig))
@@ -81,6 +88,18 @@ def declare_parameters(node: Node) -> None:
         )
 
 
+def refuse_changes(parameters: list[RosParameter]) -> SetParametersResult:
+    """Refuse every change at run time, also of what rclpy itself declares.
+
+    `use_sim_time` would take the node's clock away, and with it every output.
+    """
+    names = ', '.join(clean_text(cast(str, parameter.name)) for parameter in parameters[:5])
+    return SetParametersResult(
+        successful=False,
+        reason=f'{names}: read-only while the node runs; set it at the start of the process',
+    )
+
+
 def _overrides(node: Node) -> dict[str, Any]:
     """rclpy parameters by name, from the command line and from parameter files."""
     return cast('dict[str, Any]', node._parameter_overrides)  # pyright: ignore[reportPrivateUsage]
@@ -115,7 +134,17 @@ def read_parameters(node: Node) -> NodeConfig:
         group, _, name = parameter.name.rpartition('.')
         values: dict[str, Any] = plain.setdefault(group, {}) if group else plain
         values[name] = node.get_parameter(parameter.name).value
-    return from_plain(NodeConfig, plain, 'parameters')
+    config = from_plain(NodeConfig, plain, 'parameters')
+    runtimes = [kind.value for kind in BackendKind]
+    if config.fallback_backend and config.fallback_backend not in runtimes:
+        # It would be found out only when the first backend has failed.
+        raise ConfigError(
+            'parameter fallback_backend',
+            f"'' or one of {runtimes}",
+            repr(clean_text(config.fallback_backend)),
+            REMEDY,
+        )
+    return config
 
 
 def load_rig(path: str) -> RigConfig:
@@ -124,7 +153,18 @@ def load_rig(path: str) -> RigConfig:
     Raises:
         ConfigError: naming the field of the rig file.
     """
-    return load_config(RigConfig, Path(path) if path else resource_path(DEFAULT_RIG))
+    file = Path(path) if path else resource_path(DEFAULT_RIG)
+    try:
+        return load_config(RigConfig, file)
+    except MetaBevError:
+        raise
+    except Exception as error:  # a value that no check foresaw
+        raise ConfigError(
+            f'rig {clean_text(file, 200)}',
+            'the sensors of a vehicle',
+            f'{type(error).__name__}: {clean_text(error, 200)}',
+            'correct the rig file',
+        ) from error
 
 
 def model_folder(name: str) -> Path:

@@ -7,6 +7,7 @@ a few milliseconds.
 from __future__ import annotations
 
 import gc
+import logging
 import time
 from typing import Any, cast
 
@@ -18,10 +19,16 @@ from rclpy.timer import Timer
 
 from metabev_ros import wire
 from metabev_ros.config import NodeConfig, RigConfig
-from metabev_ros.errors import MetaBevError
+from metabev_ros.config.node import REMEDY
+from metabev_ros.errors import ConfigError, MetaBevError
 from metabev_ros.node.data_path import DataPath, load_pipeline
 from metabev_ros.node.inference import ExitCode
-from metabev_ros.node.parameters import declare_parameters, load_rig, read_parameters
+from metabev_ros.node.parameters import (
+    declare_parameters,
+    load_rig,
+    read_parameters,
+    refuse_changes,
+)
 from metabev_ros.node.publishers import OutputPublishers
 from metabev_ros.node.workers import ThrottledLog
 from metabev_ros.pipeline import Pipeline
@@ -40,6 +47,8 @@ class PerceptionNode(LifecycleNode):
     def __init__(self, node_name: str = NODE_NAME) -> None:
         super().__init__(node_name)
         declare_parameters(self)
+        # After the declarations, which go through the same callback.
+        self.add_on_set_parameters_callback(refuse_changes)
         self._log = ThrottledLog(self._warn, self._info)
         self._config: NodeConfig | None = None
         self._rig: RigConfig | None = None
@@ -49,6 +58,7 @@ class PerceptionNode(LifecycleNode):
         self._path: DataPath | None = None  # while the node is active
         self._published = self._escaped = 0
         self.refusal: MetaBevError | None = None  # why the last transition failed
+        self.is_finalized = False  # by the transition `shutdown`: the process has to end
 
     def _warn(self, text: str) -> None:
         self.get_logger().warning(text)
@@ -70,8 +80,9 @@ class PerceptionNode(LifecycleNode):
             started = time.monotonic()
             self._pipeline = load_pipeline(self._config, self._rig)
             self._outputs = OutputPublishers(self)
-        except MetaBevError as error:
-            return self._refuse(error)
+        except Exception as error:  # rclpy would swallow it without a word
+            self._release()
+            return self._refuse(_as_refusal('configure', error))
         model = self._pipeline.model
         self.get_logger().info(
             f'model {model.name} {model.hash[: wire.HASH_DIGITS]} on {model.backend} '
@@ -91,12 +102,11 @@ class PerceptionNode(LifecycleNode):
             path = DataPath(self, config, rig, pipeline, outputs, self._log, self._published)
             self._path = path
             inputs = path.start()
-        except MetaBevError as error:
+        except Exception as error:  # rclpy would swallow it without a word
             self._stop()
-            return self._refuse(error)
+            return self._refuse(_as_refusal('activate', error))
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timers_made = [
-            self.create_timer(1 / config.heartbeat_rate, path.beat, clock=steady),
             self.create_timer(1 / config.diagnostics_rate, path.diagnose, clock=steady),
             self.create_timer(GRAPH_PERIOD, path.look_at_graph, clock=steady),
         ]
@@ -120,8 +130,9 @@ class PerceptionNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop everything and let it go."""
+        """Stop everything and let it go; the process ends with exit code 0."""
         self._release()
+        self.is_finalized = True
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -193,3 +204,16 @@ class PerceptionNode(LifecycleNode):
         """Join the workers and leave the graph; never raises."""
         self._release()
         self.destroy_node()
+
+
+def _as_refusal(step: str, error: Exception) -> MetaBevError:
+    """What `main` says of a transition that failed; an error of our own speaks for itself."""
+    if isinstance(error, MetaBevError):
+        return error
+    logging.getLogger(__name__).debug('%s failed', step, exc_info=error)
+    return ConfigError(
+        f'the transition {step}',
+        'a rig, a model and parameters that the node can work with',
+        f'{type(error).__name__}: {wire.clean_text(str(error), 200)}',
+        REMEDY,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import threading
@@ -9,17 +10,22 @@ import time
 
 import rclpy
 import rclpy.utilities
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 
 from metabev_ros.config.node import REMEDY
-from metabev_ros.errors import ConfigError, MetaBevError
+from metabev_ros.errors import ConfigError, MetaBevError, clean_text
 from metabev_ros.node.inference import ExitCode, InferenceWorker
 from metabev_ros.node.perception_node import NODE_NAME, PerceptionNode
+from metabev_ros.node.raw_take import input_executor
 
 STOP_CHECK = 0.1  # seconds between two looks at the stop event
+GOODBYE = 0.5  # seconds in which who asked for the shutdown gets the answer
+LARGE_BLOCK = 8 * 2**20  # bytes; a frame of 1920 x 1080 in colour has 6 MB
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 STOP_LIMIT = 8.0  # seconds from a signal to the end, whatever hangs; systemd's unit waits for 10
 
 
@@ -35,7 +41,7 @@ def _start(node: PerceptionNode) -> None:
                 'start-up',
                 'a node that can be activated',
                 'a failed transition',
-                'see the messages above',
+                'start it again with --log-level debug, which says more',
             )
 
 
@@ -54,6 +60,10 @@ def _create() -> PerceptionNode:
         return PerceptionNode()
     except MetaBevError:
         raise
+    except ParameterException as error:  # of a parameter that rclpy declares, as use_sim_time
+        raise ConfigError(
+            'parameters', 'values of the right type', clean_text(error, 200), REMEDY
+        ) from error
     except Exception as error:
         if os.environ.get('ROS_SECURITY_ENABLE') != 'true':
             raise
@@ -68,18 +78,43 @@ def _create() -> PerceptionNode:
 def _run(node: PerceptionNode, stop: threading.Event) -> ExitCode:
     if node.autostart:
         _start(node)
-    executor = SingleThreadedExecutor()
+    executor = input_executor()
     executor.add_node(node)
     try:
         while not stop.is_set():
             node.spin_once_guarded(executor, STOP_CHECK)
             if node.exit_code is not None:
                 return node.exit_code
+            if node.is_finalized:
+                _say_goodbye(node, executor)
+                break
     except ExternalShutdownException:
         pass
     finally:
         executor.shutdown()
     return ExitCode.STOPPED
+
+
+def _return_large_memory() -> None:
+    """Let glibc give back what large messages took, as soon as they are freed.
+
+    Its threshold for that rises to the largest block that was freed, so that after one message of
+    30 MB those of every thread's heap stay.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return  # another C library
+    mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK)
+    mallopt(_M_TRIM_THRESHOLD, 4 * LARGE_BLOCK)
+
+
+def _say_goodbye(node: PerceptionNode, executor: SingleThreadedExecutor) -> None:
+    """A finalized node has no way back: the process ends when the answers are sent."""
+    node.get_logger().info('finalized by a shutdown transition: the process ends')
+    end = time.monotonic() + GOODBYE
+    while time.monotonic() < end:
+        node.spin_once_guarded(executor, STOP_CHECK)
 
 
 def _end_after_a_signal() -> None:
@@ -100,13 +135,14 @@ def _end_after_a_signal() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM; returns an `ExitCode`.
+    """Run until SIGINT, SIGTERM or the transition `shutdown`; returns an `ExitCode`.
 
     The signal handlers are our own and only set an event: rclpy's, which shut the context down at
     once and let a KeyboardInterrupt appear anywhere, left an exit code other than 0 in one of
     some thirty stops.
     """
     stop, node = threading.Event(), None
+    _return_large_memory()
     _end_after_a_signal()
 
     def ask_to_stop(number: int, frame: object) -> None:

@@ -1,7 +1,7 @@
-"""Queues, the sensing thread and the log behind the executor. No rclpy in this module.
+"""The sensing thread, its mailbox and the log behind the executor. No rclpy in this module.
 
-The executor thread only puts raw bytes into a `TopicQueue`. The sensing thread decodes and
-synchronises; the inference thread (inference.py) takes the newest complete sample.
+The executor thread only puts raw bytes into a `TopicQueue` (queues.py). The sensing thread decodes
+and synchronises; the inference thread (inference.py) takes the newest complete sample.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from metabev_ros import wire
 from metabev_ros.errors import SensorDataError
+from metabev_ros.node.queues import RawMessage, TopicQueue
 from metabev_ros.sensing.front_end import SensorFrontEnd
 from metabev_ros.structures import Modality, Sample, SensorReport, SensorState
 
@@ -24,52 +25,6 @@ LOG_PERIOD = 5.0  # seconds between two lines of one source and reason (invarian
 LOG_BURST, LOG_RATE = 8, 0.4
 LONGEST_WAIT = 0.05  # the snapshot for the heartbeat is never older than this and one message
 DEADLINE_CHECK = 0.01  # under simulated time a deadline cannot be slept for exactly
-
-
-@dataclass(frozen=True)
-class RawMessage:
-    """A received message, still serialized, with the node clock's time of arrival."""
-
-    topic: str
-    cdr: bytes
-    arrival_ns: int
-
-
-class TopicQueue:
-    """First in, first out, at most `depth` waiting messages a topic: the oldest one gives way.
-
-    The bound is per topic so that a flood of images never pushes a transform out.
-    """
-
-    def __init__(self, depth: Mapping[str, int]) -> None:
-        self._depth = depth
-        self._items: deque[RawMessage] = deque()
-        self._waiting: Counter[str] = Counter()
-        self._changed = threading.Condition()
-        self.overflows = 0
-
-    def put(self, message: RawMessage) -> None:
-        """Add a message; the oldest of its topic goes when there are too many."""
-        with self._changed:
-            if self._waiting[message.topic] >= self._depth[message.topic]:
-                oldest = next(m for m in self._items if m.topic == message.topic)
-                self._items.remove(oldest)
-                self._waiting[message.topic] -= 1
-                self.overflows += 1
-            self._items.append(message)
-            self._waiting[message.topic] += 1
-            self._changed.notify()
-
-    def get(self, timeout: float) -> RawMessage | None:
-        """The oldest message, or None after `timeout` seconds without one."""
-        with self._changed:
-            if not self._items:
-                self._changed.wait(timeout)
-            if not self._items:
-                return None
-            message = self._items.popleft()
-            self._waiting[message.topic] -= 1
-            return message
 
 
 class Mailbox:
@@ -203,6 +158,9 @@ class SensingWorker(threading.Thread):
         if conflict is not None:
             self._log.line(topic, 'publishers', f'{topic}: dropped, {conflict}')
             return self._front_end.reject(topic, conflict, arrival_ns)
+        if message.refused:
+            self._log.line(topic, 'refused', f'{topic}: dropped, {message.refused}')
+            return self._front_end.reject(topic, message.refused, arrival_ns)
         try:
             content = wire.deserialize(message.cdr, self._msgtypes[topic])
         except SensorDataError as error:

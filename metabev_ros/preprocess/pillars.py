@@ -6,6 +6,7 @@ import numpy as np
 
 from metabev_ros.config import LidarBranchConfig
 from metabev_ros.geometry import BevGrid, transform_points
+from metabev_ros.preprocess.lift_splat import stable_order
 from metabev_ros.structures import Sweep
 
 
@@ -33,35 +34,70 @@ def build_pillars(sweep: Sweep, config: LidarBranchConfig, grid: BevGrid) -> dic
             'pillars': np.zeros((1, config.points_per_pillar, config.pillar_features), np.float32),
             'pillar_table': np.ones(grid.rows * grid.columns, np.int32),
         }
-    order = keep[np.argsort(cell[keep], kind='stable')]
-    cells, first, counts = np.unique(cell[order], return_index=True, return_counts=True)
+    order = keep[stable_order(cell[keep])]
+    cells, first, counts = _groups(cell[order])
     if len(cells) > config.max_pillars:
-        cells, first, counts = _nearest(cells, first, counts, grid, config.max_pillars)
+        kept = _nearest(cells, grid, config.max_pillars)
+        cells, order = cells[kept], order[np.repeat(kept, counts)]
+        counts = counts[kept]
+        first = np.cumsum(counts) - counts
     slot = np.arange(config.points_per_pillar)
     rows = first[:, None] + np.where(slot < counts[:, None], slot, 0)  # (V, S) into `order`
-    chosen = order[rows]
-    xyz, rest = xyz[chosen].astype(np.float32), points[chosen, 3:5]
-    centres = grid.centres().reshape(-1, 2)[cells].astype(np.float32)
-    used = np.minimum(counts, config.points_per_pillar).astype(np.float32)
-    valid = slot < counts[:, None]
-    mean_z = (xyz[..., 2] * valid).sum(1) / used
-    pillars = np.empty((*chosen.shape, config.pillar_features), np.float32)
-    pillars[..., :2] = xyz[..., :2] / 10
-    pillars[..., 2] = xyz[..., 2]
-    pillars[..., 3] = rest[..., 0] / 255
-    pillars[..., 4] = rest[..., 1]
-    pillars[..., 5:7] = (xyz[..., :2] - centres[:, None]) / grid.cell
-    pillars[..., 7] = xyz[..., 2] - mean_z[:, None]
-    pillars[..., 8] = np.log1p(used)[:, None]
+    # `take` has a fast path for rows that a plain index lacks.
+    points, xyz = points.take(order, 0), xyz.astype(np.float32).take(order, 0)
+    features = _features(points, xyz, cells, counts, rows, grid)
     table = np.full(grid.rows * grid.columns, len(cells), np.int32)
     table[cells] = np.arange(len(cells), dtype=np.int32)
-    return {'pillars': pillars, 'pillar_table': table}
+    return {'pillars': features.take(rows, 0), 'pillar_table': table}
 
 
-def _nearest(
-    cells: np.ndarray, first: np.ndarray, counts: np.ndarray, grid: BevGrid, limit: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Keep the pillars nearest to the ego; ties fall to the lower cell index."""
+def _groups(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distinct values of sorted (P,) cells, the place of the first of each, and their counts."""
+    first = np.flatnonzero(np.diff(cells, prepend=-1))
+    return cells[first], first, np.diff(first, append=len(cells))
+
+
+def _features(
+    points: np.ndarray,
+    xyz: np.ndarray,
+    cells: np.ndarray,
+    counts: np.ndarray,
+    rows: np.ndarray,
+    grid: BevGrid,
+) -> np.ndarray:
+    """What a slot of a pillar says of its point, once a point: slots are more than points.
+
+    Args:
+        points: (P, 5) float32 in the LiDAR frame, sorted by pillar.
+        xyz: (P, 3) float32, the same in the ego frame.
+        cells, counts: (V,) cell and number of points of every pillar.
+        rows: (V, S) point of every slot.
+        grid: pillar grid.
+
+    Returns:
+        (P, 9) float32, as `build_pillars` names them.
+    """
+    centres = grid.centres().reshape(-1, 2)[cells].astype(np.float32)
+    slots: int = rows.shape[1]
+    used = np.minimum(counts, slots).astype(np.float32)
+    is_used = np.arange(slots) < counts[:, None]
+    mean_z = (xyz[:, 2].take(rows) * is_used).sum(1) / used
+    features = np.empty((len(points), 9), np.float32)
+    features[:, :2] = xyz[:, :2] / 10
+    features[:, 2] = xyz[:, 2]
+    features[:, 3] = points[:, 3] / 255
+    features[:, 4] = points[:, 4]
+    features[:, 5:7] = (xyz[:, :2] - np.repeat(centres, counts, 0)) / grid.cell
+    features[:, 7] = xyz[:, 2] - np.repeat(mean_z, counts)
+    features[:, 8] = np.repeat(np.log1p(used), counts)
+    return features
+
+
+def _nearest(cells: np.ndarray, grid: BevGrid, limit: int) -> np.ndarray:
+    """(V,) bool: the pillars nearest to the ego; ties fall to the lower cell index."""
     distance = np.linalg.norm(grid.centres().reshape(-1, 2)[cells], axis=1)
-    keep = np.sort(np.argsort(distance, kind='stable')[:limit])
-    return cells[keep], first[keep], counts[keep]
+    border = np.partition(distance, limit - 1)[limit - 1]
+    is_kept = distance < border
+    tied = np.flatnonzero(distance == border)
+    is_kept[tied[: limit - np.count_nonzero(is_kept)]] = True
+    return is_kept

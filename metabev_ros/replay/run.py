@@ -7,66 +7,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from metabev_ros import wire
-from metabev_ros.bags import BagIntegrity, BagMessage, BagReader, BagWriter
+from metabev_ros.bags import BagMessage, BagReader, BagWriter
 from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.errors import BackendError, ConfigError, SensorDataError
 from metabev_ros.pipeline import Pipeline
+from metabev_ros.replay.beats import BEAT_NS, Beats
+from metabev_ros.replay.summary import ReplaySummary
 from metabev_ros.replay.video import VideoWriter
-from metabev_ros.sensing.front_end import SensorFrontEnd
 from metabev_ros.sensing.topics import INJECTION_TOPIC
 from metabev_ros.structures import Modality, Sample
 from metabev_ros.wire import Counters, StatusReport
 
 NODE_NAME = 'perception'  # outputs bear the topics of the node under its default name
-BEAT_NS, DIAGNOSTICS_EVERY = 100_000_000, 2
-LONGEST_PAUSE_NS = 60_000_000_000  # a longer gap in the bag is jumped over, not beaten through
-FLUSH_NS = 1_000_000_000
+DIAGNOSTICS_EVERY = 2
+FLUSH_MARGIN_NS = 2_000_000_000  # a period of the slowest sensor
+TIME_END_NS = (2**31 - 3600) * 1_000_000_000  # an hour before the end of ROS's time
 
 Progress = Callable[[int, int], None]  # messages done, messages in all
-
-
-@dataclass
-class ReplaySummary:
-    """Counts of a replay.
-
-    Attributes:
-        outputs: modality name -> published samples.
-        rejected: 'source: reason' -> messages refused.
-        not_heard: topics of the rig that the bag lacks, or has with another type.
-        failed: samples on which inference failed.
-    """
-
-    messages: int = 0
-    heartbeats: int = 0
-    failed: int = 0
-    outputs: Counter[str] = field(default_factory=Counter)
-    rejected: Counter[str] = field(default_factory=Counter)
-    not_heard: dict[str, str] = field(default_factory=dict)
-    integrity: BagIntegrity = field(default_factory=BagIntegrity)
-
-    @property
-    def is_lossy(self) -> bool:
-        """Tell whether the bag held data that could not be read."""
-        return self.integrity.is_lossy
-
-    def lines(self) -> list[str]:
-        """For people."""
-        made = ', '.join(f'{count} {name}' for name, count in sorted(self.outputs.items()))
-        lines = [
-            f'input: {self.integrity.describe()}',
-            f'outputs: {made or "none"}; {self.heartbeats} heartbeats',
-        ]
-        lines += [f'refused: {count} x {what}' for what, count in self.rejected.most_common()]
-        lines += [
-            f'not heard: {wire.clean_text(topic)} ({why})' for topic, why in self.not_heard.items()
-        ]
-        lines += [f'inference failed on {self.failed} samples'] if self.failed else []
-        lines += ['the input is LOSSY: part of it could not be read'] if self.is_lossy else []
-        return lines
 
 
 def output_topic(topic: str) -> str:
@@ -92,18 +52,38 @@ def replay_bag(
     Raises:
         SensorDataError: the bag is unreadable from its first byte.
         ConfigError, ContractError, BackendError, MissingDependencyError: nothing is started.
+        OutputError: the output cannot be written; nothing is left of it.
     """
-    if Path(bag_in).resolve() == Path(bag_out).resolve():
-        raise ConfigError(
-            'replay', 'an output file beside the input', str(bag_out), 'choose another output name'
-        )
+    _check_names(bag_in, bag_out, video)
     reader = BagReader(bag_in)
+    reader.skip_unknown_types()
     pipeline = Pipeline.load(model_dir, backend, threads, precision, provider)
     pictures = VideoWriter(video, rig, pipeline.config.camera)
     with BagWriter(bag_out, reader.schemas) as writer, pictures:
         run = _Replay(reader, writer, pipeline, rig, sensing, pictures)
         run.run(progress or (lambda done, total: None))
+    run.summary.video_lost = pictures.failure
     return run.summary
+
+
+def _check_names(bag_in: Path | str, bag_out: Path | str, video: Path | str | None) -> None:
+    """Refuse to write one file over another.
+
+    Raises:
+        ConfigError
+    """
+    taken = {Path(bag_in).resolve()}
+    for path in (bag_out, video):
+        if path is None:
+            continue
+        if Path(path).resolve() in taken:
+            raise ConfigError(
+                'replay',
+                'an output file beside the input',
+                str(path),
+                'choose another output name',
+            )
+        taken.add(Path(path).resolve())
 
 
 class _Replay:
@@ -120,7 +100,8 @@ class _Replay:
     ) -> None:
         self._reader, self._writer, self._pipeline = reader, writer, pipeline
         self._frame, self._pictures = rig.ego_frame, pictures
-        self._front_end = SensorFrontEnd(rig, sensing, pipeline.prepare_image)
+        self._sensing = sensing
+        self._front_end = pipeline.front_end(rig, sensing)
         self._inputs = {
             topic.lstrip('/'): msgtype
             for topic, msgtype in self._front_end.subscriptions().items()
@@ -128,8 +109,7 @@ class _Replay:
         self._outputs = {output_topic(topic) for topic in wire.OUTPUT_TYPES}
         self.summary = ReplaySummary(integrity=reader.integrity, not_heard=self._missing())
         self._seen: Counter[str] = Counter()  # refused messages already in the summary
-        self._next_beat_ns: int | None = None
-        self._beats = 0
+        self._beats = Beats()
         self._fault = ''
 
     def _missing(self) -> dict[str, str]:
@@ -143,25 +123,38 @@ class _Replay:
         }
 
     def run(self, progress: Progress) -> None:
-        now_ns = 0
+        first_ns, now_ns = None, 0
         for done, message in enumerate(self._reader, start=1):
-            now_ns = message.log_time_ns
-            self._beat_until(now_ns)
-            for sample in self._take(message):
-                self._process(sample, now_ns)
+            if message.log_time_ns < TIME_END_NS:
+                now_ns = message.log_time_ns
+                first_ns = now_ns if first_ns is None else first_ns
+                self._beat_until(now_ns)
+                for sample in self._take(message):
+                    self._process(sample, now_ns)
+            elif self._copy(message):
+                self.summary.rejected['log time: later than ROS can say'] += 1
             progress(done, self.summary.integrity.messages)
         self.summary.messages = sum(self._writer.counts.values())
+        end_ns = now_ns
         for deadline_ns, sample in self._flush(now_ns):
             self._process(sample, deadline_ns)
-        self._beat(now_ns + BEAT_NS)  # the last word: also a bag shorter than a beat has one
+            end_ns = deadline_ns
+        self._beat(end_ns + BEAT_NS)  # the last word: also a bag shorter than a beat has one
+        self._sum_up(now_ns - (now_ns if first_ns is None else first_ns))
+
+    def _sum_up(self, recorded_ns: int) -> None:
+        summary, timeout = self.summary, self._sensing.start_timeout
+        summary.jumped, summary.jumped_s = self._beats.jumped, self._beats.jumped_ns * 1e-9
+        if not summary.outputs and summary.not_heard and recorded_ns < timeout * 1e9:
+            summary.hint = (
+                f'the bag ends before sensing.start_timeout ({timeout:g} s), until which a sensor '
+                'that never spoke is waited for; a smaller one lets the others go ahead'
+            )
 
     def _take(self, message: BagMessage) -> list[Sample]:
         """Copy one message and give it to the front end."""
         topic = message.topic.lstrip('/')
-        if message.topic in self._outputs and message.topic != wire.DIAGNOSTICS:
-            return []  # of an earlier run: this one's take its place
-        self._writer.write(message.topic, message.msgtype, message.log_time_ns, message.cdr)
-        if self._inputs.get(topic) != message.msgtype:
+        if not self._copy(message) or self._inputs.get(topic) != message.msgtype:
             return []
         try:
             content = wire.deserialize(message.cdr, message.msgtype)
@@ -171,6 +164,13 @@ class _Replay:
             samples = self._front_end.push(message.topic, content, message.log_time_ns)
         self._count_refused(message)
         return samples
+
+    def _copy(self, message: BagMessage) -> bool:
+        """False for outputs of an earlier run: this one's take their place."""
+        if message.topic in self._outputs and message.topic != wire.DIAGNOSTICS:
+            return False
+        self._writer.write(message.topic, message.msgtype, message.log_time_ns, message.cdr)
+        return True
 
     def _count_refused(self, message: BagMessage) -> None:
         reports = self._front_end.reports(message.log_time_ns)
@@ -184,8 +184,12 @@ class _Replay:
                 self._seen[source] = total
 
     def _flush(self, now_ns: int) -> Iterator[tuple[int, Sample]]:
-        """The samples whose deadlines lie behind the last message."""
-        end_ns = now_ns + FLUSH_NS
+        """The samples whose deadlines lie behind the last message.
+
+        No deadline lies further behind it than the timeouts of the sensing allow.
+        """
+        waits = self._sensing.start_timeout + 2 * self._sensing.deadline
+        end_ns = now_ns + round(waits * 1e9) + FLUSH_MARGIN_NS
         deadline_ns = self._front_end.next_deadline_ns()
         while deadline_ns is not None and deadline_ns <= end_ns:
             for sample in self._front_end.poll(deadline_ns):
@@ -231,15 +235,10 @@ class _Replay:
 
     def _beat_until(self, now_ns: int) -> None:
         """Heartbeats at the node's rate, in recorded time."""
-        if self._next_beat_ns is None or not (
-            0 <= now_ns - self._next_beat_ns + BEAT_NS <= LONGEST_PAUSE_NS
-        ):
-            self._next_beat_ns = now_ns + BEAT_NS  # the start, or the recorded clock jumped
-        while self._next_beat_ns <= now_ns:
-            for sample in self._front_end.poll(self._next_beat_ns):
-                self._process(sample, self._next_beat_ns)
-            self._beat(self._next_beat_ns)
-            self._next_beat_ns += BEAT_NS
+        for beat_ns in self._beats.until(now_ns):
+            for sample in self._front_end.poll(beat_ns):
+                self._process(sample, beat_ns)
+            self._beat(beat_ns)
 
     def _beat(self, now_ns: int) -> None:
         front_end, model = self._front_end, self._pipeline.model
@@ -254,9 +253,8 @@ class _Replay:
             injection=front_end.injection,
         )
         messages = [wire.encode_status(report, model, self._frame)]
-        if self._beats % DIAGNOSTICS_EVERY == 0:
+        if self.summary.heartbeats % DIAGNOSTICS_EVERY == 0:
             messages.append(wire.encode_diagnostics(report, model, NODE_NAME))
         for message in messages:
             self._writer.write(output_topic(message.topic), message.msgtype, now_ns, message.cdr)
-        self._beats += 1
         self.summary.heartbeats += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +11,25 @@ from numpy.typing import ArrayLike
 from metabev_ros.config import CameraConfig
 from metabev_ros.errors import ConfigError, SensorDataError, clean_text
 from metabev_ros.sensing.messages import CameraInfo
+from metabev_ros.structures import DistortionModel
 
 _MAX_FOCAL = 1e6
-_MAX_WIDTHS = 1000.0  # of an image in focal lengths: 179.8 degrees
-# distortion model: allowed lengths of D; both are one polynomial family in OpenCV
-_DISTORTION_LENGTHS = {'': (0,), 'plumb_bob': (0, 4, 5), 'rational_polynomial': (8,)}
+# Of an image, in focal lengths: 179.8 degrees of a pin-hole view, 360 degrees of a fisheye.
+_MAX_WIDTHS = {model: 1000.0 for model in DistortionModel} | {
+    DistortionModel.EQUIDISTANT: 2 * math.pi
+}
+_LENGTHS = {
+    DistortionModel.PLUMB_BOB: (4, 5),
+    DistortionModel.RATIONAL_POLYNOMIAL: (8, 12, 14),
+    DistortionModel.EQUIDISTANT: (4,),
+}
+_NAMES = {
+    **{model.value: model for model in DistortionModel},
+    'fisheye': DistortionModel.EQUIDISTANT,
+}
+_NO_DISTORTION = ('', 'none')  # models of a CameraInfo without D
+_FISHEYE_USED = math.radians(70)  # from the axis; the pin-hole view of a fisheye sees no more
+_ELSE = 'undistort in the driver and say `rectified: true`'
 
 
 @dataclass(frozen=True)
@@ -24,13 +39,16 @@ class Intrinsics:
     Attributes:
         width, height: of the images these numbers are for.
         matrix: (3, 3) float64 pixels.
-        distortion: plumb_bob (5,) or rational (8,); empty when there is none.
+        distortion: plumb_bob (5,), rational_polynomial (8, 12 or 14) or equidistant (4,);
+            empty when there is none.
+        distortion_model: what they are coefficients of.
     """
 
     width: int
     height: int
     matrix: np.ndarray
     distortion: np.ndarray
+    distortion_model: DistortionModel = DistortionModel.PLUMB_BOB
 
     def for_size(self, width: int, height: int) -> Intrinsics:
         """The same, once it is checked that images of this size fit.
@@ -47,12 +65,17 @@ class Intrinsics:
             )
         return self
 
-    def halved(self) -> Intrinsics:
-        """For an image decoded at half size; pixel centres have integer coordinates."""
+    def reduced(self, factor: int) -> Intrinsics:
+        """For an image decoded at 1/factor of its size, which a decoder rounds up.
+
+        Pixel centres have integer coordinates, and one pixel is made of `factor` times `factor`
+        of the full image: u' = (u + 0.5) / factor - 0.5.
+        """
         matrix = self.matrix.copy()
-        matrix[:2] *= 0.5
-        matrix[:2, 2] -= 0.25
-        return Intrinsics(-(-self.width // 2), -(-self.height // 2), matrix, self.distortion)
+        matrix[:2] /= factor
+        matrix[:2, 2] += 0.5 / factor - 0.5
+        size = (-(-self.width // factor), -(-self.height // factor))
+        return Intrinsics(*size, matrix, self.distortion, self.distortion_model)
 
 
 def read_camera_info(message: CameraInfo, rectified: bool) -> Intrinsics:
@@ -60,8 +83,7 @@ def read_camera_info(message: CameraInfo, rectified: bool) -> Intrinsics:
 
     Args:
         message: CameraInfo; its binning and region of interest are applied.
-        rectified: the images are rectified (topic `image_rect...`): P counts and D does not;
-            else K and D.
+        rectified: the images are free of distortion: P counts and D does not; else K and D.
 
     Raises:
         SensorDataError: 'calibration'.
@@ -75,36 +97,58 @@ def read_camera_info(message: CameraInfo, rectified: bool) -> Intrinsics:
         raise _refused('9 numbers in K and 12 in P', f'{k.shape} and {p.shape}')
     if k[0] == 0:
         raise _refused('a calibrated camera', 'K[0] == 0, which means uncalibrated')
-    distortion = _read_distortion(message)
     matrix = k.reshape(3, 3)
     if rectified:
-        distortion = np.zeros(0)
+        model, distortion = DistortionModel.PLUMB_BOB, np.zeros(0)
         if p[0] != 0:
             matrix = p.reshape(3, 4)[:, :3]
+    else:
+        model, distortion = _read_distortion(message)
     matrix, width, height = _crop_and_bin(message, matrix.copy(), width, height)
-    _check_matrix(matrix, width, height)
-    return Intrinsics(width, height, matrix, distortion)
+    _check_matrix(matrix, width, height, model)
+    return Intrinsics(width, height, matrix, distortion, model)
 
 
 def _refused(expected: str, got: str) -> SensorDataError:
     return SensorDataError('calibration', 'CameraInfo', expected, got)
 
 
-def _read_distortion(message: CameraInfo) -> np.ndarray:
-    model, length = str(message.distortion_model), len(message.d)
+def _read_distortion(message: CameraInfo) -> tuple[DistortionModel, np.ndarray]:
+    name, length = str(message.distortion_model), len(message.d)
     if length > 14:
         raise _refused('at most 14 distortion coefficients', str(length))
-    distortion = np.asarray(message.d, dtype=np.float64)
-    if not distortion.any():  # false for NaN: NaN counts as true
+    values = np.asarray(message.d, dtype=np.float64)
+    if name.lower() in _NO_DISTORTION and not values.any():  # NaN counts as true
+        return DistortionModel.PLUMB_BOB, np.zeros(0)
+    model = _NAMES.get(name.lower())
+    if model is None:
+        got = f'{clean_text(name)!r} with {length} numbers'
+        raise _refused(f'a distortion model of {sorted(_NAMES)}; for any other, {_ELSE}', got)
+    return model, _check_distortion(model, values)
+
+
+def _check_distortion(model: DistortionModel, values: np.ndarray) -> np.ndarray:
+    """The coefficients as OpenCV takes them; empty where there is no distortion.
+
+    A fisheye keeps its zeros: it is none of a pin-hole camera without them.
+    """
+    is_fisheye = model is DistortionModel.EQUIDISTANT
+    if not is_fisheye and not values.any():  # NaN counts as true
         return np.zeros(0)
-    if length not in _DISTORTION_LENGTHS.get(model, ()):
-        raise _refused(
-            f'D to fit one of {sorted(filter(None, _DISTORTION_LENGTHS))}',
-            f'{clean_text(model)} with {length} numbers',
-        )
-    if not (np.abs(distortion) < 1e4).all():
-        raise _refused('finite distortion coefficients', str(distortion[:5]))
-    return np.append(distortion, 0.0) if length == 4 else distortion
+    if len(values) not in _LENGTHS[model]:
+        lengths = ', '.join(map(str, _LENGTHS[model]))
+        raise _refused(f'D to fit {model.value}: {lengths} numbers', f'{len(values)} numbers')
+    if not (np.abs(values) < 1e4).all():
+        raise _refused('finite distortion coefficients', str(values[:5]))
+    if is_fisheye:
+        angles = np.linspace(0, _FISHEYE_USED, 71)
+        bent = angles * (1 + np.polyval([*values[::-1], 0.0], angles**2))
+        if np.diff(bent).min() <= 0:
+            raise _refused(
+                'D that keeps angles in order up to 70 degrees from the axis', str(values)
+            )
+    is_short = model is DistortionModel.PLUMB_BOB and len(values) == 4
+    return np.append(values, 0.0) if is_short else values
 
 
 def _crop_and_bin(
@@ -129,12 +173,18 @@ def _crop_and_bin(
     return matrix, width // bin_x, height // bin_y
 
 
-def _check_matrix(matrix: np.ndarray, width: int, height: int) -> None:
+def _check_matrix(
+    matrix: np.ndarray, width: int, height: int, model: DistortionModel = DistortionModel.PLUMB_BOB
+) -> None:
     if not np.isfinite(matrix).all():
         raise _refused('finite intrinsics', 'NaN or infinity')
     fx, fy, cx, cy = matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]
-    if not (width / _MAX_WIDTHS < fx < _MAX_FOCAL and height / _MAX_WIDTHS < fy < _MAX_FOCAL):
-        raise _refused('positive focal lengths', f'{fx:.4g}, {fy:.4g}')
+    widths = _MAX_WIDTHS[model]
+    if not (width / widths < fx < _MAX_FOCAL and height / widths < fy < _MAX_FOCAL):
+        raise _refused(
+            f'positive focal lengths that fit {model.value} ({width / widths:.4g} pixels or more)',
+            f'{fx:.4g}, {fy:.4g}',
+        )
     if abs(matrix[0, 1]) > fx:
         raise _refused('axes that are about square', f'skew {matrix[0, 1]:.4g}')
     if not (-width < cx < 2 * width and -height < cy < 2 * height):
@@ -143,26 +193,36 @@ def _check_matrix(matrix: np.ndarray, width: int, height: int) -> None:
         raise _refused('a pin-hole matrix (last row 0 0 1)', str(matrix[2]))
 
 
-def fixed_calibration(camera: CameraConfig) -> tuple[Intrinsics, np.ndarray] | None:
-    """(intrinsics, (4, 4) ego_from_camera) of the rig file, None when it gives none.
+def fixed_intrinsics(camera: CameraConfig) -> Intrinsics | None:
+    """The intrinsics of the rig file, None when it gives none.
 
     Raises:
-        ConfigError: if what it gives is incomplete or no calibration.
+        ConfigError: if they are no calibration.
     """
-    if camera.calibration is None:
+    given = camera.intrinsics
+    if given is None:
         return None
-    where = f'rig.cameras.{camera.name}.calibration'
-    keys = {'width', 'height', 'intrinsics', 'ego_from_camera'}
-    if set(camera.calibration) != keys:
-        raise ConfigError(where, f'the keys {sorted(keys)}', f'{sorted(camera.calibration)}')
-    width, height = camera.calibration['width'], camera.calibration['height']
-    matrix = _numbers(f'{where}.intrinsics', camera.calibration['intrinsics'], 3)
+    where = f'rig.cameras.{camera.name}.intrinsics'
+    if camera.rectified and any(given.distortion):
+        raise ConfigError(
+            f'{where}.distortion',
+            'none with `rectified: true`',
+            f'{len(given.distortion)} numbers',
+            'leave out the one or the other',
+        )
+    if not (1 <= given.width <= 65535 and 1 <= given.height <= 65535):
+        raise ConfigError(where, 'width and height in 1..65535', f'{given.width}, {given.height}')
+    matrix = _numbers(f'{where}.matrix', given.matrix, 3)
+    model, distortion = given.distortion_model, np.zeros(0)
     try:
-        _check_matrix(matrix, width, height)
+        if camera.rectified:
+            model = DistortionModel.PLUMB_BOB
+        else:
+            distortion = _check_distortion(model, np.asarray(given.distortion, np.float64))
+        _check_matrix(matrix, given.width, given.height, model)
     except SensorDataError as error:
         raise ConfigError(where, error.expected, error.got, 'correct the rig file') from error
-    pose = fixed_pose(f'{where}.ego_from_camera', camera.calibration['ego_from_camera'])
-    return Intrinsics(width, height, matrix, np.zeros(0)), pose
+    return Intrinsics(given.width, given.height, matrix, distortion, model)
 
 
 def fixed_pose(where: str, values: ArrayLike) -> np.ndarray:

@@ -17,6 +17,8 @@ from metabev_ros.structures import SensorState
 
 MOST_POINTS = 300_000  # of a sweep that are used: the latency of what follows is bounded
 IDENTICAL, CLIPPED = 'identical', 'clipped'  # checks that no table holds
+REMEMBERED = 10  # frames that a frame may repeat
+_POINT_STEP = 17  # of the points that a fingerprint looks at
 _HISTORY = 20  # sound sweeps that the usual one is made of
 _WARM_UP = 5  # of them, until a sweep is held against them
 
@@ -93,6 +95,22 @@ COUNT_CHECKS: tuple[Check[PointCount], ...] = (
 SWEEP_CHECKS: tuple[Check[SweepShape], ...] = (
     Check('in_range', measures.share_in_range, lt, 'in range: {value:.1%}', invalid_at=0.1),
 )
+INTENSITY_CHECKS: tuple[Check[SweepShape], ...] = (
+    Check(
+        'intensity_high',
+        measures.brightness,
+        gt,
+        'intensity: up to {value:.0f}, expected 0..255: set intensity_scale',
+        suspect_at=256,
+    ),
+    Check(
+        'intensity_low',
+        measures.measured_brightness,
+        le,
+        'intensity: up to {value:.2g}, expected 0..255: set intensity_scale',
+        suspect_at=1,
+    ),
+)
 PAST_CHECKS: tuple[Check[Comparison], ...] = (
     Check(
         'noise', measures.disorder, gt, 'noise: neighbours {value:.0f} deg apart', invalid_at=45
@@ -140,47 +158,41 @@ class Judge(Generic[Look]):
 
 
 class FrozenDetector:
-    """Counts identical arrays in a row: a checksum of a part first, then the whole."""
+    """Counts frames that came before: one again and again, or a few old ones in turn."""
 
     def __init__(self, frozen_frames: int) -> None:
         self._limit = frozen_frames
-        self._last: np.ndarray | None = None
-        self._checksum = 0
-        self._count = 1
+        self._past: deque[bytes] = deque(maxlen=REMEMBERED)
+        self._repeats = 0  # in a row
+        self._farthest = 0  # frames between them and those they repeat, the largest in the row
 
-    def check(self, data: np.ndarray, part: np.ndarray) -> Verdict:
-        """Verdict on `data`, of which `part` is a small contiguous share."""
-        checksum = zlib.crc32(part.data)
-        same = (
-            self._last is not None
-            and checksum == self._checksum
-            and np.array_equal(self._last, data)
-        )
-        self._count = self._count + 1 if same else 1
-        self._last, self._checksum = data, checksum
-        reason = f'{self._count} identical frames'
-        if self._count >= self._limit:
+    def check(self, fingerprint: bytes) -> Verdict:
+        """Verdict on a frame by the fingerprint of its content."""
+        same = (n for n, past in enumerate(reversed(self._past), 1) if past == fingerprint)
+        back = next(same, 0)
+        self._past.append(fingerprint)
+        self._repeats = self._repeats + 1 if back else 0
+        self._farthest = max(self._farthest, back) if back else 0
+        count = self._repeats + 1
+        reason = f'{count} identical frames'
+        if self._farthest > 1:
+            reason = f'repeats the frame {self._farthest} before'
+        if count >= self._limit:
             return Verdict(SensorState.FROZEN, reason, IDENTICAL)
-        if self._count == self._limit - 1 and self._count > 1:
+        if count == self._limit - 1 and count > 1:
             return Verdict(SensorState.SUSPECT, reason, IDENTICAL)
         return GOOD
 
 
 class ImageCheck:
-    """Checks of one camera."""
+    """Checks of what the pictures of one camera show."""
 
-    def __init__(self, frozen_frames: int) -> None:
-        self._frozen = FrozenDetector(frozen_frames)
+    def __init__(self) -> None:
         self._judge = Judge(IMAGE_CHECKS)
 
-    def check(self, pixels: np.ndarray) -> Verdict:
-        """Verdict on (H, W, 3) uint8 RGB; the array is kept until the next call."""
-        picture = measures.look_at_picture(pixels)
-        frozen = self._frozen.check(pixels, picture.part)
-        if frozen.state is SensorState.FROZEN:
-            return frozen
-        verdict = self._judge.first_fault(picture)
-        return frozen if verdict is GOOD else verdict
+    def check(self, picture: Picture) -> Verdict:
+        """Verdict on a decoded picture."""
+        return self._judge.first_fault(picture)
 
 
 class CloudCheck:
@@ -191,6 +203,7 @@ class CloudCheck:
         self._of_count = Judge(COUNT_CHECKS)
         self._of_sweep = Judge(SWEEP_CHECKS)
         self._of_past = Judge(PAST_CHECKS)
+        self._of_intensity = Judge(INTENSITY_CHECKS)
         self._past: deque[SweepShape] = deque(maxlen=_HISTORY)
 
     def check(self, points: np.ndarray, announced: int) -> Verdict:
@@ -198,7 +211,7 @@ class CloudCheck:
         verdict = self._of_count.first_fault(PointCount(len(points), announced))
         if verdict is not GOOD:
             return verdict
-        frozen = self._frozen.check(points, np.ascontiguousarray(points[:: measures.STRIDE]))
+        frozen = self._frozen.check(_fingerprint(points))
         if frozen.state is SensorState.FROZEN:
             return frozen
         sweep = measures.look_at_sweep(points)
@@ -208,13 +221,32 @@ class CloudCheck:
         if verdict is not GOOD:
             return verdict
         self._past.append(sweep)  # only a sound sweep: a fault does not become the norm
-        return frozen
+        if frozen is not GOOD:
+            return frozen
+        return self._of_intensity.first_fault(sweep)  # last: it hides nothing
 
 
-def limit_points(points: np.ndarray) -> tuple[np.ndarray, Verdict]:
-    """At most MOST_POINTS of (P, 5) points, evenly chosen; SUSPECT where some are left out."""
+def _fingerprint(points: np.ndarray) -> bytes:
+    """A checksum of every 17th of (P, 5) points, and their number.
+
+    Each range that a LiDAR measures has noise, so that two sweeps never agree in a seventeenth of
+    their points. The step is prime: one of 16 would see the same beams of a firing always, and a
+    beam on flat ground without noise repeats itself while the vehicle moves.
+    """
+    part = np.ascontiguousarray(points[::_POINT_STEP])
+    return zlib.crc32(part.data).to_bytes(4, 'big') + len(points).to_bytes(8, 'big')
+
+
+def limit_points(
+    points: np.ndarray, seconds: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray | None, Verdict]:
+    """At most MOST_POINTS of (P, 5) points and their (P,) times, evenly chosen.
+
+    The verdict is SUSPECT where some are left out.
+    """
     if len(points) <= MOST_POINTS:
-        return points, GOOD
+        return points, seconds, GOOD
     chosen = np.linspace(0, len(points) - 1, MOST_POINTS).astype(np.int64)
     reason = f'clipped: {len(points) - MOST_POINTS} points left out'
-    return points[chosen], Verdict(SensorState.SUSPECT, reason, CLIPPED)
+    verdict = Verdict(SensorState.SUSPECT, reason, CLIPPED)
+    return points[chosen], None if seconds is None else seconds[chosen], verdict

@@ -1,20 +1,45 @@
-"""Jumps of the clock that stamps the data: bag loops, restarts, replayed data."""
+"""The clock that stamps the data: how far it is behind, and when it began anew."""
 
 from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
 
 from metabev_ros.config import SensingConfig
 from metabev_ros.errors import SensorDataError
 from metabev_ros.sensing.health import to_ns
 
-_LIVE_NS = 1_000_000_000
+_LIVE_NS = 1_000_000_000  # a sensor that spoke within this is live
+_LAGS = 5  # of each sensor whose median counts
+_PATIENCE_NS = 300_000_000  # all live sensors go astray for this long: the clock did
+
+
+@dataclass
+class _Astray:
+    """Messages in a row of one sensor whose lag does not fit.
+
+    Attributes:
+        ahead: they are too prompt; else too old.
+    """
+
+    since_ns: int
+    ahead: bool
+    count: int = 1
 
 
 class ClockWatch:
-    """Notices that time began anew.
+    """Notices that time began anew, and messages that do not belong to this time.
 
-    The lag of a message is its arrival minus its stamp. The smallest lag of the epoch is the
-    offset of the two clocks (zero in a vehicle; large when a bag is played without its clock);
-    a message that lags `max_latency` more than that is old and not used as current.
+    The lag of a message is its arrival minus its stamp. The offset of the two clocks is the lag
+    of the promptest sensor (the median of its newest messages, so that one of them changes
+    nothing): zero in a vehicle, large when a bag is played without its clock. It follows a slow
+    drift. A message whose lag differs by more than `max_latency` is refused. When that happens
+    to all live sensors, in one direction and for some time, the clock has stepped and a new epoch
+    begins.
+
+    Attributes:
+        now_ns: the newest time that was set.
+        offset_ns: arrival minus stamp of the promptest sensor; None before the first message.
     """
 
     def __init__(self, config: SensingConfig) -> None:
@@ -24,9 +49,11 @@ class ClockWatch:
 
     def reset(self) -> None:
         """A new epoch."""
-        self._offset_ns: int | None = None
+        self.offset_ns: int | None = None
+        self._lags: dict[str, deque[int]] = {}
         self._heard_ns: dict[str, int] = {}
         self._jumped: dict[str, int] = {}
+        self._astray: dict[str, _Astray] = {}
 
     def went_back(self, now_ns: int) -> bool:
         """Set the time; True if it went back so far that a new epoch begins."""
@@ -35,34 +62,87 @@ class ClockWatch:
             self.now_ns = now_ns
         return jumped
 
-    def all_went_back(self, name: str, stamp_ns: int, newest_ns: int | None) -> bool:
-        """Note a stamp; True once every live sensor's stamps have jumped back.
+    def has_stepped(self, name: str, stamp_ns: int, newest_ns: int | None) -> bool:
+        """Note a stamp; True once the clock of every live sensor has stepped.
 
         One sensor alone must say so twice: one wrong stamp is no new epoch.
+
+        Args:
+            name: of the sensor.
+            stamp_ns: of its message.
+            newest_ns: its newest stamp before this one.
         """
         self._heard_ns[name] = self.now_ns
+        live = [n for n, heard in self._heard_ns.items() if self.now_ns - heard <= _LIVE_NS]
+        return self._all_went_back(name, stamp_ns, newest_ns, live) or self._all_went_astray(
+            name, stamp_ns, live
+        )
+
+    def _all_went_back(
+        self, name: str, stamp_ns: int, newest_ns: int | None, live: list[str]
+    ) -> bool:
         if newest_ns is None or stamp_ns >= newest_ns - to_ns(self._config.clock_jump):
             self._jumped.pop(name, None)
             return False
         self._jumped[name] = self._jumped.get(name, 0) + 1
-        live = [
-            other for other, heard in self._heard_ns.items() if self.now_ns - heard <= _LIVE_NS
-        ]
         return (
             all(other in self._jumped for other in live)
             and sum(self._jumped[other] for other in live) >= 2
         )
 
-    def check_lag(self, stamp_ns: int) -> None:
-        """Refuse what is far behind the other messages of this epoch.
+    def _all_went_astray(self, name: str, stamp_ns: int, live: list[str]) -> bool:
+        excess = self._excess(stamp_ns)
+        if not excess:
+            self._astray.pop(name, None)
+            return False
+        known = self._astray.get(name)
+        if known is None or known.ahead != (excess < 0):
+            self._astray[name] = _Astray(self.now_ns, excess < 0)
+            return False
+        known.count += 1
+        all_of = [self._astray.get(other) for other in live]
+        return (
+            all(
+                other is not None and other.ahead == known.ahead and other.count >= 2
+                for other in all_of
+            )
+            and self.now_ns - min(a.since_ns for a in all_of if a is not None) >= _PATIENCE_NS
+        )
+
+    def _excess(self, stamp_ns: int) -> int:
+        """How far a lag is off the offset, signed; 0 where that is within `max_latency`."""
+        if self.offset_ns is None:
+            return 0
+        off = self.now_ns - stamp_ns - self.offset_ns
+        return off if abs(off) > to_ns(self._config.max_latency) else 0
+
+    def take(self, name: str, stamp_ns: int) -> int:
+        """Take the stamp of a message.
+
+        Returns:
+            Nanoseconds that it is ahead of what is usual among the sensors, signed.
 
         Raises:
-            SensorDataError: 'old'.
+            SensorDataError: 'old' or 'future' for one far off the messages of this epoch.
         """
-        lag = self.now_ns - stamp_ns
-        if self._offset_ns is None or lag < self._offset_ns:
-            self._offset_ns = lag
-        if lag - self._offset_ns > to_ns(self._config.max_latency):
+        excess = self._excess(stamp_ns)
+        if excess > 0:
             raise SensorDataError(
-                'old', 'header.stamp', 'current data', f'{(lag - self._offset_ns) / 1e9:.1f} s old'
+                'old', 'header.stamp', 'current data', f'{excess / 1e9:.1f} s old'
             )
+        if excess < 0:
+            raise SensorDataError(
+                'future',
+                'header.stamp',
+                'a stamp like those of the other messages',
+                f'{-excess / 1e9:.3f} s ahead of them',
+            )
+        lag = self.now_ns - stamp_ns
+        self._lags.setdefault(name, deque(maxlen=_LAGS)).append(lag)
+        usual = sorted(
+            sorted(lags)[len(lags) // 2]
+            for other, lags in self._lags.items()
+            if self.now_ns - self._heard_ns.get(other, self.now_ns) <= _LIVE_NS
+        )
+        self.offset_ns = usual[0]
+        return usual[len(usual) // 2] - lag

@@ -1,45 +1,133 @@
-"""Image messages to RGB arrays; every length is checked before an array is touched.
+"""Image messages to pictures in two steps: check now, decode later if a sample wants it.
 
-Encodings of sensor_msgs/Image that are taken: rgb8, bgr8, rgba8, bgra8, mono8, mono16, 8UC1,
-8UC3 (BGR, as cv_bridge reads it), 16UC1, yuv422 / uyvy, yuv422_yuy2 / yuyv and the four
-bayer_*8 patterns. All others are refused.
+Every length is checked before an array is touched, and before anything is decoded.
 """
 
 from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from metabev_ros.errors import SensorDataError, clean_text
+from metabev_ros.sensing.encodings import Encoding, find_encoding, to_rgb
+from metabev_ros.sensing.image_files import file_size
 from metabev_ros.sensing.messages import CompressedImage, Image
 from metabev_ros.sensing.untrusted import byte_view
 
 MAX_PIXELS = 32_000_000
-_MAX_COMPRESSED_BYTES = 64_000_000
+REDUCTIONS = (1, 2, 4, 8)  # scales that a JPEG can be decoded at
+_ROW_STEP = 16  # of the rows that a fingerprint looks at
+_REDUCED = {1: 0, 2: 16, 4: 32, 8: 64}  # bits of cv2.IMREAD_REDUCED_...
+# Since OpenCV 4.10 a decoder writes RGB itself.
+_IN_RGB: int = getattr(cv2, 'IMREAD_COLOR_RGB', 0)
 
-# encoding: (bytes per pixel, cvtColor code to RGB or None)
-_ENCODINGS = {
-    'rgb8': (3, None),
-    'bgr8': (3, cv2.COLOR_BGR2RGB),
-    '8UC3': (3, cv2.COLOR_BGR2RGB),
-    'rgba8': (4, cv2.COLOR_RGBA2RGB),
-    'bgra8': (4, cv2.COLOR_BGRA2RGB),
-    'mono8': (1, cv2.COLOR_GRAY2RGB),
-    '8UC1': (1, cv2.COLOR_GRAY2RGB),
-    'mono16': (2, cv2.COLOR_GRAY2RGB),
-    '16UC1': (2, cv2.COLOR_GRAY2RGB),
-    'yuv422': (2, cv2.COLOR_YUV2RGB_UYVY),
-    'uyvy': (2, cv2.COLOR_YUV2RGB_UYVY),
-    'yuv422_yuy2': (2, cv2.COLOR_YUV2RGB_YUY2),
-    'yuyv': (2, cv2.COLOR_YUV2RGB_YUY2),
-    # OpenCV names a pattern by its second row's second and third pixel: its BG is ROS's rggb.
-    'bayer_rggb8': (1, cv2.COLOR_BayerBG2RGB),
-    'bayer_bggr8': (1, cv2.COLOR_BayerRG2RGB),
-    'bayer_gbrg8': (1, cv2.COLOR_BayerGR2RGB),
-    'bayer_grbg8': (1, cv2.COLOR_BayerGB2RGB),
-}
-_SIXTEEN_BIT = ('mono16', '16UC1')
-_CELL_OF_TWO = ('yuv', 'uyvy', 'yuyv', 'bayer')
+
+@dataclass(frozen=True)
+class Rows:
+    """How the rows of a raw picture lie in its bytes.
+
+    Attributes:
+        encoding: of the pixels.
+        step: bytes from row to row.
+        is_bigendian: order of the bytes of 16-bit numbers.
+    """
+
+    encoding: Encoding
+    step: int
+    is_bigendian: bool
+
+
+@dataclass(frozen=True, eq=False)
+class PackedImage:
+    """An image that has been checked and not decoded yet; any thread may decode it.
+
+    Attributes:
+        size: (width, height) of the full picture.
+        data: (n,) uint8, a view of the message's bytes.
+        rows: how a raw picture lies in `data`; None for a file.
+        is_jpeg: the file is a JPEG, which decodes at reduced size.
+    """
+
+    size: tuple[int, int]
+    data: np.ndarray
+    rows: Rows | None = None
+    is_jpeg: bool = False
+
+    def fingerprint(self) -> bytes:
+        """A checksum of the content, and its length.
+
+        Of a file it covers every byte, of a raw picture every 16th row (all of a small one): the
+        noise of a real sensor changes each of them. Two pictures that differ have the same one by
+        chance once in 4e9.
+        """
+        content = self.data
+        if self.rows is not None:
+            pixels = self._raw_rows(self.rows)
+            content = np.ascontiguousarray(pixels[:: max(1, min(_ROW_STEP, len(pixels) // 16))])
+        return zlib.crc32(content.data).to_bytes(4, 'big') + self.data.size.to_bytes(8, 'big')
+
+    def decode(self, reduce: int = 1) -> tuple[np.ndarray, int]:
+        """The picture, and the reduction that it really has.
+
+        Args:
+            reduce: 1, 2, 4 or 8; a JPEG is decoded at 1/reduce of its size, sizes rounded up.
+                All others are decoded in full.
+
+        Returns:
+            (H, W, 3) uint8 RGB, which may be a view of the message; and 1 or `reduce`.
+
+        Raises:
+            SensorDataError: 'decode'.
+        """
+        if self.rows is None:
+            return self._decode_file(reduce if self.is_jpeg else 1)
+        pixels = self._raw_rows(self.rows)
+        return to_rgb(pixels, self.rows.encoding, self.rows.is_bigendian), 1
+
+    def _raw_rows(self, rows: Rows) -> np.ndarray:
+        """(R, bytes of a row) uint8 without padding."""
+        return self.data.reshape(-1, rows.step)[:, : self.size[0] * rows.encoding.pixel_bytes]
+
+    def _decode_file(self, reduce: int) -> tuple[np.ndarray, int]:
+        flags = _REDUCED[reduce] | (_IN_RGB or cv2.IMREAD_COLOR)
+        try:
+            pixels = cv2.imdecode(self.data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+        except cv2.error as error:
+            raise _undecodable(clean_text(error)) from error
+        if pixels is None:
+            raise _undecodable(f'{self.data.size} bytes')
+        width, height = self.size
+        expected = (-(-height // reduce), -(-width // reduce), 3)
+        if pixels.shape != expected:
+            raise SensorDataError(
+                'decode', 'CompressedImage', f'pixels {expected}', str(pixels.shape)
+            )
+        if not _IN_RGB:
+            pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
+        return pixels, reduce
+
+
+def _undecodable(got: str) -> SensorDataError:
+    return SensorDataError('decode', 'CompressedImage.data', 'a file OpenCV can decode', got)
+
+
+def reduction_for(size: tuple[int, int], height: int, width: int) -> int:
+    """The largest reduction that leaves a picture as large as it is needed.
+
+    Args:
+        size: (width, height) of the full picture.
+        height, width: of the network's input, which `preprocess.images.fit_image` covers.
+    """
+    scale = max(width / size[0], height / size[1])
+    needed = round(size[0] * scale), round(size[1] * scale)
+    return max(
+        reduce
+        for reduce in REDUCTIONS
+        if reduce == 1 or all(-(-a // reduce) >= b for a, b in zip(size, needed, strict=True))
+    )
 
 
 def _check_dimensions(where: str, width: int, height: int, lowest: int = 1) -> None:
@@ -52,142 +140,47 @@ def _check_dimensions(where: str, width: int, height: int, lowest: int = 1) -> N
         )
 
 
-def decode_image(message: Image) -> np.ndarray:
-    """sensor_msgs/Image -> (H, W, 3) uint8 RGB; may be a view of the message.
+def read_image(message: Image) -> PackedImage:
+    """Check a sensor_msgs/Image: encoding, size, row length and number of bytes.
 
     Raises:
-        SensorDataError: 'encoding', 'dimensions', 'step', 'size', 'data' or 'decode'.
+        SensorDataError: 'encoding', 'dimensions', 'step', 'size' or 'data'.
     """
-    encoding = str(message.encoding)
-    if encoding not in _ENCODINGS:
-        raise SensorDataError(
-            'encoding', 'Image.encoding', f'one of {sorted(_ENCODINGS)}', clean_text(encoding)
-        )
-    pixel_bytes, code = _ENCODINGS[encoding]
+    encoding = find_encoding(str(message.encoding))
     width, height, step = int(message.width), int(message.height), int(message.step)
-    in_cells = encoding.startswith(_CELL_OF_TWO)
-    _check_dimensions('Image', width, height, lowest=2 if in_cells else 1)
-    if encoding.startswith(_CELL_OF_TWO[:3]) and width % 2:
-        raise SensorDataError('dimensions', 'Image.width', f'even for {encoding}', str(width))
-    row = width * pixel_bytes
+    _check_dimensions('Image', width, height, lowest=2 if encoding.is_mosaic else 1)
+    _check_cells(str(message.encoding), encoding.cell, width, height)
+    row = width * encoding.pixel_bytes
     if not row <= step <= 2 * row + 65536:
         raise SensorDataError('step', 'Image.step', f'{row} or a little more', str(step))
-    data = byte_view(message.data, 'Image')
-    if data.size != step * height:
+    data, size = byte_view(message.data, 'Image'), step * height * encoding.planes // 2
+    if data.size != size:
+        share = '' if encoding.planes == 2 else ' * 3 / 2'
         raise SensorDataError(
-            'size', 'Image.data', f'step * height = {step * height} bytes', str(data.size)
+            'size', 'Image.data', f'step * height{share} = {size} bytes', str(data.size)
         )
-    rows = data.reshape(height, step)[:, :row]
-    if encoding in _SIXTEEN_BIT:  # the high byte is the 8-bit value
-        swapped = bool(message.is_bigendian)
-        pixels = rows[:, 0 if swapped else 1 :: 2]
-    elif pixel_bytes == 1:
-        pixels = rows
-    else:
-        pixels = rows.reshape(height, width, pixel_bytes)
-    pixels = np.ascontiguousarray(pixels)
-    return pixels if code is None else _convert(pixels, code)
+    return PackedImage((width, height), data, Rows(encoding, step, bool(message.is_bigendian)))
 
 
-def _convert(pixels: np.ndarray, code: int) -> np.ndarray:
-    try:
-        return cv2.cvtColor(pixels, code)
-    except cv2.error as error:
+def _check_cells(name: str, cell: tuple[int, int], width: int, height: int) -> None:
+    if width % cell[0] or height % cell[1]:
         raise SensorDataError(
-            'decode', 'Image', 'pixels OpenCV can convert', clean_text(error)
-        ) from error
+            'dimensions',
+            'Image',
+            f'multiples of {cell[0]} x {cell[1]} for {name}',
+            f'{width} x {height}',
+        )
 
 
-def compressed_size(data: np.ndarray) -> tuple[int, int]:
-    """(width, height) from the header of a complete JPEG or PNG file, (n,) uint8.
+def read_compressed_image(message: CompressedImage) -> PackedImage:
+    """Check a sensor_msgs/CompressedImage: a complete JPEG or PNG file of a bounded size.
+
+    The bytes decide what it is, not the `format` text.
 
     Raises:
-        SensorDataError: 'encoding' if it is neither, 'decode' if it is cut short or has no
-            header, 'dimensions' if it is too large.
-    """
-    if not 0 < data.size <= _MAX_COMPRESSED_BYTES:
-        raise SensorDataError(
-            'size', 'CompressedImage.data', f'1 to {_MAX_COMPRESSED_BYTES} bytes', str(data.size)
-        )
-    head = data[:8].tobytes()
-    if head.startswith(b'\xff\xd8\xff'):
-        width, height = _jpeg_size(data)
-    elif head == b'\x89PNG\r\n\x1a\n':
-        width, height = _png_size(data)
-    else:
-        raise SensorDataError(
-            'encoding', 'CompressedImage.data', 'a JPEG or PNG file', f'first bytes {head.hex()}'
-        )
-    _check_dimensions('CompressedImage', width, height)
-    return width, height
-
-
-def _jpeg_size(data: np.ndarray) -> tuple[int, int]:
-    # libjpeg fills a file that ends early with grey and succeeds: look for the end marker first.
-    if not data[-4096:].tobytes().rstrip(b'\0').endswith(b'\xff\xd9'):
-        raise SensorDataError(
-            'decode',
-            'CompressedImage.data',
-            'a JPEG with its end marker',
-            f'{data.size} bytes that end early',
-        )
-    at = 2
-    while at + 9 <= data.size and data[at] == 0xFF:
-        marker = int(data[at + 1])
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height = int(data[at + 5]) << 8 | int(data[at + 6])
-            return int(data[at + 7]) << 8 | int(data[at + 8]), height
-        at += 2 + (int(data[at + 2]) << 8 | int(data[at + 3]))
-    raise SensorDataError('decode', 'CompressedImage.data', 'a JPEG with a frame header', 'none')
-
-
-def _png_size(data: np.ndarray) -> tuple[int, int]:
-    complete = data[-4096:].tobytes().rstrip(b'\0').endswith(b'IEND\xaeB`\x82')
-    if data.size < 45 or data[12:16].tobytes() != b'IHDR' or not complete:
-        raise SensorDataError(
-            'decode', 'CompressedImage.data', 'a complete PNG', f'{data.size} bytes that end early'
-        )
-    return (
-        int.from_bytes(data[16:20].tobytes(), 'big'),
-        int.from_bytes(data[20:24].tobytes(), 'big'),
-    )
-
-
-def decode_compressed_image(
-    message: CompressedImage, reduce: int = 1
-) -> tuple[np.ndarray, tuple[int, int]]:
-    """sensor_msgs/CompressedImage (JPEG or PNG) -> RGB pixels and the file's own size.
-
-    The bytes decide what it is, not the `format` text. The size is read from the header before
-    anything is decoded.
-
-    Args:
-        message: its `data` holds the file.
-        reduce: 2 decodes at half size (faster; for a target at most half as wide), 1 in full.
-
-    Returns:
-        (H, W, 3) uint8 RGB, and (width, height) of the file before reduction.
-
-    Raises:
-        SensorDataError: 'encoding', 'dimensions', 'size', 'data' or 'decode'.
+        SensorDataError: 'encoding', 'dimensions', 'decode', 'size' or 'data'.
     """
     data = byte_view(message.data, 'CompressedImage')
-    width, height = compressed_size(data)
-    flag = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2}[reduce]
-    try:
-        pixels = cv2.imdecode(data, flag | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
-        raise SensorDataError(
-            'decode', 'CompressedImage.data', 'a file OpenCV can decode', clean_text(error)
-        ) from error
-    if pixels is None:
-        raise SensorDataError(
-            'decode', 'CompressedImage.data', 'a file OpenCV can decode', f'{data.size} bytes'
-        )
-    expected = (-(-height // reduce), -(-width // reduce), 3)
-    if pixels.shape != expected:
-        raise SensorDataError('decode', 'CompressedImage', f'pixels {expected}', str(pixels.shape))
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), (width, height)
+    width, height, is_jpeg = file_size(data)
+    _check_dimensions('CompressedImage', width, height)
+    return PackedImage((width, height), data, is_jpeg=is_jpeg)

@@ -1,7 +1,8 @@
 """The way in: messages of a rig's sensors become labelled samples.
 
-An image is decoded, checked, placed on the vehicle, prepared for the network and synchronised; a
-sweep likewise (`_on_image`, `_on_points`).
+A message is checked by what it costs little to look at, placed on the vehicle and kept. What a
+sample is to hold is decoded, judged and prepared for the network when the sample closes
+(`_on_image`, `_on_points`, `_look`).
 
 Deterministic: the same `push` and `poll` calls give the same samples. A push first does what was
 due before the message arrived, at its own time, so polling in between changes nothing. Nothing
@@ -10,22 +11,34 @@ that a message contains is raised: it is counted, with its reason, at its sensor
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.errors import SensorDataError, assert_never, clean_text
+from metabev_ros.sensing.camera_input import (
+    CameraInput,
+    ImageReader,
+    ImageSize,
+    PrepareImage,
+    unread,
+)
+from metabev_ros.sensing.checks import GOOD, Verdict
 from metabev_ros.sensing.clock import ClockWatch
+from metabev_ros.sensing.ego_motion import EgoMotion
+from metabev_ros.sensing.frames import CameraFrame, Frame
 from metabev_ros.sensing.health import to_ns
-from metabev_ros.sensing.inputs import CameraInput, LidarInput, PrepareImage, Reading, SensorInput
+from metabev_ros.sensing.inputs import Reading, SensorInput
+from metabev_ros.sensing.lidar_input import LidarInput
 from metabev_ros.sensing.modality import choose_modality
 from metabev_ros.sensing.sample_maker import SampleMaker
 from metabev_ros.sensing.synchroniser import Synchroniser
+from metabev_ros.sensing.tf_tree import TfTree
 from metabev_ros.sensing.topics import Content, Topic, rig_topics
-from metabev_ros.sensing.transforms import OdometryBuffer, TfTree
 from metabev_ros.sensing.untrusted import header_stamp_ns
 from metabev_ros.structures import Modality, Sample, SensorReport, SensorState
 
-_IGNORED = ('duplicate', 'backwards', 'old', 'late')
+_IGNORED = ('duplicate', 'backwards', 'old', 'late', 'measuring')
 _HELD = {'calibration': SensorState.UNCALIBRATED, 'transform': SensorState.NO_TF}
 
 
@@ -38,31 +51,33 @@ class SensorFrontEnd:
         rig: the sensors.
         config: deadlines and thresholds.
         prepare_image: (pixels, calibration) -> the same at the network's input size.
-        reduce: 2 decodes compressed images at half size; choose it when the network's input is
-            at most half as wide as the camera's image.
+        image_size: that size; images are then decoded no larger than it needs. None: whole.
+        sweeps: that the network takes as one.
 
     Attributes:
         rejected_other: unusable messages that belong to no sensor (TF, odometry).
     """
 
     def __init__(
-        self, rig: RigConfig, config: SensingConfig, prepare_image: PrepareImage, reduce: int = 1
+        self,
+        rig: RigConfig,
+        config: SensingConfig,
+        prepare_image: PrepareImage,
+        image_size: ImageSize | None = None,
+        sweeps: int = 1,
     ) -> None:
         self._rig, self._config = rig, config
-        self._cameras = {
-            camera.name: CameraInput(camera, config, prepare_image, reduce)
-            for camera in rig.cameras
-        }
-        self._lidar = LidarInput(rig.lidar, config)
-        self._inputs: dict[str, SensorInput] = {**self._cameras, rig.lidar.name: self._lidar}
+        self._cameras = {camera.name: CameraInput(camera, config) for camera in rig.cameras}
+        self._lidars = {lidar.name: LidarInput(lidar, rig.ego_box, config) for lidar in rig.lidars}
+        self._inputs: dict[str, CameraInput | LidarInput] = {**self._cameras, **self._lidars}
         self._monitors = {name: item.monitor for name, item in self._inputs.items()}
-        self._tf = TfTree(rig.ego_frame)
-        self._odometry = OdometryBuffer(rig.ego_frame)
+        self._reader = ImageReader(prepare_image, image_size, config.decode_threads)
+        frames = [item.frame for item in self._inputs.values()]
+        self._tf = TfTree(rig.ego_frame, [*frames, *filter(None, [rig.motion_frame])])
+        self._motion = EgoMotion(rig.ego_frame, rig.motion_frame, self._tf)
         self._clock = ClockWatch(config)
-        self._maker = SampleMaker(rig, config, self._monitors, self._odometry)
-        self._synchroniser = Synchroniser(
-            self._monitors, tuple(self._cameras), rig.lidar.name, config, self._maker
-        )
+        self._maker = SampleMaker(rig, config, self._monitors, self._motion, sweeps)
+        self._synchroniser = Synchroniser(self._monitors, config, self._look, self._maker.make)
         self._topics = {name.lstrip('/'): topic for name, topic in rig_topics(rig).items()}
         self.rejected_other = 0
 
@@ -110,14 +125,14 @@ class SensorFrontEnd:
             case Content.IMAGE:
                 return self._on_image(self._cameras[topic.sensor], message)
             case Content.POINTS:
-                return self._on_points(message)
+                return self._on_points(self._lidars[topic.sensor], message)
             case Content.CAMERA_INFO:
                 return self._on_camera_info(self._cameras[topic.sensor], message)
             case Content.TF | Content.TF_STATIC:
                 return self._on_tf(message, topic.content is Content.TF_STATIC)
             case Content.ODOMETRY:
                 latest_ns = self._clock.now_ns + to_ns(self._config.future_tolerance)
-                self._odometry.update(message, latest_ns)
+                self._motion.update_odometry(message, latest_ns)
                 return []
             case Content.INJECTION:
                 self._maker.injection = clean_text(message.data) or 'without a name'
@@ -158,10 +173,10 @@ class SensorFrontEnd:
         return choose_modality(present, self._rig.kinds, self._config.min_cameras)
 
     def _begin_epoch(self) -> None:
-        self._maker.epoch += 1
+        self._maker.begin_epoch()
         self._clock.reset()
         self._tf.clear_dynamic()
-        self._odometry.clear()
+        self._motion.clear()
         self._synchroniser.reset(self._clock.now_ns)
         for item in self._inputs.values():
             item.pending = None
@@ -171,69 +186,98 @@ class SensorFrontEnd:
     def _on_image(self, camera: CameraInput, message: Any) -> list[Sample]:
         now_ns = self._clock.now_ns
         stamp_ns = self._check_time(camera, message)
-        self._synchroniser.check_timely(stamp_ns, now_ns)
-        pixels, size = camera.decode(message)
-        verdict = camera.check(pixels)
+        packed = camera.read(message)
+        verdict = camera.check_frozen(packed)
         self._synchroniser.heard(now_ns)
-        return self._use_image(camera, Reading(stamp_ns, now_ns, pixels, size, verdict))
+        return self._use_image(camera, Reading(stamp_ns, now_ns, packed, verdict))
 
-    def _use_image(self, camera: CameraInput, reading: Reading) -> list[Sample]:
-        """Go on with a decoded image; one that was held for its calibration comes here again."""
-        now_ns = self._clock.now_ns
+    def _use_image(self, camera: CameraInput, reading: Reading[Any]) -> list[Sample]:
+        """Go on with an image; one that was held for its calibration comes here again."""
+        monitor, now_ns = camera.monitor, self._clock.now_ns
         if not camera.accept_content(reading):
             return self._give_up(camera)
         try:
-            calibration = camera.place(reading, self._tf)
+            frame = camera.place(reading, self._tf)
         except SensorDataError as error:
             return self._hold(camera, reading, error)
-        image = camera.prepare(reading, calibration)
-        if not camera.admit(reading, now_ns, self._is_needed(camera)):
-            return self._give_up(camera)
-        return self._synchroniser.add_image(camera.monitor.name, image, now_ns)
+        verdict = camera.flag(reading.verdict)
+        if monitor.is_well and verdict is GOOD:
+            monitor.trusted(reading.stamp_ns, now_ns)
+        else:
+            verdict = self._look_now(camera, frame, verdict)
+            if verdict.state is SensorState.INVALID:
+                monitor.bad(verdict.state, verdict.reason, reading.arrival_ns, reading.stamp_ns)
+                return self._give_up(camera)
+            if not monitor.good(reading.stamp_ns, now_ns, verdict, self._is_needed(camera)):
+                return self._give_up(camera)
+        return self._synchroniser.add(monitor.name, frame, now_ns)
 
-    def _on_points(self, message: Any) -> list[Sample]:
+    def _look_now(self, camera: CameraInput, frame: CameraFrame, known: Verdict) -> Verdict:
+        """Look at a frame of a camera that is not simply trusted; the graver verdict."""
+        name = camera.monitor.name
+        verdict = camera.judge(self._reader.read({name: frame})[name])
+        return known if verdict is GOOD else verdict
+
+    def _look(self, frames: Mapping[str, Frame]) -> Sequence[str]:
+        """Look at the frames that a sample is to hold; the cameras whose frames are of no use."""
+        images, spoilt = unread(frames), list[str]()
+        for name, look in self._reader.read(images).items():
+            camera, verdict = self._cameras[name], self._cameras[name].judge(look)
+            if verdict.state is SensorState.INVALID:
+                camera.monitor.spoilt(verdict, images[name].arrival_ns)
+                spoilt.append(name)
+            else:
+                camera.monitor.looked(verdict)
+        return spoilt
+
+    def _on_points(self, lidar: LidarInput, message: Any) -> list[Sample]:
         now_ns = self._clock.now_ns
-        stamp_ns = self._check_time(self._lidar, message)
-        points, announced = self._lidar.decode(message)
-        points, verdict = self._lidar.check(points, announced)
+        stamp_ns = self._check_time(lidar, message)
+        cloud, verdict = lidar.read(message)
         self._synchroniser.heard(now_ns)
-        return self._use_sweep(Reading(stamp_ns, now_ns, points, (0, 0), verdict))
+        return self._use_sweep(lidar, Reading(stamp_ns, now_ns, cloud, verdict))
 
-    def _use_sweep(self, reading: Reading) -> list[Sample]:
+    def _use_sweep(self, lidar: LidarInput, reading: Reading[Any]) -> list[Sample]:
         """Go on with a decoded sweep; one that was held for its transform comes here again."""
-        lidar, now_ns = self._lidar, self._clock.now_ns
+        monitor, now_ns = lidar.monitor, self._clock.now_ns
         if not lidar.accept_content(reading):
             return self._give_up(lidar)
         try:
-            sweep = lidar.place(reading, self._tf)
+            frame = lidar.place(reading, self._tf)
         except SensorDataError as error:
             return self._hold(lidar, reading, error)
-        if not lidar.admit(reading, now_ns, self._is_needed(lidar)):
+        verdict: Verdict = lidar.flag(reading.verdict)
+        if not monitor.good(reading.stamp_ns, now_ns, verdict, self._is_needed(lidar)):
             return self._give_up(lidar)
-        return self._synchroniser.add_sweep(sweep, now_ns)
+        return self._synchroniser.add(monitor.name, frame, now_ns)
 
-    def _check_time(self, item: SensorInput, message: Any) -> int:
-        """Count a frame and give its stamp; begin a new epoch where all stamps jumped back.
+    def _check_time(self, item: SensorInput[Any], message: Any) -> int:
+        """Count a frame and give its stamp; begin a new epoch where the clock has stepped.
 
         Raises:
             SensorDataError: for a stamp that cannot be current.
         """
         monitor, now_ns = item.monitor, self._clock.now_ns
         monitor.received += 1
-        stamp_ns = header_stamp_ns(message.header)
-        if self._clock.all_went_back(monitor.name, stamp_ns, monitor.newest_ns):
+        usual_ns = self._clock.offset_ns or 0
+        stamp_ns = item.offset.apply(header_stamp_ns(message.header), now_ns, usual_ns)
+        monitor.note = item.offset.note
+        if self._clock.has_stepped(monitor.name, stamp_ns, monitor.newest_ns):
             self._begin_epoch()
         monitor.check_stamp(stamp_ns, now_ns)
-        self._clock.check_lag(stamp_ns)
+        monitor.note_skew(self._clock.take(monitor.name, stamp_ns))
+        self._synchroniser.check_timely(monitor.name, stamp_ns)
         return stamp_ns
 
-    def _is_needed(self, item: SensorInput) -> bool:
+    def _is_needed(self, item: SensorInput[Any]) -> bool:
         """True where fewer than half of the other sensors are well."""
         others = [monitor for monitor in self._monitors.values() if monitor is not item.monitor]
         return 2 * sum(monitor.state.is_usable for monitor in others) < len(others)
 
     # ---------------------------------------------------------------------------- calibration
-    def _hold(self, item: SensorInput, reading: Reading, error: SensorDataError) -> list[Sample]:
+    def _hold(
+        self, item: SensorInput[Any], reading: Reading[Any], error: SensorDataError
+    ) -> list[Sample]:
         """Keep a frame until it is calibrated.
 
         Raises:
@@ -245,19 +289,22 @@ class SensorFrontEnd:
         item.monitor.held(_HELD[error.reason], f'{error.where}: {error.got}', self._clock.now_ns)
         return self._give_up(item) if item.monitor.ever else []
 
-    def _retry(self, item: SensorInput) -> list[Sample]:
+    def _retry(self, item: CameraInput | LidarInput) -> list[Sample]:
         """Calibration came: use the frame that waited for it, if it is still current."""
         reading, now_ns = item.pending, self._clock.now_ns
         if reading is None:
             return []
         limit = self._config.max_age_periods * item.monitor.nominal_ns
-        is_timely = self._synchroniser.is_timely(reading.stamp_ns, now_ns)
-        if not is_timely or now_ns - reading.arrival_ns > limit:
+        try:
+            self._synchroniser.check_timely(item.monitor.name, reading.stamp_ns)
+        except SensorDataError:
+            limit = -1
+        if now_ns - reading.arrival_ns > limit:
             item.pending = None
             return []
         if isinstance(item, CameraInput):
             return self._use_image(item, reading)
-        return self._use_sweep(reading)
+        return self._use_sweep(item, reading)
 
     def _on_camera_info(self, camera: CameraInput, message: Any) -> list[Sample]:
         try:
@@ -293,7 +340,7 @@ class SensorFrontEnd:
             item.monitor.bad(SensorState.INVALID, reason, self._clock.now_ns)
         return self._give_up(item)
 
-    def _give_up(self, item: SensorInput) -> list[Sample]:
+    def _give_up(self, item: SensorInput[Any]) -> list[Sample]:
         """Let no sample wait for this sensor any longer."""
         if item.monitor.lost:
             self._synchroniser.drop(item.monitor.name)

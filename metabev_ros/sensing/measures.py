@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-STRIDE = 16
+_STRIDE = 16
 MIN_RANGE, MAX_RANGE = 1.0, 200.0  # metres
 _FLAT = 2  # grey levels; the deviation of a picture that shows nothing
 _WHITE = 250  # grey level
@@ -32,17 +32,24 @@ class Picture:
     Attributes:
         pixels: (H, W, 3) uint8 RGB.
         part: (h, w, 3) uint8, contiguous: every 16th pixel of both axes, all of a small picture.
+        reduce: each pixel is the mean of `reduce` times `reduce` of the camera's.
     """
 
     pixels: np.ndarray
     part: np.ndarray
+    reduce: int = 1
 
 
-def look_at_picture(pixels: np.ndarray) -> Picture:
-    """Take the part of (H, W, 3) uint8 RGB that most measures look at."""
+def look_at_picture(pixels: np.ndarray, reduce: int = 1) -> Picture:
+    """Take the part of (H, W, 3) uint8 RGB that most measures look at.
+
+    Args:
+        pixels: the picture, perhaps decoded at reduced size.
+        reduce: by how much; noise is as much weaker in the mean.
+    """
     # Nearest-neighbour striding keeps exact values; small images are taken whole.
-    step = max(1, min(STRIDE, min(pixels.shape[:2]) // 16))
-    return Picture(pixels, np.ascontiguousarray(pixels[::step, ::step]))
+    step = max(1, min(_STRIDE, min(pixels.shape[:2]) // 16))
+    return Picture(pixels, np.ascontiguousarray(pixels[::step, ::step]), reduce)
 
 
 def flat_level(picture: Picture) -> float:
@@ -76,7 +83,7 @@ def noise_share(picture: Picture) -> float:
     pixels = picture.pixels
     lines = pixels[:: max(1, len(pixels) // _LINES), :, 1].astype(np.float32)
     contrast = float(lines.var(axis=1).mean())
-    if contrast < _NOISE_CONTRAST**2:
+    if contrast < (_NOISE_CONTRAST / picture.reduce) ** 2:
         return 0.0
     return float(np.square(np.diff(lines, axis=1)).mean()) / (2 * contrast)
 
@@ -111,6 +118,7 @@ class SweepShape:
         rows: (30,) points per degree of elevation below the horizon, in the sensor's frame.
         turn: median angle of azimuth in degrees from a point of a message to the next one. It is
             small whether a driver sends firing by firing or beam by beam; in noise it is 90.
+        brightness: the intensity that one point in a hundred exceeds.
     """
 
     count: int
@@ -118,6 +126,7 @@ class SweepShape:
     sectors: np.ndarray
     rows: np.ndarray
     turn: float
+    brightness: float
 
 
 def look_at_sweep(points: np.ndarray) -> SweepShape:
@@ -131,7 +140,18 @@ def look_at_sweep(points: np.ndarray) -> SweepShape:
         _sector_counts(sparse[in_range]),
         _row_counts(sparse[in_range], distance[in_range]),
         _turn(points),
+        float(np.partition(sparse[:, 3], -1 - len(sparse) // 100)[-1 - len(sparse) // 100]),
     )
+
+
+def brightness(sweep: SweepShape) -> float:
+    """The intensity that one point in a hundred exceeds."""
+    return sweep.brightness
+
+
+def measured_brightness(sweep: SweepShape) -> float:
+    """The same; infinite where all are zero, of a sensor that measures none."""
+    return sweep.brightness if sweep.brightness != 0 else np.inf
 
 
 def share_in_range(sweep: SweepShape) -> float:

@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from metabev_ros.config import RigConfig, SensingConfig
+from metabev_ros.sensing.ego_motion import EgoMotion
+from metabev_ros.sensing.frames import CameraFrame, Frame, LidarFrame
 from metabev_ros.sensing.health import SensorMonitor
 from metabev_ros.sensing.modality import choose_modality
-from metabev_ros.sensing.transforms import OdometryBuffer
+from metabev_ros.sensing.sweeps import SweepHistory, points_in_ego
+from metabev_ros.sensing.synchroniser import Collected
 from metabev_ros.structures import CameraImage, Modality, Sample, SensorReport, Sweep
 
-_STILL_NS = 1_000_000  # images this close to the reference need no ego motion
+_STILL_NS = 1_000_000  # what is this close to the reference needs no ego motion
+EGO = np.eye(4)
 
 
 @dataclass(frozen=True)
-class Collected:
-    """Frames that one sample closed with; no frame is ever in two of them."""
+class _Used:
+    """One sensor's part of a sample: the stamp of its frame, and what is to be said of it."""
 
-    reference_ns: int
-    images: Mapping[str, CameraImage]
-    sweep: Sweep | None
+    stamp_ns: int
+    note: str
 
 
 class SampleMaker:
@@ -28,7 +33,8 @@ class SampleMaker:
 
     Args:
         monitors: sensor name -> its health, in rig order.
-        odometry: the motion of the ego frame between two stamps.
+        motion: the motion of the ego frame between two stamps.
+        sweeps: sweeps that the network takes as one.
 
     Attributes:
         epoch: counts how often the clock of the stamps began anew.
@@ -40,54 +46,109 @@ class SampleMaker:
         rig: RigConfig,
         config: SensingConfig,
         monitors: Mapping[str, SensorMonitor],
-        odometry: OdometryBuffer,
+        motion: EgoMotion,
+        sweeps: int,
     ) -> None:
         self._rig, self._min_cameras = rig, config.min_cameras
-        self._monitors, self._odometry = monitors, odometry
+        self._monitors, self._motion = monitors, motion
+        self._history = SweepHistory(sweeps)
+        self._is_plain = sweeps == 1
         self.epoch = 0
         self.injection = ''
+
+    def begin_epoch(self) -> None:
+        """Forget what belongs to the old clock."""
+        self.epoch += 1
+        self._history.clear()
 
     def make(self, collected: Collected) -> Sample | None:
         """Label what a sample closed with; None where that makes no branch.
 
         Called at the moment of closing, when the monitors say what is true then.
         """
-        lidar, sweep = self._rig.lidar.name, collected.sweep
-        present = {name: name in collected.images for name in self._monitors}
-        present[lidar] = sweep is not None
+        frames, reference = collected.frames, collected.reference_ns
+        present = {name: name in frames for name in self._monitors}
         modality = choose_modality(present, self._rig.kinds, self._min_cameras)
         if modality is Modality.NONE:
             return None
-        reference = collected.reference_ns
+        sweep, used = self._sweep(frames, reference)
         cameras: dict[str, CameraImage | None] = {c.name: None for c in self._rig.cameras}
+        refused: dict[str, str] = {}
+        for name, frame in frames.items():
+            if not isinstance(frame, CameraFrame) or frame.image is None:
+                continue
+            if modality.has_camera:
+                cameras[name], note = self._compensate(frame.image, reference)
+                used[name] = _Used(frame.stamp_ns, note)
+            else:
+                refused[name] = f'fewer than {self._min_cameras} cameras'
+        reports = self._reports(reference, used, refused)
+        return Sample(reference, cameras, sweep, modality, reports, self.epoch, self.injection)
+
+    def _reports(
+        self, reference: int, used: Mapping[str, _Used], refused: Mapping[str, str]
+    ) -> tuple[SensorReport, ...]:
         reports: list[SensorReport] = []
         for name, monitor in self._monitors.items():
-            used, note = None, ''
-            image = collected.images.get(name)
-            if name == lidar and sweep is not None:
-                used = sweep.stamp_ns
-            elif image is not None and modality.has_camera:
-                cameras[name], note = self._compensate(image, reference)
-                used = image.stamp_ns
-                if sweep is not None:
-                    monitor.note_skew(used - reference)
-            elif image is not None:
-                note = f'fewer than {self._min_cameras} cameras'
-            reports.append(monitor.sample_report(reference, used, note))
-        return Sample(
-            reference, cameras, sweep, modality, tuple(reports), self.epoch, self.injection
-        )
+            part = used.get(name)
+            stamp, note = (part.stamp_ns, part.note) if part else (None, refused.get(name, ''))
+            reports.append(monitor.sample_report(reference, stamp, note))
+        return tuple(reports)
 
-    def _compensate(self, image: CameraImage, reference_ns: int) -> tuple[CameraImage, str]:
+    # ------------------------------------------------------------------------------ ego motion
+    def _compensate(self, image: CameraImage, reference: int) -> tuple[CameraImage, str]:
         """The image with `ego_from_camera` for the ego frame at the reference stamp, and a note.
 
         The note says where the motion in between is not known.
         """
-        apart = image.stamp_ns - reference_ns
+        apart = image.stamp_ns - reference
         if abs(apart) <= _STILL_NS:
             return image, ''
-        motion = self._odometry.motion(reference_ns, image.stamp_ns)
+        motion = self._motion.motion(reference, image.stamp_ns)
         if motion is None:
-            return image, f'no odometry over {apart / 1e6:+.0f} ms'
+            return image, self._unknown_motion(apart)
         pose = motion @ image.calibration.ego_from_camera
         return replace(image, calibration=replace(image.calibration, ego_from_camera=pose)), ''
+
+    def _unknown_motion(self, apart: int) -> str:
+        why = self._motion.problem or 'no odometry'
+        return f'{why} over {apart / 1e6:+.0f} ms'
+
+    def _sweep(
+        self, frames: Mapping[str, Frame], reference: int
+    ) -> tuple[Sweep | None, dict[str, _Used]]:
+        """All LiDARs' points as one sweep at the reference, and what is to be said of each."""
+        found = {n: f for n, f in frames.items() if isinstance(f, LidarFrame)}
+        used = {name: _Used(frame.stamp_ns, frame.note) for name, frame in found.items()}
+        if not found:
+            return None, used
+        if self._is_plain and len(found) == 1:
+            (frame,) = found.values()
+            if frame.seconds is None and frame.stamp_ns == reference:
+                return Sweep(reference, frame.points, frame.ego_from_lidar), used
+        clouds: list[np.ndarray] = []
+        for name, frame in found.items():
+            points, note = self._points_at(frame, reference)
+            clouds.append(points)
+            used[name] = _Used(frame.stamp_ns, ', '.join(filter(None, (frame.note, note))))
+        cloud = clouds[0] if len(clouds) == 1 else np.concatenate(clouds)
+        self._history.add(reference, cloud)
+        points, note = self._history.merged(reference, self._motion.motion)
+        if note:
+            used = {n: _Used(u.stamp_ns, u.note or note) for n, u in used.items()}
+        return Sweep(reference, points, EGO), used
+
+    def _points_at(self, frame: LidarFrame, reference: int) -> tuple[np.ndarray, str]:
+        """(P, 5) points of one LiDAR in the ego frame at the reference, and a note."""
+        points, note = points_in_ego(
+            frame.points, frame.seconds, frame.stamp_ns, frame.ego_from_lidar, self._motion.motion
+        )
+        apart = frame.stamp_ns - reference
+        if abs(apart) <= _STILL_NS:
+            return points, note
+        motion = self._motion.motion(reference, frame.stamp_ns)
+        if motion is None:
+            return points, self._unknown_motion(apart)
+        moved = points.copy()
+        moved[:, :3] = points[:, :3] @ motion[:3, :3].T + motion[:3, 3]
+        return moved, note

@@ -1,24 +1,35 @@
 """Deadline-driven partial synchronisation: a sample closes with what has come.
 
-The reference of a sample is the LiDAR sweep. It closes when every sensor that is still expected
-has delivered, or `deadline` after the sweep arrived. When the sweep is overdue the cameras take
-the trigger over at their own rate; the next sweep takes it back. Time is what the caller says:
-the same calls give the same samples.
+One sensor leads: the first LiDAR that lives, else the fastest camera that lives. Each of its
+frames is the reference of a sample. It closes when nothing better is worth waiting for, or
+`deadline` after it opened. Every other sensor gives the frame nearest to the reference; where its
+next one is not due yet, the newest one serves again. When the leader is overdue the next sensor
+takes over; the leader's next frame takes it back. Time is what the caller says: the same calls
+give the same samples.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from metabev_ros.config import SensingConfig
 from metabev_ros.errors import SensorDataError
+from metabev_ros.sensing.frames import Frame
 from metabev_ros.sensing.health import SensorMonitor, to_ns
-from metabev_ros.sensing.sample_maker import Collected, SampleMaker
-from metabev_ros.structures import CameraImage, Sample, Sweep
+from metabev_ros.structures import Sample, SensorKind
 
-_FRAMES_KEPT = 4
+_BUFFER = ''  # leads a sample that was opened without its leader, from frames that waited
+
+Look = Callable[[Mapping[str, Frame]], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Frames that one sample closed with, by the name of their sensor."""
+
+    reference_ns: int
+    frames: Mapping[str, Frame]
 
 
 @dataclass
@@ -26,60 +37,68 @@ class _Open:
     """A sample that still waits."""
 
     reference_ns: int
+    leader: str
     opened_ns: int
     deadline_ns: int
-    sweep: Sweep | None
-    given_up: set[str] = field(default_factory=set)
+    given_up: set[str] = field(default_factory=set[str])
 
 
 class Synchroniser:
-    """Collects frames that are already trusted; knows nothing of messages."""
+    """Collects placed frames; knows nothing of messages.
+
+    Args:
+        monitors: sensor name -> its health; in rig order.
+        config: deadline and tolerance.
+        look: looks at the content of frames that a sample is to hold; the names of the sensors
+            whose frames turn out to be of no use.
+        make: labels what a sample closed with; None where that makes no branch.
+    """
 
     def __init__(
         self,
         monitors: Mapping[str, SensorMonitor],
-        cameras: tuple[str, ...],
-        lidar: str,
         config: SensingConfig,
-        maker: SampleMaker,
+        look: Look,
+        make: Callable[[Collected], Sample | None],
     ) -> None:
-        self._monitors, self._cameras, self._lidar = monitors, cameras, lidar
-        self._config, self._maker = config, maker
+        self._monitors, self._config = monitors, config
+        self._look, self._make = look, make
         self._deadline = to_ns(config.deadline)
         self._tolerance = to_ns(config.tolerance)
-        self._camera_period = min(monitors[name].nominal_ns for name in cameras)
-        self._lidar_period = monitors[lidar].nominal_ns
+        cameras = [n for n, m in monitors.items() if m.kind is SensorKind.CAMERA]
+        cameras.sort(key=lambda name: monitors[name].nominal_ns)
+        self._leaders = (*(n for n in monitors if n not in cameras), *cameras)
         self.reset(None)
 
     def reset(self, now_ns: int | None) -> None:
         """Forget all frames: the start, or a new epoch at `now_ns`."""
-        self._frames: dict[str, deque[tuple[int, CameraImage]]] = {
-            name: deque(maxlen=_FRAMES_KEPT) for name in self._cameras
-        }
+        self._frames: dict[str, list[Frame]] = {name: [] for name in self._monitors}
         self._used_ns: dict[str, int] = {}
         self._open: _Open | None = None
         self._last: _Open | None = None  # the newest closed sample
-        self._start_ns: int | None = now_ns  # first accepted frame of this epoch
-        self._sweep_ns: int | None = now_ns  # arrival of the newest usable sweep
-        self._taken_over = False
+        self._start_ns: int | None = now_ns  # first acceptable message of this epoch
+        # Arrival of the newest usable frame; an epoch begins as if all had just spoken.
+        self._arrived: dict[str, int] = {}
+        if now_ns is not None:
+            self._arrived = {n: now_ns for n, m in self._monitors.items() if m.ever}
+        self._at_ns = 0 if now_ns is None else now_ns  # time up to which all is done
 
     # --------------------------------------------------------------------------------- frames
-    def is_timely(self, stamp_ns: int, arrival_ns: int) -> bool:
-        """True for an image that came early enough for its sample, had one waited for it."""
-        if self._last is None or stamp_ns > self._last.reference_ns + self._tolerance:
-            return True
-        if stamp_ns < self._last.reference_ns - self._tolerance:
-            return False
-        return arrival_ns <= self._last.opened_ns + self._deadline
-
-    def check_timely(self, stamp_ns: int, arrival_ns: int) -> None:
-        """Refuse an image whose sample is closed.
+    def check_timely(self, name: str, stamp_ns: int) -> None:
+        """Refuse a frame that is too old for the open sample and for the next one.
 
         Raises:
             SensorDataError: 'late'.
         """
-        if self._last is not None and not self.is_timely(stamp_ns, arrival_ns):
-            behind = (self._last.reference_ns - stamp_ns) / 1e6
+        newest = self._open or self._last
+        if newest is None:
+            return
+        reference_ns = newest.reference_ns
+        if self._open is None:
+            leader = self._leader(self._at_ns)
+            reference_ns += self._monitors[leader].nominal_ns if leader else 0
+        if reference_ns - stamp_ns > self._max_age(name):
+            behind = (newest.reference_ns - stamp_ns) / 1e6
             raise SensorDataError(
                 'late', 'header.stamp', 'a frame in time', f'{behind:.0f} ms behind'
             )
@@ -89,63 +108,77 @@ class Synchroniser:
         if self._start_ns is None:
             self._start_ns = now_ns
 
-    def add_image(self, name: str, image: CameraImage, now_ns: int) -> list[Sample]:
-        """Take a usable image."""
-        self._frames[name].append((now_ns, image))
-        if self._open is None and not self._lidar_leads(now_ns) and self._may_anchor(image):
-            self._open = _Open(image.stamp_ns, now_ns, now_ns + self._deadline, None)
-        return self.settle(now_ns)
-
-    def add_sweep(self, sweep: Sweep, now_ns: int) -> list[Sample]:
-        """Take a usable sweep: it opens a sample, or joins the one the cameras opened."""
+    def add(self, name: str, frame: Frame, now_ns: int) -> list[Sample]:
+        """Take a placed frame: it opens a sample, or waits for one."""
         closed: list[Sample] = []
-        self._sweep_ns, self._taken_over = now_ns, False
-        waiting = self._open
-        if waiting is not None:
-            joins = (
-                waiting.sweep is None
-                and abs(sweep.stamp_ns - waiting.reference_ns) <= self._tolerance
-            )
-            if not joins:
-                closed += self._close(waiting, now_ns)
-        if not self._sweep_may_anchor(sweep):
-            self._monitors[self._lidar].ignored('late: its sample is closed')
-            return closed
-        self._open = _Open(sweep.stamp_ns, now_ns, now_ns + self._deadline, sweep)
+        self._keep(name, frame)
+        leads = self._leader(now_ns, just_came=name) == name
+        self._arrived[name] = now_ns
+        if leads:
+            waiting = self._open
+            if waiting is not None:
+                joins = (
+                    waiting.leader != name
+                    and abs(frame.stamp_ns - waiting.reference_ns) <= self._tolerance
+                )
+                if not joins:
+                    closed += self._close(waiting, now_ns)
+            if self._may_lead(name, frame.stamp_ns):
+                self._open = _Open(frame.stamp_ns, name, now_ns, now_ns + self._deadline)
+            elif self._monitors[name].kind is SensorKind.LIDAR:
+                self._monitors[name].ignored('late: its sample is closed')
         return closed + self.settle(now_ns)
 
+    def _keep(self, name: str, frame: Frame) -> None:
+        """Keep a frame and those before it that a sample may still hold."""
+        frames, last = [*self._frames[name], frame], self._last
+        span = self._max_age(name) + self._tolerance
+        frames = [f for f in frames if frame.stamp_ns - f.stamp_ns <= span]
+        if last is not None:
+            # A later sample is nearer to the newest of the frames up to the last reference.
+            passed = sum(f.stamp_ns <= last.reference_ns for f in frames)
+            frames = frames[max(0, passed - 1) :]
+        self._frames[name] = frames
+
     def drop(self, name: str) -> None:
-        """Forget the unused frames of a sensor that was just lost."""
-        if name in self._frames:
-            self._frames[name].clear()
+        """Forget the frames of a sensor that was just lost."""
+        self._frames[name] = []
 
     def refuse(self, name: str, now_ns: int) -> list[Sample]:
         """A frame of this sensor came and cannot be used: nothing waits for it any longer."""
         if self._open is not None:
             self._open.given_up.add(name)
-        elif name == self._lidar and not self._lidar_leads(now_ns):
+        elif name in self._led_before(now_ns):
             self._open_from_buffer(now_ns, now_ns + self._deadline)
         return self.settle(now_ns)
+
+    def _led_before(self, now_ns: int) -> tuple[str, ...]:
+        """Sensors that would lead before the one that leads now."""
+        leader = self._leader(now_ns)
+        return self._leaders if leader is None else self._leaders[: self._leaders.index(leader)]
 
     # ----------------------------------------------------------------------------------- time
     def next_deadline_ns(self) -> int | None:
         """Time at which something happens even if no message comes; None for none."""
         if self._open is not None:
             return self._open.deadline_ns
-        return None if self._taken_over else self._lead_until()
+        leader = self._leader(self._at_ns)
+        return None if leader is None else self._lead_end(leader)
 
     def advance(self, now_ns: int) -> list[Sample]:
         """Do everything that is due until `now_ns`, each at its own time."""
         closed: list[Sample] = []
         while (due := self.next_deadline_ns()) is not None and due <= now_ns:
+            leader = self._leader(self._at_ns)
+            self._at_ns = max(self._at_ns, due)
             self._tick(due)
-            if self._open is None:
-                self._taken_over = True
-                lidar = self._monitors[self._lidar]
-                lidar.given_up = lidar.given_up or not lidar.ever
+            if self._open is None and leader is not None:
+                monitor = self._monitors[leader]
+                monitor.given_up = monitor.given_up or not monitor.ever
                 self._open_from_buffer(due, due)
             if self._open is not None:
                 closed += self._close(self._open, due)
+        self._at_ns = max(self._at_ns, now_ns)
         self._tick(now_ns)
         return closed
 
@@ -169,58 +202,56 @@ class Synchroniser:
         )
 
     # ------------------------------------------------------------------------------- triggers
-    def _lead_until(self) -> int | None:
-        """Until when the LiDAR has the trigger; None: it has not, or nothing was heard yet."""
-        lidar = self._monitors[self._lidar]
-        if self._start_ns is None or lidar.given_up:
+    def _lead_end(self, name: str) -> int | None:
+        """Until when a sensor leads if nothing comes of it; None: it does not lead."""
+        monitor = self._monitors[name]
+        if self._start_ns is None or monitor.given_up or monitor.lost:
             return None
-        if not lidar.ever:
+        if not monitor.ever:
             return self._start_ns + to_ns(self._config.start_timeout)
-        if lidar.lost or self._sweep_ns is None:
-            return None
-        return self._sweep_ns + self._lidar_period + self._deadline
+        arrived = self._arrived.get(name)
+        return None if arrived is None else arrived + monitor.nominal_ns + self._deadline
 
-    def _lidar_leads(self, now_ns: int) -> bool:
-        if self._start_ns is None:
-            return True
-        until = self._lead_until()
-        if until is None or now_ns >= until:
-            return False
-        lidar = self._monitors[self._lidar]
-        return not lidar.ever or lidar.is_awaited(now_ns, self._is_starting(now_ns))
+    def _leader(self, now_ns: int, just_came: str = '') -> str | None:
+        """The sensor that leads, None for none; a frame of `just_came` is there just now."""
+        for name in self._leaders:
+            if name == just_came:
+                return name
+            end = self._lead_end(name)
+            if end is None or now_ns >= end:
+                continue
+            monitor = self._monitors[name]
+            if not monitor.ever or monitor.is_awaited(now_ns, self._is_starting(now_ns)):
+                return name
+        return None
 
-    def _may_anchor(self, image: CameraImage) -> bool:
-        """True where the cameras may open a sample: not for stragglers of the last one."""
-        return (
-            self._last is None
-            or image.stamp_ns > self._last.reference_ns + self._camera_period // 2
-        )
+    def _may_lead(self, name: str, stamp_ns: int) -> bool:
+        """Tell whether a frame opens a sample: stamps increase.
 
-    def _sweep_may_anchor(self, sweep: Sweep) -> bool:
-        """Stamps increase; right after a camera sample a sweep of the same moment is late.
-
-        Within the tolerance of that sample the pictures of this sweep are in it already: it would
-        make a sample in which every camera is missing.
+        Right after a sample that another sensor led, a frame of the same moment is late: the
+        frames of this moment are in that sample already.
         """
-        if self._last is None:
+        last, monitor = self._last, self._monitors[name]
+        if last is None:
             return True
-        gap = (
-            0
-            if self._last.sweep is not None
-            else max(2 * self._lidar_period // 5, self._tolerance)
-        )
-        return sweep.stamp_ns > self._last.reference_ns + gap
+        gap = 0
+        if last.leader != name:
+            gap = monitor.nominal_ns // 2
+            if monitor.kind is SensorKind.LIDAR:
+                gap = max(2 * monitor.nominal_ns // 5, self._tolerance)
+        return stamp_ns > last.reference_ns + gap
 
     def _open_from_buffer(self, now_ns: int, deadline_ns: int) -> None:
-        """Open a camera sample on the waiting frame that has the most company."""
-        max_age = self._config.max_age_periods * self._camera_period
+        """Open a sample on the waiting frame that has the most company."""
         fresh = {
             name: [
-                image.stamp_ns
-                for arrival, image in self._frames[name]
-                if now_ns - arrival <= max_age and self._may_anchor(image)
+                frame.stamp_ns
+                for frame in frames
+                if now_ns - frame.arrival_ns <= self._max_age(name)
+                and frame.stamp_ns > self._used_ns.get(name, -1)
+                and self._may_lead(name, frame.stamp_ns)
             ]
-            for name in self._cameras
+            for name, frames in self._frames.items()
         }
 
         def company(stamp: int) -> tuple[int, int]:
@@ -231,9 +262,42 @@ class Synchroniser:
 
         anchors = [stamp for stamps in fresh.values() for stamp in stamps]
         if anchors:
-            self._open = _Open(max(anchors, key=company), now_ns, deadline_ns, None)
+            self._open = _Open(max(anchors, key=company), _BUFFER, now_ns, deadline_ns)
 
-    # -------------------------------------------------------------------------------- closing
+    # ------------------------------------------------------------------------------- choosing
+    def _max_age(self, name: str) -> int:
+        """Age beyond which no frame of a sensor is in a sample."""
+        period = self._monitors[name].nominal_ns
+        return max(self._tolerance, round(self._config.max_age_periods * period))
+
+    def _is_due(self, name: str, waiting: _Open) -> bool:
+        """Tell whether the next frame of a sensor belongs to this sample by its stamp."""
+        due = self._monitors[name].next_due
+        leader = self._monitors[waiting.leader or self._leaders[0]]
+        slack = min(self._tolerance, leader.nominal_ns * 55 // 100)
+        return due is None or due[0] <= waiting.reference_ns + slack
+
+    def _is_overdue(self, name: str, waiting: _Open, now_ns: int) -> bool:
+        """Tell whether the next frame of a sensor belongs here and should have come by now."""
+        due = self._monitors[name].next_due
+        return self._is_due(name, waiting) and (due is None or due[1] <= now_ns)
+
+    def _choose(self, name: str, waiting: _Open, now_ns: int) -> Frame | None:
+        """The frame nearest to the reference.
+
+        A used or an old one serves only until the next one is due, and while the newest is sound.
+        """
+        reference, frames = waiting.reference_ns, self._frames[name]
+        is_sound = name not in waiting.given_up and self._monitors[name].is_sound
+        if not is_sound or self._is_overdue(name, waiting, now_ns):
+            used = self._used_ns.get(name, -1)
+            frames = [frame for frame in frames if frame.stamp_ns > used]
+            oldest = reference - self._tolerance
+        else:
+            oldest = reference - self._max_age(name)
+        near = [f for f in frames if oldest <= f.stamp_ns <= reference + self._tolerance]
+        return min(near, key=lambda frame: abs(frame.stamp_ns - reference), default=None)
+
     def settle(self, now_ns: int) -> list[Sample]:
         """Close the open sample if nothing is worth waiting for."""
         waiting = self._open
@@ -244,49 +308,51 @@ class Synchroniser:
         return self._close(waiting, now_ns)
 
     def _waits_for(self, name: str, waiting: _Open, now_ns: int) -> bool:
-        monitor = self._monitors[name]
-        if name in waiting.given_up or not monitor.is_awaited(now_ns, self._is_starting(now_ns)):
+        """Tell whether a better frame of a sensor can still come.
+
+        Within the tolerance it must bring the sample nearer than it makes it wait.
+        """
+        monitor, reference = self._monitors[name], waiting.reference_ns
+        if name == waiting.leader or name in waiting.given_up:
             return False
-        if name == self._lidar:
-            return waiting.sweep is None and self._expects(name, waiting)
-        best = self._nearest(name, waiting.reference_ns)
+        if not monitor.is_awaited(now_ns, self._is_starting(now_ns)):
+            return False
+        best = self._choose(name, waiting, waiting.opened_ns)
+        due = monitor.next_due
+        if due is None:
+            return best is None
+        stamp, arrival = due
         if best is None:
-            return self._expects(name, waiting)
-        # A frame within half a period, or one after the reference, cannot be beaten.
-        return (
-            best.stamp_ns < waiting.reference_ns
-            and waiting.reference_ns - best.stamp_ns > monitor.nominal_ns // 2
-        )
+            is_of_use = -self._max_age(name) <= stamp - reference <= self._tolerance
+            return is_of_use and (arrival <= waiting.deadline_ns or self._is_due(name, waiting))
+        gain = abs(best.stamp_ns - reference) - abs(stamp - reference)
+        if gain <= 0 or arrival > waiting.deadline_ns:
+            return False
+        is_close = abs(best.stamp_ns - reference) <= self._tolerance
+        return not is_close or gain > arrival - waiting.opened_ns
 
-    def _expects(self, name: str, waiting: _Open) -> bool:
-        slack = min(self._tolerance, self._lidar_period * 55 // 100)
-        return self._monitors[name].expects(waiting.reference_ns, slack)
-
-    def _nearest(self, name: str, reference_ns: int) -> CameraImage | None:
-        """The unused image nearest to the reference, None when none is within tolerance."""
-        newest_used = self._used_ns.get(name, -1)
-        near = [
-            image
-            for _, image in self._frames[name]
-            if image.stamp_ns > newest_used
-            and abs(image.stamp_ns - reference_ns) <= self._tolerance
-        ]
-        return min(near, key=lambda image: abs(image.stamp_ns - reference_ns), default=None)
-
+    # -------------------------------------------------------------------------------- closing
     def _close(self, waiting: _Open, now_ns: int) -> list[Sample]:
-        images: dict[str, CameraImage] = {}
-        for name in self._cameras:
-            image = self._nearest(name, waiting.reference_ns)
-            if image is not None:
-                images[name] = image
-                self._used_ns[name] = image.stamp_ns
-        absent = set(self._monitors) - set(images)
-        if waiting.sweep is not None:
-            absent.discard(self._lidar)
-        for name in sorted(name for name in absent if self._expects(name, waiting)):
-            self._monitors[name].missed(now_ns)
-            if self._monitors[name].lost:
-                self.drop(name)
+        chosen = self._look_at_chosen(waiting, now_ns)
+        for name, frame in chosen.items():
+            self._used_ns[name] = max(frame.stamp_ns, self._used_ns.get(name, -1))
+        for name in sorted(set(self._monitors) - set(chosen)):
+            if self._is_due(name, waiting):
+                self._monitors[name].missed(now_ns)
+                if self._monitors[name].lost:
+                    self.drop(name)
         self._open, self._last = None, waiting
-        sample = self._maker.make(Collected(waiting.reference_ns, images, waiting.sweep))
+        sample = self._make(Collected(waiting.reference_ns, chosen))
         return [] if sample is None else [sample]
+
+    def _look_at_chosen(self, waiting: _Open, now_ns: int) -> dict[str, Frame]:
+        """Frames of the sample; in place of one that cannot be used, the next nearest."""
+        while True:
+            found = {name: self._choose(name, waiting, now_ns) for name in self._monitors}
+            chosen = {name: frame for name, frame in found.items() if frame is not None}
+            spoilt = self._look(chosen)
+            if not spoilt:
+                return chosen
+            for name in spoilt:
+                kept = [frame for frame in self._frames[name] if frame is not chosen[name]]
+                self._frames[name] = [] if self._monitors[name].lost else kept

@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from metabev_ros.config import RigConfig
+from metabev_ros.config import CameraConfig, RigConfig, Transport
+from metabev_ros.errors import assert_never
 
 # What injects faults says so here; a sample made after that bears the mark until a restart.
 INJECTION_TOPIC, INJECTION_TYPE = 'fault_injection', 'std_msgs/msg/String'
@@ -46,19 +47,31 @@ class Topic:
 def rig_topics(rig: RigConfig) -> dict[str, Topic]:
     """Topic, as the rig writes it, -> what it carries.
 
-    A camera whose calibration stands in the rig file needs no CameraInfo.
+    A camera whose intrinsics stand in the rig file needs no CameraInfo.
     """
     topics: dict[str, Topic] = {}
     for camera in rig.cameras:
-        kind = 'CompressedImage' if camera.topic.endswith('compressed') else 'Image'
-        topics[camera.topic] = Topic(Content.IMAGE, f'sensor_msgs/msg/{kind}', camera.name)
-        if camera.calibration is None:
+        topics[camera.topic] = Topic(Content.IMAGE, image_type(camera), camera.name)
+        if camera.info_topic:
             topics[camera.info_topic] = Topic(
                 Content.CAMERA_INFO, 'sensor_msgs/msg/CameraInfo', camera.name
             )
-    topics[rig.lidar.topic] = Topic(Content.POINTS, 'sensor_msgs/msg/PointCloud2', rig.lidar.name)
-    topics[rig.odometry_topic] = Topic(Content.ODOMETRY, 'nav_msgs/msg/Odometry')
+    for lidar in rig.lidars:
+        topics[lidar.topic] = Topic(Content.POINTS, 'sensor_msgs/msg/PointCloud2', lidar.name)
+    if rig.odometry_topic:
+        topics[rig.odometry_topic] = Topic(Content.ODOMETRY, 'nav_msgs/msg/Odometry')
     topics[INJECTION_TOPIC] = Topic(Content.INJECTION, INJECTION_TYPE)
     topics['/tf'] = Topic(Content.TF, TF_TYPE)
     topics['/tf_static'] = Topic(Content.TF_STATIC, TF_TYPE)
     return topics
+
+
+def image_type(camera: CameraConfig) -> str:
+    """Message type of a camera's images."""
+    match camera.transport:
+        case Transport.RAW:
+            return 'sensor_msgs/msg/Image'
+        case Transport.COMPRESSED:
+            return 'sensor_msgs/msg/CompressedImage'
+        case _:
+            assert_never(camera.transport)

@@ -1,10 +1,12 @@
 """ROS 2 messages as CDR bytes, in and out, without ROS.
 
-`cdr` reads and writes bytes; `outputs` and `status` say what this package publishes, where and as
-which type. Node and replay send what is made here, byte for byte.
+`budget` says what a message may cost, `cdr` reads and writes bytes; `outputs` and `status` say
+what this package publishes, where and as which type. Node and replay send what is made here, byte
+for byte.
 """
 
 from metabev_ros.errors import TEXT_LIMIT, clean_text
+from metabev_ros.wire.budget import MAX_BYTES, refusal_by_size
 from metabev_ros.wire.cdr import (
     deserialize,
     has_header_first,
@@ -48,6 +50,7 @@ __all__ = [
     'HASH_DIGITS',
     'INJECTION_ACTIVE',
     'MARKERS',
+    'MAX_BYTES',
     'OUTPUT_TYPES',
     'STATUS',
     'TEXT_LIMIT',
@@ -65,6 +68,7 @@ __all__ = [
     'knows_type',
     'message_class',
     'read_stamp',
+    'refusal_by_size',
     'sensor_level',
     'serialize',
     'stamp_to_ns',

@@ -15,6 +15,7 @@ from rosbags.typesys.store import Typestore
 
 from metabev_ros.errors import SensorDataError, clean_text
 from metabev_ros.resources import resource_path
+from metabev_ros.wire.budget import check_budget
 
 if TYPE_CHECKING:
     from rosbags.interfaces.typing import Typesdict  # exists for type checkers only
@@ -60,14 +61,17 @@ def deserialize(cdr: bytes | memoryview, msgtype: str) -> Any:
     """A message object with ROS field names; arrays of numbers are NumPy arrays.
 
     Raises:
-        SensorDataError: reason 'cdr' if the bytes are no such message, 'type' if it is unknown.
+        SensorDataError: reason 'cdr' if the bytes are no such message, 'type' if it is unknown,
+            'size' or 'elements' if it is beyond its `budget`.
     """
     if not knows_type(msgtype):
         raise SensorDataError(
             'type', 'wire.deserialize', 'a known message type', clean_text(msgtype)
         )
+    check_budget(cdr, msgtype)
     try:
-        return typestore().deserialize_cdr(cdr, msgtype)
+        # A view: the parser would copy bytes before it reads them.
+        return typestore().deserialize_cdr(memoryview(cdr), msgtype)
     except Exception as error:  # hostile bytes: whatever the parser trips over, it is the message
         raise SensorDataError(
             'cdr',

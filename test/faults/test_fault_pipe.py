@@ -24,7 +24,7 @@ from metabev_ros.faults.pipe import (
     read_truth,
 )
 from metabev_ros.faults.plan import FaultPlan, What
-from metabev_ros.sensing.decoding import decode_compressed_image
+from metabev_ros.sensing.decoding import read_compressed_image
 
 
 def pipe_of(*faults, seed: int = 0, types=TYPES):
@@ -144,7 +144,9 @@ def test_damaged_messages_differ_as_their_name_says(what):
 def test_the_pixels_of_a_compressed_picture_are_damaged_and_it_is_still_a_picture(kind, what):
     cdr, msgtype = rig_messages.image('CAM_FRONT', 1, T0), rig_messages.IMAGE_TYPE
     hurt = damage(cdr, msgtype, fault(kind, 'cam1', 0.0, what=what), np.random.default_rng(1), 0.0)
-    was, got = (decode_compressed_image(wire.deserialize(b, msgtype))[0] for b in (cdr, hurt))
+    was, got = (
+        read_compressed_image(wire.deserialize(b, msgtype)).decode()[0] for b in (cdr, hurt)
+    )
     assert got.shape == was.shape and wire.read_stamp(hurt) == T0
     top, bottom = got[: len(got) // 2 - 8], got[len(got) // 2 + 8 :]
     facts = {

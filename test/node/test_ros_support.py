@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from metabev_ros.node.workers import TopicQueue
+from metabev_ros.node.queues import TopicQueue
 
 pytestmark = pytest.mark.ros
 # Humble's rclpy calls whatever callback it was given with the message alone.
@@ -35,12 +35,12 @@ def test_a_callback_takes_what_rclpy_gives(monkeypatch, gives_info):
 
     monkeypatch.setattr(ros_support, 'GIVES_MESSAGE_INFO', gives_info)
     queue, heard = TopicQueue({'image': 1}), []
-    watch = SimpleNamespace(heard=lambda topic, sequence: heard.append((topic, sequence)))
-    callback = TopicInput('image', queue, watch, Clock()).callback
+    watch = SimpleNamespace(heard=lambda *message: heard.append(message) or True)
+    callback = TopicInput('image', 'sensor_msgs/msg/Image', queue, watch, Clock()).callback
     assert len(inspect.signature(callback).parameters) == 1 + gives_info
     given = (b'here', {'publication_sequence_number': 1})[: 1 + gives_info]
     callback(*given)
-    assert heard == [('image', 1 if gives_info else None)]
+    assert heard == [('image', 1 if gives_info else None, b'')]
     message = queue.get(0)
     assert (message.topic, message.cdr) == ('image', b'here') and message.arrival_ns > 0
 

@@ -63,6 +63,18 @@ def test_too_many_pillars_keep_the_nearest():
     assert distance[kept].max() <= np.sort(distance[occupied])[49] + 1e-9
 
 
+def test_the_pillars_that_are_kept_hold_what_they_held_among_all():
+    limited = build_pillars(sweep(3000), CONFIG, GRID)
+    config = LidarBranchConfig(points_per_pillar=3, max_pillars=10**6)
+    everything = build_pillars(sweep(3000), config, GRID)
+    kept = np.flatnonzero(limited['pillar_table'] < 50)
+    assert len(kept) == 50 < len(everything['pillars'])
+    np.testing.assert_array_equal(
+        limited['pillars'][limited['pillar_table'][kept]],
+        everything['pillars'][everything['pillar_table'][kept]],
+    )
+
+
 def test_an_empty_sweep_fills_no_cell():
     for points in (np.zeros((0, 5)), np.array([[500.0, 0, 0, 0, 0]])):
         result = build_pillars(Sweep(0, points.astype(np.float32), np.eye(4)), CONFIG, GRID)

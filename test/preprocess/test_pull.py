@@ -9,7 +9,7 @@ from support.small_networks import camera_images, sample_of, small_model, tensor
 
 from metabev_ros.config import ModelConfig, ViewTransform, from_plain, to_plain
 from metabev_ros.errors import ConfigError
-from metabev_ros.geometry import inverse_rigid, transform_points
+from metabev_ros.geometry import inverse_rigid, rigid_transform, rotation_z, transform_points
 from metabev_ros.graph_specs import graph_inputs
 from metabev_ros.network.camera import CameraEncoder
 from metabev_ros.network.metabev import MetaBev
@@ -46,9 +46,21 @@ def look(calibration, point):
     return -abs((column + 0.5) / W - 0.5), which, row * W + column
 
 
-@pytest.mark.parametrize('views', [1, 2, 6])
-def test_tables_name_what_a_plain_loop_finds_in_the_two_best_views(views):
-    rig = calibrations(views)
+def turned(calibration, pitch, roll):
+    """The camera looks down by `pitch` and lies on its side by `roll`, in degrees."""
+    c, s = np.cos(np.radians(pitch)), np.sin(np.radians(pitch))
+    down = rigid_transform(np.array([[1, 0, 0], [0, c, -s], [0, s, c]]), [0, 0, 0])
+    aside = rigid_transform(rotation_z(np.radians(roll)), [0, 0, 0])
+    return dataclasses.replace(
+        calibration, ego_from_camera=calibration.ego_from_camera @ down @ aside
+    )
+
+
+@pytest.mark.parametrize(
+    ('views', 'pitch', 'roll'), [(1, 0, 0), (2, 0, 0), (6, 0, 0), (6, 25, 3), (4, -4, 90)]
+)
+def test_tables_name_what_a_plain_loop_finds_in_the_two_best_views(views, pitch, roll):
+    rig = [turned(calibration, pitch, roll) for calibration in calibrations(views)]
     tables = PullTables(PULL.camera, PULL.splat_grid)(rig)
     centres, bins = PULL.splat_grid.centres().reshape(-1, 2), PULL.camera.depth_bins
     slab = (HEIGHTS[1] - HEIGHTS[0]) / 3

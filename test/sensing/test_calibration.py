@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.fake_drive import T0, camera_info, odometry, tf_message, transform
+from support.fake_drive import camera_info
 
-from metabev_ros.config import CameraConfig
+from metabev_ros.config import CameraConfig, IntrinsicsConfig, Transport
 from metabev_ros.errors import ConfigError, SensorDataError
-from metabev_ros.geometry import inverse_rigid, project_points, rigid_transform, rotation_z
-from metabev_ros.sensing.calibration import fixed_calibration, read_camera_info
-from metabev_ros.sensing.transforms import OdometryBuffer, TfTree
+from metabev_ros.geometry import project_points
+from metabev_ros.sensing.calibration import fixed_intrinsics, fixed_pose, read_camera_info
+from metabev_ros.structures import DistortionModel
 
 K = [30.0, 0, 16, 0, 31.0, 15, 0, 0, 1]
 NAN = math.nan
@@ -45,8 +45,13 @@ def refused(**changes) -> str:
         ({'d': [0.1] * 1_000_000}, '14'),
         ({'d': [NAN] * 5}, 'finite'),
         ({'d': [1e9] * 5}, 'finite'),
-        ({'distortion_model': 'equidistant', 'd': [0.1] * 4}, 'D to fit'),
-        ({'distortion_model': '\x1b[2J' * 99, 'd': [0.1] * 5}, 'D to fit'),
+        ({'d': [0.1] * 8}, 'D to fit'),
+        ({'distortion_model': 'rational_polynomial', 'd': [0.1] * 5}, 'D to fit'),
+        ({'distortion_model': 'equidistant', 'd': [0.1] * 5}, 'D to fit'),
+        ({'distortion_model': 'equidistant', 'd': []}, 'D to fit'),
+        ({'distortion_model': 'equidistant', 'd': [-0.9, 0, 0, 0]}, 'angles in order'),
+        ({'distortion_model': 'equidistant', 'd': [0.1] * 4, 'k': [5.0, *K[1:]]}, 'equidistant'),
+        ({'distortion_model': '\x1b[2J' * 99, 'd': [0.1] * 5}, 'a distortion model of'),
         ({'width': 0}, 'size'),
         ({'height': 2**32 - 1}, 'size'),
         ({'roi': SimpleNamespace(x_offset=20, y_offset=0, width=20, height=4)}, 'region'),
@@ -82,18 +87,68 @@ def test_rectified_topics_use_p_and_no_distortion_and_raw_ones_k_and_d():
     assert raw.matrix[0, 0] == 30 and raw.distortion.tolist() == [0.1, 0, 0, 0, 0]
 
 
-def test_halved_intrinsics_put_a_point_where_the_reduced_jpeg_shows_it():
-    # A white 8x8 block in a black picture: its centre, seen through both decodings.
-    pixels = np.zeros((64, 96, 3), np.uint8)
-    pixels[24:32, 40:48] = 255
-    data = cv2.imencode('.png', pixels)[1]
-    half = cv2.imdecode(data, cv2.IMREAD_REDUCED_COLOR_2)[..., 0].astype(float)
-    rows, columns = np.indices(half.shape)
-    centre = np.array([(columns * half).sum(), (rows * half).sum()]) / half.sum()
-    intrinsics = read_camera_info(camera_info('cam0', 96, 64), rectified=False)
+@pytest.mark.parametrize(
+    'name', ['omnidirectional', 'mei', 'double_sphere', 'eucm', 'ftheta', 'Scaramuzza']
+)
+@pytest.mark.parametrize('d', [[0.1] * 5, [0.0] * 5], ids=['with D', 'with zeros'])
+def test_a_lens_that_cannot_be_undistorted_is_refused_by_name_with_what_to_do(name, d):
+    message = refused(distortion_model=name, d=d)
+    assert repr(name) in message and '`rectified: true`' in message
+    info = camera_info('cam0', distortion_model=name, d=d)
+    assert not read_camera_info(info, rectified=True).distortion.size
+
+
+@pytest.mark.parametrize(
+    'name,length,model',
+    [
+        ('plumb_bob', 4, DistortionModel.PLUMB_BOB),
+        ('plumb_bob', 5, DistortionModel.PLUMB_BOB),
+        ('rational_polynomial', 8, DistortionModel.RATIONAL_POLYNOMIAL),
+        ('rational_polynomial', 12, DistortionModel.RATIONAL_POLYNOMIAL),
+        ('rational_polynomial', 14, DistortionModel.RATIONAL_POLYNOMIAL),
+        ('equidistant', 4, DistortionModel.EQUIDISTANT),
+        ('fisheye', 4, DistortionModel.EQUIDISTANT),
+    ],
+)
+def test_every_length_of_d_that_ros_defines_is_read(name, length, model):
+    d = [0.01 * (k + 1) for k in range(length)]
+    intrinsics = read_camera_info(camera_info('cam0', distortion_model=name, d=d), rectified=False)
+    assert intrinsics.distortion_model is model
+    kept = [*d, 0.0] if (name, length) == ('plumb_bob', 4) else d
+    assert intrinsics.distortion.tolist() == kept
+
+
+def test_a_fisheye_without_coefficients_is_still_no_pin_hole_camera():
+    info = camera_info('cam0', distortion_model='equidistant', d=[0.0] * 4)
+    assert read_camera_info(info, rectified=False).distortion.tolist() == [0.0] * 4
+    info = camera_info('cam0', distortion_model='plumb_bob', d=[0.0] * 5)
+    assert not read_camera_info(info, rectified=False).distortion.size
+
+
+def test_a_fisheye_may_see_behind_itself_where_a_pin_hole_camera_may_not():
+    k = [8.0, 0, 16, 0, 8.0, 16, 0, 0, 1]  # 32 pixels: 229 degrees
+    info = camera_info('cam0', distortion_model='equidistant', d=[0.0] * 4, k=k)
+    assert read_camera_info(info, rectified=False).matrix[0, 0] == 8
+
+
+@pytest.mark.parametrize('factor', [2, 4, 8])
+@pytest.mark.parametrize('size', [(96, 64), (93, 61)])
+def test_reduced_intrinsics_put_a_point_where_the_reduced_jpeg_shows_it(factor, size):
+    # A soft blob in a black picture: its centre, seen through both decodings.
+    width, height = size
+    rows, columns = np.mgrid[:height, :width]
+    blob = 255 * np.exp(-((columns - 43.5) ** 2 + (rows - 27.5) ** 2) / (2 * 6.0**2))
+    data = cv2.imencode('.jpg', np.dstack([blob.astype(np.uint8)] * 3), [1, 100])[1]
+    flag = {2: 17, 4: 33, 8: 65}[factor]  # cv2.IMREAD_REDUCED_COLOR_...
+    small = cv2.imdecode(data, flag)[..., 0].astype(float)
+    rows, columns = np.indices(small.shape)
+    centre = np.array([(columns * small).sum(), (rows * small).sum()]) / small.sum()
+    intrinsics = read_camera_info(camera_info('cam0', width, height), rectified=False)
+    reduced = intrinsics.reduced(factor)
+    assert (reduced.height, reduced.width) == small.shape
     ray = np.linalg.inv(intrinsics.matrix) @ [43.5, 27.5, 1]
-    seen, _ = project_points(intrinsics.halved().matrix, ray)
-    assert np.allclose(seen, centre, atol=1e-6)
+    seen, _ = project_points(reduced.matrix, ray)
+    assert np.allclose(seen, centre, atol=0.03)
 
 
 @settings(max_examples=200, deadline=None)
@@ -115,191 +170,45 @@ def test_any_camera_info_is_finite_intrinsics_or_refused(k, d, width, height, mo
     assert np.isfinite(intrinsics.matrix).all() and intrinsics.matrix[0, 0] > 0
 
 
-def test_a_fixed_calibration_in_the_rig_is_checked_at_start_up():
-    good = {
-        'width': 32,
-        'height': 32,
-        'intrinsics': K,
-        'ego_from_camera': np.eye(4).ravel().tolist(),
-    }
-
-    def camera(**changes):
-        return CameraConfig('c', 'c/image', 'c/info', 'c', calibration={**good, **changes})
-
-    intrinsics, pose = fixed_calibration(camera())
-    assert intrinsics.matrix[1, 1] == 31 and np.array_equal(pose, np.eye(4))
-    for changes in (
-        {'intrinsics': K[:8]},
-        {'intrinsics': [0.0] * 9},
-        {'extra': 1},
-        {'ego_from_camera': [1.0] * 16},
-        {'ego_from_camera': ['a'] * 16},
-        {'intrinsics': [NAN] * 9},
-    ):
-        with pytest.raises(ConfigError, match='rig.cameras.c'):
-            fixed_calibration(camera(**changes))
+def camera(rectified: bool = False, **changes) -> CameraConfig:
+    given = {'width': 32, 'height': 32, 'matrix': tuple(K)}
+    intrinsics = IntrinsicsConfig(**{**given, **changes})
+    return CameraConfig('c', 'c/image', 'c', Transport.RAW, rectified, intrinsics=intrinsics)
 
 
-# ---------------------------------------------------------------------------------------- TF
-QUARTER = (0, 0, math.sqrt(0.5), math.sqrt(0.5))
-
-
-def test_chains_compose_and_both_directions_meet_at_a_common_ancestor():
-    tree = TfTree('base_link')
-    assert tree.update(tf_message(transform('map', 'base_link', (1e6, 5, 0), QUARTER)), True) == []
-    tree.update(
-        tf_message(
-            transform('base_link', 'roof', (1, 0, 2), QUARTER), transform('roof', 'cam', (0, 3, 0))
-        ),
-        True,
-    )
-    expected = rigid_transform(rotation_z(np.pi / 2), (1, 0, 2)) @ rigid_transform(
-        np.eye(3), (0, 3, 0)
-    )
-    assert np.allclose(tree.ego_from('cam', T0), expected)
-    # The same tree from the roof's point of view: base_link is a child of its sensor's parent.
-    other = TfTree('base_link')
-    other.update(
-        tf_message(
-            transform('roof', 'base_link', (1, 2, 3), QUARTER), transform('roof', 'cam', (0, 3, 0))
-        ),
-        True,
-    )
-    expected = inverse_rigid(rigid_transform(rotation_z(np.pi / 2), (1, 2, 3))) @ rigid_transform(
-        np.eye(3), (0, 3, 0)
-    )
-    assert np.allclose(other.ego_from('cam', T0), expected)
-
-
-def no_transform(tree: TfTree, frame: str = 'cam', at: int = T0) -> None:
-    with pytest.raises(SensorDataError) as caught:
-        tree.ego_from(frame, at)
-    assert caught.value.reason == 'transform'
-
-
-def test_a_cycle_ends_in_a_refusal_not_in_a_loop():
-    tree = TfTree('base_link')
-    links = transform('a', 'cam'), transform('b', 'a'), transform('cam', 'b')
-    tree.update(tf_message(*links), True)
-    no_transform(tree)
+def test_fixed_intrinsics_of_the_rig_file_come_with_their_distortion():
+    read = fixed_intrinsics(camera(distortion=(0.1, 0.0, 0.0, 0.0)))
+    assert read is not None and read.matrix[1, 1] == 31 and (read.width, read.height) == (32, 32)
+    assert read.distortion.tolist() == [0.1, 0, 0, 0, 0]
+    fisheye = DistortionModel.EQUIDISTANT
+    read = fixed_intrinsics(camera(distortion_model=fisheye, distortion=(0.1, 0.0, 0.0, 0.0)))
+    assert read is not None and read.distortion_model is fisheye and read.distortion.size == 4
+    read = fixed_intrinsics(camera(rectified=True, distortion_model=fisheye))
+    assert read is not None and not read.distortion.size
+    by_message = CameraConfig('c', 'c/image', 'c', Transport.RAW, False, 'c/info')
+    assert fixed_intrinsics(by_message) is None
 
 
 @pytest.mark.parametrize(
-    'bad',
+    'changes',
     [
-        transform('base_link', 'cam', (NAN, 0, 0)),
-        transform('base_link', 'cam', q=(0, 0, 0, 0)),
-        transform('base_link', 'cam', q=(0, 0, 0, 2)),
-        transform('base_link', 'cam', q=(NAN, 0, 0, 1)),
-        transform('cam', 'cam'),
-        transform('', 'cam'),
-        transform('base_link', 'cam', (1e300, 0, 0)),
+        {'matrix': tuple(K[:8])},
+        {'matrix': (0.0,) * 9},
+        {'matrix': (NAN,) * 9},
+        {'width': 0},
+        {'distortion': (0.1,) * 3},
+        {'distortion': (NAN,) * 5},
+        {'distortion_model': DistortionModel.EQUIDISTANT},
+        {'rectified': True, 'distortion': (0.1,) * 5},
     ],
 )
-def test_row_061_a_link_that_cannot_be_used_is_refused_and_the_last_good_one_stays(bad):
-    tree = TfTree('base_link')
-    refused_links = tree.update(tf_message(bad), True)
-    assert [frame for frame, _ in refused_links] == ['cam']
-    no_transform(tree)
-    tree.update(tf_message(transform('base_link', 'cam', (1, 2, 3))), True)
-    tree.update(tf_message(bad), True)
-    assert tree.ego_from('cam', T0)[:3, 3].tolist() == [1, 2, 3]
+def test_fixed_intrinsics_that_are_none_stop_the_start(changes):
+    with pytest.raises(ConfigError, match=r'rig\.cameras\.c\.intrinsics'):
+        fixed_intrinsics(camera(**changes))
 
 
-def test_row_061_an_absurdly_distant_sensor_has_no_transform():
-    tree = TfTree('base_link')
-    tree.update(tf_message(transform('base_link', 'cam', (30, 0, 0))), True)
-    no_transform(tree)
-
-
-def test_row_060_a_dynamic_transform_goes_stale_and_a_static_one_does_not():
-    tree = TfTree('base_link')
-    tree.update(tf_message(transform('base_link', 'cam')), static=False)
-    assert tree.ego_from('cam', T0 + 400_000_000).shape == (4, 4)
-    no_transform(tree, at=T0 + 600_000_000)
-    tree.clear_dynamic()
-    no_transform(tree)
-    tree.update(tf_message(transform('base_link', 'cam')), static=True)
-    assert tree.ego_from('cam', T0 + 10**15).shape == (4, 4)
-
-
-def test_row_060_a_dynamic_transform_stamped_years_ahead_does_not_live_for_ever():
-    tree = TfTree('base_link')
-    tree.update(tf_message(transform('base_link', 'cam', ns=T0 + 10**18)), static=False)
-    no_transform(tree)
-    tree.update(tf_message(transform('base_link', 'cam', (1, 0, 0))), static=False)
-    assert tree.ego_from('cam', T0)[0, 3] == 1
-
-
-def test_a_wrong_link_above_the_ego_frame_does_not_lead_around_the_right_one():
-    tree = TfTree('base_link')
-    tree.update(tf_message(transform('base_link', 'cam', (1, 2, 3))), True)
-    tree.update(tf_message(transform('cam', 'base_link', (9, 9, 9))), True)  # a cycle
-    assert tree.ego_from('cam', T0)[:3, 3].tolist() == [1, 2, 3]
-
-
-def test_a_flood_of_frames_is_bounded():
-    tree = TfTree('base_link')
-    flood = [transform('base_link', f'f{i}') for i in range(1500)]
-    assert tree.update(tf_message(*flood[:800]), True) == []
-    assert len(tree.update(tf_message(*flood[800:]), True)) == 500
-    with pytest.raises(SensorDataError, match='at most 1000 transforms'):
-        tree.update(tf_message(*flood), True)
-
-
-# ---------------------------------------------------------------------------------- odometry
-def take(buffer: OdometryBuffer, message, latest_ns: int = T0 + 10**10) -> None:
-    buffer.update(message, latest_ns)
-
-
-def test_motion_between_two_stamps_is_the_true_motion():
-    buffer = OdometryBuffer('base_link')
-    speed, turn = 12.0, 0.4
-
-    def pose(t):
-        return rigid_transform(rotation_z(turn * t), (speed * t, 0, 0))
-
-    for k in range(20):
-        take(buffer, odometry(T0 + k * 20_000_000, speed * k * 0.02, turn * k * 0.02))
-    motion = buffer.motion(T0 + 311_000_000, T0 + 268_000_000)
-    assert np.allclose(motion, inverse_rigid(pose(0.311)) @ pose(0.268), atol=1e-9)
-    ahead = buffer.motion(T0 + 450_000_000, T0 + 400_000_000)
-    assert np.allclose(ahead, inverse_rigid(pose(0.45)) @ pose(0.40), atol=1e-9)
-
-
-def test_motion_is_unknown_where_odometry_does_not_reach():
-    buffer = OdometryBuffer('base_link')
-    assert buffer.motion(T0, T0) is None
-    take(buffer, odometry(T0, 0))
-    assert buffer.motion(T0, T0) is None
-    take(buffer, odometry(T0 + 50_000_000, 1))
-    assert buffer.motion(T0 + 10, T0 - 10) is None
-    assert buffer.motion(T0 + 200_000_000, T0) is None
-    take(buffer, odometry(T0 + 9_000_000_000, 2))
-    assert buffer.motion(T0 + 4_000_000_000, T0) is None, 'a hole is not bridged'
-
-
-def test_wrong_odometry_is_refused():
-    buffer = OdometryBuffer('base_link')
-    take(buffer, odometry(T0, 0))
-    foreign = odometry(T0 + 1, 0)
-    foreign.child_frame_id = 'trailer'
-    for message, reason in (
-        (odometry(T0, 0), 'stamp'),
-        (odometry(T0 + 5, NAN), 'transform'),
-        (foreign, 'frame'),
-        (odometry(0, 0), 'stamp'),
-    ):
-        with pytest.raises(SensorDataError) as caught:
-            take(buffer, message)
-        assert caught.value.reason == reason
-
-
-def test_one_odometry_from_the_future_is_refused_and_costs_those_that_follow_nothing():
-    buffer = OdometryBuffer('base_link')
-    with pytest.raises(SensorDataError) as caught:
-        take(buffer, odometry(T0 + 10**18, 0))
-    assert caught.value.reason == 'stamp'
-    take(buffer, odometry(T0, 0))
-    take(buffer, odometry(T0 + 50_000_000, 1))
-    assert buffer.motion(T0, T0 + 50_000_000)[0, 3] == pytest.approx(1)
+def test_a_fixed_pose_in_the_rig_is_checked_at_start_up():
+    assert np.array_equal(fixed_pose('rig', np.eye(4).ravel()), np.eye(4))
+    for values in ([1.0] * 16, ['a'] * 16, [NAN] * 16, [1.0] * 3):
+        with pytest.raises(ConfigError, match='rig'):
+            fixed_pose('rig', values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from support.fake_drive import MS, T0
 
@@ -104,15 +103,45 @@ def test_a_future_stamp_does_not_move_the_watermark():
     m.check_stamp(T0 + PERIOD, T0 + PERIOD)
 
 
-def test_identical_arrays_are_counted_by_content_not_by_checksum_alone():
+def frozen_states(frames: str, limit: int = 3) -> list[SensorState]:
+    detector = FrozenDetector(limit)
+    return [detector.check(frame.encode()).state for frame in frames]
+
+
+OK, SUSPECT, FROZEN = SensorState.OK, SensorState.SUSPECT, SensorState.FROZEN
+
+
+@pytest.mark.parametrize(
+    'frames,states',
+    [
+        ('abcddd', [OK] * 4 + [SUSPECT, FROZEN]),
+        ('aaaab', [OK, SUSPECT, FROZEN, FROZEN, OK]),
+        ('abababab', [OK, OK, SUSPECT] + [FROZEN] * 5),
+        ('abcabca', [OK] * 3 + [SUSPECT] + [FROZEN] * 3),
+        ('abcdefghijabc', [OK] * 10 + [SUSPECT, FROZEN, FROZEN]),
+        ('abacada', [OK, OK, SUSPECT, OK, SUSPECT, OK, SUSPECT]),
+        ('abcdefghijkabc', [OK] * 14),  # what is longer ago is forgotten
+    ],
+    ids=['a freeze', 'a return', 'ring of 2', 'ring of 3', 'ring of 10', 'every other', '11'],
+)
+def test_frames_that_came_before_are_counted_in_whatever_order_they_come(frames, states):
+    assert frozen_states(frames) == states
+
+
+def test_a_limit_of_two_freezes_at_the_first_repeat():
+    assert frozen_states('abab', 2) == [OK, OK, FROZEN, FROZEN]
+
+
+def test_the_reason_tells_a_freeze_from_a_cycle():
     detector = FrozenDetector(3)
-    data = np.zeros((32, 32), np.uint8)
-    states = []
-    for k in range(6):
-        frame = data.copy()
-        frame[1, 1] = k * (k < 3)  # outside the part the checksum sees
-        states.append(detector.check(frame, np.ascontiguousarray(frame[::16, ::16])).state)
-    assert states == [SensorState.OK] * 4 + [SensorState.SUSPECT, SensorState.FROZEN]
+    assert [detector.check(frame.encode()).reason for frame in 'aaabab'] == [
+        '',
+        '2 identical frames',
+        '3 identical frames',
+        '',
+        'repeats the frame 2 before',
+        'repeats the frame 2 before',
+    ]
 
 
 @pytest.mark.parametrize(

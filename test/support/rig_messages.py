@@ -15,7 +15,7 @@ SENSORS = (*CAMERAS, LIDAR)
 RATE_HZ = 5.0
 PERIOD_NS = 200_000_000
 WIDTH, HEIGHT = 352, 198
-VARIANTS = 7  # neighbouring ticks never show the same picture
+VARIANTS = 23  # more than the frames that count as frozen content if they come again
 
 IMAGE_TYPE = 'sensor_msgs/msg/CompressedImage'
 CLOUD_TYPE = 'sensor_msgs/msg/PointCloud2'

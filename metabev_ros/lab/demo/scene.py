@@ -14,7 +14,7 @@ from metabev_ros.geometry import transform_points
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.demo.correctness import truth_of
 from metabev_ros.lab.demo.evidence import Evidence, Frame, Status
-from metabev_ros.sensing.decoding import decode_compressed_image
+from metabev_ros.sensing.decoding import read_compressed_image
 from metabev_ros.sensing.point_clouds import decode_point_cloud
 from metabev_ros.structures import CameraCalibration, Modality
 
@@ -103,7 +103,7 @@ def scene_images(
             None
             if cdr is None
             else draw_boxes_on_image(
-                decode_compressed_image(wire.deserialize(cdr, IMAGE_TYPE))[0],
+                read_compressed_image(wire.deserialize(cdr, IMAGE_TYPE)).decode()[0],
                 boxes,
                 labels,
                 scores,
@@ -118,7 +118,7 @@ def scene_points(scene: Scene, mounting: Mounting) -> np.ndarray | None:
     """(P, 3) in the ego frame."""
     if scene.cloud is None:
         return None
-    points = decode_point_cloud(wire.deserialize(scene.cloud, CLOUD_TYPE))
+    points = decode_point_cloud(wire.deserialize(scene.cloud, CLOUD_TYPE))[0]
     return transform_points(mounting.ego_from_lidar, points[:, :3].astype(np.float64))
 
 

@@ -1,17 +1,18 @@
-"""Drift of one sensor's stamps against the reference of the samples."""
+"""Drift of one sensor's stamps against the clock of the others."""
 
 from __future__ import annotations
 
 from collections import deque
 
-_SKEWS = 40  # samples whose median skew is compared with that of the first ones
+_SKEWS = 40  # messages whose median skew is compared with that of the first ones
 
 
 class Drift:
-    """Skew of the frames used; a drift is named before frames miss the tolerance.
+    """Skew of a sensor's stamps; a drift is named before frames miss the tolerance.
 
-    The median of the last samples is compared with that of the first ones. More than half of the
-    way from there to the edge of the tolerance counts as a drift.
+    The median of the last messages is compared with that of the first ones. More than half of the
+    tolerance counts as a drift. Where a sensor lies between two sweeps says nothing: cameras that
+    run freely wander there.
 
     Attributes:
         flaw: how far the stamps have drifted, '' while that does not count.
@@ -24,7 +25,7 @@ class Drift:
         self._usual_ns: int | None = None
 
     def add(self, skew_ns: int) -> None:
-        """Take how far a frame that was used lies from the reference, signed."""
+        """Take how far a stamp is ahead of what is usual among the sensors, signed."""
         self._skews.append(skew_ns)
         if len(self._skews) < _SKEWS:
             return
@@ -32,9 +33,7 @@ class Drift:
         if self._usual_ns is None:
             self._usual_ns = median
         drift = median - self._usual_ns
-        edge = self._tolerance_ns if drift > 0 else -self._tolerance_ns
-        left = min(abs(edge - self._usual_ns), self._tolerance_ns)
-        is_drifting = abs(drift) > left // 2
+        is_drifting = abs(drift) > self._tolerance_ns // 2
         self.flaw = f'skew: {drift / 1e6:+.0f} ms since the start' if is_drifting else ''
 
     def forget(self) -> None:

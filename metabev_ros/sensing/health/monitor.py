@@ -30,12 +30,14 @@ class SensorMonitor:
     Attributes:
         received, rejected: messages so far.
         given_up: it said nothing within the start timeout.
+        note: what is to be known of it while all is well; '' for nothing.
     """
 
     def __init__(self, name: str, kind: SensorKind, rate_hz: float, config: SensingConfig) -> None:
         self.name, self.kind = name, kind
         self.received = self.rejected = 0
         self.given_up = False
+        self.note = ''
         self._stamps = Stamps(rate_hz, config.future_tolerance)
         self._silence = Silence(to_ns(config.deadline))
         self._corruption = Corruption()
@@ -65,15 +67,38 @@ class SensorMonitor:
         Returns:
             Whether it may be used; False while the sensor is not yet trusted again.
         """
-        gap_ns = self._silence.hear(arrival_ns)
-        self._silence.end()
+        gap_ns = self._hear(stamp_ns, arrival_ns)
         self._corruption.end()
-        self._stamps.add(stamp_ns)
-        self.given_up = False
         refusal = self._admission.admit(arrival_ns, gap_ns, needed)
         self._flaw = verdict.reason
         self._said = refusal or verdict.reason
         return not refusal
+
+    def trusted(self, stamp_ns: int, arrival_ns: int) -> None:
+        """Take a frame of a sensor that is well, before anybody has looked at its content."""
+        self._hear(stamp_ns, arrival_ns)
+
+    def _hear(self, stamp_ns: int, arrival_ns: int) -> int:
+        gap_ns = self._silence.hear(arrival_ns)
+        self._silence.end()
+        self._stamps.add(stamp_ns, arrival_ns)
+        self.given_up = False
+        return gap_ns
+
+    def looked(self, verdict: Verdict) -> None:
+        """Take what the content of a trusted frame shows: OK or SUSPECT."""
+        self._flaw = self._said = verdict.reason
+
+    def spoilt(self, verdict: Verdict, arrival_ns: int) -> None:
+        """Count a trusted frame whose content cannot be used, now that somebody looked."""
+        self.rejected += 1
+        self._said = clean_text(verdict.reason)
+        self._mar(verdict.state, arrival_ns)
+
+    def _mar(self, state: SensorState, arrival_ns: int) -> None:
+        self._admission.refuse()
+        if self._corruption.add(state, arrival_ns):
+            self._admission.lose(arrival_ns)
 
     def bad(
         self, state: SensorState, reason: str, arrival_ns: int, stamp_ns: int | None = None
@@ -90,10 +115,8 @@ class SensorMonitor:
         self._said = clean_text(reason)
         self._silence.hear(arrival_ns)
         if stamp_ns is not None:
-            self._stamps.add(stamp_ns)
-        self._admission.refuse()
-        if self._corruption.add(state, arrival_ns):
-            self._admission.lose(arrival_ns)
+            self._stamps.add(stamp_ns, arrival_ns)
+        self._mar(state, arrival_ns)
 
     def ignored(self, reason: str) -> None:
         """Count a message that is dropped as if it had not come (duplicate, old, late)."""
@@ -106,7 +129,7 @@ class SensorMonitor:
         self._corruption.held, self._said = problem, clean_text(reason)
 
     def note_skew(self, skew_ns: int) -> None:
-        """Note how far the frame used lies from the sweep, signed."""
+        """Note how far a stamp is ahead of what is usual among the sensors, signed."""
         self._drift.add(skew_ns)
 
     # ----------------------------------------------------------------------------------- time
@@ -120,8 +143,7 @@ class SensorMonitor:
 
     def missed(self, now_ns: int) -> None:
         """Note that a sample closed without this sensor, which it had expected."""
-        is_well = self._corruption.held is None and self._corruption.bad is None
-        if self.ever and is_well and self._silence.miss_sample():
+        if self.ever and self.is_sound and self._silence.miss_sample():
             self._admission.lose(now_ns)
 
     def new_epoch(self, now_ns: int) -> None:
@@ -159,6 +181,16 @@ class SensorMonitor:
         return self._stamps.nominal_ns
 
     @property
+    def is_sound(self) -> bool:
+        """Tell whether its newest frame is neither bad nor held for its calibration."""
+        return self._corruption.bad is None and self._corruption.held is None
+
+    @property
+    def is_well(self) -> bool:
+        """Tell whether its next frame can be trusted before somebody looks at its content."""
+        return self.ever and not self.lost and self.is_sound and not self._flaw
+
+    @property
     def rate_hz(self) -> float:
         """Rate by the newest stamps; 0 when the sensor is silent."""
         return 0.0 if self._silence.is_silent else self._stamps.rate_hz
@@ -174,7 +206,7 @@ class SensorMonitor:
         return self._decide()[1]
 
     def _decide(self) -> tuple[SensorState, str]:
-        is_slow = self._stamps.period_ns > 1.25 * self.nominal_ns
+        slow = self._stamps.period_ns > 1.25 * self.nominal_ns
         return state(
             Facts(
                 ever=self.ever,
@@ -184,7 +216,7 @@ class SensorMonitor:
                 lost=self.lost,
                 flaw=self._flaw,
                 said=self._said,
-                slow=f'rate: {self.rate_hz:.1f} Hz' if is_slow else '',
+                note=f'rate: {self.rate_hz:.1f} Hz' if slow else self.note,
             )
         )
 
@@ -211,9 +243,10 @@ class SensorMonitor:
             is_well and self._admission.is_next_trusted
         )  # only for the frame that brings it back
 
-    def expects(self, reference_ns: int, slack_ns: int) -> bool:
-        """Tell whether this sensor's next frame is due for a sample at `reference_ns`."""
-        return self._stamps.is_next_due(reference_ns, slack_ns)
+    @property
+    def next_due(self) -> tuple[int, int] | None:
+        """See `Stamps.next_due`."""
+        return self._stamps.next_due
 
     def report(self, now_ns: int) -> SensorReport:
         """All that is known now."""

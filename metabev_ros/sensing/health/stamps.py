@@ -9,6 +9,7 @@ from metabev_ros.errors import SensorDataError
 
 _KEPT = 20  # stamps that the rate is measured from
 _STEPS = 3  # between the newest stamps, that the period is measured from
+_LAGS = 5  # of the newest messages, that the next arrival is expected from
 
 
 def to_ns(seconds: float) -> int:
@@ -36,6 +37,7 @@ class Stamps:
         self.newest_ns: int | None = None
         self._future_ns = to_ns(future_tolerance)
         self._kept: deque[int] = deque(maxlen=_KEPT)
+        self._lags: deque[int] = deque(maxlen=_LAGS)
 
     def check(self, stamp_ns: int, arrival_ns: int) -> None:
         """Refuse a stamp from the future, an old one, or the same one again.
@@ -63,10 +65,11 @@ class Stamps:
                 f'{(self.newest_ns - stamp_ns) / 1e9:.3f} s back',
             )
 
-    def add(self, stamp_ns: int) -> None:
+    def add(self, stamp_ns: int, arrival_ns: int) -> None:
         """Take the stamp of an accepted message and measure the period anew."""
         self.newest_ns = stamp_ns
         self._kept.append(stamp_ns)
+        self._lags.append(arrival_ns - stamp_ns)
         self.period_ns = self._steady_slow_period() or self.nominal_ns
 
     def _steady_slow_period(self) -> int | None:
@@ -80,9 +83,16 @@ class Stamps:
         is_slow = 1.1 * self.nominal_ns < min(steps) and max(steps) < 5 * self.nominal_ns
         return sum(steps) // len(steps) if is_slow and max(steps) < 1.3 * min(steps) else None
 
-    def is_next_due(self, reference_ns: int, slack_ns: int) -> bool:
-        """Tell whether the next message is due for a sample at `reference_ns`, within a slack."""
-        return self.newest_ns is None or self.newest_ns + self.period_ns <= reference_ns + slack_ns
+    @property
+    def next_due(self) -> tuple[int, int] | None:
+        """Stamp of the next message, and when it will have arrived at the latest; None: unknown.
+
+        It is taken to lag as much as the slowest of the newest messages.
+        """
+        if self.newest_ns is None:
+            return None
+        stamp_ns = self.newest_ns + self.period_ns
+        return stamp_ns, stamp_ns + max(self._lags, default=0)
 
     @property
     def rate_hz(self) -> float:
@@ -96,3 +106,4 @@ class Stamps:
         """Forget all stamps: they belong to the clock of an epoch that has ended."""
         self.newest_ns = None
         self._kept.clear()
+        self._lags.clear()

@@ -20,7 +20,7 @@ class Facts:
         lost: it has not earned its return yet.
         flaw: what makes its newest sound frame suspect, '' for nothing.
         said: the newest that was said of it; `flaw` as long as nothing was said since then.
-        slow: its rate where that is low but steady, else ''.
+        note: what is to be known while all is well: a low but steady rate; else ''.
     """
 
     ever: bool
@@ -30,7 +30,7 @@ class Facts:
     lost: bool
     flaw: str
     said: str
-    slow: str
+    note: str
 
 
 def state(facts: Facts) -> tuple[SensorState, str]:
@@ -47,7 +47,7 @@ def state(facts: Facts) -> tuple[SensorState, str]:
     | lost                           | RECOVERING           | what was said                 |
     | one miss                       | LATE                 | what was said since, 'no ...' |
     | flaw                           | SUSPECT              | what was said                 |
-    | none of these                  | OK                   | its rate where slow           |
+    | none of these                  | OK                   | its note                      |
     """
     said_since = facts.said if facts.said != facts.flaw else ''
     if facts.held is not None and facts.misses < MISSES_UNTIL_LOST:
@@ -68,4 +68,4 @@ def state(facts: Facts) -> tuple[SensorState, str]:
         return SensorState.LATE, said_since or 'no frame in time'
     if facts.flaw:
         return SensorState.SUSPECT, facts.said
-    return SensorState.OK, facts.slow
+    return SensorState.OK, facts.note
