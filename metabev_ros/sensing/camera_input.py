@@ -152,4 +152,3 @@ def unread(frames: Mapping[str, object]) -> dict[str, CameraFrame]:
         for name, frame in frames.items()
         if isinstance(frame, CameraFrame) and frame.image is None
     }
-

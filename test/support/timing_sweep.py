@@ -15,8 +15,21 @@ from dataclasses import dataclass, replace
 
 from metabev_ros.config import SensingConfig
 from metabev_ros.structures import Modality
-from support.fake_drive import LIDAR, MS, T0, cloud, front_end, image_number, numbered_image
-from support.fake_drive import camera_info, play, rig, ring, tf_message, transform
+from support.fake_drive import (
+    LIDAR,
+    MS,
+    T0,
+    camera_info,
+    cloud,
+    front_end,
+    image_number,
+    numbered_image,
+    play,
+    rig,
+    ring,
+    tf_message,
+    transform,
+)
 
 RATES = (5, 10, 12, 15, 20, 30)  # Hz
 TOLERANCES = (25, 55, 100)  # ms
@@ -111,6 +124,8 @@ class Count:
         could: sweeps for which a frame could be used; used: of them, with the camera.
         nearest: samples with the camera in its nearest frame of those that had come.
         wrong: frames that could not be used and were.
+        too_late: sweeps of drives in which twice in a row no frame could be used. There the camera
+            is lost by the node's rule of two misses, and need not be in the samples in between.
     """
 
     sweeps: int = 0
@@ -120,6 +135,7 @@ class Count:
     used: int = 0
     nearest: int = 0
     wrong: int = 0
+    too_late: int = 0
 
     def __add__(self, other: Count) -> Count:
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
@@ -152,16 +168,16 @@ def judge(timing: Timing) -> Count:
     """Hold the samples of one drive against its schedule."""
     schedule, out = drive(timing)
     made = {sample.stamp_ns: (time, sample) for time, sample in out}
-    count = Count()
+    count, lacked = Count(), False
     for sweep, until in schedule.asked():
         could = bool(schedule.usable(sweep.stamp, until))
         count.sweeps, count.could = count.sweeps + 1, count.could + could
-        if sweep.stamp not in made:
-            continue
-        time, sample = made[sweep.stamp]
-        count.samples += 1
-        picture = sample.cameras[CAMERA]
-        if picture is None:
+        count.too_late += lacked and not could
+        lacked = not could
+        time, sample = made.get(sweep.stamp, (0, None))
+        count.samples += sample is not None
+        picture = None if sample is None else sample.cameras[CAMERA]
+        if sample is None or picture is None:
             continue
         count.fused += sample.modality is Modality.FUSED
         count.used += could
@@ -171,4 +187,6 @@ def judge(timing: Timing) -> Count:
         limit = min(apart, default=schedule.oldest) + MARGIN
         count.wrong += not used
         count.nearest += any(abs(f.stamp - sweep.stamp) <= limit for f in used)
+    if count.too_late:
+        count.too_late, count.could, count.used = count.sweeps, 0, 0
     return count
