@@ -137,11 +137,14 @@ class ImageReader:
         size = self._size
         reduce = 1 if size is None else reduction_for(frame.packed.size, size.height, size.width)
         try:
-            pixels, _ = frame.packed.decode(reduce)
+            pixels, reduction = frame.packed.decode(reduce)
+            picture = look_at_picture(pixels, reduction)
+            frame.image = CameraImage(frame.stamp_ns, *self._prepare(pixels, frame.calibration))
         except SensorDataError as error:
             return error
-        picture = look_at_picture(pixels)
-        frame.image = CameraImage(frame.stamp_ns, *self._prepare(pixels, frame.calibration))
+        except Exception as error:  # it speaks against this camera only, whatever it is
+            text = clean_text(f'{type(error).__name__}: {error}')
+            return SensorDataError('internal', 'image', 'one that can be prepared', text)
         return picture
 
 

@@ -68,7 +68,7 @@ class SensorFrontEnd:
     ) -> None:
         self._rig, self._config = rig, config
         self._cameras = {camera.name: CameraInput(camera, config) for camera in rig.cameras}
-        self._lidars = {l.name: LidarInput(l, rig.ego_box, config) for l in rig.lidars}
+        self._lidars = {lidar.name: LidarInput(lidar, rig.ego_box, config) for lidar in rig.lidars}
         self._inputs: dict[str, CameraInput | LidarInput] = {**self._cameras, **self._lidars}
         self._monitors = {name: item.monitor for name, item in self._inputs.items()}
         self._reader = ImageReader(prepare_image, image_size, config.decode_threads)

@@ -40,7 +40,7 @@ def test_a_callback_takes_what_rclpy_gives(monkeypatch, gives_info):
     assert len(inspect.signature(callback).parameters) == 1 + gives_info
     given = (b'here', {'publication_sequence_number': 1})[: 1 + gives_info]
     callback(*given)
-    assert heard == [('image', 1 if gives_info else None)]
+    assert heard == [('image', 1 if gives_info else None, b'')]
     message = queue.get(0)
     assert (message.topic, message.cdr) == ('image', b'here') and message.arrival_ns > 0
 

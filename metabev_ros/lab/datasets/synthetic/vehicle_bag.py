@@ -1,0 +1,297 @@
+"""A vehicle's drive as an MCAP bag: on the rig's topics, in the order of arrival.
+
+The truth is on /ground_truth/*, as in `bag`, at the stamps of `VehicleDrive.truth_source`.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from metabev_ros import wire
+from metabev_ros.bags import BagWriter
+from metabev_ros.config import RigConfig, Transport
+from metabev_ros.lab.datasets.ground_truth import GroundTruth
+from metabev_ros.lab.datasets.synthetic import bag_messages as made
+from metabev_ros.lab.datasets.synthetic.bag import TRUTH_DETECTIONS, TRUTH_MAP
+from metabev_ros.lab.datasets.synthetic.timing import Event, Kind, TimingConfig
+from metabev_ros.lab.datasets.synthetic.vehicle import VehicleDrive, with_visibility
+from metabev_ros.lab.datasets.synthetic.vehicle_config import VehicleConfig
+
+IN_FLIGHT = 6  # events per worker that wait or are being rendered
+_TF = 'tf2_msgs/msg/TFMessage'
+
+
+@dataclass(frozen=True)
+class OutMessage:
+    """One message of the bag.
+
+    Attributes:
+        log_ns: when it arrives.
+        cdr: its bytes.
+    """
+
+    topic: str
+    msgtype: str
+    log_ns: int
+    cdr: bytes
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What an event became.
+
+    Attributes:
+        messages: of the event.
+        seen: of an image: track id -> (pixels that show the actor, pixels it would cover).
+        truth: at the stamps of the drive's `truth_source`, without visibility.
+    """
+
+    messages: tuple[OutMessage, ...]
+    seen: dict[int, tuple[int, int]]
+    truth: GroundTruth | None
+
+
+def render_event(drive: VehicleDrive, event: Event) -> Rendered:
+    """Measure, and put it into messages."""
+    seen: dict[int, tuple[int, int]] = {}
+    points: dict[int, int] = {}
+    if event.kind is Kind.IMAGE:
+        view = drive.view(event)
+        seen, messages = view.seen, _image_messages(drive, event, view.pixels)
+    elif event.kind is Kind.SWEEP:
+        sweep, points = drive.sweep(event)
+        lidar = next(one for one in drive.rig.lidars if one.name == event.source)
+        cloud = made.swept_cloud(event.stamp_ns, lidar, sweep)
+        messages = [_message(lidar.topic, 'sensor_msgs/msg/PointCloud2', event, cloud)]
+    else:
+        messages = [_motion_message(drive, event)]
+    is_truth = event.source == drive.truth_source
+    return Rendered(tuple(messages), seen, drive.bare_truth(event, points) if is_truth else None)
+
+
+def _message(topic: str, msgtype: str, event: Event, message: Any) -> OutMessage:
+    return OutMessage(
+        '/' + topic.lstrip('~/'), msgtype, event.log_ns, wire.serialize(message, msgtype)
+    )
+
+
+def _image_messages(drive: VehicleDrive, event: Event, pixels: Any) -> list[OutMessage]:
+    camera = next(one for one in drive.rig.cameras if one.name == event.source)
+    messages: list[OutMessage] = []
+    if camera.info_topic:
+        info = made.camera_info(event.stamp_ns, camera.frame, drive.mounts.cameras[camera.name])
+        messages.append(_message(camera.info_topic, 'sensor_msgs/msg/CameraInfo', event, info))
+    if camera.transport is Transport.RAW:
+        image = made.raw_image(event.stamp_ns, camera.frame, pixels)
+        msgtype = 'sensor_msgs/msg/Image'
+    else:
+        image = made.image(event.stamp_ns, camera.frame, pixels)
+        msgtype = 'sensor_msgs/msg/CompressedImage'
+    messages.append(_message(camera.topic, msgtype, event, image))
+    return messages
+
+
+def _motion_message(drive: VehicleDrive, event: Event) -> OutMessage:
+    rig, noise = drive.rig, drive.config.odometry
+    believed = drive.odometry.measure(event.source, event.index, event.time_ns * 1e-9)
+    odom = rig.motion_frame or made.ODOM_FRAME
+    if event.kind is Kind.TF:
+        link = (odom, rig.ego_frame, believed.odom_from_ego)
+        return _message('tf', _TF, event, made.transforms(event.stamp_ns, [link]))
+    message = made.odometry(
+        event.stamp_ns,
+        believed.odom_from_ego,
+        believed.velocity,
+        (odom, rig.ego_frame),
+        (noise.position, noise.yaw, noise.velocity, noise.yaw_rate),
+    )
+    return _message(rig.odometry_topic, 'nav_msgs/msg/Odometry', event, message)
+
+
+class VehicleBag:
+    """The messages of a drive, rendered by several processes.
+
+    Attributes:
+        truths: stamp in nanoseconds -> truth of what was taken so far.
+    """
+
+    def __init__(self, drive: VehicleDrive, workers: int = 1) -> None:
+        self.drive, self._workers = drive, workers
+        self.truths: dict[int, GroundTruth] = {}
+
+    def __len__(self) -> int:
+        return len(self.drive.events)
+
+    def __iter__(self) -> Iterator[tuple[OutMessage, ...]]:
+        """Yield the messages of each event, in the order of arrival, and before all `/tf_static`.
+
+        The truth of an event follows its message.
+        """
+        mounts = self._static_mounts()
+        if mounts:
+            yield (mounts,)
+        if self._workers < 2:
+            yield from self._walk(lambda index: render_event(self.drive, self.drive.events[index]))
+            return
+        # `spawn`: a forked child could inherit a lock that a thread of this process holds.
+        drive = self.drive
+        arguments = (drive.rig, drive.seed, drive.seconds, drive.config, drive.timing,
+                     drive.start_ns)  # fmt: skip
+        with ProcessPoolExecutor(
+            self._workers, get_context('spawn'), _enter_worker, arguments
+        ) as pool:
+            ahead = _Ahead(pool, len(self), IN_FLIGHT * self._workers)
+            try:
+                yield from self._walk(ahead.take)
+            finally:
+                ahead.cancel()
+
+    def _walk(self, render: Callable[[int], Rendered]) -> Iterator[tuple[OutMessage, ...]]:
+        shots = _Shots(self.drive)
+        early: dict[int, Rendered] = {}  # images that a truth needed before they arrived
+        for index, event in enumerate(self.drive.events):
+            done = early.pop(index, None) or render(index)
+            shots.keep(index, done.seen)
+            messages = done.messages
+            if done.truth is not None:
+                for other in shots.newest(event.time_ns):
+                    if not shots.has(other):
+                        early[other] = render(other)
+                        shots.keep(other, early[other].seen)
+                seen = [shots.of(other) for other in shots.newest(event.time_ns)]
+                truth = with_visibility(done.truth, seen)
+                self.truths[event.stamp_ns] = truth
+                messages += tuple(self._truth_messages(event, truth))
+            yield messages
+
+    def _truth_messages(self, event: Event, truth: GroundTruth) -> Iterator[OutMessage]:
+        ego = self.drive.rig.ego_frame
+        boxes = made.truth_boxes(event.stamp_ns, truth, ego)
+        yield _message(TRUTH_DETECTIONS, wire.OUTPUT_TYPES[wire.DETECTIONS], event, boxes)
+        layers = made.truth_map(event.stamp_ns, truth, ego)
+        yield _message(TRUTH_MAP, wire.OUTPUT_TYPES[wire.BEV_MAP], event, layers)
+
+    def _static_mounts(self) -> OutMessage | None:
+        """/tf_static of the sensors whose pose the rig file leaves to TF."""
+        rig, mounts, start = self.drive.rig, self.drive.mounts, self.drive.start_ns
+        links = [
+            (rig.ego_frame, camera.frame, mounts.cameras[camera.name].ego_from_camera)
+            for camera in rig.cameras
+            if camera.ego_from_camera is None
+        ]
+        links += [
+            (rig.ego_frame, lidar.frame, mounts.poses[lidar.name])
+            for lidar in rig.lidars
+            if lidar.ego_from_lidar is None
+        ]
+        if not links:
+            return None
+        cdr = wire.serialize(made.transforms(start, links), _TF)
+        return OutMessage('/tf_static', _TF, start, cdr)
+
+
+class _Shots:
+    """Whom the images of a drive show, by the index of their events."""
+
+    def __init__(self, drive: VehicleDrive) -> None:
+        self._seen: dict[int, dict[int, tuple[int, int]]] = {}
+        self._times: dict[str, list[tuple[int, int]]] = {}
+        for index, event in enumerate(drive.events):
+            if event.kind is Kind.IMAGE:
+                self._times.setdefault(event.source, []).append((event.time_ns, index))
+        for times in self._times.values():
+            times.sort()
+
+    def newest(self, time_ns: int) -> list[int]:
+        """Index of the newest image of each camera, not after a time."""
+        found: list[int] = []
+        for times in self._times.values():
+            place = bisect.bisect_right(times, (time_ns, len(self._seen) + 10**9))
+            if place:
+                found.append(times[place - 1][1])
+        return found
+
+    def keep(self, index: int, seen: dict[int, tuple[int, int]]) -> None:
+        self._seen[index] = seen
+
+    def has(self, index: int) -> bool:
+        return index in self._seen
+
+    def of(self, index: int) -> dict[int, tuple[int, int]]:
+        return self._seen[index]
+
+
+class _Ahead:
+    """Events rendered ahead by a pool, in their order."""
+
+    def __init__(self, pool: ProcessPoolExecutor, count: int, depth: int) -> None:
+        self._pool, self._count, self._depth = pool, count, depth
+        self._next = 0
+        self._waiting: dict[int, Future[Rendered]] = {}
+
+    def take(self, index: int) -> Rendered:
+        """What an event became; each is taken once."""
+        while self._next < min(self._count, index + 1) or (
+            self._next < self._count and len(self._waiting) < self._depth
+        ):
+            self._waiting[self._next] = self._pool.submit(_render, self._next)
+            self._next += 1
+        return self._waiting.pop(index).result()
+
+    def cancel(self) -> None:
+        for future in self._waiting.values():
+            future.cancel()
+
+
+_drive: VehicleDrive | None = None  # of a worker process
+
+
+def _enter_worker(
+    rig: RigConfig,
+    seed: int,
+    seconds: float,
+    config: VehicleConfig,
+    timing: TimingConfig,
+    start_ns: int,
+) -> None:
+    global _drive
+    cv2.setNumThreads(1)  # the workers share the cores already
+    _drive = VehicleDrive(rig, seed, seconds, config, timing, start_ns)
+
+
+def _render(index: int) -> Rendered:
+    assert _drive is not None  # `_enter_worker` set it
+    return render_event(_drive, _drive.events[index])
+
+
+def write_vehicle_bag(
+    drive: VehicleDrive,
+    path: Path | str,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[int, GroundTruth]:
+    """Write all messages; the file appears under its name when complete.
+
+    Args:
+        workers: processes that render; the bytes do not depend on it.
+        progress: called with (events written, all events).
+
+    Returns:
+        Stamp in nanoseconds -> truth.
+    """
+    bag = VehicleBag(drive, workers)
+    with BagWriter(path) as writer:
+        for index, messages in enumerate(bag):
+            for message in messages:
+                writer.write(message.topic, message.msgtype, message.log_ns, message.cdr)
+            if progress is not None:
+                progress(min(index + 1, len(bag)), len(bag))
+    return bag.truths
