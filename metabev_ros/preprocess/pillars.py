@@ -65,7 +65,7 @@ def _features(
     rows: np.ndarray,
     grid: BevGrid,
 ) -> np.ndarray:
-    """What a slot of a pillar says of its point, once a point: slots are more than points.
+    """Features of a slot of a pillar, once a point: slots are more than points.
 
     Args:
         points: (P, 5) float32 in the LiDAR frame, sorted by pillar.

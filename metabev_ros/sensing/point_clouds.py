@@ -196,7 +196,7 @@ def _checked_bytes(message: PointCloud2) -> np.ndarray:
 
 
 def _find_fields(message: PointCloud2) -> tuple[Place | None, ...]:
-    """Where x, y, z and intensity lie in a point; None for an absent intensity.
+    """Find where x, y, z and intensity lie in a point; None for an absent intensity.
 
     Only fields that are used must be sound: drivers pad with fields of the same name, of no
     values, or over others (rgb and rgba).
@@ -224,7 +224,7 @@ def _find_fields(message: PointCloud2) -> tuple[Place | None, ...]:
 
 
 def _find_time(message: PointCloud2, name: str) -> Place | None:
-    """Where the time lies in a point; None where there is no such field of one number."""
+    """Find where the time lies in a point; None where there is no such field of one number."""
     found = [field for field in message.fields if str(field.name) == name]
     kind = _FIELD_TYPES.get(int(found[0].datatype)) if len(found) == 1 else None
     if kind is None or int(found[0].count) != 1:
