@@ -129,7 +129,7 @@ def _reduction_of(pixels: np.ndarray, calibration: CameraCalibration) -> int:
 # ------------------------------------------------------------------------------- rectification
 @dataclass(frozen=True, eq=False)
 class Lens:
-    """Map from a picture through a lens to the pin-hole view.
+    """Maps that take a picture through a lens to the pin-hole view.
 
     Attributes:
         shrunk: (width, height) that the picture is first shrunk to, by the mean of areas: a remap
@@ -196,7 +196,7 @@ def _make_lens(
 def _bent_rays(
     distortion: np.ndarray, model: DistortionModel, target: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find where the rays of a pin-hole view meet the image plane behind the lens.
+    """Places where the rays of a pin-hole view meet the image plane behind the lens.
 
     Returns:
         (H, W) float64 x and y, in focal lengths from the principal point.

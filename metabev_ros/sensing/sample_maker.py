@@ -12,7 +12,7 @@ from metabev_ros.sensing.ego_motion import EgoMotion
 from metabev_ros.sensing.frames import CameraFrame, Frame, LidarFrame
 from metabev_ros.sensing.health import SensorMonitor
 from metabev_ros.sensing.modality import choose_modality
-from metabev_ros.sensing.sweeps import SweepHistory, points_in_ego
+from metabev_ros.sensing.sweeps import SweepHistory, moved_points, points_in_ego
 from metabev_ros.sensing.synchroniser import Collected
 from metabev_ros.structures import CameraImage, Modality, Sample, SensorReport, Sweep
 
@@ -124,13 +124,13 @@ class SampleMaker:
             return None, used
         if self._is_plain and len(found) == 1:
             (frame,) = found.values()
-            if frame.seconds is None and frame.stamp_ns == reference:
+            if frame.is_still and frame.stamp_ns == reference:
                 return Sweep(reference, frame.points, frame.ego_from_lidar), used
         clouds: list[np.ndarray] = []
         for name, frame in found.items():
             points, note = self._points_at(frame, reference)
             clouds.append(points)
-            used[name] = _Used(frame.stamp_ns, ', '.join(filter(None, (frame.note, note))))
+            used[name] = _Used(frame.stamp_ns, frame.note or note)
         cloud = clouds[0] if len(clouds) == 1 else np.concatenate(clouds)
         self._history.add(reference, cloud)
         points, note = self._history.merged(reference, self._motion.motion)
@@ -149,6 +149,4 @@ class SampleMaker:
         motion = self._motion.motion(reference, frame.stamp_ns)
         if motion is None:
             return points, self._unknown_motion(apart)
-        moved = points.copy()
-        moved[:, :3] = points[:, :3] @ motion[:3, :3].T + motion[:3, 3]
-        return moved, note
+        return moved_points(points, motion), note
