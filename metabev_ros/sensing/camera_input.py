@@ -129,6 +129,8 @@ class ImageReader:
 
     def read(self, frames: Mapping[str, CameraFrame]) -> dict[str, Look]:
         """Decode the frames and give each its `image`; what there is to see in each."""
+        if len(frames) == 1:  # for one, a thread costs more than it saves
+            return {name: self._read(frame) for name, frame in frames.items()}
         return dict(zip(frames, self._pool.map(self._read, frames.values()), strict=True))
 
     def _read(self, frame: CameraFrame) -> Look:
