@@ -105,9 +105,10 @@ def fit_image(
         return cv2.remap(pixels, lens.places, lens.fractions, cv2.INTER_LINEAR), fitted
     size = _resized_size(calibration, height, width)
     if size != (pixels.shape[1], pixels.shape[0]):
-        shrinks = size[0] < pixels.shape[1]
+        # A decoder that reduces takes means of areas itself; what is left is less than a half.
+        by_area = size[0] < pixels.shape[1] and reduction == 1
         pixels = cv2.resize(
-            pixels, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            pixels, size, interpolation=cv2.INTER_AREA if by_area else cv2.INTER_LINEAR
         )
     pixels = pixels[top : top + height, left : left + width]
     return np.ascontiguousarray(pixels), fitted
@@ -129,7 +130,7 @@ def _reduction_of(pixels: np.ndarray, calibration: CameraCalibration) -> int:
 # ------------------------------------------------------------------------------- rectification
 @dataclass(frozen=True, eq=False)
 class Lens:
-    """What takes a picture through a lens to the pin-hole view.
+    """Maps that take a picture through a lens to the pin-hole view.
 
     Attributes:
         shrunk: (width, height) that the picture is first shrunk to, by the mean of areas: a remap
@@ -196,7 +197,7 @@ def _make_lens(
 def _bent_rays(
     distortion: np.ndarray, model: DistortionModel, target: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where the rays of a pin-hole view meet the image plane behind the lens.
+    """Places where the rays of a pin-hole view meet the image plane behind the lens.
 
     Returns:
         (H, W) float64 x and y, in focal lengths from the principal point.

@@ -1,4 +1,4 @@
-"""What a message may cost: bytes and elements of every type that is read.
+"""Budget of a message: bytes and elements of every type that is read.
 
 The limits are far above what sensors send and far below what stalls a process. They hold before
 anything is parsed: a list of transforms becomes Python objects, some twenty microseconds and one

@@ -48,12 +48,10 @@ def test_row_096_a_wrong_parameter_stops_start_up_with_one_line(tmp_path, parame
     ('change', 'expected'),
     [
         (('odometry_topic: odom', 'odometry_topic: odom//etry'), "rig topic 'odom//etry'"),
-        (('odometry_topic: odom', 'odometry_topic: /tf'), '/tf'),
         (('odometry_topic: odom', 'odometry_topic: tf_static'), '/tf_static, as input'),
         (('odometry_topic: odom', 'odometry_topic: /perception/bev_map'), 'as output bev_map'),
         (('LIDAR_TOP/points', '/CAM_FRONT/image_rect_compressed'), 'CAM_FRONT'),
         (('rate_hz: 5.0', 'rate_hz: five'), 'rate_hz'),
-        (('rate_hz: 5.0', 'rate_hz: 1.0e-300'), 'rate_hz'),
         (('frame: CAM_FRONT', 'frame: [1, 2]'), 'frame'),
     ],
     ids=lambda value: value if isinstance(value, str) else value[1],
@@ -133,7 +131,7 @@ def test_row_094_transitions_are_obeyed_and_wrong_ones_refused(tmp_path, graph, 
         assert client.wait_for_service(60)
         time.sleep(0.5)
         assert not change(Transition.TRANSITION_ACTIVATE)  # not configured yet
-        assert change(Transition.TRANSITION_CONFIGURE)
+        assert change(Transition.TRANSITION_CONFIGURE), node.log
         assert beats(0.5) == 0
         for _ in range(2):
             since = time.monotonic()

@@ -285,6 +285,7 @@ class SensorMonitor:
                 report,
                 state=used_as,
                 used=True,
+                stamp_ns=used_ns,
                 age_ns=reference_ns - used_ns,
                 reason=flaw or note or (report.reason if used_as is report.state else ''),
             )

@@ -8,123 +8,44 @@ from __future__ import annotations
 import bisect
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import cv2
 
 from metabev_ros import wire
 from metabev_ros.bags import BagWriter
-from metabev_ros.config import RigConfig, Transport
+from metabev_ros.config import RigConfig
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.synthetic import bag_messages as made
 from metabev_ros.lab.datasets.synthetic.bag import TRUTH_DETECTIONS, TRUTH_MAP
 from metabev_ros.lab.datasets.synthetic.timing import Event, Kind, TimingConfig
 from metabev_ros.lab.datasets.synthetic.vehicle import VehicleDrive, with_visibility
 from metabev_ros.lab.datasets.synthetic.vehicle_config import VehicleConfig
+from metabev_ros.lab.datasets.synthetic.vehicle_messages import (
+    TF_TYPE,
+    OutMessage,
+    Rendered,
+    message_of,
+    render_event,
+)
 
 IN_FLIGHT = 6  # events per worker that wait or are being rendered
-_TF = 'tf2_msgs/msg/TFMessage'
-
-
-@dataclass(frozen=True)
-class OutMessage:
-    """One message of the bag.
-
-    Attributes:
-        log_ns: when it arrives.
-        cdr: its bytes.
-    """
-
-    topic: str
-    msgtype: str
-    log_ns: int
-    cdr: bytes
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """What an event became.
-
-    Attributes:
-        messages: of the event.
-        seen: of an image: track id -> (pixels that show the actor, pixels it would cover).
-        truth: at the stamps of the drive's `truth_source`, without visibility.
-    """
-
-    messages: tuple[OutMessage, ...]
-    seen: dict[int, tuple[int, int]]
-    truth: GroundTruth | None
-
-
-def render_event(drive: VehicleDrive, event: Event) -> Rendered:
-    """Measure, and put it into messages."""
-    seen: dict[int, tuple[int, int]] = {}
-    points: dict[int, int] = {}
-    if event.kind is Kind.IMAGE:
-        view = drive.view(event)
-        seen, messages = view.seen, _image_messages(drive, event, view.pixels)
-    elif event.kind is Kind.SWEEP:
-        sweep, points = drive.sweep(event)
-        lidar = next(one for one in drive.rig.lidars if one.name == event.source)
-        cloud = made.swept_cloud(event.stamp_ns, lidar, sweep)
-        messages = [_message(lidar.topic, 'sensor_msgs/msg/PointCloud2', event, cloud)]
-    else:
-        messages = [_motion_message(drive, event)]
-    is_truth = event.source == drive.truth_source
-    return Rendered(tuple(messages), seen, drive.bare_truth(event, points) if is_truth else None)
-
-
-def _message(topic: str, msgtype: str, event: Event, message: Any) -> OutMessage:
-    return OutMessage(
-        '/' + topic.lstrip('~/'), msgtype, event.log_ns, wire.serialize(message, msgtype)
-    )
-
-
-def _image_messages(drive: VehicleDrive, event: Event, pixels: Any) -> list[OutMessage]:
-    camera = next(one for one in drive.rig.cameras if one.name == event.source)
-    messages: list[OutMessage] = []
-    if camera.info_topic:
-        info = made.camera_info(event.stamp_ns, camera.frame, drive.mounts.cameras[camera.name])
-        messages.append(_message(camera.info_topic, 'sensor_msgs/msg/CameraInfo', event, info))
-    if camera.transport is Transport.RAW:
-        image = made.raw_image(event.stamp_ns, camera.frame, pixels)
-        msgtype = 'sensor_msgs/msg/Image'
-    else:
-        image = made.image(event.stamp_ns, camera.frame, pixels)
-        msgtype = 'sensor_msgs/msg/CompressedImage'
-    messages.append(_message(camera.topic, msgtype, event, image))
-    return messages
-
-
-def _motion_message(drive: VehicleDrive, event: Event) -> OutMessage:
-    rig, noise = drive.rig, drive.config.odometry
-    believed = drive.odometry.measure(event.source, event.index, event.time_ns * 1e-9)
-    odom = rig.motion_frame or made.ODOM_FRAME
-    if event.kind is Kind.TF:
-        link = (odom, rig.ego_frame, believed.odom_from_ego)
-        return _message('tf', _TF, event, made.transforms(event.stamp_ns, [link]))
-    message = made.odometry(
-        event.stamp_ns,
-        believed.odom_from_ego,
-        believed.velocity,
-        (odom, rig.ego_frame),
-        (noise.position, noise.yaw, noise.velocity, noise.yaw_rate),
-    )
-    return _message(rig.odometry_topic, 'nav_msgs/msg/Odometry', event, message)
 
 
 class VehicleBag:
     """The messages of a drive, rendered by several processes.
 
+    Args:
+        workers: processes; the bytes do not depend on it.
+        keep_truths: a quarter of a megabyte for each stamp.
+
     Attributes:
-        truths: stamp in nanoseconds -> truth of what was taken so far.
+        truths: stamp in nanoseconds -> truth of what was taken so far, where they are kept.
     """
 
-    def __init__(self, drive: VehicleDrive, workers: int = 1) -> None:
-        self.drive, self._workers = drive, workers
+    def __init__(self, drive: VehicleDrive, workers: int = 1, keep_truths: bool = False) -> None:
+        self.drive, self._workers, self._keeps_truths = drive, workers, keep_truths
         self.truths: dict[int, GroundTruth] = {}
 
     def __len__(self) -> int:
@@ -162,22 +83,23 @@ class VehicleBag:
             shots.keep(index, done.seen)
             messages = done.messages
             if done.truth is not None:
-                for other in shots.newest(event.time_ns):
+                newest = shots.newest(event.time_ns)
+                for other in newest:
                     if not shots.has(other):
                         early[other] = render(other)
                         shots.keep(other, early[other].seen)
-                seen = [shots.of(other) for other in shots.newest(event.time_ns)]
-                truth = with_visibility(done.truth, seen)
-                self.truths[event.stamp_ns] = truth
+                truth = with_visibility(done.truth, [shots.of(other) for other in newest])
+                if self._keeps_truths:
+                    self.truths[event.stamp_ns] = truth
                 messages += tuple(self._truth_messages(event, truth))
             yield messages
 
     def _truth_messages(self, event: Event, truth: GroundTruth) -> Iterator[OutMessage]:
         ego = self.drive.rig.ego_frame
         boxes = made.truth_boxes(event.stamp_ns, truth, ego)
-        yield _message(TRUTH_DETECTIONS, wire.OUTPUT_TYPES[wire.DETECTIONS], event, boxes)
+        yield message_of(TRUTH_DETECTIONS, wire.OUTPUT_TYPES[wire.DETECTIONS], event, boxes)
         layers = made.truth_map(event.stamp_ns, truth, ego)
-        yield _message(TRUTH_MAP, wire.OUTPUT_TYPES[wire.BEV_MAP], event, layers)
+        yield message_of(TRUTH_MAP, wire.OUTPUT_TYPES[wire.BEV_MAP], event, layers)
 
     def _static_mounts(self) -> OutMessage | None:
         """/tf_static of the sensors whose pose the rig file leaves to TF."""
@@ -194,12 +116,12 @@ class VehicleBag:
         ]
         if not links:
             return None
-        cdr = wire.serialize(made.transforms(start, links), _TF)
-        return OutMessage('/tf_static', _TF, start, cdr)
+        cdr = wire.serialize(made.transforms(start, links), TF_TYPE)
+        return OutMessage('/tf_static', TF_TYPE, start, cdr)
 
 
 class _Shots:
-    """Whom the images of a drive show, by the index of their events."""
+    """Whom the newest images show, by the index of their events; older ones are forgotten."""
 
     def __init__(self, drive: VehicleDrive) -> None:
         self._seen: dict[int, dict[int, tuple[int, int]]] = {}
@@ -209,18 +131,30 @@ class _Shots:
                 self._times.setdefault(event.source, []).append((event.time_ns, index))
         for times in self._times.values():
             times.sort()
+        self._order = {
+            index: (source, place)
+            for source, times in self._times.items()
+            for place, (_, index) in enumerate(times)
+        }
+        self._first = dict.fromkeys(self._times, 0)
 
     def newest(self, time_ns: int) -> list[int]:
-        """Index of the newest image of each camera, not after a time."""
+        """Index of the newest image of each camera, not after a time; times never fall."""
         found: list[int] = []
-        for times in self._times.values():
-            place = bisect.bisect_right(times, (time_ns, len(self._seen) + 10**9))
-            if place:
-                found.append(times[place - 1][1])
+        for source, times in self._times.items():
+            place = bisect.bisect_right(times, time_ns, key=lambda pair: pair[0]) - 1
+            if place < 0:
+                continue
+            for _, index in times[self._first[source] : place]:
+                self._seen.pop(index, None)
+            self._first[source] = place
+            found.append(times[place][1])
         return found
 
     def keep(self, index: int, seen: dict[int, tuple[int, int]]) -> None:
-        self._seen[index] = seen
+        source, place = self._order.get(index, ('', -1))
+        if source and place >= self._first[source]:
+            self._seen[index] = seen
 
     def has(self, index: int) -> bool:
         return index in self._seen
@@ -277,17 +211,19 @@ def write_vehicle_bag(
     path: Path | str,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    keep_truths: bool = False,
 ) -> dict[int, GroundTruth]:
     """Write all messages; the file appears under its name when complete.
 
     Args:
         workers: processes that render; the bytes do not depend on it.
         progress: called with (events written, all events).
+        keep_truths: return them; else nothing.
 
     Returns:
         Stamp in nanoseconds -> truth.
     """
-    bag = VehicleBag(drive, workers)
+    bag = VehicleBag(drive, workers, keep_truths)
     with BagWriter(path) as writer:
         for index, messages in enumerate(bag):
             for message in messages:
