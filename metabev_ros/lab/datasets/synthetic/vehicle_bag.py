@@ -18,12 +18,14 @@ import cv2
 from metabev_ros import wire
 from metabev_ros.bags import BagWriter
 from metabev_ros.config import RigConfig, Transport
+from metabev_ros.errors import assert_never
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.synthetic import bag_messages as made
 from metabev_ros.lab.datasets.synthetic.bag import TRUTH_DETECTIONS, TRUTH_MAP
 from metabev_ros.lab.datasets.synthetic.timing import Event, Kind, TimingConfig
 from metabev_ros.lab.datasets.synthetic.vehicle import VehicleDrive, with_visibility
 from metabev_ros.lab.datasets.synthetic.vehicle_config import VehicleConfig
+from metabev_ros.sensing.topics import image_type
 
 IN_FLIGHT = 6  # events per worker that wait or are being rendered
 _TF = 'tf2_msgs/msg/TFMessage'
@@ -89,13 +91,14 @@ def _image_messages(drive: VehicleDrive, event: Event, pixels: Any) -> list[OutM
     if camera.info_topic:
         info = made.camera_info(event.stamp_ns, camera.frame, drive.mounts.cameras[camera.name])
         messages.append(_message(camera.info_topic, 'sensor_msgs/msg/CameraInfo', event, info))
-    if camera.transport is Transport.RAW:
-        image = made.raw_image(event.stamp_ns, camera.frame, pixels)
-        msgtype = 'sensor_msgs/msg/Image'
-    else:
-        image = made.image(event.stamp_ns, camera.frame, pixels)
-        msgtype = 'sensor_msgs/msg/CompressedImage'
-    messages.append(_message(camera.topic, msgtype, event, image))
+    match camera.transport:
+        case Transport.RAW:
+            image = made.raw_image(event.stamp_ns, camera.frame, pixels)
+        case Transport.COMPRESSED:
+            image = made.image(event.stamp_ns, camera.frame, pixels)
+        case _:
+            assert_never(camera.transport)
+    messages.append(_message(camera.topic, image_type(camera), event, image))
     return messages
 
 
