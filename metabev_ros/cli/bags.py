@@ -47,14 +47,18 @@ def simulate(
     workers: Annotated[int, typer.Option(min=1, max=64, help='Processes that render.')] = 2,
 ) -> None:
     """Render a vehicle's drive with ground truth into a bag."""
-    from metabev_ros.lab.datasets.synthetic import presets
-    from metabev_ros.lab.datasets.synthetic.vehicle import VehicleDrive
-    from metabev_ros.lab.datasets.synthetic.vehicle_bag import write_vehicle_bag
+    from metabev_ros.lab.datasets.synthetic import (
+        VehicleDrive,
+        drive_for_rig,
+        find_drive,
+        find_timing,
+        write_vehicle_bag,
+    )
 
     name = resource_path(DEFAULT_RIG) if rig is None else rig
-    config = presets.find_drive(drive) if drive else presets.drive_for_rig(name)
+    config = find_drive(drive) if drive else drive_for_rig(name)
     made = VehicleDrive(
-        rig_config(rig), seed, seconds, config, presets.find_timing(timing or config.timing)
+        rig_config(rig), seed, seconds, config, find_timing(timing or config.timing)
     )
     for note in made.mounts.notes:
         console.print(note, markup=False)

@@ -1,4 +1,4 @@
-"""Queue between the executor and the sensing thread, counted in bytes. No rclpy in this module."""
+"""Queues between the executor and the sensing thread, in bytes. No rclpy in this module."""
 
 from __future__ import annotations
 

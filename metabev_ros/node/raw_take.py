@@ -27,7 +27,7 @@ _NO_NUMBER = 2**64 - 1  # RMW_MESSAGE_INFO_SEQUENCE_NUMBER_UNSUPPORTED
 
 @dataclass(frozen=True)
 class MessageInfo:
-    """Facts that the middleware knows of a message.
+    """Knowledge of the middleware about a message.
 
     Attributes:
         number: of its publisher's messages; None where the middleware does not count.

@@ -1,4 +1,4 @@
-"""Publishers that speak on a topic. No rclpy in this module.
+"""The publishers that speak on a topic. No rclpy in this module.
 
 Where the publisher of a message is not known, its number tells: the middleware counts what each of
 them sends. Numbers only rise, so a message belongs to the speaker whose last number lies closest
@@ -108,7 +108,7 @@ class Speakers:
         return [other for other in self._others if other.is_rival and now - other.heard < MEMORY]
 
     def is_contested(self, now: float) -> bool:
-        """Tell whether another speaks all the time: nobody can tell who is right."""
+        """Tell whether another speaks all the time: nobody knows who is right."""
         return any(
             len(spoke) == 2 and now - spoke[0] < CONTEST
             for spoke in (

@@ -17,6 +17,9 @@ from metabev_ros.sensing.synchroniser import Collected
 from metabev_ros.structures import CameraImage, Modality, Sample, SensorReport, Sweep
 
 _STILL_NS = 1_000_000  # what is this close to the reference needs no ego motion
+# A vehicle that stands: its odometry's noise must not make new view tables for every sample. With
+# 550 pixels of focal length this is less than 0.4 pixels a metre away.
+_STILL_METRES, _STILL_RADIANS = 0.0005, 0.0002
 EGO = np.eye(4)
 
 
@@ -107,6 +110,8 @@ class SampleMaker:
         motion = self._motion.motion(reference, image.stamp_ns)
         if motion is None:
             return image, self._unknown_motion(apart)
+        if _stands(motion):
+            return image, ''
         pose = motion @ image.calibration.ego_from_camera
         return replace(image, calibration=replace(image.calibration, ego_from_camera=pose)), ''
 
@@ -150,3 +155,9 @@ class SampleMaker:
         if motion is None:
             return points, self._unknown_motion(apart)
         return moved_points(points, motion), note
+
+
+def _stands(motion: np.ndarray) -> bool:
+    """Tell whether a motion is no more than the noise of a vehicle's odometry that stands."""
+    turned = float(np.linalg.norm(motion[:3, :3] - EGO[:3, :3])) / np.sqrt(2)
+    return float(np.linalg.norm(motion[:3, 3])) < _STILL_METRES and turned < _STILL_RADIANS

@@ -45,6 +45,7 @@ from metabev_ros.config import (
     Transport,
 )
 from metabev_ros.geometry import rigid_transform
+from metabev_ros.preprocess.lift_splat import calibration_keys
 from metabev_ros.sensing.decoding import PackedImage
 from metabev_ros.sensing.front_end import SensorFrontEnd
 from metabev_ros.structures import Modality, SensorState
@@ -193,6 +194,23 @@ def test_images_are_moved_to_the_ego_frame_at_the_reference_stamp():
         assert np.allclose(after, expected if abs(offset) > 1 else before, atol=1e-6)
         assert report(moved, name).reason == ''
         assert ('no odometry' in report(still, name).reason) == (abs(offset) > 1)
+
+
+def test_a_vehicle_that_stands_has_the_same_calibration_in_every_sample():
+    """The view tables of its cameras are then made once, whatever its odometry's noise."""
+    drive, rng = Drive(3), np.random.default_rng(0)
+    noisy = [
+        (
+            T0 + k * 20 * MS + MS,
+            'odom',
+            odometry(T0 + k * 20 * MS, rng.normal(0, 1e-4), rng.normal(0, 3e-5)),
+        )
+        for k in range(-10, 160)
+    ]
+    events = sorted([*drive.events, *noisy], key=lambda event: event[0])
+    samples = [s for _, s in play(set_up(front_end()), events)]
+    found = {tuple(calibration_keys([i.calibration for i in s.cameras.values()])) for s in samples}
+    assert len(samples) == 30 and len(found) == 1
 
 
 class Explosive:

@@ -55,7 +55,7 @@ def stamp_of(message) -> int:
 def made(request, tmp_path_factory):
     drive = drive_of(request.param, 0.21)
     path = tmp_path_factory.mktemp('bag') / 'drive.mcap'
-    truths = write_vehicle_bag(drive, path)
+    truths = write_vehicle_bag(drive, path, keep_truths=True)
     return drive, truths, read(path)
 
 

@@ -75,7 +75,7 @@ def pixel_rays(camera: CameraCalibration) -> tuple[np.ndarray, np.ndarray]:
         return _fisheye_rays(camera, pixels)
     flat = pixels.reshape(-1, 1, 2)
     distortion = camera.distortion if len(camera.distortion) else np.zeros(5)
-    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-12)
+    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-9)
     places = cv2.undistortPoints(
         flat, camera.intrinsics, distortion, R=np.eye(3), P=np.eye(3), criteria=stop
     ).reshape(-1, 2)

@@ -8,23 +8,26 @@ from __future__ import annotations
 import bisect
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import cv2
 
 from metabev_ros import wire
 from metabev_ros.bags import BagWriter
+<<<<<<< HEAD
 from metabev_ros.config import RigConfig, Transport
 from metabev_ros.errors import assert_never
+=======
+from metabev_ros.config import RigConfig
+>>>>>>> decode
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.synthetic import bag_messages as made
 from metabev_ros.lab.datasets.synthetic.bag import TRUTH_DETECTIONS, TRUTH_MAP
 from metabev_ros.lab.datasets.synthetic.timing import Event, Kind, TimingConfig
 from metabev_ros.lab.datasets.synthetic.vehicle import VehicleDrive, with_visibility
 from metabev_ros.lab.datasets.synthetic.vehicle_config import VehicleConfig
+<<<<<<< HEAD
 from metabev_ros.sensing.topics import image_type
 
 IN_FLIGHT = 6  # events per worker that wait or are being rendered
@@ -117,17 +120,32 @@ def _motion_message(drive: VehicleDrive, event: Event) -> OutMessage:
         (noise.position, noise.yaw, noise.velocity, noise.yaw_rate),
     )
     return _message(rig.odometry_topic, 'nav_msgs/msg/Odometry', event, message)
+=======
+from metabev_ros.lab.datasets.synthetic.vehicle_messages import (
+    TF_TYPE,
+    OutMessage,
+    Rendered,
+    message_of,
+    render_event,
+)
+
+IN_FLIGHT = 6  # events per worker that wait or are being rendered
+>>>>>>> decode
 
 
 class VehicleBag:
     """The messages of a drive, rendered by several processes.
 
+    Args:
+        workers: processes; the bytes do not depend on it.
+        keep_truths: a quarter of a megabyte for each stamp.
+
     Attributes:
-        truths: stamp in nanoseconds -> truth of what was taken so far.
+        truths: stamp in nanoseconds -> truth of what was taken so far, where they are kept.
     """
 
-    def __init__(self, drive: VehicleDrive, workers: int = 1) -> None:
-        self.drive, self._workers = drive, workers
+    def __init__(self, drive: VehicleDrive, workers: int = 1, keep_truths: bool = False) -> None:
+        self.drive, self._workers, self._keeps_truths = drive, workers, keep_truths
         self.truths: dict[int, GroundTruth] = {}
 
     def __len__(self) -> int:
@@ -165,22 +183,23 @@ class VehicleBag:
             shots.keep(index, done.seen)
             messages = done.messages
             if done.truth is not None:
-                for other in shots.newest(event.time_ns):
+                newest = shots.newest(event.time_ns)
+                for other in newest:
                     if not shots.has(other):
                         early[other] = render(other)
                         shots.keep(other, early[other].seen)
-                seen = [shots.of(other) for other in shots.newest(event.time_ns)]
-                truth = with_visibility(done.truth, seen)
-                self.truths[event.stamp_ns] = truth
+                truth = with_visibility(done.truth, [shots.of(other) for other in newest])
+                if self._keeps_truths:
+                    self.truths[event.stamp_ns] = truth
                 messages += tuple(self._truth_messages(event, truth))
             yield messages
 
     def _truth_messages(self, event: Event, truth: GroundTruth) -> Iterator[OutMessage]:
         ego = self.drive.rig.ego_frame
         boxes = made.truth_boxes(event.stamp_ns, truth, ego)
-        yield _message(TRUTH_DETECTIONS, wire.OUTPUT_TYPES[wire.DETECTIONS], event, boxes)
+        yield message_of(TRUTH_DETECTIONS, wire.OUTPUT_TYPES[wire.DETECTIONS], event, boxes)
         layers = made.truth_map(event.stamp_ns, truth, ego)
-        yield _message(TRUTH_MAP, wire.OUTPUT_TYPES[wire.BEV_MAP], event, layers)
+        yield message_of(TRUTH_MAP, wire.OUTPUT_TYPES[wire.BEV_MAP], event, layers)
 
     def _static_mounts(self) -> OutMessage | None:
         """/tf_static of the sensors whose pose the rig file leaves to TF."""
@@ -197,12 +216,12 @@ class VehicleBag:
         ]
         if not links:
             return None
-        cdr = wire.serialize(made.transforms(start, links), _TF)
-        return OutMessage('/tf_static', _TF, start, cdr)
+        cdr = wire.serialize(made.transforms(start, links), TF_TYPE)
+        return OutMessage('/tf_static', TF_TYPE, start, cdr)
 
 
 class _Shots:
-    """Whom the images of a drive show, by the index of their events."""
+    """Whom the newest images show, by the index of their events; older ones are forgotten."""
 
     def __init__(self, drive: VehicleDrive) -> None:
         self._seen: dict[int, dict[int, tuple[int, int]]] = {}
@@ -212,18 +231,30 @@ class _Shots:
                 self._times.setdefault(event.source, []).append((event.time_ns, index))
         for times in self._times.values():
             times.sort()
+        self._order = {
+            index: (source, place)
+            for source, times in self._times.items()
+            for place, (_, index) in enumerate(times)
+        }
+        self._first = dict.fromkeys(self._times, 0)
 
     def newest(self, time_ns: int) -> list[int]:
-        """Index of the newest image of each camera, not after a time."""
+        """Index of the newest image of each camera, not after a time; times never fall."""
         found: list[int] = []
-        for times in self._times.values():
-            place = bisect.bisect_right(times, (time_ns, len(self._seen) + 10**9))
-            if place:
-                found.append(times[place - 1][1])
+        for source, times in self._times.items():
+            place = bisect.bisect_right(times, time_ns, key=lambda pair: pair[0]) - 1
+            if place < 0:
+                continue
+            for _, index in times[self._first[source] : place]:
+                self._seen.pop(index, None)
+            self._first[source] = place
+            found.append(times[place][1])
         return found
 
     def keep(self, index: int, seen: dict[int, tuple[int, int]]) -> None:
-        self._seen[index] = seen
+        source, place = self._order.get(index, ('', -1))
+        if source and place >= self._first[source]:
+            self._seen[index] = seen
 
     def has(self, index: int) -> bool:
         return index in self._seen
@@ -280,17 +311,19 @@ def write_vehicle_bag(
     path: Path | str,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    keep_truths: bool = False,
 ) -> dict[int, GroundTruth]:
     """Write all messages; the file appears under its name when complete.
 
     Args:
         workers: processes that render; the bytes do not depend on it.
         progress: called with (events written, all events).
+        keep_truths: return them; else nothing.
 
     Returns:
         Stamp in nanoseconds -> truth.
     """
-    bag = VehicleBag(drive, workers)
+    bag = VehicleBag(drive, workers, keep_truths)
     with BagWriter(path) as writer:
         for index, messages in enumerate(bag):
             for message in messages:
