@@ -74,6 +74,22 @@ def clean(
 
 
 @app.command()
+def labels(
+    outputs: Annotated[int, typer.Option(help='To hold against the schedule.')] = 1_000_000,
+    first: Annotated[int, typer.Option(help='Seed of the first rig.')] = 0,
+    log: Annotated[
+        Path, typer.Option(help='Counts of every seed; a run that was stopped goes on from it.')
+    ] = ROOT / 'out/labels.jsonl',
+    processes: Annotated[int, typer.Option(help='At a time.')] = 1,
+    record: Record = None,
+) -> None:
+    """Labels of random rigs, rates, phases, latencies, faults and motions."""
+    from benchmark.reliability.labels import labels
+
+    report(labels(outputs, first, log, processes), record)
+
+
+@app.command()
 def truth(
     phases: Annotated[int, typer.Option(help='Of the period.')] = 20, record: Record = None
 ) -> None:
@@ -112,6 +128,17 @@ def fuzz_live(
     from benchmark.reliability.live import fuzz_live
 
     report(fuzz_live(messages, seed), record)
+
+
+@app.command()
+def floods(
+    seconds: Annotated[float, typer.Option(help='Length of each flood.')] = 20.0,
+    record: Record = None,
+) -> None:
+    """Huge messages and floods over DDS: heartbeat and memory of the running node."""
+    from benchmark.reliability.floods import floods
+
+    report(floods(seconds), record)
 
 
 @app.command()

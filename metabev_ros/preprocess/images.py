@@ -105,9 +105,10 @@ def fit_image(
         return cv2.remap(pixels, lens.places, lens.fractions, cv2.INTER_LINEAR), fitted
     size = _resized_size(calibration, height, width)
     if size != (pixels.shape[1], pixels.shape[0]):
-        shrinks = size[0] < pixels.shape[1]
+        # A decoder that reduces takes means of areas itself; what is left is less than a half.
+        by_area = size[0] < pixels.shape[1] and reduction == 1
         pixels = cv2.resize(
-            pixels, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            pixels, size, interpolation=cv2.INTER_AREA if by_area else cv2.INTER_LINEAR
         )
     pixels = pixels[top : top + height, left : left + width]
     return np.ascontiguousarray(pixels), fitted

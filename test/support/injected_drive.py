@@ -36,6 +36,7 @@ from support.fake_drive import (
 LEAD = 0.5
 END = 9e3  # a fault until the end of the stream
 PERIOD, DEADLINE = 100 * MS, 50 * MS
+FUTURE = 50 * MS  # a stamp further ahead of its arrival is refused
 TOPICS = {name: f'{name}/image' for name in CAMERAS} | {LIDAR: 'lidar/points'}
 TYPES = dict.fromkeys(TOPICS.values(), 'sensor_msgs/msg/Image') | {
     'lidar/points': 'sensor_msgs/msg/PointCloud2',
@@ -242,12 +243,24 @@ def contents(truths: list[Truth]) -> dict[int, tuple[int | None, int]]:
         if truth.action == DROPPED:
             continue
         number = {REPEATED: last, DAMAGED: None}.get(truth.action, truth.number)
-        found.setdefault(truth.out_stamp_ns, (number, truth.out_arrival_ns))
+        if truth.out_stamp_ns is not None and truth.out_arrival_ns is not None:
+            found.setdefault(truth.out_stamp_ns, (number, truth.out_arrival_ns))
     return found
 
 
-def check_truth(result: Run, tolerance_ms: float = 55) -> None:
+def newest_stamp(truth: dict[int, tuple[int | None, int]], time: int) -> int:
+    """The newest stamp of a sensor that had come by a time and is not from the future."""
+    return max(
+        stamp
+        for stamp, (_, arrival) in truth.items()
+        if arrival <= time and stamp <= arrival + FUTURE
+    )
+
+
+def check_truth(result: Run, tolerance_ms: float = 55, oldest_ms: float = 150) -> None:
     """Every label of every output is what the truth says was sent; counters agree.
+
+    A frame that is used again or older than the tolerance is the newest that had come.
 
     Invariants "Label first", "Nothing stale", "Rising stamps" and "Contained faults".
     """
@@ -264,14 +277,21 @@ def check_truth(result: Run, tolerance_ms: float = 55) -> None:
         assert sample.modality is Modality.from_presence(bool(there - {LIDAR}), LIDAR in there)
         for name in there:
             data = sample.sweep if name == LIDAR else sample.cameras[name]
-            assert data.stamp_ns in truth[name], f'{name}: a frame that nobody sent'
-            number, arrival = truth[name][data.stamp_ns]
+            label = next(report for report in sample.sensors if report.name == name)
+            assert data.stamp_ns == (sample.stamp_ns if name == LIDAR else label.stamp_ns)
+            assert label.stamp_ns in truth[name], f'{name}: a frame that nobody sent'
+            number, arrival = truth[name][label.stamp_ns]
             got = int(data.points[0, 3]) if name == LIDAR else image_number(data.pixels)
             assert number is None or number == got, f'{name}: frame {got} under a foreign stamp'
             assert arrival <= time, f'{name}: used before it came'
-            assert abs(data.stamp_ns - sample.stamp_ns) <= tolerance_ms * MS, f'{name}: too old'
-            assert (name, data.stamp_ns, sample.epoch) not in used, f'{name}: used twice'
-            used.add((name, data.stamp_ns, sample.epoch))
+            age = sample.stamp_ns - label.stamp_ns
+            assert label.age_ns == age, f'{name}: its age'
+            assert -tolerance_ms * MS <= age <= oldest_ms * MS, f'{name}: too old'
+            frame = (name, label.stamp_ns, sample.epoch)
+            if frame in used or age > tolerance_ms * MS:
+                newest = newest_stamp(truth[name], time)
+                assert label.stamp_ns == newest, f'{name}: not the newest that had come'
+            used.add(frame)
     for report in result.end.reports(result.end._clock.now_ns):
         sent = sum(t.out_crc is not None for t in result.truth_of(report.name))
         assert report.received == sent, 'the injection reached the front end'

@@ -1,4 +1,4 @@
-"""One camera and one LiDAR, each with rate, phase and delay: what could be and what is used.
+"""A camera and a LiDAR, each at its own rate, phase and delay: what could be used, and what is.
 
 What could be used is told from the schedule alone: `Schedule` knows nothing of the front end. A
 frame could be used in the sample of a sweep when it lies in the window (at most the maximum age

@@ -124,7 +124,8 @@ class SensorMonitor:
         self._said = clean_text(reason)
 
     def late(self, stamp_ns: int, arrival_ns: int) -> None:
-        """Note the stamp of a frame that came too late: when the next is due follows from it."""
+        """Note a frame that came too late for its sample: no silence, and the next one follows."""
+        self._silence.hear(arrival_ns)
         self._stamps.add(stamp_ns, arrival_ns)
 
     def held(self, problem: SensorState, reason: str, arrival_ns: int) -> None:
@@ -284,6 +285,7 @@ class SensorMonitor:
                 report,
                 state=used_as,
                 used=True,
+                stamp_ns=used_ns,
                 age_ns=reference_ns - used_ns,
                 reason=flaw or note or (report.reason if used_as is report.state else ''),
             )
