@@ -276,12 +276,12 @@ def test_images_of_every_transport_have_a_budget_and_are_damaged_fuzzed_and_docu
 ) -> None:
     camera = CameraConfig('c', 'c/image', 'c', transport, True, 'c/camera_info')
     msgtype = image_type(camera)
-    package = msgtype.partition('/')[0]
+    package, sent = msgtype.partition('/')[0], {c.transport for c in fuzz_rig().cameras}
     page = (ROOT / 'docs/topics_and_parameters.md').read_text()
     known = {
         'metabev_ros/wire/budget.py MAX_BYTES': msgtype in wire.MAX_BYTES,
         'metabev_ros/faults/plan.py IMAGES': msgtype in IMAGES,
-        'benchmark/reliability/fuzz.py rig': transport in {c.transport for c in fuzz_rig().cameras},
+        'benchmark/reliability/fuzz.py rig': transport in sent,
         'package.xml': f'depend>{package}</' in (ROOT / 'package.xml').read_text(),
         'docs/topics_and_parameters.md': f'`transport: {transport.value}`' in page
         and f'`{msgtype}`' in page,
