@@ -7,13 +7,14 @@ import sys
 
 from rich.progress import track
 from support import fake_drive
-from support.injected_drive import DEADLINE, PERIOD, Run, check_truth, fault, run
+from support.injected_drive import DEADLINE, VEHICLE, Run, check_truth, fault, run
 from support.random_plans import random_plan
 
 from benchmark.reliability.figures import Figure
 from metabev_ros.faults.pipe import DROPPED
 from metabev_ros.structures import SensorState
 
+PERIOD = VEHICLE.period(fake_drive.CAMERAS[0])  # the longest of the drive's
 SOURCES = (*fake_drive.SENSORS, 'cameras')
 SWEEP_TRANSPORT = 10 * fake_drive.MS  # from the stamp of a sweep of the rig to its arrival
 

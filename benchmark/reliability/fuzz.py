@@ -38,28 +38,21 @@ HEIGHT, WIDTH = 36, 64
 RAW, PACKED = ('cam0', 'cam1', 'cam2', 'cam3'), ('cam4', 'cam5')
 CAMERAS = (*RAW, *PACKED)
 BIG = (1600, 900)  # pixels of a large picture
+PICTURES = 16  # that come in turn; fewer than eleven would count as frozen
 BIG_POINTS = 34_000
 
 
 def rig() -> RigConfig:
     """Four cameras that send Image, two that send CompressedImage, a LiDAR, odometry."""
-    topics = {
-        name: f'{name}/image' + ('/compressed' if name in PACKED else '') for name in CAMERAS
-    }
-    return RigConfig(
-        tuple(
-            CameraConfig(
-                name,
-                topics[name],
-                name,
-                Transport.COMPRESSED if name in PACKED else Transport.RAW,
-                False,
-                f'{name}/camera_info',
-            )
-            for name in CAMERAS
-        ),
-        (LidarConfig('lidar', 'lidar/points', 'lidar'),),
-    )
+    cameras = [
+        CameraConfig(name, topic, name, transport, False, f'{name}/camera_info')
+        for names, kind, transport in (
+            (RAW, 'image', Transport.RAW),
+            (PACKED, 'image/compressed', Transport.COMPRESSED),
+        )
+        for name, topic in ((name, f'{name}/{kind}') for name in names)
+    ]
+    return RigConfig(tuple(cameras), (LidarConfig('lidar', 'lidar/points', 'lidar'),))
 
 
 class CountingFrontEnd(SensorFrontEnd):
@@ -86,7 +79,7 @@ def _pictures(width: int, height: int) -> list[np.ndarray]:
             (width, height),
             interpolation=cv2.INTER_CUBIC,
         )
-        for _ in range(8)
+        for _ in range(PICTURES)
     ]
 
 
@@ -134,7 +127,7 @@ def odometry_bytes(at: int) -> bytes:
 
 def _big_image(name: str, number: int, at: int) -> bytes:
     kind = 'sensor_msgs/msg/Image'
-    pixels = _pictures(*BIG)[number % 8]
+    pixels = _pictures(*BIG)[number % PICTURES]
     return wire.serialize(
         wire.message_class(kind)(
             header=wire.header(at, name),

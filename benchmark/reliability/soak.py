@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from support.fake_drive import CAMERAS, LIDAR, T0, rig
-from support.injected_drive import LEAD, stream
+from support.injected_drive import LEAD, TOGETHER, stream
 from support.random_plans import random_plan
 
 from benchmark.reliability.detection import Stop
@@ -157,7 +157,7 @@ def minute(number: int, start: int):
         for k in range(7)
         for fault in random_plan(1000 * number + k)
     ]
-    messages = stream(60.0)
+    messages = stream(60.0, pace=TOGETHER)
     pipe = FaultPipe(
         FaultPlan('soak', '', tuple(faults)),
         rig(),

@@ -9,7 +9,7 @@ from unittest import mock
 
 import numpy as np
 from support.fake_drive import CAMERAS, LIDAR, SENSORS, T0, rig
-from support.injected_drive import fault, stream
+from support.injected_drive import TOGETHER, fault, stream
 
 from benchmark.reliability.figures import Figure
 from benchmark.reliability.soak import MINUTE, Machine, StubBackend, small_config
@@ -65,7 +65,7 @@ class CountingMachine(Machine):
 
 def _messages(faults: tuple[PlannedFault, ...], seconds: int):
     """The drive under lasting faults: a minute of messages, again and again, with later stamps."""
-    messages = stream(60.0)
+    messages = stream(60.0, pace=TOGETHER)
     pipe = FaultPipe(
         FaultPlan('volume', '', faults),
         rig(),

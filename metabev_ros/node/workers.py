@@ -148,8 +148,10 @@ class SensingWorker(threading.Thread):
                 self._tell(self.snapshot.sensors)
 
     def _patience(self) -> float:
-        waiting = self._front_end.next_deadline_ns() is not None
-        return DEADLINE_CHECK if waiting else LONGEST_WAIT
+        with self._contain('sensing'):
+            if self._front_end.next_deadline_ns() is None:
+                return LONGEST_WAIT
+        return DEADLINE_CHECK
 
     def _take(self, message: RawMessage) -> list[Sample]:
         """Deserialise a message and give it to the front end; the samples that closed."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support import rig_messages
 from support.fake_drive import CAMERAS, LIDAR, MS, SENSORS, T0, rig
-from support.injected_drive import LEAD, TOPICS, TYPES, fault, message, stream
+from support.injected_drive import LEAD, SIMULTANEOUS, TOPICS, TYPES, fault, message, stream
 
 from metabev_ros import wire
 from metabev_ros.errors import ConfigError
@@ -34,7 +34,7 @@ def pipe_of(*faults, seed: int = 0, types=TYPES):
 
 def through(*faults, seed: int = 0, seconds: float = 3.0):
     pipe, truths = pipe_of(*faults, seed=seed)
-    sent = [m for item in stream(seconds, offsets=()) for m in pipe.feed(item)] + pipe.flush()
+    sent = [m for item in stream(seconds, pace=SIMULTANEOUS) for m in pipe.feed(item)] + pipe.flush()
     return sent, truths
 
 
@@ -48,7 +48,7 @@ def test_off_and_dead_drop_data_and_camera_info_of_their_sensor_in_their_window_
     assert numbers(truths, 'cam2', DROPPED) == list(range(20))
     assert [t.action for t in truths if t.topic == 'cam2/camera_info'] == [DROPPED]
     assert all(t.action == PASSED for t in truths if 'cam2' not in t.topic)
-    assert len(sent) == len(stream(3.0, offsets=())) - 21
+    assert len(sent) == len(stream(3.0, pace=SIMULTANEOUS)) - 21
 
 
 def test_stuck_repeats_the_last_message_before_it_under_new_stamps():
@@ -57,7 +57,7 @@ def test_stuck_repeats_the_last_message_before_it_under_new_stamps():
         assert numbers(truths, name, REPEATED) == list(range(10, 20))
         out = [m for m in sent if m.topic == TOPICS[name]]
         assert [wire.read_stamp(m.cdr) for m in out] == [
-            wire.read_stamp(m.cdr) for m in stream(3.0, offsets=()) if m.topic == TOPICS[name]
+            wire.read_stamp(m.cdr) for m in stream(3.0, pace=SIMULTANEOUS) if m.topic == TOPICS[name]
         ]
         assert {m.cdr[12:] for m in out[9:20]} == {out[9].cdr[12:]}
         assert out[20].cdr[12:] != out[9].cdr[12:]
@@ -82,7 +82,7 @@ def test_delayed_messages_come_later_in_order_with_their_own_stamps():
     assert all(t.out_arrival_ns == t.arrival_ns + 250 * MS for t in held)
     assert all(t.out_stamp_ns == t.stamp_ns for t in held)
     times = [m.log_time_ns for m in sent]
-    assert times == sorted(times) and len(sent) == len(stream(3.0, offsets=()))
+    assert times == sorted(times) and len(sent) == len(stream(3.0, pace=SIMULTANEOUS))
 
 
 def test_intermittent_loses_a_share_by_chance_or_every_second_half_period():
@@ -107,7 +107,7 @@ def test_damaged_messages_differ_as_their_name_says(what):
     name = LIDAR if is_cloud else 'cam1'
     sent, truths = through(fault(kind, name, 1.0, what=what, **needs.get(what, {})))
     assert numbers(truths, name, DAMAGED) == list(range(10, 30))
-    before = [m for m in stream(3.0, offsets=()) if m.topic == TOPICS[name]][20]
+    before = [m for m in stream(3.0, pace=SIMULTANEOUS) if m.topic == TOPICS[name]][20]
     after = [m for m in sent if m.topic == TOPICS[name]][20]
     assert before.cdr != after.cdr and before.log_time_ns == after.log_time_ns
     if what is What.BYTES:
@@ -170,7 +170,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not():
 def test_chance_on_one_topic_does_not_depend_on_the_others():
     faults = (fault('intermittent', 'all', 0.0, share=0.5),)
     pipe, alone = pipe_of(*faults, seed=4)
-    for item in stream(3.0, offsets=()):
+    for item in stream(3.0, pace=SIMULTANEOUS):
         if item.topic in ('cam3/image', 'tf_static'):
             pipe.feed(item)
     _, all_truths = through(*faults, seed=4)
@@ -186,10 +186,10 @@ def test_the_truth_names_every_message_and_what_went_out(tmp_path):
     sent = []
     with TruthFile(tmp_path / 'a' / 'truth.jsonl', plan, 7) as truth:
         pipe = FaultPipe(plan, rig(), TYPES, 7, truth)
-        for item in stream(3.0, offsets=()):
+        for item in stream(3.0, pace=SIMULTANEOUS):
             sent += pipe.feed(item)
     truths = read_truth(tmp_path / 'a' / 'truth.jsonl')
-    assert len(truths) == len(stream(3.0, offsets=()))
+    assert len(truths) == len(stream(3.0, pace=SIMULTANEOUS))
     assert [t.out_crc for t in truths if t.out_crc is not None] == [
         zlib.crc32(m.cdr) for m in sent
     ]
@@ -238,12 +238,12 @@ def test_two_faults_on_one_topic_at_once_are_refused_and_one_after_the_other_is_
 
 def test_a_message_that_cannot_be_damaged_as_planned_ends_the_injection():
     pipe, _ = pipe_of(fault('wrong', LIDAR, 0.0, what=What.SPARSE, share=0.5))
-    pipe.feed(stream(3.0, offsets=())[0])
+    pipe.feed(stream(3.0, pace=SIMULTANEOUS)[0])
     with pytest.raises(ConfigError, match='sound sensor_msgs/msg/PointCloud2'):
         pipe.feed(message('lidar/points', T0, b'\0\1\0\0 no cloud'))
 
 
 def test_the_pipe_without_an_active_fault_changes_nothing():
     sent, truths = through(fault('off', SENSORS, 50.0), seconds=3.0)
-    assert tuple(sent) == stream(3.0, offsets=()) and {t.action for t in truths} == {PASSED}
+    assert tuple(sent) == stream(3.0, pace=SIMULTANEOUS) and {t.action for t in truths} == {PASSED}
     assert len({t.topic for t in truths}) == len(CAMERAS) * 2 + 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.fake_drive import CAMERAS, LIDAR, MS, T0, rig
-from support.injected_drive import LEAD, TOPICS, TYPES, fault, stream
+from support.injected_drive import LEAD, SIMULTANEOUS, TOPICS, TYPES, fault, stream
 
 from metabev_ros.errors import ConfigError
 from metabev_ros.faults.live import (
@@ -81,7 +81,7 @@ def test_no_message_is_sent_on_a_publisher_that_is_dead():
         fault('dead', LIDAR, 1.5, 2.2),
     )
     heard = []
-    for message in stream(3.0, offsets=()):
+    for message in stream(3.0, pace=SIMULTANEOUS):
         for sent in graph.faults.feed(message):
             assert f'/{sent.topic}' in graph.publishers, sent.topic
             heard.append(sent.topic)
@@ -99,7 +99,7 @@ def test_a_publisher_that_dies_while_it_owes_delayed_messages_is_refused():
 
 def test_delayed_messages_go_out_when_time_passes_without_a_message():
     graph = Graph(fault('delayed', 'cam1', -LEAD, 2.0, seconds=0.25))
-    message = next(m for m in stream(3.0, offsets=()) if m.topic == TOPICS['cam1'])
+    message = next(m for m in stream(3.0, pace=SIMULTANEOUS) if m.topic == TOPICS['cam1'])
     assert graph.faults.feed(message) == []
     assert graph.faults.advance(message.log_time_ns + 249 * MS) == []
     (sent,) = graph.faults.advance(message.log_time_ns + 250 * MS)

@@ -12,7 +12,7 @@ import itertools
 import numpy as np
 import pytest
 from support.fake_drive import CAMERAS, LIDAR, MS, SENSORS, T0, rig
-from support.injected_drive import DEADLINE, PERIOD, check_truth, fault, run, stream
+from support.injected_drive import DEADLINE, TOGETHER, VEHICLE, check_truth, fault, run, stream
 from support.made_model import MODEL
 
 from metabev_ros import wire
@@ -24,6 +24,8 @@ from metabev_ros.wire import StatusReport, encode_diagnostics, sensor_level
 
 WARN, ERROR = 1, 2
 PHASES = range(0, 100, 5)
+PERIOD, CAMERA = VEHICLE.period(LIDAR), VEHICLE.period('cam0')
+MAX_AGE = 3 * CAMERA // 2  # of a picture in a sample
 
 
 def modalities(outputs) -> set[Modality]:
@@ -187,7 +189,7 @@ def test_row_010_at_a_quarter_of_its_rate_a_sensor_is_used_when_it_sends(name):
 
 def test_row_010_a_picture_between_the_sweeps_of_a_slow_lidar_is_not_used_for_the_next_one():
     """A LiDAR of 5 Hz; the last picture of a camera that dies is 100 ms older than the sweep."""
-    slow = dataclasses.replace(rig(), lidar=dataclasses.replace(rig().lidar, rate_hz=5.0))
+    slow = dataclasses.replace(rig(), lidars=(dataclasses.replace(rig().lidars[0], rate_hz=5.0),))
     result = run(
         fault('slow', LIDAR, -0.5, every=2),
         fault('off', 'cam2', 1.15),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.fake_drive import LIDAR, MS, SENSORS, T0, front_end
-from support.injected_drive import DEADLINE, PERIOD, fault, run, stream
+from support.injected_drive import DEADLINE, VEHICLE, fault, run, stream
 from support.random_plans import random_plan
 
 from metabev_ros import wire
@@ -17,6 +17,7 @@ from metabev_ros.node.workers import Mailbox
 from metabev_ros.structures import Modality, Sample, SensorState, Sweep
 
 YEAR = 365 * 86400.0
+PERIOD = VEHICLE.period(LIDAR)
 
 
 def shifted(seconds: float, name: str, begin: float = 1.0, end: float = 2.0):
@@ -125,7 +126,7 @@ def test_row_054_a_step_of_the_clock_by_an_hour_costs_a_second_at_most(hours):
 
 def test_row_055_while_the_clock_stands_still_nothing_dies_and_afterwards_all_is_normal():
     """Minutes of polling at one and the same time, as the heartbeat does while /clock pauses."""
-    messages, end = stream(4.0), front_end()
+    messages, end = stream(4.0), front_end(None, VEHICLE.rig())
     halt = next(k for k, m in enumerate(messages) if m.log_time_ns > T0 + 2000 * MS)
     before = [s for m in messages[:halt] for s in pushed(end, m)]
     now = messages[halt - 1].log_time_ns

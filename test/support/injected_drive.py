@@ -6,7 +6,7 @@ Times of faults count from sweep 0 (T0), which is `LEAD` seconds after the strea
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,7 +35,7 @@ from support.fake_drive import (
 
 LEAD = 0.5
 END = 9e3  # a fault until the end of the stream
-PERIOD, DEADLINE = 100 * MS, 50 * MS
+DEADLINE = 50 * MS
 FUTURE = 50 * MS  # a stamp further ahead of its arrival is refused
 TOPICS = {name: f'{name}/image' for name in CAMERAS} | {LIDAR: 'lidar/points'}
 TYPES = dict.fromkeys(TOPICS.values(), 'sensor_msgs/msg/Image') | {
@@ -43,6 +43,43 @@ TYPES = dict.fromkeys(TOPICS.values(), 'sensor_msgs/msg/Image') | {
     'tf_static': 'tf2_msgs/msg/TFMessage',
     **{f'{name}/camera_info': 'sensor_msgs/msg/CameraInfo' for name in CAMERAS},
 }
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How the sensors of a drive send.
+
+    Attributes:
+        lidar_hz, camera_hz: their rates.
+        offsets: camera -> milliseconds of its first stamp after that of the first sweep.
+        jitter_ms: largest shift of a stamp, either way.
+        latency_ms: of the cameras; that of a LiDAR is 10.
+    """
+
+    lidar_hz: float = 20.0
+    camera_hz: float = 12.0
+    offsets: tuple[tuple[str, int], ...] = tuple(NUSCENES_OFFSETS.items())
+    jitter_ms: float = 1.0
+    latency_ms: float = 15.0
+
+    def period(self, name: str) -> int:
+        """Nanoseconds between two messages of a sensor."""
+        return round(1e9 / (self.lidar_hz if name == LIDAR else self.camera_hz))
+
+    def rig(self) -> RigConfig:
+        """The rig, with these rates."""
+        plain = rig()
+        return replace(
+            plain,
+            cameras=tuple(replace(c, rate_hz=self.camera_hz) for c in plain.cameras),
+            lidars=tuple(replace(l, rate_hz=self.lidar_hz) for l in plain.lidars),
+        )
+
+
+VEHICLE = Pace()
+TOGETHER = Pace(10.0, 10.0, jitter_ms=0.0, latency_ms=5.0)  # every sweep has its own pictures
+SIMULTANEOUS = replace(TOGETHER, offsets=())
+PERIOD = TOGETHER.period(LIDAR)
 
 
 def fault(
@@ -140,8 +177,8 @@ def message(topic: str, arrival_ns: int, cdr: bytes) -> BagMessage:
 def stream(
     seconds: float,
     start: int = T0,
-    offsets: tuple = tuple(NUSCENES_OFFSETS.items()),
     without: tuple[str, ...] = (),
+    pace: Pace = VEHICLE,
 ) -> tuple[BagMessage, ...]:
     """Everything the rig sends: message k of a topic holds the number k."""
     early = start - round(LEAD * 1e9)
@@ -151,12 +188,14 @@ def stream(
         for name in CAMERAS
         if f'{name}/camera_info' not in without
     ]
-    shifts = dict(offsets)
+    dice, shifts = np.random.default_rng(3), dict(pace.offsets)
     for name in SENSORS:
-        for k in range(round(seconds * 10)):
-            at = start + k * PERIOD + shifts.get(name, 0) * MS
+        late = 10 if name == LIDAR else pace.latency_ms
+        for k in range(round(seconds * 1e9 / pace.period(name))):
+            shift = shifts.get(name, 0) + pace.jitter_ms * float(dice.uniform(-1, 1))
+            at = start + k * pace.period(name) + round(shift * MS)
             cdr = cloud_bytes(ring(k), at) if name == LIDAR else image_bytes(name, k, at)
-            found.append(message(TOPICS[name], at + (10 if name == LIDAR else 5) * MS, cdr))
+            found.append(message(TOPICS[name], at + round(late * MS), cdr))
     return tuple(sorted(found, key=lambda m: m.log_time_ns))
 
 
@@ -169,6 +208,7 @@ class Run:
     truths: list[Truth]
     end: SensorFrontEnd
     touched: dict[str, int]
+    rig: RigConfig
 
     @property
     def samples(self) -> list[Sample]:
@@ -196,11 +236,12 @@ def run(
     messages: tuple[BagMessage, ...] | None = None,
     rig_config: RigConfig | None = None,
     check: bool = True,
+    pace: Pace = VEHICLE,
 ) -> Run:
     """Inject, perceive, hold against the truth (`check_truth`)."""
     truths: list[Truth] = []
-    messages = stream(seconds) if messages is None else messages
-    config_rig = rig_config or rig()
+    messages = stream(seconds, pace=pace) if messages is None else messages
+    config_rig = rig_config or pace.rig()
     end = front_end(config, config_rig)
     sent = list(messages)
     touched = {}
@@ -209,7 +250,7 @@ def run(
         pipe = FaultPipe(FaultPlan('test', '', faults), config_rig, types, seed, truths.append)
         sent = [m for item in messages for m in pipe.feed(item)] + pipe.flush()
         touched = dict(pipe.touched)
-    result = Run(perceive(end, sent), truths, end, touched)
+    result = Run(perceive(end, sent), truths, end, touched, config_rig)
     if faults and check:
         assert all(touched.values()), f'a fault had no effect: {touched}'
         check_truth(result)
@@ -257,7 +298,7 @@ def newest_stamp(truth: dict[int, tuple[int | None, int]], time: int) -> int:
     )
 
 
-def check_truth(result: Run, tolerance_ms: float = 55, oldest_ms: float = 150) -> None:
+def check_truth(result: Run, tolerance_ms: float = 55) -> None:
     """Every label of every output is what the truth says was sent; counters agree.
 
     A frame that is used again or older than the tolerance is the newest that had come.
@@ -265,6 +306,7 @@ def check_truth(result: Run, tolerance_ms: float = 55, oldest_ms: float = 150) -
     Invariants "Label first", "Nothing stale", "Rising stamps" and "Contained faults".
     """
     truth = {name: contents(result.truth_of(name)) for name in SENSORS}
+    oldest = {s.name: max(tolerance_ms, 1500 / s.rate_hz) for s in result.rig.sensors}
     used: set[tuple[str, int]] = set()
     before = None
     for time, sample in result.out:
@@ -286,7 +328,7 @@ def check_truth(result: Run, tolerance_ms: float = 55, oldest_ms: float = 150) -
             assert arrival <= time, f'{name}: used before it came'
             age = sample.stamp_ns - label.stamp_ns
             assert label.age_ns == age, f'{name}: its age'
-            assert -tolerance_ms * MS <= age <= oldest_ms * MS, f'{name}: too old'
+            assert -tolerance_ms * MS <= age <= oldest[name] * MS, f'{name}: too old'
             frame = (name, label.stamp_ns, sample.epoch)
             if frame in used or age > tolerance_ms * MS:
                 newest = newest_stamp(truth[name], time)
