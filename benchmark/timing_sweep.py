@@ -1,11 +1,11 @@
 """Which frames that could be used are used: rates, phases, delays and tolerances, beside old code.
 
-    .venv/bin/metabev-env python benchmark/timing_sweep.py [--record docs/results/timing_sweep.json]
-        [--before COMMIT]
+    .venv/bin/metabev-env python benchmark/timing_sweep.py
+        [--before COMMIT] [--record docs/results/timing_sweep.json]
+        [--picture docs/images/timing_sweep.png]
 
 `test/support/timing_sweep.py` says what could be used, from the schedule alone. `before` is a
-commit whose front end runs the same schedules in a process of its own. The picture is
-`tools/figures timing-sweep`.
+commit whose front end runs the same schedules in a process of its own.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ def figures(code: str, lines: list[dict]):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--record', type=Path)
+    parser.add_argument('--picture', type=Path)
     parser.add_argument('--before', help='commit to compare with')
     parser.add_argument('--code', type=Path, help='measure the checkout in this folder only')
     options = parser.parse_args()
@@ -102,7 +103,9 @@ def main() -> None:
                 measured['before'] = run(code, command)
             finally:
                 subprocess.run([*git, 'remove', '--force', str(code)], check=True)
-    sys.path[:0] = [str(ROOT)]
+    sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
+    from figures.timing import draw_timing_sweep
+
     from metabev_ros.lab.evaluation.records import make_record, merge_records
 
     records = []
@@ -113,6 +116,8 @@ def main() -> None:
             records.append(make_record(name, value, unit, command, n, target))
     if options.record:
         merge_records(options.record, records)
+    if options.picture:
+        draw_timing_sweep(measured, options.picture)
 
 
 if __name__ == '__main__':
