@@ -186,7 +186,11 @@ def test_the_real_node_runs_the_rig(name, bag_of, graph, model, tmp_path):
         model=model,
         rig=rig_path(name),
         use_sim_time=True,
-        **{'inference.table_wait': 5.0, 'inference.time_limit': 20.0},
+        **{
+            'inference.table_wait': 5.0,
+            'inference.time_limit': 20.0,
+            'inference.hang_limit': 60.0,
+        },
     )
     try:
         node.wait_for_log('active:')
