@@ -23,7 +23,7 @@ from benchmark.reliability.detection import Stop
 from benchmark.reliability.figures import Figure
 from benchmark.reliability.mutator import Mutator
 from metabev_ros import wire
-from metabev_ros.config import CameraConfig, LidarConfig, RigConfig, SensingConfig
+from metabev_ros.config import CameraConfig, LidarConfig, RigConfig, SensingConfig, Transport
 from metabev_ros.errors import SensorDataError
 from metabev_ros.preprocess.images import fit_image
 from metabev_ros.sensing.checks import MOST_POINTS
@@ -47,8 +47,18 @@ def rig() -> RigConfig:
         name: f'{name}/image' + ('/compressed' if name in PACKED else '') for name in CAMERAS
     }
     return RigConfig(
-        tuple(CameraConfig(name, topics[name], f'{name}/camera_info', name) for name in CAMERAS),
-        LidarConfig('lidar', 'lidar/points', 'lidar'),
+        tuple(
+            CameraConfig(
+                name,
+                topics[name],
+                name,
+                Transport.COMPRESSED if name in PACKED else Transport.RAW,
+                False,
+                f'{name}/camera_info',
+            )
+            for name in CAMERAS
+        ),
+        (LidarConfig('lidar', 'lidar/points', 'lidar'),),
     )
 
 

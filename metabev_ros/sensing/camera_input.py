@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -63,7 +64,7 @@ class CameraInput(SensorInput[PackedImage]):
         require_frame(clean_text(read_frame(message.header)), self.frame, 'frame')
         match self._transport:
             case Transport.RAW:
-                packed = read_image(message)
+                packed = read_image(cast(Image, message))
             case Transport.COMPRESSED:
                 packed = read_compressed_image(message)
             case _:

@@ -110,7 +110,7 @@ class ClockWatch:
         )
 
     def _excess(self, stamp_ns: int) -> int:
-        """How far a lag is off the offset, signed; 0 where that is within `max_latency`."""
+        """Measure how far a lag is off, signed; 0 where that is within `max_latency`."""
         if self.offset_ns is None:
             return 0
         off = self.now_ns - stamp_ns - self.offset_ns

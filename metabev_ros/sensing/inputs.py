@@ -1,4 +1,4 @@
-"""What the inputs of cameras and LiDARs have in common: time, place and trust."""
+"""Common part of the inputs of cameras and LiDARs: time, place and trust."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ class PoseTrack:
         self._problem_ns = self.newest_ns
 
     def _error_after_last(self, stamp_ns: int, pose: Pose, where: str) -> SensorDataError | None:
-        """What is wrong with a pose as the next of the track; None for nothing."""
+        """Say what is wrong with a pose as the next of the track; None for nothing."""
         last = len(self._stamps) - 1
         error = _step_error(self._stamps[last], self._poses[last], stamp_ns, pose, where)
         first = self._recent(last)
@@ -277,7 +277,7 @@ class PoseTrack:
 def _step_error(
     last_ns: int, last: Pose, stamp_ns: int, pose: Pose, where: str
 ) -> SensorDataError | None:
-    """What is wrong with a pose as the next after another; None for nothing."""
+    """Say what is wrong with a pose as the next after another; None for nothing."""
     seconds = (stamp_ns - last_ns) / 1e9
     if seconds <= 0:
         return SensorDataError('stamp', where, f'a stamp after {last_ns}', str(stamp_ns))

@@ -29,7 +29,7 @@ def points_in_ego(
     ego_from_lidar: np.ndarray,
     motion: Motion,
 ) -> tuple[np.ndarray, str]:
-    """Where every point was measured, in the ego frame at the sweep's stamp.
+    """Place of every point when it was measured, in the ego frame at the sweep's stamp.
 
     Args:
         points: (P, 5) float32 `POINT_COLUMNS` in the LiDAR frame.

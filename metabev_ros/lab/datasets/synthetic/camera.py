@@ -63,7 +63,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Drawing:
-    """What a noiseless camera would see.
+    """A picture as a noiseless camera would see it.
 
     Attributes:
         picture: (H, W, 3) float32 RGB; depth, owner, covered: as in `Shot`.

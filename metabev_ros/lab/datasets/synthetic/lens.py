@@ -24,7 +24,7 @@ _HALF_SPHERE = np.deg2rad(89.0)  # a fisheye sees this far from its axis
 
 @dataclass(frozen=True)
 class LensMap:
-    """How the picture of a lens comes from those of level cameras.
+    """The way from pictures of level cameras to that of a lens.
 
     Attributes:
         faces: the level cameras.
@@ -63,7 +63,7 @@ def _is_fisheye(camera: CameraCalibration) -> bool:
 
 
 def pixel_rays(camera: CameraCalibration) -> tuple[np.ndarray, np.ndarray]:
-    """Where the pixels look.
+    """Directions in which the pixels look.
 
     Returns:
         (H, W, 3) float64 unit vectors in the optical frame, and (H, W) bool where the lens has

@@ -1,4 +1,4 @@
-"""What a rig's sensors are and where they sit: the rig file first, then the drive's mounts."""
+"""Lenses and places of a rig's sensors: the rig file first, then the drive's mounts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the vehicle believes of its own motion: the truth with noise and a slow drift."""
+"""The vehicle's belief of its own motion: the truth with noise and a slow drift."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Odometry:
         return self._odom_from_world @ self._ego.world_from_ego(t)
 
     def measure(self, source: str, index: int, t: float) -> Believed:
-        """What `source` says at its measurement `index`, `t` seconds after the start."""
+        """Give what `source` says at its measurement `index`, `t` seconds after the start."""
         rng, noise = source_rng(self._seed, 7, source, index), self._noise
         drifted = rigid_transform(rotation_z(self._yaw_drift * t), self._drift * t)
         x, y = rng.normal(0, noise.position, 2) if noise.position else (0.0, 0.0)

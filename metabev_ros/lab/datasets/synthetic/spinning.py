@@ -56,7 +56,7 @@ class Instants:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What one sweep returns.
+    """Returns of one sweep.
 
     Attributes:
         xyz: (P, 3) float32 in the LiDAR frame at the time of each point, metres.

@@ -1,4 +1,4 @@
-"""When each sensor of a drive measures, and when its messages arrive."""
+"""Times at which the sensors of a drive measure, and at which their messages arrive."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metabev_ros.config.yaml import require
 
 
 class Phases(enum.Enum):
-    """Where in its period a sensor starts that has no phase of its own."""
+    """Choice of the phase at which a sensor starts that has none of its own."""
 
     ZERO = 'zero'  # all at once
     SWEPT = 'swept'  # a camera when the first LiDAR sweeps across its axis
@@ -24,7 +24,7 @@ class Phases(enum.Enum):
 
 @dataclass(frozen=True)
 class SensorTiming:
-    """When a sensor measures and when that arrives.
+    """Times at which a sensor measures and at which that arrives.
 
     Attributes:
         rate_hz: None takes the rig's.
@@ -58,7 +58,7 @@ class SensorTiming:
 
 @dataclass(frozen=True)
 class NamedTiming:
-    """What differs for one sensor of the rig; None keeps what its kind has.
+    """Differences of one sensor of the rig; None keeps what its kind has.
 
     Attributes:
         name: of the sensor; the others are those of `SensorTiming`.
@@ -120,7 +120,7 @@ class TimingConfig:
 
 
 class Kind(enum.Enum):
-    """What happens at an event."""
+    """Kind of an event."""
 
     TF = 'tf'
     ODOMETRY = 'odometry'

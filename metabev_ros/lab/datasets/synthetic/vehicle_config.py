@@ -109,7 +109,7 @@ def _check_position(where: str, position: tuple[float, ...]) -> None:
 
 @dataclass(frozen=True)
 class OdometryNoise:
-    """What odometry and TF say wrongly.
+    """Errors of odometry and TF.
 
     Attributes:
         position, yaw: white, standard deviations, metres and radians.

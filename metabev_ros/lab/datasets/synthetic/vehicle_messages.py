@@ -1,4 +1,4 @@
-"""What an event of a drive becomes: messages as bytes, and what is known of them."""
+"""Messages of the events of a drive, as bytes, and what is known of them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 
 from metabev_ros import wire
 from metabev_ros.config import Transport
+from metabev_ros.errors import assert_never
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.synthetic import bag_messages as made
 from metabev_ros.lab.datasets.synthetic.timing import Event, Kind
 from metabev_ros.lab.datasets.synthetic.vehicle import VehicleDrive
+from metabev_ros.sensing.topics import image_type
 
 TF_TYPE = 'tf2_msgs/msg/TFMessage'
 
@@ -32,7 +34,7 @@ class OutMessage:
 
 @dataclass(frozen=True)
 class Rendered:
-    """What an event became.
+    """Result of an event.
 
     Attributes:
         messages: of the event.
@@ -76,13 +78,14 @@ def _image_messages(drive: VehicleDrive, event: Event, pixels: Any) -> list[OutM
     if camera.info_topic:
         info = made.camera_info(event.stamp_ns, camera.frame, drive.mounts.cameras[camera.name])
         messages.append(message_of(camera.info_topic, 'sensor_msgs/msg/CameraInfo', event, info))
-    if camera.transport is Transport.RAW:
-        image = made.raw_image(event.stamp_ns, camera.frame, pixels)
-        msgtype = 'sensor_msgs/msg/Image'
-    else:
-        image = made.image(event.stamp_ns, camera.frame, pixels)
-        msgtype = 'sensor_msgs/msg/CompressedImage'
-    messages.append(message_of(camera.topic, msgtype, event, image))
+    match camera.transport:
+        case Transport.RAW:
+            image = made.raw_image(event.stamp_ns, camera.frame, pixels)
+        case Transport.COMPRESSED:
+            image = made.image(event.stamp_ns, camera.frame, pixels)
+        case _:
+            assert_never(camera.transport)
+    messages.append(message_of(camera.topic, image_type(camera), event, image))
     return messages
 
 

@@ -35,7 +35,7 @@ _FASTEST = 60.0  # m/s between the ego and any actor
 
 @dataclass(frozen=True)
 class World:
-    """What the sensors of a drive can see.
+    """Everything that the sensors of a drive can see.
 
     Attributes:
         ego: where the vehicle is at a time.
