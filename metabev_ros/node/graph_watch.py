@@ -64,6 +64,7 @@ class GraphWatch:
 
     Attributes:
         dropped: topic -> messages of a second publisher, which are not believed.
+        conflicts: of the last look, see `GraphFindings`.
     """
 
     def __init__(self, node: Node, rig: RigConfig, inputs: tuple[Input, ...]) -> None:
@@ -72,6 +73,7 @@ class GraphWatch:
         self.sensor_of = {name: topic.sensor for name, topic in topics.items() if topic.sensor}
         self._speakers = {name: Speakers() for name, topic in topics.items() if topic.is_data}
         self.dropped: Counter[str] = Counter()
+        self.conflicts: Mapping[str, str] = {}
 
     def heard(self, topic: str, number: int | None, publisher: bytes = b'') -> bool:
         """Take note of a message; whether it is believed.
@@ -111,6 +113,7 @@ class GraphWatch:
                     seconds[sensor] = _second(publishers, speakers.rivals(now))
             if faults and sensor:
                 reasons[sensor] = faults[0]
+        self.conflicts = conflicts
         own = (self._node.get_name(), self._node.get_namespace())
         same = self._node.get_node_names_and_namespaces().count(own)
         return GraphFindings(conflicts, reasons, seconds, max(0, same - 1))

@@ -50,11 +50,13 @@ class TopicInput:
     def take(self, cdr: bytes | memoryview, info: MessageInfo) -> None:
         """Queue a message.
 
-        One that is too large to be read is let go here: only its reason waits.
+        One that is not to be read, too large or of a topic that is not believed, is let go here:
+        only its reason waits.
         """
         if not self._watch.heard(self._topic, info.number, info.publisher):
             return
-        refused = wire.refusal_by_size(info.size, self._msgtype)
+        conflict = self._watch.conflicts.get(self._topic, '')
+        refused = wire.refusal_by_size(info.size, self._msgtype) or conflict
         arrival_ns = self._clock.now().nanoseconds
         self._queue.put(RawMessage(self._topic, b'' if refused else cdr, arrival_ns, refused))
 

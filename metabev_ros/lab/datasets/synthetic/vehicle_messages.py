@@ -1,4 +1,4 @@
-"""Messages that an event of a drive becomes, as bytes, and what is known of them."""
+"""Messages of the events of a drive, as bytes, and what is known of them."""
 
 from __future__ import annotations
 
