@@ -49,7 +49,12 @@ class Oracle:
         self._periods = {name: t.period_ns for name, t in self.scenario.timings.items()}
         self._poses = {
             s.name: np.array(
-                [[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 1.8 if 'lidar' in s.name else 1.5], [0, 0, 0, 1.0]]
+                [
+                    [1, 0, 0, 1],
+                    [0, 1, 0, 0],
+                    [0, 0, 1, 1.8 if 'lidar' in s.name else 1.5],
+                    [0, 0, 0, 1.0],
+                ]
             )
             for s in self.scenario.rig.sensors
         }
@@ -173,7 +178,9 @@ class Oracle:
         marks = sweep.points[sweep.points[:, 3] > 0]
         newest = marks[marks[:, 4] == 0]
         numbers = [frame.number for frame in frames]
-        assert newest[:, 3].astype(int).tolist() == numbers, f'sweeps {newest[:, 3]}, not {numbers}'
+        assert newest[:, 3].astype(int).tolist() == numbers, (
+            f'sweeps {newest[:, 3]}, not {numbers}'
+        )
         past = list(self._marks)
         self._marks.append((sample.stamp_ns, numbers))
         for lag in np.unique(marks[marks[:, 4] > 0, 4]):
@@ -208,7 +215,9 @@ class Oracle:
         assert report.used == (report.state in USED_AS), f'{report.name}: {report.state}'
         came = self._came.get(report.name)
         # Those samples that close when a message comes do so before it counts.
-        assert report.received - len(came or ()) in (0, -1), f'{report.name}: {report.received} received'
+        assert report.received - len(came or ()) in (0, -1), (
+            f'{report.name}: {report.received} received'
+        )
         if came is None:
             assert report.state is SensorState.NEVER, f'{report.name}: {report.state}'
             return

@@ -29,7 +29,18 @@ POINTS = 120
 LIDAR_POSE = (1.0, 0.0, 1.8)  # metres
 MARK_SECONDS = -0.04  # time of the first point of a sweep that has times
 GRID = 2 * MS  # of the true motion
-FAULTS_OF_LIDAR = ('off', 'drops', 'slow', 'late', 'stuck', 'cycle', 'empty', 'stamp', 'early', 'frame')
+FAULTS_OF_LIDAR = (
+    'off',
+    'drops',
+    'slow',
+    'late',
+    'stuck',
+    'cycle',
+    'empty',
+    'stamp',
+    'early',
+    'frame',
+)
 FAULTS = (*FAULTS_OF_LIDAR, 'black')
 
 
@@ -161,7 +172,9 @@ class Scenario:
 # ---------------------------------------------------------------------------------- the rig
 def _rig(dice: np.random.Generator) -> tuple[RigConfig, dict[str, Timing]]:
     """0 to 12 cameras and 0 to 4 LiDARs; few of them more often than many."""
-    cameras = int(dice.choice([0, 1, 2, 3, 4, 6, 8, 12], p=[0.1, 0.2, 0.2, 0.15, 0.1, 0.15, 0.05, 0.05]))
+    cameras = int(
+        dice.choice([0, 1, 2, 3, 4, 6, 8, 12], p=[0.1, 0.2, 0.2, 0.15, 0.1, 0.15, 0.05, 0.05])
+    )
     lidars = int(dice.choice([0, 1, 2, 3, 4], p=[0.2, 0.5, 0.15, 0.1, 0.05]))
     if cameras + lidars == 0:
         lidars = 1
@@ -266,7 +279,9 @@ def _set_up(scenario: Scenario) -> None:
     true = T0 - SECOND // 2
     early = true + scenario.lag_ns
     links = [
-        fake_drive.transform('base_link', s.frame, LIDAR_POSE if s.name.startswith('lidar') else (1, 0, 1.5))
+        fake_drive.transform(
+            'base_link', s.frame, LIDAR_POSE if s.name.startswith('lidar') else (1, 0, 1.5)
+        )
         for s in scenario.rig.sensors
     ]
     scenario.others.append((true, early, 'tf_static', fake_drive.tf_message(*links)))
@@ -319,7 +334,12 @@ def _send(
     previous, contents = 0, [number]
     for k in range(round(SECONDS * SECOND / timing.period_ns)):
         number += 1
-        taken = T0 + timing.phase_ns + k * timing.period_ns + int(dice.integers(0, timing.jitter_ns + 1))
+        taken = (
+            T0
+            + timing.phase_ns
+            + k * timing.period_ns
+            + int(dice.integers(0, timing.jitter_ns + 1))
+        )
         seconds = (taken - T0) / 1e9
         fault = next((f for begin, end, f in windows if begin <= seconds < end), '')
         if fault == 'stamp' and (k % 3 or sensor.name != scenario.rig.sensor_names[-1]):
@@ -329,7 +349,7 @@ def _send(
             continue
         late = timing.latency_ns + int(dice.integers(0, timing.jitter_ns + 1))
         late += round(chance * 0.3 * SECOND) if fault == 'late' else 0
-        clock, stamps, _ = scenario.clock(taken)
+        clock, stamps, node = scenario.clock(taken)
         stamp = taken + stamps
         if fault == 'stamp':
             stamp += int(dice.choice([-10, 5])) * SECOND + int(dice.integers(1, MS))
@@ -346,7 +366,7 @@ def _send(
             contents.append(number)
         came = max(taken + late, previous)  # a connection keeps the order
         previous = came
-        if scenario.lag_ns and scenario.clock(came)[0] != clock:
+        if node != stamps and scenario.clock(came)[0] != clock:
             continue  # the first message of an epoch would be of the clock before it
         scenario.sent.append(
             Sent(

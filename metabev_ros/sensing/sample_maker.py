@@ -16,7 +16,7 @@ from metabev_ros.sensing.sweeps import SweepHistory, moved_points, points_in_ego
 from metabev_ros.sensing.synchroniser import Collected
 from metabev_ros.structures import CameraImage, Modality, Sample, SensorReport, Sweep
 
-_STILL_NS = 1_000_000  # what is this close to the reference needs no ego motion
+_STILL_NS = 1_000_000  # this close to the reference, an unknown motion is not worth a note
 # A vehicle that stands: its odometry's noise must not make new view tables for every sample. With
 # 550 pixels of focal length this is less than 0.4 pixels a metre away.
 _STILL_METRES, _STILL_RADIANS = 0.0005, 0.0002
@@ -105,7 +105,7 @@ class SampleMaker:
         The note says where the motion in between is not known.
         """
         apart = image.stamp_ns - reference
-        if abs(apart) <= _STILL_NS:
+        if apart == 0:
             return image, ''
         motion = self._motion.motion(reference, image.stamp_ns)
         if motion is None:
@@ -116,6 +116,8 @@ class SampleMaker:
         return replace(image, calibration=replace(image.calibration, ego_from_camera=pose)), ''
 
     def _unknown_motion(self, apart: int) -> str:
+        if abs(apart) <= _STILL_NS:
+            return ''
         why = self._motion.problem or 'no odometry'
         return f'{why} over {apart / 1e6:+.0f} ms'
 
@@ -149,7 +151,7 @@ class SampleMaker:
             frame.points, frame.seconds, frame.stamp_ns, frame.ego_from_lidar, self._motion.motion
         )
         apart = frame.stamp_ns - reference
-        if abs(apart) <= _STILL_NS:
+        if apart == 0:
             return points, note
         motion = self._motion.motion(reference, frame.stamp_ns)
         if motion is None:
