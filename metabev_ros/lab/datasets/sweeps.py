@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
-from metabev_ros.lab.datasets.synthetic import DriveFrame, SyntheticDrive
+from metabev_ros.lab.datasets.synthetic import DriveFrame
 from metabev_ros.lab.datasets.synthetic.bag_messages import odometry
 from metabev_ros.sensing.ego_motion import EgoMotion
 from metabev_ros.sensing.sweeps import SweepHistory, points_in_ego
@@ -16,7 +17,13 @@ from metabev_ros.structures import Sweep
 _EGO = 'base_link'
 
 
-def frames_before(drive: SyntheticDrive, index: int, sweeps: int) -> list[DriveFrame]:
+class Frames(Protocol):
+    """Frames of a drive by their index."""
+
+    def __getitem__(self, index: int, /) -> DriveFrame: ...
+
+
+def frames_before(drive: Frames, index: int, sweeps: int) -> list[DriveFrame]:
     """The frames whose sweeps a sample at `index` holds, oldest first; fewer at the start."""
     return [drive[k] for k in range(max(0, index - sweeps + 1), index + 1)]
 
