@@ -47,7 +47,7 @@ class EventMeasure:
 def measure_event(
     evidence: Evidence, plan: FaultPlan, fault: PlannedFault, rig: RigConfig
 ) -> EventMeasure:
-    """What one fault of a plan led to."""
+    """Measure what one fault of a plan led to."""
     begin, end = span(evidence, fault)
     begin_stamp = scheduled(evidence, fault.begin)
     alive = frozenset(rig.sensor_names) - frozenset(fault.sensor_names(rig))

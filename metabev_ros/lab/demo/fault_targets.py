@@ -1,4 +1,4 @@
-"""What the node is held to while one fault lasts."""
+"""Targets that the node is held to while one fault lasts."""
 
 from __future__ import annotations
 

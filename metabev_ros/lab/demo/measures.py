@@ -1,4 +1,4 @@
-"""What the node did in a run, and its words meanwhile.
+"""Measures of what the node did in a run, and of its words meanwhile.
 
 The oracle is the plan and the log of publications, never the node's own word. Two clocks are
 told apart: stamp time (which sample was the first to be right: what the node decided) and wall
