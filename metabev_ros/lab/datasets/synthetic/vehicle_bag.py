@@ -172,7 +172,7 @@ class _Ahead:
         self._waiting: dict[int, Future[Rendered]] = {}
 
     def take(self, index: int) -> Rendered:
-        """What an event became; each is taken once."""
+        """Give what an event became; each is taken once."""
         while self._next < min(self._count, index + 1) or (
             self._next < self._count and len(self._waiting) < self._depth
         ):
