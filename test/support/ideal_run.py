@@ -16,6 +16,7 @@ START_NS, FIRST_NS = 1_800_000_000_000_000_000, 1_700_000_000_000_000_000
 PERIOD_NS = 50_000_000  # of the sweeps; the node answers each of them
 LATENCY_NS, LAG_NS = 60_000_000, 2_000_000  # of the node, of the player
 IMAGE_WAY_NS, SWEEP_WAY_NS = 20_000_000, 5_000_000  # from a stamp to the planned arrival
+WAIT_NS = 45_000_000  # from the stamp of a sweep until its sample closes
 READMIT_NS, FROZEN_NS, WARM_NS = 200_000_000, 250_000_000, 200_000_000
 
 
@@ -112,9 +113,9 @@ def _look(evidence: Evidence, plan: FaultPlan, rig: RigConfig, stamp: int) -> No
 
 
 def _age(evidence: Evidence, name: str, stamp: int) -> int:
-    """Age of the nearest of what had come when the sweep came."""
+    """Age of the nearest of what had come when the sample closed."""
     stamps, walls = evidence.published[name].T
-    there = stamps[walls <= stamp + SWEEP_WAY_NS + LAG_NS]
+    there = stamps[walls <= stamp + WAIT_NS]
     return stamp - int(there[np.abs(there - stamp).argmin()])
 
 

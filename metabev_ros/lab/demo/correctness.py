@@ -123,8 +123,10 @@ def healthy_outputs(evidence: Evidence, plan: FaultPlan) -> list[Output]:
 
 
 def _is_healthy(seconds: float, plan: FaultPlan) -> bool:
-    """Nothing fails, and the last recovery has had a second."""
-    return not any(fault.begin - LONGEST_WAY_S <= seconds < fault.end + 1 for fault in plan.faults)
+    """Nothing fails, and the start or the last recovery has had a second."""
+    return seconds >= 1 and not any(
+        fault.begin - LONGEST_WAY_S <= seconds < fault.end + 1 for fault in plan.faults
+    )
 
 
 def _untrue(

@@ -142,10 +142,10 @@ def _ages_and_rates(measures: Measures, rig: RigConfig) -> list[Line]:
         ),
         Line(
             'ages.cameras_largest',
-            'the largest',
+            'the largest, at most the period of its camera',
             float(ages.max(initial=0.0)),
             'ms',
-            f'<= {min((s.greatest for s in cameras), default=0.0):.0f}',
+            f'<= {min((1e3 / s.nominal_hz for s in cameras), default=0.0):.0f}',
             len(ages),
         ),
         Line(

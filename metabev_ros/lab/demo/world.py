@@ -38,7 +38,8 @@ def make_drive(
     Args:
         progress: called with (events written, all events).
     """
-    return Truths(drive, write_vehicle_bag(drive, path, workers, progress))
+    measured = write_vehicle_bag(drive, path, workers, progress, keep_truths=True)
+    return Truths(drive, measured)
 
 
 class Truths:
