@@ -40,7 +40,11 @@ def of_topic(messages, topic):
 
 def test_every_sensor_speaks_once_a_frame(drive, messages):
     rig = load_config(RigConfig, resource_path('config/rigs/nuscenes_like.yaml'))
-    for topic in [f'/{c.topic}' for c in rig.cameras] + [f'/{rig.lidars[0].topic}', '/odom', '/tf']:
+    for topic in [f'/{c.topic}' for c in rig.cameras] + [
+        f'/{rig.lidars[0].topic}',
+        '/odom',
+        '/tf',
+    ]:
         assert [stamp for stamp, _ in of_topic(messages, topic)] == [
             drive.stamp_ns(0),
             drive.stamp_ns(1),
