@@ -13,7 +13,7 @@ import itertools
 import numpy as np
 import pytest
 from support.fake_drive import CAMERAS, LIDAR, MS, SENSORS, T0
-from support.injected_drive import DEADLINE, TOGETHER, VEHICLE, check_truth, fault, run, stream
+from support.injected_drive import DEADLINE, TOGETHER, VEHICLE, check_truth, fault, run
 from support.made_model import MODEL
 
 from metabev_ros import wire

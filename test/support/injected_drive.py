@@ -242,6 +242,7 @@ def run(
 ) -> Run:
     """Inject, perceive, hold against the truth (`check_truth`)."""
     truths: list[Truth] = []
+    is_usual = messages is None
     messages = stream(seconds, pace=pace) if messages is None else messages
     config_rig = rig_config or pace.rig()
     end = front_end(config, config_rig)
@@ -256,6 +257,8 @@ def run(
     if faults and check:
         assert all(touched.values()), f'a fault had no effect: {touched}'
         check_truth(result)
+    if is_usual:  # behind the last sweep the cameras go on for a moment
+        result.out = result.between(-LEAD, seconds - 1e-2)
     return result
 
 
