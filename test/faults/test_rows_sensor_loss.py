@@ -253,12 +253,13 @@ def test_row_013_a_second_death_during_the_first_is_handled_like_a_first(first, 
         assert not late and result.end.modality(T0 + 4000 * MS) is Modality.NONE
 
 
-@pytest.mark.parametrize('share,fewest', [(0.2, 290), (0.4, 260), (0.6, 230)])
-def test_row_014_random_drops_on_all_sensors_never_make_a_wrong_label(share, fewest):
+@pytest.mark.parametrize('share', [0.2, 0.4, 0.6])
+def test_row_014_random_drops_on_all_sensors_never_make_a_wrong_label(share):
     result = run(fault('intermittent', 'all', 0.0, share=share), seconds=30.0, seed=5)
     lost = sum(t.action == DROPPED for t in result.truths)
     assert abs(lost / len(result.truths) - share) < 0.05
-    assert len(result.out) >= fewest
+    sweeps = sum(t.action == PASSED for t in result.truth_of(LIDAR))
+    assert len(result.out) >= 0.97 * sweeps
 
 
 def test_row_015_the_mode_may_change_at_every_output_without_a_wrong_label():
@@ -310,4 +311,4 @@ def test_row_005_008_the_trigger_changes_hands_without_an_output_that_lacks_soun
     assert {r.state for s in result.samples for r in s.sensors if r.name != LIDAR} == {
         SensorState.OK
     }
-    assert len(result.out) >= 36
+    assert len(result.out) >= 66
