@@ -38,7 +38,6 @@ HEIGHT, WIDTH = 36, 64
 RAW, PACKED = ('cam0', 'cam1', 'cam2', 'cam3'), ('cam4', 'cam5')
 CAMERAS = (*RAW, *PACKED)
 BIG = (1600, 900)  # pixels of a large picture
-PICTURES = 16  # that come in turn; fewer than eleven would count as frozen
 BIG_POINTS = 34_000
 
 
@@ -79,7 +78,7 @@ def _pictures(width: int, height: int) -> list[np.ndarray]:
             (width, height),
             interpolation=cv2.INTER_CUBIC,
         )
-        for _ in range(PICTURES)
+        for _ in range(8)
     ]
 
 
@@ -91,10 +90,10 @@ def _jpegs(width: int, height: int) -> list[np.ndarray]:
 def compressed_bytes(name: str, number: int, at: int, size=(96, 64)) -> bytes:
     kind = 'sensor_msgs/msg/CompressedImage'
     files = _jpegs(*size)
+    comment = b'\xff\xfe\x00\x06' + number.to_bytes(4, 'big')  # no two files are the same
+    data = np.insert(files[number % len(files)], 2, np.frombuffer(comment, np.uint8))
     return wire.serialize(
-        wire.message_class(kind)(
-            header=wire.header(at, name), format='jpeg', data=files[number % len(files)]
-        ),
+        wire.message_class(kind)(header=wire.header(at, name), format='jpeg', data=data),
         kind,
     )
 
@@ -127,7 +126,8 @@ def odometry_bytes(at: int) -> bytes:
 
 def _big_image(name: str, number: int, at: int) -> bytes:
     kind = 'sensor_msgs/msg/Image'
-    pixels = _pictures(*BIG)[number % PICTURES]
+    pixels = _pictures(*BIG)[number % 8].copy()
+    pixels[0, 0] = number >> 8 & 255, number & 255, 0  # no two are the same
     return wire.serialize(
         wire.message_class(kind)(
             header=wire.header(at, name),

@@ -34,7 +34,9 @@ def pipe_of(*faults, seed: int = 0, types=TYPES):
 
 def through(*faults, seed: int = 0, seconds: float = 3.0):
     pipe, truths = pipe_of(*faults, seed=seed)
-    sent = [m for item in stream(seconds, pace=SIMULTANEOUS) for m in pipe.feed(item)] + pipe.flush()
+    sent = [
+        m for item in stream(seconds, pace=SIMULTANEOUS) for m in pipe.feed(item)
+    ] + pipe.flush()
     return sent, truths
 
 
@@ -57,7 +59,9 @@ def test_stuck_repeats_the_last_message_before_it_under_new_stamps():
         assert numbers(truths, name, REPEATED) == list(range(10, 20))
         out = [m for m in sent if m.topic == TOPICS[name]]
         assert [wire.read_stamp(m.cdr) for m in out] == [
-            wire.read_stamp(m.cdr) for m in stream(3.0, pace=SIMULTANEOUS) if m.topic == TOPICS[name]
+            wire.read_stamp(m.cdr)
+            for m in stream(3.0, pace=SIMULTANEOUS)
+            if m.topic == TOPICS[name]
         ]
         assert {m.cdr[12:] for m in out[9:20]} == {out[9].cdr[12:]}
         assert out[20].cdr[12:] != out[9].cdr[12:]

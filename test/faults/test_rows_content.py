@@ -1,28 +1,38 @@
-"""Fault matrix B, C and E with the injector: content, frames, sizes, calibration in mid-run."""
+"""Fault matrix B, C and E with the injector: content, frames, sizes, calibration in mid-run.
+
+Most rows count frames, and every frame shows in one output of the drive where all sensors send
+together; the same faults on the vehicle-like drive follow at the end.
+"""
 
 from __future__ import annotations
+
+import functools
 
 import numpy as np
 import pytest
 from support.fake_drive import CAMERAS, LIDAR, MS, SENSORS, T0, ring
 from support.injected_drive import (
+    TOGETHER,
     TOPICS,
     TYPES,
+    VEHICLE,
     cloud_bytes,
     fault,
     image_bytes,
     info_bytes,
     message,
-    run,
     stream,
     tf_bytes,
 )
+from support.injected_drive import run as run_at
 
 from metabev_ros import wire
 from metabev_ros.faults.pipe import PASSED
 from metabev_ros.faults.plan import What
 from metabev_ros.sensing.checks import MOST_POINTS
 from metabev_ros.structures import Modality, SensorState
+
+run = functools.partial(run_at, pace=TOGETHER)
 
 
 def hit(result, name: str, begin: float = 1.0):
@@ -49,7 +59,7 @@ def replaced(name: str, make, begin: float = 1.0, seconds: float = 3.0):
     first = round(begin * 10)
     numbers = dict.fromkeys(SENSORS, 0)
     found = []
-    for item in stream(seconds):
+    for item in stream(seconds, pace=TOGETHER):
         sensor = next((n for n, topic in TOPICS.items() if topic == item.topic), None)
         if sensor is None:
             found.append(item)
@@ -215,7 +225,7 @@ def test_row_039_a_truncated_cloud_is_refused_for_its_size():
 # --------------------------------------------------------------------------------- calibration
 def test_row_059_moved_extrinsics_are_applied_at_once_never_half_and_said():
     moved = message('tf_static', T0 + 1520 * MS, tf_bytes(xyz=(0.05, 0.0, 1.5)))
-    messages = sorted([*stream(3.0), moved], key=lambda m: m.log_time_ns)
+    messages = sorted([*stream(3.0, pace=TOGETHER), moved], key=lambda m: m.log_time_ns)
     result = run(messages=tuple(messages))
     assert len(result.out) == 30
     seen = []
@@ -236,7 +246,7 @@ def test_row_059_moved_extrinsics_are_applied_at_once_never_half_and_said():
 
 def test_row_066_a_new_camera_info_is_applied_to_the_next_picture_and_said():
     info = message('cam1/camera_info', T0 + 1520 * MS, info_bytes('cam1', T0, focal=33.0))
-    messages = sorted([*stream(3.0), info], key=lambda m: m.log_time_ns)
+    messages = sorted([*stream(3.0, pace=TOGETHER), info], key=lambda m: m.log_time_ns)
     result = run(messages=tuple(messages))
     focal = [float(s.cameras['cam1'].calibration.intrinsics[0, 0]) for s in result.samples]
     assert set(focal[:15]) == {30.0} and set(focal[16:]) == {33.0}
@@ -246,7 +256,7 @@ def test_row_066_a_new_camera_info_is_applied_to_the_next_picture_and_said():
 
 def test_row_062_110_without_any_camera_info_the_lidar_goes_on():
     left_out = tuple(f'{name}/camera_info' for name in CAMERAS)
-    result = run(messages=stream(4.0, without=left_out))
+    result = run(messages=stream(4.0, without=left_out, pace=TOGETHER))
     late = [s for _, s in result.between(2.5)]
     assert late and {s.modality for s in late} == {Modality.LIDAR}
     assert {r.state for s in late for r in s.sensors if r.name != LIDAR} == {
@@ -261,3 +271,72 @@ def test_row_108_random_bytes_under_the_right_type_are_counted_at_their_sensor(n
     assert others_are_well(result, name) or name == LIDAR
     report = result.end.reports(T0 + 3000 * MS)[SENSORS.index(name)]
     assert report.rejected == 10 and result.samples[-1].used_sensors == SENSORS
+
+
+# ------------------------------------------------------------------- on the vehicle-like drive
+_NEVER_USED = [
+    ('garbage', 'cam1', {'what': What.TRUNCATED, 'share': 0.999}, SensorState.INVALID),
+    ('garbage', 'cam1', {'what': What.BYTES}, SensorState.INVALID),
+    ('wrong', 'cam1', {'what': What.FRAME}, SensorState.INVALID),
+    ('wrong', LIDAR, {'what': What.FRAME}, SensorState.NO_TF),
+    ('wrong', LIDAR, {'what': What.EMPTY}, SensorState.INVALID),
+    ('wrong', LIDAR, {'what': What.NOT_FINITE, 'share': 0.95}, SensorState.INVALID),
+    ('garbage', LIDAR, {'what': What.TRUNCATED, 'share': 0.999}, SensorState.INVALID),
+    ('garbage', LIDAR, {'what': What.NOISE}, SensorState.INVALID),
+]
+
+
+@pytest.mark.parametrize('kind,name,extra,state', _NEVER_USED)
+def test_row_020_024_031_032_033_039_045_108_what_cannot_be_used_never_is_at_any_pace(
+    kind, name, extra, state
+):
+    result = run_at(fault(kind, name, 1.0, 2.5, **extra), seconds=4.0, pace=VEHICLE)
+    touched = {t.out_stamp_ns for t in result.truth_of(name) if t.action != PASSED}
+    assert len(touched) >= 15
+    assert not touched & {r.stamp_ns for r in result.of(name) if r.used}
+    during = [r for _, s in result.between(1.3, 2.4) for r in s.sensors if r.name == name]
+    assert len(during) >= 12 and not any(r.used for r in during)
+    assert state in {r.state for r in during}
+    assert {r.state for r in during} <= {state, SensorState.RECOVERING, SensorState.STALE}
+    assert result.samples[-1].used_sensors == SENSORS
+    assert others_are_well(result, name)
+
+
+_FLAGGED = [
+    ('garbage', {'what': What.NOISE}, 'noise'),
+    ('wrong', {'what': What.TORN}, 'torn'),
+]
+
+
+@pytest.mark.parametrize('kind,extra,word', _FLAGGED)
+def test_row_020_021_a_flawed_picture_is_suspect_each_time_it_serves(kind, extra, word):
+    result = run_at(fault(kind, 'cam1', 1.0, 2.5, **extra), seconds=4.0, pace=VEHICLE)
+    touched = {t.out_stamp_ns for t in result.truth_of('cam1') if t.action != PASSED}
+    hits = [r for r in result.of('cam1') if r.used and r.stamp_ns in touched]
+    assert len(hits) >= 20 and others_are_well(result, 'cam1')
+    assert all(r.state is SensorState.SUSPECT and word in r.reason for r in hits)
+    sound = [r for r in result.of('cam1') if r.used and r.stamp_ns not in touched]
+    assert {r.state for r in sound} == {SensorState.OK}, 'the flaw is that of the picture'
+
+
+@pytest.mark.parametrize('what,word', [(What.BLACK, 'dark'), (What.WHITE, 'over-exposed')])
+def test_row_018_019_a_flat_picture_serves_once_at_most_and_is_left_out_after_that(what, word):
+    result = run_at(fault('wrong', 'cam3', 1.0, 2.5, what=what), seconds=4.0, pace=VEHICLE)
+    touched = {t.out_stamp_ns for t in result.truth_of('cam3') if t.action != PASSED}
+    hits = [r for r in result.of('cam3') if r.used and r.stamp_ns in touched]
+    assert {r.state for r in hits} == {SensorState.SUSPECT}
+    assert all(word in r.reason for r in hits) and len({r.stamp_ns for r in hits}) == 1
+    assert result.samples[-1].used_sensors == SENSORS and others_are_well(result, 'cam3')
+
+
+@pytest.mark.parametrize('name', ['cam1', LIDAR])
+def test_row_016_017_frozen_content_is_left_out_from_the_third_frame_at_any_pace(name):
+    result = run_at(fault('stuck', name, 1.0, 2.5), seconds=4.0, pace=VEHICLE)
+    repeats = sorted(t.out_stamp_ns for t in result.truth_of(name) if t.action == 'repeated')
+    hits = [r for r in result.of(name) if r.used and r.stamp_ns in repeats]
+    assert {r.stamp_ns for r in hits} <= {repeats[0]}, 'the second of three equal frames'
+    assert {r.state for r in hits} <= {SensorState.SUSPECT}
+    frozen = [r for r in result.of(name) if r.state is SensorState.FROZEN]
+    assert len(frozen) >= 12 and result.samples[-1].used_sensors == SENSORS
+    again = run_at(fault('stuck', 'cam1', 1.0, new_stamps=False), seconds=2.5, pace=VEHICLE)
+    assert again.of('cam1')[-1].state is SensorState.STALE

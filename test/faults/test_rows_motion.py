@@ -244,7 +244,9 @@ def test_row_133_padding_fields_of_one_name_cost_nothing():
     assert all(said(s, 'lidar0').state is SensorState.OK for s in out[6:])
 
 
-@pytest.mark.parametrize('scale,word', [(257.0, 'intensity: up to'), (1 / 255, 'intensity: up to')])
+@pytest.mark.parametrize(
+    'scale,word', [(257.0, 'intensity: up to'), (1 / 255, 'intensity: up to')]
+)
 def test_row_134_intensities_of_another_range_are_said_and_their_scale_puts_them_right(
     scale, word
 ):

@@ -220,7 +220,7 @@ def test_row_126_a_sensor_on_tai_is_in_its_place_by_the_constant_of_the_rig_file
     plain = rig_of(3, 1)
     tai = RigConfig(
         tuple(replace(c, time_offset=-37.0 * (c.name == name)) for c in plain.cameras),
-        tuple(replace(l, time_offset=-37.0 * (l.name == name)) for l in plain.lidars),
+        tuple(replace(s, time_offset=-37.0 * (s.name == name)) for s in plain.lidars),
     )
     events = drive(tai, 4, stamp=lambda sensor, ns: ns + 37 * SECOND * (sensor == name))
     shifted = [s for _, s in play(ready(tai), events)]
@@ -233,7 +233,9 @@ def test_row_126_a_sensor_on_tai_is_in_its_place_by_the_constant_of_the_rig_file
 
 @pytest.mark.parametrize('offset_s', [37.0, -0.25])
 def test_row_126_an_offset_that_is_estimated_is_used_and_said(offset_s):
-    rig = RigConfig((camera('cam0'), camera('cam1', estimate_time_offset=True)), (lidar('lidar0'),))
+    rig = RigConfig(
+        (camera('cam0'), camera('cam1', estimate_time_offset=True)), (lidar('lidar0'),)
+    )
     shift = round(offset_s * SECOND)
     events = drive(rig, 5, stamp=lambda name, ns: ns + shift * (name == 'cam1'))
     end = ready(rig)

@@ -7,12 +7,13 @@ Invariants "No waiting for the lost" (row 1), "Empty means looked" (row 5) and "
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 
 import numpy as np
 import pytest
-from support.fake_drive import CAMERAS, LIDAR, MS, SENSORS, T0, rig
-from support.injected_drive import DEADLINE, TOGETHER, VEHICLE, check_truth, fault, run, stream
+from support.fake_drive import CAMERAS, LIDAR, MS, SENSORS, T0
+from support.injected_drive import DEADLINE, TOGETHER, VEHICLE, check_truth, fault, run
 from support.made_model import MODEL
 
 from metabev_ros import wire
@@ -26,6 +27,12 @@ WARN, ERROR = 1, 2
 PHASES = range(0, 100, 5)
 PERIOD, CAMERA = VEHICLE.period(LIDAR), VEHICLE.period('cam0')
 MAX_AGE = 3 * CAMERA // 2  # of a picture in a sample
+
+
+@functools.cache
+def clean_times(seconds: float) -> dict[int, int]:
+    """When each output comes of a drive without faults, by its stamp."""
+    return {s.stamp_ns: time for time, s in run(seconds=seconds).out}
 
 
 def modalities(outputs) -> set[Modality]:
@@ -43,10 +50,10 @@ def last_sent(result, name: str):
 @pytest.mark.parametrize('camera', ['cam0', 'cam2', 'cam5'])
 def test_row_001_one_dead_camera_is_named_at_once_and_waited_for_twice_at_most(camera, phase):
     result = run(fault('off', camera, 1.0 + phase / 1000), seconds=2.5)
-    assert len(result.out) == 25
+    assert len(result.out) == 50
     without = [(time, s) for time, s in result.out if camera not in s.used_sensors]
     last = last_sent(result, camera)
-    assert without[0][1].stamp_ns <= last.out_stamp_ns + PERIOD + DEADLINE
+    assert without[0][1].stamp_ns <= last.out_stamp_ns + CAMERA + PERIOD
     assert [r.state for r in result.of(camera) if not r.used][:3] == [
         SensorState.LATE,
         SensorState.STALE,
@@ -55,21 +62,24 @@ def test_row_001_one_dead_camera_is_named_at_once_and_waited_for_twice_at_most(c
     assert [sensor_level(r.state) for r in result.of(camera) if not r.used][:2] == [WARN, ERROR]
     sweeps = {t.stamp_ns: t.out_arrival_ns for t in result.truth_of(LIDAR)}
     assert all(time - sweeps[s.stamp_ns] <= DEADLINE for time, s in without[:2])
-    assert all(time == sweeps[s.stamp_ns] for time, s in without[2:]), 'no extra wait'
+    clean = clean_times(2.5)
+    assert all(time <= clean[s.stamp_ns] for time, s in without[2:]), 'no extra wait'
     assert all(s.cameras[camera] is None for _, s in without), 'left out, not black'
 
 
-def test_row_001_a_picture_between_two_sweeps_is_not_used_again_when_no_other_comes():
+def test_row_001_a_picture_serves_again_until_its_successor_is_overdue_and_not_after_that():
     """48 ms after one sweep is 52 ms before the next one: within the tolerance of both."""
-    result = run(fault('off', 'cam2', 1.0), messages=stream(2.5, offsets=(('cam2', 48),)))
+    pace = dataclasses.replace(TOGETHER, offsets=(('cam2', 48),))
+    result = run(fault('off', 'cam2', 1.0), seconds=2.5, pace=pace)
     used = [r.stamp_ns for r in result.of('cam2') if r.used]
-    assert len(used) == len(set(used)) == 10 and len(result.out) == 25
+    assert len(set(used)) == 10 and len(result.out) == 25
+    assert used.count(used[-1]) == 1, 'its successor was overdue'
 
 
 @pytest.mark.parametrize('pair', list(itertools.combinations(CAMERAS, 2)))
 def test_row_002_two_dead_cameras_are_both_named_and_the_rate_is_kept(pair):
     result = run(fault('off', pair, 1.0), seconds=2.0)
-    assert len(result.out) == 20 and modalities(result.out) == {Modality.FUSED}
+    assert len(result.out) == 40 and modalities(result.out) == {Modality.FUSED}
     assert set(SENSORS) - set(result.samples[-1].used_sensors) == set(pair)
     assert all(result.of(name)[-1].state is SensorState.STALE for name in pair)
 
@@ -77,10 +87,10 @@ def test_row_002_two_dead_cameras_are_both_named_and_the_rate_is_kept(pair):
 @pytest.mark.parametrize('phase', PHASES)
 def test_row_003_without_cameras_every_sweep_makes_a_lidar_output(phase):
     result = run(fault('off', 'cameras', 1.0 + phase / 1000), seconds=2.5)
-    assert len(result.out) == 25
+    assert len(result.out) == 50
     newest = max(last_sent(result, name).out_stamp_ns for name in CAMERAS)
     alone = [(time, s) for time, s in result.out if s.modality is Modality.LIDAR]
-    assert alone[0][1].stamp_ns <= newest + PERIOD + DEADLINE
+    assert alone[0][1].stamp_ns <= newest + CAMERA + PERIOD
     assert modalities(result.between(1.3)) == {Modality.LIDAR}
 
 
@@ -91,7 +101,7 @@ def test_row_004_without_lidar_the_cameras_go_on_at_their_own_rate_for_ten_secon
     result = run(fault('off', 'lidar', death), seconds=seconds)
     alone = [(time, s) for time, s in result.out if s.modality is Modality.CAMERA]
     assert alone[0][0] <= last_sent(result, LIDAR).out_arrival_ns + PERIOD + DEADLINE
-    assert len(alone) >= (seconds - death) * 10 - 2
+    assert len(alone) >= (seconds - death) * 12 - 3
     stamps = {t.out_stamp_ns for name in CAMERAS for t in result.truth_of(name)}
     assert all(s.stamp_ns in stamps for _, s in alone), 'the stamp is that of a camera'
     assert all(len(s.used_sensors) == 6 for _, s in alone[1:])
@@ -114,14 +124,14 @@ def test_row_005_without_any_sensor_outputs_are_silent_and_the_status_goes_on():
 def test_row_006_everything_returns_together_and_no_old_frame_is_used():
     result = run(fault('off', 'all', 1.0, 11.0), seconds=13.0)
     after = result.between(10.9)
-    assert after[0][0] <= T0 + 11_000 * MS + 2 * PERIOD + DEADLINE
+    assert after[0][0] <= T0 + 11_000 * MS + 2 * CAMERA + DEADLINE
     assert result.end.epoch == 0
     for name in SENSORS:
         truths = result.truth_of(name)
         back = max(t.number for t in truths if t.action == DROPPED) + 1
         assert truths[back].out_stamp_ns not in {r.stamp_ns for r in result.of(name) if r.used}
     full = next(s for _, s in after if len(s.used_sensors) == 7)
-    assert full.stamp_ns <= T0 + 11_000 * MS + 2 * PERIOD + DEADLINE
+    assert full.stamp_ns <= T0 + 11_000 * MS + 2 * CAMERA + DEADLINE
 
 
 @pytest.mark.parametrize(
@@ -132,7 +142,7 @@ def test_row_007_a_sensor_that_never_spoke_is_not_waited_for(absent):
     result = run(fault('off', absent, -0.5), seconds=4.0)
     present = set(SENSORS) - set(absent)
     first = min(t.out_arrival_ns for n in present for t in result.truth_of(n))
-    assert result.out[0][0] <= first + 2000 * MS + PERIOD + DEADLINE
+    assert result.out[0][0] <= first + 2000 * MS + CAMERA + DEADLINE
     late = [s for time, s in result.out if time > first + 2200 * MS]
     assert len(late) >= 16
     assert all(set(s.used_sensors) == present for s in late)
@@ -158,12 +168,12 @@ def test_row_008_a_sensor_that_returns_is_used_from_its_second_good_frame(name):
         assert returned[1] in used
     assert result.samples[-1].used_sensors == SENSORS
     first = next(s for _, s in result.between(10.9) if name in s.used_sensors)
-    assert first.stamp_ns <= returned[0] + 3 * PERIOD + DEADLINE
+    assert first.stamp_ns <= returned[0] + 3 * VEHICLE.period(name) + DEADLINE
 
 
 def test_row_009_a_flapping_camera_is_quarantined_and_every_label_is_true():
     result = run(fault('intermittent', 'cam1', 1.0, 21.0, period=1.0), seconds=35.0)
-    assert len(result.out) == 350
+    assert len(result.out) == 700
     reports = result.of('cam1')
     kept_out = [r for r in reports if 'quarantine' in r.reason]
     assert kept_out and not any(r.used for r in kept_out)
@@ -172,8 +182,8 @@ def test_row_009_a_flapping_camera_is_quarantined_and_every_label_is_true():
     assert changes <= 16, 'far fewer than the 40 edges of the fault'
 
 
-@pytest.mark.parametrize('name', ['cam3', LIDAR])
-def test_row_010_at_a_quarter_of_its_rate_a_sensor_is_used_when_it_sends(name):
+@pytest.mark.parametrize('name,rate', [('cam3', 3.0), (LIDAR, 5.0)])
+def test_row_010_at_a_quarter_of_its_rate_a_sensor_is_used_when_it_sends(name, rate):
     result = run(fault('slow', name, 1.0, every=4), seconds=8.0)
     passed = [
         t.out_stamp_ns
@@ -181,20 +191,22 @@ def test_row_010_at_a_quarter_of_its_rate_a_sensor_is_used_when_it_sends(name):
         if t.action == PASSED and t.out_stamp_ns > T0 + 2300 * MS
     ]
     used = {r.stamp_ns for r in result.of(name) if r.used}
-    assert len(result.out) >= 78
+    assert len(result.out) >= 12 * 8 - 4
     assert sum(stamp in used for stamp in passed) >= len(passed) - 2
     last = result.of(name)[-3:]
-    assert any('rate: 2.5 Hz' in r.reason or r.state is SensorState.MISSING for r in last)
+    assert any(f'rate: {rate:.1f} Hz' in r.reason or r.state is SensorState.MISSING for r in last)
 
 
 def test_row_010_a_picture_between_the_sweeps_of_a_slow_lidar_is_not_used_for_the_next_one():
     """A LiDAR of 5 Hz; the last picture of a camera that dies is 100 ms older than the sweep."""
-    slow = dataclasses.replace(rig(), lidars=(dataclasses.replace(rig().lidars[0], rate_hz=5.0),))
+    plain = TOGETHER.rig()
+    slow = dataclasses.replace(plain, lidars=(dataclasses.replace(plain.lidars[0], rate_hz=5.0),))
     result = run(
         fault('slow', LIDAR, -0.5, every=2),
         fault('off', 'cam2', 1.15),
         seconds=2.5,
         rig_config=slow,
+        pace=TOGETHER,
     )
     assert len(result.out) == 13 and modalities(result.out) == {Modality.FUSED}
     assert [r.used for r in result.of('cam2')] == [True] * 6 + [False] * 7
@@ -204,14 +216,14 @@ def test_row_011_half_the_field_of_the_lidar_is_used_and_said():
     result = run(fault('wrong', LIDAR, 1.5, what=What.HALF_FIELD), seconds=3.0)
     hit = [r for r in result.of(LIDAR) if r.stamp_ns >= T0 + 1490 * MS]
     assert all(r.used and r.state is SensorState.SUSPECT for r in hit[1:])
-    assert all('blocked' in r.reason for r in hit[1:]) and len(hit) >= 15
+    assert all('blocked' in r.reason for r in hit[1:]) and len(hit) >= 30
 
 
 @pytest.mark.parametrize('share,suspect', [(0.5, False), (0.3, None), (0.2, True), (0.1, True)])
 def test_row_012_a_sweep_with_few_points_is_used_and_called_sparse(share, suspect):
     result = run(fault('wrong', LIDAR, 1.5, what=What.SPARSE, share=share), seconds=3.0)
     hit = [r for r in result.of(LIDAR) if r.stamp_ns >= T0 + 1490 * MS]
-    assert len(hit) == 15 and all(r.used for r in hit)
+    assert len(hit) == 30 and all(r.used for r in hit)
     if suspect is not None:
         flagged = sum(r.state is SensorState.SUSPECT and 'sparse' in r.reason for r in hit)
         assert flagged == (len(hit) if suspect else 0)
@@ -235,18 +247,19 @@ def test_row_013_a_second_death_during_the_first_is_handled_like_a_first(first, 
     result = run(fault('off', names[first], 1.0), fault('off', names[second], 2.0), seconds=4.0)
     left = set(SENSORS) - {*names[first], *names[second]}
     late = [s for _, s in result.between(2.4)]
-    assert len(late) >= 14 or not left
+    assert len(late) >= 18 or not left
     assert all(set(s.used_sensors) == left for s in late)
     if not left:
         assert not late and result.end.modality(T0 + 4000 * MS) is Modality.NONE
 
 
-@pytest.mark.parametrize('share,fewest', [(0.2, 290), (0.4, 260), (0.6, 230)])
-def test_row_014_random_drops_on_all_sensors_never_make_a_wrong_label(share, fewest):
+@pytest.mark.parametrize('share', [0.2, 0.4, 0.6])
+def test_row_014_random_drops_on_all_sensors_never_make_a_wrong_label(share):
     result = run(fault('intermittent', 'all', 0.0, share=share), seconds=30.0, seed=5)
     lost = sum(t.action == DROPPED for t in result.truths)
-    assert abs(lost / 2100 - share) < 0.05
-    assert len(result.out) >= fewest
+    assert abs(lost / len(result.truths) - share) < 0.05
+    sweeps = sum(t.action == PASSED for t in result.truth_of(LIDAR))
+    assert len(result.out) >= 0.97 * sweeps
 
 
 def test_row_015_the_mode_may_change_at_every_output_without_a_wrong_label():
@@ -267,7 +280,7 @@ def test_row_015_the_mode_may_change_at_every_output_without_a_wrong_label():
 def test_labels_of_a_clean_drive_are_all_well():
     """No fault, no alarm: what the rows above see comes from their faults."""
     result = run(seconds=10.0)
-    assert len(result.out) == 100
+    assert len(result.out) == 200
     assert {r.state for s in result.samples for r in s.sensors} == {SensorState.OK}
 
 
@@ -298,4 +311,4 @@ def test_row_005_008_the_trigger_changes_hands_without_an_output_that_lacks_soun
     assert {r.state for s in result.samples for r in s.sensors if r.name != LIDAR} == {
         SensorState.OK
     }
-    assert len(result.out) >= 36
+    assert len(result.out) >= 66

@@ -17,6 +17,7 @@ from metabev_ros.node.workers import Mailbox
 from metabev_ros.structures import Modality, Sample, SensorState, Sweep
 
 YEAR = 365 * 86400.0
+LAST = 3.99  # the sweeps of a stream of 4 s end here; the cameras go on for a moment
 PERIOD = VEHICLE.period(LIDAR)
 
 
@@ -32,7 +33,7 @@ def dead_between(result, name: str, begin: float = 1.25, end: float = 1.95) -> b
 def test_row_046_a_zero_stamp_is_invalid_and_never_replaced_by_now(name):
     result = shifted(-1e12, name)
     assert {t.out_stamp_ns for t in result.truth_of(name) if t.action == 'damaged'} == {0}
-    assert dead_between(result, name) and len(result.out) >= 28
+    assert dead_between(result, name) and len(result.out) >= 50
     reasons = {r.reason for r in result.of(name) if r.state is SensorState.INVALID}
     assert any(reason.startswith('stamp') for reason in reasons)
     assert result.samples[-1].used_sensors == SENSORS
@@ -41,7 +42,8 @@ def test_row_046_a_zero_stamp_is_invalid_and_never_replaced_by_now(name):
 @pytest.mark.parametrize('name', ['cam5', LIDAR])
 @pytest.mark.parametrize('seconds', [10.0, YEAR])
 def test_row_047_a_future_stamp_is_refused_and_normal_frames_are_used_at_once(seconds, name):
-    result = shifted(seconds, name, end=1.15)  # one or two messages: no loss, no re-admission
+    end = 1.0 + 1.6 * VEHICLE.period(name) / 1e9
+    result = shifted(seconds, name, end=end)  # one or two messages: no loss, no re-admission
     bad = [t for t in result.truth_of(name) if t.action == 'damaged']
     assert 1 <= len(bad) <= 2
     assert not any(r.stamp_ns in {t.out_stamp_ns for t in bad} for r in result.of(name))
@@ -51,7 +53,8 @@ def test_row_047_a_future_stamp_is_refused_and_normal_frames_are_used_at_once(se
         if t.number > bad[-1].number + (len(bad) > 1) * 2
     ]
     used = {r.stamp_ns for r in result.of(name) if r.used}
-    assert set(good) <= used, 'the watermark did not move'
+    without = {r.stamp_ns for r in run(seconds=3.0).of(name) if r.used}
+    assert set(good) & without <= used, 'the watermark did not move'
     assert result.end.reports(T0 + 3000 * MS)[SENSORS.index(name)].rejected == len(bad)
 
 
@@ -88,20 +91,20 @@ def test_row_051_messages_in_disorder_never_make_the_output_stamps_go_back():
         ]
     result = run(messages=tuple(messages))
     stamps = [s.stamp_ns for s in result.samples]
-    assert stamps == sorted(set(stamps)) and len(stamps) >= 27
+    assert stamps == sorted(set(stamps)) and len(stamps) >= 40, 'a sweep behind its next is lost'
 
 
 def test_row_052_a_camera_200_ms_late_is_never_used_and_the_delay_is_said():
     result = run(fault('delayed', 'cam2', 1.0, seconds=0.2), seconds=4.0)
-    assert len(result.out) == 40
+    assert len(result.out) == 80
     late = [r for _, s in result.between(1.3, 3.8) for r in s.sensors if r.name == 'cam2']
     assert not any(r.used for r in late)
     assert any('late' in r.reason and 'ms' in r.reason for r in late)
 
 
 def test_row_053_a_drifting_camera_is_said_before_it_leaves_the_window():
-    """1 ms a second would take a minute; 5 ms a second shows the same in twelve."""
-    result = run(fault('wrong', 'cam5', 4.0, what=What.DRIFT, seconds=-0.005), seconds=17.0)
+    """1 ms a second would take two minutes; 10 ms a second shows the same in twelve."""
+    result = run(fault('wrong', 'cam5', 4.0, what=What.DRIFT, seconds=-0.01), seconds=22.0)
     reports = result.of('cam5')
     first_said = next(k for k, r in enumerate(reports) if 'skew' in r.reason)
     first_lost = next(k for k, r in enumerate(reports) if not r.used)
@@ -110,7 +113,8 @@ def test_row_053_a_drifting_camera_is_said_before_it_leaves_the_window():
     assert {r.state for r in reports[:first_said]} == {SensorState.OK}
     for sample in result.samples:  # no burst of pairing with a wrong sweep
         if sample.cameras['cam5'] is not None:
-            assert abs(sample.cameras['cam5'].stamp_ns - sample.stamp_ns) <= 55 * MS
+            age = sample.stamp_ns - sample.cameras['cam5'].stamp_ns
+            assert -55 * MS <= age <= 1.5 * VEHICLE.period('cam5')
 
 
 @pytest.mark.parametrize('hours', [1, -1])
@@ -119,7 +123,7 @@ def test_row_054_a_step_of_the_clock_by_an_hour_costs_a_second_at_most(hours):
     second = [m for m in stream(6.0, start=T0 + step) if m.log_time_ns >= T0 + step + 3 * 10**9]
     first = [m for m in stream(6.0) if m.log_time_ns < T0 + 3 * 10**9]
     result = run(messages=tuple([*first, *second]))
-    after = [s for s in result.samples if abs(s.stamp_ns - T0 - step) < 100 * 10**9]
+    after = [s for s in result.samples if -100 < (s.stamp_ns - T0 - step) / 1e9 < LAST + 2]
     assert after[0].stamp_ns <= T0 + step + 4 * 10**9
     assert after[-1].used_sensors == SENSORS and result.end.epoch == (hours < 0)
 
@@ -133,7 +137,8 @@ def test_row_055_while_the_clock_stands_still_nothing_dies_and_afterwards_all_is
     states = {tuple(r.state for r in end.reports(now)) for _ in range(600) if end.poll(now) == []}
     assert len(states) == 1 and end.modality(now) is Modality.FUSED
     after = [s for m in messages[halt:] for s in pushed(end, m)]
-    assert len(before) >= 20 and len(after) >= 19 and end.epoch == 0
+    after = [s for s in after if s.stamp_ns < T0 + LAST * 1e9]
+    assert len(before) >= 39 and len(after) >= 38 and end.epoch == 0
     assert all(len(s.used_sensors) == 7 for s in [*before, *after])
 
 
@@ -150,14 +155,15 @@ def test_row_093_a_start_while_the_streams_run_makes_full_outputs_at_once_and_of
     result = run(messages=(*latched, *late))
     assert result.out[0][0] <= start + 2 * PERIOD + DEADLINE
     assert result.samples[0].stamp_ns >= start - PERIOD
-    assert all(len(s.used_sensors) == 7 for s in result.samples[1:])
+    assert len(result.out) >= 55
+    assert all(len(s.used_sensors) == 7 for _, s in result.between(0, LAST)[1:])
 
 
 @pytest.mark.parametrize('seed', range(25))
 def test_row_119_random_plans_of_all_types_never_break_the_rules(seed):
     """Up to three faults at once on different sensors; `check_truth` holds every output."""
     result = run(*random_plan(seed), seconds=6.0, seed=seed)
-    assert len(result.out) >= 40
+    assert len(result.out) >= 75
     assert all(s.modality is not Modality.NONE for s in result.samples)
 
 
