@@ -61,10 +61,11 @@ def stream(name: str, rate: float, seconds: float, offset_ms: float = 0, latency
     return [(at + round(latency_ms * MS), at, topic, k) for k, at in enumerate(stamps)]
 
 
-def drive(camera_hz: float, lidar_hz: float, seconds: float, offsets=None):
+def drive(camera_hz: float, lidar_hz: float, seconds: float, offsets=None, latency_ms: float = 5):
     found = stream(LIDAR, lidar_hz, seconds, latency_ms=10)
     for name in CAMERAS:
-        found += stream(name, camera_hz, seconds, (offsets or NUSCENES_OFFSETS)[name])
+        offset = (offsets or NUSCENES_OFFSETS)[name]
+        found += stream(name, camera_hz, seconds, offset, latency_ms)
     return sorted(found)
 
 
@@ -143,7 +144,7 @@ def test_with_a_lidar_twice_as_fast_every_sample_has_six_cameras_and_says_their_
 
 def test_cameras_50_ms_before_the_sweep_are_all_used():
     offsets = dict.fromkeys(CAMERAS, -50)
-    out = play(new_end(at_rates(10, 10)), events(drive(10, 10, 4, offsets)))
+    out = play(new_end(at_rates(10, 10)), events(drive(10, 10, 4, offsets, latency_ms=25)))
     settled = [s for t, s in out if T0 + SECOND <= t <= T0 + 3.8 * SECOND]
     assert len(settled) >= 25
     assert {cameras_in(sample) for sample in settled} == {6}

@@ -29,7 +29,7 @@ RIGS = {
     'nuscenes_like': Modality.FUSED,
     'four_cameras': Modality.FUSED,
     'eight_fisheye': Modality.FUSED,
-    'one_camera': Modality.FUSED,
+    'one_camera': Modality.CAMERA,
     'cameras_only': Modality.CAMERA,
     'lidar_only': Modality.LIDAR,
     'two_lidars': Modality.FUSED,
