@@ -65,7 +65,7 @@ class ClockWatch:
 
     @property
     def ahead_ns(self) -> int:
-        """How far all stamps are ahead of the node's clock; 0 where they are not."""
+        """Lead of all stamps over the clock of the node; 0 where there is none."""
         return max(0, -(self.offset_ns or 0))
 
     @property

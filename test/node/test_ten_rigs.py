@@ -19,8 +19,8 @@ from metabev_ros.config import ModelConfig, SensingConfig, load_config
 from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.replay.run import output_topic, replay_bag
 from metabev_ros.resources import resource_path
-from metabev_ros.sensing.camera_input import ImageSize
 from metabev_ros.sensing.front_end import SensorFrontEnd
+from metabev_ros.sensing.image_reader import ImageSize
 
 MODEL = 'models/metabev_nano'
 SETTLED_NS = 350_000_000  # from here on every sensor has been heard
