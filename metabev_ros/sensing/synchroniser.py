@@ -87,6 +87,9 @@ class Synchroniser:
     def check_timely(self, name: str, stamp_ns: int) -> None:
         """Refuse a frame that is too old for the open sample and for the next one.
 
+        One that was taken after the newest sample is current, even where the next sample of a
+        slow leader will hold a newer one.
+
         Raises:
             SensorDataError: 'late'.
         """
@@ -97,7 +100,8 @@ class Synchroniser:
         if self._open is None:
             leader = self._leader(self._at_ns)
             reference_ns += self._monitors[leader].nominal_ns if leader else 0
-        if reference_ns - stamp_ns > self._max_age(name):
+        is_old = reference_ns - stamp_ns > self._max_age(name)
+        if is_old and stamp_ns <= newest.reference_ns:
             behind = (newest.reference_ns - stamp_ns) / 1e6
             raise SensorDataError(
                 'late', 'header.stamp', 'a frame in time', f'{behind:.0f} ms behind'
