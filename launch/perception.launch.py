@@ -11,11 +11,13 @@ from launch.actions import (
     RegisterEventHandler,
 )
 from launch.event_handlers import OnProcessExit
-from launch.events import Shutdown
+from launch.events import Shutdown, matches_action
+from launch.events.process import ShutdownProcess
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode
 from launch_ros.substitutions import FindPackageShare
 
+STOPPED = 0  # exit code after a signal or the lifecycle transition `shutdown`: as it was asked
 REFUSED = 2  # exit code of a node whose parameters or model are wrong: starting again is no cure
 
 ARGUMENTS = (
@@ -84,6 +86,8 @@ def start_node(context, *args, **kwargs) -> list:
     )
 
     def end_if_refused(event, context) -> list:
+        if event.returncode == STOPPED:  # not the launch: it may hold other nodes
+            return [EmitEvent(event=ShutdownProcess(process_matcher=matches_action(node)))]
         if event.returncode != REFUSED:
             return []
         return [EmitEvent(event=Shutdown(reason='the perception node refused to start'))]

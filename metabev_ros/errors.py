@@ -51,7 +51,7 @@ class SensorDataError(MetaBevError):
 
 
 class OutputError(MetaBevError):
-    """What was made cannot be written: no permission, no room, no such place."""
+    """Something made cannot be written: no permission, no room, no such place."""
 
     @classmethod
     def of(cls, where: object, error: OSError) -> OutputError:

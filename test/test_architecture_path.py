@@ -7,7 +7,7 @@ import importlib
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
@@ -25,11 +25,12 @@ from metabev_ros.node.workers import Mailbox, SensingWorker, ThrottledLog
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import resource_path
 from metabev_ros.sensing.front_end import SensorFrontEnd
-from metabev_ros.structures import Modality, PerceptionResult
+from metabev_ros.structures import Modality, PerceptionResult, Sample
 
 PACKAGE = 'metabev_ros'
 WALKS = {'image': CAMERAS[-1], 'points': LIDAR}
-STAMP = 10 * rig_messages.PERIOD_NS
+FIRST = 10 * rig_messages.PERIOD_NS
+STAMP = FIRST + rig_messages.PERIOD_NS
 # These modules import ROS: their part of the path is read and not run.
 ROS_MODULES = ('node.inputs.', 'node.data_path.', 'node.publishers.')
 PUBLISH = 'node.data_path.DataPath._publish'
@@ -165,36 +166,63 @@ def recorded() -> Iterator[list[CodeType]]:
 
 
 def send(sensor: str, pipeline: Pipeline) -> tuple[list[CodeType], list[PerceptionResult]]:
-    """The calls, and the results, of the message of `sensor` that completes a sample."""
-    front_end = SensorFrontEnd(rig_messages.rig(), SensingConfig(), pipeline.prepare_image)
-    types = front_end.subscriptions()
-    messages = [('/tf_static', rig_messages.static_transforms(1))]
-    messages += [
-        (f'{name}/camera_info', rig_messages.camera_info(name, STAMP)) for name in CAMERAS
-    ]
-    frames = {
-        name: (rig_messages.topic_of(name).lstrip('/'), rig_messages.frame(name, 0, STAMP))
-        for name in SENSORS
-    }
-    for topic, cdr in [*messages, *(frames[name] for name in SENSORS if name != sensor)]:
-        assert front_end.push(topic, wire.deserialize(cdr, types[topic]), STAMP) == []
-    queue, mailbox, results = TopicQueue(dict.fromkeys(types, 5)), Mailbox(), []
-    log = ThrottledLog(print, print)
-    sensing = SensingWorker(front_end, queue, mailbox, types, lambda: STAMP, log)
-    inference = InferenceWorker(
-        pipeline,
-        lambda attempt: pipeline,
-        mailbox,
-        results.append,
-        log,
-        InferenceConfig(time_limit=60.0, hang_limit=120.0),
-    )
+    """The calls, and the results, of the message of `sensor` that completes the second sample.
+
+    The first one earned the trust that lets images wait until a sample wants them.
+    """
+    # Before the threads that decode are there: they begin with the first image.
     with recorded() as seen:
+        # Two sweeps, as the contract of a model may ask for.
+        front_end = SensorFrontEnd(
+            rig_messages.rig(), SensingConfig(), pipeline.prepare_image, sweeps=2
+        )
+        types = front_end.subscriptions()
+        before = [('/tf_static', rig_messages.static_transforms(1))]
+        before += [
+            (f'{name}/camera_info', rig_messages.camera_info(name, FIRST)) for name in CAMERAS
+        ]
+        samples = push(front_end, [*before, *frames(FIRST, SENSORS)], FIRST)
+        assert [sample.modality for sample in samples] == [Modality.FUSED]
+        others = [name for name in SENSORS if name != sensor]
+        assert push(front_end, frames(STAMP, others), STAMP) == []
+        queue, mailbox, results = TopicQueue(dict.fromkeys(types, 5)), Mailbox(), []
+        log = ThrottledLog(print, print)
+        sensing = SensingWorker(front_end, queue, mailbox, types, lambda: STAMP, log)
+        inference = InferenceWorker(
+            pipeline,
+            lambda attempt: pipeline,
+            mailbox,
+            results.append,
+            log,
+            InferenceConfig(time_limit=60.0, hang_limit=120.0),
+        )
+        seen.clear()
         # Each thread starts when there is something for it: `get` then gets it at its first call.
-        queue.put(RawMessage(*frames[sensor], STAMP))
+        queue.put(RawMessage(*frames(STAMP, [sensor])[0], STAMP))
         run_until(sensing, lambda: mailbox._sample is not None)
         run_until(inference, lambda: results)
     return seen, results
+
+
+def frames(stamp_ns: int, sensors: Sequence[str]) -> list[tuple[str, bytes]]:
+    """Topic and bytes of a frame of each sensor."""
+    variant = stamp_ns // rig_messages.PERIOD_NS
+    return [
+        (rig_messages.topic_of(name).lstrip('/'), rig_messages.frame(name, variant, stamp_ns))
+        for name in sensors
+    ]
+
+
+def push(
+    front_end: SensorFrontEnd, messages: list[tuple[str, bytes]], arrival_ns: int
+) -> list[Sample]:
+    """The samples that close when these messages arrive."""
+    types = front_end.subscriptions()
+    return [
+        sample
+        for topic, cdr in messages
+        for sample in front_end.push(topic, wire.deserialize(cdr, types[topic]), arrival_ns)
+    ]
 
 
 def run_until(worker: SensingWorker | InferenceWorker, condition) -> None:
@@ -241,7 +269,7 @@ def test_a_path_with_two_functions_exchanged_or_one_that_is_not_called_is_found(
 
 
 def test_a_function_that_is_not_there_is_found(repo_root):
-    for name in ('sensing.inputs.CameraInput.fetch', 'sensing.nowhere.place'):
+    for name in ('sensing.camera_input.CameraInput.fetch', 'sensing.nowhere.place'):
         with pytest.raises(AssertionError):
             code_of(name)
         with pytest.raises(AssertionError):

@@ -8,15 +8,17 @@ import threading
 import numpy as np
 import pytest
 
+from metabev_ros.config import RigConfig, load_config
 from metabev_ros.geometry import rigid_transform, rotation_z
 from metabev_ros.lab.datasets.samples import restrict_to, sample_from_frame
 from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.preprocess.lift_splat import LiftSplatTables
-from metabev_ros.resources import resource_path
+from metabev_ros.resources import DEFAULT_RIG, resource_path
 from metabev_ros.structures import Modality, Sample, SensorKind, SensorState
 
 MODEL = resource_path('models/metabev_nano')
+RIG = load_config(RigConfig, resource_path(DEFAULT_RIG))
 TURN = rigid_transform(rotation_z(np.radians(5)), [0.05, 0, 0])
 CAMERA = 'CAM_FRONT'
 
@@ -68,7 +70,7 @@ def test_until_the_tables_are_there_the_lidar_runs_alone_and_the_output_says_so(
     pipeline, sample, monkeypatch
 ):
     live = Pipeline(pipeline.config, pipeline.backend, pipeline.model.hash, table_wait=0.05)
-    live.warm_up(6)
+    live.warm_up(RIG)
     go, build = threading.Event(), LiftSplatTables._build
 
     def held_build(self, cells):
@@ -105,6 +107,6 @@ def test_warm_up_of_a_live_pipeline_runs_the_camera_graphs_however_slow_the_tabl
             return pipeline.backend.run(camera, lidar)
 
     live = Pipeline(pipeline.config, Counting(), 'x', table_wait=1e-6)
-    live.warm_up(6)
+    live.warm_up(RIG)
     assert live.model.gpu_memory == 4096  # what the status says: known when all has run once
     assert set(ran) == {Modality.CAMERA, Modality.FUSED, Modality.LIDAR}

@@ -74,10 +74,10 @@ def test_sensing_times_must_be_positive_and_finite(field, value):
 
 def test_two_sensors_must_not_share_a_name_or_topic(repo_root):
     plain = to_plain(load_config(RigConfig, repo_root / 'config/rigs/nuscenes_like.yaml'))
-    for key in ('name', 'topic'):
+    for key, words in (('name', 'distinct sensor names'), ('topic', 'a topic of its own')):
         broken = {**plain, 'cameras': [dict(camera) for camera in plain['cameras']]}
         broken['cameras'][1][key] = broken['cameras'][0][key]
-        with pytest.raises(ConfigError, match='distinct'):
+        with pytest.raises(ConfigError, match=words):
             from_plain(RigConfig, broken, 'rig')
 
 
@@ -125,3 +125,46 @@ def test_row_099_a_missing_or_unreadable_file_is_refused_by_name(tmp_path):
     (tmp_path / 'bytes.yaml').write_bytes(b'\xff\xfe\x00')
     with pytest.raises(ConfigError, match='bytes.yaml'):
         load_config(SensingConfig, tmp_path / 'bytes.yaml')
+
+
+@pytest.mark.parametrize(
+    'changes, words',
+    [
+        ({'cameras': [], 'lidars': []}, 'at least one camera or LiDAR'),
+        ({'odometry_topic': 'tf'}, 'a topic of its own'),
+        ({'odometry_topic': 'LIDAR_TOP/points'}, 'a topic of its own'),
+        ({'odometry_topic': 'not a topic'}, 'the name of a ROS topic'),
+        (
+            {
+                'ego_box': dict.fromkeys(
+                    ('x_min', 'x_max', 'y_min', 'y_max', 'z_min', 'z_max'), 1.0
+                )
+            },
+            'min < max',
+        ),
+        ({'lidar': {}}, "unknown \\['lidar'\\]"),
+    ],
+)
+def test_a_rig_that_cannot_be_is_refused_with_what_is_wrong(repo_root, changes, words):
+    plain = to_plain(load_config(RigConfig, repo_root / 'config/rigs/nuscenes_like.yaml'))
+    with pytest.raises(ConfigError, match=words):
+        from_plain(RigConfig, {**plain, **changes}, 'rig')
+
+
+@pytest.mark.parametrize(
+    'changes, words',
+    [
+        ({'transport': 'compressedDepth'}, "one of \\['raw', 'compressed'\\]"),
+        ({'topic': '1/x'}, 'the name of a ROS topic'),
+        ({'rate_hz': 0.01}, '0.1..200'),
+        ({'info_topic': ''}, 'CameraInfo, or fixed intrinsics'),
+        ({'time_offset': 37.0, 'estimate_time_offset': True}, 'not both'),
+        ({'name': 'front left'}, 'a name without spaces'),
+        ({'intrinsics': {'width': '640', 'height': 480, 'matrix': [1.0] * 9}}, 'int'),
+    ],
+)
+def test_a_camera_that_cannot_be_is_refused_with_what_is_wrong(repo_root, changes, words):
+    plain = to_plain(load_config(RigConfig, repo_root / 'config/rigs/nuscenes_like.yaml'))
+    plain['cameras'][0] |= changes
+    with pytest.raises(ConfigError, match=words):
+        from_plain(RigConfig, plain, 'rig')

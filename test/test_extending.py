@@ -17,17 +17,21 @@ from support.recipes import ROOT, Place, definitions, forgotten, words_in
 from support.small_networks import sample_of, small_model, sweep, tensors
 
 from benchmark.reliability.checks import DETECTORS
+from benchmark.reliability.fuzz import rig as fuzz_rig
 from metabev_ros import wire
 from metabev_ros.backends.profiles import ProfileLimits, graph_profile
 from metabev_ros.config import (
+    CameraConfig,
     LidarBranchConfig,
     LidarEncoder,
     ModelConfig,
     RigConfig,
+    Transport,
     from_plain,
     load_config,
     to_plain,
 )
+from metabev_ros.faults.plan import IMAGES
 from metabev_ros.graph_specs import TensorSpec, graph_inputs, graph_outputs
 from metabev_ros.network.lidar import build_lidar_encoder
 from metabev_ros.network.metabev import MetaBev
@@ -35,6 +39,7 @@ from metabev_ros.node.access_policy import access_policy
 from metabev_ros.postprocess import Postprocessor
 from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.sensing import checks
+from metabev_ros.sensing.topics import image_type
 from metabev_ros.structures import (
     DETECTION_CLASSES,
     Detections,
@@ -46,7 +51,7 @@ from metabev_ros.structures import (
 from metabev_ros.wire.cdr import PACKAGE
 
 ENCODER, CHECK, CLASS = 'A LiDAR encoder', 'A check of content', 'A detection class'
-OUTPUT, LIDAR, RANGE = 'An output topic', 'A second LiDAR', 'The BEV range'
+OUTPUT, TRANSPORT, RANGE = 'An output topic', 'A transport', 'The BEV range'
 RECIPES = recipes.recipes()
 
 # Every encoder at a size that a test can run; what is not named is the default.
@@ -137,12 +142,19 @@ def test_every_check_of_content_is_counted_and_has_a_row_of_the_fault_matrix() -
     assert tables, forgotten(CHECK, ['metabev_ros/sensing/checks.py has no table'])
     counted = {simple(name) for name in DETECTORS}
     words = {simple(text) for text in recipes.words_of_row_tests()}
-    problems: list[str] = []
-    for name in dict.fromkeys(check.name for table in tables for check in table):
-        if simple(name) not in counted:
-            problems.append(f'benchmark/reliability/checks.py TABLES has no check {name!r}')
-        if not any(simple(name) in text for text in words):
-            problems.append(f'no test of a row of test/faults/matrix.yaml asks for {name!r}')
+    problems = [
+        f'{place} is no step of the recipe'
+        for name in vars(checks)
+        if name.endswith('_CHECKS')
+        and (place := Place('metabev_ros/sensing/checks.py', name)) not in RECIPES[CHECK]
+    ]
+    for check in (check for table in tables for check in table):
+        if simple(check.name) not in counted:
+            problems.append(f'benchmark/reliability/checks.py TABLES has no check {check.name!r}')
+        # Outputs carry what a check says, not its name.
+        asked = simple(check.name), simple(check.words.partition('{')[0])
+        if not any(part in text for part in asked for text in words):
+            problems.append(f'no test of a row of test/faults/matrix.yaml asks for {check.name!r}')
     assert not problems, forgotten(CHECK, problems)
 
 
@@ -245,27 +257,39 @@ def test_every_output_topic_is_made_counted_permitted_shown_and_documented() -> 
     assert not problems, forgotten(OUTPUT, problems)
 
 
-# -------------------------------------------------------------------------------- second LiDAR
-def is_single(node: ast.AST, path: str) -> bool:
-    """Tell whether a node speaks of the one LiDAR, or of its sweep before a sample is made."""
-    if not isinstance(node, ast.Attribute):
-        return False
-    owner = ast.unparse(node.value).rpartition('.')[2].lstrip('_')
-    is_rig = owner == 'rig' or (path, owner) == ('metabev_ros/config/rig.py', 'self')
-    before = path.startswith('metabev_ros/sensing/') and node.attr in ('sweep', '_lidar')
-    return before or (is_rig and node.attr == 'lidar')
+# ----------------------------------------------------------------------------------- transport
+def test_every_function_that_asks_for_the_transport_has_a_case_for_each() -> None:
+    named = recipes.members_named('Transport')
+    problems = [f'{place} is no step of the recipe' for place in named.keys() - RECIPES[TRANSPORT]]
+    for place, members in named.items():
+        problems += [
+            f'{place} has no case for Transport.{transport.name}'
+            for transport in Transport
+            if transport.name not in members
+        ]
+    read = Place('metabev_ros/sensing/camera_input.py', 'CameraInput.read')
+    assert {Place('metabev_ros/sensing/topics.py', 'image_type'), read} <= named.keys()
+    assert not problems, forgotten(TRANSPORT, problems)
 
 
-def test_every_file_that_knows_one_lidar_only_is_a_step_of_the_recipe() -> None:
-    found = {
-        path
-        for path in recipes.modules()
-        if any(is_single(node, path) for node in ast.walk(recipes.tree_of(path)))
+@pytest.mark.parametrize('transport', Transport)
+def test_images_of_every_transport_have_a_budget_and_are_damaged_fuzzed_and_documented(
+    transport: Transport,
+) -> None:
+    camera = CameraConfig('c', 'c/image', 'c', transport, True, 'c/camera_info')
+    msgtype = image_type(camera)
+    package, sent = msgtype.partition('/')[0], {c.transport for c in fuzz_rig().cameras}
+    page = (ROOT / 'docs/topics_and_parameters.md').read_text()
+    known = {
+        'metabev_ros/wire/budget.py MAX_BYTES': msgtype in wire.MAX_BYTES,
+        'metabev_ros/faults/plan.py IMAGES': msgtype in IMAGES,
+        'benchmark/reliability/fuzz.py rig': transport in sent,
+        'package.xml': f'depend>{package}</' in (ROOT / 'package.xml').read_text(),
+        'docs/topics_and_parameters.md': f'`transport: {transport.value}`' in page
+        and f'`{msgtype}`' in page,
     }
-    listed = {place.path for place in RECIPES[LIDAR]}
-    problems = [f'{path} speaks of the one LiDAR: name it' for path in sorted(found - listed)]
-    problems += [f'{path} no longer does: leave it out' for path in sorted(listed - found)]
-    assert not problems, forgotten(LIDAR, problems)
+    problems = [f'{msgtype} is not in {place}' for place, there in known.items() if not there]
+    assert not problems, forgotten(TRANSPORT, problems)
 
 
 # ----------------------------------------------------------------------------------- BEV range

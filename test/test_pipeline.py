@@ -12,10 +12,11 @@ from metabev_ros.errors import BackendError, ConfigError, ContractError
 from metabev_ros.lab.datasets.samples import restrict_to, sample_from_frame, without_sensors
 from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.pipeline import Pipeline
-from metabev_ros.resources import resource_path
+from metabev_ros.resources import DEFAULT_RIG, resource_path
 from metabev_ros.structures import Modality, Sample
 
 MODEL = resource_path('models/metabev_nano')
+RIG = resource_path(DEFAULT_RIG)
 
 
 @pytest.fixture(scope='module')
@@ -100,7 +101,9 @@ def test_the_model_runs_where_torch_cannot_be_imported():
     code = (
         'import sys; sys.modules["torch"] = None\n'
         'from metabev_ros.pipeline import Pipeline\n'
-        f'Pipeline.load({str(MODEL)!r}).warm_up(6); print("ok")'
+        'from metabev_ros.config import RigConfig, load_config\n'
+        f'rig = load_config(RigConfig, {str(RIG)!r})\n'
+        f'Pipeline.load({str(MODEL)!r}).warm_up(rig); print("ok")'
     )
     done = subprocess.run(
         [sys.executable, '-c', code], capture_output=True, text=True, cwd=MODEL.parents[1]

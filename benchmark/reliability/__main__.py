@@ -131,6 +131,17 @@ def fuzz_live(
 
 
 @app.command()
+def floods(
+    seconds: Annotated[float, typer.Option(help='Length of each flood.')] = 20.0,
+    record: Record = None,
+) -> None:
+    """Huge messages and floods over DDS: heartbeat and memory of the running node."""
+    from benchmark.reliability.floods import floods
+
+    report(floods(seconds), record)
+
+
+@app.command()
 def single_failures(
     seconds: Annotated[float, typer.Option(help='Length of the drive.')] = 1.2,
     stride: Annotated[int, typer.Option(help='Try every n-th call only.')] = 1,

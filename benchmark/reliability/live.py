@@ -77,7 +77,7 @@ def fuzz_live(messages: int, seed: int) -> list[Figure]:
             for topic, msgtype in TYPES.items():
                 graph.publisher(topic, msgtype, latched=topic == f'/{INJECTION_TOPIC}')
             others = [_good(topic, 0) for topic in TYPES]
-            before, memory = _received(graph), _resident(node)
+            before, memory = _received(graph), resident_mb(node)
             for number in track(range(messages), 'damaged messages', transient=True):
                 topic = list(TYPES)[dice.integers(len(TYPES))]
                 cdr = mutator.damage(_good(topic, number), TYPES[topic], others)
@@ -93,7 +93,7 @@ def fuzz_live(messages: int, seed: int) -> list[Figure]:
             crashes = int(node.process.poll() is not None)
             taken = 0 if crashes else _received(graph) - before
             recovered = not crashes and _recovers(graph)
-            growth = 0.0 if crashes else _resident(node) - memory
+            growth = 0.0 if crashes else resident_mb(node) - memory
             code = node.stop() if not crashes else node.process.returncode
             traces = node.log.count('Traceback')
             unclean = sum(not line.isprintable() for line in node.log.splitlines())
@@ -110,7 +110,7 @@ def fuzz_live(messages: int, seed: int) -> list[Figure]:
     ]
 
 
-def _resident(node: NodeProcess) -> float:
+def resident_mb(node: NodeProcess) -> float:
     """Megabytes that the node holds."""
     status = Path(f'/proc/{node.process.pid}/status').read_text(encoding='ascii')
     return int(status.split('VmRSS:')[1].split()[0]) / 1024

@@ -19,7 +19,7 @@ from metabev_ros.cli.app import (
     rig_config,
 )
 from metabev_ros.config import read_node_config
-from metabev_ros.resources import resource_path
+from metabev_ros.resources import DEFAULT_RIG, resource_path
 
 T = TypeVar('T')
 
@@ -29,19 +29,46 @@ def simulate(
     out: Annotated[Path, typer.Argument(help='The bag to write (.mcap).')],
     seed: Annotated[int, typer.Option(min=0, help='Seed of the world.')] = 900_000,
     seconds: Annotated[float, typer.Option(min=0.1, max=3600)] = 10.0,
-    rate: Annotated[float, typer.Option(min=0.1, max=50, help='Samples a second.')] = 10.0,
+    rig: RigOption = None,
+    drive: Annotated[
+        str | None,
+        typer.Option(
+            help='Mounts and motion: a YAML file, or the name of one in config/drives/; '
+            "default: that of the rig file's name."
+        ),
+    ] = None,
+    timing: Annotated[
+        str | None,
+        typer.Option(
+            help='When sensors measure: a YAML file, or the name of one in '
+            "config/drives/timing/; default: the drive's."
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help='Processes that render.')] = 2,
 ) -> None:
-    """Render a synthetic drive with ground truth into a bag."""
-    from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive, write_bag
+    """Render a vehicle's drive with ground truth into a bag."""
+    from metabev_ros.lab.datasets.synthetic import (
+        VehicleDrive,
+        drive_for_rig,
+        find_drive,
+        find_timing,
+        write_vehicle_bag,
+    )
 
-    drive = SyntheticDrive(seed, DriveConfig(frames=max(1, round(seconds * rate)), rate_hz=rate))
+    name = resource_path(DEFAULT_RIG) if rig is None else rig
+    config = find_drive(drive) if drive else drive_for_rig(name)
+    made = VehicleDrive(
+        rig_config(rig), seed, seconds, config, find_timing(timing or config.timing)
+    )
+    for note in made.mounts.notes:
+        console.print(note, markup=False)
     with progress_bar('Rendering') as update:
-        write_bag(drive, out, lambda done, total: update(done, total))
-    console.print(f'{out}')
+        write_vehicle_bag(made, out, workers, lambda done, total: update(done, total))
+    console.print(f'{out}', markup=False)
 
 
 def _model_named(name: str) -> Path | None:
-    """What the parameter `model` means: a folder, or the name of a model of this package."""
+    """The meaning of the parameter `model`: a folder, or the name of a model of this package."""
     if not name or Path(name).is_dir():
         return Path(name) if name else None
     return resource_path(f'models/{name}')

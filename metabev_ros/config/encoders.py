@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from metabev_ros.config.hornet import HorNetConfig, Mixing, require_gate_channels
 from metabev_ros.config.yaml import LATER, require
 
-
 MAX_SWEEPS = 10
 
 

@@ -23,7 +23,7 @@ _TOPIC = re.compile(r'^(~/|/)?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*$'
 
 
 class Transport(enum.Enum):
-    """How the images of a camera travel."""
+    """Form in which the images of a camera travel."""
 
     RAW = 'raw'  # sensor_msgs/Image
     COMPRESSED = 'compressed'  # sensor_msgs/CompressedImage, JPEG or PNG

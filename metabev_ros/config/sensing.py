@@ -1,4 +1,4 @@
-"""When a sensor counts as late, dead, frozen or back, and what sensing may cost."""
+"""Limits of sensing: when a sensor counts as late, dead, frozen or back, and what it may cost."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
@@ -63,6 +64,7 @@ class GraphWatch:
 
     Attributes:
         dropped: topic -> messages of a second publisher, which are not believed.
+        conflicts: of the last look, see `GraphFindings`.
     """
 
     def __init__(self, node: Node, rig: RigConfig, inputs: tuple[Input, ...]) -> None:
@@ -71,16 +73,18 @@ class GraphWatch:
         self.sensor_of = {name: topic.sensor for name, topic in topics.items() if topic.sensor}
         self._speakers = {name: Speakers() for name, topic in topics.items() if topic.is_data}
         self.dropped: Counter[str] = Counter()
+        self.conflicts: Mapping[str, str] = {}
 
-    def heard(self, topic: str, sequence: int | None) -> bool:
+    def heard(self, topic: str, number: int | None, publisher: bytes = b'') -> bool:
         """Take note of a message; whether it is believed.
 
         Args:
             topic: as the rig writes it.
-            sequence: of its publisher; None where the middleware does not count.
+            number: of its publisher's messages; None where the middleware does not count.
+            publisher: its identity; b'' where that is not known.
         """
         speakers = self._speakers.get(topic)
-        if speakers is None or speakers.hear(sequence, time.monotonic()):
+        if speakers is None or speakers.hear(number, time.monotonic(), publisher):
             return True
         self.dropped[topic] += 1
         return False
@@ -106,18 +110,26 @@ class GraphWatch:
                     conflicts[item.topic] = f'{len(heard)} publishers: {", ".join(heard)}'
                     faults.insert(0, conflicts[item.topic])
                 elif speakers.has_second(now):
-                    seconds[sensor] = _second(heard)
+                    seconds[sensor] = _second(publishers, speakers.rivals(now))
             if faults and sensor:
                 reasons[sensor] = faults[0]
+        self.conflicts = conflicts
         own = (self._node.get_name(), self._node.get_namespace())
         same = self._node.get_node_names_and_namespaces().count(own)
         return GraphFindings(conflicts, reasons, seconds, max(0, same - 1))
 
 
-def _second(heard: list[str]) -> str:
-    """Names who publishes, where one of them is not believed; it may have left already."""
-    who = f': {", ".join(heard)}' if len(heard) > 1 else ''
-    return f'2 publishers speak, one is not believed{who}'
+def _second(publishers: list[TopicEndpointInfo], rivals: frozenset[bytes]) -> str:
+    """Names a second publisher that is not believed; it may have left the graph already."""
+    known = [info for info in publishers if _gid(info) in rivals]
+    if known:
+        return f'a second publisher is not believed: {", ".join(sorted(map(_name, known)))}'
+    names = f': {", ".join(sorted(map(_name, publishers)))}' if len(publishers) > 1 else ''
+    return f'2 publishers speak, one is not believed{names}'
+
+
+def _gid(info: TopicEndpointInfo) -> bytes:
+    return bytes(cast('list[int]', info.endpoint_gid))[:16]
 
 
 def _misfit(item: Input, info: TopicEndpointInfo) -> str:

@@ -51,7 +51,7 @@ class ClockWatch:
         self._changed = time.monotonic()
 
     def look(self, now_ns: int) -> str:
-        """Why nothing can be said of now; '' while the clock goes.
+        """Say why nothing can be said of now; '' while the clock goes.
 
         Args:
             now_ns: of the node's clock.

@@ -16,47 +16,62 @@ from metabev_ros.node import ros_support
 from metabev_ros.node.graph_watch import GraphWatch, Input
 from metabev_ros.node.publishers import private_name
 from metabev_ros.node.queues import RawMessage, TopicQueue
+from metabev_ros.node.raw_take import MessageInfo
 from metabev_ros.node.workers import ThrottledLog
 from metabev_ros.sensing.topics import TF_TYPE
 
 TRANSFORM_DEPTH = 100
+# Frames that the middleware keeps until they are taken, which is at once. It is the one bound of
+# the memory that it takes for them: a message of 300 MB is put together before anybody can refuse
+# it, and Fast DDS has no limit of its own for that. Keep strangers out with SROS2.
+FRAME_DEPTH = 2
 REMEDY = 'correct the rig file or the remapping'
 
 
 def waiting_depth(msgtype: str, queue_depth: int) -> int:
     """Number of messages of a topic that may wait: few of a sensor's, many transforms."""
-    is_sensor = msgtype.startswith('sensor_msgs/') and not msgtype.endswith('CameraInfo')
-    return queue_depth if is_sensor else TRANSFORM_DEPTH
+    return queue_depth if msgtype.startswith('sensor_msgs/') else TRANSFORM_DEPTH
 
 
 class TopicInput:
-    """The callback of one subscription; runs on the executor's thread."""
+    """The callback of one subscription; runs on the executor's thread.
+
+    Attributes:
+        byte_limit: a larger message is not read.
+    """
 
     def __init__(
         self, topic: str, msgtype: str, queue: TopicQueue, watch: GraphWatch, clock: Clock
     ) -> None:
         self._topic, self._msgtype, self._clock = topic, msgtype, clock
         self._queue, self._watch = queue, watch
+        self.byte_limit = wire.MAX_BYTES[msgtype]
 
-    def take(self, cdr: bytes, info: Mapping[str, int | None]) -> None:
-        """Queue a message; `info` is what the middleware knows of it.
+    def take(self, cdr: bytes | memoryview, info: MessageInfo) -> None:
+        """Queue a message.
 
-        One that is too large to be read is let go here: only its reason waits.
+        One that is not to be read, too large or of a topic that is not believed, is let go here:
+        only its reason waits.
         """
-        if not self._watch.heard(self._topic, info.get('publication_sequence_number')):
+        if not self._watch.heard(self._topic, info.number, info.publisher):
             return
-        refused = wire.refusal_by_size(len(cdr), self._msgtype)
+        conflict = self._watch.conflicts.get(self._topic, '')
+        refused = wire.refusal_by_size(info.size, self._msgtype) or conflict
         arrival_ns = self._clock.now().nanoseconds
         self._queue.put(RawMessage(self._topic, b'' if refused else cdr, arrival_ns, refused))
 
+    def take_from_rclpy(self, cdr: bytes, info: Mapping[str, int | None]) -> None:
+        """As `take`, with what rclpy tells of a message."""
+        self.take(cdr, MessageInfo(info.get('publication_sequence_number'), size=len(cdr)))
+
     def take_alone(self, cdr: bytes) -> None:
         """As `take`, where rclpy gives nothing but the message."""
-        self.take(cdr, {})
+        self.take(cdr, MessageInfo(size=len(cdr)))
 
     @property
     def callback(self) -> Callable[..., None]:
         """The method that this rclpy can call."""
-        return self.take if ros_support.GIVES_MESSAGE_INFO else self.take_alone
+        return self.take_from_rclpy if ros_support.GIVES_MESSAGE_INFO else self.take_alone
 
 
 class InputSubscriptions:
@@ -91,6 +106,8 @@ class InputSubscriptions:
                 )
                 continue
             depth = waiting_depth(msgtype, queue_depth)
+            if msgtype.startswith('sensor_msgs/'):
+                depth = min(depth, FRAME_DEPTH)
             latched = topic.rsplit('/', 1)[-1] in LATCHED_NAMES
             qos = ros_support.latched_qos(depth) if latched else ros_support.sensor_qos(depth)
             inputs.append(Input(topic, msgtype, qos))

@@ -207,7 +207,7 @@ class PerceptionNode(LifecycleNode):
 
 
 def _as_refusal(step: str, error: Exception) -> MetaBevError:
-    """What `main` says of a transition that failed; an error of our own speaks for itself."""
+    """The error that `main` tells of a failed transition; one of our own speaks for itself."""
     if isinstance(error, MetaBevError):
         return error
     logging.getLogger(__name__).debug('%s failed', step, exc_info=error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import threading
@@ -19,9 +20,12 @@ from metabev_ros.config.node import REMEDY
 from metabev_ros.errors import ConfigError, MetaBevError, clean_text
 from metabev_ros.node.inference import ExitCode, InferenceWorker
 from metabev_ros.node.perception_node import NODE_NAME, PerceptionNode
+from metabev_ros.node.raw_take import input_executor
 
 STOP_CHECK = 0.1  # seconds between two looks at the stop event
 GOODBYE = 0.5  # seconds in which who asked for the shutdown gets the answer
+LARGE_BLOCK = 8 * 2**20  # bytes; a frame of 1920 x 1080 in colour has 6 MB
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 STOP_LIMIT = 8.0  # seconds from a signal to the end, whatever hangs; systemd's unit waits for 10
 
 
@@ -74,7 +78,7 @@ def _create() -> PerceptionNode:
 def _run(node: PerceptionNode, stop: threading.Event) -> ExitCode:
     if node.autostart:
         _start(node)
-    executor = SingleThreadedExecutor()
+    executor = input_executor()
     executor.add_node(node)
     try:
         while not stop.is_set():
@@ -89,6 +93,20 @@ def _run(node: PerceptionNode, stop: threading.Event) -> ExitCode:
     finally:
         executor.shutdown()
     return ExitCode.STOPPED
+
+
+def _return_large_memory() -> None:
+    """Let glibc give back what large messages took, as soon as they are freed.
+
+    Its threshold for that rises to the largest block that was freed, so that after one message of
+    30 MB those of every thread's heap stay.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return  # another C library
+    mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK)
+    mallopt(_M_TRIM_THRESHOLD, 4 * LARGE_BLOCK)
 
 
 def _say_goodbye(node: PerceptionNode, executor: SingleThreadedExecutor) -> None:
@@ -124,6 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
     some thirty stops.
     """
     stop, node = threading.Event(), None
+    _return_large_memory()
     _end_after_a_signal()
 
     def ask_to_stop(number: int, frame: object) -> None:

@@ -1,4 +1,4 @@
-"""What waits between the executor and the sensing thread, in bytes. No rclpy in this module."""
+"""Queues between the executor and the sensing thread, in bytes. No rclpy in this module."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from metabev_ros.wire import MAX_BYTES
 
-TOTAL_BYTES = 128 * 2**20  # of all that waits
+TOTAL_BYTES = 96 * 2**20  # of all that waits
 # Of one topic, where a single message may be smaller: many transforms, few megabytes of them.
 SMALL_TOPIC_BYTES = 2**19
 REFUSED_DEPTH = 16  # refused messages of one topic that wait to be counted
@@ -26,7 +26,7 @@ class RawMessage:
     """
 
     topic: str
-    cdr: bytes
+    cdr: bytes | memoryview
     arrival_ns: int
     refused: str = ''
 

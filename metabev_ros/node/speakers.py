@@ -1,10 +1,9 @@
-"""Who speaks on a topic, told by sequence numbers. No rclpy in this module.
+"""The publishers that speak on a topic. No rclpy in this module.
 
-The middleware numbers the messages of each publisher; rclpy gives the number, not the publisher.
-The numbers of one publisher only rise, so a message belongs to the speaker whose last number lies
-closest below its own. A driver that was killed and started again begins with small numbers and
-nobody goes on with the large ones: it is the successor. An intruder begins anew too, but then the
-other goes on.
+Where the publisher of a message is not known, its number tells: the middleware counts what each of
+them sends. Numbers only rise, so a message belongs to the speaker whose last number lies closest
+below its own. A driver that was killed and started again begins with small numbers and nobody goes
+on with the large ones: it is the successor. After a message of an intruder the other one goes on.
 """
 
 from __future__ import annotations
@@ -21,10 +20,12 @@ MOST = 8  # speakers that are told apart
 
 @dataclass
 class _Speaker:
-    last: int  # sequence number
+    last: int  # number of its newest message
     heard: float  # seconds
+    publisher: bytes  # b'' where that is not known
     period: float = 0.0  # usual seconds between two messages
-    is_rival: bool = False  # it spoke while another did
+    is_new: bool = True  # it spoke, and the believed one has not since
+    is_rival: bool = False  # it spoke, and the believed one did after it
     spoke: deque[float] = field(default_factory=lambda: deque[float](maxlen=2))
 
     def speak(self, now: float) -> None:
@@ -44,40 +45,48 @@ class Speakers:
         self._others: list[_Speaker] = []
         self._unnumbered: deque[float] = deque(maxlen=2)
 
-    def hear(self, sequence: int | None, now: float) -> bool:
+    def hear(self, number: int | None, now: float, publisher: bytes = b'') -> bool:
         """Take note of a message; whether it is the believed speaker's.
 
         Args:
-            sequence: None where the middleware does not count; then everything is believed here,
-                and what else is known of the topic decides.
+            number: None where the middleware does not count. Without a publisher too everything
+                is believed here, and what else is known of the topic decides.
+            now: seconds.
+            publisher: its identity; b'' where that is not known.
         """
-        if sequence is None:
+        if number is None and not publisher:
             self._unnumbered.append(now)
             return True
-        speaker = self._find(sequence, now)
+        speaker = self._find(number or 0, now, publisher)
         owner = self._owner
         if owner is None:
             self._owner = speaker
         elif speaker is owner:
             for other in self._others:
-                other.is_rival |= other.heard > owner.heard
+                other.is_rival |= other.is_new
+                other.is_new = False
         elif self._makes_room(owner, speaker, now):
             self._others.remove(speaker)
             self._others.append(owner)
             self._owner = speaker
         speaker.speak(now)
-        return speaker is self._owner
+        speaker.is_new = speaker is not self._owner
+        return not speaker.is_new
 
-    def _find(self, sequence: int, now: float) -> _Speaker:
-        """The speaker of this number, perhaps a new one."""
+    def _find(self, number: int, now: float, publisher: bytes) -> _Speaker:
+        """The speaker of a message, perhaps a new one."""
         self._others = [other for other in self._others if now - other.heard < FORGOTTEN][-MOST:]
         known = [*self._others, *([] if self._owner is None else [self._owner])]
-        below = [speaker for speaker in known if speaker.last < sequence]
-        if below:
-            nearest = max(below, key=lambda speaker: (speaker.last, speaker.heard))
-            nearest.last = sequence
+        fitting = [
+            speaker
+            for speaker in known
+            if speaker.publisher == publisher and (publisher or speaker.last < number)
+        ]
+        if fitting:
+            nearest = max(fitting, key=lambda speaker: (speaker.last, speaker.heard))
+            nearest.last = number
             return nearest
-        new = _Speaker(sequence, now)
+        new = _Speaker(number, now, publisher)
         if self._owner is not None:
             self._others.append(new)
         return new
@@ -88,11 +97,18 @@ class Speakers:
         return now - owner.heard > (max(MEMORY, patience) if other.is_rival else patience)
 
     def has_second(self, now: float) -> bool:
-        """Whether another than the believed one spoke lately, while that one did."""
-        return any(other.is_rival and now - other.heard < MEMORY for other in self._others)
+        """Tell whether another than the believed one spoke lately, while that one did."""
+        return bool(self._rivals(now))
+
+    def rivals(self, now: float) -> frozenset[bytes]:
+        """The others' identities, as far as they are known."""
+        return frozenset(other.publisher for other in self._rivals(now)) - {b''}
+
+    def _rivals(self, now: float) -> list[_Speaker]:
+        return [other for other in self._others if other.is_rival and now - other.heard < MEMORY]
 
     def is_contested(self, now: float) -> bool:
-        """Whether another speaks all the time: nobody can tell who is right."""
+        """Tell whether another speaks all the time: nobody knows who is right."""
         return any(
             len(spoke) == 2 and now - spoke[0] < CONTEST
             for spoke in (

@@ -27,7 +27,7 @@ from metabev_ros.structures import CameraCalibration
 
 HEIGHT_RANGE = (-10.0, 10.0)  # metres in the ego frame, BEVFusion's zbound
 ANSWERS = 4  # as cameras come and go; tables of a large network are 22 MB each
-VIEWS = 24  # views whose part is kept: those of the answers
+VIEWS = 48  # views whose runs are kept; a small part of the tables
 
 Tables = dict[str, np.ndarray]
 BuildTables = Callable[[Sequence[CameraCalibration]], Tables]
@@ -192,8 +192,10 @@ class LiftSplatTables:
         length = np.concatenate([*(view.length for view in views), fill])
         order = stable_order(cell)
         length = length[order]
+        # Both may wrap round in a huge rig; their difference does not.
         offset = ((np.cumsum(length) - length) * w).astype(np.int32)
-        rise = np.arange(0, w * int(length.sum()), w, dtype=np.int32)
+        rise = np.arange(int(length.sum()), dtype=np.int32)
+        rise *= w
         depth_table = np.repeat(point[order] - offset, length)
         depth_table += rise
         pixel_table = np.repeat(pixel[order] - offset, length)

@@ -65,7 +65,7 @@ def _features(
     rows: np.ndarray,
     grid: BevGrid,
 ) -> np.ndarray:
-    """What a slot of a pillar says of its point, once a point: slots are more than points.
+    """Features of every point: once a point and not once a slot, since slots are more.
 
     Args:
         points: (P, 5) float32 in the LiDAR frame, sorted by pillar.

@@ -79,7 +79,7 @@ class PullTables:
         )
 
     def _look(self, calibration: CameraCalibration) -> Look:
-        """What one view sees of the points above the cells that may be in its picture."""
+        """Points that one view sees above the cells that may be in its picture."""
         config, (h, w) = self._config, self._config.feature_shape
         camera_from_ego = inverse_rigid(calibration.ego_from_camera)
         cells, heights = self._cells_in_view(calibration.intrinsics, camera_from_ego), len(self._z)

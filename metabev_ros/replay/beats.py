@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 BEAT_NS = 100_000_000
 LONGEST_PAUSE_BEATS = 600  # a longer pause is not beaten through to its end
-PAUSE_START_BEATS = 20  # of every pause: a sensor's death is visible in them
-FREE_BEATS, BEATS_PER_MESSAGE = 6000, 20  # for pauses: ten minutes, and two seconds a message
+PAUSE_START_BEATS = 20  # of a longer pause: a sensor's death is visible in them
+FREE_BEATS, BEATS_PER_MESSAGE = 18_000, 2  # half an hour of silence, and what messages bring
 
 
 class Beats:
     """Says when heartbeats are due.
 
-    A pause of the recording is beaten through while there are beats left for it: a bag of a few
-    messages, a minute apart, must not become hours of heartbeats. Of any other pause the first
-    two seconds are beaten, then its end.
+    A pause of up to a minute is beaten through while there are beats left: a small bag must not
+    become days of heartbeats. Of a longer one the first two seconds are beaten, then its end;
+    when no beats are left, its first and its last one.
 
     Attributes:
         jumped: pauses that were not beaten through to their end.
@@ -33,8 +33,9 @@ class Beats:
         if self._next_ns is None or now_ns < self._next_ns - BEAT_NS:
             self._next_ns = now_ns + BEAT_NS  # the start, or the recorded clock went back
         due = (now_ns - self._next_ns) // BEAT_NS + 1
-        is_whole = due <= max(PAUSE_START_BEATS, min(self._left, LONGEST_PAUSE_BEATS))
-        for _ in range(due if is_whole else PAUSE_START_BEATS):
+        start = PAUSE_START_BEATS if self._left > PAUSE_START_BEATS else 1
+        is_whole = due <= max(start, min(self._left, LONGEST_PAUSE_BEATS))
+        for _ in range(due if is_whole else start):
             yield self._take(self._next_ns)
         if not is_whole:
             last_ns = self._next_ns + (now_ns - self._next_ns) // BEAT_NS * BEAT_NS

@@ -1,4 +1,4 @@
-"""What a replay did, in counts and in lines for people."""
+"""The result of a replay, in counts and in lines for people."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -63,7 +64,7 @@ class CameraInput(SensorInput[PackedImage]):
         require_frame(clean_text(read_frame(message.header)), self.frame, 'frame')
         match self._transport:
             case Transport.RAW:
-                packed = read_image(message)
+                packed = read_image(cast(Image, message))
             case Transport.COMPRESSED:
                 packed = read_compressed_image(message)
             case _:
@@ -129,17 +130,22 @@ class ImageReader:
 
     def read(self, frames: Mapping[str, CameraFrame]) -> dict[str, Look]:
         """Decode the frames and give each its `image`; what there is to see in each."""
+        if len(frames) == 1:  # for one, a thread costs more than it saves
+            return {name: self._read(frame) for name, frame in frames.items()}
         return dict(zip(frames, self._pool.map(self._read, frames.values()), strict=True))
 
     def _read(self, frame: CameraFrame) -> Look:
         size = self._size
         reduce = 1 if size is None else reduction_for(frame.packed.size, size.height, size.width)
         try:
-            pixels, _ = frame.packed.decode(reduce)
+            pixels, reduction = frame.packed.decode(reduce)
+            picture = look_at_picture(pixels, reduction)
+            frame.image = CameraImage(frame.stamp_ns, *self._prepare(pixels, frame.calibration))
         except SensorDataError as error:
             return error
-        picture = look_at_picture(pixels)
-        frame.image = CameraImage(frame.stamp_ns, *self._prepare(pixels, frame.calibration))
+        except Exception as error:  # it speaks against this camera only, whatever it is
+            text = clean_text(f'{type(error).__name__}: {error}')
+            return SensorDataError('internal', 'image', 'one that can be prepared', text)
         return picture
 
 
@@ -150,4 +156,3 @@ def unread(frames: Mapping[str, object]) -> dict[str, CameraFrame]:
         for name, frame in frames.items()
         if isinstance(frame, CameraFrame) and frame.image is None
     }
-

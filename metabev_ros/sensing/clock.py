@@ -101,13 +101,16 @@ class ClockWatch:
             return False
         known.count += 1
         all_of = [self._astray.get(other) for other in live]
-        return all(
-            other is not None and other.ahead == known.ahead and other.count >= 2
-            for other in all_of
-        ) and self.now_ns - min(a.since_ns for a in all_of if a is not None) >= _PATIENCE_NS
+        return (
+            all(
+                other is not None and other.ahead == known.ahead and other.count >= 2
+                for other in all_of
+            )
+            and self.now_ns - min(a.since_ns for a in all_of if a is not None) >= _PATIENCE_NS
+        )
 
     def _excess(self, stamp_ns: int) -> int:
-        """How far a lag is off the offset, signed; 0 where that is within `max_latency`."""
+        """Measure how far a lag is off, signed; 0 where that is within `max_latency`."""
         if self.offset_ns is None:
             return 0
         off = self.now_ns - stamp_ns - self.offset_ns

@@ -27,7 +27,7 @@ _IN_RGB: int = getattr(cv2, 'IMREAD_COLOR_RGB', 0)
 
 @dataclass(frozen=True)
 class Rows:
-    """How the rows of a raw picture lie in its bytes.
+    """Layout of the rows of a raw picture in its bytes.
 
     Attributes:
         encoding: of the pixels.

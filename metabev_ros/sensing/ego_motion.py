@@ -13,7 +13,7 @@ from metabev_ros.sensing.untrusted import header_stamp_ns
 
 
 class EgoMotion:
-    """Where the vehicle was at one stamp, seen from where it was at another.
+    """Motion between the place of the vehicle at one stamp and that at another.
 
     Odometry where it covers both stamps, else TF.
 
@@ -31,7 +31,7 @@ class EgoMotion:
 
     @property
     def problem(self) -> str:
-        """What was refused during the last second, in words; '' for nothing."""
+        """Say what was refused during the last second, in words; '' for nothing."""
         if self._odometry.problem:
             return f'odometry {self._odometry.problem}'
         return self._tf.motion_problem

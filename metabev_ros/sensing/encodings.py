@@ -114,7 +114,7 @@ def to_rgb(rows: np.ndarray, encoding: Encoding, is_bigendian: bool) -> np.ndarr
     """Rows of a picture, padding cut off, to RGB.
 
     16 bits become 8 as cv_bridge makes them: times 255 / 65535, to the nearest; the high byte
-    alone differs by one in half of the values. A mosaic is interpolated before.
+    alone differs by one in a quarter of the values. A mosaic is interpolated before.
 
     Args:
         rows: (R, bytes of a row) uint8; R is the height, or 3 / 2 of it with a colour plane.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metabev_ros.sensing.decoding import PackedImage
+from metabev_ros.sensing.sweeps import STILL_SECONDS
 from metabev_ros.structures import CameraCalibration, CameraImage
 
 
@@ -48,6 +49,11 @@ class LidarFrame:
     seconds: np.ndarray | None
     ego_from_lidar: np.ndarray
     note: str = ''
+
+    @property
+    def is_still(self) -> bool:
+        """Tell whether its points need no motion: all of one time, or of none that is known."""
+        return self.seconds is None or bool((np.abs(self.seconds) <= STILL_SECONDS).all())
 
 
 Frame = CameraFrame | LidarFrame

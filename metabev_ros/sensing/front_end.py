@@ -68,7 +68,7 @@ class SensorFrontEnd:
     ) -> None:
         self._rig, self._config = rig, config
         self._cameras = {camera.name: CameraInput(camera, config) for camera in rig.cameras}
-        self._lidars = {l.name: LidarInput(l, rig.ego_box, config) for l in rig.lidars}
+        self._lidars = {lidar.name: LidarInput(lidar, rig.ego_box, config) for lidar in rig.lidars}
         self._inputs: dict[str, CameraInput | LidarInput] = {**self._cameras, **self._lidars}
         self._monitors = {name: item.monitor for name, item in self._inputs.items()}
         self._reader = ImageReader(prepare_image, image_size, config.decode_threads)
@@ -266,7 +266,11 @@ class SensorFrontEnd:
             self._begin_epoch()
         monitor.check_stamp(stamp_ns, now_ns)
         monitor.note_skew(self._clock.take(monitor.name, stamp_ns))
-        self._synchroniser.check_timely(monitor.name, stamp_ns)
+        try:
+            self._synchroniser.check_timely(monitor.name, stamp_ns, now_ns)
+        except SensorDataError:
+            monitor.late(stamp_ns, now_ns)
+            raise
         return stamp_ns
 
     def _is_needed(self, item: SensorInput[Any]) -> bool:
@@ -296,7 +300,9 @@ class SensorFrontEnd:
             return []
         limit = self._config.max_age_periods * item.monitor.nominal_ns
         try:
-            self._synchroniser.check_timely(item.monitor.name, reading.stamp_ns)
+            self._synchroniser.check_timely(
+                item.monitor.name, reading.stamp_ns, reading.arrival_ns
+            )
         except SensorDataError:
             limit = -1
         if now_ns - reading.arrival_ns > limit:

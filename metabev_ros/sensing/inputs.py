@@ -1,4 +1,4 @@
-"""What the inputs of cameras and LiDARs have in common: time, place and trust."""
+"""Common part of the inputs of cameras and LiDARs: time, place and trust."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from metabev_ros.errors import SensorDataError
 from metabev_ros.sensing.calibration import fixed_pose
 from metabev_ros.sensing.checks import Verdict
 from metabev_ros.sensing.health import SensorMonitor
-from metabev_ros.sensing.time_offset import TimeOffset
 from metabev_ros.sensing.tf_tree import TfTree
+from metabev_ros.sensing.time_offset import TimeOffset
 from metabev_ros.structures import SensorKind, SensorState
 
 Data = TypeVar('Data')
@@ -125,4 +125,5 @@ def require_frame(found: str, expected: str, reason: str) -> None:
         SensorDataError: with that reason.
     """
     if found != expected:
-        raise SensorDataError(reason, 'header.frame_id', expected, f'frame {found!r}')
+        got = f'frame {found!r}' if reason == 'transform' else found
+        raise SensorDataError(reason, 'header.frame_id', expected, got)

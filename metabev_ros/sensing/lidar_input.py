@@ -64,6 +64,4 @@ class LidarInput(SensorInput[Cloud]):
         points, seconds = cloud.points, cloud.seconds
         if self._ego_box is not None:
             points, seconds = without_box(points, seconds, self._ego_box, pose)
-        return LidarFrame(
-            reading.stamp_ns, reading.arrival_ns, points, seconds, pose, cloud.note
-        )
+        return LidarFrame(reading.stamp_ns, reading.arrival_ns, points, seconds, pose, cloud.note)

@@ -100,30 +100,38 @@ def _without_absurd(
     points: np.ndarray, seconds: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Leave out points that are not finite or too far, and their times."""
-    # The maximum of a column with a NaN is NaN, which is not <= anything.
-    if not len(points) or (
-        np.abs(points[:, :3]).max() <= _FARTHEST and np.isfinite(points[:, 3]).all()
-    ):
+    good = np.isfinite(points[:, 3])
+    for axis in range(3):  # column by column is ten times as fast; NaN is not <= anything
+        good &= np.abs(points[:, axis]) <= _FARTHEST
+    if good.all():
         return points, seconds
-    good = (np.abs(points[:, :3]) <= _FARTHEST).all(axis=1) & np.isfinite(points[:, 3])
-    return points[good], None if seconds is None else seconds[good]
+    return _chosen(points, seconds, good)
+
+
+def _chosen(
+    points: np.ndarray, seconds: np.ndarray | None, keep: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The points that are kept and their times; np.compress takes rows four times as fast."""
+    return np.compress(keep, points, axis=0), None if seconds is None else seconds[keep]
 
 
 # ----------------------------------------------------------------------------- per-point time
 def _seconds(values: np.ndarray, point_time: PointTime, stamp: Stamp) -> np.ndarray:
-    """(P,) float64 seconds from the stamp.
+    """(P,) float32 or float64 seconds from the stamp.
 
     A float64 holds a time since 1970 to 0.2 microseconds or better, and the whole seconds of the
     stamp exactly in any unit; their difference loses nothing. A float32 would lose a minute.
     """
     per_second = _PER_SECOND[point_time.unit]
     with np.errstate(invalid='ignore', over='ignore'):
-        times = values.astype(np.float64).reshape(-1)
-        if not point_time.absolute:
-            return times / per_second
-        return (times - float(int(stamp.sec) * per_second)) / per_second - int(
-            stamp.nanosec
-        ) * 1e-9
+        if point_time.absolute:
+            whole = float(int(stamp.sec) * per_second)
+            since = values.astype(np.float64) - whole
+            return (since / per_second - int(stamp.nanosec) * 1e-9).reshape(-1)
+        kind = (
+            np.float32 if values.dtype.itemsize == 4 and values.dtype.kind == 'f' else np.float64
+        )
+        return (values.astype(kind) * kind(1 / per_second)).reshape(-1)
 
 
 def _plausible(seconds: np.ndarray | None, point_time: PointTime) -> tuple[np.ndarray | None, str]:
@@ -132,10 +140,10 @@ def _plausible(seconds: np.ndarray | None, point_time: PointTime) -> tuple[np.nd
     if seconds is None:
         return None, f'no per-point time: no field {name!r} of one number'
     if len(seconds):
-        farthest = float(np.abs(seconds).max())
+        farthest = float(np.maximum(seconds.max(), -seconds.min()))
         if not farthest <= _LATEST:  # NaN is not <= anything
             return None, f'no per-point time: {name!r} is {farthest:.3g} s from the stamp'
-    return seconds.astype(np.float32), ''
+    return seconds.astype(np.float32, copy=False), ''
 
 
 # --------------------------------------------------------------------------- own-vehicle box
@@ -159,7 +167,7 @@ def without_box(
     seen = transform_points(inverse_rigid(ego_from_lidar), corners)
     near = np.arange(0)
     for axis in range(3):  # first the box's bounds in the LiDAR frame: most points lie outside
-        values = points[:, axis] if axis == 0 else points[near, axis]
+        values = points[:, 0].copy() if axis == 0 else points[near, axis]
         # A little wider, for the rounding of float32.
         within = (values >= seen[:, axis].min() - 1e-3) & (values <= seen[:, axis].max() + 1e-3)
         near = np.flatnonzero(within) if axis == 0 else near[within]
@@ -169,7 +177,7 @@ def without_box(
         return points, seconds
     keep = np.ones(len(points), bool)
     keep[own] = False
-    return points[keep], None if seconds is None else seconds[keep]
+    return _chosen(points, seconds, keep)
 
 
 # ------------------------------------------------------------------------------------- layout
@@ -196,7 +204,7 @@ def _checked_bytes(message: PointCloud2) -> np.ndarray:
 
 
 def _find_fields(message: PointCloud2) -> tuple[Place | None, ...]:
-    """Where x, y, z and intensity lie in a point; None for an absent intensity.
+    """Places of x, y, z and intensity in a point; None for an absent intensity.
 
     Only fields that are used must be sound: drivers pad with fields of the same name, of no
     values, or over others (rgb and rgba).
@@ -224,7 +232,7 @@ def _find_fields(message: PointCloud2) -> tuple[Place | None, ...]:
 
 
 def _find_time(message: PointCloud2, name: str) -> Place | None:
-    """Where the time lies in a point; None where there is no such field of one number."""
+    """Place of the time in a point; None where there is no such field of one number."""
     found = [field for field in message.fields if str(field.name) == name]
     kind = _FIELD_TYPES.get(int(found[0].datatype)) if len(found) == 1 else None
     if kind is None or int(found[0].count) != 1:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metabev_ros.errors import ConfigError, SensorDataError
+from metabev_ros.errors import SensorDataError
 from metabev_ros.geometry import quaternion_to_rotation, rigid_transform
 from metabev_ros.sensing.messages import Quaternion, Vector3
 
@@ -21,6 +21,7 @@ _NOISE_METRES = 0.1  # what noise may add between two poses, however close in ti
 _NOISE_RADIANS = 0.02
 _STEP_METRES = 0.5  # what noise may put a pose beside where the last ones led
 _STEP_RADIANS = 0.05
+_UNIT_TOLERANCE = 1e-2  # tf2's
 _HOLE_NS = 1_000_000_000  # nothing is known between two poses farther apart
 _CONFIRM = 3  # poses in a row that must agree before a new track replaces the old one
 _KEPT = 512
@@ -52,14 +53,11 @@ def read_pose(translation: Vector3, rotation: Quaternion, where: str) -> Pose:
     """
     turn = [float(value) for value in (rotation.x, rotation.y, rotation.z, rotation.w)]
     offset = [float(value) for value in (translation.x, translation.y, translation.z)]
-    try:
-        with np.errstate(over='ignore'):  # 1e308 is refused in any case
-            quaternion_to_rotation(*turn)
-    except ConfigError as error:
-        raise SensorDataError('transform', where, error.expected, error.got) from error
+    norm = math.hypot(*turn)
+    if not abs(norm - 1.0) <= _UNIT_TOLERANCE:
+        raise SensorDataError('transform', where, 'a unit quaternion', str(turn))
     if not all(abs(value) < 1e8 for value in offset):
         raise SensorDataError('transform', where, 'a finite translation', str(offset))
-    norm = math.sqrt(sum(value * value for value in turn))
     return Pose(*offset, *(value / norm for value in turn))
 
 
@@ -150,7 +148,7 @@ class PoseTrack:
         self._problem_ns = self.newest_ns
 
     def _error_after_last(self, stamp_ns: int, pose: Pose, where: str) -> SensorDataError | None:
-        """What is wrong with a pose as the next of the track; None for nothing."""
+        """Say what is wrong with a pose as the next of the track; None for nothing."""
         last = len(self._stamps) - 1
         error = _step_error(self._stamps[last], self._poses[last], stamp_ns, pose, where)
         first = self._recent(last)
@@ -279,7 +277,7 @@ class PoseTrack:
 def _step_error(
     last_ns: int, last: Pose, stamp_ns: int, pose: Pose, where: str
 ) -> SensorDataError | None:
-    """What is wrong with a pose as the next after another; None for nothing."""
+    """Say what is wrong with a pose as the next after another; None for nothing."""
     seconds = (stamp_ns - last_ns) / 1e9
     if seconds <= 0:
         return SensorDataError('stamp', where, f'a stamp after {last_ns}', str(stamp_ns))

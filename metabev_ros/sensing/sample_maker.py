@@ -12,11 +12,14 @@ from metabev_ros.sensing.ego_motion import EgoMotion
 from metabev_ros.sensing.frames import CameraFrame, Frame, LidarFrame
 from metabev_ros.sensing.health import SensorMonitor
 from metabev_ros.sensing.modality import choose_modality
-from metabev_ros.sensing.sweeps import SweepHistory, points_in_ego
+from metabev_ros.sensing.sweeps import SweepHistory, moved_points, points_in_ego
 from metabev_ros.sensing.synchroniser import Collected
 from metabev_ros.structures import CameraImage, Modality, Sample, SensorReport, Sweep
 
-_STILL_NS = 1_000_000  # what is this close to the reference needs no ego motion
+_STILL_NS = 1_000_000  # this close to the reference, an unknown motion is not worth a note
+# A vehicle that stands: its odometry's noise must not make new view tables for every sample. With
+# 550 pixels of focal length this is less than 0.4 pixels a metre away.
+_STILL_METRES, _STILL_RADIANS = 0.0005, 0.0002
 EGO = np.eye(4)
 
 
@@ -102,15 +105,19 @@ class SampleMaker:
         The note says where the motion in between is not known.
         """
         apart = image.stamp_ns - reference
-        if abs(apart) <= _STILL_NS:
+        if apart == 0:
             return image, ''
         motion = self._motion.motion(reference, image.stamp_ns)
         if motion is None:
             return image, self._unknown_motion(apart)
+        if _stands(motion):
+            return image, ''
         pose = motion @ image.calibration.ego_from_camera
         return replace(image, calibration=replace(image.calibration, ego_from_camera=pose)), ''
 
     def _unknown_motion(self, apart: int) -> str:
+        if abs(apart) <= _STILL_NS:
+            return ''
         why = self._motion.problem or 'no odometry'
         return f'{why} over {apart / 1e6:+.0f} ms'
 
@@ -124,13 +131,13 @@ class SampleMaker:
             return None, used
         if self._is_plain and len(found) == 1:
             (frame,) = found.values()
-            if frame.seconds is None and frame.stamp_ns == reference:
+            if frame.is_still and frame.stamp_ns == reference:
                 return Sweep(reference, frame.points, frame.ego_from_lidar), used
         clouds: list[np.ndarray] = []
         for name, frame in found.items():
             points, note = self._points_at(frame, reference)
             clouds.append(points)
-            used[name] = _Used(frame.stamp_ns, ', '.join(filter(None, (frame.note, note))))
+            used[name] = _Used(frame.stamp_ns, frame.note or note)
         cloud = clouds[0] if len(clouds) == 1 else np.concatenate(clouds)
         self._history.add(reference, cloud)
         points, note = self._history.merged(reference, self._motion.motion)
@@ -144,11 +151,15 @@ class SampleMaker:
             frame.points, frame.seconds, frame.stamp_ns, frame.ego_from_lidar, self._motion.motion
         )
         apart = frame.stamp_ns - reference
-        if abs(apart) <= _STILL_NS:
+        if apart == 0:
             return points, note
         motion = self._motion.motion(reference, frame.stamp_ns)
         if motion is None:
             return points, self._unknown_motion(apart)
-        moved = points.copy()
-        moved[:, :3] = points[:, :3] @ motion[:3, :3].T + motion[:3, 3]
-        return moved, note
+        return moved_points(points, motion), note
+
+
+def _stands(motion: np.ndarray) -> bool:
+    """Tell whether a motion is no more than the noise of a vehicle's odometry that stands."""
+    turned = float(np.linalg.norm(motion[:3, :3] - EGO[:3, :3])) / np.sqrt(2)
+    return float(np.linalg.norm(motion[:3, 3])) < _STILL_METRES and turned < _STILL_RADIANS

@@ -19,7 +19,7 @@ MAX_POINT_SECONDS = 0.3  # a point farther from its sweep's stamp has a wrong ti
 MAX_SWEEP_AGE = 1.5  # seconds
 _KNOT_SECONDS = 0.005  # between them motion is linear: 0.3 mm off at 100 m and 1 rad/s
 _SLOTS = 1024  # between two knots; half of one is 2.5 us: 0.25 mm at 100 m and 1 rad/s
-_STILL_SECONDS = 0.001  # points this close to the stamp need no motion
+STILL_SECONDS = 0.001  # points this close to the stamp need no motion
 
 
 def points_in_ego(
@@ -29,7 +29,7 @@ def points_in_ego(
     ego_from_lidar: np.ndarray,
     motion: Motion,
 ) -> tuple[np.ndarray, str]:
-    """Where every point was measured, in the ego frame at the sweep's stamp.
+    """Place of every point when it was measured, in the ego frame at the sweep's stamp.
 
     Args:
         points: (P, 5) float32 `POINT_COLUMNS` in the LiDAR frame.
@@ -43,23 +43,23 @@ def points_in_ego(
         in it, in words; '' where it is not.
     """
     if seconds is None:
-        return _moved(points, ego_from_lidar), 'no per-point time'
+        return moved_points(points, ego_from_lidar), 'no per-point time'
     if not len(points):
         return points.copy(), ''
     low, high = float(seconds.min()), float(seconds.max())
     if not -MAX_POINT_SECONDS <= low <= high <= MAX_POINT_SECONDS:
         note = f'per-point time from {low:+.3f} s to {high:+.3f} s: not used'
-        return _moved(points, ego_from_lidar), note
+        return moved_points(points, ego_from_lidar), note
     farthest = max(abs(low), abs(high))
-    if farthest <= _STILL_SECONDS:
-        return _moved(points, ego_from_lidar), ''
+    if farthest <= STILL_SECONDS:
+        return moved_points(points, ego_from_lidar), ''
     knots = max(math.ceil((high - low) / _KNOT_SECONDS), 1) + 1
     poses: list[np.ndarray] = []
     for after in np.linspace(low, high, knots).tolist():
         ego_from_then = motion(stamp_ns, stamp_ns + round(after * 1e9))
         if ego_from_then is None:
             note = f'no ego motion over {farthest * 1e3:.0f} ms'
-            return _moved(points, ego_from_lidar), note
+            return moved_points(points, ego_from_lidar), note
         poses.append(ego_from_then @ ego_from_lidar)
     return _deskewed(points, seconds, low, high, np.array(poses)), ''
 
@@ -95,7 +95,7 @@ def _apply(
     return row[0] * x + row[1] * y + row[2] * z + row[3]
 
 
-def _moved(points: np.ndarray, target_from_source: np.ndarray) -> np.ndarray:
+def moved_points(points: np.ndarray, target_from_source: np.ndarray) -> np.ndarray:
     """(P, 5) float32 points of the source frame in the target frame."""
     result = points.copy()
     _move_into(result, points, target_from_source)

@@ -76,6 +76,7 @@ class Synchroniser:
         self._used_ns: dict[str, int] = {}
         self._open: _Open | None = None
         self._last: _Open | None = None  # the newest closed sample
+        self._in_last: frozenset[str] = frozenset()  # sensors that gave it a frame
         self._start_ns: int | None = now_ns  # first acceptable message of this epoch
         # Arrival of the newest usable frame; an epoch begins as if all had just spoken.
         self._arrived: dict[str, int] = {}
@@ -84,25 +85,28 @@ class Synchroniser:
         self._at_ns = 0 if now_ns is None else now_ns  # time up to which all is done
 
     # --------------------------------------------------------------------------------- frames
-    def check_timely(self, name: str, stamp_ns: int) -> None:
-        """Refuse a frame that is too old for the open sample and for the next one.
+    def check_timely(self, name: str, stamp_ns: int, arrival_ns: int) -> None:
+        """Refuse a frame that came too late for its sample and is too old for later ones.
 
-        One that was taken after the newest sample is current, even where the next sample of a
-        slow leader will hold a newer one.
+        One of a sensor that is in the last sample is merely not needed, as is one that is newer
+        than that: sensors may be faster than the one that leads. One that came before the
+        deadline of the last sample is in time, though nobody waited for it.
 
         Raises:
             SensorDataError: 'late'.
         """
-        newest = self._open or self._last
-        if newest is None:
+        last = self._last
+        if last is None or name in self._in_last or stamp_ns > last.reference_ns:
             return
-        reference_ns = newest.reference_ns
-        if self._open is None:
+        if arrival_ns <= last.deadline_ns and last.reference_ns - stamp_ns <= self._max_age(name):
+            return
+        if self._open is not None:
+            reference_ns = self._open.reference_ns
+        else:
             leader = self._leader(self._at_ns)
-            reference_ns += self._monitors[leader].nominal_ns if leader else 0
-        is_old = reference_ns - stamp_ns > self._max_age(name)
-        if is_old and stamp_ns <= newest.reference_ns:
-            behind = (newest.reference_ns - stamp_ns) / 1e6
+            reference_ns = last.reference_ns + (self._monitors[leader].nominal_ns if leader else 0)
+        if reference_ns - stamp_ns > self._max_age(name):
+            behind = (last.reference_ns - stamp_ns) / 1e6
             raise SensorDataError(
                 'late', 'header.stamp', 'a frame in time', f'{behind:.0f} ms behind'
             )
@@ -136,13 +140,21 @@ class Synchroniser:
     def _keep(self, name: str, frame: Frame) -> None:
         """Keep a frame and those before it that a sample may still hold."""
         frames, last = [*self._frames[name], frame], self._last
-        span = self._max_age(name) + self._tolerance
-        frames = [f for f in frames if frame.stamp_ns - f.stamp_ns <= span]
+        oldest_ns = min(frame.stamp_ns - self._tolerance, self._next_reference_ns(frame))
+        frames = [f for f in frames if f.stamp_ns >= oldest_ns - self._max_age(name)]
         if last is not None:
             # A later sample is nearer to the newest of the frames up to the last reference.
             passed = sum(f.stamp_ns <= last.reference_ns for f in frames)
             frames = frames[max(0, passed - 1) :]
         self._frames[name] = frames
+
+    def _next_reference_ns(self, frame: Frame) -> int:
+        """Reference of the open sample, else of the next one; a leader may lag far behind."""
+        if self._open is not None:
+            return self._open.reference_ns
+        leader = self._leader(frame.arrival_ns)
+        due = None if leader is None else self._monitors[leader].next_due
+        return frame.stamp_ns if due is None else due[0]
 
     def drop(self, name: str) -> None:
         """Forget the frames of a sensor that was just lost."""
@@ -282,9 +294,13 @@ class Synchroniser:
         return due is None or due[0] <= waiting.reference_ns + slack
 
     def _is_overdue(self, name: str, waiting: _Open, now_ns: int) -> bool:
-        """Tell whether the next frame of a sensor belongs here and should have come by now."""
+        """Tell whether the next frame of a sensor belongs here and should long have come.
+
+        A frame that is expected about when the sample has to close may come shortly after that.
+        """
         due = self._monitors[name].next_due
-        return self._is_due(name, waiting) and (due is None or due[1] <= now_ns)
+        slack = self._deadline // 2
+        return self._is_due(name, waiting) and (due is None or due[1] + slack <= now_ns)
 
     def _choose(self, name: str, waiting: _Open, now_ns: int) -> Frame | None:
         """The frame nearest to the reference.
@@ -345,7 +361,7 @@ class Synchroniser:
                 self._monitors[name].missed(now_ns)
                 if self._monitors[name].lost:
                     self.drop(name)
-        self._open, self._last = None, waiting
+        self._open, self._last, self._in_last = None, waiting, frozenset(chosen)
         sample = self._make(Collected(waiting.reference_ns, chosen))
         return [] if sample is None else [sample]
 

@@ -55,7 +55,7 @@ class TfTree:
 
     @property
     def motion_problem(self) -> str:
-        """What was refused lately of the links that `follow` named, in words; '' for nothing."""
+        """Say what was refused lately of the links that `follow` named, '' for nothing."""
         problems = (
             f'/tf {clean_text(child)}: {link.track.problem}'
             for child, link in self._links.items()

@@ -1,4 +1,4 @@
-"""What a message may cost: bytes and elements of every type that is read.
+"""Budget of a message: bytes and elements of every type that is read.
 
 The limits are far above what sensors send and far below what stalls a process. They hold before
 anything is parsed: a list of transforms becomes Python objects, some twenty microseconds and one
@@ -18,9 +18,9 @@ MAX_POINT_FIELDS = 64  # of one PointCloud2; drivers send four to twelve
 MAX_BYTES = {
     # Any picture of 32 million pixels with one or two bytes each, 22 million in colour.
     'sensor_msgs/msg/Image': 64 * 2**20,
-    'sensor_msgs/msg/CompressedImage': 32 * 2**20,
-    # Two million points of 32 bytes.
-    'sensor_msgs/msg/PointCloud2': 64 * 2**20,
+    'sensor_msgs/msg/CompressedImage': 24 * 2**20,
+    # Two million points of 16 bytes, or a sweep of 128 x 4096 of 60.
+    'sensor_msgs/msg/PointCloud2': 32 * 2**20,
     'sensor_msgs/msg/CameraInfo': 64 * 2**10,
     # Two lists of 36 numbers and two frame names.
     'nav_msgs/msg/Odometry': 4 * 2**10,

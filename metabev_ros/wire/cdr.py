@@ -70,7 +70,8 @@ def deserialize(cdr: bytes | memoryview, msgtype: str) -> Any:
         )
     check_budget(cdr, msgtype)
     try:
-        return typestore().deserialize_cdr(cdr, msgtype)
+        # A view: the parser would copy bytes before it reads them.
+        return typestore().deserialize_cdr(memoryview(cdr), msgtype)
     except Exception as error:  # hostile bytes: whatever the parser trips over, it is the message
         raise SensorDataError(
             'cdr',

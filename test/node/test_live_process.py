@@ -175,6 +175,16 @@ def test_row_097_no_parameter_can_be_set_while_the_node_runs(graph, live_node):
             SetParameters.Request(parameters=[p.to_parameter_msg() for p in tried]),
         )
         assert not any(result.successful for result in answer.results)
+    # What rclpy itself declares: this one would take the node's clock away.
+    clock = Parameter('use_sim_time', value=True)
+    answer = call(
+        SetParameters,
+        'set_parameters',
+        SetParameters.Request(parameters=[clock.to_parameter_msg()]),
+    )
+    assert not answer.results[0].successful and 'use_sim_time' in answer.results[0].reason
+    since = time.monotonic()
+    graph.wait_for(wire.STATUS, lambda status: status.header.stamp.sec > 10**9, 5, since)
     after = call(GetParameters, 'get_parameters', GetParameters.Request(names=names))
     assert before == after and live_node.process.poll() is None
 

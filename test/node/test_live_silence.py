@@ -23,48 +23,89 @@ def set_clock(graph, now_ns: int) -> None:
     )
 
 
-def test_row_056_without_a_clock_the_node_says_so_every_5_s_and_starts_when_one_comes(
-    tmp_path, graph, model
-):
-    from support.live_graph import NodeProcess, RigPublisher
+@pytest.fixture(scope='module')
+def simulated(tmp_path_factory, graph, model):
+    """A node that takes its time from /clock, on which nothing has come yet."""
+    from support.live_graph import NodeProcess
 
-    node = NodeProcess(tmp_path, model=model, use_sim_time=True)
-    try:
-        node.wait_for_log(NO_CLOCK)
-        since = time.monotonic()
-        record = graph.wait_for(wire.STATUS, lambda status: NO_CLOCK in status.reason, 10, since)
-        assert record.message.reason.startswith('STARTING')
-        assert record.message.modality == record.message.MODALITY_NONE
-        while time.monotonic() < since + 12:
-            time.sleep(0.1)
-        assert 2 <= node.log.count(NO_CLOCK) <= 3, 'at once and every 5 s'
-        assert not graph.of(wire.DETECTIONS, since)
+    node = NodeProcess(tmp_path_factory.mktemp('simulated'), model=model, use_sim_time=True)
+    yield node
+    assert node.stop() == 0
 
-        now = 1_700_000_000_000_000_000
+
+class Simulation:
+    """Time and the sensors' messages, one tick at a time."""
+
+    def __init__(self, graph) -> None:
+        from support.live_graph import RigPublisher
+
+        self._graph, self._number = graph, 0
+        self.now = 1_700_000_000_000_000_000
         graph.publisher('/clock', CLOCK_TYPE)
-        rig = RigPublisher(graph)
-        graph.wait_until_heard([*rig.topics, '/clock'])
-        begun, end = time.monotonic(), time.monotonic() + 60
-        for number in range(10_000):
-            now += rig_messages.PERIOD_NS
-            set_clock(graph, now)
-            for camera in rig_messages.CAMERAS:
-                graph.publisher(f'/{camera}/camera_info', rig_messages.INFO_TYPE).publish(
-                    rig_messages.camera_info(camera, now)
-                )
-            for sensor in rig_messages.SENSORS:
-                graph.publisher(
-                    rig_messages.topic_of(sensor), rig_messages.type_of(sensor)
-                ).publish(rig_messages.frame(sensor, number, now))
-            time.sleep(0.2)
-            outputs = graph.of(wire.DETECTIONS, begun)
+        graph.wait_until_heard([*RigPublisher(graph).topics, '/clock'])
+
+    def tick(self) -> None:
+        self.now += rig_messages.PERIOD_NS
+        self._number += 1
+        set_clock(self._graph, self.now)
+        for camera in rig_messages.CAMERAS:
+            self._graph.publisher(f'/{camera}/camera_info', rig_messages.INFO_TYPE).publish(
+                rig_messages.camera_info(camera, self.now)
+            )
+        for sensor in rig_messages.SENSORS:
+            self._graph.publisher(
+                rig_messages.topic_of(sensor), rig_messages.type_of(sensor)
+            ).publish(rig_messages.frame(sensor, self._number, self.now))
+        time.sleep(0.2)
+
+    def tick_until_fused(self, timeout: float = 60.0) -> None:
+        begun = time.monotonic()
+        while True:
+            self.tick()
+            outputs = self._graph.of(wire.DETECTIONS, begun)
             if outputs and set(outputs[-1].message.sensors) == set(rig_messages.SENSORS):
-                break
-            assert time.monotonic() < end, node.log
-        time.sleep(0.5)
-        assert NO_CLOCK not in graph.of(wire.STATUS)[-1].message.reason
-    finally:
-        assert node.stop() == 0
+                return
+            assert time.monotonic() < begun + timeout, 'no output of all sensors'
+
+
+@pytest.fixture(scope='module')
+def simulation(graph, simulated):
+    return Simulation(graph)
+
+
+def test_row_056_without_a_clock_the_node_says_so_every_5_s(graph, simulated):
+    simulated.wait_for_log(NO_CLOCK)
+    since = time.monotonic()
+    record = graph.wait_for(wire.STATUS, lambda status: NO_CLOCK in status.reason, 10, since)
+    assert record.message.reason.startswith('STARTING')
+    assert record.message.modality == record.message.MODALITY_NONE
+    while time.monotonic() < since + 12:
+        time.sleep(0.1)
+    assert 2 <= simulated.log.count(NO_CLOCK) <= 3, 'at once and every 5 s'
+    assert not graph.of(wire.DETECTIONS, since)
+
+
+def test_row_056_the_node_starts_when_a_clock_comes(graph, simulation):
+    simulation.tick_until_fused()
+    assert NO_CLOCK not in graph.of(wire.STATUS)[-1].message.reason
+
+
+def test_a_clock_that_stops_or_a_bag_that_is_paused_is_said_and_outputs_return_with_it(
+    graph, simulated, simulation
+):
+    simulation.tick_until_fused()
+    stopped = time.monotonic()
+    told = graph.wait_for(wire.STATUS, lambda s: 'the clock stands still' in s.reason, 5, stopped)
+    assert told.received - stopped < 3.0  # a second, on a machine that has time
+    assert told.message.modality == told.message.MODALITY_NONE
+    time.sleep(1.0)
+    assert 'the clock stands still' in graph.of(wire.STATUS)[-1].message.reason
+    assert 'the clock stands still' in simulated.log
+    simulation.tick_until_fused()
+    since = time.monotonic()
+    simulation.tick()
+    beat = graph.wait_for(wire.STATUS, lambda status: status.is_heartbeat, 5, since)
+    assert 'stands still' not in beat.message.reason
 
 
 def test_row_076_when_all_peers_leave_the_network_and_others_come_it_goes_on(graph, live_node):

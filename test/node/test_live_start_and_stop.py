@@ -21,6 +21,12 @@ pytestmark = pytest.mark.ros
         ),
         ({'sensing.dedline': 0.1}, 'did you mean sensing.deadline?'),
         ({'threads': 0}, 'parameter threads: expected an integer in 1..64, got 0'),
+        (
+            {'use_sim_time': 1},
+            'parameters: expected values of the right type, got Trying to set parameter '
+            "'use_sim_time' to '1' of type 'INTEGER'",
+        ),
+        ({'fallback_backend': 'x'}, "parameter fallback_backend: expected '' or one of"),
         ({'rig': '/does/not/exist.yaml'}, '/does/not/exist.yaml: expected a readable YAML file'),
         (
             {'model': '/does/not/exist'},
@@ -36,6 +42,37 @@ def test_row_096_a_wrong_parameter_stops_start_up_with_one_line(tmp_path, parame
     lines = [line for line in node.log.splitlines() if 'start-up refused' in line]
     assert len(lines) == 1 and expected in lines[0]
     assert 'Traceback' not in node.log
+
+
+@pytest.mark.parametrize(
+    ('change', 'expected'),
+    [
+        (('odometry_topic: odom', 'odometry_topic: odom//etry'), 'odom//etry'),
+        (('odometry_topic: odom', 'odometry_topic: tf_static'), 'tf_static'),
+        (('odometry_topic: odom', 'odometry_topic: /perception/bev_map'), 'as output bev_map'),
+        (('LIDAR_TOP/points', '/CAM_FRONT/image_rect_compressed'), 'CAM_FRONT'),
+        (('rate_hz: 5.0', 'rate_hz: five'), 'rate_hz'),
+        (('frame: CAM_FRONT', 'frame: [1, 2]'), 'frame'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[1],
+)
+def test_a_bad_rig_stops_start_up_with_one_line_that_says_where(tmp_path, change, expected):
+    from support import rig_messages
+    from support.live_graph import NodeProcess
+
+    from metabev_ros.config import save_config
+
+    file = tmp_path / 'bad_rig.yaml'
+    save_config(rig_messages.rig(), file)
+    text = file.read_text()
+    if change[0] not in text:
+        text += f'{change[0]}\n'
+    file.write_text(text.replace(*change))
+    node = NodeProcess(tmp_path, rig=file)
+    assert node.wait() == 2, node.log
+    lines = [line for line in node.log.splitlines() if 'start-up refused' in line]
+    assert len(lines) == 1 and expected in lines[0] and 'expected' in lines[0], node.log
+    assert 'Traceback' not in node.log and 'see the messages above' not in node.log
 
 
 def test_a_node_that_cannot_enter_its_enclave_is_refused(tmp_path, monkeypatch):
@@ -94,7 +131,7 @@ def test_row_094_transitions_are_obeyed_and_wrong_ones_refused(tmp_path, graph, 
         assert client.wait_for_service(60)
         time.sleep(0.5)
         assert not change(Transition.TRANSITION_ACTIVATE)  # not configured yet
-        assert change(Transition.TRANSITION_CONFIGURE)
+        assert change(Transition.TRANSITION_CONFIGURE), node.log
         assert beats(0.5) == 0
         for _ in range(2):
             since = time.monotonic()
@@ -107,9 +144,31 @@ def test_row_094_transitions_are_obeyed_and_wrong_ones_refused(tmp_path, graph, 
         assert change(Transition.TRANSITION_CLEANUP)
         assert change(Transition.TRANSITION_CONFIGURE)
         assert change(Transition.TRANSITION_INACTIVE_SHUTDOWN)
+        assert node.wait(20) == 0, 'a finalized node has no way back'
+        assert 'Traceback' not in node.log
     finally:
-        code = node.stop(signal.SIGTERM)
-    assert code == 0
+        node.stop(signal.SIGTERM)
+
+
+def test_a_shutdown_of_the_active_node_ends_the_process_with_zero(tmp_path, graph, model):
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState
+    from support.live_graph import NodeProcess
+
+    node = NodeProcess(tmp_path, model=model)
+    client = graph.node.create_client(ChangeState, '/perception/change_state')
+    try:
+        node.wait_for_log('active:')
+        assert client.wait_for_service(60)
+        request = ChangeState.Request(
+            transition=Transition(id=Transition.TRANSITION_ACTIVE_SHUTDOWN)
+        )
+        future = client.call_async(request)
+        assert node.wait(20) == 0
+        assert future.done() and future.result().success, 'the answer came before the end'
+        assert 'Traceback' not in node.log
+    finally:
+        node.stop(signal.SIGTERM)
 
 
 def test_a_refused_configuration_leaves_the_node_unconfigured(tmp_path, graph):

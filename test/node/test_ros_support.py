@@ -35,12 +35,12 @@ def test_a_callback_takes_what_rclpy_gives(monkeypatch, gives_info):
 
     monkeypatch.setattr(ros_support, 'GIVES_MESSAGE_INFO', gives_info)
     queue, heard = TopicQueue({'image': 1}), []
-    watch = SimpleNamespace(heard=lambda *message: heard.append(message) or True)
+    watch = SimpleNamespace(heard=lambda *message: heard.append(message) or True, conflicts={})
     callback = TopicInput('image', 'sensor_msgs/msg/Image', queue, watch, Clock()).callback
     assert len(inspect.signature(callback).parameters) == 1 + gives_info
     given = (b'here', {'publication_sequence_number': 1})[: 1 + gives_info]
     callback(*given)
-    assert heard == [('image', 1 if gives_info else None)]
+    assert heard == [('image', 1 if gives_info else None, b'')]
     message = queue.get(0)
     assert (message.topic, message.cdr) == ('image', b'here') and message.arrival_ns > 0
 

@@ -11,9 +11,11 @@ from metabev_ros import wire
 from metabev_ros.bags import BagReader, BagWriter
 from metabev_ros.config import (
     CameraConfig,
+    IntrinsicsConfig,
     LidarConfig,
     RigConfig,
     SensingConfig,
+    Transport,
     load_config,
 )
 from metabev_ros.errors import ConfigError, SensorDataError
@@ -188,14 +190,21 @@ def test_the_real_keyframe_gives_one_fused_output_of_all_sensors_and_a_video(
 def test_the_real_malformed_bag_is_survived_and_its_bad_messages_are_counted(
     model, shared_data, tmp_path
 ):
+    fixed = IntrinsicsConfig(640, 480, (500.0, 0.0, 319.5, 0.0, 500.0, 239.5, 0.0, 0.0, 1.0))
+    image, info = 'test/sensor_msgs/image', 'test/sensor_msgs/camera_info'
     rig = RigConfig(
         (
+            CameraConfig('RAW', image, 'camera', Transport.RAW, False, info),
             CameraConfig(
-                'RAW', 'test/sensor_msgs/image', 'test/sensor_msgs/camera_info', 'camera'
+                'JPEG',
+                'jpeg/compressed',
+                'camera',
+                Transport.COMPRESSED,
+                False,
+                intrinsics=fixed,
             ),
-            CameraConfig('JPEG', 'jpeg/compressed', 'test/sensor_msgs/camera_info', 'camera'),
         ),
-        LidarConfig('CLOUD', 'test/sensor_msgs/point_cloud2', 'lidar'),
+        (LidarConfig('CLOUD', 'test/sensor_msgs/point_cloud2', 'lidar'),),
     )
     source = BagReader(shared_data / 'bags' / 'malformed')
     renamed = {'/test/sensor_msgs/compressed_image': '/jpeg/compressed'}

@@ -19,13 +19,8 @@ from metabev_ros import wire
 from metabev_ros.bags import BagReader, BagWriter
 from metabev_ros.config import SensingConfig
 from metabev_ros.errors import ConfigError, OutputError
-from metabev_ros.replay.beats import (
-    BEAT_NS,
-    BEATS_PER_MESSAGE,
-    FREE_BEATS,
-    PAUSE_START_BEATS,
-    Beats,
-)
+from metabev_ros.replay import beats
+from metabev_ros.replay.beats import BEAT_NS
 from metabev_ros.replay.run import output_topic, replay_bag
 from metabev_ros.resources import resource_path
 
@@ -78,35 +73,46 @@ def test_a_pause_of_a_minute_is_beaten_through(tmp_path):
         for second in (0, 3, 55):
             writer.write('/a', HEADER, START_NS + second * SECOND_NS, header_cdr())
     summary = replay(tmp_path / 'in.mcap', tmp_path / 'out.mcap')
-    beats = heartbeats(tmp_path / 'out.mcap')
-    assert set(np.diff(beats)) == {BEAT_NS} and len(beats) == summary.heartbeats == 551
+    found = heartbeats(tmp_path / 'out.mcap')
+    assert set(np.diff(found)) == {BEAT_NS} and len(found) == summary.heartbeats == 551
     assert not summary.jumped
 
 
-def test_hours_of_silence_between_few_messages_are_jumped_over_and_said(tmp_path):
+def test_hours_of_silence_between_few_messages_are_jumped_over_and_said(tmp_path, monkeypatch):
     messages = 120
+    monkeypatch.setattr(beats, 'FREE_BEATS', 2000)
     with BagWriter(tmp_path / 'in.mcap') as writer:
         for number in range(messages):
             writer.write('/a', HEADER, START_NS + number * 59 * SECOND_NS, header_cdr())
     summary = replay(tmp_path / 'in.mcap', tmp_path / 'out.mcap')
-    assert summary.heartbeats <= FREE_BEATS + (BEATS_PER_MESSAGE + 1) * messages
+    assert summary.heartbeats <= 2000 + beats.BEATS_PER_MESSAGE * messages + 2
     assert summary.jumped > 100 and any('jumped over' in line for line in summary.lines())
-    beats = np.array(heartbeats(tmp_path / 'out.mcap'))
+    found = np.array(heartbeats(tmp_path / 'out.mcap'))
     for number in range(1, messages):
         before, after = (START_NS + n * 59 * SECOND_NS for n in (number - 1, number))
-        inside = beats[(beats > before) & (beats <= after)]
-        assert len(inside) > PAUSE_START_BEATS and after - inside[-1] < BEAT_NS
-        assert set(np.diff(inside[:PAUSE_START_BEATS])) == {BEAT_NS}
+        inside = found[(found > before) & (found <= after)]
+        assert inside[0] - before <= BEAT_NS and after - inside[-1] < BEAT_NS
+
+
+def test_of_a_pause_of_hours_the_first_two_seconds_and_the_end_are_beaten():
+    times, made = beats.Beats(), []
+    for now in (0, 10_000 * SECOND_NS, 10_001 * SECOND_NS):
+        made.append(list(times.until(now)))
+    first = [BEAT_NS * number for number in range(1, beats.PAUSE_START_BEATS + 1)]
+    assert made[0] == [] and made[1] == [*first, 10_000 * SECOND_NS]
+    assert len(made[2]) == 10
+    assert times.jumped == 1 and times.jumped_ns == 9_998 * SECOND_NS - BEAT_NS
 
 
 def test_beats_are_bounded_by_the_messages_whatever_the_pauses_are():
-    dice, beats, now, count = random.Random(5), Beats(), 0, 0
-    for _ in range(3000):
+    dice, times, now, count = random.Random(5), beats.Beats(), 0, 0
+    for _ in range(30_000):
         now += dice.choice([0, 10**6, 59 * SECOND_NS, 61 * SECOND_NS, 10**15])
-        times = list(beats.until(now))
-        assert times == sorted(times) and all(time <= now for time in times)
-        count += len(times)
-    assert count <= FREE_BEATS + (BEATS_PER_MESSAGE + 1) * 3000 and beats.jumped > 1000
+        made = list(times.until(now))
+        assert made == sorted(made) and all(time <= now for time in made)
+        count += len(made)
+    assert count <= beats.FREE_BEATS + beats.BEATS_PER_MESSAGE * 30_000 + 2
+    assert times.jumped > 10_000
 
 
 # --------------------------------------------------------------------------------------- types

@@ -108,9 +108,19 @@ def test_more_than_half_the_way_to_the_tolerance_is_a_drift(drift, flaw):
 def test_only_a_steady_slow_sensor_is_expected_less_often(steps, period):
     stamps = Stamps(10.0, future_tolerance=0.05)
     at = T0
-    stamps.add(at)
+    stamps.add(at, at)
     for step in steps:
         at += step * PERIOD
-        stamps.add(at)
+        stamps.add(at, at)
     assert stamps.period_ns == period
-    assert stamps.is_next_due(at + period, 0) and not stamps.is_next_due(at + period - 1, 0)
+    assert stamps.next_due == (at + period, at + period)
+
+
+def test_the_next_message_is_expected_to_lag_as_much_as_the_slowest_of_the_newest():
+    stamps = Stamps(10.0, future_tolerance=0.05)
+    assert stamps.next_due is None
+    lags = [90 * MS, 5 * MS, 30 * MS, 5 * MS, 5 * MS, 5 * MS]
+    for k, lag in enumerate(lags):
+        stamps.add(T0 + k * PERIOD, T0 + k * PERIOD + lag)
+    due = T0 + len(lags) * PERIOD
+    assert stamps.next_due == (due, due + 30 * MS)

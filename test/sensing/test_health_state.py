@@ -62,7 +62,7 @@ ROWS = (
     Row('one miss, something said since', lambda f: f.misses == 1 and news(f), S.LATE),
     Row('one miss', lambda f: f.misses == 1, S.LATE, reason='no frame in time'),
     Row('a flaw', lambda f: f.flaw != '', S.SUSPECT),
-    Row('slow', lambda f: f.slow != '', S.OK, reason='rate: 2.5 Hz'),
+    Row('note', lambda f: f.note != '', S.OK, reason='rate: 2.5 Hz'),
     Row('all is well', lambda f: True, S.OK, reason=''),
 )
 

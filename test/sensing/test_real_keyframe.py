@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import pickle
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from metabev_ros.config import RigConfig, SensingConfig, load_config
 from metabev_ros.geometry import inverse_rigid, points_in_box, project_points, transform_points
+from metabev_ros.sensing.camera_input import ImageSize
 from metabev_ros.sensing.front_end import SensorFrontEnd
 from metabev_ros.structures import Modality, SensorState
 
@@ -39,7 +41,8 @@ def messages(shared_data) -> list:
 
 @pytest.fixture(scope='module')
 def rig(repo_root) -> RigConfig:
-    return load_config(RigConfig, repo_root / 'config' / 'rigs' / 'nuscenes_like.yaml')
+    found = load_config(RigConfig, repo_root / 'config' / 'rigs' / 'nuscenes_like.yaml')
+    return dataclasses.replace(found, ego_box=None)  # what is published counts the vehicle's own
 
 
 def samples_of(rig, messages, **options):
@@ -87,18 +90,27 @@ def test_the_points_are_those_of_the_binary_file(sample, shared_data):
     assert not sample.sweep.points[:, 4].any() and len(reference) == 34688
 
 
-def test_half_size_decoding_scales_the_calibration_with_the_picture(rig, messages, sample):
-    _, (half,) = samples_of(rig, messages, reduce=2)
-    for name, picture in half.cameras.items():
-        full = sample.cameras[name].calibration.intrinsics
-        assert picture.pixels.shape == (450, 800, 3)
-        assert (picture.calibration.width, picture.calibration.height) == (800, 450)
-        expected = [
-            [full[0, 0] / 2, 0, (full[0, 2] + 0.5) / 2 - 0.5],
-            [0, full[1, 1] / 2, (full[1, 2] + 0.5) / 2 - 0.5],
-            [0, 0, 1],
-        ]
-        assert np.allclose(picture.calibration.intrinsics, expected)
+def test_decoding_at_a_quarter_shows_the_same_picture(rig, messages, sample):
+    _, (quarter,) = samples_of(rig, messages, image_size=ImageSize(128, 352))
+    for name, picture in quarter.cameras.items():
+        assert picture.pixels.shape == (225, 400, 3)
+        # The calibration is that of the whole picture: `prepare_image` knows what to make of it.
+        assert (picture.calibration.width, picture.calibration.height) == (1600, 900)
+        area = cv2.resize(sample.cameras[name].pixels, (400, 225), interpolation=cv2.INTER_AREA)
+        apart = np.abs(picture.pixels.astype(int) - area)
+        assert apart.mean() < 2
+
+
+def test_the_vehicles_own_returns_are_left_out(repo_root, messages, sample):
+    boxed = load_config(RigConfig, repo_root / 'config' / 'rigs' / 'nuscenes_like.yaml')
+    _, (found,) = samples_of(boxed, messages)
+    points = transform_points(
+        sample.sweep.ego_from_lidar, sample.sweep.points[:, :3].astype(np.float64)
+    )
+    box = boxed.ego_box
+    low, high = [box.x_min, box.y_min, box.z_min], [box.x_max, box.y_max, box.z_max]
+    own = ((points >= low) & (points <= high)).all(axis=1)
+    assert own.sum() > 1000 and len(found.sweep.points) == len(points) - own.sum()
 
 
 def test_the_poses_are_those_of_the_dataset(sample, keyframe):

@@ -11,6 +11,7 @@ import numpy as np
 from metabev_ros.config import RigConfig
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
+from metabev_ros.lab.datasets.sweeps import frames_before, merged_sweep
 from metabev_ros.lab.datasets.synthetic import DriveConfig, DriveFrame, SyntheticDrive
 from metabev_ros.structures import (
     CameraCalibration,
@@ -20,7 +21,6 @@ from metabev_ros.structures import (
     SensorKind,
     SensorReport,
     SensorState,
-    Sweep,
 )
 
 PrepareImage = Callable[[np.ndarray, CameraCalibration], tuple[np.ndarray, CameraCalibration]]
@@ -47,16 +47,31 @@ def sample_from_frame(
     rig: RigConfig | None = None,
     rate_hz: float = 10.0,
 ) -> Sample:
-    """All sensors present, in time and healthy.
+    """All sensors present, in time and healthy; see `sample_from_frames`."""
+    return sample_from_frames([frame], prepare_image, rig, rate_hz)
+
+
+def sample_from_frames(
+    frames: Sequence[DriveFrame],
+    prepare_image: PrepareImage | None = None,
+    rig: RigConfig | None = None,
+    rate_hz: float = 10.0,
+    sweeps: int = 1,
+) -> Sample:
+    """All sensors present, in time and healthy, at the last of some frames.
 
     Args:
+        frames: oldest first; those before the last give their sweeps.
         prepare_image: (pixels, calibration) -> the same at the network's input size; None keeps
             the frame's images.
         rig: gives sensor names and order; None takes the frame's own.
+        rate_hz: that the reports bear.
+        sweeps: of the model.
 
     Raises:
         ConfigError: if the rig has a camera that the frame lacks.
     """
+    frame = frames[-1]
     names = tuple(frame.images) if rig is None else tuple(c.name for c in rig.cameras)
     missing = [name for name in names if name not in frame.images]
     if missing:
@@ -74,7 +89,7 @@ def sample_from_frame(
         **dict.fromkeys(names, SensorKind.CAMERA),
         **dict.fromkeys(lidars, SensorKind.LIDAR),
     }
-    sweep = Sweep(frame.stamp_ns, frame.points, frame.ego_from_lidar)
+    sweep = merged_sweep(frames, sweeps)
     reports = tuple(_healthy(name, kind, frame.stamp_ns, rate_hz) for name, kind in kinds.items())
     return Sample(frame.stamp_ns, cameras, sweep, Modality.FUSED, reports)
 
@@ -149,6 +164,7 @@ class SyntheticSamples:
         stride: frames from one sample to the next. A drive at 20 Hz with stride 20 gives samples
             a second apart that know what was 50 ms, 100 ms ... before them.
         first: frame of the first sample, so that it too has earlier frames.
+        sweeps: of the model.
     """
 
     seeds: tuple[int, ...]
@@ -158,6 +174,7 @@ class SyntheticSamples:
     rig: RigConfig | None = None
     stride: int = 1
     first: int = 0
+    sweeps: int = 1
 
     def __post_init__(self) -> None:
         if len(set(self.seeds)) != len(self.seeds):
@@ -186,12 +203,14 @@ class SyntheticSamples:
         drive = SyntheticDrive(seed, self.config)
         for i in range(self.per_drive):
             index = self.first + i * self.stride
-            frame = drive[index]
+            frames = frames_before(drive, index, self.sweeps)
             yield LabelledSample(
-                sample_from_frame(frame, self.prepare_image, self.rig, self.config.rate_hz),
-                frame.ground_truth,
+                sample_from_frames(
+                    frames, self.prepare_image, self.rig, self.config.rate_hz, self.sweeps
+                ),
+                frames[-1].ground_truth,
                 f'seed {seed} frame {index}',
-                EarlierFrames(drive, index, self.prepare_image, self.rig),
+                EarlierFrames(drive, index, self.prepare_image, self.rig, self.sweeps),
             )
 
 
@@ -204,8 +223,9 @@ class EarlierFrames:
         index: int,
         prepare_image: PrepareImage | None = None,
         rig: RigConfig | None = None,
+        sweeps: int = 1,
     ) -> None:
-        self._drive, self._index = drive, index
+        self._drive, self._index, self._sweeps = drive, index, sweeps
         self._prepare_image, self._rig = prepare_image, rig
         self._samples: dict[int, Sample] = {}
 
@@ -225,10 +245,11 @@ class EarlierFrames:
                 'raise DriveConfig.rate_hz or SyntheticSamples.first',
             )
         if milliseconds not in self._samples:
-            self._samples[milliseconds] = sample_from_frame(
-                self._drive[self._index - int(back)],
+            self._samples[milliseconds] = sample_from_frames(
+                frames_before(self._drive, self._index - int(back), self._sweeps),
                 self._prepare_image,
                 self._rig,
                 self._drive.config.rate_hz,
+                self._sweeps,
             )
         return self._samples[milliseconds]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,70 +14,21 @@ from metabev_ros.config import RigConfig
 from metabev_ros.errors import SensorDataError
 from metabev_ros.faults.live import ACTIONS_TOPIC, decode_action
 from metabev_ros.lab.demo.live import NODE_NAME, sensor_topics
+from metabev_ros.lab.demo.messages import (
+    Diagnostic,
+    Frame,
+    Output,
+    Status,
+    read_detections,
+    read_layers,
+    read_output,
+    read_status,
+)
 from metabev_ros.structures import (
-    Detections,
     Modality,
-    SensorKind,
-    SensorReport,
-    SensorState,
 )
 
-
-@dataclass(frozen=True)
-class Output:
-    """One DetectionArray or BevMap: its label, and when it came.
-
-    Attributes:
-        wall_ns: reception, clock of the recorder.
-        ages_ns: sensor name -> stamp of the output minus stamp of that sensor's data.
-    """
-
-    topic: str
-    stamp_ns: int
-    wall_ns: int
-    modality: Modality
-    ages_ns: dict[str, int]
-
-    @property
-    def sensors(self) -> frozenset[str]:
-        """Names of the sensors that the label holds."""
-        return frozenset(self.ages_ns)
-
-
-@dataclass(frozen=True)
-class Status:
-    """One PerceptionStatus."""
-
-    stamp_ns: int
-    wall_ns: int
-    is_heartbeat: bool
-    modality: Modality
-    sensors: tuple[SensorReport, ...]
-    latency_s: float
-    stages: dict[str, float]
-    model: str
-
-    def state(self, sensor: str) -> SensorState:
-        """State that the message gives a sensor."""
-        return next(report.state for report in self.sensors if report.name == sensor)
-
-
-@dataclass(frozen=True)
-class Diagnostic:
-    """The node's own entry of one DiagnosticArray."""
-
-    wall_ns: int
-    level: int
-
-
-@dataclass(frozen=True)
-class Frame:
-    """Boxes and map of one stamp, from DetectionArray and BevMap."""
-
-    modality: Modality
-    sensors: tuple[str, ...]
-    detections: Detections
-    map_probabilities: np.ndarray | None
+STAMP_SLACK_NS = 1_000  # ages travel as float32 seconds
 
 
 @dataclass
@@ -89,7 +39,8 @@ class Evidence:
         start_ns: wall clock and stamp of the bag's first message.
         first_ns: its log time in the bag that was played; truth is stamped by that clock.
         actions: (fault name, 'begin' or 'end') -> wall clock when it was done.
-        published: sensor name -> (N, 2) int64 stamp and wall clock of every publication.
+        published: sensor name -> (N, 2) int64 stamp and wall clock of every publication, in
+            order of the stamps.
         payloads: sensor name -> stamp -> serialized bytes as published.
         results: topic -> serialized bytes per output, as `outputs` and `maps`.
     """
@@ -128,6 +79,34 @@ class Evidence:
         index = bisect_right(self._beats, wall_ns, key=lambda status: status.wall_ns)
         return self._beats[index - 1] if index else None
 
+    def sent(self, sensor: str, stamp_ns: int) -> int | None:
+        """The stamp of what a sensor published at a stamp (as labels say it); None for nothing."""
+        stamps = self.published[sensor][:, 0]
+        near = stamps[np.abs(stamps - stamp_ns) <= STAMP_SLACK_NS]
+        return int(near[0]) if len(near) else None
+
+    def newest_sent(self, sensor: str, stamp_ns: int, within_ns: int) -> int | None:
+        """The newest stamp of a sensor up to a stamp, if it is not older than `within_ns`."""
+        stamps = self.published[sensor][:, 0]
+        index = int(np.searchsorted(stamps, stamp_ns, 'right')) - 1
+        if index < 0 or stamp_ns - stamps[index] > within_ns:
+            return None
+        return int(stamps[index])
+
+    def held(self, stamp_ns: int) -> dict[str, int]:
+        """Sensor name -> stamp of its data in the output of a stamp; empty without one."""
+        for output in self.outputs:
+            if output.stamp_ns == stamp_ns:
+                return {name: stamp_ns - age for name, age in output.ages_ns.items()}
+        return {}
+
+    def output_before(self, stamp_ns: int, within_ns: int) -> int | None:
+        """The stamp of the newest output up to a stamp, if it is not older than `within_ns`."""
+        index = bisect_right(self._stamps, stamp_ns) - 1
+        if index < 0 or stamp_ns - self._stamps[index] > within_ns:
+            return None
+        return self._stamps[index]
+
     def finish(self) -> None:
         """Sort what comes from several threads; prepare the look-ups."""
         for items in (self.outputs, self.maps, self.statuses, self.diagnostics):
@@ -136,6 +115,11 @@ class Evidence:
             (s for s in self.statuses if not s.is_heartbeat), key=lambda status: status.stamp_ns
         )
         self._beats = [s for s in self.statuses if s.is_heartbeat]
+        self._stamps = sorted(output.stamp_ns for output in self.outputs)
+        self.published = {
+            name: pairs[np.argsort(pairs[:, 0], kind='stable')]
+            for name, pairs in self.published.items()
+        }
 
     def frame(self, stamp_ns: int) -> Frame | None:
         """Boxes and map of one output, decoded now; None if there was none."""
@@ -147,8 +131,8 @@ class Evidence:
         return Frame(
             Modality(message.modality),
             tuple(message.sensors),
-            _detections(message),
-            None if layers is None else _layers(layers),
+            read_detections(message),
+            None if layers is None else read_layers(layers),
         )
 
 
@@ -187,7 +171,7 @@ def _take(evidence: Evidence, message: BagMessage) -> None:
     if topic == ACTIONS_TOPIC:
         _take_action(evidence, message)
     elif topic == prefix + wire.STATUS:
-        evidence.statuses.append(_status(message))
+        evidence.statuses.append(read_status(message))
     elif topic == wire.DIAGNOSTICS:
         content = wire.deserialize(message.cdr, message.msgtype)
         level = next((s.level for s in content.status if s.name == NODE_NAME), None)
@@ -195,7 +179,7 @@ def _take(evidence: Evidence, message: BagMessage) -> None:
             number = level[0] if isinstance(level, (bytes, bytearray)) else int(level)
             evidence.diagnostics.append(Diagnostic(message.log_time_ns, number))
     elif topic in (prefix + wire.DETECTIONS, prefix + wire.BEV_MAP):
-        output = _output(message, topic[len(prefix) :])
+        output = read_output(message, topic[len(prefix) :])
         (evidence.outputs if output.topic == wire.DETECTIONS else evidence.maps).append(output)
         evidence.results[output.topic][output.stamp_ns] = message.cdr
 
@@ -206,76 +190,3 @@ def _take_action(evidence: Evidence, message: BagMessage) -> None:
         evidence.start_ns, evidence.first_ns = done.start_ns, done.first_ns
     else:
         evidence.actions[done.fault, done.action] = message.log_time_ns
-
-
-def _output(message: BagMessage, topic: str) -> Output:
-    content = wire.deserialize(message.cdr, message.msgtype)
-    ages = {
-        name: round(float(age) * 1e9)
-        for name, age in zip(content.sensors, content.sensor_ages, strict=True)
-    }
-    return Output(
-        topic,
-        wire.stamp_to_ns(content.header.stamp),
-        message.log_time_ns,
-        Modality(content.modality),
-        ages,
-    )
-
-
-def _status(message: BagMessage) -> Status:
-    content = wire.deserialize(message.cdr, message.msgtype)
-    reports = tuple(
-        SensorReport(
-            s.name,
-            SensorKind.CAMERA if s.kind == 1 else SensorKind.LIDAR,
-            SensorState(s.state),
-            s.used,
-            None,
-            None if np.isnan(s.age) else round(float(s.age) * 1e9),
-            float(s.rate),
-            s.reason,
-            int(s.received),
-            int(s.rejected),
-        )
-        for s in content.sensors
-    )
-    return Status(
-        wire.stamp_to_ns(content.header.stamp),
-        message.log_time_ns,
-        content.is_heartbeat,
-        Modality(content.modality),
-        reports,
-        float(content.latency),
-        dict(zip(content.stages, map(float, content.stage_latencies), strict=True)),
-        f'{content.model_name} {content.model_hash} on {content.backend}',
-    )
-
-
-def _detections(message: Any) -> Detections:
-    rows = [
-        (
-            d.center.x,
-            d.center.y,
-            d.center.z,
-            d.size.x,
-            d.size.y,
-            d.size.z,
-            d.yaw,
-            d.velocity.x,
-            d.velocity.y,
-        )
-        for d in message.detections
-    ]
-    return Detections(
-        np.array(rows, np.float32).reshape(-1, 9),
-        np.array([d.score for d in message.detections], np.float32),
-        np.array([d.class_id for d in message.detections], np.int64),
-    )
-
-
-def _layers(cdr: bytes) -> np.ndarray:
-    """(K, Y, X) float32 probabilities."""
-    message = wire.deserialize(cdr, wire.OUTPUT_TYPES[wire.BEV_MAP])
-    shape = len(message.class_names), message.height, message.width
-    return np.asarray(message.data, np.float32).reshape(shape) / 255

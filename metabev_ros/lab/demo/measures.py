@@ -1,4 +1,4 @@
-"""Delays of the node per fault, and its words meanwhile.
+"""Measures of what the node did in a run, and of its words meanwhile.
 
 The oracle is the plan and the log of publications, never the node's own word. Two clocks are
 told apart: stamp time (which sample was the first to be right: what the node decided) and wall
@@ -7,47 +7,26 @@ time (when its output was received: that plus waiting, inference and transport).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.faults.plan import FaultPlan, PlannedFault
-from metabev_ros.lab.demo.correctness import LabelMeasure, check_labels, modality_of
+from metabev_ros.lab.demo.correctness import (
+    LabelMeasure,
+    check_labels,
+    healthy_outputs,
+)
+from metabev_ros.lab.demo.events import NEVER_MS, EventMeasure, measure_event, scheduled, span
 from metabev_ros.lab.demo.evidence import Evidence
+from metabev_ros.lab.demo.sensors import SensorMeasure, measure_sensors
 from metabev_ros.structures import Modality, SensorState
 
-NEVER_MS = 999_999.0  # instead of a delay: it did not happen before the next fault
-NO_END = 2**63 - 1
 EVERYTHING, FROZEN = 'everything', 'frozen'  # faults that are measured in a way of their own
 ERROR_LEVEL = 2
-MARGIN_NS = 300_000_000
-
-
-@dataclass(frozen=True)
-class EventMeasure:
-    """One fault and what the node made of it. Times in milliseconds, NEVER_MS if not at all.
-
-    Attributes:
-        begin_s, end_s: when it was done, seconds since the start by the wall clock.
-        expected: what outputs must be labelled with while it lasts; NONE means no outputs.
-        label_stamp: from the fault to the stamp of the first output with the right label.
-        label_wall: from the fault to the reception of that output (or of the first NONE status).
-        silence: longest time without an output, from shortly before the fault to the recovery.
-        recovery: from the first message of every revived sensor to the first output made from
-            all sensors.
-        outputs: received while the fault lasted.
-    """
-
-    fault: PlannedFault
-    begin_s: float
-    end_s: float
-    expected: Modality
-    label_stamp: float
-    label_wall: float
-    silence: float
-    recovery: float
-    outputs: int
+LONGEST_GAP_S = 1.0  # between two outputs of one healthy stretch
 
 
 @dataclass(frozen=True)
@@ -90,21 +69,30 @@ class Measures:
     """Everything measured in one run.
 
     Attributes:
+        sensors: rates and ages, in the rig's order.
         latency: modality name -> (N,) seconds from stamp to publication, as the node says.
         duration: seconds from the first message to the last reception.
         heartbeat_rate: over the whole run.
-        lateness: 95th percentile of how late the sensors' messages were sent, ms; tens of
-            milliseconds mean that the machine was too busy for its figures to say much.
+        lateness: 95th percentile of how much later than planned the sensors' messages were
+            sent, ms; tens of milliseconds mean that the machine was too busy for its figures to
+            say much.
+        output_hz: outputs a second while nothing failed.
+        samples, dropped: samples that the node made, and those of them that newer ones replaced
+            before inference.
     """
 
     events: tuple[EventMeasure, ...]
     dark: DarkMeasure
     frozen: FrozenMeasure
     labels: LabelMeasure
+    sensors: tuple[SensorMeasure, ...]
     latency: dict[str, np.ndarray]
     duration: float
     heartbeat_rate: float
     lateness: float
+    output_hz: float
+    samples: int
+    dropped: int
 
     def event(self, name: str) -> EventMeasure:
         """The measure of a fault, by its name."""
@@ -112,137 +100,69 @@ class Measures:
 
 
 def measure(
-    evidence: Evidence, plan: FaultPlan, rig: RigConfig, sensing: SensingConfig
+    evidence: Evidence,
+    plan: FaultPlan,
+    rig: RigConfig,
+    sensing: SensingConfig,
+    arrivals: Mapping[str, Mapping[int, int]],
 ) -> Measures:
     """Judge a run.
 
     Args:
         plan: one that `targets.require_judgeable` accepts.
-        sensing: what the node ran with (its tolerance bounds what a label may claim).
+        sensing: what the node ran with (it bounds what a label may claim).
+        arrivals: sensor name -> stamp -> when its message was to be sent, in the bag that was
+            played.
     """
-    events = tuple(_event(evidence, plan, fault, rig) for fault in plan.faults)
+    events = tuple(measure_event(evidence, plan, fault, rig) for fault in plan.faults)
     beats = [s for s in evidence.statuses if s.is_heartbeat and s.wall_ns >= evidence.start_ns]
     latency: dict[str, list[float]] = {}
     for status in evidence.statuses:
         if not status.is_heartbeat:
             latency.setdefault(status.modality.name, []).append(status.latency_s)
     last = max(item.wall_ns for item in [*evidence.outputs, *beats])
+    final = evidence.statuses[-1]
     return Measures(
         events,
         _dark(evidence, plan.named(EVERYTHING)),
         _frozen(evidence, plan.named(FROZEN), rig),
         check_labels(evidence, plan, rig, sensing),
+        measure_sensors(evidence, plan, rig, sensing),
         {name: np.array(values) for name, values in sorted(latency.items())},
         evidence.seconds(last),
         _rate([s.wall_ns for s in beats]),
-        _lateness(evidence),
+        _lateness(evidence, arrivals),
+        _output_rate(evidence, plan),
+        final.outputs + final.dropped,
+        final.dropped,
     )
-
-
-# ------------------------------------------------------------------------------------- events
-def _event(
-    evidence: Evidence, plan: FaultPlan, fault: PlannedFault, rig: RigConfig
-) -> EventMeasure:
-    begin, end = _span(evidence, fault)
-    begin_stamp = _scheduled(evidence, fault.begin)
-    alive = frozenset(rig.sensor_names) - frozenset(fault.sensor_names(rig))
-    expected = modality_of(alive, rig)
-    until, revived = _next_begin(evidence, plan, fault), _revival(evidence, fault, rig)
-    if expected is Modality.NONE:
-        stamp_delay = wall_delay = _first_none(evidence, begin, end)
-        silence = NEVER_MS
-    else:
-        right = next(
-            (
-                o
-                for o in evidence.outputs
-                if o.stamp_ns > begin_stamp and o.wall_ns < end and o.sensors == alive
-            ),
-            None,
-        )
-        stamp_delay = NEVER_MS if right is None else (right.stamp_ns - begin_stamp) / 1e6
-        wall_delay = NEVER_MS if right is None else (right.wall_ns - begin) / 1e6
-        silence = _silence(evidence, begin, min(until, revived + MARGIN_NS))
-    return EventMeasure(
-        fault,
-        evidence.seconds(begin),
-        evidence.seconds(end),
-        expected,
-        stamp_delay,
-        wall_delay,
-        silence,
-        _recovery(evidence, fault, rig, revived, until),
-        sum(begin <= o.wall_ns < end for o in evidence.outputs),
-    )
-
-
-def _span(evidence: Evidence, fault: PlannedFault) -> tuple[int, int]:
-    """Wall clock when the fault was begun and ended."""
-    return evidence.actions[fault.name, 'begin'], evidence.actions[fault.name, 'end']
-
-
-def _scheduled(evidence: Evidence, seconds: float) -> int:
-    """The stamp of an instant of the plan."""
-    return evidence.start_ns + round(seconds * 1e9)
-
-
-def _next_begin(evidence: Evidence, plan: FaultPlan, fault: PlannedFault) -> int:
-    later = [f for f in plan.faults if f.begin > fault.begin]
-    return evidence.actions[later[0].name, 'begin'] if later else NO_END
-
-
-def _revival(evidence: Evidence, fault: PlannedFault, rig: RigConfig) -> int:
-    """Wall clock when every failed sensor had published something new again."""
-    end_stamp = _scheduled(evidence, fault.end)
-    first = []
-    for sensor in fault.sensor_names(rig):
-        later = evidence.published[sensor]
-        later = later[later[:, 0] >= end_stamp]
-        first.append(int(later[0, 1]) if len(later) else evidence.actions[fault.name, 'end'])
-    return max(first)
-
-
-def _recovery(
-    evidence: Evidence, fault: PlannedFault, rig: RigConfig, revived: int, until: int
-) -> float:
-    """From the revival to the first output made from all sensors, ms."""
-    everything, end_stamp = frozenset(rig.sensor_names), _scheduled(evidence, fault.end)
-    walls = (
-        o.wall_ns
-        for o in evidence.outputs
-        if revived <= o.wall_ns < until and o.sensors == everything and o.stamp_ns >= end_stamp
-    )
-    back = next(walls, None)
-    return NEVER_MS if back is None else (back - revived) / 1e6
-
-
-def _first_none(evidence: Evidence, begin: int, end: int) -> float:
-    none = next((s for s in evidence.heartbeats(begin, end) if s.modality is Modality.NONE), None)
-    return NEVER_MS if none is None else (none.wall_ns - begin) / 1e6
-
-
-def _silence(evidence: Evidence, begin: int, end: int) -> float:
-    """Longest gap between two outputs that overlaps [begin, end], ms."""
-    walls = [o.wall_ns for o in evidence.outputs]
-    gaps = [
-        later - earlier
-        for earlier, later in zip(walls, walls[1:], strict=False)
-        if later > begin and earlier < end
-    ]
-    return max(gaps) / 1e6 if gaps else NEVER_MS
 
 
 def _rate(walls: list[int]) -> float:
     return (len(walls) - 1) * 1e9 / (walls[-1] - walls[0]) if len(walls) > 1 else 0.0
 
 
-def _lateness(evidence: Evidence) -> float:
-    late = [pairs[:, 1] - pairs[:, 0] for pairs in evidence.published.values()]
-    return float(np.percentile(np.concatenate(late), 95)) / 1e6
+def _output_rate(evidence: Evidence, plan: FaultPlan) -> float:
+    """Outputs a second over the stretches in which nothing fails."""
+    stamps = np.array([o.stamp_ns for o in healthy_outputs(evidence, plan)], np.int64)
+    gaps = np.diff(stamps) * 1e-9
+    gaps = gaps[gaps < LONGEST_GAP_S]
+    return float(len(gaps) / gaps.sum()) if len(gaps) else 0.0
+
+
+def _lateness(evidence: Evidence, arrivals: Mapping[str, Mapping[int, int]]) -> float:
+    shift = evidence.start_ns - evidence.first_ns
+    late = [
+        wall - (arrivals[name][stamp - shift] + shift)
+        for name, pairs in evidence.published.items()
+        for stamp, wall in pairs.tolist()
+        if stamp - shift in arrivals[name]
+    ]
+    return float(np.percentile(late, 95)) / 1e6
 
 
 def _dark(evidence: Evidence, fault: PlannedFault) -> DarkMeasure:
-    begin, end = _span(evidence, fault)
+    begin, end = span(evidence, fault)
     beats = evidence.heartbeats(begin, end)
     walls = [begin, *(s.wall_ns for s in beats), end]
     levels = [d for d in evidence.diagnostics if begin <= d.wall_ns < end]
@@ -266,8 +186,8 @@ def _share(flags: list[bool]) -> float:
 
 
 def _frozen(evidence: Evidence, fault: PlannedFault, rig: RigConfig) -> FrozenMeasure:
-    begin, end = _span(evidence, fault)
-    begin_stamp, end_stamp = _scheduled(evidence, fault.begin), _scheduled(evidence, fault.end)
+    begin, end = span(evidence, fault)
+    begin_stamp, end_stamp = scheduled(evidence, fault.begin), scheduled(evidence, fault.end)
     (camera,) = fault.sensor_names(rig)
     named = next(
         (

@@ -10,8 +10,7 @@ from metabev_ros.config import RigConfig
 from metabev_ros.drawing import BevView, PanelLayout, draw_bev, draw_map
 from metabev_ros.faults.plan import FaultPlan
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
-from metabev_ros.lab.datasets.samples import restrict_to, sample_from_frame
-from metabev_ros.lab.datasets.synthetic import DriveFrame
+from metabev_ros.lab.datasets.samples import restrict_to
 from metabev_ros.lab.demo.evidence import Evidence
 from metabev_ros.lab.demo.scene import (
     HALF_LENGTH,
@@ -24,8 +23,9 @@ from metabev_ros.lab.demo.scene import (
     scene_points,
     visible_truth,
 )
+from metabev_ros.lab.demo.world import Truths
 from metabev_ros.pipeline import Pipeline
-from metabev_ros.structures import Modality
+from metabev_ros.structures import Modality, Sample
 
 STILL_LAYOUT = PanelLayout(width=1520, height=612, bev_width=560, tile_aspect=704 / 256)
 SQUARE = BevView(520, 520, HALF_LENGTH)
@@ -90,15 +90,15 @@ def made_from(scene: Scene) -> str:
     """The label of a scene's output, in words."""
     if scene.frame is None:
         return 'No output for this instant.'
-    cameras = sum(name in scene.images for name in scene.frame.sensors)
-    parts = [f'{cameras} of {len(scene.images)} cameras'] if cameras else []
+    cameras = sum(name in scene.shots for name in scene.frame.sensors)
+    parts = [f'{cameras} of {len(scene.shots)} cameras'] if cameras else []
     parts += ['the LiDAR'] if len(scene.frame.sensors) > cameras else []
     return f'Labelled {scene.frame.modality.name}: {" and ".join(parts)}.'
 
 
 def panels(
     evidence: Evidence,
-    truths: dict[int, GroundTruth],
+    truths: Truths,
     rig: RigConfig,
     plan: FaultPlan,
     mounting: Mounting,
@@ -107,23 +107,23 @@ def panels(
     found = []
     for name, seconds, caption in moments(plan):
         stamp = output_near(evidence, rig, seconds)
-        scene = scene_at(evidence, truths, rig, stamp, f'{evidence.seconds(stamp):.1f} s')
+        scene = scene_at(
+            evidence, truths, rig, mounting, stamp, f'{evidence.seconds(stamp):.1f} s'
+        )
         found.append(
-            Picture(
-                name, f'{caption} {made_from(scene)}', draw_scene(scene, mounting, STILL_LAYOUT)
-            )
+            Picture(name, f'{caption} {made_from(scene)}', draw_scene(scene, STILL_LAYOUT))
         )
     return found
 
 
-def boxes_against_truth(scene: Scene, mounting: Mounting) -> list[Picture]:
+def boxes_against_truth(scene: Scene) -> list[Picture]:
     """Bird's-eye view of detections over truth, and the front camera with both."""
     boxes, labels, scores = boxes_shown(scene.frame)
     truth = visible_truth(scene.truth)
     bev = draw_bev(
         BevView(720, 720, HALF_LENGTH),
         None,
-        points=scene_points(scene, mounting),
+        points=scene_points(scene),
         boxes=boxes,
         labels=labels,
         scores=scores,
@@ -137,7 +137,7 @@ def boxes_against_truth(scene: Scene, mounting: Mounting) -> list[Picture]:
             bev,
         )
     ]
-    drawn = scene_images(scene, mounting, boxes, labels, scores, with_text=True)
+    drawn = scene_images(scene, boxes, labels, scores, with_text=True)
     shots = [
         shot
         for name in ('CAM_FRONT_LEFT', 'CAM_FRONT', 'CAM_FRONT_RIGHT')
@@ -154,15 +154,14 @@ def boxes_against_truth(scene: Scene, mounting: Mounting) -> list[Picture]:
     return found
 
 
-def same_moment(pipeline: Pipeline, frame: DriveFrame, rig: RigConfig) -> list[Picture]:
+def same_moment(pipeline: Pipeline, sample: Sample, truth: GroundTruth) -> list[Picture]:
     """One instant with all sensors, without LiDAR, without cameras, beside the truth."""
-    sample = sample_from_frame(frame, pipeline.prepare_image, rig)
-    truth = visible_truth(frame.ground_truth)
+    seen = visible_truth(truth)
     found = [
         Picture(
             'truth',
             'Truth.',
-            draw_bev(SQUARE, frame.ground_truth.map_layers.astype(np.float32), truth=truth),
+            draw_bev(SQUARE, truth.map_layers.astype(np.float32), truth=seen),
         )
     ]
     for modality, name, caption in (
@@ -182,7 +181,7 @@ def same_moment(pipeline: Pipeline, frame: DriveFrame, rig: RigConfig) -> list[P
                     boxes=result.detections.boxes[shown],
                     labels=result.detections.labels[shown],
                     scores=result.detections.scores[shown],
-                    truth=truth,
+                    truth=seen,
                 ),
             )
         )
@@ -190,13 +189,13 @@ def same_moment(pipeline: Pipeline, frame: DriveFrame, rig: RigConfig) -> list[P
 
 
 def live_maps(
-    evidence: Evidence, truths: dict[int, GroundTruth], rig: RigConfig, plan: FaultPlan
+    evidence: Evidence, truths: Truths, rig: RigConfig, plan: FaultPlan, mounting: Mounting
 ) -> list[tuple[Picture, Picture]]:
     """(published map, its truth) while all live, the cameras are dead, the LiDAR is dead."""
     found = []
     for name, seconds, _ in moments(plan)[:3]:
         stamp = output_near(evidence, rig, seconds)
-        scene = scene_at(evidence, truths, rig, stamp, '')
+        scene = scene_at(evidence, truths, rig, mounting, stamp, '')
         if scene.frame is None or scene.frame.map_probabilities is None or scene.truth is None:
             continue
         at = f'{evidence.seconds(stamp):.1f} s'

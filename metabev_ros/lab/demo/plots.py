@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from metabev_ros.config import RigConfig
 from metabev_ros.drawing import MODALITY_COLOURS, STATE_COLOURS
-from metabev_ros.errors import MissingDependencyError
 from metabev_ros.faults.plan import FaultPlan, FaultType, PlannedFault
 from metabev_ros.lab.demo.correctness import Quality
+from metabev_ros.lab.demo.events import NEVER_MS, EventMeasure
 from metabev_ros.lab.demo.evidence import Evidence
-from metabev_ros.lab.demo.measures import NEVER_MS, EventMeasure, Measures
+from metabev_ros.lab.demo.figures import FAINT, INK, SHADE, SHORT, as_hex, as_svg, new_figure
+from metabev_ros.lab.demo.measures import Measures
+from metabev_ros.lab.demo.sensors import SensorMeasure
 from metabev_ros.lab.demo.targets import drive_seconds
 from metabev_ros.structures import Modality, SensorState
 
@@ -23,16 +25,6 @@ if TYPE_CHECKING:  # imported when a plot is drawn
     from matplotlib.figure import Figure
 
 _Value = TypeVar('_Value')
-INK, FAINT, SHADE = '#22262c', '#8b929c', '#f1ecec'
-SHORT = {
-    'CAM_FRONT': 'front',
-    'CAM_FRONT_RIGHT': 'front right',
-    'CAM_BACK_RIGHT': 'back right',
-    'CAM_BACK': 'back',
-    'CAM_BACK_LEFT': 'back left',
-    'CAM_FRONT_LEFT': 'front left',
-    'LIDAR_TOP': 'LiDAR',
-}
 LEGEND = (
     (SensorState.OK, 'OK'),
     (SensorState.LATE, 'LATE'),
@@ -41,38 +33,6 @@ LEGEND = (
     (SensorState.RECOVERING, 'RECOVERING'),
     (SensorState.NEVER, 'nothing yet'),
 )
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure and its axes, without pyplot's global state."""
-    try:
-        import matplotlib
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            'demo report', 'matplotlib', 'not installed', 'pip install matplotlib'
-        ) from error
-    matplotlib.rcParams['svg.hashsalt'] = 'metabev'  # the same plot gives the same text
-    figure = Figure(figsize=(width, height), layout='constrained')
-    FigureCanvasAgg(figure)
-    axis = figure.add_subplot()
-    for side in ('top', 'right'):
-        axis.spines[side].set_visible(False)
-    for side in ('left', 'bottom'):
-        axis.spines[side].set_color('#c3c8cf')
-    axis.tick_params(colors=INK, labelsize=9, length=3, color='#c3c8cf')
-    return figure, axis
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format='svg', metadata={'Date': None})
-    return buffer.getvalue()
-
-
-def _hex(colour: tuple[int, int, int]) -> str:
-    return '#{:02x}{:02x}{:02x}'.format(*colour)
 
 
 def _shade_faults(axis: Axes, plan: FaultPlan, top: float, with_titles: bool = True) -> None:
@@ -93,7 +53,7 @@ def _shade_faults(axis: Axes, plan: FaultPlan, top: float, with_titles: bool = T
 def plot_timeline(evidence: Evidence, plan: FaultPlan, rig: RigConfig) -> str:
     """Per sensor what it published and what the node said of it; chosen modality; outputs."""
     names = list(rig.sensor_names)
-    figure, axis = _figure(11, 4.9)
+    figure, axis = new_figure(11, 4.9)
     _shade_faults(axis, plan, -0.75)
     for row, name in enumerate(names):
         stuck = [f for f in plan.faults if _sticks(f, name, rig)]
@@ -110,7 +70,7 @@ def plot_timeline(evidence: Evidence, plan: FaultPlan, rig: RigConfig) -> str:
     axis.tick_params(axis='y', length=0)
     axis.spines['left'].set_visible(False)
     _timeline_legend(figure)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def _sticks(fault: PlannedFault, name: str, rig: RigConfig) -> bool:
@@ -125,7 +85,10 @@ def _plot_publications(
     stuck = np.zeros(len(seconds), dtype=bool)
     for fault in faults:
         stuck |= (seconds >= fault.begin) & (seconds < fault.end)
-    for chosen, colour in ((~stuck, '#5b6470'), (stuck, _hex(STATE_COLOURS[SensorState.FROZEN]))):
+    for chosen, colour in (
+        (~stuck, '#5b6470'),
+        (stuck, as_hex(STATE_COLOURS[SensorState.FROZEN])),
+    ):
         axis.vlines(seconds[chosen], row - 0.36, row - 0.04, color=colour, linewidth=0.7)
 
 
@@ -138,7 +101,7 @@ def _plot_states(axis: Axes, evidence: Evidence, name: str, row: int) -> None:
             [(begin, end - begin)],
             (row + 0.02, 0.3),
             linewidth=0,
-            facecolor=_hex(STATE_COLOURS[state]),
+            facecolor=as_hex(STATE_COLOURS[state]),
         )
 
 
@@ -150,7 +113,7 @@ def _plot_modality(axis: Axes, evidence: Evidence, row: float) -> None:
             [(begin, end - begin)],
             (row - 0.25, 0.5),
             linewidth=0,
-            facecolor=_hex(MODALITY_COLOURS[modality]),
+            facecolor=as_hex(MODALITY_COLOURS[modality]),
         )
         if end - begin > 1.2:
             axis.text(
@@ -181,7 +144,7 @@ def _timeline_legend(figure: Figure) -> None:
 
     handles = [
         Patch(facecolor='#5b6470', label='message published'),
-        *(Patch(facecolor=_hex(STATE_COLOURS[state]), label=text) for state, text in LEGEND),
+        *(Patch(facecolor=as_hex(STATE_COLOURS[state]), label=text) for state, text in LEGEND),
     ]
     figure.legend(
         handles=handles,
@@ -194,10 +157,48 @@ def _timeline_legend(figure: Figure) -> None:
     )
 
 
+def plot_ages(evidence: Evidence, sensors: Sequence[SensorMeasure]) -> str:
+    """Per sensor the ages in the labels of all outputs, in the colour of their modality."""
+    figure, axis = new_figure(11, 0.5 * len(sensors) + 1.1)
+    for row, sensor in enumerate(sensors):
+        width = sensor.greatest - sensor.least
+        axis.broken_barh([(sensor.least, width)], (row - 0.36, 0.72), facecolor=SHADE, linewidth=0)
+        _plot_ages_of(axis, evidence, sensor.name, row)
+        if len(sensor.healthy_ages):
+            median = float(np.median(sensor.healthy_ages))
+            axis.vlines(median, row - 0.36, row + 0.36, color=INK, linewidth=1.6)
+            axis.text(median, row - 0.38, f'{median:.0f}', fontsize=8, color=INK, ha='center')
+    axis.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
+    axis.set_yticks(range(len(sensors)), [SHORT.get(s.name, s.name) for s in sensors])
+    axis.set_ylim(len(sensors) - 0.4, -0.7)
+    axis.tick_params(axis='y', length=0)
+    axis.set_xlabel('age of the data in an output, ms', fontsize=9, color=INK)
+    figure.legend(
+        *axis.get_legend_handles_labels(),
+        fontsize=8,
+        frameon=False,
+        loc='outside upper right',
+        ncols=3,
+        markerscale=2,
+    )
+    return as_svg(figure)
+
+
+def _plot_ages_of(axis: Axes, evidence: Evidence, name: str, row: int) -> None:
+    for modality in (Modality.FUSED, Modality.CAMERA, Modality.LIDAR):
+        held = [o for o in evidence.outputs if o.modality is modality and name in o.ages_ns]
+        # Spread over the row by their order: equal ages stay apart.
+        spread = row + 0.3 * (2 * (np.arange(len(held)) * 0.618 % 1) - 1)
+        ages = [o.ages_ns[name] / 1e6 for o in held]
+        label = modality.name if row == 0 and held else None
+        colour = as_hex(MODALITY_COLOURS[modality])
+        axis.plot(ages, spread, '.', markersize=3, alpha=0.7, color=colour, label=label)
+
+
 def plot_delays(measures: Measures) -> str:
     """Per fault: how long until the label was right, and until all was back."""
     events = measures.events
-    figure, axis = _figure(11, 0.62 * len(events) + 1.1)
+    figure, axis = new_figure(11, 0.62 * len(events) + 1.1)
     for row, event in enumerate(events):
         _plot_event(axis, event, row)
     axis.set_yticks(range(len(events)), [event.fault.title for event in events])
@@ -211,7 +212,7 @@ def plot_delays(measures: Measures) -> str:
         loc='outside upper right',
         ncols=3,
     )
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def _plot_event(axis: Axes, event: EventMeasure, row: int) -> None:
@@ -237,7 +238,7 @@ def _plot_event(axis: Axes, event: EventMeasure, row: int) -> None:
 
 def plot_latency(evidence: Evidence, plan: FaultPlan) -> str:
     """Latency of every output, from its stamp to its publication."""
-    figure, axis = _figure(11, 2.9)
+    figure, axis = new_figure(11, 2.9)
     labels = [s for s in evidence.statuses if not s.is_heartbeat]
     values = [1e3 * s.latency_s for s in labels]
     top = 1.15 * max(values, default=100.0)
@@ -250,7 +251,7 @@ def plot_latency(evidence: Evidence, plan: FaultPlan) -> str:
             [1e3 * s.latency_s for s in chosen],
             '.',
             markersize=4,
-            color=_hex(MODALITY_COLOURS[modality]),
+            color=as_hex(MODALITY_COLOURS[modality]),
             label=modality.name,
         )
     axis.set_xlim(0, drive_seconds(plan))
@@ -260,13 +261,13 @@ def plot_latency(evidence: Evidence, plan: FaultPlan) -> str:
     axis.legend(
         fontsize=8, frameon=False, loc='lower right', ncols=3, markerscale=2, handletextpad=0.2
     )
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def plot_quality(qualities: list[Quality]) -> str:
     """Mean AP and mean IoU per kind of output."""
-    figure, axis = _figure(11, 0.55 * len(qualities) + 1.0)
-    colours = itertools.cycle((_hex(MODALITY_COLOURS[Modality.FUSED]), '#b9c3ce'))
+    figure, axis = new_figure(11, 0.55 * len(qualities) + 1.0)
+    colours = itertools.cycle((as_hex(MODALITY_COLOURS[Modality.FUSED]), '#b9c3ce'))
     for offset, (title, pick) in zip(
         (-0.17, 0.17),
         (
@@ -285,4 +286,4 @@ def plot_quality(qualities: list[Quality]) -> str:
     axis.set_xlim(0, 1)
     axis.tick_params(axis='y', length=0)
     axis.legend(fontsize=8, frameon=False, loc='lower right')
-    return _svg(figure)
+    return as_svg(figure)

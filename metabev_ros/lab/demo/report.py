@@ -12,45 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from metabev_ros.errors import BackendError
+from metabev_ros.lab.demo.page import STYLE, figure, plot
 from metabev_ros.lab.demo.pictures import Picture
+from metabev_ros.lab.demo.sensors import SensorMeasure
 from metabev_ros.lab.demo.targets import Check
-
-JPEG_QUALITY = 84
-STYLE = """
-:root { --ink: #22262c; --soft: #5b6470; --line: #e2e5e9; --good: #1f7a43; --bad: #b3261e; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1120px; padding: 48px 24px 96px; background: #fff;
-  color: var(--ink); font: 16px/1.55 system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif; }
-h1 { font-size: 30px; line-height: 1.2; margin: 0 0 8px; letter-spacing: -.01em; }
-h2 { font-size: 20px; margin: 56px 0 4px; letter-spacing: -.005em; }
-p { margin: 6px 0 14px; max-width: 76ch; }
-p.soft, figcaption, .meta { color: var(--soft); font-size: 14px; }
-.verdict { display: inline-block; font-weight: 600; padding: 3px 12px; border-radius: 14px;
-  margin: 6px 0 10px; color: #fff; background: var(--good); }
-.verdict.bad { background: var(--bad); }
-table { border-collapse: collapse; width: 100%; font-size: 14px; margin: 10px 0 6px; }
-th { text-align: left; font-weight: 600; color: var(--soft); }
-th, td { border-bottom: 1px solid var(--line); padding: 6px 14px 6px 0; vertical-align: top; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums;
-  white-space: nowrap; }
-td.good { color: var(--good); font-weight: 600; } td.bad { color: var(--bad); font-weight: 600; }
-tr.stated td { color: var(--soft); }
-tbody th { border-bottom: 0; color: var(--ink); white-space: nowrap; }
-tr.begins > * { border-top: 1px solid #aeb4bc; }
-tbody tr:first-child > * { border-top: 0; }
-figure { margin: 18px 0 22px; } figcaption { margin-top: 6px; }
-img, video { width: 100%; height: auto; display: block; border-radius: 4px; }
-img.plot { border-radius: 0; }
-.two { display: grid; grid-template-columns: 1fr 1fr; gap: 18px; }
-.three { display: grid; grid-template-columns: repeat(3, 1fr); gap: 14px; }
-.four { display: grid; grid-template-columns: repeat(4, 1fr); gap: 12px; }
-.two figure, .three figure, .four figure { margin: 10px 0; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 18px; font-size: 14px; }
-dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-code { font: 13px/1.4 ui-monospace, SFMono-Regular, Menlo, monospace; }
-@media (max-width: 760px) { .two, .three, .four { grid-template-columns: 1fr; } }
-"""
 
 
 @dataclass(frozen=True)
@@ -61,6 +26,7 @@ class Report:
         facts: (name, text) of how it was made.
         wrong_labels: one text each; empty when all is well.
         live_maps: (published, truth) pairs.
+        sensors: rates and ages; `ages` is their plot.
     """
 
     headline: str
@@ -68,6 +34,8 @@ class Report:
     wrong_labels: Sequence[str]
     video: Path | None
     timeline: str
+    sensors: Sequence[SensorMeasure]
+    ages: str
     delays: str
     latency: str
     quality: str
@@ -94,6 +62,7 @@ def write_report(report: Report, path: Path) -> None:
         *_head(report),
         *_film(report),
         *_timeline(report),
+        *_rates_and_ages(report),
         *_delays(report),
         *_panels(report),
         *_maps(report),
@@ -171,17 +140,17 @@ def _film(report: Report) -> list[str]:
         '<h2>The whole run</h2>',
         '<figure><video controls muted loop playsinline '
         f'src="data:video/mp4;base64,{data}"></video>',
-        '<figcaption>Every 0.1 s of the drive: the cameras as published (hatched: nothing '
+        '<figcaption>Every 0.1 s of the drive the newest output: the images and the sweep that '
+        'it was made from (of other sensors the newest that they published; hatched: nothing '
         'came), the sensor states as the node reported them, and the map and boxes it '
-        'published for that instant. Thin white outlines are the truth. Above: what the '
-        'output was made from.</figcaption></figure>',
+        'published. Thin white outlines are the truth at its stamp.</figcaption></figure>',
     ]
 
 
 def _timeline(report: Report) -> list[str]:
     return [
         '<h2>Who was there, and what the node said</h2>',
-        _plot(
+        plot(
             report.timeline,
             'Upper half of each row: every message that the sensor published; red '
             'while one picture is repeated. Lower half: the state that the node reported. Shaded: '
@@ -190,10 +159,53 @@ def _timeline(report: Report) -> list[str]:
     ]
 
 
+def _rates_and_ages(report: Report) -> list[str]:
+    titles = ('rig file', 'published', 'node says', 'stamp to sent', 'median age', 'largest age')
+    heads = ''.join(f'<th class="number">{title}</th>' for title in titles)
+    rows = [
+        f'<table><thead><tr><th></th>{heads}<th class="number">allowed</th>'
+        '<th class="number">served again</th></tr></thead><tbody>',
+        *(_sensor_row(sensor) for sensor in report.sensors),
+        '</tbody></table>',
+    ]
+    return [
+        '<h2>Rates and ages</h2>',
+        '<p>The sensors run at their own rates. A sample takes the stamp of its sweep and of each '
+        'camera the nearest image; one whose successor is not due yet serves again. Its age '
+        'is the stamp of the output minus its own, as the label says it.</p>',
+        *rows,
+        '<p class="soft">While nothing failed. Stamp to sent: median. Served again: share of the '
+        'outputs whose image an output before them held too.</p>',
+        plot(
+            report.ages,
+            'The ages in the labels of all outputs of the run. Shaded: what a label may say. '
+            'Lines: medians while nothing failed.',
+        ),
+    ]
+
+
+def _sensor_row(sensor: SensorMeasure) -> str:
+    ages = sensor.healthy_ages
+    median = f'{np.median(ages):.0f} ms' if len(ages) else ''
+    largest = f'{ages.max():.0f} ms' if len(ages) else ''
+    cells = (
+        f'{sensor.nominal_hz:.1f} Hz',
+        f'{sensor.published_hz:.1f} Hz',
+        f'{sensor.reported_hz:.1f} Hz',
+        f'{sensor.way:.1f} ms',
+        median,
+        largest,
+        f'{sensor.least:.0f} to {sensor.greatest:.0f} ms',
+        f'{100 * sensor.again:.0f} %',
+    )
+    numbers = ''.join(f'<td class="number">{cell}</td>' for cell in cells)
+    return f'<tr><th>{html.escape(sensor.name)}</th>{numbers}</tr>'
+
+
 def _delays(report: Report) -> list[str]:
     return [
         '<h2>How long it took</h2>',
-        _plot(
+        plot(
             report.delays,
             'Noticed: the first output with the right label (with all sensors dead: '
             'the first status NONE). Recovered: from the first message of every revived sensor to '
@@ -203,7 +215,7 @@ def _delays(report: Report) -> list[str]:
 
 
 def _panels(report: Report) -> list[str]:
-    return ['<h2>Five moments</h2>', *(_figure(picture) for picture in report.panels)]
+    return ['<h2>Five moments</h2>', *(figure(picture) for picture in report.panels)]
 
 
 def _maps(report: Report) -> list[str]:
@@ -213,7 +225,7 @@ def _maps(report: Report) -> list[str]:
         'cameras, without LiDAR. Map colours as in the panels above, boxes in class '
         'colours, truth in thin white.</p>',
         '<div class="four">',
-        *(_figure(picture) for picture in report.same_moment),
+        *(figure(picture) for picture in report.same_moment),
         '</div>',
     ]
     if report.live_maps:
@@ -221,7 +233,7 @@ def _maps(report: Report) -> list[str]:
             '<p>And as the node published its maps during the run, above the truth of the '
             'same stamp:</p>',
             '<div class="three">',
-            *(f'<div>{_figure(found)}{_figure(truth)}</div>' for found, truth in report.live_maps),
+            *(f'<div>{figure(found)}{figure(truth)}</div>' for found, truth in report.live_maps),
             '</div>',
         ]
     return parts
@@ -231,9 +243,9 @@ def _boxes(report: Report) -> list[str]:
     return [
         '<h2>Boxes against truth</h2>',
         '<div class="two">',
-        *(_figure(picture) for picture in report.boxes),
+        *(figure(picture) for picture in report.boxes),
         '</div>',
-        _plot(
+        plot(
             report.quality,
             'All outputs of the run against the truth of their stamps. AP '
             "is nuScenes' (mean over four distances), averaged over the classes that "
@@ -246,7 +258,7 @@ def _boxes(report: Report) -> list[str]:
 def _latency(report: Report) -> list[str]:
     return [
         '<h2>Latency</h2>',
-        _plot(
+        plot(
             report.latency,
             'From the stamp of a sample to its publication, every output of the run. '
             'Without the LiDAR a sample first waits until the sweep is overdue.',
@@ -259,34 +271,6 @@ def _facts(report: Report) -> list[str]:
         f'<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>' for name, text in report.facts
     )
     return ['<h2>How this was made</h2>', f'<dl>{rows}</dl>']
-
-
-def _plot(svg: str, caption: str) -> str:
-    data = base64.b64encode(svg.encode()).decode()
-    return (
-        f'<figure><img class="plot" alt="{html.escape(caption)}" '
-        f'src="data:image/svg+xml;base64,{data}">'
-        f'<figcaption>{html.escape(caption)}</figcaption></figure>'
-    )
-
-
-def _figure(picture: Picture) -> str:
-    caption = html.escape(picture.caption)
-    return (
-        f'<figure><img alt="{caption}" src="data:image/jpeg;base64,{_jpeg(picture.pixels)}">'
-        f'<figcaption>{caption}</figcaption></figure>'
-    )
-
-
-def _jpeg(pixels: np.ndarray) -> str:
-    done, data = cv2.imencode(
-        '.jpg', cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    )
-    if not done:
-        raise BackendError(
-            'demo report', 'a picture that OpenCV can encode', f'shape {pixels.shape}'
-        )
-    return base64.b64encode(data.tobytes()).decode()
 
 
 def write_pictures(folder: Path, pictures: Iterable[Picture]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,16 +9,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from metabev_ros.config import RigConfig, SensingConfig, load_config
+from metabev_ros.config import SensingConfig
 from metabev_ros.errors import ConfigError
 from metabev_ros.faults.plan import FaultPlan, find_plan
-from metabev_ros.lab.datasets.synthetic import DriveConfig, DriveFrame, SyntheticDrive
 from metabev_ros.lab.demo.console import print_findings, step
 from metabev_ros.lab.demo.correctness import score_outputs
 from metabev_ros.lab.demo.evidence import Evidence, read_evidence
 from metabev_ros.lab.demo.live import LiveRun, make_rehearsal, run_live
 from metabev_ros.lab.demo.measures import measure
+from metabev_ros.lab.demo.moment import sample_at
 from metabev_ros.lab.demo.pictures import (
+    Picture,
     boxes_against_truth,
     live_maps,
     moments,
@@ -28,13 +27,19 @@ from metabev_ros.lab.demo.pictures import (
     panels,
     same_moment,
 )
-from metabev_ros.lab.demo.plots import plot_delays, plot_latency, plot_quality, plot_timeline
+from metabev_ros.lab.demo.plots import (
+    plot_ages,
+    plot_delays,
+    plot_latency,
+    plot_quality,
+    plot_timeline,
+)
 from metabev_ros.lab.demo.report import Report, write_pictures, write_report
 from metabev_ros.lab.demo.scene import Mounting, Scene, scene_at
 from metabev_ros.lab.demo.summary import Findings, Setting, facts, headline, write_summary
 from metabev_ros.lab.demo.targets import drive_seconds, make_checks, require_judgeable
 from metabev_ros.lab.demo.video import write_video
-from metabev_ros.lab.demo.world import make_drive
+from metabev_ros.lab.demo.world import TrueMotion, make_drive, planned_arrivals, vehicle_drive
 from metabev_ros.lab.evaluation.records import merge_records
 from metabev_ros.lab.evaluation.run import HELD_OUT_FIRST_SEED
 from metabev_ros.pipeline import Pipeline
@@ -43,6 +48,8 @@ from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG, resource_path
 HELD_OUT_SEED = 900_100  # no training and no evaluation takes this world
 PLAN = 'sensor_loss'
 WORKERS = 2
+FILM_HZ = 10
+HELD_NS = 200_000_000  # an output is shown for so long if no newer one comes
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,8 @@ def run_demo(config: DemoConfig, console: Console) -> bool:
     setting = _make_world(config, rig_path, console)
     live = _live(config, setting, model_dir, rig_path, console)
     evidence = read_evidence(live.bag, setting.rig)
-    measures = measure(evidence, setting.plan, setting.rig, setting.sensing)
+    arrivals = planned_arrivals(setting.drive)
+    measures = measure(evidence, setting.plan, setting.rig, setting.sensing, arrivals)
     findings = Findings(
         evidence,
         measures,
@@ -106,22 +114,23 @@ def run_demo(config: DemoConfig, console: Console) -> bool:
 
 # ------------------------------------------------------------------------------- before, live
 def _make_world(config: DemoConfig, rig_path: Path, console: Console) -> Setting:
-    rig = load_config(RigConfig, rig_path)
+    drive = vehicle_drive(rig_path, config.seed, drive_seconds(config.plan))
+    rig = drive.rig
     require_judgeable(config.plan, rig)
-    frames = math.ceil(drive_seconds(config.plan) * rig.sample_rate_hz) + 1
-    drive = DriveConfig(frames=frames, rate_hz=rig.sample_rate_hz)
-    with step(console, '1/4 rendering a street nobody trained on', frames) as (progress, task):
+    total = len(drive.events)
+    with step(console, '1/4 rendering a city nobody trained on', total) as (progress, task):
         truths = make_drive(
             config.out / 'drive.mcap',
-            config.seed,
             drive,
             WORKERS,
             lambda done, total: progress.update(
-                task, completed=done, note=f'{done} of {total} frames'
+                task, completed=done, note=f'{done} of {total} messages'
             ),
         )
-    frame = SyntheticDrive(config.seed, dataclasses.replace(drive, frames=1))[0]
-    mounting = Mounting(frame.calibrations, frame.ego_from_lidar)
+    lidar = rig.lidars[0]
+    mounting = Mounting(
+        drive.mounts.cameras, drive.mounts.poses[lidar.name], lidar.point_time, TrueMotion(drive)
+    )
     return Setting(rig, SensingConfig(), config.plan, drive, truths, mounting)
 
 
@@ -164,16 +173,16 @@ def _make_report(
 ) -> None:
     video = config.out / 'run.mp4'
     evidence, plan, rig = findings.evidence, setting.plan, setting.rig
+    truths, mounting = setting.truths, setting.mounting
     _film(setting, evidence, video, console)
     with step(console, '4/4 drawing the report', 3) as (progress, task):
-        stills = panels(evidence, setting.truths, rig, plan, setting.mounting)
+        stills = panels(evidence, truths, rig, plan, mounting)
         progress.advance(task)
         stamp = output_near(evidence, rig, moments(plan)[0][1])  # all sensors live
-        scene = scene_at(evidence, setting.truths, rig, stamp, '')
-        boxes = boxes_against_truth(scene, setting.mounting)
-        maps = same_moment(pipeline, _frame_of(config.seed, setting, evidence, stamp), rig)
+        boxes = boxes_against_truth(scene_at(evidence, truths, rig, mounting, stamp, ''))
+        maps = _same_moment(config, setting, evidence, pipeline, stamp)
         progress.advance(task)
-        published = live_maps(evidence, setting.truths, rig, plan)
+        published = live_maps(evidence, truths, rig, plan, mounting)
         pairs = (picture for pair in published for picture in pair)
         write_pictures(config.out / 'pictures', [*stills, *boxes, *maps, *pairs])
         report = Report(
@@ -182,6 +191,8 @@ def _make_report(
             findings.measures.labels.wrong,
             video,
             plot_timeline(evidence, plan, rig),
+            findings.measures.sensors,
+            plot_ages(evidence, findings.measures.sensors),
             plot_delays(findings.measures),
             plot_latency(evidence, plan),
             plot_quality(findings.qualities),
@@ -189,35 +200,52 @@ def _make_report(
             boxes,
             maps,
             published,
-            facts(config.out, config.seed, setting, evidence, time.monotonic() - began),
+            facts(config.out, config.seed, setting, findings, time.monotonic() - began),
         )
         write_report(report, config.out / 'report.html')
 
 
-def _frame_of(seed: int, setting: Setting, evidence: Evidence, stamp_ns: int) -> DriveFrame:
-    """The frame of the drive that was played at a stamp, rendered again."""
-    offset = evidence.truth_stamp(stamp_ns) - setting.drive.start_ns
-    return SyntheticDrive(seed, setting.drive)[round(offset * setting.drive.rate_hz * 1e-9)]
+def _same_moment(
+    config: DemoConfig, setting: Setting, evidence: Evidence, pipeline: Pipeline, stamp_ns: int
+) -> list[Picture]:
+    """The instant of an output through the network: everything, no cameras, no LiDAR."""
+    sample = sample_at(
+        config.out / 'drive.mcap',
+        pipeline,
+        setting.rig,
+        setting.sensing,
+        evidence.truth_stamp(stamp_ns),
+    )
+    truth = setting.truths.at(sample.stamp_ns)
+    return [] if truth is None else same_moment(pipeline, sample, truth)
 
 
 def _film(setting: Setting, evidence: Evidence, path: Path, console: Console) -> None:
-    frames, rate_hz = setting.drive.frames, setting.drive.rate_hz
-    with step(console, '3/4 drawing the film', frames) as (progress, task):
+    count = round(setting.drive.seconds * FILM_HZ)
+    with step(console, '3/4 drawing the film', count) as (progress, task):
         write_video(
             path,
-            _scenes(setting, evidence),
-            setting.mounting,
-            rate_hz,
+            _scenes(setting, evidence, count),
+            FILM_HZ,
             WORKERS,
             lambda: progress.advance(task),
         )
 
 
-def _scenes(setting: Setting, evidence: Evidence) -> Iterator[Scene]:
-    """One scene a frame of the drive; its caption says what fails."""
-    for index in range(setting.drive.frames):
-        offset = round(index * 1e9 / setting.drive.rate_hz)
+def _scenes(setting: Setting, evidence: Evidence, count: int) -> Iterator[Scene]:
+    """The newest output of every instant; its caption says what fails."""
+    for index in range(count):
+        offset = round((index + 1) * 1e9 / FILM_HZ)
         seconds = offset * 1e-9
+        now = evidence.start_ns + offset
         titles = ', '.join(fault.title for fault in setting.plan.lasting(seconds))
         caption = f'plan: {titles}   {seconds:.1f} s' if titles else f'{seconds:.1f} s'
-        yield scene_at(evidence, setting.truths, setting.rig, evidence.start_ns + offset, caption)
+        stamp = evidence.output_before(now, HELD_NS)
+        yield scene_at(
+            evidence,
+            setting.truths,
+            setting.rig,
+            setting.mounting,
+            now if stamp is None else stamp,
+            caption,
+        )

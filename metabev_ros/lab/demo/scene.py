@@ -3,33 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from metabev_ros import wire
-from metabev_ros.config import RigConfig
+from metabev_ros.config import PointTime, RigConfig
 from metabev_ros.drawing import BevView, PanelLayout, compose_panel, draw_bev, draw_boxes_on_image
-from metabev_ros.geometry import transform_points
+from metabev_ros.geometry import rigid_transform, rotation_z
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.demo.correctness import truth_of
-from metabev_ros.lab.demo.evidence import Evidence, Frame, Status
+from metabev_ros.lab.demo.evidence import Evidence
+from metabev_ros.lab.demo.messages import Frame, Status
+from metabev_ros.lab.demo.world import TrueMotion, Truths
 from metabev_ros.sensing.decoding import read_compressed_image
 from metabev_ros.sensing.point_clouds import decode_point_cloud
+from metabev_ros.sensing.sweeps import points_in_ego
 from metabev_ros.structures import CameraCalibration, Modality
 
 SHOWN_SCORE = 0.25
 HALF_LENGTH = 51.0  # metres from the ego to the upper border of the bird's-eye view
 HEARTBEAT_LAG_NS = 150_000_000  # an instant without output is described by what was said then
+LONGEST_AGE_NS = 150_000_000  # a sensor that sent nothing for longer is shown as silent
 IMAGE_TYPE, CLOUD_TYPE = 'sensor_msgs/msg/CompressedImage', 'sensor_msgs/msg/PointCloud2'
 
 
 @dataclass(frozen=True)
 class Mounting:
-    """Poses of the sensors, for drawing only."""
+    """Poses of the sensors and the vehicle's own motion, for drawing only."""
 
     calibrations: Mapping[str, CameraCalibration]
     ego_from_lidar: np.ndarray
+    point_time: PointTime | None
+    motion: TrueMotion
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One image as published.
+
+    Attributes:
+        calibration: `ego_from_camera` leads into the ego frame at the scene's stamp.
+    """
+
+    cdr: bytes
+    calibration: CameraCalibration
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """One sweep as published.
+
+    Attributes:
+        ego_from_lidar: leads into the ego frame at the sweep's stamp.
+        twist: (3,) vx, vy in m/s and yaw rate in rad/s of the vehicle then.
+    """
+
+    cdr: bytes
+    ego_from_lidar: np.ndarray
+    point_time: PointTime | None
+    twist: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -37,15 +70,16 @@ class Scene:
     """One instant; the sensors' data is still serialized, so that it travels cheaply.
 
     Attributes:
-        images, cloud: as published at this stamp; None where nothing was.
+        shots, cloud: what the output was made from; of a sensor that is not in it, the newest
+            that it had published; None where nothing was.
         frame: the output of this stamp, None if there was none.
         status: its label, or the heartbeat shortly after.
         caption: right end of the banner.
     """
 
     stamp_ns: int
-    images: dict[str, bytes | None]
-    cloud: bytes | None
+    shots: dict[str, Shot | None]
+    cloud: Cloud | None
     frame: Frame | None
     status: Status | None
     truth: GroundTruth | None
@@ -53,23 +87,59 @@ class Scene:
 
 
 def scene_at(
-    evidence: Evidence, truths: dict[int, GroundTruth], rig: RigConfig, stamp_ns: int, caption: str
+    evidence: Evidence,
+    truths: Truths,
+    rig: RigConfig,
+    mounting: Mounting,
+    stamp_ns: int,
+    caption: str,
 ) -> Scene:
     """The scene of a stamp of the drive."""
-    images = {camera.name: evidence.payloads[camera.name].get(stamp_ns) for camera in rig.cameras}
     frame = evidence.frame(stamp_ns)
     status = evidence.label_status(stamp_ns) if frame else None
     if status is None:
         status = evidence.last_heartbeat(stamp_ns + HEARTBEAT_LAG_NS)
+    held = evidence.held(stamp_ns)
+    shots = {c.name: _shot(evidence, mounting, c.name, stamp_ns, held) for c in rig.cameras}
     return Scene(
         stamp_ns,
-        images,
-        evidence.payloads[rig.lidars[0].name].get(stamp_ns),
+        shots,
+        _cloud(evidence, mounting, rig.lidars[0].name, stamp_ns, held),
         frame,
         status,
         truth_of(evidence, truths, stamp_ns),
         caption if frame else f'no output   {caption}',
     )
+
+
+def _shown(evidence: Evidence, name: str, stamp_ns: int, held: Mapping[str, int]) -> int | None:
+    """The stamp of what is shown of a sensor."""
+    if name in held:
+        return evidence.sent(name, held[name])
+    return evidence.newest_sent(name, stamp_ns, LONGEST_AGE_NS)
+
+
+def _shot(
+    evidence: Evidence, mounting: Mounting, name: str, stamp_ns: int, held: Mapping[str, int]
+) -> Shot | None:
+    shown = _shown(evidence, name, stamp_ns, held)
+    if shown is None:
+        return None
+    moved = mounting.motion.between(evidence.truth_stamp(stamp_ns), evidence.truth_stamp(shown))
+    calibration = mounting.calibrations[name]
+    pose = moved @ calibration.ego_from_camera
+    return Shot(evidence.payloads[name][shown], replace(calibration, ego_from_camera=pose))
+
+
+def _cloud(
+    evidence: Evidence, mounting: Mounting, name: str, stamp_ns: int, held: Mapping[str, int]
+) -> Cloud | None:
+    shown = _shown(evidence, name, stamp_ns, held)
+    if shown is None:
+        return None
+    twist = mounting.motion.twist(evidence.truth_stamp(shown))
+    cdr = evidence.payloads[name][shown]
+    return Cloud(cdr, mounting.ego_from_lidar, mounting.point_time, twist)
 
 
 def boxes_shown(frame: Frame | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -90,7 +160,6 @@ def visible_truth(truth: GroundTruth | None) -> np.ndarray:
 
 def scene_images(
     scene: Scene,
-    mounting: Mounting,
     boxes: np.ndarray,
     labels: np.ndarray,
     scores: np.ndarray | None,
@@ -98,41 +167,49 @@ def scene_images(
 ) -> dict[str, np.ndarray | None]:
     """Camera name -> its picture with boxes, None where it gave nothing."""
     pictures: dict[str, np.ndarray | None] = {}
-    for name, cdr in scene.images.items():
+    for name, shot in scene.shots.items():
         pictures[name] = (
             None
-            if cdr is None
+            if shot is None
             else draw_boxes_on_image(
-                read_compressed_image(wire.deserialize(cdr, IMAGE_TYPE)).decode()[0],
+                read_compressed_image(wire.deserialize(shot.cdr, IMAGE_TYPE)).decode()[0],
                 boxes,
                 labels,
                 scores,
-                mounting.calibrations[name],
+                shot.calibration,
                 with_text=with_text,
             )
         )
     return pictures
 
 
-def scene_points(scene: Scene, mounting: Mounting) -> np.ndarray | None:
-    """(P, 3) in the ego frame."""
+def scene_points(scene: Scene) -> np.ndarray | None:
+    """(P, 3) in the ego frame, without the vehicle's motion during the sweep."""
     if scene.cloud is None:
         return None
-    points = decode_point_cloud(wire.deserialize(scene.cloud, CLOUD_TYPE))[0]
-    return transform_points(mounting.ego_from_lidar, points[:, :3].astype(np.float64))
+    cloud = scene.cloud
+    message = wire.deserialize(cloud.cdr, CLOUD_TYPE)
+    points, seconds, _ = decode_point_cloud(message, cloud.point_time)
+
+    def motion(target_ns: int, source_ns: int) -> np.ndarray:
+        after = (source_ns - target_ns) * 1e-9
+        vx, vy, turn = (cloud.twist * after).tolist()
+        return rigid_transform(rotation_z(turn), (vx, vy, 0.0))
+
+    stamp_ns = wire.read_stamp(cloud.cdr)
+    placed, _ = points_in_ego(points, seconds, stamp_ns, cloud.ego_from_lidar, motion)
+    return placed[:, :3].astype(np.float64)
 
 
-def draw_scene(
-    scene: Scene, mounting: Mounting, layout: PanelLayout, with_text: bool = False
-) -> np.ndarray:
+def draw_scene(scene: Scene, layout: PanelLayout, with_text: bool = False) -> np.ndarray:
     """(layout.height, layout.width, 3) uint8 RGB: cameras, bird's-eye view, labels."""
     boxes, labels, scores = boxes_shown(scene.frame)
-    images = scene_images(scene, mounting, boxes, labels, scores, with_text)
+    images = scene_images(scene, boxes, labels, scores, with_text)
     layers = None if scene.frame is None else scene.frame.map_probabilities
     bev = draw_bev(
         BevView(*layout.bev_size, HALF_LENGTH),
         layers,
-        points=scene_points(scene, mounting),
+        points=scene_points(scene),
         boxes=boxes,
         labels=labels,
         scores=scores,

@@ -15,31 +15,26 @@ import numpy as np
 
 from metabev_ros.drawing import PanelLayout
 from metabev_ros.errors import MissingDependencyError
-from metabev_ros.lab.demo.scene import Mounting, Scene, draw_scene
+from metabev_ros.lab.demo.scene import Scene, draw_scene
 
 VIDEO_LAYOUT = PanelLayout(
     width=1280, height=560, bev_width=512, banner_height=48, tile_aspect=704 / 256
 )
 QUALITY = ('-crf', '29', '-preset', 'fast', '-movflags', '+faststart')
 IN_FLIGHT = 3  # scenes per worker that wait or are being drawn
-_mounting: Mounting | None = None  # of a worker process
 
 
-def _enter_worker(mounting: Mounting) -> None:
-    global _mounting
+def _enter_worker() -> None:
     cv2.setNumThreads(1)
-    _mounting = mounting
 
 
 def _draw(scene: Scene) -> np.ndarray:
-    assert _mounting is not None  # `_enter_worker` set it
-    return draw_scene(scene, _mounting, VIDEO_LAYOUT)
+    return draw_scene(scene, VIDEO_LAYOUT)
 
 
 def write_video(
     path: Path,
     scenes: Iterable[Scene],
-    mounting: Mounting,
     rate_hz: float,
     workers: int = 2,
     progress: Callable[[], None] | None = None,
@@ -68,7 +63,7 @@ def write_video(
     )
     film.send(None)
     try:
-        for picture in _pictures(scenes, mounting, workers):
+        for picture in _pictures(scenes, workers):
             film.send(picture)
             if progress is not None:
                 progress()
@@ -79,8 +74,8 @@ def write_video(
         part.unlink(missing_ok=True)
 
 
-def _pictures(scenes: Iterable[Scene], mounting: Mounting, workers: int) -> Iterable[np.ndarray]:
-    with ProcessPoolExecutor(workers, get_context('spawn'), _enter_worker, (mounting,)) as pool:
+def _pictures(scenes: Iterable[Scene], workers: int) -> Iterable[np.ndarray]:
+    with ProcessPoolExecutor(workers, get_context('spawn'), _enter_worker) as pool:
         waiting: deque[Future] = deque()
         for scene in scenes:
             waiting.append(pool.submit(_draw, scene))

@@ -1,80 +1,106 @@
-"""The held-out drive of the demonstration: rendered by several processes, written as a bag."""
+"""The held-out drive of the demonstration as a vehicle's sensors give it, and its truth."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import cv2
+import numpy as np
 
+from metabev_ros.config import RigConfig, load_config
+from metabev_ros.geometry import inverse_rigid
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
-from metabev_ros.lab.datasets.synthetic import DriveConfig, DriveFrame, SyntheticDrive, write_bag
+from metabev_ros.lab.datasets.synthetic.presets import drive_for_rig, find_timing
+from metabev_ros.lab.datasets.synthetic.timing import Event, Kind
+from metabev_ros.lab.datasets.synthetic.vehicle import VehicleDrive
+from metabev_ros.lab.datasets.synthetic.vehicle_bag import write_vehicle_bag
 
-IN_FLIGHT = 3  # frames per worker that wait or are being rendered
-_drive: SyntheticDrive | None = None  # of a worker process
-
-
-def _enter_worker(seed: int, config: DriveConfig) -> None:
-    global _drive
-    cv2.setNumThreads(1)  # the workers share the cores already
-    _drive = SyntheticDrive(seed, config)
+CRUISE = 15.0  # m/s where no turn slows the vehicle down
+NEAREST_NS = 200_000_000  # a sweep this near says who can be seen
 
 
-def _render(index: int) -> DriveFrame:
-    assert _drive is not None  # `_enter_worker` set it
-    frame = _drive[index]
-    truth = dataclasses.replace(frame.ground_truth, depth={})  # not needed, and large
-    return dataclasses.replace(frame, ground_truth=truth)
-
-
-class RenderedDrive:
-    """The frames of a synthetic drive in order, rendered ahead by worker processes.
-
-    Attributes:
-        truths: stamp in nanoseconds -> truth of the frames that were taken so far.
-    """
-
-    def __init__(self, seed: int, config: DriveConfig, workers: int = 2) -> None:
-        self.seed, self.config, self._workers = seed, config, workers
-        self.truths: dict[int, GroundTruth] = {}
-
-    def __len__(self) -> int:
-        return self.config.frames
-
-    def __iter__(self) -> Iterator[DriveFrame]:
-        # `spawn`: a forked child could inherit a lock that a thread of this process holds.
-        with ProcessPoolExecutor(
-            self._workers, get_context('spawn'), _enter_worker, (self.seed, self.config)
-        ) as pool:
-            waiting: deque[Future] = deque()
-            try:
-                for index in range(len(self)):
-                    waiting.append(pool.submit(_render, index))
-                    if len(waiting) >= IN_FLIGHT * self._workers:
-                        yield self._keep(waiting.popleft().result())
-                while waiting:
-                    yield self._keep(waiting.popleft().result())
-            finally:
-                for future in waiting:
-                    future.cancel()
-
-    def _keep(self, frame: DriveFrame) -> DriveFrame:
-        self.truths[frame.stamp_ns] = frame.ground_truth
-        return frame
+def vehicle_drive(rig_path: Path, seed: int, seconds: float) -> VehicleDrive:
+    """The drive of a rig by its presets, at the speed of the demonstration."""
+    config = dataclasses.replace(drive_for_rig(rig_path), cruise=CRUISE)
+    rig = load_config(RigConfig, rig_path)
+    return VehicleDrive(rig, seed, seconds, config, find_timing(config.timing))
 
 
 def make_drive(
     path: Path,
-    seed: int,
-    config: DriveConfig,
+    drive: VehicleDrive,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[int, GroundTruth]:
-    """Write the drive as a bag; returns stamp_ns -> truth of every frame."""
-    drive = RenderedDrive(seed, config, workers)
-    write_bag(drive, path, progress)
-    return drive.truths
+) -> Truths:
+    """Write the drive as a bag, rendered by several processes.
+
+    Args:
+        progress: called with (events written, all events).
+    """
+    measured = write_vehicle_bag(drive, path, workers, progress, keep_truths=True)
+    return Truths(drive, measured)
+
+
+class Truths:
+    """The truth of a drive at any of its instants.
+
+    Args:
+        drive: knows where everybody is.
+        measured: stamp -> truth with what the sensors could see, at the stamps of one sensor.
+    """
+
+    def __init__(self, drive: VehicleDrive, measured: Mapping[int, GroundTruth]) -> None:
+        self._drive, self._measured = drive, dict(measured)
+        self._stamps = np.array(sorted(self._measured), np.int64)
+
+    def at(self, stamp_ns: int) -> GroundTruth | None:
+        """The truth at a stamp of the drive; None outside of it.
+
+        Between two measured instants boxes and map are those of the stamp itself, and who can
+        be seen is that of the nearest measured one.
+        """
+        if stamp_ns in self._measured:
+            return self._measured[stamp_ns]
+        if not len(self._stamps):
+            return None
+        nearest = int(self._stamps[np.argmin(np.abs(self._stamps - stamp_ns))])
+        if abs(nearest - stamp_ns) > NEAREST_NS:
+            return None
+        return self._between(stamp_ns, self._measured[nearest])
+
+    def _between(self, stamp_ns: int, near: GroundTruth) -> GroundTruth:
+        time_ns = stamp_ns - self._drive.start_ns
+        event = Event(Kind.SWEEP, self._drive.truth_source, 0, time_ns, stamp_ns, stamp_ns)
+        tracks = near.track_ids.tolist()
+        bare = self._drive.bare_truth(event, dict(zip(tracks, near.num_lidar_pts, strict=True)))
+        seen = dict(zip(tracks, near.visibility, strict=True))
+        shares = [seen.get(track, 0.0) for track in bare.track_ids.tolist()]
+        return dataclasses.replace(bare, visibility=np.array(shares, np.float32))
+
+
+class TrueMotion:
+    """The vehicle's true motion, for drawing only."""
+
+    def __init__(self, drive: VehicleDrive) -> None:
+        self._drive = drive
+
+    def between(self, target_ns: int, source_ns: int) -> np.ndarray:
+        """(4, 4) ego(target)_from_ego(source) between two stamps of the drive."""
+        return inverse_rigid(self._pose(target_ns)) @ self._pose(source_ns)
+
+    def twist(self, stamp_ns: int) -> np.ndarray:
+        """(3,) vx, vy in m/s and yaw rate in rad/s at a stamp, in the ego frame."""
+        return self._drive.world.ego.velocity((stamp_ns - self._drive.start_ns) * 1e-9)
+
+    def _pose(self, stamp_ns: int) -> np.ndarray:
+        return self._drive.world.ego.world_from_ego((stamp_ns - self._drive.start_ns) * 1e-9)
+
+
+def planned_arrivals(drive: VehicleDrive) -> dict[str, dict[int, int]]:
+    """Sensor name -> stamp -> when its message arrives, both on the drive's clock."""
+    found: dict[str, dict[int, int]] = {sensor.name: {} for sensor in drive.rig.sensors}
+    for event in drive.events:
+        if event.kind in (Kind.IMAGE, Kind.SWEEP):
+            found[event.source][event.stamp_ns] = event.log_ns
+    return found

@@ -50,8 +50,8 @@ class HeldOutDrives:
             f'samples each, {self.spacing_s:g} s apart'
         )
 
-    def samples(self, seed: int, prepare_image: PrepareImage) -> SyntheticSamples:
-        """Of one drive."""
+    def samples(self, seed: int, prepare_image: PrepareImage, sweeps: int = 1) -> SyntheticSamples:
+        """Of one drive, for models that take so many sweeps."""
         stride = int(self.spacing_s * RATE_HZ)
         frames = LOOKBACK_FRAMES + (self.per_drive - 1) * stride + 1
         return SyntheticSamples(
@@ -61,4 +61,5 @@ class HeldOutDrives:
             prepare_image,
             stride=stride,
             first=LOOKBACK_FRAMES,
+            sweeps=sweeps,
         )

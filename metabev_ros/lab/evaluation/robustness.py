@@ -92,7 +92,8 @@ def run_drive(job: DriveJob) -> dict[tuple[str, Setting], dict[str, np.ndarray]]
     """The raw scores of one drive, as arrays."""
     pipelines = {model.name: _loaded(model) for model in job.models}
     first = next(iter(pipelines.values()))
-    samples = job.test_set.samples(job.seed, first.prepare_image)
+    sweeps = first.config.lidar.sweeps
+    samples = job.test_set.samples(job.seed, first.prepare_image, sweeps)
     scores = evaluate_settings(pipelines, job.settings, samples, job.seed * 1000)
     return {key: score.to_arrays() for key, score in scores.items()}
 
@@ -106,20 +107,21 @@ def load_models(models: Iterable[ModelSource]) -> dict[str, ModelInfo]:
     """Load the models once and describe them.
 
     Raises:
-        ConfigError: on a name given twice, or models that take images of different sizes.
+        ConfigError: on a name given twice, or models that take other images or sweeps.
     """
     infos: dict[str, ModelInfo] = {}
-    sizes: set[tuple[int, int]] = set()
+    sizes: set[tuple[int, int, int]] = set()
     for model in models:
         if model.name in infos:
             raise ConfigError('models', 'distinct names', model.name, 'give it as NAME=FOLDER')
         pipeline = _loaded(model)
         infos[model.name] = pipeline.model
-        sizes.add((pipeline.config.camera.height, pipeline.config.camera.width))
+        config = pipeline.config
+        sizes.add((config.camera.height, config.camera.width, config.lidar.sweeps))
     if len(sizes) != 1:
         raise ConfigError(
             'models',
-            'one image size',
+            'one height and width of the images, one number of sweeps',
             str(sorted(sizes)),
             'evaluate them one by one, then `metabev compare`',
         )

@@ -17,6 +17,7 @@ from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import Modality, PerceptionResult, Sample
 
 MODALITIES = (Modality.FUSED, Modality.LIDAR, Modality.CAMERA)
+SWEEP_RATE_HZ = 20  # of the drives of a model that takes several sweeps
 HELD_OUT_FIRST_SEED = 900_000  # training takes its worlds from seed 100 000 on
 
 
@@ -74,9 +75,18 @@ def held_out_samples(
     pipeline: Pipeline, drives: int = 40, per_drive: int = 3, first_seed: int = HELD_OUT_FIRST_SEED
 ) -> SyntheticSamples:
     """Synthetic samples that no training saw: a few instants, seconds apart, of many worlds."""
-    config = DriveConfig(frames=per_drive, rate_hz=0.5)
+    sweeps = pipeline.config.lidar.sweeps
+    rate_hz, stride = (0.5, 1) if sweeps == 1 else (SWEEP_RATE_HZ, 2 * SWEEP_RATE_HZ)
+    config = DriveConfig(frames=sweeps + (per_drive - 1) * stride, rate_hz=rate_hz)
+    seeds = tuple(range(first_seed, first_seed + drives))
     return SyntheticSamples(
-        tuple(range(first_seed, first_seed + drives)), per_drive, config, pipeline.prepare_image
+        seeds,
+        per_drive,
+        config,
+        pipeline.prepare_image,
+        stride=stride,
+        first=sweeps - 1,
+        sweeps=sweeps,
     )
 
 

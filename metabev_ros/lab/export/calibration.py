@@ -17,6 +17,7 @@ from metabev_ros.errors import ConfigError, SensorDataError
 from metabev_ros.lab.datasets.samples import SyntheticSamples
 from metabev_ros.lab.datasets.synthetic import DriveConfig
 from metabev_ros.preprocess.preprocessor import Preprocessor
+from metabev_ros.sensing.camera_input import ImageSize
 from metabev_ros.sensing.front_end import SensorFrontEnd
 from metabev_ros.structures import Modality, Sample
 
@@ -55,8 +56,14 @@ def synthetic_set(
     """
     preprocessor, seeds = Preprocessor(config), range(FIRST_SEED, FIRST_SEED + drives + checked)
     inputs = []
+    sweeps = config.lidar.sweeps
     for labelled in SyntheticSamples(
-        tuple(seeds), 1, DriveConfig(frames=1), preprocessor.prepare_image
+        tuple(seeds),
+        1,
+        DriveConfig(frames=sweeps),
+        preprocessor.prepare_image,
+        first=sweeps - 1,
+        sweeps=sweeps,
     ):
         inputs.append(preprocessor(labelled.sample))
         if progress is not None:
@@ -79,7 +86,7 @@ def bag_set(
     """
     preprocessor = Preprocessor(config)
     inputs, last_ns = [], None
-    for sample in _bag_samples(bag, rig, preprocessor):
+    for sample in _bag_samples(bag, rig, config):
         is_new = last_ns is None or abs(sample.stamp_ns - last_ns) >= BAG_SPACING_NS
         if sample.modality is Modality.FUSED and is_new:
             inputs.append(preprocessor(sample))
@@ -100,9 +107,16 @@ def bag_set(
     )
 
 
-def _bag_samples(bag: Path, rig: RigConfig, preprocessor: Preprocessor) -> Iterator[Sample]:
+def _bag_samples(bag: Path, rig: RigConfig, config: ModelConfig) -> Iterator[Sample]:
     """The node's own samples of a bag."""
-    front_end = SensorFrontEnd(rig, SensingConfig(), preprocessor.prepare_image)
+    camera = config.camera
+    front_end = SensorFrontEnd(
+        rig,
+        SensingConfig(),
+        Preprocessor(config).prepare_image,
+        ImageSize(camera.height, camera.width),
+        config.lidar.sweeps,
+    )
     expected = {topic.lstrip('/'): kind for topic, kind in front_end.subscriptions().items()}
     for message in BagReader(bag):
         if expected.get(message.topic.lstrip('/')) != message.msgtype:

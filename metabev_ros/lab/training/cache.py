@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 
 from metabev_ros.config import ModelConfig
 from metabev_ros.errors import MetaBevError
+from metabev_ros.lab.datasets.sweeps import frames_before, merged_sweep
 from metabev_ros.lab.datasets.synthetic import DriveConfig, DriveFrame, SyntheticDrive
 from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.structures import CameraCalibration
@@ -99,7 +100,8 @@ def _render_world(seed: int, folder: Path, model: ModelConfig, config: CacheConf
     )
     preprocessor = Preprocessor(model)
     for frame in missing:
-        record = make_record(drive[frame], preprocessor, model)
+        frames = frames_before(drive, frame, model.lidar.sweeps)
+        record = make_record(frames, preprocessor, model)
         path = record_path(folder, seed, frame)
         temporary = path.with_suffix('.tmp')
         with open(temporary, 'wb') as file:
@@ -108,9 +110,10 @@ def _render_world(seed: int, folder: Path, model: ModelConfig, config: CacheConf
 
 
 def make_record(
-    frame: DriveFrame, preprocessor: Preprocessor, model: ModelConfig
+    frames: Sequence[DriveFrame], preprocessor: Preprocessor, model: ModelConfig
 ) -> dict[str, np.ndarray]:
-    """One `DriveFrame` as arrays: pixels, calibrations, points, truth."""
+    """The last of some frames as arrays: pixels, calibrations, truth, and the points of all."""
+    frame, sweep = frames[-1], merged_sweep(frames, model.lidar.sweeps)
     pixels, intrinsics, poses, depths = [], [], [], []
     for name, image in frame.images.items():
         ok, jpeg = cv2.imencode('.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
@@ -138,8 +141,8 @@ def make_record(
         'intrinsics': np.stack(intrinsics),
         'ego_from_camera': np.stack(poses),
         'depth': np.stack(depths),
-        'points': frame.points,
-        'ego_from_lidar': frame.ego_from_lidar,
+        'points': sweep.points,
+        'ego_from_lidar': sweep.ego_from_lidar,
         'boxes': truth.boxes,
         'labels': truth.labels,
         'num_lidar_pts': truth.num_lidar_pts,

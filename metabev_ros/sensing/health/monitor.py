@@ -123,6 +123,11 @@ class SensorMonitor:
         self.rejected += 1
         self._said = clean_text(reason)
 
+    def late(self, stamp_ns: int, arrival_ns: int) -> None:
+        """Note a frame that came too late for its sample: no silence, and the next one follows."""
+        self._silence.hear(arrival_ns)
+        self._stamps.add(stamp_ns, arrival_ns)
+
     def held(self, problem: SensorState, reason: str, arrival_ns: int) -> None:
         """Take a sound frame that cannot be placed: UNCALIBRATED or NO_TF."""
         self._silence.hear(arrival_ns)

@@ -10,10 +10,10 @@ from metabev_ros.config import RigConfig, load_config, save_config
 from metabev_ros.errors import ConfigError
 from metabev_ros.faults.live import Rehearsal
 from metabev_ros.faults.plan import FaultPlan, FaultType, find_plan
+from metabev_ros.lab.demo.fault_targets import TARGETS
 from metabev_ros.lab.demo.live import make_rehearsal, sensor_topics
 from metabev_ros.lab.demo.targets import (
     SHORTEST_PAUSE,
-    TARGETS,
     drive_seconds,
     require_judgeable,
 )

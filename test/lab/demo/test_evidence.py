@@ -113,12 +113,29 @@ def test_boxes_and_map_are_decoded_as_they_were_encoded(tmp_path, rig):
     assert frame.sensors == ('LIDAR_TOP',)
 
 
-def test_truth_is_found_by_the_stamp_in_the_played_bag(tmp_path, rig):
+def test_truth_is_asked_for_by_the_stamp_in_the_played_bag(tmp_path, rig):
     write_run(tmp_path / 'run.mcap')
     evidence = read_evidence(tmp_path / 'run.mcap', rig)
-    truths = {FIRST + 300_000_000: 'this', FIRST + 400_000_000: 'that'}
-    assert truth_of(evidence, truths, STAMP) == 'this'
-    assert truth_of(evidence, truths, STAMP + 50_000_000) is None
+
+    class Truths:
+        def at(self, stamp_ns):
+            return stamp_ns
+
+    assert truth_of(evidence, Truths(), STAMP) == FIRST + 300_000_000
+
+
+def test_what_an_output_holds_and_what_was_sent_before_are_found_by_stamps(tmp_path, rig):
+    write_run(tmp_path / 'run.mcap')
+    evidence = read_evidence(tmp_path / 'run.mcap', rig)
+    assert evidence.held(STAMP) == {'LIDAR_TOP': STAMP} and evidence.held(STAMP + 1) == {}
+    assert evidence.sent('CAM_FRONT', START + 400) == START
+    assert evidence.sent('CAM_FRONT', START + 4000) is None
+    assert evidence.newest_sent('CAM_FRONT', START + 50_000_000, 60_000_000) == START
+    assert evidence.newest_sent('CAM_FRONT', START + 70_000_000, 60_000_000) is None
+    assert evidence.newest_sent('CAM_FRONT', START - 1, 60_000_000) is None
+    assert evidence.output_before(STAMP + 10, 10) == STAMP
+    assert evidence.output_before(STAMP + 11, 10) is None
+    assert evidence.output_before(STAMP - 1, 10) is None
 
 
 def test_a_bag_that_is_no_rehearsal_is_refused(tmp_path, rig):

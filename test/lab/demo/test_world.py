@@ -5,38 +5,117 @@ import pytest
 
 from metabev_ros import wire
 from metabev_ros.bags import BagReader
+from metabev_ros.config import SensingConfig
 from metabev_ros.errors import ConfigError
-from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
-from metabev_ros.lab.demo.run import DemoConfig
-from metabev_ros.lab.demo.world import RenderedDrive, make_drive
+from metabev_ros.lab.demo.moment import sample_at
+from metabev_ros.lab.demo.run import HELD_OUT_SEED, DemoConfig
+from metabev_ros.lab.demo.targets import drive_seconds
+from metabev_ros.lab.demo.world import (
+    TrueMotion,
+    make_drive,
+    planned_arrivals,
+    vehicle_drive,
+)
+from metabev_ros.pipeline import Pipeline
+from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG, resource_path
+from metabev_ros.structures import Modality
 
-SMALL = DriveConfig(frames=3, image_width=176, image_height=64, lidar_azimuths=90)
+SEED = 900_321
 
 
-def test_workers_render_what_the_drive_itself_would_in_order():
-    rendered = list(RenderedDrive(900_321, SMALL, workers=2))
-    for index, frame in enumerate(SyntheticDrive(900_321, SMALL)):
-        assert rendered[index].stamp_ns == frame.stamp_ns
-        np.testing.assert_array_equal(rendered[index].points, frame.points)
-        for name, image in frame.images.items():
-            np.testing.assert_array_equal(rendered[index].images[name], image)
-        np.testing.assert_array_equal(rendered[index].ground_truth.boxes, frame.ground_truth.boxes)
+@pytest.fixture(scope='module')
+def drive():
+    return vehicle_drive(resource_path(DEFAULT_RIG), SEED, 0.6)
 
 
-def test_the_drive_is_written_and_its_truth_kept(tmp_path):
-    seen = []
-    truths = make_drive(
-        tmp_path / 'drive.mcap', 900_321, SMALL, 1, lambda done, total: seen.append((done, total))
+@pytest.fixture(scope='module')
+def written(drive, tmp_path_factory):
+    path, seen = tmp_path_factory.mktemp('demo') / 'drive.mcap', []
+    truths = make_drive(path, drive, 2, lambda done, total: seen.append((done, total)))
+    return path, truths, seen
+
+
+@pytest.fixture(scope='module')
+def whole():
+    """The drive of the demonstration itself; nothing of it is rendered."""
+    seconds = drive_seconds(DemoConfig().plan)
+    return vehicle_drive(resource_path(DEFAULT_RIG), HELD_OUT_SEED, seconds)
+
+
+def test_the_vehicle_of_the_demonstration_is_fast_and_turns(whole):
+    times = np.arange(0.0, whole.seconds, 0.1)
+    twists = np.array([whole.world.ego.velocity(float(t)) for t in times])
+    assert 14.5 <= twists[:, 0].max() <= 15.0
+    turned = np.degrees(np.abs(np.diff(whole.world.ego.planar(times)[:, 2])).sum())
+    assert turned > 150 and np.abs(twists[:, 2]).max() > 0.3
+    noise = whole.config.odometry
+    assert noise.position > 0 and noise.velocity > 0 and noise.drift > 0
+
+
+def test_no_camera_of_the_demonstration_is_simultaneous_with_the_sweeps(whole):
+    arrivals = planned_arrivals(whole)
+    sweeps = np.array(sorted(arrivals['LIDAR_TOP']))
+    assert np.diff(sweeps).mean() == pytest.approx(50e6)
+    firsts = set()
+    for camera in whole.rig.cameras:
+        stamps = np.array(sorted(arrivals[camera.name]))
+        assert np.diff(stamps).mean() == pytest.approx(1e9 / 12, rel=1e-3)
+        firsts.add(int(stamps[0] % 50_000_000))
+        ways = np.array([arrivals[camera.name][int(stamp)] - stamp for stamp in stamps])
+        assert ways.min() >= 20e6 and ways.std() > 0.5e6  # latency and jitter
+    assert len(firsts) == len(whole.rig.cameras)
+
+
+def test_messages_lie_in_the_bag_when_they_arrive_not_when_they_were_measured(drive, written):
+    path, _, seen = written
+    assert seen[-1] == (len(drive.events), len(drive.events))
+    arrivals, found = planned_arrivals(drive), 0
+    names = {f'/{sensor.topic}': sensor.name for sensor in drive.rig.sensors}
+    for message in BagReader(path):
+        if message.topic in names:
+            stamp = wire.read_stamp(message.cdr)
+            assert arrivals[names[message.topic]][stamp] == message.log_time_ns > stamp
+            found += 1
+    assert found == sum(map(len, arrivals.values()))
+
+
+def test_there_is_truth_at_every_sweep_and_between_two_of_them(drive, written):
+    _, truths, _ = written
+    stamp = sorted(planned_arrivals(drive)['LIDAR_TOP'])[4]
+    before, after = truths.at(stamp), truths.at(stamp + 50_000_000)
+    between = truths.at(stamp + 25_000_000)
+    assert before.num_lidar_pts.sum() and before.visibility.sum()
+    shared = [set(truth.track_ids.tolist()) for truth in (before, between, after)]
+    for track in set.intersection(*shared):
+        centres = [truth.boxes[truth.track_ids == track][0, :2] for truth in (before, between,
+                                                                             after)]  # fmt: skip
+        middle = (centres[0] + centres[2]) / 2
+        np.testing.assert_allclose(centres[1], middle, atol=0.05)
+    seen = dict(zip(before.track_ids.tolist(), before.visibility.tolist(), strict=True))
+    assert all(
+        share == pytest.approx(seen.get(track, 0.0))
+        for track, share in zip(
+            between.track_ids.tolist(), between.visibility.tolist(), strict=True
+        )  # fmt: skip
     )
-    assert seen == [(1, 3), (2, 3), (3, 3)]
-    stamps = sorted(
-        {
-            wire.read_stamp(m.cdr)
-            for m in BagReader(tmp_path / 'drive.mcap')
-            if m.topic.endswith('/points')
-        }
-    )
-    assert stamps == sorted(truths)
+    assert truths.at(stamp + 10_000_000_000) is None
+
+
+def test_true_motion_leads_a_standing_point_from_one_instant_to_another(drive):
+    motion, stamp = TrueMotion(drive), drive.start_ns + 200_000_000
+    ahead = motion.between(stamp, stamp + 100_000_000)
+    speed = motion.twist(stamp)[0]
+    assert speed > 3 and ahead[0, 3] == pytest.approx(0.1 * speed, rel=0.05)
+    np.testing.assert_allclose(motion.between(stamp, stamp), np.eye(4), atol=1e-12)
+
+
+def test_an_instant_of_the_drive_becomes_a_sample_of_all_sensors(drive, written):
+    path, _, _ = written
+    pipeline = Pipeline.load(resource_path(DEFAULT_MODEL), threads=1)
+    stamp = sorted(planned_arrivals(drive)['LIDAR_TOP'])[8]
+    sample = sample_at(path, pipeline, drive.rig, SensingConfig(), stamp)
+    assert sample.stamp_ns == stamp and sample.modality is Modality.FUSED
+    assert all(image is not None for image in sample.cameras.values())
 
 
 def test_a_world_that_may_have_been_trained_on_is_refused():

@@ -80,7 +80,11 @@ def _messages(frame: DriveFrame, rig: RigConfig) -> Iterator[tuple[str, str, Any
     stamp, ego = frame.stamp_ns, rig.ego_frame
     moved = made.transforms(stamp, [(made.ODOM_FRAME, ego, frame.odom_from_ego)])
     yield '/tf', 'tf2_msgs/msg/TFMessage', moved
-    yield f'/{rig.odometry_topic}', 'nav_msgs/msg/Odometry', made.odometry(frame, ego)
+    yield (
+        f'/{rig.odometry_topic}',
+        'nav_msgs/msg/Odometry',
+        made.odometry(stamp, frame.odom_from_ego, frame.ego_velocity, (made.ODOM_FRAME, ego)),
+    )
     for camera in rig.cameras:
         info = made.camera_info(stamp, camera.frame, frame.calibrations[camera.name])
         yield f'/{camera.info_topic}', 'sensor_msgs/msg/CameraInfo', info
@@ -88,5 +92,13 @@ def _messages(frame: DriveFrame, rig: RigConfig) -> Iterator[tuple[str, str, Any
         yield f'/{camera.topic}', 'sensor_msgs/msg/CompressedImage', image
     cloud = made.cloud(stamp, rig.lidars[0].frame, frame.points)
     yield f'/{rig.lidars[0].topic}', 'sensor_msgs/msg/PointCloud2', cloud
-    yield TRUTH_DETECTIONS, wire.OUTPUT_TYPES[wire.DETECTIONS], made.truth_boxes(frame, ego)
-    yield TRUTH_MAP, wire.OUTPUT_TYPES[wire.BEV_MAP], made.truth_map(frame, ego)
+    yield (
+        TRUTH_DETECTIONS,
+        wire.OUTPUT_TYPES[wire.DETECTIONS],
+        made.truth_boxes(stamp, frame.ground_truth, ego),
+    )
+    yield (
+        TRUTH_MAP,
+        wire.OUTPUT_TYPES[wire.BEV_MAP],
+        made.truth_map(stamp, frame.ground_truth, ego),
+    )

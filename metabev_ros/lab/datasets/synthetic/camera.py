@@ -61,6 +61,20 @@ class Shot:
     covered: np.ndarray
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """A picture as a noiseless camera would see it.
+
+    Attributes:
+        picture: (H, W, 3) float32 RGB; depth, owner, covered: as in `Shot`.
+    """
+
+    picture: np.ndarray
+    depth: np.ndarray
+    owner: np.ndarray
+    covered: np.ndarray
+
+
 def render(
     scene: Scene,
     ground: Ground,
@@ -70,6 +84,19 @@ def render(
     rng: np.random.Generator,
 ) -> Shot:
     """One picture with depth and owners."""
+    drawing = draw(scene, ground, pyramid, camera, light)
+    pixels = expose(drawing.picture, light, rng)
+    return Shot(pixels, drawing.depth, drawing.owner, drawing.covered)
+
+
+def draw(
+    scene: Scene,
+    ground: Ground,
+    pyramid: list[np.ndarray],
+    camera: CameraCalibration,
+    light: Light,
+) -> Drawing:
+    """Everything but the sensor's noise; a level camera with square pixels and no distortion."""
     faces = visible_faces(scene, camera)
     inverse = _ground_inverse_depth(camera)
     index = np.full(inverse.shape, -1, dtype=np.int32)
@@ -82,9 +109,9 @@ def render(
     picture = _sky(camera, light)
     _paint_ground(picture, is_ground, depth, scene, ground, pyramid, camera, light)
     _paint_faces(picture, solid, index, depth, faces, scene, camera, light)
-    pixels = _finish(picture, depth, light, rng)
+    _add_haze(picture, depth, light)
     owner = np.append(faces.owner, -1)[index].astype(np.int32)
-    return Shot(pixels, depth, owner, covered)
+    return Drawing(picture, depth, owner, covered)
 
 
 def _ground_inverse_depth(camera: CameraCalibration) -> np.ndarray:
@@ -241,15 +268,17 @@ def _windows(
     return np.where(glass[:, None], light.windows * (0.6 + 0.4 * shade[:, :1] / 160), shade)
 
 
-def _finish(
-    picture: np.ndarray, depth: np.ndarray, light: Light, rng: np.random.Generator
-) -> np.ndarray:
-    """Haze, exposure, sensor noise."""
+def _add_haze(picture: np.ndarray, depth: np.ndarray, light: Light) -> None:
+    """Haze and exposure, in place."""
     clear = np.exp(-depth / np.float32(light.haze_range))
     clear[~np.isfinite(depth)] = 1.0
     picture *= clear[..., None]
     picture += (1 - clear)[..., None] * light.sky_low.astype(np.float32)
     picture *= light.gain.astype(np.float32)
+
+
+def expose(picture: np.ndarray, light: Light, rng: np.random.Generator) -> np.ndarray:
+    """(H, W, 3) uint8: the picture, which is changed, with the noise of the sensor."""
     size = picture.shape[:2]
     noise = rng.standard_normal(
         picture.shape[0] * picture.shape[1] * 3 // 4 + 64, dtype=np.float32

@@ -8,7 +8,7 @@ from metabev_ros.lab.datasets.synthetic.faces import Scene
 from metabev_ros.lab.datasets.synthetic.ground import MATERIAL_REFLECTIVITY, Ground
 from metabev_ros.lab.datasets.synthetic.rig import EGO_BOX, LIDAR_ELEVATIONS, LIDAR_POSITION
 
-_MAX_RANGE, _MIN_RANGE, _RANGE_NOISE = 80.0, 1.5, 0.02
+_MAX_RANGE, _MIN_RANGE, RANGE_NOISE = 80.0, 1.5, 0.02
 
 
 def scan(scene: Scene, ground: Ground, azimuths: int, rng: np.random.Generator) -> np.ndarray:
@@ -42,9 +42,9 @@ def scan(scene: Scene, ground: Ground, azimuths: int, rng: np.random.Generator) 
         np.append(scene.cuboids.reflectivity, 0)[hit[beam, column]],
     )
     slant = np.where(is_ground, np.abs(direction[:, 2]), 0.8)
-    keep = rng.uniform(size=len(distance)) < _returned(distance, base, slant)
-    keep &= (distance > _MIN_RANGE) & ~_in_ego(point)
-    noisy = distance + rng.normal(0, _RANGE_NOISE, len(distance))
+    keep = rng.uniform(size=len(distance)) < returned(distance, base, slant)
+    keep &= (distance > _MIN_RANGE) & ~in_ego(point)
+    noisy = distance + rng.normal(0, RANGE_NOISE, len(distance))
     point = direction * noisy[:, None]
     intensity = np.clip(
         base * rng.normal(1.0, 0.12, len(base)) + rng.normal(0, 1.5, len(base)), 0, 255
@@ -133,14 +133,15 @@ def _slabs(
     return begin, end
 
 
-def _returned(distance: np.ndarray, base: np.ndarray, slant: np.ndarray) -> np.ndarray:
+def returned(distance: np.ndarray, base: np.ndarray, slant: np.ndarray) -> np.ndarray:
     """Chance that a ray comes back: falls with range, with dark and with grazing surfaces."""
     strength = np.sqrt(np.maximum(base, 4.0) / 40.0) * np.sqrt(slant / 0.5)
     reach = 55.0 * np.clip(strength, 0.45, 1.8)
     return 0.985 / (1 + (distance / reach) ** 6)
 
 
-def _in_ego(point: np.ndarray) -> np.ndarray:
+def in_ego(point: np.ndarray) -> np.ndarray:
+    """(P,) bool: which of (P, 3) points in the ego frame are on the ego car itself."""
     x0, x1, y0, y1, top = EGO_BOX
     return (
         (point[:, 0] > x0)

@@ -1,4 +1,4 @@
-"""How the ego vehicle moves, in closed form over time."""
+"""Motion of the ego vehicle, in closed form over time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FINE = 0.05  # metres between the samples of a route
 
 
 class EgoMotion(Protocol):
-    """Where the vehicle is; the world is flat, so a pose is x, y and a heading."""
+    """Place of the vehicle; the world is flat, so a pose is x, y and a heading."""
 
     def world_from_ego(self, t: float) -> np.ndarray:
         """(4, 4) pose at `t` seconds."""
@@ -62,7 +62,7 @@ class LaneMotion:
 
 @dataclass(frozen=True)
 class Driving:
-    """How a driver takes a route.
+    """Manner in which a driver takes a route.
 
     Attributes:
         cruise: m/s where nothing is in the way.

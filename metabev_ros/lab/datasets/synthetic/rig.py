@@ -25,7 +25,7 @@ LIDAR_POSITION = (0.94, 0.0, 1.84)
 LIDAR_ELEVATIONS = np.deg2rad(np.linspace(-30.67, 10.67, 32))
 _PRINCIPAL_POINT = (808.0, 491.0)
 # Columns: the optical axes (right, down, forward) in a level body frame.
-_BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 # The ego car itself: x_min, x_max, y_min, y_max, z_max in metres around base_link.
 EGO_BOX = (-1.0, 3.7, -0.95, 0.95, 1.75)
 
@@ -39,7 +39,7 @@ def camera_calibrations(config: DriveConfig) -> dict[str, CameraCalibration]:
     calibrations = {}
     for name, (yaw, position, focal) in CAMERA_MOUNTS.items():
         intrinsics = np.array([[focal * scale, 0, cx], [0, focal * scale, cy], [0, 0, 1.0]])
-        pose = rigid_transform(rotation_z(np.deg2rad(yaw)) @ _BODY_FROM_OPTICAL, position)
+        pose = rigid_transform(rotation_z(np.deg2rad(yaw)) @ BODY_FROM_OPTICAL, position)
         calibrations[name] = CameraCalibration(
             config.image_width, config.image_height, intrinsics, pose
         )

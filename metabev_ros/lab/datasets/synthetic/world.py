@@ -35,7 +35,7 @@ _FASTEST = 60.0  # m/s between the ego and any actor
 
 @dataclass(frozen=True)
 class World:
-    """What the sensors of a drive can see.
+    """Everything that the sensors of a drive can see.
 
     Attributes:
         ego: where the vehicle is at a time.
@@ -61,6 +61,12 @@ class World:
         near = np.flatnonzero(exists & (np.hypot(boxes[:, 0], boxes[:, 1]) < _SIGHT))
         keep = near[without_overlap(boxes[near])]
         return boxes[keep], rows[keep]
+
+    def boxes_of(self, tracks: np.ndarray, t: float, world_from_ego: np.ndarray) -> np.ndarray:
+        """(M, 9) boxes of these actors at a time, in the frame of a pose near them."""
+        rows, population = self._around(round(t / _BUCKET))
+        every = population.at(t)[0][np.searchsorted(rows, tracks)]
+        return boxes_in_ego(every, world_from_ego)
 
     def _around(self, bucket: int) -> tuple[np.ndarray, Population]:
         """Rows of the actors that can be in sight around `bucket * _BUCKET` seconds, and they."""

@@ -1,0 +1,165 @@
+"""Targets that the node is held to while one fault lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from metabev_ros.config import RigConfig, SensingConfig
+from metabev_ros.lab.demo.events import EventMeasure
+from metabev_ros.lab.demo.measures import EVERYTHING, FROZEN, Measures
+
+LONGEST_SILENCE_MS, NAMED_MS, SLOWEST_STATUS_HZ = 400, 1000, 5
+# Until the first output without the cameras: an image serves for its period, the sample that
+# lacks its successor waits out the deadline, and the node first ends the inference that it is
+# at. Samples that close meanwhile are replaced by newer ones.
+FIRST_RIGHT_MS = 300
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table before its record is made."""
+
+    name: str
+    what: str
+    value: float
+    unit: str
+    target: str | None = None
+    n: int = 1
+
+
+def _silence(event: EventMeasure) -> Line:
+    target = f'<= {LONGEST_SILENCE_MS}'
+    name = f'{event.fault.name}.silence'
+    return Line(name, 'longest silence', event.silence, 'ms', target, event.outputs)
+
+
+def _output_rate(event: EventMeasure) -> Line:
+    rate = event.outputs / (event.end_s - event.begin_s)
+    return Line(f'{event.fault.name}.output_rate', 'outputs a second', rate, 'Hz', None)
+
+
+def _still_named(event: EventMeasure, rig: RigConfig) -> Line:
+    """A frame serves again until the next one of its sensor is due, and no longer."""
+    dead = event.fault.sensor_names(rig)
+    period = max(1e3 / sensor.rate_hz for sensor in rig.sensors if sensor.name in dead)
+    return Line(
+        f'{event.fault.name}.still_named',
+        'last output that names a dead sensor, stamp time',
+        event.still_named,
+        'ms',
+        f'<= {period:.0f}',
+    )
+
+
+def _cameras(measures: Measures, rig: RigConfig, sensing: SensingConfig) -> list[Line]:
+    event = measures.event('cameras')
+    return [
+        Line(
+            'cameras.label_stamp',
+            'first output labelled LIDAR, stamp time',
+            event.label_stamp,
+            'ms',
+            f'<= {FIRST_RIGHT_MS}',
+        ),
+        Line(
+            'cameras.label_wall', 'first output labelled LIDAR, received', event.label_wall, 'ms'
+        ),
+        _still_named(event, rig),
+        _output_rate(event),
+        _silence(event),
+    ]
+
+
+def _lidar(measures: Measures, rig: RigConfig, sensing: SensingConfig) -> list[Line]:
+    event = measures.event('lidar')
+    return [
+        _silence(event),
+        Line(
+            'lidar.label_stamp',
+            'first output labelled CAMERA, stamp time',
+            event.label_stamp,
+            'ms',
+            f'<= {LONGEST_SILENCE_MS}',
+        ),
+        Line('lidar.label_wall', 'first output labelled CAMERA, received', event.label_wall, 'ms'),
+        _still_named(event, rig),
+        _output_rate(event),
+    ]
+
+
+def _everything(measures: Measures, rig: RigConfig, sensing: SensingConfig) -> list[Line]:
+    event, dark = measures.event(EVERYTHING), measures.dark
+    return [
+        Line(
+            'everything.status_rate',
+            'PerceptionStatus goes on',
+            dark.status_rate,
+            'Hz',
+            f'>= {SLOWEST_STATUS_HZ}',
+            dark.statuses,
+        ),
+        Line('everything.status_gap', 'longest gap between two', dark.longest_gap, 'ms'),
+        Line('everything.none_delay', 'first status NONE', event.label_wall, 'ms'),
+        Line(
+            'everything.none_share',
+            'statuses since then that say NONE',
+            100 * dark.none_share,
+            '%',
+            '== 100',
+            dark.statuses,
+        ),
+        Line('everything.error_delay', 'first /diagnostics ERROR', dark.error_delay, 'ms'),
+        Line(
+            'everything.error_share',
+            '/diagnostics since then that say ERROR',
+            100 * dark.error_share,
+            '%',
+            '== 100',
+        ),
+    ]
+
+
+def _two_cameras(measures: Measures, rig: RigConfig, sensing: SensingConfig) -> list[Line]:
+    event = measures.event('two_cameras')
+    return [
+        Line(
+            'two_cameras.label_wall',
+            'first output FUSED from the others, received',
+            event.label_wall,
+            'ms',
+        ),
+        _silence(event),
+        _still_named(event, rig),
+    ]
+
+
+def _frozen(measures: Measures, rig: RigConfig, sensing: SensingConfig) -> list[Line]:
+    frozen = measures.frozen
+    return [
+        Line('frozen.named', 'named FROZEN', frozen.named, 'ms', f'<= {NAMED_MS}'),
+        Line(
+            'frozen.masked',
+            'first output made without it, received',
+            frozen.masked,
+            'ms',
+            f'<= {NAMED_MS}',
+        ),
+        Line(
+            'frozen.used_after',
+            'outputs made with it after it was named',
+            frozen.used_after,
+            '',
+            '== 0',
+        ),
+    ]
+
+
+# What each fault of the demonstration is held to, by its name in the plan.
+TARGETS: dict[str, Callable[[Measures, RigConfig, SensingConfig], list[Line]]] = {
+    'cameras': _cameras,
+    'lidar': _lidar,
+    EVERYTHING: _everything,
+    'two_cameras': _two_cameras,
+    FROZEN: _frozen,
+}
