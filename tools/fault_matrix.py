@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-ROWS = 119
+ROWS = 134
 TEST_NAME = re.compile(r'^ *def (test_row((?:_\d{3})+)_\w+)', re.MULTILINE)
 HEAD = """# Fault matrix
 
@@ -80,7 +80,7 @@ def render(rows: list[dict[str, Any]], tests: dict[int, list[str]]) -> str:
         'apply.\n'
     ]
     section = None
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row['section']):
         if row['section'] != section:
             section = row['section']
             lines += [

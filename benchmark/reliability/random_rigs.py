@@ -42,6 +42,7 @@ FAULTS_OF_LIDAR = (
     'frame',
 )
 FAULTS = (*FAULTS_OF_LIDAR, 'black')
+FLAWS = ('stuck', 'cycle', 'empty', 'stamp', 'frame', 'black')  # of messages themselves
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Sent:
         taken_ns: when it was truly captured, as far as its stamp is right.
         came_ns: when it truly came.
         arrival_ns: the same on the clock of the node.
-        may_count: it has the stamp that it should have.
+        may_count: it is as it should be, so that none before it is to be used in its place.
         may_serve: its content can be used.
         message: object with the fields of its type.
     """
@@ -377,7 +378,7 @@ def _send(
                 taken,
                 came,
                 came + scenario.clock(came)[2],
-                fault != 'stamp',
+                fault not in FLAWS,
                 fault not in ('stamp', 'empty', 'frame'),
                 _message(sensor, content, stamp + timing.offset_ns, fault),
             )

@@ -99,6 +99,22 @@ def test_row_122_with_a_faster_lidar_a_picture_serves_again_and_its_age_is_said(
     assert {r.state for s in out for r in s.sensors} == {SensorState.OK}
 
 
+@pytest.mark.parametrize('lidar_hz,camera_hz', [(5.0, 20.0), (5.0, 30.0), (10.0, 30.0)])
+def test_row_122_pictures_that_come_much_faster_than_the_sweeps_are_never_late(
+    lidar_hz, camera_hz
+):
+    rig = rig_of(6, 1)
+    rig = RigConfig(
+        tuple(replace(c, rate_hz=camera_hz) for c in rig.cameras),
+        (replace(rig.lidars[0], rate_hz=lidar_hz),),
+    )
+    out = since(play(ready(rig), drive(rig, 5)), 0.5)
+    assert len(out) >= 4.4 * lidar_hz and all(len(s.used_sensors) == 7 for s in out)
+    assert {r.state for s in out for r in s.sensors} == {SensorState.OK}
+    assert {r.rejected for r in out[-1].sensors} == {0}
+    assert all(abs(said(s, f'cam{k}').age_ns) <= 55 * MS for s in out for k in range(6))
+
+
 def test_row_122_a_picture_does_not_serve_again_once_its_successor_is_overdue():
     rig = rig_of(2, 1)
     out = play(ready(rig), drive(rig, 4, lambda name, at: name != 'cam0' or at < 2.0))
