@@ -79,7 +79,7 @@ def figures(code: str, lines: list[dict]):
         whole = 'fused' if name == 'nearest' else 'sweeps'
         total = sum(line[whole] for line in lines)
         value = sum(line[name] for line in lines)
-        yield f'{code}.{name}', 100 * value / total, f'% of {whole}', total, None
+        yield f'{code}.all.{name}', 100 * value / total, f'% of {whole}', total, None
 
 
 def main() -> None:
