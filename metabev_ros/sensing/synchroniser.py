@@ -298,13 +298,14 @@ class Synchroniser:
         if not monitor.is_awaited(now_ns, self.leadership.is_starting(now_ns)):
             return False
         best = self._choose(name, waiting, waiting.opened_ns)
-        due = monitor.next_due
+        due = monitor.due_from(reference - self._max_age(name))
         if due is None:
             return best is None
         stamp, arrival = due
         if best is None:
-            is_of_use = -self._max_age(name) <= stamp - reference <= self._tolerance
-            return is_of_use and (arrival <= waiting.deadline_ns or self._is_due(name, waiting))
+            return stamp - reference <= self._tolerance and (
+                arrival <= waiting.deadline_ns or self._is_due(name, waiting)
+            )
         gain = abs(best.stamp_ns - reference) - abs(stamp - reference)
         if gain <= 0 or arrival > waiting.deadline_ns:
             return False
