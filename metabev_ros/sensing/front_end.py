@@ -27,7 +27,6 @@ from metabev_ros.sensing.checks import GOOD, Verdict
 from metabev_ros.sensing.clock import ClockWatch
 from metabev_ros.sensing.ego_motion import EgoMotion
 from metabev_ros.sensing.frames import CameraFrame, Frame
-from metabev_ros.sensing.health import to_ns
 from metabev_ros.sensing.inputs import Reading, SensorInput
 from metabev_ros.sensing.lidar_input import LidarInput
 from metabev_ros.sensing.modality import choose_modality
@@ -75,7 +74,7 @@ class SensorFrontEnd:
         frames = [item.frame for item in self._inputs.values()]
         self._tf = TfTree(rig.ego_frame, [*frames, *filter(None, [rig.motion_frame])])
         self._motion = EgoMotion(rig.ego_frame, rig.motion_frame, self._tf)
-        self._clock = ClockWatch(config)
+        self._clock = ClockWatch(config, len(self._inputs))
         self._maker = SampleMaker(rig, config, self._monitors, self._motion, sweeps)
         self._synchroniser = Synchroniser(self._monitors, config, self._look, self._maker.make)
         self._topics = {name.lstrip('/'): topic for name, topic in rig_topics(rig).items()}
@@ -131,7 +130,7 @@ class SensorFrontEnd:
             case Content.TF | Content.TF_STATIC:
                 return self._on_tf(message, topic.content is Content.TF_STATIC)
             case Content.ODOMETRY:
-                latest_ns = self._clock.now_ns + to_ns(self._config.future_tolerance)
+                latest_ns = self._clock.latest_ns
                 self._motion.update_odometry(message, latest_ns)
                 return []
             case Content.INJECTION:
@@ -261,11 +260,11 @@ class SensorFrontEnd:
         monitor.received += 1
         usual_ns = self._clock.offset_ns or 0
         stamp_ns = item.offset.apply(header_stamp_ns(message.header), now_ns, usual_ns)
-        monitor.note = item.offset.note
         if self._clock.has_stepped(monitor.name, stamp_ns, monitor.newest_ns):
             self._begin_epoch()
-        monitor.check_stamp(stamp_ns, now_ns)
+        monitor.check_stamp(stamp_ns, now_ns + self._clock.ahead_ns)
         monitor.note_skew(self._clock.take(monitor.name, stamp_ns))
+        monitor.note = item.offset.note or self._clock.note
         try:
             self._synchroniser.check_timely(monitor.name, stamp_ns, now_ns)
         except SensorDataError:
