@@ -14,7 +14,8 @@ import numpy as np
 from benchmark.reliability.detection import Stop
 from benchmark.reliability.figures import Figure
 from benchmark.reliability.label_oracle import Oracle
-from benchmark.reliability.random_rigs import Sent, draw
+from benchmark.reliability.random_drives import draw
+from benchmark.reliability.random_rigs import Sent
 from metabev_ros.sensing.checks import CloudCheck, Verdict, _fingerprint
 from metabev_ros.sensing.front_end import SensorFrontEnd
 from metabev_ros.structures import Sample
