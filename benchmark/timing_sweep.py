@@ -71,15 +71,16 @@ def shares(lines: list[dict], key: str, name: str, target: str | None = None):
 def figures(code: str, lines: list[dict]):
     """(id, value, unit, n, target) of one code."""
     target = '== 100' if code == 'now' else None
-    tolerance = code + '.tolerance_{tolerance}'
-    yield from shares(lines, tolerance, 'used', target)
-    yield from shares(lines, tolerance + '.camera_{camera_hz}.lidar_{lidar_hz}', 'used')
-    yield from shares(lines, tolerance + '.phase_{phase:.2f}.lag_{lag:.0f}', 'used')
+    tolerance = '.tolerance_{tolerance}'
+    rates = tolerance + '.camera_{camera_hz}.lidar_{lidar_hz}'
+    yield from shares(lines, code + tolerance, 'used', target)
+    yield from shares(lines, code + '.rates' + rates, 'used')
+    yield from shares(lines, code + '.phases' + tolerance + '.phase_{phase}.lag_{lag:.0f}', 'used')
     for name in ('fused', 'nearest', 'wrong', 'too_late', 'samples'):
         whole = 'fused' if name == 'nearest' else 'sweeps'
         total = sum(line[whole] for line in lines)
         value = sum(line[name] for line in lines)
-        yield f'{code}.{name}', 100 * value / total, f'% of {whole}', total, None
+        yield f'{code}.all.{name}', 100 * value / total, f'% of {whole}', total, None
 
 
 def main() -> None:

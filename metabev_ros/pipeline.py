@@ -15,8 +15,8 @@ from metabev_ros.errors import BackendError
 from metabev_ros.postprocess import Postprocessor
 from metabev_ros.preprocess.lift_splat import BackgroundTables
 from metabev_ros.preprocess.preprocessor import Preprocessor, view_tables
-from metabev_ros.sensing.camera_input import ImageSize
 from metabev_ros.sensing.front_end import SensorFrontEnd
+from metabev_ros.sensing.image_reader import ImageSize
 from metabev_ros.sensing.modality import fall_back
 from metabev_ros.structures import (
     CameraCalibration,

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import cast
-
-import numpy as np
 
 from metabev_ros.config import CameraConfig, SensingConfig, Transport
 from metabev_ros.errors import SensorDataError, assert_never, clean_text
@@ -17,18 +12,13 @@ from metabev_ros.sensing.decoding import (
     PackedImage,
     read_compressed_image,
     read_image,
-    reduction_for,
 )
-from metabev_ros.sensing.frames import CameraFrame
+from metabev_ros.sensing.frames import CameraFrame, Look
 from metabev_ros.sensing.inputs import Reading, SensorInput, require_frame
-from metabev_ros.sensing.measures import Picture, look_at_picture
 from metabev_ros.sensing.messages import CameraInfo, CompressedImage, Image
 from metabev_ros.sensing.tf_tree import TfTree
 from metabev_ros.sensing.untrusted import read_frame
-from metabev_ros.structures import CameraCalibration, CameraImage, SensorKind, SensorState
-
-PrepareImage = Callable[[np.ndarray, CameraCalibration], tuple[np.ndarray, CameraCalibration]]
-Look = Picture | SensorDataError  # what there is to see, or why nothing is
+from metabev_ros.structures import CameraCalibration, SensorKind, SensorState
 
 
 class CameraInput(SensorInput[PackedImage]):
@@ -102,57 +92,3 @@ class CameraInput(SensorInput[PackedImage]):
         if isinstance(look, SensorDataError):
             return Verdict(SensorState.INVALID, f'{look.reason}: {look.got}', look.reason)
         return self._check.check(look)
-
-
-@dataclass(frozen=True)
-class ImageSize:
-    """Size of the network's images, pixels."""
-
-    height: int
-    width: int
-
-
-class ImageReader:
-    """Decodes and prepares images in a small pool, as many at a time as there are threads.
-
-    The result does not depend on how many there are.
-
-    Args:
-        prepare: (pixels, calibration of the whole picture) -> the same at the network's size.
-        size: the network's; images are decoded at the smallest size that is enough for it. None
-            decodes them whole.
-        threads: of the pool.
-    """
-
-    def __init__(self, prepare: PrepareImage, size: ImageSize | None, threads: int) -> None:
-        self._prepare, self._size = prepare, size
-        self._pool = concurrent.futures.ThreadPoolExecutor(threads, 'decode')
-
-    def read(self, frames: Mapping[str, CameraFrame]) -> dict[str, Look]:
-        """Decode the frames and give each its `image`; what there is to see in each."""
-        if len(frames) == 1:  # for one, a thread costs more than it saves
-            return {name: self._read(frame) for name, frame in frames.items()}
-        return dict(zip(frames, self._pool.map(self._read, frames.values()), strict=True))
-
-    def _read(self, frame: CameraFrame) -> Look:
-        size = self._size
-        reduce = 1 if size is None else reduction_for(frame.packed.size, size.height, size.width)
-        try:
-            pixels, reduction = frame.packed.decode(reduce)
-            picture = look_at_picture(pixels, reduction)
-            frame.image = CameraImage(frame.stamp_ns, *self._prepare(pixels, frame.calibration))
-        except SensorDataError as error:
-            return error
-        except Exception as error:  # it speaks against this camera only, whatever it is
-            text = clean_text(f'{type(error).__name__}: {error}')
-            return SensorDataError('internal', 'image', 'one that can be prepared', text)
-        return picture
-
-
-def unread(frames: Mapping[str, object]) -> dict[str, CameraFrame]:
-    """Those of the frames that are images nobody looked at."""
-    return {
-        name: frame
-        for name, frame in frames.items()
-        if isinstance(frame, CameraFrame) and frame.image is None
-    }

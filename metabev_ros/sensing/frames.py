@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metabev_ros.errors import SensorDataError
 from metabev_ros.sensing.decoding import PackedImage
+from metabev_ros.sensing.measures import Picture
 from metabev_ros.sensing.sweeps import STILL_SECONDS
 from metabev_ros.structures import CameraCalibration, CameraImage
 
@@ -57,3 +59,4 @@ class LidarFrame:
 
 
 Frame = CameraFrame | LidarFrame
+Look = Picture | SensorDataError  # what there is to see in an image, or why nothing is

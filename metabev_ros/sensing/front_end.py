@@ -2,7 +2,7 @@
 
 A message is checked by what it costs little to look at, placed on the vehicle and kept. What a
 sample is to hold is decoded, judged and prepared for the network when the sample closes
-(`_on_image`, `_on_points`, `_look`).
+(`_on_image`, `_on_points`, `CameraEyes.look`).
 
 Deterministic: the same `push` and `poll` calls give the same samples. A push first does what was
 due before the message arrived, at its own time, so polling in between changes nothing. Nothing
@@ -11,23 +11,15 @@ that a message contains is raised: it is counted, with its reason, at its sensor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.errors import SensorDataError, assert_never, clean_text
-from metabev_ros.sensing.camera_input import (
-    CameraInput,
-    ImageReader,
-    ImageSize,
-    PrepareImage,
-    unread,
-)
+from metabev_ros.sensing.camera_input import CameraInput
 from metabev_ros.sensing.checks import GOOD, Verdict
 from metabev_ros.sensing.clock import ClockWatch
 from metabev_ros.sensing.ego_motion import EgoMotion
-from metabev_ros.sensing.frames import CameraFrame, Frame
-from metabev_ros.sensing.health import to_ns
+from metabev_ros.sensing.image_reader import CameraEyes, ImageReader, ImageSize, PrepareImage
 from metabev_ros.sensing.inputs import Reading, SensorInput
 from metabev_ros.sensing.lidar_input import LidarInput
 from metabev_ros.sensing.modality import choose_modality
@@ -71,13 +63,16 @@ class SensorFrontEnd:
         self._lidars = {lidar.name: LidarInput(lidar, rig.ego_box, config) for lidar in rig.lidars}
         self._inputs: dict[str, CameraInput | LidarInput] = {**self._cameras, **self._lidars}
         self._monitors = {name: item.monitor for name, item in self._inputs.items()}
-        self._reader = ImageReader(prepare_image, image_size, config.decode_threads)
+        reader = ImageReader(prepare_image, image_size, config.decode_threads)
+        self._eyes = CameraEyes(self._cameras, reader)
         frames = [item.frame for item in self._inputs.values()]
         self._tf = TfTree(rig.ego_frame, [*frames, *filter(None, [rig.motion_frame])])
         self._motion = EgoMotion(rig.ego_frame, rig.motion_frame, self._tf)
-        self._clock = ClockWatch(config)
+        self._clock = ClockWatch(config, len(self._inputs))
         self._maker = SampleMaker(rig, config, self._monitors, self._motion, sweeps)
-        self._synchroniser = Synchroniser(self._monitors, config, self._look, self._maker.make)
+        self._synchroniser = Synchroniser(
+            self._monitors, config, self._eyes.look, self._maker.make
+        )
         self._topics = {name.lstrip('/'): topic for name, topic in rig_topics(rig).items()}
         self.rejected_other = 0
 
@@ -131,7 +126,7 @@ class SensorFrontEnd:
             case Content.TF | Content.TF_STATIC:
                 return self._on_tf(message, topic.content is Content.TF_STATIC)
             case Content.ODOMETRY:
-                latest_ns = self._clock.now_ns + to_ns(self._config.future_tolerance)
+                latest_ns = self._clock.latest_ns
                 self._motion.update_odometry(message, latest_ns)
                 return []
             case Content.INJECTION:
@@ -188,7 +183,7 @@ class SensorFrontEnd:
         stamp_ns = self._check_time(camera, message)
         packed = camera.read(message)
         verdict = camera.check_frozen(packed)
-        self._synchroniser.heard(now_ns)
+        self._synchroniser.leadership.heard(now_ns)
         return self._use_image(camera, Reading(stamp_ns, now_ns, packed, verdict))
 
     def _use_image(self, camera: CameraInput, reading: Reading[Any]) -> list[Sample]:
@@ -204,7 +199,7 @@ class SensorFrontEnd:
         if monitor.is_well and verdict is GOOD:
             monitor.trusted(reading.stamp_ns, now_ns)
         else:
-            verdict = self._look_now(camera, frame, verdict)
+            verdict = self._eyes.look_now(monitor.name, frame, verdict)
             if verdict.state is SensorState.INVALID:
                 monitor.bad(verdict.state, verdict.reason, reading.arrival_ns, reading.stamp_ns)
                 return self._give_up(camera)
@@ -212,29 +207,11 @@ class SensorFrontEnd:
                 return self._give_up(camera)
         return self._synchroniser.add(monitor.name, frame, now_ns)
 
-    def _look_now(self, camera: CameraInput, frame: CameraFrame, known: Verdict) -> Verdict:
-        """Look at a frame of a camera that is not simply trusted; the graver verdict."""
-        name = camera.monitor.name
-        verdict = camera.judge(self._reader.read({name: frame})[name])
-        return known if verdict is GOOD else verdict
-
-    def _look(self, frames: Mapping[str, Frame]) -> Sequence[str]:
-        """Look at the frames that a sample is to hold; the cameras whose frames are of no use."""
-        images, spoilt = unread(frames), list[str]()
-        for name, look in self._reader.read(images).items():
-            camera, verdict = self._cameras[name], self._cameras[name].judge(look)
-            if verdict.state is SensorState.INVALID:
-                camera.monitor.spoilt(verdict, images[name].arrival_ns)
-                spoilt.append(name)
-            else:
-                camera.monitor.looked(verdict)
-        return spoilt
-
     def _on_points(self, lidar: LidarInput, message: Any) -> list[Sample]:
         now_ns = self._clock.now_ns
         stamp_ns = self._check_time(lidar, message)
         cloud, verdict = lidar.read(message)
-        self._synchroniser.heard(now_ns)
+        self._synchroniser.leadership.heard(now_ns)
         return self._use_sweep(lidar, Reading(stamp_ns, now_ns, cloud, verdict))
 
     def _use_sweep(self, lidar: LidarInput, reading: Reading[Any]) -> list[Sample]:
@@ -261,11 +238,11 @@ class SensorFrontEnd:
         monitor.received += 1
         usual_ns = self._clock.offset_ns or 0
         stamp_ns = item.offset.apply(header_stamp_ns(message.header), now_ns, usual_ns)
-        monitor.note = item.offset.note
         if self._clock.has_stepped(monitor.name, stamp_ns, monitor.newest_ns):
             self._begin_epoch()
-        monitor.check_stamp(stamp_ns, now_ns)
+        monitor.check_stamp(stamp_ns, now_ns + self._clock.ahead_ns)
         monitor.note_skew(self._clock.take(monitor.name, stamp_ns))
+        monitor.note = item.offset.note or self._clock.note
         try:
             self._synchroniser.check_timely(monitor.name, stamp_ns, now_ns)
         except SensorDataError:

@@ -137,12 +137,13 @@ class SampleMaker:
         for name, frame in found.items():
             points, note = self._points_at(frame, reference)
             clouds.append(points)
+            # A frame that says why it has no times has said what the sweep would say.
             used[name] = _Used(frame.stamp_ns, frame.note or note)
         cloud = clouds[0] if len(clouds) == 1 else np.concatenate(clouds)
         self._history.add(reference, cloud)
         points, note = self._history.merged(reference, self._motion.motion)
         if note:
-            used = {n: _Used(u.stamp_ns, u.note or note) for n, u in used.items()}
+            used = {n: _Used(u.stamp_ns, _joined(u.note, note)) for n, u in used.items()}
         return Sweep(reference, points, EGO), used
 
     def _points_at(self, frame: LidarFrame, reference: int) -> tuple[np.ndarray, str]:
@@ -157,6 +158,10 @@ class SampleMaker:
         if motion is None:
             return points, self._unknown_motion(apart)
         return moved_points(points, motion), note
+
+
+def _joined(*notes: str) -> str:
+    return ', '.join(filter(None, notes))
 
 
 def _stands(motion: np.ndarray) -> bool:

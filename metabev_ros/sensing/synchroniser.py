@@ -17,6 +17,7 @@ from metabev_ros.config import SensingConfig
 from metabev_ros.errors import SensorDataError
 from metabev_ros.sensing.frames import Frame
 from metabev_ros.sensing.health import SensorMonitor, to_ns
+from metabev_ros.sensing.leader import Leadership
 from metabev_ros.structures import Sample, SensorKind
 
 _BUFFER = ''  # leads a sample that was opened without its leader, from frames that waited
@@ -52,6 +53,9 @@ class Synchroniser:
         look: looks at the content of frames that a sample is to hold; the names of the sensors
             whose frames turn out to be of no use.
         make: labels what a sample closed with; None where that makes no branch.
+
+    Attributes:
+        leadership: which sensor leads.
     """
 
     def __init__(
@@ -65,9 +69,7 @@ class Synchroniser:
         self._look, self._make = look, make
         self._deadline = to_ns(config.deadline)
         self._tolerance = to_ns(config.tolerance)
-        cameras = [n for n, m in monitors.items() if m.kind is SensorKind.CAMERA]
-        cameras.sort(key=lambda name: monitors[name].nominal_ns)
-        self._leaders = (*(n for n in monitors if n not in cameras), *cameras)
+        self.leadership = Leadership(monitors, config)
         self.reset(None)
 
     def reset(self, now_ns: int | None) -> None:
@@ -77,11 +79,7 @@ class Synchroniser:
         self._open: _Open | None = None
         self._last: _Open | None = None  # the newest closed sample
         self._in_last: frozenset[str] = frozenset()  # sensors that gave it a frame
-        self._start_ns: int | None = now_ns  # first acceptable message of this epoch
-        # Arrival of the newest usable frame; an epoch begins as if all had just spoken.
-        self._arrived: dict[str, int] = {}
-        if now_ns is not None:
-            self._arrived = {n: now_ns for n, m in self._monitors.items() if m.ever}
+        self.leadership.reset(now_ns)
         self._at_ns = 0 if now_ns is None else now_ns  # time up to which all is done
 
     # --------------------------------------------------------------------------------- frames
@@ -103,7 +101,7 @@ class Synchroniser:
         if self._open is not None:
             reference_ns = self._open.reference_ns
         else:
-            leader = self._leader(self._at_ns)
+            leader = self.leadership.at(self._at_ns)
             reference_ns = last.reference_ns + (self._monitors[leader].nominal_ns if leader else 0)
         if reference_ns - stamp_ns > self._max_age(name):
             behind = (last.reference_ns - stamp_ns) / 1e6
@@ -111,17 +109,12 @@ class Synchroniser:
                 'late', 'header.stamp', 'a frame in time', f'{behind:.0f} ms behind'
             )
 
-    def heard(self, now_ns: int) -> None:
-        """Start the clock of the start timeout: an acceptable message came."""
-        if self._start_ns is None:
-            self._start_ns = now_ns
-
     def add(self, name: str, frame: Frame, now_ns: int) -> list[Sample]:
         """Take a placed frame: it opens a sample, or waits for one."""
         closed: list[Sample] = []
         self._keep(name, frame)
-        leads = self._leader(now_ns, just_came=name) == name
-        self._arrived[name] = now_ns
+        leads = self.leadership.at(now_ns, just_came=name) == name
+        self.leadership.came(name, now_ns)
         if leads:
             waiting = self._open
             if waiting is not None:
@@ -152,7 +145,7 @@ class Synchroniser:
         """Reference of the open sample, else of the next one; a leader may lag far behind."""
         if self._open is not None:
             return self._open.reference_ns
-        leader = self._leader(frame.arrival_ns)
+        leader = self.leadership.at(frame.arrival_ns)
         due = None if leader is None else self._monitors[leader].next_due
         return frame.stamp_ns if due is None else due[0]
 
@@ -164,28 +157,23 @@ class Synchroniser:
         """A frame of this sensor came and cannot be used: nothing waits for it any longer."""
         if self._open is not None:
             self._open.given_up.add(name)
-        elif name in self._led_before(now_ns):
+        elif name in self.leadership.before(now_ns):
             self._open_from_buffer(now_ns, now_ns + self._deadline)
         return self.settle(now_ns)
-
-    def _led_before(self, now_ns: int) -> tuple[str, ...]:
-        """Sensors that would lead before the one that leads now."""
-        leader = self._leader(now_ns)
-        return self._leaders if leader is None else self._leaders[: self._leaders.index(leader)]
 
     # ----------------------------------------------------------------------------------- time
     def next_deadline_ns(self) -> int | None:
         """Time at which something happens even if no message comes; None for none."""
         if self._open is not None:
             return self._open.deadline_ns
-        leader = self._leader(self._at_ns)
-        return None if leader is None else self._lead_end(leader)
+        leader = self.leadership.at(self._at_ns)
+        return None if leader is None else self.leadership.end_ns(leader)
 
     def advance(self, now_ns: int) -> list[Sample]:
         """Do everything that is due until `now_ns`, each at its own time."""
         closed: list[Sample] = []
         while (due := self.next_deadline_ns()) is not None and due <= now_ns:
-            leader = self._leader(self._at_ns)
+            leader = self.leadership.at(self._at_ns)
             self._at_ns = max(self._at_ns, due)
             self._tick(due)
             if self._open is None and leader is not None:
@@ -209,38 +197,10 @@ class Synchroniser:
             monitor.tick(now_ns)
             if monitor.lost and not was_lost:
                 self.drop(name)
-            if not monitor.ever and not self._is_starting(now_ns):
+            if not monitor.ever and not self.leadership.is_starting(now_ns):
                 monitor.given_up = True
 
-    def _is_starting(self, now_ns: int) -> bool:
-        return self._start_ns is None or now_ns < self._start_ns + to_ns(
-            self._config.start_timeout
-        )
-
-    # ------------------------------------------------------------------------------- triggers
-    def _lead_end(self, name: str) -> int | None:
-        """Until when a sensor leads if nothing comes of it; None: it does not lead."""
-        monitor = self._monitors[name]
-        if self._start_ns is None or monitor.given_up or monitor.lost:
-            return None
-        if not monitor.ever:
-            return self._start_ns + to_ns(self._config.start_timeout)
-        arrived = self._arrived.get(name)
-        return None if arrived is None else arrived + monitor.nominal_ns + self._deadline
-
-    def _leader(self, now_ns: int, just_came: str = '') -> str | None:
-        """The sensor that leads, None for none; a frame of `just_came` is there just now."""
-        for name in self._leaders:
-            if name == just_came:
-                return name
-            end = self._lead_end(name)
-            if end is None or now_ns >= end:
-                continue
-            monitor = self._monitors[name]
-            if not monitor.ever or monitor.is_awaited(now_ns, self._is_starting(now_ns)):
-                return name
-        return None
-
+    # -------------------------------------------------------------------------------- opening
     def _may_lead(self, name: str, stamp_ns: int) -> bool:
         """Tell whether a frame opens a sample: stamps increase.
 
@@ -289,7 +249,7 @@ class Synchroniser:
     def _is_due(self, name: str, waiting: _Open) -> bool:
         """Tell whether the next frame of a sensor belongs to this sample by its stamp."""
         due = self._monitors[name].next_due
-        leader = self._monitors[waiting.leader or self._leaders[0]]
+        leader = self._monitors[waiting.leader or self.leadership.order[0]]
         slack = min(self._tolerance, leader.nominal_ns * 55 // 100)
         return due is None or due[0] <= waiting.reference_ns + slack
 
@@ -335,16 +295,17 @@ class Synchroniser:
         monitor, reference = self._monitors[name], waiting.reference_ns
         if name == waiting.leader or name in waiting.given_up:
             return False
-        if not monitor.is_awaited(now_ns, self._is_starting(now_ns)):
+        if not monitor.is_awaited(now_ns, self.leadership.is_starting(now_ns)):
             return False
         best = self._choose(name, waiting, waiting.opened_ns)
-        due = monitor.next_due
+        due = monitor.due_from(reference - self._max_age(name))
         if due is None:
             return best is None
         stamp, arrival = due
         if best is None:
-            is_of_use = -self._max_age(name) <= stamp - reference <= self._tolerance
-            return is_of_use and (arrival <= waiting.deadline_ns or self._is_due(name, waiting))
+            return stamp - reference <= self._tolerance and (
+                arrival <= waiting.deadline_ns or self._is_due(name, waiting)
+            )
         gain = abs(best.stamp_ns - reference) - abs(stamp - reference)
         if gain <= 0 or arrival > waiting.deadline_ns:
             return False

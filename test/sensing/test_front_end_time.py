@@ -171,3 +171,53 @@ def test_row_075_a_queue_of_old_frames_after_a_stopped_publisher_is_not_used():
     out = play(set_up(front_end()), [(a, t, m) for a, _, t, m in events])
     assert all(time - s.stamp_ns < 1200 * MS for time, s in out)
     assert out[-1][1].modality is Modality.FUSED
+
+
+# ---------------------------------------------------------------------- the node's clock behind
+def behind(drive: Drive, by_ns: int, begin: int):
+    """The events of a drive as a node hears them whose clock is set back at a time."""
+    return [(at - (by_ns if at >= begin else 0), topic, m) for at, topic, m in drive.events]
+
+
+@pytest.mark.parametrize('by', [0.3, 2.0, 3600.0])
+def test_outputs_return_within_a_second_when_the_nodes_clock_is_set_back(by):
+    drive, begin, by_ns = Drive(6), T0 + 3000 * MS, round(by * 1e9)
+    end = set_up(front_end())
+    out = [s for at, topic, m in behind(drive, by_ns, begin) for s in end.push(topic, m, at)]
+    later = [s for s in out if s.stamp_ns >= begin + 1000 * MS]
+    assert len(later) >= 18 and all(s.used_sensors == SENSORS for s in later)
+    assert 'ahead of the clock' in report(later[-1], LIDAR).reason
+
+
+def test_one_sensor_ahead_of_all_others_stays_refused_also_when_it_is_the_only_one_left():
+    dead = {name: [(3.0, 9)] for name in SENSORS if name != 'cam0'}
+    drive = Drive(6, dead=dead)
+    end = set_up(front_end())
+    out = []
+    for at, topic, message in drive.events:
+        if topic == 'cam0/image':
+            ahead = message.header.stamp.sec + 10
+            message.header.stamp = SimpleNamespace(sec=ahead, nanosec=message.header.stamp.nanosec)
+        out += end.push(topic, message, at)
+    assert end.epoch == 0 and not any('cam0' in s.used_sensors for s in out)
+    assert end.reports(at)[0].state is SensorState.INVALID
+
+
+def test_most_sensors_are_believed_against_one_that_alone_was_left_and_lags():
+    """One camera sends what it buffered, 1.5 s late, while the others are away."""
+    away = {name: [(1.0, 4.0)] for name in SENSORS if name != 'cam0'}
+    drive = Drive(8, dead=away, latency={'cam0': 5})
+    events = sorted(
+        (
+            (at + (1500 * MS if topic == 'cam0/image' and at >= T0 + 1500 * MS else 0), topic, m)
+            for at, topic, m in drive.events
+        ),
+        key=lambda event: event[0],
+    )
+    end = set_up(front_end())
+    out = [(at, s) for at, topic, m in events for s in end.push(topic, m, at)]
+    alone = [s for at, s in out if T0 + 3500 * MS <= at < T0 + 4000 * MS]
+    assert alone and all(s.used_sensors == ('cam0',) and s.epoch == 1 for s in alone)
+    later = [s for at, s in out if T0 + 5000 * MS <= at < T0 + 7900 * MS]
+    assert len(later) >= 25
+    assert all(set(s.used_sensors) == set(SENSORS) - {'cam0'} for s in later)

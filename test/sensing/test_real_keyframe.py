@@ -13,8 +13,8 @@ import pytest
 
 from metabev_ros.config import RigConfig, SensingConfig, load_config
 from metabev_ros.geometry import inverse_rigid, points_in_box, project_points, transform_points
-from metabev_ros.sensing.camera_input import ImageSize
 from metabev_ros.sensing.front_end import SensorFrontEnd
+from metabev_ros.sensing.image_reader import ImageSize
 from metabev_ros.structures import Modality, SensorState
 
 highlevel = pytest.importorskip('rosbags.highlevel')

@@ -147,7 +147,7 @@ def write_rig_bag(name: str, folder: Path) -> RigBag:
     )
     drive = VehicleDrive(rig, SEED, SECONDS.get(name, 1.0), config, find_timing(config.timing))
     path = folder / f'{name}.mcap'
-    truths = write_vehicle_bag(drive, path)
+    truths = write_vehicle_bag(drive, path, keep_truths=True)
     sent, lenses = _read(rig, path)
     return RigBag(name, rig, drive, path, truths, sent, lenses)
 

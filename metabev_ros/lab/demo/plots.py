@@ -89,7 +89,7 @@ def _plot_publications(
         (~stuck, '#5b6470'),
         (stuck, as_hex(STATE_COLOURS[SensorState.FROZEN])),
     ):
-        axis.vlines(seconds[chosen], row - 0.36, row - 0.04, color=colour, linewidth=0.7)
+        axis.vlines(seconds[chosen], row - 0.36, row - 0.04, color=colour, linewidth=0.5)
 
 
 def _plot_states(axis: Axes, evidence: Evidence, name: str, row: int) -> None:

@@ -17,8 +17,8 @@ from metabev_ros.errors import ConfigError, SensorDataError
 from metabev_ros.lab.datasets.samples import SyntheticSamples
 from metabev_ros.lab.datasets.synthetic import DriveConfig
 from metabev_ros.preprocess.preprocessor import Preprocessor
-from metabev_ros.sensing.camera_input import ImageSize
 from metabev_ros.sensing.front_end import SensorFrontEnd
+from metabev_ros.sensing.image_reader import ImageSize
 from metabev_ros.structures import Modality, Sample
 
 FIRST_SEED = 600_000

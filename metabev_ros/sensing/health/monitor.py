@@ -253,6 +253,10 @@ class SensorMonitor:
         """See `Stamps.next_due`."""
         return self._stamps.next_due
 
+    def due_from(self, stamp_ns: int) -> tuple[int, int] | None:
+        """See `Stamps.due_from`."""
+        return self._stamps.due_from(stamp_ns)
+
     def report(self, now_ns: int) -> SensorReport:
         """All that is known now."""
         decided, reason = self._decide()

@@ -94,6 +94,14 @@ class Stamps:
         stamp_ns = self.newest_ns + self.period_ns
         return stamp_ns, stamp_ns + max(self._lags, default=0)
 
+    def due_from(self, stamp_ns: int) -> tuple[int, int] | None:
+        """The same of the first message that is not before a stamp."""
+        if self.next_due is None:
+            return None
+        stamp, arrival = self.next_due
+        ahead = max(0, -(-(stamp_ns - stamp) // self.period_ns)) * self.period_ns
+        return stamp + ahead, arrival + ahead
+
     @property
     def rate_hz(self) -> float:
         """Rate by the kept stamps, 0 with fewer than two of them."""
