@@ -9,7 +9,8 @@ import pytest
 from support.any_rig import camera, drive, lidar, numbers, play, ready, rig_of, said, sweeps_in
 from support.fake_drive import MS, T0, cloud, ring
 
-from metabev_ros.config import RigConfig
+from metabev_ros.config import RigConfig, SensingConfig
+from metabev_ros.sensing.clock import ClockWatch
 from metabev_ros.structures import Modality, SensorState
 
 SECOND = 1_000 * MS
@@ -228,6 +229,15 @@ def test_row_125_one_prompt_message_at_the_very_start_costs_a_second():
     out = play(ready(rig, T0 - 500 * MS + lag), events)
     late = since(out, 1.2)
     assert len(late) >= 90 and all(len(s.used_sensors) == 4 for s in late)
+
+
+def test_row_125_one_message_more_prompt_than_usual_does_not_move_what_is_usual():
+    watch = ClockWatch(SensingConfig())
+    for k in range(12):
+        watch.went_back(T0 + k * 100 * MS)
+        lag = (200 if k != 8 else -700) * MS
+        watch.take('cam0', watch.now_ns - lag)
+    assert watch.offset_ns == 200 * MS
 
 
 # --------------------------------------------------------------------------- time offsets
