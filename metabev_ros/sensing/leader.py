@@ -59,7 +59,9 @@ class Leadership:
         if not monitor.ever:
             return self._start_ns + self._start
         arrived = self._arrived.get(name)
-        return None if arrived is None else arrived + monitor.nominal_ns + self._deadline
+        if arrived is None:
+            return None
+        return arrived + monitor.nominal_ns + monitor.slowness_ns + self._deadline
 
     def at(self, now_ns: int, just_came: str = '') -> str | None:
         """The sensor that leads, None for none; a frame of `just_came` is there just now."""

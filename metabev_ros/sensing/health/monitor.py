@@ -142,7 +142,7 @@ class SensorMonitor:
         """Let time pass: two silent periods beyond the deadline make the sensor STALE."""
         if not self.ever:
             return
-        silent_ns = self._silence.tick(now_ns, self._stamps.period_ns)
+        silent_ns = self._silence.tick(now_ns, self._stamps.pace_ns)
         if silent_ns is not None:
             self._admission.lose(silent_ns)
 
@@ -184,6 +184,11 @@ class SensorMonitor:
     def nominal_ns(self) -> int:
         """Period by the configured rate."""
         return self._stamps.nominal_ns
+
+    @property
+    def slowness_ns(self) -> int:
+        """Time by which its messages come steadily slower than their stamps; 0 in a vehicle."""
+        return max(0, self._stamps.pace_ns - self._stamps.period_ns)
 
     @property
     def is_sound(self) -> bool:

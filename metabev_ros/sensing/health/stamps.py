@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from itertools import pairwise
 
 from metabev_ros.errors import SensorDataError
@@ -24,6 +25,7 @@ class Stamps:
         nominal_ns: period by the configured rate.
         period_ns: the same, or the measured one where a sensor steadily sends slower.
         newest_ns: the newest stamp, None before the first of an epoch.
+        pace_ns: period between arrivals: another one where a bag is played slowly.
     """
 
     def __init__(self, rate_hz: float, future_tolerance: float) -> None:
@@ -38,6 +40,8 @@ class Stamps:
         self._future_ns = to_ns(future_tolerance)
         self._kept: deque[int] = deque(maxlen=_KEPT)
         self._lags: deque[int] = deque(maxlen=_LAGS)
+        self._arrivals: deque[int] = deque(maxlen=_STEPS + 1)
+        self.pace_ns = self.period_ns
 
     def check(self, stamp_ns: int, arrival_ns: int) -> None:
         """Refuse a stamp from the future, an old one, or the same one again.
@@ -70,16 +74,18 @@ class Stamps:
         self.newest_ns = stamp_ns
         self._kept.append(stamp_ns)
         self._lags.append(arrival_ns - stamp_ns)
-        self.period_ns = self._steady_slow_period() or self.nominal_ns
+        self._arrivals.append(arrival_ns)
+        self.period_ns = self._steady_slow_step(self._kept) or self.nominal_ns
+        self.pace_ns = self._steady_slow_step(self._arrivals) or self.period_ns
 
-    def _steady_slow_period(self) -> int | None:
+    def _steady_slow_step(self, times: Sequence[int]) -> int | None:
         """Mean of the newest steps where they are alike and longer than nominal, else None.
 
         Only a steady slow sensor changes what is expected; random drops and jitter do not.
         """
-        if len(self._kept) <= _STEPS:
+        if len(times) <= _STEPS:
             return None
-        steps = [later - earlier for earlier, later in pairwise(list(self._kept)[-_STEPS - 1 :])]
+        steps = [later - earlier for earlier, later in pairwise(list(times)[-_STEPS - 1 :])]
         is_slow = 1.1 * self.nominal_ns < min(steps) and max(steps) < 5 * self.nominal_ns
         return sum(steps) // len(steps) if is_slow and max(steps) < 1.3 * min(steps) else None
 
@@ -92,15 +98,16 @@ class Stamps:
         if self.newest_ns is None:
             return None
         stamp_ns = self.newest_ns + self.period_ns
-        return stamp_ns, stamp_ns + max(self._lags, default=0)
+        late_ns = self.pace_ns - self.period_ns  # a bag that is played slowly
+        return stamp_ns, stamp_ns + max(self._lags, default=0) + late_ns
 
     def due_from(self, stamp_ns: int) -> tuple[int, int] | None:
         """The same of the first message that is not before a stamp."""
         if self.next_due is None:
             return None
         stamp, arrival = self.next_due
-        ahead = max(0, -(-(stamp_ns - stamp) // self.period_ns)) * self.period_ns
-        return stamp + ahead, arrival + ahead
+        more = max(0, -(-(stamp_ns - stamp) // self.period_ns))
+        return stamp + more * self.period_ns, arrival + more * self.pace_ns
 
     @property
     def rate_hz(self) -> float:
@@ -115,3 +122,5 @@ class Stamps:
         self.newest_ns = None
         self._kept.clear()
         self._lags.clear()
+        self._arrivals.clear()
+        self.pace_ns = self.period_ns
