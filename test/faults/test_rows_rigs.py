@@ -232,12 +232,12 @@ def test_row_125_one_prompt_message_at_the_very_start_costs_a_second():
 
 
 def test_row_125_one_message_more_prompt_than_usual_does_not_move_what_is_usual():
-    watch = ClockWatch(SensingConfig())
+    watch = ClockWatch(SensingConfig(), 1)
     for k in range(12):
         watch.went_back(T0 + k * 100 * MS)
-        lag = (200 if k != 8 else -700) * MS
+        lag = (2000 if k != 8 else 1200) * MS
         watch.take('cam0', watch.now_ns - lag)
-    assert watch.offset_ns == 200 * MS
+    assert watch.offset_ns == 2000 * MS
 
 
 # --------------------------------------------------------------------------- time offsets

@@ -157,7 +157,9 @@ def fail_once(site: str, at: int, seconds: float) -> tuple[bool, list[Sample]]:
                 continue
             else:
                 guarded(end.push, item.topic, content, item.log_time_ns)
-    return failing.calls > at, out
+    # Behind the last sweep the cameras go on for a moment.
+    end_ns = T0 + (seconds + TAIL) * 1e9 - 10 * MS
+    return failing.calls > at, [sample for sample in out if sample.stamp_ns < end_ns]
 
 
 def check_rules(samples: list[Sample], where: str) -> None:
