@@ -45,7 +45,7 @@ def run_seed(seed: int) -> Counter[str]:
     )
     events = [(m.came_ns, m.arrival_ns, '', m) for m in scenario.sent]
     events = sorted([*events, *scenario.others], key=lambda event: event[0])
-    end._reader._pool = _Here()  # threads change nothing but the time
+    end._eyes._reader._pool = _Here()  # threads change nothing but the time
     for lidar in end._lidars.values():
         lidar._check = _CountAndRepeats(scenario.config.frozen_frames)
     topics = {sensor.name: sensor.topic for sensor in scenario.rig.sensors}
