@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -173,7 +173,9 @@ class InputExecutor(SingleThreadedExecutor):
 
         return execute
 
-    def _wait_for_ready_callbacks(self, *arguments: Any, **options: Any) -> Iterator[Any]:
+    def _wait_for_ready_callbacks(
+        self, *arguments: Any, **options: Any
+    ) -> Generator[Any, None, None]:
         """As rclpy's, after a moment in which more can come."""
         time.sleep(_PAUSE)
         yield from cast(Any, super())._wait_for_ready_callbacks(*arguments, **options)
