@@ -15,6 +15,7 @@ from metabev_ros.structures import Modality, SensorKind, SensorReport, SensorSta
 START_NS, FIRST_NS = 1_800_000_000_000_000_000, 1_700_000_000_000_000_000
 PERIOD_NS = 50_000_000  # of the sweeps; the node answers each of them
 LATENCY_NS, LAG_NS = 60_000_000, 2_000_000  # of the node, of the player
+STAGES = {'network': LATENCY_NS * 1e-9}  # seconds
 IMAGE_WAY_NS, SWEEP_WAY_NS = 20_000_000, 5_000_000  # from a stamp to the planned arrival
 WAIT_NS = 45_000_000  # from the stamp of a sweep until its sample closes
 READMIT_NS, FROZEN_NS, WARM_NS = 200_000_000, 250_000_000, 200_000_000
@@ -105,7 +106,7 @@ def _look(evidence: Evidence, plan: FaultPlan, rig: RigConfig, stamp: int) -> No
     evidence.diagnostics.append(Diagnostic(wall, 2 if modality is Modality.NONE else 0))
     if modality is not Modality.NONE:
         evidence.statuses.append(
-            Status(stamp, wall, False, modality, reports, LATENCY_NS * 1e-9, {}, 'made up')
+            Status(stamp, wall, False, modality, reports, LATENCY_NS * 1e-9, STAGES, 'made up')
         )
         ages = {name: _age(evidence, name, stamp) for name in rig.sensor_names if name in used}
         for topic, found in (('detections', evidence.outputs), ('bev_map', evidence.maps)):

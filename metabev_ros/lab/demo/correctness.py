@@ -118,8 +118,17 @@ def age_limits(rig: RigConfig, sensing: SensingConfig) -> dict[str, tuple[int, i
 
 
 def healthy_outputs(evidence: Evidence, plan: FaultPlan) -> list[Output]:
-    """The detections of the instants at which nothing fails."""
-    return [o for o in evidence.outputs if _is_healthy(evidence.seconds(o.stamp_ns), plan)]
+    """The detections of the instants at which nothing fails.
+
+    They end with the drive: with the last message of the sensor that falls silent first.
+    """
+    ends = [int(stamps[-1, 0]) for stamps in evidence.published.values() if len(stamps)]
+    return [
+        output
+        for output in evidence.outputs
+        if _is_healthy(evidence.seconds(output.stamp_ns), plan)
+        and output.stamp_ns <= min(ends, default=output.stamp_ns)
+    ]
 
 
 def _is_healthy(seconds: float, plan: FaultPlan) -> bool:

@@ -71,6 +71,7 @@ class Measures:
     Attributes:
         sensors: rates and ages, in the rig's order.
         latency: modality name -> (N,) seconds from stamp to publication, as the node says.
+        inference: milliseconds that this machine computes for an output of all sensors, median.
         duration: seconds from the first message to the last reception.
         heartbeat_rate: over the whole run.
         lateness: 95th percentile of how much later than planned the sensors' messages were
@@ -87,6 +88,7 @@ class Measures:
     labels: LabelMeasure
     sensors: tuple[SensorMeasure, ...]
     latency: dict[str, np.ndarray]
+    inference: float
     duration: float
     heartbeat_rate: float
     lateness: float
@@ -129,6 +131,7 @@ def measure(
         check_labels(evidence, plan, rig, sensing),
         measure_sensors(evidence, plan, rig, sensing),
         {name: np.array(values) for name, values in sorted(latency.items())},
+        _inference(evidence),
         evidence.seconds(last),
         _rate([s.wall_ns for s in beats]),
         _lateness(evidence, arrivals),
@@ -206,3 +209,13 @@ def _frozen(evidence: Evidence, fault: PlannedFault, rig: RigConfig) -> FrozenMe
         NEVER_MS if masked is None else (masked.wall_ns - begin) / 1e6,
         len(used),
     )
+
+
+def _inference(evidence: Evidence) -> float:
+    """Median of preprocessing, network and postprocessing of the FUSED outputs, milliseconds."""
+    spent = [
+        1e3 * sum(status.stages.values())
+        for status in evidence.statuses
+        if not status.is_heartbeat and status.modality is Modality.FUSED
+    ]
+    return float(np.median(spent)) if spent else 0.0
