@@ -85,6 +85,7 @@ class DataPath:
         self.pipeline, self.published = pipeline, published
         self._findings = GraphFindings()
         front_end = pipeline.front_end(self._rig, config.sensing)
+        self._front_end = front_end
         msgtypes = front_end.subscriptions()
         depths = {
             topic: waiting_depth(msgtype, config.queue_depth)
@@ -109,6 +110,7 @@ class DataPath:
             config.inference,
             self._is_wanted,
         )
+        front_end.is_wanted = self._inference.takes_soon
 
     def start(self) -> int:
         """Start the workers, then subscribe; how many inputs there are.
@@ -270,7 +272,7 @@ class DataPath:
     def _counters(self) -> Counters:
         return Counters(
             self.published,
-            self._mailbox.dropped,
+            self._mailbox.dropped + self._front_end.passed_over,
             self._sensing.snapshot.rejected + self._inputs.watch.dropped.total(),
             self._inference.failed,
         )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 from metabev_ros import wire
@@ -22,6 +23,7 @@ from metabev_ros.structures import Modality, PerceptionResult, Sample
 
 FAILURES_BEFORE_RELOAD = 2
 FIRST_RELOAD, LONGEST_RELOAD = 1.0, 30.0  # seconds until the model is loaded again
+SOON = 0.1  # seconds before a result is expected: two sweeps of 20 Hz
 RELOAD_LIMIT = 300.0  # seconds that loading may take: engines of a large model on a slow disk
 
 
@@ -67,6 +69,7 @@ class InferenceWorker(threading.Thread):
         self._stop_event = threading.Event()
         self._last: tuple[int, int] | None = None  # (epoch, stamp) of the newest output
         self._since: float | None = None  # monotonic, of the sample that is worked on
+        self._spent: deque[float] = deque(maxlen=5)  # seconds of the newest results
         self._reload_since: float | None = None
         self._failures = 0  # in a row
         self._reloads, self._next_reload = 0, 0.0
@@ -100,6 +103,16 @@ class InferenceWorker(threading.Thread):
     def _running_for(self) -> float:
         return _seconds_since(self._since)
 
+    def takes_soon(self) -> bool:
+        """Tell whether a sample that is made now has a chance to be taken.
+
+        Not while a result is far off: newer samples will have replaced it by then.
+        """
+        since = self._since
+        if since is None or not self._spent:
+            return True
+        return time.monotonic() - since >= min(self._spent) - SOON
+
     def run(self) -> None:
         """Serve samples until stopped."""
         while not self._stop_event.is_set() and not self._device_lost:
@@ -123,6 +136,7 @@ class InferenceWorker(threading.Thread):
         self._since = time.monotonic()
         try:
             result = self._pipeline(sample)
+            self._spent.append(self._running_for())
             self._failures = self._reloads = 0
             if self._stop_event.is_set():
                 return  # a result that outlived its node's activation is nobody's

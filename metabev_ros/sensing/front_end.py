@@ -11,6 +11,7 @@ that a message contains is raised: it is counted, with its reason, at its sensor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from metabev_ros.config import RigConfig, SensingConfig
@@ -48,6 +49,8 @@ class SensorFrontEnd:
 
     Attributes:
         rejected_other: unusable messages that belong to no sensor (TF, odometry).
+        is_wanted: asked whenever a sample closes: whether it will be used. Images of one that
+            will not are not decoded, and it is counted. A bag's samples are all wanted.
     """
 
     def __init__(
@@ -71,15 +74,21 @@ class SensorFrontEnd:
         self._clock = ClockWatch(config, len(self._inputs))
         self._maker = SampleMaker(rig, config, self._monitors, self._motion, sweeps)
         self._synchroniser = Synchroniser(
-            self._monitors, config, self._eyes.look, self._maker.make
+            self._monitors, config, self._eyes.look, self._maker.make, lambda: self.is_wanted()
         )
         self._topics = {name.lstrip('/'): topic for name, topic in rig_topics(rig).items()}
         self.rejected_other = 0
+        self.is_wanted: Callable[[], bool] = lambda: True
 
     @property
     def epoch(self) -> int:
         """Number of times that the clock of the stamps began anew."""
         return self._maker.epoch
+
+    @property
+    def passed_over(self) -> int:
+        """Number of samples that nobody wanted."""
+        return self._maker.passed_over
 
     @property
     def injection(self) -> str:

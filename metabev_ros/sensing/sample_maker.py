@@ -42,6 +42,7 @@ class SampleMaker:
     Attributes:
         epoch: counts how often the clock of the stamps began anew.
         injection: what injects faults into the inputs; '' when nothing does.
+        passed_over: samples that nobody wanted.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class SampleMaker:
         self._is_plain = sweeps == 1
         self.epoch = 0
         self.injection = ''
+        self.passed_over = 0
 
     def begin_epoch(self) -> None:
         """Forget what belongs to the old clock."""
@@ -73,6 +75,11 @@ class SampleMaker:
         present = {name: name in frames for name in self._monitors}
         modality = choose_modality(present, self._rig.kinds, self._min_cameras)
         if modality is Modality.NONE:
+            return None
+        if not collected.is_wanted:
+            self.passed_over += 1
+            if not self._is_plain:
+                self._sweep(frames, reference)  # later samples hold these points too
             return None
         sweep, used = self._sweep(frames, reference)
         cameras: dict[str, CameraImage | None] = {c.name: None for c in self._rig.cameras}

@@ -27,10 +27,15 @@ Look = Callable[[Mapping[str, Frame]], Sequence[str]]
 
 @dataclass(frozen=True)
 class Collected:
-    """Frames that one sample closed with, by the name of their sensor."""
+    """Frames that one sample closed with, by the name of their sensor.
+
+    Attributes:
+        is_wanted: somebody will look at the sample; else nobody has looked at its frames.
+    """
 
     reference_ns: int
     frames: Mapping[str, Frame]
+    is_wanted: bool = True
 
 
 @dataclass
@@ -53,6 +58,7 @@ class Synchroniser:
         look: looks at the content of frames that a sample is to hold; the names of the sensors
             whose frames turn out to be of no use.
         make: labels what a sample closed with; None where that makes no branch.
+        is_wanted: tells whether a sample that closes now will be used: else it costs little.
 
     Attributes:
         leadership: which sensor leads.
@@ -64,9 +70,10 @@ class Synchroniser:
         config: SensingConfig,
         look: Look,
         make: Callable[[Collected], Sample | None],
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._monitors, self._config = monitors, config
-        self._look, self._make = look, make
+        self._look, self._make, self._is_wanted = look, make, is_wanted
         self._deadline = to_ns(config.deadline)
         self._tolerance = to_ns(config.tolerance)
         self.leadership = Leadership(monitors, config)
@@ -314,7 +321,8 @@ class Synchroniser:
 
     # -------------------------------------------------------------------------------- closing
     def _close(self, waiting: _Open, now_ns: int) -> list[Sample]:
-        chosen = self._look_at_chosen(waiting, now_ns)
+        is_wanted = self._is_wanted()
+        chosen = (self._look_at_chosen if is_wanted else self._choose_all)(waiting, now_ns)
         for name, frame in chosen.items():
             self._used_ns[name] = max(frame.stamp_ns, self._used_ns.get(name, -1))
         for name in sorted(set(self._monitors) - set(chosen)):
@@ -323,14 +331,17 @@ class Synchroniser:
                 if self._monitors[name].lost:
                     self.drop(name)
         self._open, self._last, self._in_last = None, waiting, frozenset(chosen)
-        sample = self._make(Collected(waiting.reference_ns, chosen))
+        sample = self._make(Collected(waiting.reference_ns, chosen, is_wanted))
         return [] if sample is None else [sample]
+
+    def _choose_all(self, waiting: _Open, now_ns: int) -> dict[str, Frame]:
+        found = {name: self._choose(name, waiting, now_ns) for name in self._monitors}
+        return {name: frame for name, frame in found.items() if frame is not None}
 
     def _look_at_chosen(self, waiting: _Open, now_ns: int) -> dict[str, Frame]:
         """Frames of the sample; in place of one that cannot be used, the next nearest."""
         while True:
-            found = {name: self._choose(name, waiting, now_ns) for name in self._monitors}
-            chosen = {name: frame for name, frame in found.items() if frame is not None}
+            chosen = self._choose_all(waiting, now_ns)
             spoilt = self._look(chosen)
             if not spoilt:
                 return chosen

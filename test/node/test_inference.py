@@ -216,3 +216,18 @@ def test_a_model_that_never_finishes_loading_ends_the_process(running, monkeypat
     wait_for(lambda: running.reloads)
     assert running.worker.exit_code is None
     wait_for(lambda: running.worker.exit_code is ExitCode.HUNG)
+
+
+def test_samples_are_wanted_while_idle_and_shortly_before_a_result_is_due(running):
+    worker = running.worker
+    assert worker.takes_soon(), 'nothing is computed'
+    feed(running, 1)
+    wait_for(lambda: running.published)
+    assert len(worker._spent) == 1
+    running.gate.clear()
+    feed(running, 2)
+    wait_for(lambda: worker._since is not None)
+    worker._spent[0] = 100.0
+    assert not worker.takes_soon(), 'the result is far off'
+    worker._spent[0] = inference_module.SOON
+    assert worker.takes_soon(), 'the result is due within SOON'

@@ -320,3 +320,41 @@ def test_before_the_first_message_every_sensor_is_never_and_nothing_is_due():
     assert end.next_deadline_ns() is None and end.poll(T0) == []
     assert {r.state for r in end.reports(T0)} == {SensorState.NEVER}
     assert end.modality(T0) is Modality.NONE
+
+
+def test_a_sample_that_nobody_wants_costs_no_decoding_and_changes_no_later_one(monkeypatch):
+    """Inference that takes longer than a period takes the newest: those between are replaced."""
+    decoded, decode = [], PackedImage.decode
+    monkeypatch.setattr(PackedImage, 'decode', lambda s, r: (decoded.append(s), decode(s, r))[1])
+    drive = Drive(4)
+    all_of = [s for _, s in play(set_up(front_end()), drive.events)]
+    every, end = len(decoded), set_up(front_end())
+    count = iter(range(1000))
+    end.is_wanted = lambda: next(count) % 4 == 3
+    some = [s for _, s in play(end, drive.events)]
+    assert len(some) == len(all_of) // 4 and end.passed_over == len(all_of) - len(some)
+    assert len(decoded) - every < 0.4 * every
+    by_stamp = {s.stamp_ns: s for s in all_of}
+    for sample in some:
+        other = by_stamp[sample.stamp_ns]
+        assert sample.sensors == other.sensors and sample.modality is other.modality
+        for name, picture in sample.cameras.items():
+            assert np.array_equal(picture.pixels, other.cameras[name].pixels)
+
+
+def test_the_sweeps_of_samples_that_nobody_wants_are_in_later_ones():
+    drive = Drive(2)
+    moving = [
+        (T0 + k * 20 * MS + MS, 'odom', odometry(T0 + k * 20 * MS, 0.3 * k))
+        for k in range(-9, 110)
+    ]
+    events = sorted([*drive.events, *moving], key=lambda event: event[0])
+    all_of = [s for _, s in play(set_up(front_end(sweeps=3)), events)]
+    end = set_up(front_end(sweeps=3))
+    count = iter(range(1000))
+    end.is_wanted = lambda: next(count) % 5 == 4
+    some = [s for _, s in play(end, events)]
+    by_stamp = {s.stamp_ns: s for s in all_of}
+    assert len(some) == 4
+    for sample in some:
+        assert sample.sweep.points.tobytes() == by_stamp[sample.stamp_ns].sweep.points.tobytes()
