@@ -33,7 +33,7 @@ class Limits:
     145 ms the limits are 300, 400 and 500 ms.
 
     Attributes:
-        inference: of an output of all sensors, median of the run.
+        inference: of a FUSED output, 95th percentile of the run: each event is one of a kind.
     """
 
     inference: float

@@ -94,7 +94,7 @@ def _whole_run(measures: Measures, rig: RigConfig, node_exit: int) -> list[Line]
         *_ages_and_rates(measures, rig),
         Line(
             'inference',
-            'inference of an output of all sensors on this machine, median',
+            'inference of a FUSED output on this machine, 95th percentile',
             measures.inference,
             'ms',
         ),
