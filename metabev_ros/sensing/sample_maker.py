@@ -12,7 +12,12 @@ from metabev_ros.sensing.ego_motion import EgoMotion
 from metabev_ros.sensing.frames import CameraFrame, Frame, LidarFrame
 from metabev_ros.sensing.health import SensorMonitor
 from metabev_ros.sensing.modality import choose_modality
-from metabev_ros.sensing.sweeps import SweepHistory, moved_points, points_in_ego
+from metabev_ros.sensing.sweeps import (
+    NO_POINT_TIME,
+    SweepHistory,
+    moved_points,
+    points_in_ego,
+)
 from metabev_ros.sensing.synchroniser import Collected
 from metabev_ros.structures import CameraImage, Modality, Sample, SensorReport, Sweep
 
@@ -144,8 +149,9 @@ class SampleMaker:
         for name, frame in found.items():
             points, note = self._points_at(frame, reference)
             clouds.append(points)
-            # A frame that says why it has no times has said what the sweep would say.
-            used[name] = _Used(frame.stamp_ns, frame.note or note)
+            if frame.note and frame.seconds is None:
+                note = note.removeprefix(NO_POINT_TIME).lstrip(', ')  # it has said why
+            used[name] = _Used(frame.stamp_ns, _joined(frame.note, note))
         cloud = clouds[0] if len(clouds) == 1 else np.concatenate(clouds)
         self._history.add(reference, cloud)
         points, note = self._history.merged(reference, self._motion.motion)
@@ -163,7 +169,7 @@ class SampleMaker:
             return points, note
         motion = self._motion.motion(reference, frame.stamp_ns)
         if motion is None:
-            return points, self._unknown_motion(apart)
+            return points, _joined(note, self._unknown_motion(apart))
         return moved_points(points, motion), note
 
 

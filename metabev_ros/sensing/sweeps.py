@@ -17,6 +17,7 @@ Motion = Callable[[int, int], np.ndarray | None]
 
 MAX_POINT_SECONDS = 0.3  # a point farther from its sweep's stamp has a wrong time
 MAX_SWEEP_AGE = 1.5  # seconds
+NO_POINT_TIME = 'no per-point time'
 _KNOT_SECONDS = 0.005  # between them motion is linear: 0.3 mm off at 100 m and 1 rad/s
 _SLOTS = 1024  # between two knots; half of one is 2.5 us: 0.25 mm at 100 m and 1 rad/s
 STILL_SECONDS = 0.001  # points this close to the stamp need no motion
@@ -43,7 +44,7 @@ def points_in_ego(
         in it, in words; '' where it is not.
     """
     if seconds is None:
-        return moved_points(points, ego_from_lidar), 'no per-point time'
+        return moved_points(points, ego_from_lidar), NO_POINT_TIME
     if not len(points):
         return points.copy(), ''
     low, high = float(seconds.min()), float(seconds.max())
