@@ -128,7 +128,7 @@ class Oracle:
         before = [other for other in self._epoch_of if other < clock]
         if before:
             last = max(before)
-            new = sum(step.is_new_epoch for step in self.scenario.steps[last:clock])
+            new = sum(step.epochs for step in self.scenario.steps[last:clock])
             rise = sample.epoch - self._epoch_of[last]
             assert rise == new, f'{new} new epochs from clock {last} to {clock}, not {rise}'
         self.counts['epochs'] = max(self._epoch_of)

@@ -24,6 +24,7 @@ SECOND = 1_000_000_000
 RATES = (5.0, 10.0, 12.0, 15.0, 20.0, 30.0)
 SECONDS = 40.0  # of a drive
 QUIET = 2.5  # seconds at the start without a fault
+AHEAD = 50_000_000  # nanoseconds that stamps may be ahead of the clock
 POINTS = 120
 LIDAR_POSE = (1.0, 0.0, 1.8)  # metres
 MARK_SECONDS = -0.04  # time of the first point of a sweep that has times
@@ -79,13 +80,13 @@ class Step:
     Attributes:
         stamps_ns: what is added to all stamps from then on.
         node_ns: what is added to the clock of the node.
-        is_new_epoch: whether the front end must begin anew.
+        epochs: how many times the front end must begin anew.
     """
 
     at_ns: int
     stamps_ns: int
     node_ns: int
-    is_new_epoch: bool
+    epochs: int
 
 
 @dataclass(frozen=True)
@@ -228,15 +229,17 @@ def draw_steps(dice: np.random.Generator, lag_ns: int) -> list[Step]:
     while at < T0 + (SECONDS - 6) * SECOND and len(steps) < 3:
         size = int(dice.uniform(1.5, 6.0) * SECOND)
         kind = str(dice.choice(['together back', 'together ahead', 'stamps back', 'node back']))
-        if kind == 'node back' and lag_ns == 0:
-            kind = 'together back'  # stamps ahead of the clock are simply refused
+        if kind == 'node back' and (lag_ns == 0 or abs(lag_ns - size) < 2 * AHEAD):
+            kind = 'together back'  # whether stamps are ahead of the clock must be plain
         stamps, node = {
             'together back': (-size, -size),
             'together ahead': (size, size),
             'stamps back': (-size, 0),
             'node back': (0, -size),
         }[kind]
-        steps.append(Step(at, stamps, node, kind != 'together ahead'))
         lag_ns += node - stamps
+        # A node's clock that goes back begins an epoch, stamps that are ahead of it another.
+        epochs = {'together ahead': 0, 'node back': 2 if lag_ns < -AHEAD else 1}.get(kind, 1)
+        steps.append(Step(at, stamps, node, epochs))
         at += round(dice.uniform(8, 14) * SECOND)
     return steps
