@@ -65,18 +65,6 @@ class Intrinsics:
             )
         return self
 
-    def reduced(self, factor: int) -> Intrinsics:
-        """For an image decoded at 1/factor of its size, which a decoder rounds up.
-
-        Pixel centres have integer coordinates, and one pixel is made of `factor` times `factor`
-        of the full image: u' = (u + 0.5) / factor - 0.5.
-        """
-        matrix = self.matrix.copy()
-        matrix[:2] /= factor
-        matrix[:2, 2] += 0.5 / factor - 0.5
-        size = (-(-self.width // factor), -(-self.height // factor))
-        return Intrinsics(*size, matrix, self.distortion, self.distortion_model)
-
 
 def read_camera_info(message: CameraInfo, rectified: bool) -> Intrinsics:
     """sensor_msgs/CameraInfo -> intrinsics of the images it comes with.

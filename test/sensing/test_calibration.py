@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +13,6 @@ from support.fake_drive import camera_info
 
 from metabev_ros.config import CameraConfig, IntrinsicsConfig, Transport
 from metabev_ros.errors import ConfigError, SensorDataError
-from metabev_ros.geometry import project_points
 from metabev_ros.sensing.calibration import fixed_intrinsics, fixed_pose, read_camera_info
 from metabev_ros.structures import DistortionModel
 
@@ -129,26 +127,6 @@ def test_a_fisheye_may_see_behind_itself_where_a_pin_hole_camera_may_not():
     k = [8.0, 0, 16, 0, 8.0, 16, 0, 0, 1]  # 32 pixels: 229 degrees
     info = camera_info('cam0', distortion_model='equidistant', d=[0.0] * 4, k=k)
     assert read_camera_info(info, rectified=False).matrix[0, 0] == 8
-
-
-@pytest.mark.parametrize('factor', [2, 4, 8])
-@pytest.mark.parametrize('size', [(96, 64), (93, 61)])
-def test_reduced_intrinsics_put_a_point_where_the_reduced_jpeg_shows_it(factor, size):
-    # A soft blob in a black picture: its centre, seen through both decodings.
-    width, height = size
-    rows, columns = np.mgrid[:height, :width]
-    blob = 255 * np.exp(-((columns - 43.5) ** 2 + (rows - 27.5) ** 2) / (2 * 6.0**2))
-    data = cv2.imencode('.jpg', np.dstack([blob.astype(np.uint8)] * 3), [1, 100])[1]
-    flag = {2: 17, 4: 33, 8: 65}[factor]  # cv2.IMREAD_REDUCED_COLOR_...
-    small = cv2.imdecode(data, flag)[..., 0].astype(float)
-    rows, columns = np.indices(small.shape)
-    centre = np.array([(columns * small).sum(), (rows * small).sum()]) / small.sum()
-    intrinsics = read_camera_info(camera_info('cam0', width, height), rectified=False)
-    reduced = intrinsics.reduced(factor)
-    assert (reduced.height, reduced.width) == small.shape
-    ray = np.linalg.inv(intrinsics.matrix) @ [43.5, 27.5, 1]
-    seen, _ = project_points(reduced.matrix, ray)
-    assert np.allclose(seen, centre, atol=0.03)
 
 
 @settings(max_examples=200, deadline=None)

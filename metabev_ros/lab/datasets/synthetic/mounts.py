@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from metabev_ros.config import CameraConfig, LidarConfig, RigConfig
 from metabev_ros.config.yaml import require
-from metabev_ros.geometry import inverse_rigid, rigid_transform, rotation_z
+from metabev_ros.geometry import rigid_transform, rotation_z
 from metabev_ros.lab.datasets.synthetic.rig import BODY_FROM_OPTICAL
 from metabev_ros.lab.datasets.synthetic.spinning import Spinner
 from metabev_ros.lab.datasets.synthetic.vehicle_config import (
@@ -17,6 +16,7 @@ from metabev_ros.lab.datasets.synthetic.vehicle_config import (
     LidarMount,
     VehicleConfig,
 )
+from metabev_ros.sensing.calibration import fixed_intrinsics, fixed_pose
 from metabev_ros.structures import CameraCalibration
 
 _ROOF = 1.6  # metres, of cameras that no file places
@@ -73,22 +73,6 @@ def _somewhere(camera: CameraConfig, index: int, count: int) -> CameraMount:
     return CameraMount(camera.name, (1.0 + 0.6 * float(c), 0.6 * float(s), _ROOF), yaw)
 
 
-def fixed_pose(where: str, numbers: Sequence[float]) -> np.ndarray:
-    """(4, 4) rigid transform of 16 numbers.
-
-    Raises:
-        ConfigError
-    """
-    matrix = np.array(numbers, dtype=np.float64)
-    rigid = matrix.size == 16 and bool(np.isfinite(matrix).all())
-    if rigid:
-        matrix = matrix.reshape(4, 4)
-        off = np.abs(matrix @ inverse_rigid(matrix) - np.eye(4)).max()
-        rigid = bool(off < 1e-3 and np.linalg.det(matrix[:3, :3]) > 0)
-    require(rigid, where, '16 numbers of a rigid transform', numbers)
-    return matrix
-
-
 def mount_pose(mount: CameraMount) -> np.ndarray:
     """(4, 4) ego_from_camera."""
     pitch, roll = np.deg2rad(mount.pitch), np.deg2rad(mount.roll)
@@ -103,7 +87,7 @@ def mount_pose(mount: CameraMount) -> np.ndarray:
 
 def _calibration(camera: CameraConfig, mount: CameraMount) -> CameraCalibration:
     where = f'rig.cameras.{camera.name}'
-    fixed, pose = camera.intrinsics, mount_pose(mount)
+    fixed, pose = fixed_intrinsics(camera), mount_pose(mount)
     if camera.ego_from_camera is not None:
         pose = fixed_pose(f'{where}.ego_from_camera', camera.ego_from_camera)
     if fixed is None:
@@ -112,9 +96,7 @@ def _calibration(camera: CameraConfig, mount: CameraMount) -> CameraCalibration:
         matrix = np.array([[mount.focal, 0, cx], [0, mount.focal, cy], [0, 0, 1.0]])
         model, distortion = mount.distortion_model, mount.distortion
     else:
-        require(len(fixed.matrix) == 9, f'{where}.intrinsics.matrix', '9 numbers', fixed.matrix)
-        width, height = fixed.width, fixed.height
-        matrix = np.array(fixed.matrix, dtype=np.float64).reshape(3, 3)
+        width, height, matrix = fixed.width, fixed.height, fixed.matrix
         model, distortion = fixed.distortion_model, fixed.distortion
     if camera.rectified:
         return CameraCalibration(width, height, matrix, pose)
