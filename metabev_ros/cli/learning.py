@@ -65,11 +65,11 @@ def _say_nothing(done: int, total: int | None = None, text: str = '') -> None:
 
 def _score_training(run: RunConfig, trainer: Trainer, cache: Path, out: Path) -> Path:
     """Report of the averaged weights on what they were trained on."""
+    from metabev_ros.lab.datasets.record_folder import RecordSamples
     from metabev_ros.lab.evaluation.report import write_report
     from metabev_ros.lab.evaluation.run import Evaluation, evaluate_model
     from metabev_ros.lab.training.cache import record_paths
     from metabev_ros.lab.training.monitoring import weights_pipeline
-    from metabev_ros.lab.training.samples import RecordSamples
 
     pipeline = weights_pipeline(trainer.average, run.model)
     samples = RecordSamples(record_paths(cache, run.data))

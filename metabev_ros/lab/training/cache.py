@@ -1,12 +1,11 @@
 """Training samples on disk: rendered once, read many times.
 
-A record is one `.npz` without compression; pixels went through JPEG, as in a bag.
+Pixels went through JPEG, as in a bag.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 
 from metabev_ros.config import ModelConfig
 from metabev_ros.errors import MetaBevError
+from metabev_ros.lab.datasets.sample_record import SampleRecord, write_record
 from metabev_ros.lab.datasets.sweeps import frames_before, merged_sweep
 from metabev_ros.lab.datasets.synthetic import DriveConfig, DriveFrame, SyntheticDrive
 from metabev_ros.preprocess.preprocessor import Preprocessor
@@ -101,18 +101,22 @@ def _render_world(seed: int, folder: Path, model: ModelConfig, config: CacheConf
     preprocessor = Preprocessor(model)
     for frame in missing:
         frames = frames_before(drive, frame, model.lidar.sweeps)
-        record = make_record(frames, preprocessor, model)
-        path = record_path(folder, seed, frame)
-        temporary = path.with_suffix('.tmp')
-        with open(temporary, 'wb') as file:
-            np.savez(file, **record)
-        os.replace(temporary, path)
+        record = make_record(seed, frame, frames, preprocessor, model)
+        write_record(record_path(folder, seed, frame), record)
 
 
 def make_record(
-    frames: Sequence[DriveFrame], preprocessor: Preprocessor, model: ModelConfig
-) -> dict[str, np.ndarray]:
-    """The last of some frames as arrays: pixels, calibrations, truth, and the points of all."""
+    seed: int,
+    index: int,
+    frames: Sequence[DriveFrame],
+    preprocessor: Preprocessor,
+    model: ModelConfig,
+) -> SampleRecord:
+    """The last of some frames as a record, with the points of all.
+
+    Args:
+        seed, index: of the drive and of the last frame, which name it.
+    """
     frame, sweep = frames[-1], merged_sweep(frames, model.lidar.sweeps)
     pixels, intrinsics, poses, depths = [], [], [], []
     for name, image in frame.images.items():
@@ -121,34 +125,36 @@ def make_record(
             raise MetaBevError('training cache', f'a JPEG of {name}', 'an encoder error')
         decoded = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
         assert decoded is not None  # encoded a line above
-        fitted, calibration = preprocessor.prepare_image(
-            decoded[..., ::-1], frame.calibrations[name]
-        )
+        whole = frame.calibrations[name]
+        fitted, calibration = preprocessor.prepare_image(decoded[..., ::-1], whole)
         pixels.append(fitted)
         intrinsics.append(calibration.intrinsics)
         poses.append(calibration.ego_from_camera)
-        depths.append(
-            feature_depth(
-                frame.ground_truth.depth[name],
-                frame.calibrations[name],
-                calibration.intrinsics,
-                model,
-            )
-        )
+        truth_depth = frame.ground_truth.depth[name]
+        depths.append(feature_depth(truth_depth, whole, calibration.intrinsics, model))
     truth = frame.ground_truth
-    return {
-        'pixels': np.stack(pixels),
-        'intrinsics': np.stack(intrinsics),
-        'ego_from_camera': np.stack(poses),
-        'depth': np.stack(depths),
-        'points': sweep.points,
-        'ego_from_lidar': sweep.ego_from_lidar,
-        'boxes': truth.boxes,
-        'labels': truth.labels,
-        'num_lidar_pts': truth.num_lidar_pts,
-        'visibility': truth.visibility,
-        'map_layers': truth.map_layers,
-    }
+    return SampleRecord(
+        token=f'{seed:07d}_{index:03d}',
+        scene=f'{seed:07d}',
+        stamp_ns=frame.stamp_ns,
+        cameras=tuple(frame.images),
+        pixels=np.stack(pixels),
+        intrinsics=np.stack(intrinsics),
+        ego_from_camera=np.stack(poses),
+        camera_ages_ns=np.zeros(len(pixels), np.int64),
+        depth=np.stack(depths),
+        points=sweep.points,
+        ego_from_lidar=sweep.ego_from_lidar,
+        world_from_ego=frame.odom_from_ego,
+        boxes=truth.boxes,
+        labels=truth.labels,
+        num_lidar_pts=truth.num_lidar_pts,
+        visibility=truth.visibility,
+        track_ids=truth.track_ids,
+        map_layers=truth.map_layers,
+        ignored=truth.ignored,
+        ignored_labels=truth.ignored_labels,
+    )
 
 
 def feature_depth(

@@ -17,6 +17,7 @@ from metabev_ros.config.yaml import require
 from metabev_ros.geometry import rigid_transform
 from metabev_ros.lab.datasets.corruptions import camera as camera_failures
 from metabev_ros.lab.datasets.corruptions import lidar as lidar_failures
+from metabev_ros.lab.datasets.sample_record import SampleRecord
 from metabev_ros.structures import Modality
 
 
@@ -138,13 +139,13 @@ class CurriculumConfig:
 
 
 def fail_points(
-    record: dict,
+    record: SampleRecord,
     kinds: tuple[FailureKind, ...],
     config: CurriculumConfig,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """(P', 5) points of a record (LiDAR frame) after its LiDAR's failures."""
-    points = record['points']
+    points = record.points
     if FailureKind.LIDAR_SECTOR in kinds:
         front = rng.random() < config.front_sector
         points = lidar_failures.limit_field(
@@ -155,7 +156,7 @@ def fail_points(
         points = lidar_failures.reduce_beams(points, int(rng.choice([16, 8, 4, 1])), choice)
     if FailureKind.OBJECT_POINTS in kinds:
         points = lidar_failures.remove_objects(
-            points, record['ego_from_lidar'], record['boxes'], rng.uniform(0.1, 1.0), rng
+            points, record.ego_from_lidar, record.boxes, rng.uniform(0.1, 1.0), rng
         )
     if FailureKind.POINT_DROP in kinds:
         points = lidar_failures.drop_points(points, rng.uniform(0.3, 0.9), rng)

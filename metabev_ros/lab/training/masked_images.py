@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from metabev_ros.config import ModelConfig
+from metabev_ros.lab.datasets.sample_record import read_arrays
 from metabev_ros.lab.training.pretraining_config import PretrainingConfig
 from metabev_ros.lab.training.simmim import hidden_patches
 
@@ -27,8 +28,8 @@ class MaskedImages(torch.utils.data.Dataset):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         config, rng = self._config, np.random.default_rng([self._config.seed, index])
-        with np.load(self._paths[rng.integers(len(self._paths))]) as record:
-            views = record['pixels']
+        path = self._paths[rng.integers(len(self._paths))]
+        views = read_arrays(path, ('pixels',))['pixels']
         image = random_crop(views[rng.integers(len(views))], rng)
         hidden = hidden_patches(
             self._camera.height // config.patch,

@@ -13,9 +13,10 @@ from metabev_ros.config import ModelConfig
 from metabev_ros.drawing.bev import BevView, draw_bev
 from metabev_ros.errors import MissingDependencyError
 from metabev_ros.geometry import transform_points
+from metabev_ros.lab.datasets.record_folder import labelled
+from metabev_ros.lab.datasets.sample_record import read_record
 from metabev_ros.lab.datasets.samples import restrict_to
 from metabev_ros.lab.training.checkpoint import forget_later_lines
-from metabev_ros.lab.training.samples import RecordSamples
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import Modality
@@ -93,8 +94,8 @@ def comparison_picture(
         (H, 4 H, 3) uint8 RGB: truth, fused, LiDAR, camera.
     """
     pipeline = weights_pipeline(weights, model)
-    labelled = RecordSamples([record])[0]
-    truth, sweep = labelled.truth, labelled.sample.sweep
+    shown = labelled(read_record(record))
+    truth, sweep = shown.truth, shown.sample.sweep
     assert sweep is not None  # a record has every sensor
     points = transform_points(sweep.ego_from_lidar, sweep.points[:, :3].astype(np.float64))
     view = BevView(384, 384)
@@ -105,7 +106,7 @@ def comparison_picture(
         )
     ]
     for modality in BRANCHES:
-        result = pipeline(restrict_to(labelled.sample, modality))
+        result = pipeline(restrict_to(shown.sample, modality))
         found = result.detections
         keep = found.scores > SHOWN_SCORE
         tiles.append(

@@ -1,8 +1,7 @@
-"""Cached records -> augmented network inputs and targets."""
+"""Records -> augmented network inputs and targets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,8 +9,7 @@ import numpy as np
 import torch
 
 from metabev_ros.config import ModelConfig
-from metabev_ros.lab.datasets.ground_truth import GroundTruth
-from metabev_ros.lab.datasets.samples import LIDAR_NAME, LabelledSample
+from metabev_ros.lab.datasets.sample_record import SampleRecord, read_record
 from metabev_ros.lab.training.augmentation import (
     AugmentationConfig,
     move_boxes,
@@ -34,10 +32,6 @@ from metabev_ros.structures import (
     CameraCalibration,
     CameraImage,
     Modality,
-    Sample,
-    SensorKind,
-    SensorReport,
-    SensorState,
     Sweep,
 )
 
@@ -83,7 +77,7 @@ class TrainingSamples(torch.utils.data.Dataset):
 
     def __getitem__(self, key: SampleKey) -> tuple[dict | None, dict | None, dict | None]:
         modality = Modality(key.modality)
-        record = load_record(self._paths[key.record])
+        record = read_record(self._paths[key.record])
         rng = np.random.default_rng([key.seed, key.step, key.slot])
         failure_rng = np.random.default_rng([key.seed, key.step, key.slot, 1])
         failures = self._curriculum.draw(key.step, modality, failure_rng)
@@ -99,14 +93,14 @@ class TrainingSamples(torch.utils.data.Dataset):
 
     def _cameras(
         self,
-        record: dict,
+        record: SampleRecord,
         modality: Modality,
         scene: np.ndarray,
         rng: np.random.Generator,
         failures: tuple[FailureKind, ...],
         failure_rng: np.random.Generator,
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        count = len(record['pixels'])
+        count = len(record.pixels)
         views = np.arange(count)
         if rng.random() < self._augmentation.view_drop:
             views = np.sort(rng.permutation(count)[rng.integers(1, 4) :])
@@ -115,14 +109,14 @@ class TrainingSamples(torch.utils.data.Dataset):
         gain, offset = 1 + rng.uniform(-spread, spread), rng.uniform(-spread, spread) * 64
         lookup = np.clip(np.arange(256) * gain + offset, 0, 255).astype(np.uint8)
         pixels, shows = fail_images(
-            [lookup[record['pixels'][i]] for i in views], failures, modality, failure_rng
+            [lookup[record.pixels[i]] for i in views], failures, modality, failure_rng
         )
         poses = [
-            jitter_pose(record['ego_from_camera'][i], failures, self._curriculum, failure_rng)
+            jitter_pose(record.ego_from_camera[i], failures, self._curriculum, failure_rng)
             for i in views
         ]
         moved = [
-            self._view(pixel, record['intrinsics'][i], scene @ pose, record['depth'][i], rng)
+            self._view(pixel, record.intrinsics[i], scene @ pose, record.depth[i], rng)
             for i, pixel, pose in zip(views, pixels, poses, strict=True)
         ]
         bins = depth_bins(np.stack([depth for _, depth in moved]), self._model)
@@ -148,30 +142,24 @@ class TrainingSamples(torch.utils.data.Dataset):
 
     def _lidar(
         self,
-        record: dict,
+        record: SampleRecord,
         scene: np.ndarray,
         failures: tuple[FailureKind, ...],
         rng: np.random.Generator,
     ) -> dict:
         points = fail_points(record, failures, self._curriculum, rng)
-        pose = jitter_pose(record['ego_from_lidar'], failures, self._curriculum, rng)
+        pose = jitter_pose(record.ego_from_lidar, failures, self._curriculum, rng)
         return self._preprocessor.lidar_inputs(Sweep(0, points, scene @ pose))
 
-    def _targets(self, record: dict, scene: np.ndarray) -> dict:
-        seen = record['num_lidar_pts'] > 0
-        boxes = move_boxes(record['boxes'][seen], scene)
-        layers, known = move_map(record['map_layers'], self._model.map_grid, scene)
+    def _targets(self, record: SampleRecord, scene: np.ndarray) -> dict:
+        seen = record.num_lidar_pts > 0
+        boxes = move_boxes(record.boxes[seen], scene)
+        layers, known = move_map(record.map_layers, self._model.map_grid, scene)
         return {
-            **detection_targets(boxes, record['labels'][seen], self._model),
+            **detection_targets(boxes, record.labels[seen], self._model),
             'map': layers.astype(np.float32),
             'map_known': known,
         }
-
-
-def load_record(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of one record (`cache.make_record`)."""
-    with np.load(path) as file:
-        return {name: file[name] for name in file.files}
 
 
 def _tensors(arrays: dict | None) -> dict | None:
@@ -181,48 +169,3 @@ def _tensors(arrays: dict | None) -> dict | None:
         name: None if array is None else torch.from_numpy(np.ascontiguousarray(array))
         for name, array in arrays.items()
     }
-
-
-class RecordSamples(Sequence):
-    """One `LabelledSample` per record, all sensors present."""
-
-    def __init__(self, paths: list[Path]) -> None:
-        self._paths = paths
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, index: int) -> LabelledSample:
-        path = self._paths[index]
-        return labelled_sample(load_record(path), path.stem)
-
-    def __iter__(self) -> Iterator[LabelledSample]:
-        return (self[i] for i in range(len(self)))
-
-
-def labelled_sample(record: dict[str, np.ndarray], source: str) -> LabelledSample:
-    """A record as the `Sample` that the synchroniser would have made, and its truth."""
-    height, width = record['pixels'].shape[1:3]
-    cameras = {
-        f'camera_{i}': CameraImage(0, pixels, CameraCalibration(width, height, k, pose))
-        for i, (pixels, k, pose) in enumerate(
-            zip(record['pixels'], record['intrinsics'], record['ego_from_camera'], strict=True)
-        )
-    }
-    kinds = {**dict.fromkeys(cameras, SensorKind.CAMERA), LIDAR_NAME: SensorKind.LIDAR}
-    reports = tuple(
-        SensorReport(name, kind, SensorState.OK, used=True, stamp_ns=0, age_ns=0)
-        for name, kind in kinds.items()
-    )
-    sample = Sample(
-        0, cameras, Sweep(0, record['points'], record['ego_from_lidar']), Modality.FUSED, reports
-    )
-    truth = GroundTruth(
-        record['boxes'],
-        record['labels'],
-        record['num_lidar_pts'],
-        record['visibility'],
-        np.arange(len(record['boxes'])),
-        record['map_layers'],
-    )
-    return LabelledSample(sample, truth, source)

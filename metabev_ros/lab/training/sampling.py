@@ -14,6 +14,7 @@ import torch
 
 from metabev_ros.config import ModelConfig
 from metabev_ros.errors import ConfigError, assert_never
+from metabev_ros.lab.datasets.sample_record import read_arrays
 from metabev_ros.lab.training.config import Device, ModalityDraw, Sampling, TrainingConfig
 from metabev_ros.lab.training.distributed import Processes
 from metabev_ros.lab.training.samples import SampleKey, TrainingSamples
@@ -52,8 +53,8 @@ def record_classes(paths: list[Path]) -> np.ndarray:
     """(records, K) bool: which classes a record shows with at least one LiDAR point."""
     shown = np.zeros((len(paths), len(DETECTION_CLASSES)), bool)
     for row, path in zip(shown, paths, strict=True):
-        with np.load(path) as file:
-            row[file['labels'][file['num_lidar_pts'] > 0]] = True
+        arrays = read_arrays(path, ('labels', 'num_lidar_pts'))
+        row[arrays['labels'][arrays['num_lidar_pts'] > 0]] = True
     return shown
 
 

@@ -13,6 +13,7 @@ from metabev_ros.geometry import (
     project_points,
     transform_points,
 )
+from metabev_ros.lab.datasets.sample_record import read_record
 from metabev_ros.lab.training.augmentation import (
     AugmentationConfig,
     move_boxes,
@@ -21,7 +22,6 @@ from metabev_ros.lab.training.augmentation import (
     move_image,
     move_map,
 )
-from metabev_ros.lab.training.samples import load_record
 from metabev_ros.preprocess.lift_splat import LiftSplatTables
 from metabev_ros.structures import CameraCalibration
 
@@ -33,17 +33,17 @@ IMAGE = AugmentationConfig(image_scale=(0.8, 1.2), image_flip=0.5, image_rotatio
 
 @pytest.fixture(scope='module')
 def record(tiny_records):
-    return load_record(tiny_records[0])
+    return read_record(tiny_records[0])
 
 
 @pytest.mark.parametrize('seed', range(8))
 def test_points_stay_in_their_boxes_and_boxes_project_to_the_same_pixels(record, seed):
     new_from_old = SCENE.draw_scene(np.random.default_rng(seed))
-    boxes = record['boxes'].astype(float)
+    boxes = record.boxes.astype(float)
     moved = move_boxes(boxes, new_from_old)
-    old = transform_points(record['ego_from_lidar'], record['points'][:, :3].astype(float))
+    old = transform_points(record.ego_from_lidar, record.points[:, :3].astype(float))
     new = transform_points(
-        new_from_old @ record['ego_from_lidar'], record['points'][:, :3].astype(float)
+        new_from_old @ record.ego_from_lidar, record.points[:, :3].astype(float)
     )
     held = 0
     for before, after in zip(boxes, moved, strict=True):
@@ -52,7 +52,7 @@ def test_points_stay_in_their_boxes_and_boxes_project_to_the_same_pixels(record,
         assert np.sum(points_in_box(new, after) != inside) <= 1
         held += inside.sum()
     assert held > 50
-    for k, pose in zip(record['intrinsics'], record['ego_from_camera'], strict=True):
+    for k, pose in zip(record.intrinsics, record.ego_from_camera, strict=True):
         a, _ = project_points(
             k, transform_points(np.linalg.inv(new_from_old @ pose), moved[:, :3])
         )
@@ -63,7 +63,7 @@ def test_points_stay_in_their_boxes_and_boxes_project_to_the_same_pixels(record,
 @pytest.mark.parametrize('seed', range(4))
 def test_a_box_moves_as_its_corners_and_its_velocity_as_its_way(record, seed):
     new_from_old = SCENE.draw_scene(np.random.default_rng(seed))
-    boxes = record['boxes'].astype(float)
+    boxes = record.boxes.astype(float)
     moved = move_boxes(boxes, new_from_old)
     a = transform_points(new_from_old, box_corners(boxes))
     b = box_corners(moved)
@@ -85,7 +85,7 @@ def test_a_box_moves_as_its_corners_and_its_velocity_as_its_way(record, seed):
 @pytest.mark.parametrize('seed', range(6))
 def test_the_map_moves_with_the_scene_and_knows_where_it_ends(record, seed):
     new_from_old = SCENE.draw_scene(np.random.default_rng(seed))
-    layers = record['map_layers']
+    layers = record.map_layers
     moved, known = move_map(layers, NUSCENES_MAP_GRID, new_from_old)
     centres = np.concatenate([NUSCENES_MAP_GRID.centres(), np.zeros((200, 200, 1))], -1)
     old = transform_points(np.linalg.inv(new_from_old), centres)[..., :2]
@@ -101,15 +101,15 @@ def test_the_map_moves_with_the_scene_and_knows_where_it_ends(record, seed):
 
 
 def test_a_half_turn_is_exact_and_knows_everything(record):
-    moved, known = move_map(record['map_layers'], NUSCENES_MAP_GRID, np.diag([-1.0, -1, 1, 1]))
+    moved, known = move_map(record.map_layers, NUSCENES_MAP_GRID, np.diag([-1.0, -1, 1, 1]))
     assert known is None
-    np.testing.assert_array_equal(moved, record['map_layers'][:, ::-1, ::-1])
+    np.testing.assert_array_equal(moved, record.map_layers[:, ::-1, ::-1])
 
 
 @pytest.mark.parametrize('seed', range(8))
 def test_projection_through_the_moved_camera_finds_the_moved_pixel(record, seed):
     affine, mirrored = IMAGE.draw_image(96, 32, np.random.default_rng(seed))
-    k, pose = record['intrinsics'][0], record['ego_from_camera'][0]
+    k, pose = record.intrinsics[0], record.ego_from_camera[0]
     new_k, new_pose = move_camera(k, pose, affine, mirrored)
     CameraCalibration(96, 32, new_k, new_pose)  # is accepted: focal lengths are positive
     points = transform_points(pose, np.random.default_rng(seed).uniform(1, 30, (50, 3)))

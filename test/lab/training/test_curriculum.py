@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.made_records import made_record
 
 from metabev_ros.errors import ConfigError
 from metabev_ros.geometry import points_in_box, transform_points
@@ -24,7 +25,7 @@ def record(rng):
     points = rng.uniform(-40, 40, (4000, 5)).astype(np.float32)
     points[:, 2] = rng.uniform(-2, 3, 4000)
     box = np.array([[10.0, 5, 1, 8, 6, 4, 0.4, 0, 0]], np.float32)
-    return {'points': points, 'boxes': box, 'ego_from_lidar': np.eye(4)}
+    return made_record(box, points=points)
 
 
 def test_no_curriculum_draws_nothing():
@@ -88,7 +89,7 @@ def test_a_lost_sector_is_one_contiguous_hole():
 def test_object_points_vanish_and_nothing_else():
     rng = np.random.default_rng(6)
     data = record(rng)
-    inside = points_in_box(transform_points(np.eye(4), data['points'][:, :3]), data['boxes'][0])
+    inside = points_in_box(transform_points(np.eye(4), data.points[:, :3]), data.boxes[0])
     counts = {len(fail_points(data, (FailureKind.OBJECT_POINTS,), ON, rng)) for _ in range(20)}
     assert min(counts) <= len(inside) - inside.sum() and max(counts) == len(inside)
     assert min(counts) > len(inside) - 2 * inside.sum()
@@ -99,8 +100,8 @@ def test_thinned_points_are_a_subset(kind):
     rng = np.random.default_rng(7)
     data = record(rng)
     left = fail_points(data, (kind,), ON, rng)
-    assert 0 < len(left) < len(data['points'])
-    assert set(map(bytes, left)) <= set(map(bytes, data['points']))
+    assert 0 < len(left) < len(data.points)
+    assert set(map(bytes, left)) <= set(map(bytes, data.points))
 
 
 def test_a_camera_only_sample_keeps_a_view_that_shows_the_scene():

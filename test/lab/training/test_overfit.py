@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from metabev_ros.config import load_config
+from metabev_ros.lab.datasets.record_folder import RecordSamples
 from metabev_ros.lab.evaluation.detection import DetectionEvaluator
 from metabev_ros.lab.evaluation.map_segmentation import MapEvaluator
 from metabev_ros.lab.evaluation.run import evaluate_model
@@ -11,7 +12,6 @@ from metabev_ros.lab.training.augmentation import AugmentationConfig
 from metabev_ros.lab.training.cache import build_cache
 from metabev_ros.lab.training.monitoring import weights_pipeline
 from metabev_ros.lab.training.run import RunConfig, train_model
-from metabev_ros.lab.training.samples import RecordSamples
 from metabev_ros.structures import Detections, Modality
 
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from support.made_records import made_record
 
 from metabev_ros.errors import ConfigError
+from metabev_ros.lab.datasets.sample_record import write_record
 from metabev_ros.lab.training.config import TrainingConfig
 from metabev_ros.lab.training.sampling import (
     BatchKeys,
@@ -63,9 +65,11 @@ def test_balanced_batches_repeat_from_any_step():
 
 
 def test_classes_of_a_record_are_those_with_points(tmp_path):
-    np.savez(
-        tmp_path / 'a.npz', labels=np.array([0, 3, 3, 9]), num_lidar_pts=np.array([2, 0, 5, 0])
+    boxes = np.ones((4, 9), np.float32)
+    record = made_record(
+        boxes, labels=np.array([0, 3, 3, 9]), num_lidar_pts=np.array([2, 0, 5, 0])
     )
+    write_record(tmp_path / 'a.npz', record)
     assert np.flatnonzero(record_classes([tmp_path / 'a.npz'])[0]).tolist() == [0, 3]
 
 

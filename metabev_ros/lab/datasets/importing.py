@@ -1,0 +1,121 @@
+"""A data set to a folder of sample records: in parallel, going on where it was."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+
+from metabev_ros.config import ModelConfig
+from metabev_ros.errors import ConfigError
+from metabev_ros.lab.datasets.record_folder import (
+    MANIFEST,
+    InputFormat,
+    RecordEntry,
+    entry_of,
+    read_manifest,
+    record_path,
+    write_manifest,
+)
+from metabev_ros.lab.datasets.sample_record import read_record, write_record
+from metabev_ros.lab.datasets.sources.frame import RecordMaker, Source
+
+Progress = Callable[[int, int, str], None]
+
+
+def import_records(
+    source: Source, folder: Path, model: ModelConfig, workers: int, progress: Progress
+) -> tuple[RecordEntry, ...]:
+    """Write the records that are missing, then the manifest.
+
+    Args:
+        folder: to write into; records that are there are kept, if they are for this model.
+        progress: called with (finished drives, all drives, drive).
+
+    Returns:
+        the entries of all records, drives in the order of the source.
+
+    Raises:
+        ConfigError: for wrong data, a folder of another source or model, or no records at all.
+    """
+    scenes = source.scenes()
+    if not scenes:
+        raise ConfigError(source.info.name, 'drives with labels', 'none', 'check the path')
+    folder.mkdir(parents=True, exist_ok=True)
+    _require_same(folder, source, model)
+    manifest = folder / MANIFEST
+    manifest.unlink(missing_ok=True)  # until all is there again, this is no whole import
+    entries: list[RecordEntry] = []
+    # Not forked: a child of a process whose OpenCV or torch threads run can wait for ever.
+    spawn = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(min(workers, len(scenes)), spawn, cv2.setNumThreads, (1,)) as pool:
+        jobs = {scene: pool.submit(import_scene, source, scene, folder, model) for scene in scenes}
+        try:
+            for done, (scene, job) in enumerate(jobs.items(), 1):
+                entries += job.result()
+                progress(done, len(scenes), scene)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if not entries:
+        raise ConfigError(source.info.name, 'labelled samples', 'none', 'check path and split')
+    _require_distinct(entries)
+    write_manifest(folder, source.info, model, entries)
+    return tuple(entries)
+
+
+def import_scene(
+    source: Source, scene: str, folder: Path, model: ModelConfig
+) -> list[RecordEntry]:
+    """Records of one drive; runs in a process of its own."""
+    (folder / scene).mkdir(exist_ok=True)
+    made = {path.stem: path for path in sorted((folder / scene).glob('*.npz'))}
+    entries: dict[str, tuple[int, RecordEntry]] = {}
+    for token, path in made.items():
+        record = read_record(path)
+        entries[token] = record.stamp_ns, entry_of(record)
+    for record in source.records(scene, RecordMaker(model), frozenset(made)):
+        write_record(record_path(folder, scene, record.token), record)
+        entries[record.token] = record.stamp_ns, entry_of(record)
+    return [entry for _, entry in sorted(entries.values(), key=lambda item: item[0])]
+
+
+def _require_same(folder: Path, source: Source, model: ModelConfig) -> None:
+    """Refuse to mix records of two sources, class maps or models in one folder.
+
+    Raises:
+        ConfigError
+    """
+    begun = folder / '.import'
+    want = f'{source.info.name}; {InputFormat.of(model)}; {sorted(source.info.classes.items())}'
+    if begun.is_file():
+        have = begun.read_text(encoding='utf-8')
+    elif (folder / MANIFEST).is_file():
+        manifest = read_manifest(folder)
+        info = manifest.source
+        have = f'{info.name}; {manifest.input}; {sorted(info.classes.items())}'
+    elif any(folder.iterdir()):
+        raise ConfigError(
+            str(folder), 'an empty folder, or one of records', 'other files', 'name another one'
+        )
+    else:
+        begun.write_text(want, encoding='utf-8')
+        return
+    if have != want:
+        raise ConfigError(
+            str(folder),
+            f'records of {want}',
+            f'records of {have}',
+            'name another folder, or delete this one',
+        )
+
+
+def _require_distinct(entries: list[RecordEntry]) -> None:
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.token in seen:
+            raise ConfigError('import', 'tokens that differ', f'{entry.token} twice')
+        seen.add(entry.token)
