@@ -56,7 +56,7 @@ FLOODS = {
     'transforms_within_budget': (Flood('/tf', rig_messages.TF_TYPE, 80_000, 0.01),),
     'images_300_MB': (Flood(_IMAGES, rig_messages.IMAGE_TYPE, 300_000_000, 0.5),),
     'images_within_budget': (Flood(_IMAGES, rig_messages.IMAGE_TYPE, 20_000_000, 0.1),),
-    'clouds_within_budget': (Flood(_CLOUDS, rig_messages.CLOUD_TYPE, 32_000_000, 0.1),),
+    'clouds_within_budget': (Flood(_CLOUDS, rig_messages.CLOUD_TYPE, 24_000_000, 0.1),),
 }
 
 

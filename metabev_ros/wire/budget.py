@@ -19,8 +19,8 @@ MAX_BYTES = {
     # Any picture of 32 million pixels with one or two bytes each, 22 million in colour.
     'sensor_msgs/msg/Image': 64 * 2**20,
     'sensor_msgs/msg/CompressedImage': 24 * 2**20,
-    # Two million points of 16 bytes, or a sweep of 128 x 4096 of 60.
-    'sensor_msgs/msg/PointCloud2': 32 * 2**20,
+    # A million and a half points of 16 bytes, or a sweep of 128 x 4096 of 48.
+    'sensor_msgs/msg/PointCloud2': 24 * 2**20,
     'sensor_msgs/msg/CameraInfo': 64 * 2**10,
     # Two lists of 36 numbers and two frame names.
     'nav_msgs/msg/Odometry': 4 * 2**10,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from metabev_ros.geometry import NUSCENES_MAP_GRID, points_in_box
+
 ATTRIBUTES = (  # nuScenes' eight; an object has one of them or none
     'cycle.with_rider',
     'cycle.without_rider',
@@ -65,3 +67,28 @@ class GroundTruth:
     ignored: np.ndarray = field(default_factory=_no_boxes)
     ignored_labels: np.ndarray = field(default_factory=_no_labels)
     objects_known: np.ndarray | None = None
+
+    def is_asked(self, centres: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Tell where an object would have been labelled, and counts.
+
+        Args:
+            centres: (N, 3) metres in the ego frame, of truth or of what was found.
+            labels: (N,) indices into DETECTION_CLASSES.
+
+        Returns:
+            (N,) bool: False inside a box that is ignored for the class, and where nobody said
+            whether there is something.
+        """
+        asked = np.ones(len(centres), bool)
+        if self.objects_known is not None:
+            grid = NUSCENES_MAP_GRID
+            column = np.floor((centres[:, 0] - grid.x_min) / grid.cell)
+            row = np.floor((centres[:, 1] - grid.y_min) / grid.cell)
+            asked &= self.objects_known[
+                np.clip(row, 0, grid.rows - 1).astype(np.int64),
+                np.clip(column, 0, grid.columns - 1).astype(np.int64),
+            ]
+        for box, label in zip(self.ignored, self.ignored_labels, strict=True):
+            concerned = (label == ANY_LABEL) | (np.asarray(labels) == label)
+            asked &= ~(concerned & points_in_box(centres, box.astype(np.float64)))
+        return asked
