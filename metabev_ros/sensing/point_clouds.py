@@ -12,7 +12,7 @@ from metabev_ros.geometry import inverse_rigid, transform_points
 from metabev_ros.sensing.messages import PointCloud2, PointField, Stamp
 from metabev_ros.sensing.untrusted import byte_view
 
-MAX_POINTS = 2_000_000
+MAX_POINTS = 1_500_000
 MAX_FIELDS = 64
 _MAX_POINT_STEP = 4096
 _FARTHEST = 1000.0  # metres; no LiDAR sees farther, and larger numbers overflow downstream
