@@ -2,9 +2,9 @@
 
     .venv/bin/metabev-env python benchmark/many_sweeps.py [--record docs/results/ego_motion.json]
 
-Processor time of one core. The peer is the same geometry as it is usually written in NumPy: one
-float64 pose per point by a batched matrix product, and a matrix product per sweep. Both take turns,
-so the ratio holds where the machine's speed drifts; how far their points lie apart is told as well.
+Processor time of one core. The peer is the same geometry as it is usually written in NumPy:
+one float64 pose per point by a batched matrix product, and a matrix product per sweep. Both take
+turns, so the ratio holds where the machine drifts; how far their points lie apart is told as well.
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ def main() -> None:
     if options.record is not None:
         command = shlex.join(['python', *sys.argv])
         merge_records(
-            options.record, [make_record(name, v, unit, command, n) for name, v, unit, n in figures]
+            options.record,
+            [make_record(name, v, unit, command, n) for name, v, unit, n in figures],
         )
 
 
