@@ -17,12 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from metabev_ros.config import ModelConfig
 from metabev_ros.errors import ConfigError
-from metabev_ros.lab.datasets.sample_record import RECORD_VERSION, SampleRecord, read_record
+from metabev_ros.lab.datasets.sample_record import (
+    RECORD_VERSION,
+    SampleRecord,
+    read_arrays,
+    read_record,
+)
 from metabev_ros.lab.datasets.samples import LabelledSample
 from metabev_ros.lab.datasets.sources.frame import SourceInfo
-from metabev_ros.structures import DETECTION_CLASSES
+from metabev_ros.structures import DETECTION_CLASSES, Modality
 
 MANIFEST = 'records.json'
 _NAME = re.compile(r'[A-Za-z0-9_.+-]{1,160}')
@@ -174,9 +181,27 @@ def record_path(folder: Path, scene: str, token: str) -> Path:
 
 def entry_of(record: SampleRecord) -> RecordEntry:
     """The line of a record in the manifest."""
-    shown = sorted(set(record.labels[record.num_lidar_pts > 0].tolist()))
-    names = tuple(DETECTION_CLASSES[label] for label in shown)
-    return RecordEntry(record.scene, record.token, record.modality.name, names)
+    classes = _shown(record.labels, record.num_lidar_pts)
+    return RecordEntry(record.scene, record.token, record.modality.name, classes)
+
+
+def stored_entry(path: Path) -> tuple[int, RecordEntry]:
+    """Stamp of a record on disk and its line in the manifest; its images are not read.
+
+    Raises:
+        ConfigError: where the file is no record.
+    """
+    names = ('token', 'scene', 'stamp_ns', 'cameras', 'points', 'labels', 'num_lidar_pts')
+    arrays = read_arrays(path, names)
+    modality = Modality.from_presence(len(arrays['cameras']) > 0, len(arrays['points']) > 0)
+    classes = _shown(arrays['labels'], arrays['num_lidar_pts'])
+    entry = RecordEntry(str(arrays['scene']), str(arrays['token']), modality.name, classes)
+    return int(arrays['stamp_ns']), entry
+
+
+def _shown(labels: np.ndarray, points: np.ndarray) -> tuple[str, ...]:
+    """Names of the classes with an object that a LiDAR point shows."""
+    return tuple(DETECTION_CLASSES[label] for label in sorted(set(labels[points > 0].tolist())))
 
 
 def write_manifest(

@@ -115,7 +115,9 @@ def evaluate_model(
                     'evaluate_model', f'a result of {modality.name}', result.sample.modality.name
                 )
             detection[modality].add(result.detections, labelled.truth)
-            maps[modality].add(result.map_probabilities, labelled.truth.map_layers)
+            maps[modality].add(
+                result.map_probabilities, labelled.truth.map_layers, labelled.truth.map_known
+            )
             seconds[modality].append(sum(result.latency_s.values()))
         if progress is not None:
             progress(labelled.source)

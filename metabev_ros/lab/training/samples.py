@@ -103,7 +103,8 @@ class TrainingSamples(torch.utils.data.Dataset):
         count = len(record.pixels)
         views = np.arange(count)
         if rng.random() < self._augmentation.view_drop:
-            views = np.sort(rng.permutation(count)[rng.integers(1, 4) :])
+            order, lost = rng.permutation(count), rng.integers(1, 4)
+            views = np.sort(order[min(lost, count - 1) :])  # one stays
         views = lost_views(failures, views, failure_rng)
         spread = self._augmentation.brightness
         gain, offset = 1 + rng.uniform(-spread, spread), rng.uniform(-spread, spread) * 64

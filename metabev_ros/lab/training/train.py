@@ -1,4 +1,4 @@
-"""`metabev train`: the paper's recipe on rendered drives, one process or many.
+"""`metabev train`: the paper's recipe on any records, one process or many.
 
 A run is a function of its configuration, its records and the number of its processes: what is
 drawn, dropout included, depends on seed, step and rank, never on when a process was started.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -31,6 +31,7 @@ from metabev_ros.lab.training.checkpoint import (
     require_same_run,
 )
 from metabev_ros.lab.training.config import Precision, TrainingConfig
+from metabev_ros.lab.training.data import RecordSet
 from metabev_ros.lab.training.device import find_device
 from metabev_ros.lab.training.distributed import Processes
 from metabev_ros.lab.training.monitoring import Monitor, comparison_picture
@@ -117,19 +118,19 @@ class Trainer:
             find_unused_parameters=True,
         )
 
-    def run(self, paths: list[Path], progress: Progress | None = None) -> None:
+    def run(self, sets: Sequence[RecordSet], progress: Progress | None = None) -> None:
         """Train to the last step.
 
         Args:
-            paths: records.
+            sets: the sources of records.
             progress: called with (step, terms of the loss, samples a second) by the first
                 process.
         """
         validation = None
         if self.selection is not None:
-            paths, held_out = hold_out(paths, self.config.expert_selection.scenes)
+            sets, held_out = hold_out(sets, self.config.expert_selection.scenes)
             validation = Validation(held_out, self.model)
-        loader = training_loader(paths, self.model, self.config, self.step, self.processes)
+        loader = training_loader(sets, self.model, self.config, self.step, self.processes)
         self._set_modes()
         monitor = (
             Monitor(self.folder, self.step, self.config.tensorboard)
@@ -148,7 +149,7 @@ class Trainer:
                 if progress is not None:
                     progress(self.step, terms, rate)
                 monitor.scalars(self.step, self.seconds, {**terms, 'samples_per_s': rate})
-                self._save_and_show(monitor, paths[0])
+                self._save_and_show(monitor, sets[0].paths[0])
         if monitor is not None:
             monitor.close()
         self.processes.wait()

@@ -33,7 +33,7 @@ IMAGE = AugmentationConfig(image_scale=(0.8, 1.2), image_flip=0.5, image_rotatio
 
 @pytest.fixture(scope='module')
 def record(tiny_records):
-    return read_record(tiny_records[0])
+    return read_record(tiny_records[0].paths[0])
 
 
 @pytest.mark.parametrize('seed', range(8))
