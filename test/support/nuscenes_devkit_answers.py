@@ -73,7 +73,9 @@ def sweeps_of(nusc: NuScenes, sample: dict) -> dict:
     cloud.rotate(Quaternion(mount['rotation']).rotation_matrix)
     cloud.translate(np.array(mount['translation']))
     lags, first, counts = np.unique(times[0], return_index=True, return_counts=True)
-    shown = [int(i) for a, n in zip(first, counts) for i in (a, a + n // 2, a + n - 1)]
+    shown = [
+        int(i) for a, n in zip(first, counts, strict=True) for i in (a, a + n // 2, a + n - 1)
+    ]
     return {
         'lags': lags.tolist(),
         'counts': counts.tolist(),

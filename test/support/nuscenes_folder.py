@@ -172,8 +172,8 @@ def real_keyframe(shared_data: Path) -> Keyframe:
     for name in CAMERAS:
         image = info['images'][name]
         ego_from_camera = orthonormal(image['cam2ego'])
-        world_from_camera = world_from_ego @ ego_from_lidar @ inverse_rigid(
-            orthonormal(image['lidar2cam'])
+        world_from_camera = (
+            world_from_ego @ ego_from_lidar @ inverse_rigid(orthonormal(image['lidar2cam']))
         )
         cameras[name] = Camera(
             round(image['timestamp'] * 1e6),

@@ -7,13 +7,15 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from metabev_ros.errors import ConfigError, clean_text
-from metabev_ros.geometry import NUSCENES_MAP_GRID
+from metabev_ros.geometry import NUSCENES_MAP_GRID, transform_points
+from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.sources.frame import SourceFrame, SourceImage, SourceSweep
 from metabev_ros.lab.datasets.sources.json_rows import missing_file
 from metabev_ros.lab.datasets.sources.nuscenes_map import map_file, read_city
 from metabev_ros.lab.datasets.sources.nuscenes_poses import PoseLine
 from metabev_ros.lab.datasets.sources.nuscenes_rows import LIDAR, Sample, Scene, SensorData
 from metabev_ros.lab.datasets.sources.nuscenes_truth import TruthMaker
+from metabev_ros.lab.datasets.sources.plausibility import require_points_in_boxes
 from metabev_ros.sensing.point_clouds import MAX_POINTS
 from metabev_ros.structures import MAP_CLASSES, CameraCalibration
 
@@ -95,18 +97,26 @@ class Drive:
         stamp_ns = newest.stamp_us * 1000
         world_from_ego = self._tables.poses.find(newest.pose).matrix()
         layers, known = self._map_layers(world_from_ego)
+        chain = self._chain(newest, sweeps)
+        clouds = tuple(self._sweep(data, is_newest=data is newest) for data in chain)
+        truth = self._truth.make(sample.token, world_from_ego, layers, known)
+        self._require_fit(sample.token, clouds[0], truth)
         return SourceFrame(
             token=sample.token,
             scene=self._scene.name,
             stamp_ns=stamp_ns,
             images=tuple(self._image(self._key_frame(sample, name)) for name in self._cameras),
-            sweeps=tuple(
-                self._sweep(data, is_newest=data is newest) for data in self._chain(newest, sweeps)
-            ),
+            sweeps=clouds,
             motion=self._poses.motion,
             world_from_ego=world_from_ego,
-            truth=self._truth.make(sample.token, world_from_ego, layers, known),
+            truth=truth,
         )
+
+    def _require_fit(self, token: str, sweep: SourceSweep, truth: GroundTruth) -> None:
+        """Stop where points and boxes cannot be of one moment."""
+        points = transform_points(sweep.ego_from_lidar, sweep.points[:, :3].astype(np.float64))
+        seen = truth.boxes[self._truth.lidar_points(token) > 0]
+        require_points_in_boxes(f'{self._where}: sample {token}', points, seen)
 
     def _key_frame(self, sample: Sample, channel: str) -> SensorData:
         found = self._key_frames.get((sample.token, channel))

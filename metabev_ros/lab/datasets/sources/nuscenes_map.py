@@ -176,7 +176,7 @@ def draw_polygons(shapes: list[list[np.ndarray]]) -> np.ndarray:
 
 
 def _rounded(ring: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """(M, 2) int32 corners on the canvas that draw the same inside of the grid as the ring cut off.
+    """(M, 2) int32 corners on the canvas that draw inside of the grid what the cut ring draws.
 
     Where an edge crosses a border line it gets a corner. Every edge then lies on one side of each
     of them, and what is outside may be moved to the edge of the canvas: `cv2` does not draw

@@ -75,8 +75,7 @@ class TruthMaker:
             ConfigError: for annotations that contradict each other, and for a class without a
                 target.
         """
-        rows = self.tables.of_sample.get(sample, [])
-        names = [self.tables.instances[row.instance] for row in rows]
+        rows, names = self._rows(sample)
         boxes = self._boxes(rows, world_from_ego)
         split = self.classes.split(boxes, names)
         kept = [rows[i] for i in split.kept]
@@ -94,6 +93,17 @@ class TruthMaker:
             ignored=ignored,
             ignored_labels=ignored_labels,
         )
+
+    def lidar_points(self, sample: str) -> np.ndarray:
+        """(K,) int64 points of the LiDAR alone, by the table, in each box of `make`."""
+        rows, names = self._rows(sample)
+        kept = [self.classes.target(name) in DETECTION_CLASSES for name in names]
+        return np.array([r.lidar_points for r, k in zip(rows, kept, strict=True) if k], np.int64)
+
+    def _rows(self, sample: str) -> tuple[list[Annotation], list[str]]:
+        """Annotations of a sample and their categories."""
+        rows = self.tables.of_sample.get(sample, [])
+        return rows, [self.tables.instances[row.instance] for row in rows]
 
     def _boxes(self, rows: list[Annotation], world_from_ego: np.ndarray) -> np.ndarray:
         """(M, 9) float64 in the ego frame."""
