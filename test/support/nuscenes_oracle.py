@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from support.nuscenes_folder import LOCATION, VERSION, Plan, invented_keyframe, write_folder
+from support.nuscenes_folder import LOCATION, VERSION, write_folder
+from support.nuscenes_keyframes import Plan, invented_keyframe
 from support.nuscenes_maps import invented_map
 
 DEVKIT = os.environ.get('METABEV_DEVKIT_PYTHON')

@@ -14,7 +14,7 @@ from metabev_ros.errors import ConfigError, SensorDataError, clean_text
 from metabev_ros.lab.datasets.sample_record import SampleRecord
 from metabev_ros.lab.datasets.sources.classes import ClassMap
 from metabev_ros.lab.datasets.sources.frame import RecordMaker, SourceFrame, SourceInfo
-from metabev_ros.lab.datasets.sources.json_rows import read_rows
+from metabev_ros.lab.datasets.sources.json_rows import AGAIN, read_rows
 from metabev_ros.lab.datasets.sources.nuscenes_drive import Drive
 from metabev_ros.lab.datasets.sources.nuscenes_map import map_file
 from metabev_ros.lab.datasets.sources.nuscenes_rows import Scene
@@ -147,7 +147,7 @@ class NuScenes:
             except SensorDataError as error:
                 where = f'{clean_text(self.path, 300)}: sample {frame.token}'
                 raise ConfigError(
-                    f'{where}: {error.where}', error.expected, error.got, 'unpack its images again'
+                    f'{where}: {error.where}', error.expected, error.got, AGAIN
                 ) from error
 
     def frames(

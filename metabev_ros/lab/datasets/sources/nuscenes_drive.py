@@ -6,16 +6,17 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from metabev_ros.errors import ConfigError, clean_text
+from metabev_ros.errors import ConfigError, SensorDataError, clean_text
 from metabev_ros.geometry import NUSCENES_MAP_GRID, transform_points
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.sources.frame import SourceFrame, SourceImage, SourceSweep
-from metabev_ros.lab.datasets.sources.json_rows import missing_file
+from metabev_ros.lab.datasets.sources.json_rows import AGAIN, missing_file
 from metabev_ros.lab.datasets.sources.nuscenes_map import map_file, read_city
 from metabev_ros.lab.datasets.sources.nuscenes_poses import PoseLine
 from metabev_ros.lab.datasets.sources.nuscenes_rows import LIDAR, Sample, Scene, SensorData
 from metabev_ros.lab.datasets.sources.nuscenes_truth import TruthMaker
 from metabev_ros.lab.datasets.sources.plausibility import require_points_in_boxes
+from metabev_ros.sensing.image_files import file_size
 from metabev_ros.sensing.point_clouds import MAX_POINTS
 from metabev_ros.structures import MAP_CLASSES, CameraCalibration
 
@@ -74,7 +75,7 @@ class Drive:
                     f'{self._where}: sample {token}',
                     f'the next one of {self._scene.name}, later than the last',
                     f'stamp {sample.stamp_us}',
-                    'unpack the metadata again',
+                    AGAIN,
                 )
             found.append(sample)
             token = sample.following
@@ -83,7 +84,7 @@ class Drive:
                 f'{self._where}: {self._scene.name}',
                 f'{self._scene.samples} samples',
                 f'{len(found)} or more',
-                'unpack the metadata again',
+                AGAIN,
             )
         return found
 
@@ -125,7 +126,7 @@ class Drive:
                 f'{self._where}: sample {sample.token}',
                 f'a key frame of {channel}',
                 'none',
-                'unpack the metadata again',
+                AGAIN,
             )
         return found
 
@@ -140,7 +141,7 @@ class Drive:
                     f'{self._where}: sample_data {before.token}',
                     f'a sweep of {LIDAR} before that of {found[-1].stamp_us}',
                     f'{channel} at {before.stamp_us}',
-                    'unpack the metadata again',
+                    AGAIN,
                 )
             found.append(before)
         return found
@@ -152,6 +153,19 @@ class Drive:
             data.width, data.height, calibration.intrinsics, calibration.ego_from_sensor
         )
         content = _read(self._folder, data.file, _IMAGE_BYTES)
+        try:
+            width, height, _ = file_size(np.frombuffer(content, np.uint8))
+        except SensorDataError as error:
+            raise ConfigError(
+                clean_text(self._folder / data.file, 300), error.expected, error.got, AGAIN
+            ) from error
+        if (width, height) != (data.width, data.height):
+            raise ConfigError(
+                clean_text(self._folder / data.file, 300),
+                f'{data.width} x {data.height} pixels, as in sample_data',
+                f'{width} x {height}',
+                AGAIN,
+            )
         return SourceImage(calibration.channel, data.stamp_us * 1000, content, lens)
 
     def _sweep(self, data: SensorData, *, is_newest: bool) -> SourceSweep:
@@ -184,7 +198,7 @@ def read_points(folder: Path, name: str) -> np.ndarray:
             clean_text(folder / name, 300),
             f'points of {_POINT_BYTES} bytes',
             f'{len(content)} bytes',
-            'unpack it again',
+            AGAIN,
         )
     points = np.frombuffer(content, '<f4').reshape(-1, 5).astype(np.float32)
     points[:, 4] = 0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from metabev_ros.errors import ConfigError, clean_text
-from metabev_ros.lab.datasets.sources.json_rows import AGAIN
+from metabev_ros.geometry import quaternion_to_rotation, rigid_transform
+from metabev_ros.lab.datasets.sources.json_rows import AGAIN, numbers
 
 LIDAR = 'LIDAR_TOP'  # the sensor whose key frames are the samples
 T = TypeVar('T')
@@ -108,3 +110,26 @@ class Named(dict[str, T], Generic[T]):
             got = f'none with {clean_text(repr(token))}, which another table names'
             raise ConfigError(self.where, 'all rows', got, AGAIN)
         return self[token]
+
+
+def turn_of(value: object) -> tuple[float, ...]:
+    """A unit quaternion w x y z.
+
+    Raises:
+        ValueError
+    """
+    turn = numbers(value, 4)
+    length = math.hypot(*turn)
+    if not abs(length - 1) < 1e-2:
+        raise ValueError(f'{turn} is no unit quaternion')
+    return tuple(part / length for part in turn)
+
+
+def rigid_of(translation: object, rotation: object) -> np.ndarray:
+    """(4, 4) float64 of the columns of a pose.
+
+    Raises:
+        ValueError
+    """
+    w, x, y, z = turn_of(rotation)
+    return rigid_transform(quaternion_to_rotation(x, y, z, w), numbers(translation, 3))

@@ -8,7 +8,6 @@ them once.
 from __future__ import annotations
 
 import functools
-import math
 import re
 from array import array
 from collections.abc import Callable, Iterator
@@ -20,7 +19,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from metabev_ros.errors import ConfigError, clean_text
-from metabev_ros.geometry import quaternion_to_rotation, rigid_transform
 from metabev_ros.lab.datasets.sources.json_rows import (
     AGAIN,
     numbers,
@@ -37,6 +35,8 @@ from metabev_ros.lab.datasets.sources.nuscenes_rows import (
     Sample,
     Scene,
     SensorData,
+    rigid_of,
+    turn_of,
 )
 from metabev_ros.sensing.pose_track import Pose
 
@@ -197,24 +197,6 @@ def _share(row: Row) -> float:
     return (int(match[1]) + int(match[2])) / 200
 
 
-def _turn(value: object) -> tuple[float, ...]:
-    """A unit quaternion w x y z.
-
-    Raises:
-        ValueError
-    """
-    turn = numbers(value, 4)
-    length = math.hypot(*turn)
-    if not abs(length - 1) < 1e-2:
-        raise ValueError(f'{turn} is no unit quaternion')
-    return tuple(part / length for part in turn)
-
-
-def _rigid(translation: object, rotation: object) -> np.ndarray:
-    w, x, y, z = _turn(rotation)
-    return rigid_transform(quaternion_to_rotation(x, y, z, w), numbers(translation, 3))
-
-
 def _calibrations(folder: Path) -> Named[Calibration]:
     """Calibrations of the LiDAR and of the cameras."""
     sensors = _named(folder, 'sensor', lambda row: (text(row['channel']), text(row['modality'])))
@@ -230,7 +212,7 @@ def _calibrations(folder: Path) -> Named[Calibration]:
             intrinsics = np.array([numbers(line, 3) for line in rows])
             if intrinsics[0, 0] <= 0 or intrinsics[1, 1] <= 0:
                 raise ValueError(f'focal lengths {intrinsics[0, 0]}, {intrinsics[1, 1]}')
-        pose = _rigid(row['translation'], row['rotation'])
+        pose = rigid_of(row['translation'], row['rotation'])
         return Calibration(channel, modality, pose, intrinsics)
 
     for token, calibration in _parsed(folder, 'calibrated_sensor', parse):
@@ -275,7 +257,7 @@ def _add_poses(folder: Path, tables: Tables) -> None:
     def parse(row: Row) -> Pose | None:
         if text(row['token']) not in wanted:
             return None
-        qw, qx, qy, qz = _turn(row['rotation'])
+        qw, qx, qy, qz = turn_of(row['rotation'])
         x, y, z = numbers(row['translation'], 3)
         return Pose(x, y, z, qx, qy, qz, qw)
 
@@ -295,7 +277,7 @@ def _add_annotations(folder: Path, tables: Tables) -> None:
         size = numbers(row['size'], 3)
         if min(size) <= 0:
             raise ValueError(f'size {size}')
-        turn = _turn(row['rotation'])
+        turn = turn_of(row['rotation'])
         return Annotation(
             intern(text(row['token'])),
             intern(text(row['sample_token'])),

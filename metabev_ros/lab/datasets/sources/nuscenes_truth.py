@@ -10,6 +10,7 @@ from metabev_ros.errors import ConfigError
 from metabev_ros.geometry import inverse_rigid, quaternion_to_rotation, transform_points
 from metabev_ros.lab.datasets.ground_truth import ATTRIBUTES, NO_ATTRIBUTE, GroundTruth
 from metabev_ros.lab.datasets.sources.classes import BACKGROUND, IGNORE, ClassMap
+from metabev_ros.lab.datasets.sources.json_rows import AGAIN
 from metabev_ros.lab.datasets.sources.nuscenes_rows import Annotation
 from metabev_ros.lab.datasets.sources.nuscenes_tables import Tables
 from metabev_ros.structures import DETECTION_CLASSES
@@ -138,7 +139,7 @@ class TruthMaker:
                 f'{self.where}: annotation {row.token}',
                 'neighbours in the order of their stamps',
                 f'{seconds:.3f} s between them',
-                'unpack the metadata again',
+                AGAIN,
             )
         if seconds > MAX_GAP_S * (2 if row.previous and row.following else 1):
             return np.full(3, np.nan)

@@ -8,17 +8,14 @@ import pickle
 import cv2
 import numpy as np
 import pytest
-from support.nuscenes_folder import (
-    LOCATION,
+from support.nuscenes_folder import LOCATION, rows_of, write_folder, write_rows
+from support.nuscenes_keyframes import (
     Object,
     Plan,
     invented_keyframe,
     real_annotations,
     real_keyframe,
-    rows_of,
     with_racks,
-    write_folder,
-    write_rows,
 )
 from support.nuscenes_maps import MadeMap
 
