@@ -1,8 +1,8 @@
 """ROS 2 messages as CDR bytes, in and out, without ROS.
 
-`budget` says what a message may cost, `cdr` reads and writes bytes, `foreign` reads types that only
-a bag defines; `outputs` and `status` say what this package publishes, where and as which type. Node
-and replay send what is made here, byte for byte.
+`budget` says what a message may cost, `cdr` reads and writes bytes, `foreign` reads types that
+only a bag defines; `outputs` and `status` say what this package publishes, where and as which
+type. Node and replay send what is made here, byte for byte.
 """
 
 from metabev_ros.errors import TEXT_LIMIT, clean_text
