@@ -122,6 +122,11 @@ class FrameLog:
             if lidar.ego_from_lidar is not None
         }
 
+    @property
+    def ego_frame(self) -> str:
+        """Name of the ego frame, without a slash before it."""
+        return self._ego
+
     # ---------------------------------------------------------------------------------- taking
     def add_tf(self, message: TFMessage, is_static: bool) -> None:
         """Take a tf2_msgs/TFMessage; links that cannot be used are counted."""
