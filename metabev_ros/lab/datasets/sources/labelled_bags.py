@@ -15,6 +15,7 @@ import numpy as np
 from metabev_ros.bags import BagReader
 from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.errors import ConfigError, SensorDataError, clean_text
+from metabev_ros.lab.datasets.ground_truth import ANY_LABEL
 from metabev_ros.lab.datasets.sample_record import SampleRecord
 from metabev_ros.lab.datasets.sources.bag_records import ego_points, record_of, truth_of
 from metabev_ros.lab.datasets.sources.classes import BACKGROUND, IGNORE, ClassMap
@@ -217,7 +218,7 @@ class _Drive:
         source, layers = self._source, self._found.maps.at(self._header_ns(sample))
         reach = source.labelled_range_m
         truth = truth_of(placed, source.class_map, ego_points(sample), layers, reach)
-        self._lost += int((~placed.is_known).sum())
+        self._lost += int((truth.ignored_labels != ANY_LABEL).sum())
         world = self._found.frames.world_from_ego(sample.stamp_ns)
         world = np.full((4, 4), np.nan) if world is None else world
         return record_of(token, self._scene, sample, truth, world, self._maker.model)
