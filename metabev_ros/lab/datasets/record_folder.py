@@ -63,7 +63,8 @@ class RecordEntry:
         scene: the drive that it belongs to.
         token: its name, unique in the folder.
         modality: name of the sensors that it has.
-        classes: names of those with an object that a LiDAR point shows.
+        classes: names of those with an object that a LiDAR point shows; of all where there is no
+            LiDAR.
     """
 
     scene: str
@@ -174,7 +175,8 @@ def record_path(folder: Path, scene: str, token: str) -> Path:
 
 def entry_of(record: SampleRecord) -> RecordEntry:
     """The line of a record in the manifest."""
-    shown = sorted(set(record.labels[record.num_lidar_pts > 0].tolist()))
+    seen = (record.num_lidar_pts > 0) | (not record.modality.has_lidar)
+    shown = sorted(set(record.labels[seen].tolist()))
     names = tuple(DETECTION_CLASSES[label] for label in shown)
     return RecordEntry(record.scene, record.token, record.modality.name, names)
 
