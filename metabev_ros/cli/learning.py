@@ -54,6 +54,8 @@ def train(
     if not is_leader:
         return
     console.print(f'written: {out}/weights.safetensors', markup=False)
+    if trainer.skipped:
+        _tell(f'{trainer.skipped} steps were left out: their gradients were not finite')
     if score:
         report = _score_training(run, trainer, cache, out)
         console.print(report.read_text(encoding='utf-8'), markup=False)

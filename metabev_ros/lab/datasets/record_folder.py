@@ -70,7 +70,8 @@ class RecordEntry:
         scene: the drive that it belongs to.
         token: its name, unique in the folder.
         modality: name of the sensors that it has.
-        classes: names of those with an object that a LiDAR point shows.
+        classes: names of those with an object that a LiDAR point shows; of all where there is no
+            LiDAR.
     """
 
     scene: str
@@ -181,7 +182,7 @@ def record_path(folder: Path, scene: str, token: str) -> Path:
 
 def entry_of(record: SampleRecord) -> RecordEntry:
     """The line of a record in the manifest."""
-    classes = _shown(record.labels, record.num_lidar_pts)
+    classes = _shown(record.labels, record.num_lidar_pts, record.modality)
     return RecordEntry(record.scene, record.token, record.modality.name, classes)
 
 
@@ -194,14 +195,15 @@ def stored_entry(path: Path) -> tuple[int, RecordEntry]:
     names = ('token', 'scene', 'stamp_ns', 'cameras', 'points', 'labels', 'num_lidar_pts')
     arrays = read_arrays(path, names)
     modality = Modality.from_presence(len(arrays['cameras']) > 0, len(arrays['points']) > 0)
-    classes = _shown(arrays['labels'], arrays['num_lidar_pts'])
+    classes = _shown(arrays['labels'], arrays['num_lidar_pts'], modality)
     entry = RecordEntry(str(arrays['scene']), str(arrays['token']), modality.name, classes)
     return int(arrays['stamp_ns']), entry
 
 
-def _shown(labels: np.ndarray, points: np.ndarray) -> tuple[str, ...]:
-    """Names of the classes with an object that a LiDAR point shows."""
-    return tuple(DETECTION_CLASSES[label] for label in sorted(set(labels[points > 0].tolist())))
+def _shown(labels: np.ndarray, points: np.ndarray, modality: Modality) -> tuple[str, ...]:
+    """Names of the classes with an object that a LiDAR point shows; without LiDAR, of all."""
+    seen = (points > 0) | (not modality.has_lidar)
+    return tuple(DETECTION_CLASSES[label] for label in sorted(set(labels[seen].tolist())))
 
 
 def write_manifest(

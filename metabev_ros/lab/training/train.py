@@ -37,6 +37,7 @@ from metabev_ros.lab.training.distributed import Processes
 from metabev_ros.lab.training.monitoring import Monitor, comparison_picture
 from metabev_ros.lab.training.recompute import enable_recompute
 from metabev_ros.lab.training.sampling import training_loader
+from metabev_ros.lab.training.soundness import require_finite, require_numbers
 from metabev_ros.lab.training.step import TrainingStep, parameter_groups, to_device
 from metabev_ros.lab.training.validation import Validation, hold_out
 from metabev_ros.lab.training.warm_start import freeze, initialise, train_unfrozen
@@ -90,7 +91,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=config.precision is Precision.FP16
         )
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.skipped = 0, 0.0, 0
         used = experts_used(self.network)
         self.selection = build_selection(
             config.expert_selection,
@@ -211,16 +212,19 @@ class Trainer:
             group['betas'] = (config.beta1(self.step), group['betas'][1])
         terms = self._module(to_device(batch, self.device))
         loss = sum(terms.values())
+        require_finite(terms, batch, self.step + 1)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimiser)
         norm = nn.utils.clip_grad_norm_(
             [p for p in self._step_module.parameters() if p.requires_grad], config.clip_norm
         )
+        skipped = not torch.isfinite(norm)
+        self.skipped += skipped
         if self.scaler.is_enabled():
             self.scaler.step(self.optimiser)  # leaves out steps that overflowed, and rescales
             self.scaler.update()
-        elif torch.isfinite(norm):  # one bad batch must not destroy the run
+        elif not skipped:  # one bad batch must not destroy the run
             self.optimiser.step()
         self.step += 1
         if self.processes.is_leader:
@@ -232,6 +236,7 @@ class Trainer:
             'grad_norm': float(norm),
             'total': float(loss.detach()),
             'rate': config.rate(self.step - 1),
+            **({'skipped': float(self.skipped)} if skipped else {}),
         }
 
     def _save_and_show(self, monitor: Monitor, record: Path) -> None:
@@ -246,7 +251,13 @@ class Trainer:
             monitor.picture(self.step, comparison_picture(self.average, self.model, record))
 
     def save(self) -> None:
-        """Write the checkpoint and the averaged weights; each file is replaced atomically."""
+        """Write the checkpoint and the averaged weights; each file is replaced atomically.
+
+        Raises:
+            MetaBevError: where a weight is no number; nothing is written then.
+        """
+        require_numbers(self.network.state_dict(), self.step)
+        require_numbers(self.average, self.step)
         state = {
             'network': self.network.state_dict(),
             'average': self.average,
@@ -256,6 +267,7 @@ class Trainer:
             'selection': self.selection.state() if self.selection else None,
             'step': self.step,
             'seconds': self.seconds,
+            'skipped': self.skipped,
             'seed': self.config.seed,
             'model_hash': self.model.hash,
         }
@@ -271,6 +283,7 @@ class Trainer:
                         'step': self.step,
                         'samples': self.step * len(self.config.batch),
                         'seconds': round(self.seconds),
+                        'skipped': self.skipped,
                         'processes': self.processes.world,
                         'config': to_plain(self.config),
                     },
@@ -291,3 +304,4 @@ class Trainer:
         self.optimiser.load_state_dict(state['optimiser'])
         self.scaler.load_state_dict(state.get('scaler', {}))
         self.step, self.seconds = state['step'], state['seconds']
+        self.skipped = state.get('skipped', 0)
