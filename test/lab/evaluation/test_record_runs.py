@@ -234,7 +234,9 @@ def test_the_devkit_says_of_the_commands_result_file_what_the_command_says(synth
 
 def test_the_command_scores_records_and_records_the_figures(mixed, tmp_path):
     record, out = tmp_path / 'real_frames.json', tmp_path / 'report'
-    done = command('evaluate', '--data', mixed, '--modality', 'LIDAR', '--record', record, '--out', out)
+    done = command(
+        'evaluate', '--data', mixed, '--modality', 'LIDAR', '--record', record, '--out', out
+    )
     assert done.exit_code == 0, done.output
     assert '| car | LIDAR |' in (out / 'report.md').read_text()
     ids = {r.id: r for r in read_records(record)}
