@@ -136,10 +136,15 @@ class RecordMaker:
 
     Args:
         model: gives size of the images, stride of the features and number of sweeps.
+
+    Attributes:
+        notes: what a source found while it made records, one sentence each: what was left out,
+            and why. They go where those of `SourceInfo` go.
     """
 
     def __init__(self, model: ModelConfig) -> None:
         self.model = model
+        self.notes: list[str] = []
         self._preprocessor = Preprocessor(model)
 
     def make(self, frame: SourceFrame) -> SampleRecord:
