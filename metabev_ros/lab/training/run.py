@@ -7,19 +7,37 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metabev_ros.config import ModelConfig
-from metabev_ros.lab.training.cache import CacheConfig, build_cache, record_paths
 from metabev_ros.lab.training.config import Device, TrainingConfig
+from metabev_ros.lab.training.data import (
+    DataSource,
+    Rendered,
+    Tell,
+    gather_records,
+    opened_records,
+    require_sources,
+)
 from metabev_ros.lab.training.distributed import joined
 from metabev_ros.lab.training.train import Trainer
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """The content of `config/training/*.yaml`."""
+    """The content of `config/training/*.yaml`.
+
+    Attributes:
+        data: records to learn from; several sources are a mixture.
+    """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
-    data: CacheConfig = field(default_factory=CacheConfig)
+    data: tuple[DataSource, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_sources(self.data)
+
+
+def say_nothing(*_: object) -> None:
+    """Report nothing."""
 
 
 def train_model(
@@ -27,24 +45,27 @@ def train_model(
     folder: Path,
     cache: Path,
     workers: int,
-    rendered: Callable[[int], None] | None = None,
     stepped: Callable[[int, dict[str, float], float], None] | None = None,
+    tell: Tell = say_nothing,
+    rendered: Rendered = say_nothing,
 ) -> Trainer:
-    """Render what the cache lacks, then train to the end; goes on where it was interrupted.
+    """Train to the end; goes on where it was interrupted.
 
-    Under torchrun the first process of every machine renders, the others wait.
+    What `synthetic:` asks for and the cache lacks is rendered first. Under torchrun the first
+    process of every machine renders, the others wait.
 
     Args:
         folder: of the run: checkpoint, weights.safetensors, config.yaml, log.jsonl.
         cache: of rendered records.
         workers: rendering processes.
-        rendered: called with the number of finished worlds.
         stepped: called with (step, loss terms, samples a second).
+        tell: called with lines about what is going to be rendered.
+        rendered: called with (finished worlds, all worlds).
     """
     with joined(config.training.device is Device.CUDA) as processes:
         if processes.local == 0:
-            build_cache(Path(cache), config.model, config.data, workers, rendered)
+            gather_records(config.data, config.model, Path(cache), workers, tell, rendered)
         processes.wait()
         trainer = Trainer(Path(folder), config.model, config.training, processes)
-        trainer.run(record_paths(Path(cache), config.data), stepped)
+        trainer.run(opened_records(config.data, config.model, Path(cache)), stepped)
         return trainer

@@ -26,7 +26,7 @@ from metabev_ros.lab.training.curriculum import (
     jitter_pose,
     lost_views,
 )
-from metabev_ros.lab.training.targets import depth_bins, detection_targets
+from metabev_ros.lab.training.targets import asked_cells, depth_bins, detection_targets
 from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.structures import (
     CameraCalibration,
@@ -89,7 +89,8 @@ class TrainingSamples(torch.utils.data.Dataset):
             lidar = self._lidar(record, scene, failures, failure_rng)
         targets = self._targets(record, scene)
         targets['depth_bins'] = bins
-        return _tensors(camera), _tensors(lidar), _tensors(targets)
+        named = {'record': f'{record.scene}/{record.token}'}
+        return _tensors(camera), _tensors(lidar), {**(_tensors(targets) or {}), **named}
 
     def _cameras(
         self,
@@ -103,7 +104,8 @@ class TrainingSamples(torch.utils.data.Dataset):
         count = len(record.pixels)
         views = np.arange(count)
         if rng.random() < self._augmentation.view_drop:
-            views = np.sort(rng.permutation(count)[rng.integers(1, 4) :])
+            order, lost = rng.permutation(count), rng.integers(1, 4)
+            views = np.sort(order[min(lost, count - 1) :])  # one stays
         views = lost_views(failures, views, failure_rng)
         spread = self._augmentation.brightness
         gain, offset = 1 + rng.uniform(-spread, spread), rng.uniform(-spread, spread) * 64
@@ -152,11 +154,16 @@ class TrainingSamples(torch.utils.data.Dataset):
         return self._preprocessor.lidar_inputs(Sweep(0, points, scene @ pose))
 
     def _targets(self, record: SampleRecord, scene: np.ndarray) -> dict:
-        seen = record.num_lidar_pts > 0
-        boxes = move_boxes(record.boxes[seen], scene)
-        layers, known = move_map(record.map_layers, self._model.map_grid, scene)
+        model = self._model
+        truth = record.truth
+        seen = truth.is_asked(truth.boxes[:, :3], truth.labels)
+        if record.modality.has_lidar:  # without one nothing says what can be seen
+            seen &= truth.num_lidar_pts > 0
+        found = detection_targets(move_boxes(truth.boxes[seen], scene), truth.labels[seen], model)
+        layers, known = move_map(truth.map_layers, model.map_grid, scene, truth.map_known)
         return {
-            **detection_targets(boxes, record.labels[seen], self._model),
+            **found,
+            'asked': asked_cells(truth, found, model, scene),
             'map': layers.astype(np.float32),
             'map_known': known,
         }

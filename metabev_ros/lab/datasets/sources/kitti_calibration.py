@@ -103,7 +103,8 @@ class KittiCalibration:
         with np.errstate(divide='ignore', invalid='ignore'):
             pixels = at[..., :2] / at[..., 2:]
         before = at[..., 2] > _NEAREST
-        known = (before & _within(pixels, (0, 0, size[0] - 1, size[1] - 1))).any(-1)
+        seen = before & _within(pixels, (0, 0, size[0] - 1, size[1] - 1))
+        known = np.asarray(seen.any(-1))
         for region in dont_care:
             inside = before & _within(pixels, tuple(region.tolist()))
             known &= 2 * inside.sum(-1) < len(COLUMN_HEIGHTS)
