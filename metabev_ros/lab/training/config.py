@@ -177,6 +177,16 @@ class TrainingConfig:
             self.precision.value,
         )
 
+        require(
+            self.execution is SparseExecution.TABLES
+            or self.device is Device.CUDA
+            or ('lidar_encoder' in self.frozen and self.threads == 1),
+            'training.execution',
+            'tables on a CPU, where spconv has no backward pass (with one thread it can run a '
+            'lidar_encoder that is frozen)',
+            self.execution.value,
+        )
+
     def _check_numbers(self) -> None:
         require(0 < self.rise < 1, 'training.rise', 'between 0 and 1', self.rise)
         require(0 <= self.ema_decay < 1, 'training.ema_decay', '[0, 1)', self.ema_decay)
