@@ -125,9 +125,7 @@ class Pipeline:
         Raises:
             ConfigError: for a rig whose fixed calibrations are none.
         """
-        camera = self.config.camera
-        size = ImageSize(camera.height, camera.width)
-        return SensorFrontEnd(rig, sensing, self.prepare_image, size, self.config.lidar.sweeps)
+        return front_end_for(self.config, self.preprocess, rig, sensing)
 
     def warm_up(self, rig: RigConfig) -> None:
         """Run every branch that a rig has once, so that the first real sample is not slow."""
@@ -157,3 +155,15 @@ class Pipeline:
                 )
             )
         self.model = dataclasses.replace(self.model, gpu_memory=self.backend.gpu_memory)
+
+
+def front_end_for(
+    config: ModelConfig, preprocess: Preprocessor, rig: RigConfig, sensing: SensingConfig
+) -> SensorFrontEnd:
+    """The front end that makes samples for a model, which need not be loaded.
+
+    Raises:
+        ConfigError: for a rig whose fixed calibrations are none.
+    """
+    size = ImageSize(config.camera.height, config.camera.width)
+    return SensorFrontEnd(rig, sensing, preprocess.prepare_image, size, config.lidar.sweeps)

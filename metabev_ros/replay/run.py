@@ -6,25 +6,23 @@ Recorded log times take the place of arrival times, so the same bag gives the sa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from metabev_ros import wire
 from metabev_ros.bags import BagMessage, BagReader, BagWriter
 from metabev_ros.config import RigConfig, SensingConfig
-from metabev_ros.errors import BackendError, ConfigError, SensorDataError
+from metabev_ros.errors import BackendError, ConfigError
 from metabev_ros.pipeline import Pipeline
-from metabev_ros.replay.beats import BEAT_NS, Beats
+from metabev_ros.replay.beats import BEAT_NS
+from metabev_ros.replay.feed import BagFeed, Moment
 from metabev_ros.replay.summary import ReplaySummary
 from metabev_ros.replay.video import VideoWriter
-from metabev_ros.sensing.topics import INJECTION_TOPIC
-from metabev_ros.structures import Modality, Sample
+from metabev_ros.structures import Modality, Sample, SensorReport
 from metabev_ros.wire import Counters, StatusReport
 
 NODE_NAME = 'perception'  # outputs bear the topics of the node under its default name
 DIAGNOSTICS_EVERY = 2
-FLUSH_MARGIN_NS = 2_000_000_000  # a period of the slowest sensor
-TIME_END_NS = (2**31 - 3600) * 1_000_000_000  # an hour before the end of ROS's time
 
 Progress = Callable[[int, int], None]  # messages done, messages in all
 
@@ -98,72 +96,51 @@ class _Replay:
         sensing: SensingConfig,
         pictures: VideoWriter,
     ) -> None:
-        self._reader, self._writer, self._pipeline = reader, writer, pipeline
+        self._writer, self._pipeline = writer, pipeline
         self._frame, self._pictures = rig.ego_frame, pictures
         self._sensing = sensing
         self._front_end = pipeline.front_end(rig, sensing)
-        self._inputs = {
-            topic.lstrip('/'): msgtype
-            for topic, msgtype in self._front_end.subscriptions().items()
-        }
+        self._feed = BagFeed(reader, self._front_end, sensing)
         self._outputs = {output_topic(topic) for topic in wire.OUTPUT_TYPES}
-        self.summary = ReplaySummary(integrity=reader.integrity, not_heard=self._missing())
+        self.summary = ReplaySummary(integrity=reader.integrity, not_heard=self._feed.not_heard)
         self._seen: Counter[str] = Counter()  # refused messages already in the summary
-        self._beats = Beats()
         self._fault = ''
 
-    def _missing(self) -> dict[str, str]:
-        recorded = {topic.lstrip('/'): kind for topic, kind in self._reader.topics.items()}
-        return {
-            topic: f'recorded as {wire.clean_text(recorded[topic])}, expected {msgtype}'
-            if topic in recorded
-            else 'not in the bag'
-            for topic, msgtype in self._inputs.items()
-            if recorded.get(topic) != msgtype and topic != INJECTION_TOPIC
-        }
-
     def run(self, progress: Progress) -> None:
-        first_ns, now_ns = None, 0
-        for done, message in enumerate(self._reader, start=1):
-            if message.log_time_ns < TIME_END_NS:
-                now_ns = message.log_time_ns
-                first_ns = now_ns if first_ns is None else first_ns
-                self._beat_until(now_ns)
-                for sample in self._take(message):
-                    self._process(sample, now_ns)
-            elif self._copy(message):
-                self.summary.rejected['log time: later than ROS can say'] += 1
-            progress(done, self.summary.integrity.messages)
-        self.summary.messages = sum(self._writer.counts.values())
-        end_ns = now_ns
-        for deadline_ns, sample in self._flush(now_ns):
-            self._process(sample, deadline_ns)
-            end_ns = deadline_ns
-        self._beat(end_ns + BEAT_NS)  # the last word: also a bag shorter than a beat has one
-        self._sum_up(now_ns - (now_ns if first_ns is None else first_ns))
+        done = end_ns = 0
+        for moment in self._feed:
+            message, end_ns = moment.message, moment.now_ns
+            if message is not None:
+                self._take(moment, message)
+            for sample in moment.samples:
+                self._process(sample, end_ns)
+            if moment.beat is not None:
+                self._beat(end_ns, moment.beat, moment.reports)
+            if message is not None:
+                self.summary.messages = sum(self._writer.counts.values())
+                done += 1
+                progress(done, self.summary.integrity.messages)
+        last_ns = end_ns + BEAT_NS  # the last word: also a bag shorter than a beat has one
+        self._beat(last_ns, self._front_end.modality(last_ns), self._front_end.reports(last_ns))
+        self._sum_up()
 
-    def _sum_up(self, recorded_ns: int) -> None:
+    def _sum_up(self) -> None:
         summary, timeout = self.summary, self._sensing.start_timeout
-        summary.jumped, summary.jumped_s = self._beats.jumped, self._beats.jumped_ns * 1e-9
-        if not summary.outputs and summary.not_heard and recorded_ns < timeout * 1e9:
+        beats = self._feed.beats
+        summary.jumped, summary.jumped_s = beats.jumped, beats.jumped_ns * 1e-9
+        if not summary.outputs and summary.not_heard and self._feed.recorded_ns < timeout * 1e9:
             summary.hint = (
                 f'the bag ends before sensing.start_timeout ({timeout:g} s), until which a sensor '
                 'that never spoke is waited for; a smaller one lets the others go ahead'
             )
 
-    def _take(self, message: BagMessage) -> list[Sample]:
-        """Copy one message and give it to the front end."""
-        topic = message.topic.lstrip('/')
-        if not self._copy(message) or self._inputs.get(topic) != message.msgtype:
-            return []
-        try:
-            content = wire.deserialize(message.cdr, message.msgtype)
-        except SensorDataError as error:
-            samples = self._front_end.reject(message.topic, error.reason, message.log_time_ns)
-        else:
-            samples = self._front_end.push(message.topic, content, message.log_time_ns)
-        self._count_refused(message)
-        return samples
+    def _take(self, moment: Moment, message: BagMessage) -> None:
+        """Copy one message, and count what was refused with it."""
+        is_copied = self._copy(message)
+        if is_copied and not moment.is_possible:
+            self.summary.rejected['log time: later than ROS can say'] += 1
+        if moment.reports:
+            self._count_refused(message, moment.reports)
 
     def _copy(self, message: BagMessage) -> bool:
         """False for outputs of an earlier run: this one's take their place."""
@@ -172,8 +149,7 @@ class _Replay:
         self._writer.write(message.topic, message.msgtype, message.log_time_ns, message.cdr)
         return True
 
-    def _count_refused(self, message: BagMessage) -> None:
-        reports = self._front_end.reports(message.log_time_ns)
+    def _count_refused(self, message: BagMessage, reports: Sequence[SensorReport]) -> None:
         totals = {
             report.name: (report.rejected, f'{report.name}: {report.reason}') for report in reports
         }
@@ -182,22 +158,6 @@ class _Replay:
             if total > self._seen[source]:
                 self.summary.rejected[wire.clean_text(what, 120)] += total - self._seen[source]
                 self._seen[source] = total
-
-    def _flush(self, now_ns: int) -> Iterator[tuple[int, Sample]]:
-        """The samples whose deadlines lie behind the last message.
-
-        No deadline lies further behind it than the timeouts of the sensing allow.
-        """
-        waits = self._sensing.start_timeout + 2 * self._sensing.deadline
-        end_ns = now_ns + round(waits * 1e9) + FLUSH_MARGIN_NS
-        deadline_ns = self._front_end.next_deadline_ns()
-        while deadline_ns is not None and deadline_ns <= end_ns:
-            for sample in self._front_end.poll(deadline_ns):
-                yield deadline_ns, sample
-            later_ns = self._front_end.next_deadline_ns()
-            if later_ns is None or later_ns <= deadline_ns:
-                return
-            deadline_ns = later_ns
 
     # ------------------------------------------------------------------------------- outputs
     def _process(self, sample: Sample, now_ns: int) -> None:
@@ -233,19 +193,13 @@ class _Replay:
             failed_samples=self.summary.failed,
         )
 
-    def _beat_until(self, now_ns: int) -> None:
-        """Heartbeats at the node's rate, in recorded time."""
-        for beat_ns in self._beats.until(now_ns):
-            for sample in self._front_end.poll(beat_ns):
-                self._process(sample, beat_ns)
-            self._beat(beat_ns)
-
-    def _beat(self, now_ns: int) -> None:
+    def _beat(self, now_ns: int, modality: Modality, reports: tuple[SensorReport, ...]) -> None:
+        """One heartbeat, at the node's rate in recorded time."""
         front_end, model = self._front_end, self._pipeline.model
         report = StatusReport(
             now_ns,
-            Modality.NONE if self._fault else front_end.modality(now_ns),
-            front_end.reports(now_ns),
+            Modality.NONE if self._fault else modality,
+            reports,
             self._counters(),
             epoch=front_end.epoch,
             is_heartbeat=True,

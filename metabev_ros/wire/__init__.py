@@ -1,8 +1,8 @@
 """ROS 2 messages as CDR bytes, in and out, without ROS.
 
-`budget` says what a message may cost, `cdr` reads and writes bytes; `outputs` and `status` say
-what this package publishes, where and as which type. Node and replay send what is made here, byte
-for byte.
+`budget` says what a message may cost, `cdr` reads and writes bytes, `foreign` reads types that
+only a bag defines; `outputs` and `status` say what this package publishes, where and as which
+type. Node and replay send what is made here, byte for byte.
 """
 
 from metabev_ros.errors import TEXT_LIMIT, clean_text
@@ -20,6 +20,7 @@ from metabev_ros.wire.cdr import (
     typestore,
     with_stamp,
 )
+from metabev_ros.wire.foreign import ForeignType
 from metabev_ros.wire.outputs import (
     BEV_MAP,
     DETECTIONS,
@@ -55,6 +56,7 @@ __all__ = [
     'STATUS',
     'TEXT_LIMIT',
     'Counters',
+    'ForeignType',
     'OutMessage',
     'StatusReport',
     'check_result',

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -18,9 +20,10 @@ from metabev_ros.lab.datasets.record_folder import (
     entry_of,
     read_manifest,
     record_path,
+    stored_entry,
     write_manifest,
 )
-from metabev_ros.lab.datasets.sample_record import read_record, write_record
+from metabev_ros.lab.datasets.sample_record import write_record
 from metabev_ros.lab.datasets.sources.frame import RecordMaker, Source
 
 Progress = Callable[[int, int, str], None]
@@ -49,13 +52,16 @@ def import_records(
     manifest = folder / MANIFEST
     manifest.unlink(missing_ok=True)  # until all is there again, this is no whole import
     entries: list[RecordEntry] = []
+    notes: list[str] = []
     # Not forked: a child of a process whose OpenCV or torch threads run can wait for ever.
     spawn = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(min(workers, len(scenes)), spawn, cv2.setNumThreads, (1,)) as pool:
         jobs = {scene: pool.submit(import_scene, source, scene, folder, model) for scene in scenes}
         try:
             for done, (scene, job) in enumerate(jobs.items(), 1):
-                entries += job.result()
+                found, said = job.result()
+                entries += found
+                notes += said
                 progress(done, len(scenes), scene)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -63,24 +69,32 @@ def import_records(
     if not entries:
         raise ConfigError(source.info.name, 'labelled samples', 'none', 'check path and split')
     _require_distinct(entries)
-    write_manifest(folder, source.info, model, entries)
+    info = dataclasses.replace(source.info, notes=(*source.info.notes, *notes))
+    write_manifest(folder, info, model, entries)
     return tuple(entries)
 
 
 def import_scene(
     source: Source, scene: str, folder: Path, model: ModelConfig
-) -> list[RecordEntry]:
-    """Records of one drive; runs in a process of its own."""
+) -> tuple[list[RecordEntry], list[str]]:
+    """Records of one drive, and what was noted of them; runs in a process of its own."""
+    maker = RecordMaker(model)
     (folder / scene).mkdir(exist_ok=True)
     made = {path.stem: path for path in sorted((folder / scene).glob('*.npz'))}
-    entries: dict[str, tuple[int, RecordEntry]] = {}
-    for token, path in made.items():
-        record = read_record(path)
-        entries[token] = record.stamp_ns, entry_of(record)
-    for record in source.records(scene, RecordMaker(model), frozenset(made)):
+    entries = [stored_entry(path) for path in made.values()]
+    for record in source.records(scene, maker, frozenset(made)):
         write_record(record_path(folder, scene, record.token), record)
-        entries[record.token] = record.stamp_ns, entry_of(record)
-    return [entry for _, entry in sorted(entries.values(), key=lambda item: item[0])]
+        entries.append((record.stamp_ns, entry_of(record)))
+    entries.sort(key=lambda item: item[0])
+    for (first, one), (second, other) in itertools.pairwise(entries):
+        if first == second:
+            raise ConfigError(
+                f'{source.info.name}: {scene}',
+                'samples of different stamps',
+                f'{one.token} and {other.token} at {first} ns',
+                'look at the stamps of the data',
+            )
+    return [entry for _, entry in entries], maker.notes
 
 
 def _require_same(folder: Path, source: Source, model: ModelConfig) -> None:

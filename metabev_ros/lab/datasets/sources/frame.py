@@ -136,10 +136,15 @@ class RecordMaker:
 
     Args:
         model: gives size of the images, stride of the features and number of sweeps.
+
+    Attributes:
+        notes: what a source found while it made records, one sentence each: what was left out,
+            and why. They go where those of `SourceInfo` go.
     """
 
     def __init__(self, model: ModelConfig) -> None:
         self.model = model
+        self.notes: list[str] = []
         self._preprocessor = Preprocessor(model)
 
     def make(self, frame: SourceFrame) -> SampleRecord:
@@ -174,6 +179,7 @@ class RecordMaker:
             depth=_stacked(depths, cells, np.float32),
             points=points,
             ego_from_lidar=np.eye(4),
+            lidar_mount=frame.sweeps[0].ego_from_lidar if frame.sweeps else None,
             world_from_ego=frame.world_from_ego,
             num_lidar_pts=lidar_points.astype(np.int64),
             **kept,
