@@ -2,9 +2,8 @@
 
     .venv/bin/metabev-env python benchmark/real_frames.py DATA [--record RESULTS.json]
 
-DATA is the folder of the frames (nuscenes_keyframe, real_lidar), which are not part of the project.
-They are laid out as the data sets are, imported, and scored by what runs in
-`metabev evaluate --data`.
+DATA is the folder of the frames (nuscenes_keyframe, real_lidar); the project does not hold them.
+They are laid out as the data sets are, imported, and scored as by `metabev evaluate --data`.
 """
 
 from __future__ import annotations
