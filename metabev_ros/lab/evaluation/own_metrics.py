@@ -100,7 +100,7 @@ class Av2Records:
     def figures(self) -> dict[str, float]:
         """Means over the classes, then CDS and AP of each that has truth."""
         result = self._evaluator.result()
-        figures = {'CDS': result.mean_cds, 'mAP': result.mean_ap}
+        figures = {'CDS': result.mean_cds, 'mean AP': result.mean_ap}
         figures |= {f'm{name}': value for name, value in result.mean_errors.items()}
         for k, name in enumerate(result.classes):
             if result.truth_count[k]:
