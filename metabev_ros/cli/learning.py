@@ -49,7 +49,7 @@ def train(
                 step, run.training.steps, f'loss {terms["total"]:.2f}, {rate:.1f} samples/s'
             ),
             _tell,
-            lambda done, worlds: update(done, worlds, 'worlds rendered'),
+            lambda done, total: update(done, total, 'prepared'),
         )
     if not is_leader:
         return
@@ -113,7 +113,7 @@ def pretrain(
             cache,
             workers,
             _tell,
-            lambda done, worlds: update(done, worlds, 'worlds rendered'),
+            lambda done, total: update(done, total, 'prepared'),
             lambda step, values, rate: update(
                 step, run.pretraining.steps, f'loss {values["total"]:.3f}, {rate:.1f} images/s'
             ),

@@ -1,9 +1,10 @@
 """AV2 CDS: Argoverse 2's composite detection score and its parts, equal to `av2` 0.3.6.
 
-Per class: AP is the mean over distances of 0.5, 1, 2 and 4 m between centres in space; a detection
-can only match the truth nearest to it, and of several detections of one truth the best-scored one
-counts. ATE, ASE and AOE are means over the true positives at 2 m. CDS = AP times the mean of
-1 - ATE / 2 m, 1 - ASE and 1 - AOE / pi.
+Per class: AP is the mean over distances of 0.5, 1, 2 and 4 m between centres in space. A detection
+can only match the truth nearest to it, and of all detections that are nearest to one truth only
+the best-scored can, even where it is too far away and another one is not. ATE, ASE and AOE are
+means over the true positives at 2 m. CDS = AP times the mean of 1 - ATE / 2 m, 1 - ASE and
+1 - AOE / pi.
 
 What is evaluated: centres nearer than 150 m to the middle of the rear axle, truth with a LiDAR
 point, the 100 best detections of a class and sample and, where the region is given, what has a

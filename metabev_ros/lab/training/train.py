@@ -18,7 +18,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from metabev_ros.config import ModelConfig, save_config, to_plain
+from metabev_ros.config import LidarEncoder, ModelConfig, save_config, to_plain
+from metabev_ros.config.sparse import SparseExecution
+from metabev_ros.config.yaml import require
 from metabev_ros.lab.training.adamv import (
     OfficialSelection,
     PerTaskSelection,
@@ -74,7 +76,14 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._checkpoint = self.folder / 'checkpoint.pt'
-        self.network = MetaBev(model).to(self.device)
+        require(
+            config.execution is SparseExecution.TABLES
+            or model.lidar.encoder is LidarEncoder.SPARSE,
+            'training.execution',
+            'tables for a LiDAR encoder of pillars',
+            config.execution.value,
+        )
+        self.network = MetaBev(model, config.execution).to(self.device)
         self.auxiliary = None
         if config.auxiliary_weight > 0:
             self.auxiliary = AuxiliaryHeads(model).to(self.device)
@@ -130,7 +139,7 @@ class Trainer:
         validation = None
         if self.selection is not None:
             sets, held_out = hold_out(sets, self.config.expert_selection.scenes)
-            validation = Validation(held_out, self.model)
+            validation = Validation(held_out, self.model, self.config.execution)
         loader = training_loader(sets, self.model, self.config, self.step, self.processes)
         self._set_modes()
         monitor = (

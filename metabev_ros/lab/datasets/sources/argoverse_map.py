@@ -69,23 +69,32 @@ class RegionOfInterest:
     world_from_ego: np.ndarray
 
     def covers(self, boxes: np.ndarray) -> np.ndarray:
-        """(M,) bool: (M, >=7) boxes in the ego frame of which any corner is in the region.
+        """Tell which boxes have a corner in the region.
 
-        Argoverse's own code draws the area in cells of 0.1 m; here distances are exact.
+        Argoverse's own code draws the area in cells of 0.1 m, on a picture that ends where the
+        areas do; here distances are exact, and the region ends there too.
+
+        Args:
+            boxes: (M, >=7) in the ego frame.
+
+        Returns:
+            (M,) bool.
         """
         corners = box_corners(np.asarray(boxes, np.float64)).reshape(-1, 3)
         inside = np.zeros(len(corners), bool)
         flat = transform_points(self.world_from_ego, corners)[:, :2]
         origin = self.world_from_ego[:2, 3]  # OpenCV measures in float32: stay near zero
+        every = np.concatenate([np.zeros((0, 2)), *(area[:, :2] for area in self.drivable_areas)])
+        if not len(every):
+            return np.zeros(len(boxes), bool)
+        on_picture = (flat >= np.floor(every.min(0))) & (flat < np.ceil(every.max(0)) + 1)
         for area in self.drivable_areas:
             low, high = area[:, :2].min(0) - REGION_REACH_M, area[:, :2].max(0) + REGION_REACH_M
-            near = np.flatnonzero(~inside & ((flat >= low) & (flat <= high)).all(1))
+            near = on_picture.all(1) & ~inside & ((flat >= low) & (flat <= high)).all(1)
             contour = (area[:, :2] - origin).astype(np.float32)
-            for row in near.tolist():
-                distance = cv2.pointPolygonTest(
-                    contour, tuple((flat[row] - origin).tolist()), True
-                )
-                inside[row] = distance >= -REGION_REACH_M
+            for row in np.flatnonzero(near).tolist():
+                place = tuple((flat[row] - origin).tolist())
+                inside[row] = cv2.pointPolygonTest(contour, place, True) >= -REGION_REACH_M
         return np.asarray(inside.reshape(-1, 8).any(1))
 
 
