@@ -76,7 +76,7 @@ class LabelledBags:
 
     @property
     def class_map(self) -> ClassMap:
-        """What becomes of each class of the labels."""
+        """Target of each class of the labels."""
         own = {name: name for name in (*DETECTION_CLASSES, IGNORE, BACKGROUND)}
         return ClassMap(own).with_changes(self.classes)
 
@@ -103,7 +103,7 @@ class LabelledBags:
 
     @property
     def info(self) -> SourceInfo:
-        """What has to be said about it; the name changes with what shapes the records."""
+        """Name, licence and classes; the name changes with what shapes the records."""
         shape = (self.rig, self.sensing, self.labels, self.tolerance_s, self.labelled_range_m)
         digits = hashlib.sha256(repr(shape).encode()).hexdigest()[:8]
         near = f'{self.tolerance_s * 1e3:g} ms'
