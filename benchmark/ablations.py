@@ -20,9 +20,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from metabev_ros.config import DecoderConfig, DecoderFfn, ModelConfig
-from metabev_ros.lab.training.cache import CacheConfig
+from metabev_ros.lab.datasets.sources.synthetic import SyntheticDrives
 from metabev_ros.lab.training.config import ModalityDraw, TrainingConfig
 from metabev_ros.lab.training.curriculum import CurriculumConfig
+from metabev_ros.lab.training.data import DataSource
 from metabev_ros.lab.training.run import RunConfig, train_model
 from metabev_ros.lab.training.warm_start import InitConfig
 
@@ -71,7 +72,7 @@ def variant(name: str) -> RunConfig:
     return RunConfig(
         model,
         dataclasses.replace(BASE, **TRAINING.get(name, {})),
-        CacheConfig(first_seed=100_000, worlds=1100),
+        (DataSource(synthetic=SyntheticDrives(first_seed=100_000, worlds=1100)),),
     )
 
 
@@ -95,7 +96,6 @@ def main() -> None:
                 options.out / name,
                 options.cache,
                 2,
-                None,
                 lambda step, terms, rate, task=task: progress.update(task, completed=step),
             )
     models = ' '.join(f'abl_{name}={options.out / name}' for name in chosen)

@@ -28,6 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from metabev_ros.config import ModelConfig
 from metabev_ros.lab.datasets.corruptions import CLEAN, Failure, Setting
 from metabev_ros.lab.datasets.samples import restrict_to
+from metabev_ros.lab.datasets.sources.synthetic import SyntheticDrives
 from metabev_ros.lab.evaluation.held_out import HeldOutDrives
 from metabev_ros.lab.evaluation.records import ResultRecord, make_record, merge_records
 from metabev_ros.lab.evaluation.robustness import ModelSource, evaluate_robustness
@@ -35,7 +36,7 @@ from metabev_ros.lab.evaluation.run import held_out_samples
 from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.lab.evaluation.spreading import Spread
 from metabev_ros.lab.export.to_onnx import export_model
-from metabev_ros.lab.training.cache import CacheConfig
+from metabev_ros.lab.training.data import DataSource
 from metabev_ros.lab.training.run import train_model
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.pipeline import Pipeline
@@ -47,7 +48,7 @@ SETTINGS = {
     'no_lidar': Setting(Failure.MISSING_LIDAR, 1),
 }
 SCORES = {'nds': 'NDS', 'miou': 'mIoU'}
-DATA = CacheConfig(first_seed=100_000, worlds=1100)
+DATA = (DataSource(synthetic=SyntheticDrives(first_seed=100_000, worlds=1100)),)
 LATENCY_DRIVES = 10  # of three samples each
 
 # variant -> seed -> (setting, score) -> value
@@ -80,7 +81,6 @@ def train(names: list[str], seeds: list[int], options) -> None:
                     folder,
                     options.cache,
                     1,
-                    None,
                     lambda step, terms, rate, task=task: progress.update(task, completed=step),
                 )
 

@@ -23,8 +23,8 @@ from metabev_ros.config import (
     ModelConfig,
     load_config,
 )
-from metabev_ros.lab.training.cache import CacheConfig
 from metabev_ros.lab.training.config import TrainingConfig
+from metabev_ros.lab.training.data import DataSource
 from metabev_ros.lab.training.run import RunConfig
 from metabev_ros.lab.training.warm_start import InitConfig
 from metabev_ros.network.metabev import MetaBev
@@ -99,7 +99,7 @@ def shared_names(models: list[ModelConfig], path: Path | str = PRETRAINED) -> tu
     return tuple(sorted(shapes))
 
 
-def build_run(name: str, seed: int, steps: int, data: CacheConfig) -> RunConfig:
+def build_run(name: str, seed: int, steps: int, data: tuple[DataSource, ...]) -> RunConfig:
     """The training of one row with one seed: the seed draws samples, their order and new parts.
 
     Args:

@@ -25,6 +25,10 @@ class MetaBevError(Exception):
         text = f'{where}: expected {expected}, got {got}'
         super().__init__(f'{text}; {remedy}' if remedy else text)
 
+    def __reduce__(self) -> tuple[type[MetaBevError], tuple[str, ...]]:
+        """Make it anew in another process: `args` holds the text alone."""
+        return type(self), (self.where, self.expected, self.got, self.remedy)
+
 
 class ConfigError(MetaBevError):
     """A configuration or parameter is wrong: start-up stops."""
@@ -48,6 +52,10 @@ class SensorDataError(MetaBevError):
     def __init__(self, reason: str, where: str, expected: str, got: str) -> None:
         self.reason = reason  # one short stable word: 'encoding', 'step', 'size', 'decode', ...
         super().__init__(where, expected, got)
+
+    def __reduce__(self) -> tuple[type[MetaBevError], tuple[str, ...]]:
+        """As that of its base."""
+        return type(self), (self.reason, self.where, self.expected, self.got)
 
 
 class OutputError(MetaBevError):

@@ -18,12 +18,30 @@ from safetensors.torch import save
 from metabev_ros.backends.torch_backend import load_network
 from metabev_ros.config import load_config
 from metabev_ros.contract import write_atomically
-from metabev_ros.lab.training.cache import build_cache
 from metabev_ros.lab.training.curriculum import CurriculumConfig
+from metabev_ros.lab.training.data import DataSource, all_paths, gather_records
 from metabev_ros.lab.training.recalibration import recalibrate_fuser
 from metabev_ros.lab.training.run import RunConfig
 from metabev_ros.lab.training.samples import TrainingSamples
 from metabev_ros.lab.training.validation import AS_RECORDED
+
+
+def _enough(data: tuple[DataSource, ...], samples: int) -> list[DataSource]:
+    """The sources with no more rendered worlds than the samples need."""
+    return [
+        source
+        if source.synthetic is None
+        else dataclasses.replace(
+            source,
+            synthetic=dataclasses.replace(
+                source.synthetic,
+                worlds=min(
+                    source.synthetic.worlds, -(-samples // source.synthetic.frames_per_world)
+                ),
+            ),
+        )
+        for source in data
+    ]
 
 
 def main() -> int:
@@ -37,14 +55,15 @@ def main() -> int:
     options = parser.parse_args()
     run = load_config(RunConfig, options.run)
     network, config = load_network(options.model)
-    worlds = -(-options.samples // run.data.frames_per_world)
-    paths = build_cache(
-        options.cache,
+    sets = gather_records(
+        _enough(run.data, options.samples),
         config,
-        dataclasses.replace(run.data, worlds=worlds),
-        progress=lambda done: print(f'\rworlds rendered: {done}/{worlds}', end='', flush=True),
+        options.cache,
+        2,
+        print,
+        lambda done, worlds: print(f'\rworlds rendered: {done}/{worlds}', end='', flush=True),
     )
-    samples = TrainingSamples(paths, config, AS_RECORDED, CurriculumConfig())
+    samples = TrainingSamples(all_paths(sets), config, AS_RECORDED, CurriculumConfig())
     recalibrate_fuser(
         network,
         samples,

@@ -81,12 +81,16 @@ class Step:
         stamps_ns: what is added to all stamps from then on.
         node_ns: what is added to the clock of the node.
         epochs: how many times the front end must begin anew.
+        is_ahead: stamps are ahead of the node's clock from then on. How far is told by the first
+            messages; where these are late, later ones seem to come from the future, and a further
+            epoch begins.
     """
 
     at_ns: int
     stamps_ns: int
     node_ns: int
     epochs: int
+    is_ahead: bool
 
 
 @dataclass(frozen=True)
@@ -238,8 +242,8 @@ def draw_steps(dice: np.random.Generator, lag_ns: int) -> list[Step]:
             'node back': (0, -size),
         }[kind]
         lag_ns += node - stamps
-        # A node's clock that goes back begins an epoch, stamps that are ahead of it another.
-        epochs = {'together ahead': 0, 'node back': 2 if lag_ns < -AHEAD else 1}.get(kind, 1)
-        steps.append(Step(at, stamps, node, epochs))
+        # A node's clock that goes back begins an epoch; that the stamps did not begins another.
+        epochs = {'together ahead': 0, 'node back': 2}.get(kind, 1)
+        steps.append(Step(at, stamps, node, epochs, lag_ns < -AHEAD))
         at += round(dice.uniform(8, 14) * SECOND)
     return steps

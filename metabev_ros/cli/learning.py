@@ -30,7 +30,7 @@ def train(
         bool, typer.Option(help='Then score the training samples themselves in every modality.')
     ] = False,
 ) -> None:
-    """Render training drives, then train; interrupt and start again at will.
+    """Train on records, rendered or imported; interrupt and start again at will.
 
     On several GPUs or machines: torchrun ... -m metabev_ros.cli train ...
     """
@@ -45,18 +45,25 @@ def train(
             out,
             cache,
             workers,
-            lambda done: update(done, run.data.worlds, 'worlds rendered'),
             lambda step, terms, rate: update(
                 step, run.training.steps, f'loss {terms["total"]:.2f}, {rate:.1f} samples/s'
             ),
+            _tell,
+            lambda done, total: update(done, total, 'prepared'),
         )
     if not is_leader:
         return
     console.print(f'written: {out}/weights.safetensors', markup=False)
+    if trainer.skipped:
+        _tell(f'{trainer.skipped} steps were left out: their gradients were not finite')
     if score:
         report = _score_training(run, trainer, cache, out)
         console.print(report.read_text(encoding='utf-8'), markup=False)
         console.print(f'written: {report}', markup=False)
+
+
+def _tell(line: str) -> None:
+    console.print(line, markup=False)
 
 
 def _say_nothing(done: int, total: int | None = None, text: str = '') -> None:
@@ -68,11 +75,11 @@ def _score_training(run: RunConfig, trainer: Trainer, cache: Path, out: Path) ->
     from metabev_ros.lab.datasets.record_folder import RecordSamples
     from metabev_ros.lab.evaluation.report import write_report
     from metabev_ros.lab.evaluation.run import Evaluation, evaluate_model
-    from metabev_ros.lab.training.cache import record_paths
+    from metabev_ros.lab.training.data import all_paths, opened_records
     from metabev_ros.lab.training.monitoring import weights_pipeline
 
     pipeline = weights_pipeline(trainer.average, run.model)
-    samples = RecordSamples(record_paths(cache, run.data))
+    samples = RecordSamples(all_paths(opened_records(run.data, run.model, cache)))
     evaluation = Evaluation(
         run.model.name,
         pipeline.model.hash,
@@ -105,7 +112,8 @@ def pretrain(
             out,
             cache,
             workers,
-            lambda done: update(done, run.data.worlds, 'worlds rendered'),
+            _tell,
+            lambda done, total: update(done, total, 'prepared'),
             lambda step, values, rate: update(
                 step, run.pretraining.steps, f'loss {values["total"]:.3f}, {rate:.1f} images/s'
             ),

@@ -81,10 +81,16 @@ class ClockWatch:
         return f'stamps {self.ahead_ns / 1e9:.1f} s ahead of the clock'
 
     def went_back(self, now_ns: int) -> bool:
-        """Set the time; True if it went back so far that a new epoch begins."""
+        """Set the time; True if it went back so far that a new epoch begins.
+
+        What was usual before is expected of the new epoch too: when sensors and node go back
+        together nothing else changes, and the first message that comes may have a wrong stamp.
+        """
         jumped = now_ns < self.now_ns - to_ns(self._config.clock_jump)
         if now_ns > self.now_ns or jumped:
             self.now_ns = now_ns
+        if jumped:
+            self._stepped_to_ns = self.offset_ns
         return jumped
 
     def has_stepped(self, name: str, stamp_ns: int, newest_ns: int | None) -> bool:

@@ -144,6 +144,21 @@ def test_row_049_a_bag_that_loops_begins_a_new_epoch_and_outputs_resume(clock_to
         assert set(last.used_sensors) == set(SENSORS) - set(dead)
 
 
+def test_the_first_message_of_a_loop_is_judged_by_what_was_usual_before_it():
+    events = list(Drive(3).events)
+    topic = next(topic for _, topic, message in events if message.header.frame_id == LIDAR)
+    # Of a queue somewhere: ten seconds older than all others.
+    late = (events[0][0] - MS, topic, Drive._message(LIDAR, 999, T0 - 10**10))
+    end = set_up(front_end())
+    samples = [
+        sample
+        for arrival, topic, message in (*events, late, *events)
+        for sample in end.push(topic, message, arrival)
+    ]
+    assert end.epoch == 1 and len(samples) > 55
+    assert all(sample.stamp_ns >= T0 for sample in samples)
+
+
 def test_row_050_one_sensor_that_jumps_back_is_left_out_alone():
     def make(sensor, k, at):
         return Drive._message(sensor, k, at - 5 * 10**9) if sensor == 'cam0' and k >= 10 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -19,9 +20,10 @@ from metabev_ros.lab.datasets.record_folder import (
     entry_of,
     read_manifest,
     record_path,
+    stored_entry,
     write_manifest,
 )
-from metabev_ros.lab.datasets.sample_record import read_record, write_record
+from metabev_ros.lab.datasets.sample_record import write_record
 from metabev_ros.lab.datasets.sources.frame import RecordMaker, Source
 
 Progress = Callable[[int, int, str], None]
@@ -79,15 +81,20 @@ def import_scene(
     maker = RecordMaker(model)
     (folder / scene).mkdir(exist_ok=True)
     made = {path.stem: path for path in sorted((folder / scene).glob('*.npz'))}
-    entries: dict[str, tuple[int, RecordEntry]] = {}
-    for token, path in made.items():
-        record = read_record(path)
-        entries[token] = record.stamp_ns, entry_of(record)
+    entries = [stored_entry(path) for path in made.values()]
     for record in source.records(scene, maker, frozenset(made)):
         write_record(record_path(folder, scene, record.token), record)
-        entries[record.token] = record.stamp_ns, entry_of(record)
-    ordered = sorted(entries.values(), key=lambda item: item[0])
-    return [entry for _, entry in ordered], maker.notes
+        entries.append((record.stamp_ns, entry_of(record)))
+    entries.sort(key=lambda item: item[0])
+    for (first, one), (second, other) in itertools.pairwise(entries):
+        if first == second:
+            raise ConfigError(
+                f'{source.info.name}: {scene}',
+                'samples of different stamps',
+                f'{one.token} and {other.token} at {first} ns',
+                'look at the stamps of the data',
+            )
+    return [entry for _, entry in entries], maker.notes
 
 
 def _require_same(folder: Path, source: Source, model: ModelConfig) -> None:

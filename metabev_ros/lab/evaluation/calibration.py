@@ -135,10 +135,18 @@ class Reliability:
         )
 
 
-def add_map(reliability: Reliability, probabilities: np.ndarray, layers: np.ndarray) -> None:
-    """Add the cells of one sample: (K, Y, X) probabilities and truth."""
+def add_map(
+    reliability: Reliability,
+    probabilities: np.ndarray,
+    layers: np.ndarray,
+    known: np.ndarray | None = None,
+) -> None:
+    """Add the cells of one sample: (K, Y, X) probabilities, truth and where it is known."""
     for label, (scores, right) in enumerate(zip(probabilities, layers, strict=True)):
-        reliability.add(label, scores, right)
+        if known is None:
+            reliability.add(label, scores, right)
+        else:
+            reliability.add(label, scores[known[label]], right[known[label]])
 
 
 def map_reliability() -> Reliability:

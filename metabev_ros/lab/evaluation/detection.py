@@ -3,11 +3,15 @@
 Equal to the nuScenes devkit (v1.2.0, `nuscenes.eval.detection`) to 1e-9; a test proves it
 against the devkit itself and against stored values that the devkit computed.
 
-Attributes: this package's boxes carry none. Truth and prediction both get one from their speed by
-the rule that BEVFusion and mmdet3d use for predictions (faster than 0.2 m/s: moving, with rider;
-else parked, stopped, standing, without rider). AAE is therefore the share of matched boxes whose
-moving / standing state is wrong: stricter in velocity and blind to anything else that an
-annotated attribute would say (a parked car and one that waits at a light are the same).
+Attributes: detections bear none and get one from class and speed, by the rule that BEVFusion and
+mmdet3d use for what they submit. Truth keeps its annotated one; AAE, and with it NDS, is then what
+the devkit says of the same boxes. Where a data set annotates none (synthetic drives), truth gets
+one from its speed by the same rule: AAE is the share of wrong moving / standing states there.
+
+What nobody labelled is not asked for: truth and detections outside of `GroundTruth.is_asked` are
+left out before they are matched, as the devkit does with bicycles in bicycle racks. A velocity or
+an attribute that a true object lacks does not count. Where no true object has a velocity, or none
+has an attribute, there is no such error and no NDS: they are NaN.
 """
 
 from __future__ import annotations
@@ -18,7 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from metabev_ros.errors import ConfigError
-from metabev_ros.lab.datasets.ground_truth import GroundTruth
+from metabev_ros.lab.datasets.ground_truth import NO_ATTRIBUTE, GroundTruth
+from metabev_ros.lab.evaluation.attributes import attributes_where_known, true_attributes
 from metabev_ros.lab.evaluation.matching import (
     RECALL_POINTS,
     TP_ERRORS,
@@ -45,7 +50,7 @@ TP_DISTANCE_M = 2.0
 MAX_BOXES = 500
 MEAN_AP_WEIGHT = 5.0
 IGNORED_ERRORS = {'traffic_cone': ('AOE', 'AVE', 'AAE'), 'barrier': ('AVE', 'AAE')}
-_PARTS = ('boxes', 'labels', 'scores')
+_PARTS = {'truth': ('boxes', 'labels', 'attributes'), 'found': ('boxes', 'labels', 'scores')}
 
 
 @dataclass(frozen=True)
@@ -79,12 +84,16 @@ class DetectionResult:
 
     @property
     def mean_errors(self) -> dict[str, float]:
-        """mATE, mASE, mAOE, mAVE, mAAE under the names of TP_ERRORS."""
-        return dict(zip(TP_ERRORS, np.nanmean(self.errors, axis=0).tolist(), strict=True))
+        """mATE, mASE, mAOE, mAVE, mAAE under the names of TP_ERRORS; NaN without such truth."""
+        undefined = np.isnan(self.errors).all(axis=0)
+        means = np.nanmean(np.where(undefined, 0.0, self.errors), axis=0)
+        return dict(zip(TP_ERRORS, np.where(undefined, np.nan, means).tolist(), strict=True))
 
     @property
     def nds(self) -> float:
-        """nuScenes detection score."""
+        """nuScenes detection score; NaN where one of its errors is not defined."""
+        if np.isnan(list(self.mean_errors.values())).any():
+            return float('nan')
         scores = [max(0.0, 1.0 - error) for error in self.mean_errors.values()]
         return (MEAN_AP_WEIGHT * self.mean_ap + sum(scores)) / (MEAN_AP_WEIGHT + len(scores))
 
@@ -92,16 +101,15 @@ class DetectionResult:
         """For JSON; undefined errors are None."""
         return {
             'samples': self.samples,
-            'nds': self.nds,
+            'nds': _plain(self.nds),
             'mean_ap': self.mean_ap,
-            'mean_errors': self.mean_errors,
+            'mean_errors': {name: _plain(value) for name, value in self.mean_errors.items()},
             'classes': {
                 name: {
                     'ap': float(self.ap[k].mean()),
                     'ap_at_m': {str(d): float(self.ap[k, i]) for i, d in enumerate(DISTANCES_M)},
                     'errors': {
-                        error: None if np.isnan(self.errors[k, i]) else float(self.errors[k, i])
-                        for i, error in enumerate(TP_ERRORS)
+                        error: _plain(self.errors[k, i]) for i, error in enumerate(TP_ERRORS)
                     },
                     'truth': int(self.truth_count[k]),
                     'detections': int(self.detection_count[k]),
@@ -111,6 +119,10 @@ class DetectionResult:
         }
 
 
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
 @dataclass(frozen=True)
 class Counts:
     """Numbers of boxes and samples.
@@ -118,11 +130,13 @@ class Counts:
     Attributes:
         truth, detections: (K,) boxes after the filters.
         samples: number of samples.
+        unknown: errors that no true box can have, as none has a velocity or an attribute.
     """
 
     truth: np.ndarray
     detections: np.ndarray
     samples: int
+    unknown: tuple[str, ...] = ()
 
 
 def score_matches(matches: Mapping[tuple[int, int], Matches], counts: Counts) -> DetectionResult:
@@ -140,7 +154,7 @@ def score_matches(matches: Mapping[tuple[int, int], Matches], counts: Counts) ->
         precision[label, column] = curve.precision
         ap[label, column] = average_precision(curve.precision)
         if DISTANCES_M[column] == TP_DISTANCE_M:
-            ignored = IGNORED_ERRORS.get(DETECTION_CLASSES[label], ())
+            ignored = (*IGNORED_ERRORS.get(DETECTION_CLASSES[label], ()), *counts.unknown)
             errors[label] = [
                 np.nan if error in ignored else value
                 for error, value in zip(TP_ERRORS, matched.mean_errors(curve), strict=True)
@@ -152,14 +166,14 @@ class DetectionEvaluator:
     """Collects samples; `result` scores them together."""
 
     def __init__(self) -> None:
-        self._truth: list[tuple[np.ndarray, np.ndarray]] = []
+        self._truth: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def add(self, detections: Detections, truth: GroundTruth) -> None:
         """Add one sample.
 
-        Filters: centre nearer than the class range (truth and detections); truth without a LiDAR
-        point in it is removed.
+        Filters: centre nearer than the class range and where the truth is known (truth and
+        detections); truth without a LiDAR point in it is removed.
 
         Raises:
             ConfigError: more than 500 boxes, or boxes that are not valid.
@@ -179,11 +193,13 @@ class DetectionEvaluator:
                 'one finite score a box',
                 f'{len(scores)} scores for {len(found)} boxes',
             )
-        near = _in_range(found, detections.labels)
-        self._found.append((found[near], np.asarray(detections.labels)[near], scores[near]))
-        boxes = _valid_boxes('truth', truth.boxes, truth.labels)
-        kept = _in_range(boxes, truth.labels) & (np.asarray(truth.num_lidar_pts) > 0)
-        self._truth.append((boxes[kept], np.asarray(truth.labels)[kept]))
+        labels = np.asarray(detections.labels)
+        near = _in_range(found, labels) & truth.is_asked(found[:, :3], labels)
+        self._found.append((found[near], labels[near], scores[near]))
+        boxes, labels = _valid_boxes('truth', truth.boxes, truth.labels), np.asarray(truth.labels)
+        kept = _in_range(boxes, labels) & (np.asarray(truth.num_lidar_pts) > 0)
+        kept &= truth.is_asked(boxes[:, :3], labels)
+        self._truth.append((boxes[kept], labels[kept], true_attributes(truth)[kept]))
 
     def result(self) -> DetectionResult:
         """Score everything added so far."""
@@ -199,7 +215,21 @@ class DetectionEvaluator:
 
     def counts(self) -> Counts:
         """Boxes after the filters and samples."""
-        return Counts(self._count(self._truth), self._count(self._found), len(self._truth))
+        return Counts(
+            self._count(self._truth), self._count(self._found), len(self._truth), self._unknown()
+        )
+
+    def _unknown(self) -> tuple[str, ...]:
+        """Errors that need what no true box has, of classes that could have it."""
+        still = [DETECTION_CLASSES.index(name) for name in IGNORED_ERRORS]
+        asked = [(t[0][~np.isin(t[1], still)], t[2][~np.isin(t[1], still)]) for t in self._truth]
+        boxes = np.concatenate([np.zeros((0, 9)), *(boxes for boxes, _ in asked)])
+        attributes = np.concatenate([np.zeros(0), *(attributes for _, attributes in asked)])
+        known = {
+            'AVE': not np.isnan(boxes[:, 7:9]).any(axis=1).all(),
+            'AAE': bool((attributes != NO_ATTRIBUTE).any()),
+        }
+        return tuple(name for name, some in known.items() if len(boxes) and not some)
 
     @staticmethod
     def _count(samples: list) -> np.ndarray:
@@ -215,28 +245,27 @@ class DetectionEvaluator:
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything added so far, for a file or another process."""
         arrays = {}
-        for name, samples, widths in (
-            ('truth', self._truth, (9, 0)),
-            ('found', self._found, (9, 0, 0)),
-        ):
+        for name, samples in (('truth', self._truth), ('found', self._found)):
             arrays[f'{name}_count'] = np.array([len(s[0]) for s in samples], np.int64)
-            for part, width in zip(_PARTS, widths, strict=False):
-                empty = np.zeros((0, width) if width else 0)
+            for place, part in enumerate(_PARTS[name]):
+                empty = np.zeros((0, 9) if part == 'boxes' else 0)
                 arrays[f'{name}_{part}'] = (
-                    np.concatenate([s[_PARTS.index(part)] for s in samples]) if samples else empty
+                    np.concatenate([s[place] for s in samples]) if samples else empty
                 )
         return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> DetectionEvaluator:
-        """The inverse of `to_arrays`."""
+        """The inverse of `to_arrays`; takes attributes by speed where they were not stored."""
+        arrays = dict(arrays)
+        if 'truth_attributes' not in arrays:
+            arrays['truth_attributes'] = attributes_where_known(
+                arrays['truth_boxes'], arrays['truth_labels']
+            )
         evaluator = cls()
-        for name, samples, parts in (
-            ('truth', evaluator._truth, _PARTS[:2]),
-            ('found', evaluator._found, _PARTS),
-        ):
+        for name, samples in (('truth', evaluator._truth), ('found', evaluator._found)):
             cuts = np.cumsum(arrays[f'{name}_count'])[:-1]
-            split = [np.split(arrays[f'{name}_{part}'], cuts) for part in parts]
+            split = [np.split(arrays[f'{name}_{part}'], cuts) for part in _PARTS[name]]
             if len(arrays[f'{name}_count']):
                 samples += list(zip(*split, strict=True))
         return evaluator
@@ -248,7 +277,10 @@ class DetectionEvaluator:
             label: index into DETECTION_CLASSES.
             distance: a detection may match a truth nearer than this, metres.
         """
-        truth = [boxes[labels == label] for boxes, labels in self._truth]
+        truth = [
+            (boxes[labels == label], attributes[labels == label])
+            for boxes, labels, attributes in self._truth
+        ]
         found = [
             (boxes[labels == label], scores[labels == label])
             for boxes, labels, scores in self._found

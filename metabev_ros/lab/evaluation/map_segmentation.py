@@ -3,6 +3,9 @@
 True and false positives and false negatives are summed over all samples first; a class's score
 is its best IoU over seven thresholds (which picks the threshold on the test set and so hides a
 loss of calibration: IoU at 0.5 stands beside it).
+
+Cells whose truth is not known do not count. A layer that is known in no sample has no IoU (NaN)
+and no part in the means.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ class MapResult:
     """IoU over a set of samples.
 
     Attributes:
-        iou: (K, 7) per class and threshold of THRESHOLDS.
+        iou: (K, 7) per class and threshold of THRESHOLDS; NaN for a class that is nowhere known.
         truth_cells: (K,) true cells over all samples.
         samples: number of samples added.
     """
@@ -46,30 +49,45 @@ class MapResult:
 
     @property
     def mean_iou(self) -> float:
-        """mIoU: mean over the classes of the best over the thresholds."""
-        return float(self.iou.max(axis=1).mean())
+        """mIoU: mean over the known classes of the best over the thresholds; NaN without any."""
+        return _mean_of_known(self.iou.max(axis=1))
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Classes whose truth is nowhere known."""
+        missing = np.isnan(self.iou[:, 0]).tolist()
+        return tuple(n for n, gone in zip(self.class_names, missing, strict=True) if gone)
 
     @property
     def mean_iou_at_half(self) -> float:
-        """Mean over the classes of the IoU at threshold 0.5."""
-        return float(self.iou[:, THRESHOLDS.index(0.5)].mean())
+        """Mean over the known classes of the IoU at threshold 0.5; NaN without any."""
+        return _mean_of_known(self.iou[:, THRESHOLDS.index(0.5)])
 
     def to_plain(self) -> dict:
         """For JSON."""
         return {
             'samples': self.samples,
-            'mean_iou': self.mean_iou,
-            'mean_iou_at_half': self.mean_iou_at_half,
+            'mean_iou': _plain(self.mean_iou),
+            'mean_iou_at_half': _plain(self.mean_iou_at_half),
             'classes': {
                 name: {
-                    'iou': best,
-                    'iou_at_half': self.class_iou_at_half[name],
-                    'iou_at': {str(t): float(self.iou[k, i]) for i, t in enumerate(THRESHOLDS)},
+                    'iou': _plain(best),
+                    'iou_at_half': _plain(self.class_iou_at_half[name]),
+                    'iou_at': {str(t): _plain(self.iou[k, i]) for i, t in enumerate(THRESHOLDS)},
                     'truth_cells': int(self.truth_cells[k]),
                 }
                 for k, (name, best) in enumerate(self.class_iou.items())
             },
         }
+
+
+def _mean_of_known(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float('nan')
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 class MapEvaluator:
@@ -81,14 +99,18 @@ class MapEvaluator:
         self._hits = np.zeros(shape, dtype=np.int64)
         self._predicted = np.zeros(shape, dtype=np.int64)
         self._true = np.zeros(len(self._class_names), dtype=np.int64)
+        self._known = np.zeros(len(self._class_names), dtype=np.int64)
         self._samples = 0
 
-    def add(self, probabilities: np.ndarray, layers: np.ndarray) -> None:
+    def add(
+        self, probabilities: np.ndarray, layers: np.ndarray, known: np.ndarray | None = None
+    ) -> None:
         """Add one sample.
 
         Args:
             probabilities: (K, Y, X) in [0, 1].
             layers: (K, Y, X) bool truth on the same grid.
+            known: (K, Y, X) bool cells that count; None: all.
 
         Raises:
             ConfigError: on other shapes or values that are no probabilities.
@@ -106,12 +128,15 @@ class MapEvaluator:
             )
         if not ((probabilities >= 0) & (probabilities <= 1)).all():
             raise ConfigError('MapEvaluator.add', 'probabilities in [0, 1]', 'other values')
+        known = np.ones(expected, bool) if known is None else known
+        layers = layers & known
         for column, threshold in enumerate(THRESHOLDS):
             # The threshold in the probabilities' own precision: 0.35 as float32 reaches 0.35.
-            predicted = probabilities >= probabilities.dtype.type(threshold)
+            predicted = (probabilities >= probabilities.dtype.type(threshold)) & known
             self._hits[:, column] += (predicted & layers).sum(axis=(1, 2))
             self._predicted[:, column] += predicted.sum(axis=(1, 2))
         self._true += layers.sum(axis=(1, 2))
+        self._known += known.any(axis=(1, 2))
         self._samples += 1
 
     def merge(self, other: MapEvaluator) -> None:
@@ -119,6 +144,7 @@ class MapEvaluator:
         self._hits += other._hits
         self._predicted += other._predicted
         self._true += other._true
+        self._known += other._known
         self._samples += other._samples
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -127,6 +153,7 @@ class MapEvaluator:
             'hits': self._hits,
             'predicted': self._predicted,
             'true': self._true,
+            'known': self._known,
             'samples': np.array(self._samples),
         }
 
@@ -134,15 +161,18 @@ class MapEvaluator:
     def from_arrays(
         cls, arrays: Mapping[str, np.ndarray], class_names: tuple[str, ...] = MAP_CLASSES
     ) -> MapEvaluator:
-        """The inverse of `to_arrays`."""
+        """The inverse of `to_arrays`; where it was not stored, all truth is known."""
         evaluator = cls(class_names)
         evaluator._hits, evaluator._predicted = arrays['hits'].copy(), arrays['predicted'].copy()
         evaluator._true, evaluator._samples = arrays['true'].copy(), int(arrays['samples'])
+        everywhere = np.full(len(evaluator._true), evaluator._samples)
+        evaluator._known = np.array(arrays.get('known', everywhere))
         return evaluator
 
     def result(self) -> MapResult:
         """Score everything added so far."""
         union = self._predicted + self._true[:, None] - self._hits
-        return MapResult(
-            self._class_names, self._hits / (union + 1e-7), self._true.copy(), self._samples
-        )
+        iou = self._hits / (union + 1e-7)
+        if self._samples:
+            iou[self._known == 0] = np.nan
+        return MapResult(self._class_names, iou, self._true.copy(), self._samples)

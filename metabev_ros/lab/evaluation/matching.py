@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metabev_ros.lab.datasets.ground_truth import NO_ATTRIBUTE
+from metabev_ros.lab.evaluation.attributes import attributes_by_speed
+from metabev_ros.structures import DETECTION_CLASSES
+
 MIN_RECALL, MIN_PRECISION = 0.1, 0.1
-MOVING_SPEED = 0.2  # m/s
 RECALL_POINTS = 101
 TP_ERRORS = ('ATE', 'ASE', 'AOE', 'AVE', 'AAE')
-WITHOUT_ATTRIBUTE = ('traffic_cone', 'barrier')
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def match_boxes(
     boxes: np.ndarray,
     scores: np.ndarray,
     sample: np.ndarray,
-    truth: Sequence[np.ndarray],
+    truth: Sequence[tuple[np.ndarray, np.ndarray]],
     distance: float,
     name: str,
 ) -> Matches:
@@ -98,41 +100,43 @@ def match_boxes(
         boxes: (N, 9) float64.
         scores: (N,) float64.
         sample: (N,) index of each detection's sample.
-        truth: (M, 9) boxes of every sample.
+        truth: (M, 9) boxes and (M,) attributes of every sample.
         distance: exclusive limit of a match, metres.
         name: of the class.
     """
     order = np.lexsort((np.arange(len(scores)), scores))[::-1]  # ties: the later box first
-    free = [np.ones(len(t), dtype=bool) for t in truth]
+    free = [np.ones(len(t), dtype=bool) for t, _ in truth]
     hits, taken = np.zeros(len(boxes), dtype=bool), np.zeros((len(boxes), 9))
+    attributes = np.full(len(boxes), NO_ATTRIBUTE)
     for row in order:
         box, s = boxes[row], int(sample[row])
         if not free[s].any():
             continue
-        offset = truth[s][:, :2] - box[:2]
+        offset = truth[s][0][:, :2] - box[:2]
         apart = np.where(free[s], np.sqrt((offset**2).sum(axis=1)), np.inf)
         nearest = int(np.argmin(apart))
         if apart[nearest] < distance:
             free[s][nearest] = False
-            hits[row], taken[row] = True, truth[s][nearest]
+            hits[row], taken[row] = True, truth[s][0][nearest]
+            attributes[row] = truth[s][1][nearest]
     errors = np.full((len(boxes), len(TP_ERRORS)), np.nan)
-    errors[hits] = _pair_errors(boxes[hits], taken[hits], name)
-    truths = np.array([len(t) for t in truth], np.int64)
+    errors[hits] = _pair_errors(boxes[hits], taken[hits], attributes[hits], name)
+    truths = np.array([len(t) for t, _ in truth], np.int64)
     return Matches(scores[order], hits[order], errors[order], sample[order], truths)
 
 
-def _pair_errors(found: np.ndarray, truth: np.ndarray, name: str) -> np.ndarray:
-    """(N, 5) TP errors of matched pairs."""
+def _pair_errors(
+    found: np.ndarray, truth: np.ndarray, attributes: np.ndarray, name: str
+) -> np.ndarray:
+    """(N, 5) TP errors of matched pairs; NaN where the truth has no velocity or attribute."""
     shared = np.minimum(found[:, 3:6], truth[:, 3:6]).prod(axis=1)
     union = found[:, 3:6].prod(axis=1) + truth[:, 3:6].prod(axis=1) - shared
     period = np.pi if name == 'barrier' else 2 * np.pi
     turn = np.abs((truth[:, 6] - found[:, 6] + period / 2) % period - period / 2)
     velocity = np.linalg.norm(found[:, 7:9] - truth[:, 7:9], axis=1)
-    moving = [np.linalg.norm(boxes[:, 7:9], axis=1) for boxes in (found, truth)]
-    attribute = ((moving[0] > MOVING_SPEED) != (moving[1] > MOVING_SPEED)).astype(float)
-    attribute[np.isnan(moving[1])] = np.nan  # truth without velocity has no attribute
-    if name in WITHOUT_ATTRIBUTE:
-        attribute[:] = np.nan
+    labels = np.full(len(found), DETECTION_CLASSES.index(name))
+    attribute = (attributes_by_speed(found, labels) != attributes).astype(float)
+    attribute[attributes == NO_ATTRIBUTE] = np.nan
     return np.stack(
         [
             np.linalg.norm(found[:, :2] - truth[:, :2], axis=1),

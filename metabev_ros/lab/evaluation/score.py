@@ -41,7 +41,7 @@ class ScoreResult:
 
     @property
     def figures(self) -> dict[str, float]:
-        """By the names of FIGURES; calibration errors are NaN where nothing was found."""
+        """By the names of FIGURES; NaN where nothing was found, or no truth is known."""
         return {
             'nds': self.detection.nds,
             'map': self.detection.mean_ap,
@@ -73,8 +73,8 @@ class Score:
     ) -> None:
         """Add one sample."""
         self.detection.add(detections, truth)
-        self.map.add(map_probabilities, truth.map_layers)
-        add_map(self.reliability, map_probabilities, truth.map_layers)
+        self.map.add(map_probabilities, truth.map_layers, truth.map_known)
+        add_map(self.reliability, map_probabilities, truth.map_layers, truth.map_known)
 
     def merge(self, other: Score) -> None:
         """Add the samples of another; equal results need equal order."""

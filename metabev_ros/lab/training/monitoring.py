@@ -91,13 +91,14 @@ def comparison_picture(
     """Truth beside what the averaged weights see fused, by LiDAR and by cameras alone.
 
     Returns:
-        (H, 4 H, 3) uint8 RGB: truth, fused, LiDAR, camera.
+        (H, 4 H, 3) uint8 RGB: truth, fused, LiDAR, camera; black for what the record lacks.
     """
     pipeline = weights_pipeline(weights, model)
     shown = labelled(read_record(record))
     truth, sweep = shown.truth, shown.sample.sweep
-    assert sweep is not None  # a record has every sensor
-    points = transform_points(sweep.ego_from_lidar, sweep.points[:, :3].astype(np.float64))
+    points = None
+    if sweep is not None:
+        points = transform_points(sweep.ego_from_lidar, sweep.points[:, :3].astype(np.float64))
     view = BevView(384, 384)
     seen = truth.num_lidar_pts > 0
     tiles = [
@@ -106,6 +107,9 @@ def comparison_picture(
         )
     ]
     for modality in BRANCHES:
+        if shown.sample.modality & modality != modality:
+            tiles.append(np.zeros_like(tiles[0]))
+            continue
         result = pipeline(restrict_to(shown.sample, modality))
         found = result.detections
         keep = found.scores > SHOWN_SCORE

@@ -1,4 +1,4 @@
-"""`metabev pretrain`: SimMIM of the camera backbone on the images of rendered drives.
+"""`metabev pretrain`: SimMIM of the camera backbone on the images of records.
 
 A run is a function of its configuration and its records, as `metabev train` is.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -18,9 +18,9 @@ from torch import nn
 
 from metabev_ros.config import ModelConfig, to_plain
 from metabev_ros.errors import ConfigError
-from metabev_ros.lab.training.cache import build_cache, record_paths
 from metabev_ros.lab.training.checkpoint import load_checkpoint, replace_file
 from metabev_ros.lab.training.config import Precision
+from metabev_ros.lab.training.data import RecordSet, Rendered, Tell, gather_records
 from metabev_ros.lab.training.device import find_device
 from metabev_ros.lab.training.masked_images import MaskedImages
 from metabev_ros.lab.training.monitoring import Monitor
@@ -186,7 +186,8 @@ def pretrain_backbone(
     folder: Path,
     cache: Path,
     workers: int,
-    rendered: Callable[[int], None] | None = None,
+    tell: Tell,
+    rendered: Rendered,
     stepped: Progress | None = None,
 ) -> Pretraining:
     """Render what the cache lacks, then pre-train; goes on where it was interrupted.
@@ -194,9 +195,26 @@ def pretrain_backbone(
     Args:
         folder: of the run: checkpoint, weights.safetensors (for `training.init`), log.jsonl,
             filled_in.png.
-        cache, workers, rendered, stepped: as of `run.train_model`.
+        cache, workers, stepped, tell, rendered: as of `run.train_model`.
     """
-    build_cache(Path(cache), run.model, run.data, workers, rendered)
+    sets = gather_records(run.data, run.model, Path(cache), workers, tell, rendered)
     training = Pretraining(folder, run.model, run.pretraining)
-    training.run(record_paths(Path(cache), run.data), stepped)
+    training.run(paths_with_images(sets), stepped)
     return training
+
+
+def paths_with_images(sets: Sequence[RecordSet]) -> list[Path]:
+    """The records that have cameras.
+
+    Raises:
+        ConfigError: where none has.
+    """
+    paths = [
+        path
+        for records in sets
+        for path, modality in zip(records.paths, records.modalities, strict=True)
+        if modality.has_camera
+    ]
+    if not paths:
+        raise ConfigError('data', 'records with cameras', 'none')
+    return paths

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from metabev_ros.config import ModelConfig
 from metabev_ros.config.yaml import require
-from metabev_ros.lab.training.cache import CacheConfig
 from metabev_ros.lab.training.config import Device, Precision
+from metabev_ros.lab.training.data import DataSource, require_sources
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class PretrainingRun:
 
     model: ModelConfig = field(default_factory=ModelConfig)
     pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
-    data: CacheConfig = field(default_factory=CacheConfig)
+    data: tuple[DataSource, ...] = ()
 
     def __post_init__(self) -> None:
         camera, patch = self.model.camera, self.pretraining.patch
@@ -99,3 +99,6 @@ class PretrainingRun:
             f'a divisor of height {camera.height} and width {camera.width}',
             patch,
         )
+        require_sources(self.data)
+        weights = [source.weight for source in self.data]
+        require(not any(weights), 'data.weight', 'none in pre-training', weights)

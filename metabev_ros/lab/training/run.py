@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from metabev_ros.config import ModelConfig
-from metabev_ros.lab.training.cache import CacheConfig, build_cache, record_paths
 from metabev_ros.lab.training.config import Device, TrainingConfig
+from metabev_ros.lab.training.data import (
+    DataSource,
+    RecordSet,
+    Rendered,
+    Tell,
+    gather_records,
+    opened_records,
+    require_sources,
+)
 from metabev_ros.lab.training.distributed import joined
+from metabev_ros.lab.training.object_database import build_objects, has_objects
 from metabev_ros.lab.training.train import Trainer
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """The content of `config/training/*.yaml`."""
+    """The content of `config/training/*.yaml`.
+
+    Attributes:
+        data: records to learn from; several sources are a mixture.
+    """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
-    data: CacheConfig = field(default_factory=CacheConfig)
+    data: tuple[DataSource, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_sources(self.data)
+
+
+def say_nothing(*_: object) -> None:
+    """Report nothing."""
+
+
+def cut_objects(sets: Sequence[RecordSet], tell: Tell, progress: Rendered) -> None:
+    """Make the objects for GT-paste of every source that lacks them."""
+    for records in sets:
+        if not has_objects(records.folder):
+            tell(f'objects for GT-paste are cut out of {records.folder}, once')
+            build_objects(records.folder, progress)
 
 
 def train_model(
@@ -27,24 +55,29 @@ def train_model(
     folder: Path,
     cache: Path,
     workers: int,
-    rendered: Callable[[int], None] | None = None,
     stepped: Callable[[int, dict[str, float], float], None] | None = None,
+    tell: Tell = say_nothing,
+    rendered: Rendered = say_nothing,
 ) -> Trainer:
-    """Render what the cache lacks, then train to the end; goes on where it was interrupted.
+    """Train to the end; goes on where it was interrupted.
 
-    Under torchrun the first process of every machine renders, the others wait.
+    What `synthetic:` asks for and the cache lacks is rendered first. Under torchrun the first
+    process of every machine renders, the others wait.
 
     Args:
         folder: of the run: checkpoint, weights.safetensors, config.yaml, log.jsonl.
         cache: of rendered records.
         workers: rendering processes.
-        rendered: called with the number of finished worlds.
         stepped: called with (step, loss terms, samples a second).
+        tell: called with lines about what is going to be rendered.
+        rendered: called with (finished worlds or records, all of them) before the training.
     """
     with joined(config.training.device is Device.CUDA) as processes:
         if processes.local == 0:
-            build_cache(Path(cache), config.model, config.data, workers, rendered)
+            sets = gather_records(config.data, config.model, Path(cache), workers, tell, rendered)
+            if config.training.paste is not None:
+                cut_objects(sets, tell, rendered)
         processes.wait()
         trainer = Trainer(Path(folder), config.model, config.training, processes)
-        trainer.run(record_paths(Path(cache), config.data), stepped)
+        trainer.run(opened_records(config.data, config.model, Path(cache)), stepped)
         return trainer

@@ -1,4 +1,4 @@
-"""Choice of record and modality for every place of every batch.
+"""Choice of source, record and modality for every place of every batch.
 
 All of it is a function of seed, step and slot: a run that goes on, and another number of
 processes, draw the same.
@@ -6,22 +6,24 @@ processes, draw the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
 from metabev_ros.config import ModelConfig
 from metabev_ros.errors import ConfigError, assert_never
-from metabev_ros.lab.datasets.sample_record import read_arrays
 from metabev_ros.lab.training.config import Device, ModalityDraw, Sampling, TrainingConfig
+from metabev_ros.lab.training.data import RecordSet, all_paths
 from metabev_ros.lab.training.distributed import Processes
+from metabev_ros.lab.training.object_database import ObjectDatabase
+from metabev_ros.lab.training.pasting import Pasting
 from metabev_ros.lab.training.samples import SampleKey, TrainingSamples
-from metabev_ros.structures import DETECTION_CLASSES, Modality
+from metabev_ros.structures import Modality
 
 # Streams of random numbers; a batch's slots use the small numbers (samples.py).
-_ORDER, _MODALITY, _CBGS = 0, 2**31 + 1, 2**31 + 2
+_ORDER, _MODALITY, _CBGS, _SOURCE = 0, 2**31 + 1, 2**31 + 2, 2**31 + 3
+_LATER_SOURCES = 2**31 + 16  # the first source of a mixture is ordered as if it were alone
 
 
 def balanced_order(classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -49,15 +51,6 @@ def balanced_order(classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return rng.permutation(np.concatenate(chosen))
 
 
-def record_classes(paths: list[Path]) -> np.ndarray:
-    """(records, K) bool: which classes a record shows with at least one LiDAR point."""
-    shown = np.zeros((len(paths), len(DETECTION_CLASSES)), bool)
-    for row, path in zip(shown, paths, strict=True):
-        arrays = read_arrays(path, ('labels', 'num_lidar_pts'))
-        row[arrays['labels'][arrays['num_lidar_pts'] > 0]] = True
-    return shown
-
-
 def draw_modalities(config: TrainingConfig, step: int, world: int = 1) -> list[Modality]:
     """Modality of every slot of the global batch; every process gets the same multiset.
 
@@ -82,33 +75,85 @@ def draw_modalities(config: TrainingConfig, step: int, world: int = 1) -> list[M
     return drawn * (size // count)
 
 
+def draw_sources(shares: np.ndarray, size: int, seed: int, step: int) -> np.ndarray:
+    """(size,) index of the source of every slot of a step.
+
+    Args:
+        shares: (sources,) probabilities.
+    """
+    if len(shares) == 1:
+        return np.zeros(size, np.int64)
+    return np.random.default_rng([seed, step, _SOURCE]).choice(len(shares), size, p=shares)
+
+
+def source_shares(sets: Sequence[RecordSet]) -> np.ndarray:
+    """(sources,) probabilities: by weight, or by the number of records."""
+    weights = [len(s) if s.weight is None else s.weight for s in sets]
+    return np.array(weights, np.float64) / sum(weights)
+
+
+def available(asked: Modality, record: Modality) -> Modality:
+    """What a record gives of the sensors that are asked for; all it has where it has none."""
+    return Modality(asked & record) or record
+
+
+class _Walk:
+    """Shuffled epochs of one source, one record after the other."""
+
+    def __init__(self, records: RecordSet, source: int, config: TrainingConfig) -> None:
+        self._count, self._config, self._source = len(records), config, source
+        self._classes = records.classes if config.sampling is Sampling.CBGS else None
+        self._epoch, self._order = 0, self._ordered(0)
+
+    def __getitem__(self, position: int) -> int:
+        epoch, place = divmod(position, len(self._order))  # the same length in every epoch
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, self._ordered(epoch)
+        return int(self._order[place])
+
+    def _ordered(self, epoch: int) -> np.ndarray:
+        match self._config.sampling:
+            case Sampling.UNIFORM:
+                return self._rng(epoch, _ORDER).permutation(self._count)
+            case Sampling.CBGS:
+                assert self._classes is not None
+                return balanced_order(self._classes, self._rng(epoch, _CBGS))
+            case _:
+                assert_never(self._config.sampling)
+
+    def _rng(self, epoch: int, stream: int) -> np.random.Generator:
+        if self._source:
+            stream = _LATER_SOURCES + 2 * self._source + int(stream == _CBGS)
+        return np.random.default_rng([self._config.seed, epoch, stream])
+
+
 class BatchKeys(torch.utils.data.Sampler):
     """Keys of one process's part of every batch from step `start` on.
 
+    Every slot draws its source by weight and takes the next record of that source's own epochs.
+
     Args:
-        records: how many there are.
+        sets: the sources.
         rank, world: this process and the number of processes; each takes an equal, contiguous
             part of the slots.
-        classes: see `record_classes`; needed for CBGS.
 
     Raises:
-        ConfigError: if the batch cannot be divided so that all processes get equal modalities.
+        ConfigError: without records, or if the batch cannot be divided so that all processes get
+            equal modalities.
     """
 
     def __init__(
         self,
-        records: int,
+        sets: Sequence[RecordSet],
         config: TrainingConfig,
         start: int,
         rank: int = 0,
         world: int = 1,
-        classes: np.ndarray | None = None,
     ) -> None:
-        self._records, self._config, self._start = records, config, start
-        self._rank, self._world, self._classes = rank, world, classes
+        self._config, self._start, self._rank, self._world = config, start, rank, world
         size = len(config.batch)
-        if records < 1:
-            raise ConfigError('training data', 'at least one record', '0')
+        if not sets or min(len(records) for records in sets) < 1:
+            raise ConfigError('training data', 'at least one record in every source', '0')
         part = max(size // world, 1)
         parts = [sorted(config.batch[i : i + part]) for i in range(0, size, part)]
         mixed = config.draw is ModalityDraw.MIXED
@@ -118,60 +163,104 @@ class BatchKeys(torch.utils.data.Sampler):
                 f'{world} equal parts with the same modalities, one per process',
                 str(list(config.batch)),
             )
+        self._modalities = [m for records in sets for m in records.modalities]
+        if world > 1:
+            _require_alike(set(self._modalities), config, world)
+        self._walks = [_Walk(records, i, config) for i, records in enumerate(sets)]
+        self._shares = source_shares(sets)
+        self._first = np.cumsum([0, *(len(records) for records in sets)]).tolist()
 
     def __len__(self) -> int:
         return self._config.steps - self._start
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
-        size = len(self._config.batch)
+        config, size = self._config, len(self._config.batch)
         part = size // self._world
         mine = range(self._rank * part, (self._rank + 1) * part)
-        epoch, order = -1, self._order(0)
-        length = len(order)  # the same in every epoch
-        for step in range(self._start, self._config.steps):
-            modalities = draw_modalities(self._config, step, self._world)
+        taken = self._taken_before(self._start)
+        for step in range(self._start, config.steps):
+            modalities = draw_modalities(config, step, self._world)
             keys: list[SampleKey] = []
-            for slot in mine:
-                position = step * size + slot
-                if position // length != epoch:
-                    epoch = position // length
-                    order = self._order(epoch)
-                keys.append(
-                    SampleKey(
-                        int(order[position % length]),
-                        modalities[slot].value,
-                        self._config.seed,
-                        step,
-                        slot,
-                    )
-                )
+            for slot, source in enumerate(draw_sources(self._shares, size, config.seed, step)):
+                if slot in mine:
+                    record = self._first[source] + self._walks[source][taken[source]]
+                    modality = available(modalities[slot], self._modalities[record])
+                    keys.append(SampleKey(record, modality.value, config.seed, step, slot))
+                taken[source] += 1
             yield keys
 
-    def _order(self, epoch: int) -> np.ndarray:
-        seed = self._config.seed
-        match self._config.sampling:
-            case Sampling.UNIFORM:
-                return np.random.default_rng([seed, epoch, _ORDER]).permutation(self._records)
-            case Sampling.CBGS:
-                return balanced_order(self._classes, np.random.default_rng([seed, epoch, _CBGS]))
-            case _:
-                assert_never(self._config.sampling)
+    def _taken_before(self, step: int) -> list[int]:
+        """How many records of every source the steps before have taken."""
+        size, sources = len(self._config.batch), len(self._shares)
+        if sources == 1:
+            return [step * size]
+        taken = np.zeros(sources, np.int64)
+        for earlier in range(step):
+            drawn = draw_sources(self._shares, size, self._config.seed, earlier)
+            taken += np.bincount(drawn, minlength=sources)
+        return taken.tolist()
+
+
+def _require_alike(records: set[Modality], config: TrainingConfig, world: int) -> None:
+    """Stop where records lack sensors and so would make the processes differ.
+
+    Synchronised batch norms wait for every process: all must run the same encoders.
+
+    Raises:
+        ConfigError
+    """
+    for asked in (Modality.FUSED, Modality.CAMERA, Modality.LIDAR):
+        given = sorted({available(asked, record).name for record in records})
+        if len(given) > 1 and asked in _asked(config):
+            raise ConfigError(
+                'data',
+                f'records that all give the same where {asked.name} is asked for: '
+                f'{world} processes wait for each other',
+                f'some give {", some ".join(given)}',
+                'train in one process, or import data with the same sensors',
+            )
+
+
+def _asked(config: TrainingConfig) -> set[Modality]:
+    match config.draw:
+        case ModalityDraw.OFF:
+            return {Modality.FUSED}
+        case ModalityDraw.MIXED:
+            return {Modality[name.upper()] for name in config.batch}
+        case ModalityDraw.PER_ITERATION | ModalityDraw.PER_SAMPLE:
+            names = (Modality.FUSED, Modality.CAMERA, Modality.LIDAR)
+            return {m for m, p in zip(names, config.modality_shares, strict=True) if p > 0}
+        case _:
+            assert_never(config.draw)
+
+
+def pasting_of(sets: Sequence[RecordSet], config: TrainingConfig) -> Pasting | None:
+    """GT-paste with objects of the records that are trained on; None: there is none."""
+    if config.paste is None:
+        return None
+    databases = tuple(ObjectDatabase(records.folder, records.scenes) for records in sets)
+    first = np.cumsum([0, *(len(records) for records in sets)])[:-1]
+    return Pasting(config.paste, databases, tuple(first.tolist()), config.steps)
 
 
 def training_loader(
-    paths: list[Path],
+    sets: Sequence[RecordSet],
     model: ModelConfig,
     config: TrainingConfig,
     step: int,
     processes: Processes,
 ) -> torch.utils.data.DataLoader:
     """Load the batches of this process from `step` on, each a list of samples."""
-    classes = record_classes(paths) if config.sampling is Sampling.CBGS else None
     return torch.utils.data.DataLoader(
-        TrainingSamples(paths, model, config.augmentation, config.curriculum),
-        batch_sampler=BatchKeys(
-            len(paths), config, step, processes.rank, processes.world, classes
+        TrainingSamples(
+            all_paths(sets),
+            model,
+            config.augmentation,
+            config.curriculum,
+            pasting_of(sets, config),
+            config.execution,
         ),
+        batch_sampler=BatchKeys(sets, config, step, processes.rank, processes.world),
         collate_fn=list,
         num_workers=config.loaders,
         prefetch_factor=3,

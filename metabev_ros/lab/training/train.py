@@ -1,4 +1,4 @@
-"""`metabev train`: the paper's recipe on rendered drives, one process or many.
+"""`metabev train`: the paper's recipe on any records, one process or many.
 
 A run is a function of its configuration, its records and the number of its processes: what is
 drawn, dropout included, depends on seed, step and rank, never on when a process was started.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -18,7 +18,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from metabev_ros.config import ModelConfig, save_config, to_plain
+from metabev_ros.config import LidarEncoder, ModelConfig, save_config, to_plain
+from metabev_ros.config.sparse import SparseExecution
+from metabev_ros.config.yaml import require
 from metabev_ros.lab.training.adamv import (
     OfficialSelection,
     PerTaskSelection,
@@ -31,11 +33,13 @@ from metabev_ros.lab.training.checkpoint import (
     require_same_run,
 )
 from metabev_ros.lab.training.config import Precision, TrainingConfig
+from metabev_ros.lab.training.data import RecordSet
 from metabev_ros.lab.training.device import find_device
 from metabev_ros.lab.training.distributed import Processes
 from metabev_ros.lab.training.monitoring import Monitor, comparison_picture
 from metabev_ros.lab.training.recompute import enable_recompute
 from metabev_ros.lab.training.sampling import training_loader
+from metabev_ros.lab.training.soundness import require_finite, require_numbers
 from metabev_ros.lab.training.step import TrainingStep, parameter_groups, to_device
 from metabev_ros.lab.training.validation import Validation, hold_out
 from metabev_ros.lab.training.warm_start import freeze, initialise, train_unfrozen
@@ -72,7 +76,14 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._checkpoint = self.folder / 'checkpoint.pt'
-        self.network = MetaBev(model).to(self.device)
+        require(
+            config.execution is SparseExecution.TABLES
+            or model.lidar.encoder is LidarEncoder.SPARSE,
+            'training.execution',
+            'tables for a LiDAR encoder of pillars',
+            config.execution.value,
+        )
+        self.network = MetaBev(model, config.execution).to(self.device)
         self.auxiliary = None
         if config.auxiliary_weight > 0:
             self.auxiliary = AuxiliaryHeads(model).to(self.device)
@@ -89,7 +100,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=config.precision is Precision.FP16
         )
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.skipped = 0, 0.0, 0
         used = experts_used(self.network)
         self.selection = build_selection(
             config.expert_selection,
@@ -117,19 +128,19 @@ class Trainer:
             find_unused_parameters=True,
         )
 
-    def run(self, paths: list[Path], progress: Progress | None = None) -> None:
+    def run(self, sets: Sequence[RecordSet], progress: Progress | None = None) -> None:
         """Train to the last step.
 
         Args:
-            paths: records.
+            sets: the sources of records.
             progress: called with (step, terms of the loss, samples a second) by the first
                 process.
         """
         validation = None
         if self.selection is not None:
-            paths, held_out = hold_out(paths, self.config.expert_selection.scenes)
-            validation = Validation(held_out, self.model)
-        loader = training_loader(paths, self.model, self.config, self.step, self.processes)
+            sets, held_out = hold_out(sets, self.config.expert_selection.scenes)
+            validation = Validation(held_out, self.model, self.config.execution)
+        loader = training_loader(sets, self.model, self.config, self.step, self.processes)
         self._set_modes()
         monitor = (
             Monitor(self.folder, self.step, self.config.tensorboard)
@@ -148,7 +159,7 @@ class Trainer:
                 if progress is not None:
                     progress(self.step, terms, rate)
                 monitor.scalars(self.step, self.seconds, {**terms, 'samples_per_s': rate})
-                self._save_and_show(monitor, paths[0])
+                self._save_and_show(monitor, sets[0].paths[0])
         if monitor is not None:
             monitor.close()
         self.processes.wait()
@@ -210,16 +221,19 @@ class Trainer:
             group['betas'] = (config.beta1(self.step), group['betas'][1])
         terms = self._module(to_device(batch, self.device))
         loss = sum(terms.values())
+        require_finite(terms, batch, self.step + 1)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimiser)
         norm = nn.utils.clip_grad_norm_(
             [p for p in self._step_module.parameters() if p.requires_grad], config.clip_norm
         )
+        skipped = not torch.isfinite(norm)
+        self.skipped += skipped
         if self.scaler.is_enabled():
             self.scaler.step(self.optimiser)  # leaves out steps that overflowed, and rescales
             self.scaler.update()
-        elif torch.isfinite(norm):  # one bad batch must not destroy the run
+        elif not skipped:  # one bad batch must not destroy the run
             self.optimiser.step()
         self.step += 1
         if self.processes.is_leader:
@@ -231,6 +245,7 @@ class Trainer:
             'grad_norm': float(norm),
             'total': float(loss.detach()),
             'rate': config.rate(self.step - 1),
+            **({'skipped': float(self.skipped)} if skipped else {}),
         }
 
     def _save_and_show(self, monitor: Monitor, record: Path) -> None:
@@ -245,7 +260,13 @@ class Trainer:
             monitor.picture(self.step, comparison_picture(self.average, self.model, record))
 
     def save(self) -> None:
-        """Write the checkpoint and the averaged weights; each file is replaced atomically."""
+        """Write the checkpoint and the averaged weights; each file is replaced atomically.
+
+        Raises:
+            MetaBevError: where a weight is no number; nothing is written then.
+        """
+        require_numbers(self.network.state_dict(), self.step)
+        require_numbers(self.average, self.step)
         state = {
             'network': self.network.state_dict(),
             'average': self.average,
@@ -255,6 +276,7 @@ class Trainer:
             'selection': self.selection.state() if self.selection else None,
             'step': self.step,
             'seconds': self.seconds,
+            'skipped': self.skipped,
             'seed': self.config.seed,
             'model_hash': self.model.hash,
         }
@@ -270,6 +292,7 @@ class Trainer:
                         'step': self.step,
                         'samples': self.step * len(self.config.batch),
                         'seconds': round(self.seconds),
+                        'skipped': self.skipped,
                         'processes': self.processes.world,
                         'config': to_plain(self.config),
                     },
@@ -290,3 +313,4 @@ class Trainer:
         self.optimiser.load_state_dict(state['optimiser'])
         self.scaler.load_state_dict(state.get('scaler', {}))
         self.step, self.seconds = state['step'], state['seconds']
+        self.skipped = state.get('skipped', 0)

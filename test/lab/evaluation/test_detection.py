@@ -1,5 +1,6 @@
 """nuScenes detection metrics: unit facts, stored answers of the devkit, and the devkit itself."""
 
+import dataclasses
 import importlib.util
 import json
 
@@ -8,7 +9,8 @@ import pytest
 from support import nuscenes_devkit_cases as cases
 
 from metabev_ros.errors import ConfigError
-from metabev_ros.lab.datasets.ground_truth import GroundTruth
+from metabev_ros.geometry import NUSCENES_MAP_GRID
+from metabev_ros.lab.datasets.ground_truth import ANY_LABEL, ATTRIBUTES, GroundTruth
 from metabev_ros.lab.evaluation.detection import (
     CLASS_RANGE_M,
     MAX_BOXES,
@@ -209,3 +211,84 @@ def test_the_plain_form_survives_json():
     plain = score(samples).to_plain()
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
     assert plain['classes']['barrier']['errors']['AVE'] is None
+
+
+def scored(found: dict, truth: dict, **known):
+    """The result of one sample whose truth knows more, or less."""
+    evaluator = DetectionEvaluator()
+    evaluator.add(detections_of(found), dataclasses.replace(truth_of(truth), **known))
+    return evaluator.result()
+
+
+@pytest.mark.parametrize(
+    ('label', 'left_out'), [(ANY_LABEL, (1, 2)), (1, (1,)), (2, (2,)), (3, ())]
+)
+def test_what_lies_in_an_ignored_box_is_neither_asked_for_nor_wrong(label, left_out):
+    truth = one_of_each_class()
+    truth['boxes'][2, :3] = truth['boxes'][1, :3]
+    found = as_found(truth)
+    found['boxes'][1:3, 0] += 0.4  # still inside
+    ignored = np.concatenate([truth['boxes'][1:2, :6], [[0.3]]], axis=1).astype(np.float32)
+    result = scored(found, truth, ignored=ignored, ignored_labels=np.array([label]))
+    expected = [0 if k in left_out else 1 for k in range(10)]
+    assert result.truth_count.tolist() == result.detection_count.tolist() == expected
+
+
+def test_where_nobody_labelled_objects_nothing_is_asked_for():
+    truth = one_of_each_class()
+    truth['boxes'][:, 1] = np.linspace(-10, 10, 10)
+    known = np.zeros(NUSCENES_MAP_GRID.shape, bool)
+    known[NUSCENES_MAP_GRID.rows // 2 :] = True  # the left side
+    result = scored(as_found(truth), truth, objects_known=known)
+    assert result.truth_count.tolist() == result.detection_count.tolist() == [0] * 5 + [1] * 5
+    assert result.ap[5:].min() > 0.99
+
+
+def test_annotated_attributes_are_compared_with_those_that_follow_from_the_speed():
+    truth = one_of_each_class()  # all move
+    attributes = np.full(10, ATTRIBUTES.index('vehicle.moving'))
+    attributes[1] = ATTRIBUTES.index('vehicle.parked')
+    attributes[2] = -1
+    result = scored(as_found(truth), truth, attributes=attributes)
+    errors = result.errors[:, TP_ERRORS.index('AAE')]
+    assert errors[:2].tolist() == [0.0, 1.0]
+    assert errors[2] == 1.0, 'the devkit says 1 where no truth of a class has an attribute'
+    assert errors[8] == 1.0, 'a pedestrian is no vehicle'
+    assert result.nds < score([(as_found(truth), truth)]).nds
+
+
+def test_an_object_without_attribute_or_velocity_does_not_count_beside_one_that_has_them():
+    truth = one_of_each_class()
+    truth['labels'][:] = 0
+    attributes = np.full(10, ATTRIBUTES.index('vehicle.moving'))
+    whole = scored(as_found(truth), truth, attributes=attributes)
+    attributes[3:6] = -1
+    truth['boxes'][6:9, 7:9] = np.nan
+    found = as_found(truth)
+    found['boxes'][3:9, 7:9] = 0.0
+    found['boxes'][3:6, 7] = 1.0
+    attributes[6:9] = ATTRIBUTES.index('vehicle.parked')
+    assert (
+        whole.errors[0].tolist() == scored(found, truth, attributes=attributes).errors[0].tolist()
+    )
+
+
+def test_without_any_velocity_there_is_no_velocity_error_and_no_nds():
+    truth = one_of_each_class()
+    truth['boxes'][:, 7:9] = np.nan
+    result = score([(as_found(one_of_each_class()), truth)])
+    assert np.isnan(result.nds) and np.isnan([result.mean_errors[n] for n in ('AVE', 'AAE')]).all()
+    assert result.mean_ap == pytest.approx(1.0)
+    plain = result.to_plain()
+    assert plain['nds'] is None and plain['mean_errors']['AVE'] is None
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+
+
+def test_stored_truth_without_attributes_is_read_as_it_was_scored():
+    evaluator = DetectionEvaluator()
+    for found, truth in cases.make_case('velocity_nan'):
+        evaluator.add(detections_of(found), truth_of(truth))
+    arrays = evaluator.to_arrays()
+    del arrays['truth_attributes']
+    again = DetectionEvaluator.from_arrays(arrays).result()
+    assert again.to_plain() == evaluator.result().to_plain()

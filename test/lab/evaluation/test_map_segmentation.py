@@ -97,3 +97,49 @@ def test_values_that_are_no_probabilities_or_have_another_shape_are_refused(bad)
 def test_the_plain_form_survives_json():
     plain = evaluate(random_samples()).to_plain()
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+
+
+def test_cells_whose_truth_is_not_known_do_not_count():
+    known = np.zeros(SHAPE, bool)
+    known[:, 3:, :9] = True
+    masked, cut = MapEvaluator(), MapEvaluator()
+    for probabilities, truth in random_samples():
+        masked.add(probabilities, truth, known)
+        cut.add(probabilities[:, 3:, :9], truth[:, 3:, :9])
+    np.testing.assert_array_equal(masked.result().iou, cut.result().iou)
+    assert masked.result().truth_cells.tolist() == cut.result().truth_cells.tolist()
+
+
+def test_a_layer_that_is_nowhere_known_has_no_iou_and_no_part_in_the_mean():
+    known = np.ones(SHAPE, bool)
+    known[[1, 4]] = False
+    evaluator = MapEvaluator()
+    for probabilities, truth in random_samples():
+        evaluator.add(probabilities, truth, known)
+    again = MapEvaluator.from_arrays(evaluator.to_arrays())
+    for result in (evaluator.result(), again.result()):
+        whole = evaluate(random_samples())
+        assert result.unknown == (MAP_CLASSES[1], MAP_CLASSES[4])
+        np.testing.assert_array_equal(result.iou[[0, 2, 3, 5]], whole.iou[[0, 2, 3, 5]])
+        assert result.mean_iou == pytest.approx(whole.iou[[0, 2, 3, 5]].max(axis=1).mean())
+        plain = result.to_plain()
+        assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+
+
+def test_a_layer_that_some_samples_know_is_scored_on_those():
+    samples = list(random_samples(2))
+    nothing = np.zeros(SHAPE, bool)
+    evaluator = MapEvaluator()
+    evaluator.add(*samples[0], nothing)
+    assert np.isnan(evaluator.result().mean_iou)
+    evaluator.add(*samples[1])
+    np.testing.assert_array_equal(evaluator.result().iou, evaluate(samples[1:]).iou)
+
+
+def test_stored_counts_without_what_is_known_are_read_as_known_everywhere():
+    evaluator = MapEvaluator()
+    for sample in random_samples():
+        evaluator.add(*sample)
+    arrays = evaluator.to_arrays()
+    del arrays['known']
+    assert MapEvaluator.from_arrays(arrays).result().to_plain() == evaluator.result().to_plain()

@@ -64,6 +64,18 @@ def test_map_classes_are_counted_apart():
     assert ece[MAP_CLASSES[1]] == pytest.approx(0.25)
 
 
+def test_map_cells_whose_truth_is_not_known_are_no_cases():
+    layers, known = np.zeros((6, 10, 10), bool), np.ones((6, 10, 10), bool)
+    layers[0, :5] = True
+    known[0, 5:], known[1] = False, False
+    reliability = map_reliability()
+    add_map(reliability, np.full((6, 10, 10), 0.25, np.float32), layers, known)
+    result = reliability.result()
+    assert result.class_ece[MAP_CLASSES[0]] == pytest.approx(0.75)
+    assert np.isnan(result.class_ece[MAP_CLASSES[1]])
+    assert result.counts.sum(axis=1).tolist() == [50, 0, 100, 100, 100, 100]
+
+
 def random_sample(rng, count: int = 25):
     boxes = np.zeros((count, 9), np.float32)
     boxes[:, :2] = rng.uniform(-30, 30, (count, 2))

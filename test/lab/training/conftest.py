@@ -1,13 +1,11 @@
 """Rendered records that the trainer's tests share."""
 
 import pytest
+from support.rendered import rendered_records
 from support.tiny import TINY
-
-from metabev_ros.lab.training.cache import CacheConfig, build_cache
 
 
 @pytest.fixture(scope='session')
 def tiny_records(tmp_path_factory):
-    """Two frames at the size of the tiny network."""
-    cache = CacheConfig(first_seed=5000, worlds=1, frames_per_world=2)
-    return build_cache(tmp_path_factory.mktemp('tiny_cache'), TINY, cache, workers=1)
+    """Two frames at the size of the tiny network: one set of records."""
+    return rendered_records(tmp_path_factory.mktemp('tiny_cache'), TINY, 5000, 1, 2)

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from safetensors.torch import load_file
+from support.rendered import rendered_records
 from support.tiny import TINY
 from test_distributed import free_port
 from test_train import config, log_of
@@ -19,8 +20,8 @@ from metabev_ros.lab.training.adamv import (
     SelectionConfig,
     SelectionMode,
 )
-from metabev_ros.lab.training.cache import CacheConfig, build_cache
 from metabev_ros.lab.training.config import Precision
+from metabev_ros.lab.training.data import all_paths
 from metabev_ros.lab.training.distributed import joined, leaders_numbers
 from metabev_ros.lab.training.train import Trainer
 from metabev_ros.lab.training.validation import hold_out
@@ -170,12 +171,7 @@ def selecting(**changes):
 
 @pytest.fixture(scope='module')
 def records(tmp_path_factory):
-    return build_cache(
-        tmp_path_factory.mktemp('cache'),
-        ADAMV,
-        CacheConfig(first_seed=5000, worlds=2, frames_per_world=1),
-        workers=1,
-    )
+    return rendered_records(tmp_path_factory.mktemp('cache'), ADAMV, 5000, 2, 1)
 
 
 def experts_of(log):
@@ -239,7 +235,9 @@ def test_two_processes_agree_on_the_experts(tmp_path, records):
 
 def test_whole_drives_are_held_out(records):
     training, held_out = hold_out(records, 1)
-    assert [len(training), len(held_out)] == [1, 1] and set(training).isdisjoint(held_out)
+    assert [r.scenes for r in training] == [['0005000']]
+    assert [r.scenes for r in held_out] == [['0005001']]
+    assert len(all_paths(training)) == len(all_paths(held_out)) == 1
     with pytest.raises(ConfigError, match='training.expert_selection.scenes'):
         hold_out(records, 2)
 

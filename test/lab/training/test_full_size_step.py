@@ -5,12 +5,13 @@ import resource
 
 import pytest
 import torch
+from support.rendered import rendered_records
 
 from metabev_ros.config import load_config
 from metabev_ros.lab.training.augmentation import AugmentationConfig
-from metabev_ros.lab.training.cache import CacheConfig, build_cache
 from metabev_ros.lab.training.config import Precision
 from metabev_ros.lab.training.curriculum import CurriculumConfig
+from metabev_ros.lab.training.data import all_paths
 from metabev_ros.lab.training.recompute import enable_recompute
 from metabev_ros.lab.training.run import RunConfig
 from metabev_ros.lab.training.samples import TrainingSamples
@@ -24,12 +25,7 @@ from metabev_ros.structures import Modality
 @pytest.mark.timeout(3600)
 def test_one_full_size_step_on_two_samples_lowers_the_loss(repo_root, tmp_path):
     run = load_config(RunConfig, repo_root / 'config/training/metabev_base.yaml')
-    paths = build_cache(
-        tmp_path,
-        run.model,
-        CacheConfig(first_seed=710_000, worlds=2, frames_per_world=1),
-        workers=1,
-    )
+    paths = all_paths(rendered_records(tmp_path, run.model, 710_000, 2, 1))
     samples = TrainingSamples(
         paths, run.model, AugmentationConfig(turn=0, brightness=0, view_drop=0), CurriculumConfig()
     )

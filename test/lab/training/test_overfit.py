@@ -9,9 +9,9 @@ from metabev_ros.lab.evaluation.detection import DetectionEvaluator
 from metabev_ros.lab.evaluation.map_segmentation import MapEvaluator
 from metabev_ros.lab.evaluation.run import evaluate_model
 from metabev_ros.lab.training.augmentation import AugmentationConfig
-from metabev_ros.lab.training.cache import build_cache
+from metabev_ros.lab.training.data import all_paths, gather_records, opened_records
 from metabev_ros.lab.training.monitoring import weights_pipeline
-from metabev_ros.lab.training.run import RunConfig, train_model
+from metabev_ros.lab.training.run import RunConfig, say_nothing, train_model
 from metabev_ros.structures import Detections, Modality
 
 
@@ -24,12 +24,13 @@ def test_nothing_varies_in_the_overfit_recipe(run):
     assert run.training.augmentation == AugmentationConfig(turn=0, brightness=0, view_drop=0)
     assert run.training.curriculum.probability == 0
     assert set(run.training.batch) == {'fused', 'camera', 'lidar'}
-    assert run.data.worlds * run.data.frames_per_world == 8
+    assert [len(source.synthetic) for source in run.data] == [8]
 
 
 def test_the_eight_samples_show_every_class(run, tmp_path):
     """A class without truth counts as zero: then 0.9 could not be reached."""
-    samples = RecordSamples(build_cache(tmp_path, run.model, run.data, workers=1))
+    sets = gather_records(run.data, run.model, tmp_path, 1, say_nothing, say_nothing)
+    samples = RecordSamples(all_paths(sets))
     detection, maps = DetectionEvaluator(), MapEvaluator()
     for labelled in samples:
         truth = labelled.truth
@@ -47,7 +48,7 @@ def test_the_eight_samples_show_every_class(run, tmp_path):
 @pytest.mark.timeout(4 * 3600)
 def test_eight_samples_are_learnt_in_all_three_modes(run, tmp_path):
     trainer = train_model(run, tmp_path / 'run', tmp_path / 'cache', workers=1)
-    samples = RecordSamples(build_cache(tmp_path / 'cache', run.model, run.data, workers=1))
+    samples = RecordSamples(all_paths(opened_records(run.data, run.model, tmp_path / 'cache')))
     results = evaluate_model(weights_pipeline(trainer.average, run.model), samples)
     scores = {
         modality.name: (result.detection.mean_ap, result.map.mean_iou)

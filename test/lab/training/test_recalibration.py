@@ -9,6 +9,7 @@ from support.tiny import PLAIN, TINY
 from metabev_ros.config import Fuser
 from metabev_ros.lab.training import recalibration
 from metabev_ros.lab.training.curriculum import CurriculumConfig
+from metabev_ros.lab.training.data import all_paths
 from metabev_ros.lab.training.recalibration import recalibrate_fuser
 from metabev_ros.lab.training.samples import TrainingSamples
 from metabev_ros.network.metabev import MetaBev
@@ -25,7 +26,7 @@ def network_of(fuser: Fuser) -> MetaBev:
 @pytest.fixture
 def samples(tiny_records, monkeypatch):
     monkeypatch.setattr(recalibration, 'BATCH', 2)
-    return TrainingSamples(tiny_records, TINY, PLAIN, CurriculumConfig())
+    return TrainingSamples(all_paths(tiny_records), TINY, PLAIN, CurriculumConfig())
 
 
 def test_only_statistics_of_the_fuser_change_and_each_set_gets_its_own(samples):

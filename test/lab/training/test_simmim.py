@@ -20,6 +20,7 @@ from metabev_ros.config import (
 )
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.training.config import Precision
+from metabev_ros.lab.training.data import all_paths
 from metabev_ros.lab.training.masked_images import MaskedImages, random_crop
 from metabev_ros.lab.training.pretraining import Pretraining, filled_in_picture
 from metabev_ros.lab.training.pretraining_config import PretrainingConfig, PretrainingRun
@@ -142,14 +143,14 @@ def test_a_crop_keeps_the_size_and_most_of_the_image():
 
 
 def test_an_interrupted_run_ends_with_the_weights_of_one_that_was_not(tmp_path, tiny_records):
-    Pretraining(tmp_path / 'whole', TINY, SHORT).run(tiny_records)
+    Pretraining(tmp_path / 'whole', TINY, SHORT).run(all_paths(tiny_records))
     stopped = Pretraining(tmp_path / 'stopped', TINY, SHORT)
-    images = MaskedImages(tiny_records, TINY, SHORT)
+    images = MaskedImages(all_paths(tiny_records), TINY, SHORT)
     stopped._update(*(torch.stack(part) for part in zip(images[0], images[1], strict=True)))
     stopped.save()
     resumed = Pretraining(tmp_path / 'stopped', TINY, SHORT)
     assert resumed.step == 1
-    resumed.run(tiny_records)
+    resumed.run(all_paths(tiny_records))
     first, second = (
         load_file(tmp_path / name / 'weights.safetensors') for name in ('whole', 'stopped')
     )

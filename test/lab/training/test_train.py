@@ -20,6 +20,7 @@ from metabev_ros.errors import ConfigError
 from metabev_ros.lab.training.augmentation import AugmentationConfig
 from metabev_ros.lab.training.config import Device, ModalityDraw, Precision, TrainingConfig
 from metabev_ros.lab.training.curriculum import CurriculumConfig
+from metabev_ros.lab.training.data import DataSource, all_paths
 from metabev_ros.lab.training.monitoring import comparison_picture
 from metabev_ros.lab.training.recompute import enable_recompute
 from metabev_ros.lab.training.run import RunConfig
@@ -34,11 +35,13 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from metabev_ros.config import load_config
+from metabev_ros.lab.training.data import open_records
 from metabev_ros.lab.training.run import RunConfig
 from metabev_ros.lab.training.train import Trainer
 if __name__ == '__main__':
     run = load_config(RunConfig, sys.argv[2])
-    Trainer(Path(sys.argv[3]), run.model, run.training).run([Path(p) for p in sys.argv[4:]])
+    sets = [open_records(folder, run.model) for folder in sys.argv[4:]]
+    Trainer(Path(sys.argv[3]), run.model, run.training).run(sets)
 """
 
 
@@ -58,8 +61,10 @@ def config(**changes):
 
 
 def batch_of(records, training, model=TINY, step=0):
-    keys = list(BatchKeys(len(records), training, step))[0]
-    samples = TrainingSamples(records, model, training.augmentation, training.curriculum)
+    keys = list(BatchKeys(records, training, step))[0]
+    samples = TrainingSamples(
+        all_paths(records), model, training.augmentation, training.curriculum
+    )
     return [samples[key] for key in keys]
 
 
@@ -81,7 +86,8 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(tmp_path, tiny_rec
         augmentation=AugmentationConfig(),
         curriculum=CurriculumConfig(probability=0.8, ramp_steps=6),
     )
-    save_config(RunConfig(TINY, training), tmp_path / 'run.yaml')
+    data = (DataSource(records=str(tiny_records[0].folder)),)
+    save_config(RunConfig(TINY, training, data), tmp_path / 'run.yaml')
     (tmp_path / 'child.py').write_text(CHILD)
 
     def start(folder):
@@ -92,7 +98,7 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(tmp_path, tiny_rec
                 str(Path(__file__).parents[2]),
                 str(tmp_path / 'run.yaml'),
                 str(folder),
-                *map(str, tiny_records),
+                *(str(records.folder) for records in tiny_records),
             ],
             env={**os.environ, 'OMP_NUM_THREADS': '1'},
             stderr=subprocess.PIPE,
@@ -251,7 +257,7 @@ def test_tensorboard_gets_curves_and_a_picture_of_every_branch(tmp_path, tiny_re
 
 
 def test_the_picture_shows_the_truth_beside_three_branches(tiny_records):
-    picture = comparison_picture(MetaBev(TINY).state_dict(), TINY, tiny_records[0])
+    picture = comparison_picture(MetaBev(TINY).state_dict(), TINY, all_paths(tiny_records)[0])
     tiles = np.split(picture, 4, axis=1)
     assert picture.dtype == np.uint8 and tiles[0].shape == (384, 384, 3)
     assert all((tile != tiles[0]).any() for tile in tiles[1:])

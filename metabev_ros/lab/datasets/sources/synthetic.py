@@ -1,36 +1,35 @@
-"""Training samples on disk: rendered once, read many times.
+"""Synthetic drives as a source of records: every drive is rendered from its seed.
 
-Pixels went through JPEG, as in a bag.
+Pixels go through JPEG, as in a bag. The depth of the pictures is exact.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from metabev_ros.config import ModelConfig
-from metabev_ros.errors import MetaBevError
-from metabev_ros.lab.datasets.sample_record import SampleRecord, write_record
+from metabev_ros.errors import ConfigError, MetaBevError
+from metabev_ros.lab.datasets.sample_record import SampleRecord
+from metabev_ros.lab.datasets.sources.frame import RecordMaker, SourceInfo
 from metabev_ros.lab.datasets.sweeps import frames_before, merged_sweep
 from metabev_ros.lab.datasets.synthetic import DriveConfig, DriveFrame, SyntheticDrive
 from metabev_ros.preprocess.preprocessor import Preprocessor
-from metabev_ros.structures import CameraCalibration
+from metabev_ros.structures import DETECTION_CLASSES, CameraCalibration
 
 JPEG_QUALITY = 90
 
 
 @dataclass(frozen=True)
-class CacheConfig:
-    """The drives to render.
+class SyntheticDrives:
+    """Drives to render; a `Source`.
 
     Attributes:
-        worlds: number of seeds, counted from `first_seed`.
+        first_seed: of the first world; the others follow.
+        worlds: number of seeds, one drive each.
         frames_per_world: frames of each drive, `1 / rate_hz` seconds apart.
     """
 
@@ -39,70 +38,54 @@ class CacheConfig:
     frames_per_world: int = 3
     rate_hz: float = 0.5
 
+    def __post_init__(self) -> None:
+        for name, least in (('first_seed', 0), ('worlds', 1)):
+            value = getattr(self, name)
+            if value < least:
+                raise ConfigError(f'synthetic.{name}', f'at least {least}', str(value))
+        self._drive_config()
 
-def record_path(folder: Path, seed: int, frame: int) -> Path:
-    """Path of one record."""
-    return Path(folder) / f'{seed:07d}_{frame:03d}.npz'
+    def __len__(self) -> int:
+        return self.worlds * self.frames_per_world
 
-
-def build_cache(
-    folder: Path,
-    model: ModelConfig,
-    config: CacheConfig,
-    workers: int = 2,
-    progress: Callable[[int], object] | None = None,
-) -> list[Path]:
-    """Render what is missing; interrupted runs go on where they stopped.
-
-    Args:
-        progress: called with the number of finished worlds.
-
-    Returns:
-        all record paths in order.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    seeds = range(config.first_seed, config.first_seed + config.worlds)
-    # Not forked: a child of a process whose OpenCV or torch threads run can wait for ever.
-    spawn = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(workers, spawn, cv2.setNumThreads, (1,)) as pool:
-        jobs = pool.map(
-            _render_world,
-            seeds,
-            [folder] * len(seeds),
-            [model] * len(seeds),
-            [config] * len(seeds),
+    @property
+    def info(self) -> SourceInfo:
+        """What has to be said about it: ours, and free."""
+        return SourceInfo(
+            f'synthetic drives {self.first_seed}..{self.first_seed + self.worlds - 1}, '
+            f'{self.frames_per_world} frames at {self.rate_hz:g} Hz',
+            'Apache-2.0',
+            True,
+            'the authors of metabev_ros',
+            {name: name for name in DETECTION_CLASSES},
         )
-        for done, _ in enumerate(jobs, 1):
-            if progress is not None:
-                progress(done)
-    return record_paths(folder, config)
+
+    def scenes(self) -> dict[str, int]:
+        """Seed -> number of frames."""
+        seeds = range(self.first_seed, self.first_seed + self.worlds)
+        return {f'{seed:07d}': self.frames_per_world for seed in seeds}
+
+    def records(
+        self, scene: str, maker: RecordMaker, done: frozenset[str]
+    ) -> Iterator[SampleRecord]:
+        """Records of one world, but for the tokens that are done."""
+        seed, model = int(scene), maker.model
+        missing = [i for i in range(self.frames_per_world) if token_of(seed, i) not in done]
+        if not missing:
+            return
+        drive = SyntheticDrive(seed, self._drive_config())
+        preprocessor = Preprocessor(model)
+        for index in missing:
+            frames = frames_before(drive, index, model.lidar.sweeps)
+            yield make_record(seed, index, frames, preprocessor, model)
+
+    def _drive_config(self) -> DriveConfig:
+        return DriveConfig(frames=self.frames_per_world, rate_hz=self.rate_hz)
 
 
-def record_paths(folder: Path, config: CacheConfig) -> list[Path]:
-    """Paths of all records of a configuration, in order."""
-    return [
-        record_path(folder, seed, frame)
-        for seed in range(config.first_seed, config.first_seed + config.worlds)
-        for frame in range(config.frames_per_world)
-    ]
-
-
-def _render_world(seed: int, folder: Path, model: ModelConfig, config: CacheConfig) -> None:
-    missing = [
-        frame
-        for frame in range(config.frames_per_world)
-        if not record_path(folder, seed, frame).exists()
-    ]
-    if not missing:
-        return
-    drive = SyntheticDrive(
-        seed, DriveConfig(frames=config.frames_per_world, rate_hz=config.rate_hz)
-    )
-    preprocessor = Preprocessor(model)
-    for frame in missing:
-        frames = frames_before(drive, frame, model.lidar.sweeps)
-        record = make_record(seed, frame, frames, preprocessor, model)
-        write_record(record_path(folder, seed, frame), record)
+def token_of(seed: int, index: int) -> str:
+    """Name of a frame of a drive."""
+    return f'{seed:07d}_{index:03d}'
 
 
 def make_record(
@@ -122,7 +105,7 @@ def make_record(
     for name, image in frame.images.items():
         ok, jpeg = cv2.imencode('.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         if not ok:
-            raise MetaBevError('training cache', f'a JPEG of {name}', 'an encoder error')
+            raise MetaBevError('synthetic drive', f'a JPEG of {name}', 'an encoder error')
         decoded = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
         assert decoded is not None  # encoded a line above
         whole = frame.calibrations[name]
@@ -134,7 +117,7 @@ def make_record(
         depths.append(feature_depth(truth_depth, whole, calibration.intrinsics, model))
     truth = frame.ground_truth
     return SampleRecord(
-        token=f'{seed:07d}_{index:03d}',
+        token=token_of(seed, index),
         scene=f'{seed:07d}',
         stamp_ns=frame.stamp_ns,
         cameras=tuple(frame.images),
@@ -154,6 +137,9 @@ def make_record(
         map_layers=truth.map_layers,
         ignored=truth.ignored,
         ignored_labels=truth.ignored_labels,
+        attributes=truth.attributes,
+        map_known=truth.map_known,
+        objects_known=truth.objects_known,
     )
 
 

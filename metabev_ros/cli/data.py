@@ -1,0 +1,288 @@
+"""Labelled data of others into sample records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from metabev_ros.cli.app import (
+    RigOption,
+    app,
+    console,
+    model_dir,
+    progress_bar,
+    rig_config,
+)
+from metabev_ros.config import ModelConfig, from_plain, load_config
+from metabev_ros.config.yaml import load_yaml
+from metabev_ros.errors import ConfigError
+
+if TYPE_CHECKING:
+    from metabev_ros.lab.datasets.sources.frame import Source
+    from metabev_ros.lab.datasets.summary import Summary
+
+import_app = typer.Typer(no_args_is_help=True, help='Labelled data -> records to learn from.')
+app.add_typer(import_app, name='import')
+
+RecordsOption = Annotated[
+    Path,
+    typer.Option('--out', '-o', help='Folder of records; what is there already is kept.'),
+]
+ImportModelOption = Annotated[
+    Path | None,
+    typer.Option(
+        '--model',
+        help='Model folder, or run or model YAML: images and sweeps are fitted to it; default: '
+        'the shipped metabev_nano.',
+    ),
+]
+ClassOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        '--class',
+        metavar='THEIRS=OURS',
+        help="What a class of the data becomes: one of ours, 'ignore' or 'background'.",
+    ),
+]
+WorkersOption = Annotated[int, typer.Option(min=1, max=256, help='Drives at a time.')]
+PicturesOption = Annotated[int, typer.Option(min=0, max=1000, help='Records to draw.')]
+
+
+def run_import(source: Source, out: Path, model: Path | None, workers: int, pictures: int) -> None:
+    """Import a source, then say and draw what came out."""
+    from metabev_ros.lab.datasets.importing import import_records
+    from metabev_ros.lab.datasets.record_folder import RecordFolder
+    from metabev_ros.lab.datasets.record_pictures import write_pictures
+    from metabev_ros.lab.datasets.summary import summarise
+
+    with progress_bar('Importing') as update:
+        import_records(source, out, import_model(model), workers, update)
+    folder = RecordFolder(out)
+    summary = summarise(folder)
+    summary.save(out / 'summary.json')
+    drawn = write_pictures(folder, pictures)
+    for note in folder.manifest.source.notes:
+        console.print(note, markup=False)
+    _print_summary(summary)
+    if drawn:
+        console.print(f'look at: {out / "pictures"} ({len(drawn)} records)', markup=False)
+    console.print(f'written: {out}', markup=False)
+
+
+def import_model(model: Path | None) -> ModelConfig:
+    """The model that records are fitted to: of a folder, or of a model's or run's YAML.
+
+    Raises:
+        ConfigError: where there is no such thing.
+    """
+    path = model_dir(model)
+    if path.is_dir():
+        return load_config(ModelConfig, path / 'config.yaml')
+    plain = load_yaml(path)
+    if isinstance(plain, dict) and 'model' in plain:
+        return from_plain(ModelConfig, plain['model'], f'{path}: model')
+    return from_plain(ModelConfig, plain, str(path))
+
+
+def class_changes(given: Sequence[str] | None) -> dict[str, str]:
+    """The meaning of `--class THEIRS=OURS`, repeated.
+
+    Raises:
+        ConfigError: for one without '='.
+    """
+    changes: dict[str, str] = {}
+    for text in given or ():
+        theirs, separator, ours = text.rpartition('=')
+        if not separator or not theirs:
+            raise ConfigError('--class', 'THEIRS=OURS', repr(text))
+        changes[theirs] = ours
+    return changes
+
+
+def _print_summary(summary: Summary) -> None:
+    """The figures of a folder, and what looks wrong, last."""
+    table = Table()
+    table.add_column('class', no_wrap=True)
+    for column in (
+        'boxes',
+        'with\npoints',
+        'with\nvelocity',
+        'median\nrange m',
+        'farthest\nm',
+        'median\npoints',
+    ):
+        table.add_column(column, justify='right', no_wrap=True)
+    for c in summary.classes:
+        numbers = (c.median_range_m, c.farthest_m, c.median_points)
+        shown = ['' if number != number else f'{number:.0f}' for number in numbers]
+        table.add_row(c.name, *map(str, (c.boxes, c.with_points, c.with_velocity)), *shown)
+    console.print(table)
+    modalities = ', '.join(f'{count} {name}' for name, count in summary.modalities.items())
+    lines = [
+        f'{summary.records} records of {summary.scenes} drives ({modalities}), '
+        f'{summary.ignored} boxes ignored',
+        f'cameras: {", ".join(summary.cameras) or "none"}',
+    ]
+    if summary.cameras:
+        lines.append(
+            f'images {summary.newest_image_ms:.0f} to {summary.oldest_image_ms:.0f} ms old'
+        )
+    if summary.points == summary.points:
+        low, middle, high = summary.intensity
+        lines.append(
+            f'points: {summary.points:.0f} (median); intensity {low:.0f}, {middle:.0f}, '
+            f'{high:.0f} (1, 50, 99 % of points)'
+        )
+    known = [f'{name} {share:.0%}' for name, share in summary.map_known.items() if share]
+    lines.append(f'map known: {", ".join(known) or "nothing"}')
+    lines.append(f'objects labelled in {summary.objects_known:.0%} of the area')
+    console.print('\n'.join(lines), markup=False)
+    for warning in summary.warnings:
+        console.print(f'warning: {warning}', markup=False, style='yellow')
+
+
+@import_app.command('nuscenes')
+def import_nuscenes(
+    path: Annotated[Path, typer.Argument(help='Folder with samples/, sweeps/, maps/, v1.0-*/.')],
+    out: RecordsOption,
+    version: Annotated[
+        str, typer.Option(help='v1.0-mini, v1.0-trainval or v1.0-test.')
+    ] = 'v1.0-mini',
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help='mini_train, mini_val, train, val, or a text file with a scene a line; default: '
+            'all scenes.'
+        ),
+    ] = None,
+    model: ImportModelOption = None,
+    classes: ClassOption = None,
+    workers: WorkersOption = 2,
+    pictures: PicturesOption = 8,
+) -> None:
+    """Import nuScenes v1.0, with its sweeps and, where the map expansion is there, its map."""
+    from metabev_ros.lab.datasets.sources.nuscenes import NuScenes
+
+    source = NuScenes(path, version, split, class_changes(classes))
+    run_import(source, out, model, workers, pictures)
+
+
+@import_app.command('kitti')
+def import_kitti(
+    path: Annotated[Path, typer.Argument(help='Folder with training/velodyne/, label_2/ ...')],
+    out: RecordsOption,
+    split: Annotated[
+        str, typer.Option(help='training, or the name of a list in ImageSets/.')
+    ] = 'training',
+    model: ImportModelOption = None,
+    classes: ClassOption = None,
+    workers: WorkersOption = 2,
+    pictures: PicturesOption = 8,
+) -> None:
+    """Import KITTI's 3D object benchmark: one camera, objects of its picture only."""
+    from metabev_ros.lab.datasets.sources.kitti import KittiObject
+
+    run_import(KittiObject(path, split, class_changes(classes)), out, model, workers, pictures)
+
+
+@import_app.command('kitti-tracking')
+def import_kitti_tracking(
+    path: Annotated[Path, typer.Argument(help='Folder with training/velodyne/, label_02/ ...')],
+    out: RecordsOption,
+    model: ImportModelOption = None,
+    classes: ClassOption = None,
+    workers: WorkersOption = 2,
+    pictures: PicturesOption = 8,
+) -> None:
+    """Import KITTI's tracking benchmark: drives with velocities and earlier sweeps."""
+    from metabev_ros.lab.datasets.sources.kitti import KittiTracking
+
+    source = KittiTracking(path, classes=class_changes(classes))
+    run_import(source, out, model, workers, pictures)
+
+
+@import_app.command('av2')
+def import_av2(
+    path: Annotated[Path, typer.Argument(help='Folder with train/, val/ ...')],
+    out: RecordsOption,
+    split: Annotated[str, typer.Option(help='train, val or test.')] = 'val',
+    model: ImportModelOption = None,
+    classes: ClassOption = None,
+    workers: WorkersOption = 2,
+    pictures: PicturesOption = 8,
+) -> None:
+    """Import the Argoverse 2 sensor data set."""
+    from metabev_ros.lab.datasets.sources.argoverse import Argoverse2
+
+    run_import(Argoverse2(path, split, class_changes(classes)), out, model, workers, pictures)
+
+
+@import_app.command('synthetic')
+def import_synthetic(
+    out: RecordsOption,
+    first_seed: Annotated[int, typer.Option(min=0, help='Seed of the first world.')] = 100_000,
+    worlds: Annotated[int, typer.Option(min=1, help='Number of worlds.')] = 100,
+    frames: Annotated[int, typer.Option(min=1, help='Samples of each.')] = 3,
+    rate: Annotated[float, typer.Option(min=0.01, help='Samples a second.')] = 0.5,
+    model: ImportModelOption = None,
+    workers: WorkersOption = 2,
+    pictures: PicturesOption = 8,
+) -> None:
+    """Render worlds, to mix them with real data."""
+    from metabev_ros.lab.datasets.sources.synthetic import SyntheticDrives
+
+    source = SyntheticDrives(first_seed, worlds, frames, rate)
+    run_import(source, out, model, workers, pictures)
+
+
+@import_app.command('bag')
+def import_bag(
+    paths: Annotated[
+        list[Path], typer.Argument(help='.mcap or .db3 files, or bag folders; each is a drive.')
+    ],
+    out: RecordsOption,
+    rig: RigOption = None,
+    boxes: Annotated[
+        str,
+        typer.Option(
+            help='Topic of the boxes: Detection3DArray or SceneUpdate; default: the one that the '
+            'bag has.'
+        ),
+    ] = '',
+    tolerance: Annotated[
+        float, typer.Option(min=0, max=0.5, help='Seconds from labels to their sample, at most.')
+    ] = 0.05,
+    labelled_range: Annotated[
+        float | None,
+        typer.Option(min=1, help='Metres up to which all objects are labelled; default: all.'),
+    ] = None,
+    licence: Annotated[
+        str, typer.Option(help='Licence of the data, for the card of what learns from it.')
+    ] = "of the bag's owner",
+    non_commercial: Annotated[
+        bool, typer.Option('--non-commercial', help='What learns from it may not be sold.')
+    ] = False,
+    model: ImportModelOption = None,
+    classes: ClassOption = None,
+    workers: WorkersOption = 2,
+    pictures: PicturesOption = 8,
+) -> None:
+    """Import labelled recordings: the very samples that a replay of them makes."""
+    from metabev_ros.lab.datasets.sources.label_collection import LabelTopics
+    from metabev_ros.lab.datasets.sources.labelled_bags import LabelledBags
+
+    source = LabelledBags(
+        tuple(paths),
+        rig_config(rig),
+        labels=LabelTopics(boxes),
+        classes=class_changes(classes),
+        tolerance_s=tolerance,
+        labelled_range_m=labelled_range,
+        licence=licence,
+        is_commercial=not non_commercial,
+    )
+    run_import(source, out, model, workers, pictures)
