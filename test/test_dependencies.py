@@ -47,7 +47,7 @@ def test_every_requirement_names_one_exact_version(repo_root):
             assert specifier.operator == '==' and '*' not in specifier.version, requirement
 
 
-@pytest.mark.parametrize('name', ['installer', 'train', 'dev'])
+@pytest.mark.parametrize('name', ['installer', 'train', 'datasets', 'dev'])
 def test_what_is_installed_is_what_is_pinned(repo_root, name):
     for package, requirement in pins(repo_root, name).items():
         installed = metadata.version(package).partition('+')[0]
@@ -79,7 +79,7 @@ def test_every_package_that_is_imported_is_pinned(repo_root):
 
 def test_every_pinned_package_is_explained(repo_root):
     text = (repo_root / 'docs/dependencies.md').read_text().lower()
-    for name in ('installer', 'run', 'train', 'dev', 'audit'):
+    for name in ('installer', 'run', 'train', 'datasets', 'dev', 'audit'):
         for package in pins(repo_root, name):
             assert package in text, f'{package} of requirements/{name}.txt: not in dependencies.md'
 

@@ -32,6 +32,7 @@ class BagReader:
     Attributes:
         topics: topic -> message type.
         schemas: message type -> its .msg text, where the bag has one.
+        counts: topic -> messages.
 
     Raises:
         SensorDataError: reason 'bag' if there is nothing readable at all.
@@ -42,7 +43,7 @@ class BagReader:
         self.integrity = BagIntegrity()
         self.topics: dict[str, str] = {}
         self.schemas: dict[str, str] = {}
-        self._counts: Counter[str] = Counter()  # topic -> messages, the skipped ones too
+        self.counts: Counter[str] = Counter()  # the skipped ones too
         self._files = _mcap_files(self.path)
         self._scans: list[FileScan] = []
         if self._files:
@@ -69,7 +70,7 @@ class BagReader:
     def _count(self) -> None:
         skipped = self.integrity.skipped_topics
         self.integrity.messages = sum(
-            count for topic, count in self._counts.items() if topic not in skipped
+            count for topic, count in self.counts.items() if topic not in skipped
         )
 
     # -------------------------------------------------------------------------------- MCAP
@@ -87,7 +88,7 @@ class BagReader:
                 if topic is None:
                     self.integrity.lost_messages += count
                 else:
-                    self._counts[topic] += count
+                    self.counts[topic] += count
             scan.spans.clear()
 
     def _iterate_mcap(self) -> Iterator[BagMessage]:
@@ -109,7 +110,7 @@ class BagReader:
             with RosbagReader(self.path) as reader:
                 for connection in reader.connections:
                     topic, msgtype = connection.topic, connection.msgtype
-                    self._counts[topic] += connection.msgcount
+                    self.counts[topic] += connection.msgcount
                     if self.topics.setdefault(topic, msgtype) != msgtype:
                         self.integrity.skipped_topics[topic] = 'two message types'
                     if connection.msgdef.format is MessageDefinitionFormat.MSG:

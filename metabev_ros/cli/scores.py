@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from tempfile import TemporaryDirectory
+from typing import Annotated, Literal
 
 import typer
 
+from metabev_ros.cli import scoring
 from metabev_ros.cli.app import (
+    RigOption,
     ThreadsOption,
     app,
     command_line,
     console,
     model_dir,
-    progress_bar,
+    rig_config,
 )
-from metabev_ros.errors import ConfigError
+from metabev_ros.cli.data import class_changes
 from metabev_ros.lab.datasets.corruptions import SettingGroup
+from metabev_ros.lab.datasets.sources.label_collection import LabelTopics
+from metabev_ros.lab.datasets.sources.labelled_bags import LabelledBags
 from metabev_ros.lab.evaluation.bootstrap import RESAMPLES
 from metabev_ros.lab.evaluation.held_out import HeldOutDrives
 from metabev_ros.lab.evaluation.model_results import ModelResults
+from metabev_ros.lab.evaluation.record_runs import SubmissionRequest
 from metabev_ros.lab.evaluation.records import merge_records
-from metabev_ros.lab.evaluation.report import evaluation_records, write_report
-from metabev_ros.lab.evaluation.robustness import ModelSource, evaluate_robustness, with_backend
-from metabev_ros.lab.evaluation.robustness_claims import claim_records, robustness_records
+from metabev_ros.lab.evaluation.robustness_claims import claim_records
 from metabev_ros.lab.evaluation.robustness_report import write_comparison
-from metabev_ros.lab.evaluation.run import evaluate_on_synthetic
+from metabev_ros.lab.evaluation.run import MODALITIES
 from metabev_ros.lab.evaluation.spreading import Spread
+from metabev_ros.structures import Modality
 
-if TYPE_CHECKING:
-    from metabev_ros.lab.evaluation.robustness import ModelSource
+ModalityName = Literal['FUSED', 'LIDAR', 'CAMERA']
 
 
 @app.command()
@@ -37,6 +42,30 @@ def evaluate(
     models: Annotated[
         list[str] | None,
         typer.Argument(help='Model folders, or NAME=FOLDER; default: the shipped metabev_nano.'),
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help='Records of `metabev import`; may be repeated. Default: synthetic drives.'
+        ),
+    ] = None,
+    bag: Annotated[
+        list[Path] | None,
+        typer.Option(help='Labelled bag, imported for this run only; may be repeated.'),
+    ] = None,
+    rig: RigOption = None,
+    labels: Annotated[
+        str, typer.Option(help='With --bag: topic of the boxes; default: what can only be meant.')
+    ] = '',
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            '--class', metavar='THEIRS=OURS', help='With --bag: what a class of its labels is.'
+        ),
+    ] = None,
+    original: Annotated[
+        Path | None,
+        typer.Option(help="With --data: the data set's own folder, for KITTI AP and AV2 regions."),
     ] = None,
     settings: Annotated[
         SettingGroup | None,
@@ -66,97 +95,61 @@ def evaluate(
         int,
         typer.Option(min=0, help='With --settings: draws of drives for the intervals; 0: none.'),
     ] = RESAMPLES,
+    modality: Annotated[
+        ModalityName | None,
+        typer.Option(help='With records: score these sensors only; default: all that are there.'),
+    ] = None,
+    submission: Annotated[
+        Path | None,
+        typer.Option(
+            help='With records: write a nuScenes result file, of --modality or the first of '
+            'FUSED, LIDAR and CAMERA that is there.'
+        ),
+    ] = None,
+    external: Annotated[
+        bool,
+        typer.Option(help='Whether the model learnt from other data than nuScenes: use_external.'),
+    ] = True,
     out: Annotated[Path, typer.Option(help='Report folder.')] = Path('out/evaluation'),
     record: Annotated[
         Path | None, typer.Option(help='Merge the figures into this docs/results/*.json.')
     ] = None,
 ) -> None:
-    """Score models on held-out synthetic drives; --settings: while their sensors fail.
+    """Score models on held-out synthetic drives, or on records; --settings: while sensors fail.
 
     With --settings a run that was stopped goes on where it was.
     """
     folders = models or [str(model_dir(None))]
-    if settings is None:
-        if len(folders) != 1:
-            raise ConfigError('evaluate', 'one model without --settings', str(folders))
-        _evaluate_modalities(
-            _model_source(folders[0], backend), threads, drives or 40, per_drive or 3, out, record
-        )
-        return
-    sources = tuple(_model_source(text, backend) for text in folders)
-    results = _evaluate_under_failures(
-        sources,
-        settings,
-        HeldOutDrives(drives or 20, per_drive or 20),
-        Spread(workers, ray_address),
-        resamples,
-        out,
+    scoring.require_sense(
+        folders, bool(data or bag), settings, drives or per_drive, modality or submission
     )
-    report = write_comparison(results, out)
-    if record is not None:
-        merge_records(
-            record,
-            [
-                *robustness_records(results, command_line(), record.stem),
-                *claim_records(results, command_line(), record.stem),
-            ],
-        )
-    console.print(report.read_text(encoding='utf-8'), markup=False)
-    console.print(f'written: {report}', markup=False)
-
-
-def _evaluate_under_failures(
-    sources: tuple[ModelSource, ...],
-    settings: SettingGroup,
-    test_set: HeldOutDrives,
-    spread: Spread,
-    resamples: int,
-    out: Path,
-) -> list[ModelResults]:
-    """Score models drive by drive and save NAME.json of each."""
-    with progress_bar('Evaluating') as update:
-        infos, scores = evaluate_robustness(
-            sources, settings.settings, test_set, out / 'partial', spread, update
-        )
-    results: list[ModelResults] = []
-    with progress_bar('Intervals') as update:
-        for done, (name, info) in enumerate(infos.items()):
-            update(done, len(infos), name)
-            drives = {
-                setting: parts for (model, setting), parts in scores.items() if model == name
-            }
-            result = ModelResults.make(name, info, test_set.words, drives, resamples)
-            result.save(out / f'{result.name}.json')
-            results.append(result)
-    return results
-
-
-def _model_source(text: str, backend: str) -> ModelSource:
-    """'NAME=FOLDER' or 'FOLDER', whose last part is the name then."""
-    name, separator, folder = text.rpartition('=')
-    folder = Path(folder)
-    return with_backend(ModelSource(name if separator else folder.resolve().name, folder, backend))
-
-
-def _evaluate_modalities(
-    source: ModelSource, threads: int, drives: int, per_drive: int, out: Path, record: Path | None
-) -> None:
-    with progress_bar('Evaluating') as update:
-        done = 0
-
-        def progress(text: str, total: int) -> None:
-            nonlocal done
-            done += 1
-            update(done, total, text)
-
-        evaluation = evaluate_on_synthetic(
-            source.folder, source.backend, threads, drives, per_drive, progress=progress
-        )
-    report = write_report(evaluation, out)
-    console.print(report.read_text(encoding='utf-8'), markup=False)
-    if record is not None:
-        merge_records(record, evaluation_records(evaluation, command_line()))
-    console.print(f'written: {report}', markup=False)
+    sources = tuple(scoring.model_source(text, backend) for text in folders)
+    with ExitStack() as stack:
+        if bag:
+            made = Path(stack.enter_context(TemporaryDirectory(prefix='metabev_')))
+            labelled = LabelledBags(
+                tuple(bag),
+                rig_config(rig),
+                labels=LabelTopics(labels),
+                classes=class_changes(classes),
+            )
+            data = [*(data or ()), scoring.import_bags(labelled, made / 'records', sources[0])]
+        if settings is not None:
+            test_set = HeldOutDrives(drives or 20, per_drive or 20)
+            spread = Spread(workers, ray_address)
+            scoring.evaluate_settings(
+                sources, settings, data or test_set, spread, resamples, out, record
+            )
+        elif data:
+            chosen = MODALITIES if modality is None else (Modality[modality],)
+            request = None if submission is None else SubmissionRequest(submission, external)
+            scoring.evaluate_records(
+                sources[0], threads, data, chosen, request, original, out, record
+            )
+        else:
+            scoring.evaluate_modalities(
+                sources[0], threads, drives or 40, per_drive or 3, out, record
+            )
 
 
 @app.command()

@@ -95,6 +95,11 @@ class SensorFrontEnd:
         """Name of the plan that injects faults into the inputs; '' when nothing does."""
         return self._maker.injection
 
+    @property
+    def time_offsets(self) -> dict[str, int]:
+        """Nanoseconds that are added to each sensor's stamps; 0 while they are measured."""
+        return {name: item.offset.offset_ns or 0 for name, item in self._inputs.items()}
+
     def subscriptions(self) -> dict[str, str]:
         """Topic -> message type of everything this front end wants to hear."""
         return {name: topic.msgtype for name, topic in rig_topics(self._rig).items()}

@@ -18,7 +18,7 @@ from metabev_ros.wire.cdr import typestore
 
 DEFINITION_LIMIT = 128 * 2**10  # characters of a definition
 MESSAGE_LIMIT = 16 * 2**20  # bytes of a message
-_VALUES_LIMIT = 4_000_000  # fields and elements of a message that are looked at
+_VALUES_LIMIT = 1_000_000  # fields of a message, and sixteenths of its numbers in lists
 _DEPTH_LIMIT = 16
 _BODY = 4  # bytes of the encapsulation header; alignment counts from here
 _FORMATS = {
@@ -143,7 +143,7 @@ class _Cursor:
         begin = _BODY + -(-(self._at - _BODY) // size) * size
         if begin + count * size > len(self._data):
             raise ValueError(f'{count} numbers announced')
-        self._count(count if size > 1 else count // 1024)  # bytes of a picture cost little
+        self._count(count // 16)
         self._at = begin + count * size
         return struct.unpack_from(f'{self._order}{count}{code}', self._data, begin)
 

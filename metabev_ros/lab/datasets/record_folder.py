@@ -21,6 +21,7 @@ import numpy as np
 
 from metabev_ros.config import ModelConfig
 from metabev_ros.errors import ConfigError
+from metabev_ros.geometry import inverse_rigid, rigid_transform, rotation_z
 from metabev_ros.lab.datasets.sample_record import (
     RECORD_VERSION,
     SampleRecord,
@@ -70,7 +71,8 @@ class RecordEntry:
         scene: the drive that it belongs to.
         token: its name, unique in the folder.
         modality: name of the sensors that it has.
-        classes: names of those with an object that a LiDAR point shows.
+        classes: names of those with an object that a LiDAR point shows; of all where there is no
+            LiDAR.
     """
 
     scene: str
@@ -151,7 +153,27 @@ class RecordFolder:
 
 def labelled(record: SampleRecord) -> LabelledSample:
     """A record as the evaluation takes it."""
-    return LabelledSample(record.sample, record.truth, f'{record.scene} {record.token}')
+    place = None
+    if record.lidar_mount is not None:
+        place = forward_lidar(record.lidar_mount) @ record.ego_from_lidar
+    return LabelledSample(
+        record.sample, record.truth, f'{record.scene} {record.token}', lidar_from_points=place
+    )
+
+
+def forward_lidar(ego_from_lidar: np.ndarray) -> np.ndarray:
+    """The transform from the ego frame to a LiDAR's, turned until its y axis looks forward.
+
+    Args:
+        ego_from_lidar: (4, 4), with any heading.
+
+    Returns:
+        (4, 4) float64; x is right, y forward and z the LiDAR's own axis, as nuScenes has it.
+    """
+    lidar_from_ego = inverse_rigid(ego_from_lidar)
+    forward = lidar_from_ego[:3, 0]
+    turn = rotation_z(np.pi / 2 - np.arctan2(forward[1], forward[0]))
+    return rigid_transform(turn, np.zeros(3)) @ lidar_from_ego
 
 
 class RecordSamples(Sequence[LabelledSample]):
@@ -181,7 +203,7 @@ def record_path(folder: Path, scene: str, token: str) -> Path:
 
 def entry_of(record: SampleRecord) -> RecordEntry:
     """The line of a record in the manifest."""
-    classes = _shown(record.labels, record.num_lidar_pts)
+    classes = _shown(record.labels, record.num_lidar_pts, record.modality)
     return RecordEntry(record.scene, record.token, record.modality.name, classes)
 
 
@@ -194,14 +216,15 @@ def stored_entry(path: Path) -> tuple[int, RecordEntry]:
     names = ('token', 'scene', 'stamp_ns', 'cameras', 'points', 'labels', 'num_lidar_pts')
     arrays = read_arrays(path, names)
     modality = Modality.from_presence(len(arrays['cameras']) > 0, len(arrays['points']) > 0)
-    classes = _shown(arrays['labels'], arrays['num_lidar_pts'])
+    classes = _shown(arrays['labels'], arrays['num_lidar_pts'], modality)
     entry = RecordEntry(str(arrays['scene']), str(arrays['token']), modality.name, classes)
     return int(arrays['stamp_ns']), entry
 
 
-def _shown(labels: np.ndarray, points: np.ndarray) -> tuple[str, ...]:
-    """Names of the classes with an object that a LiDAR point shows."""
-    return tuple(DETECTION_CLASSES[label] for label in sorted(set(labels[points > 0].tolist())))
+def _shown(labels: np.ndarray, points: np.ndarray, modality: Modality) -> tuple[str, ...]:
+    """Names of the classes with an object that a LiDAR point shows; without LiDAR, of all."""
+    seen = (points > 0) | (not modality.has_lidar)
+    return tuple(DETECTION_CLASSES[label] for label in sorted(set(labels[seen].tolist())))
 
 
 def write_manifest(

@@ -55,6 +55,8 @@ class SampleRecord:
             is not known.
         points: (P, 5) float32 `POINT_COLUMNS`; all sweeps, the newest first.
         ego_from_lidar: (4, 4) float64, identity where the points are in the ego frame.
+        lidar_mount: (4, 4) float64 pose in the ego frame of the LiDAR whose sweep is the newest;
+            None where it is not known.
         world_from_ego: (4, 4) float64 at the reference stamp, a frame that stands still for the
             length of a scene; NaN where it is not known.
         boxes, labels, num_lidar_pts, visibility, track_ids, map_layers, attributes, map_known,
@@ -84,6 +86,7 @@ class SampleRecord:
     attributes: np.ndarray | None = None
     map_known: np.ndarray | None = None
     objects_known: np.ndarray | None = None
+    lidar_mount: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name, expected in self._shapes().items():
@@ -116,6 +119,7 @@ class SampleRecord:
             'ignored': (r, 7),
             'ignored_labels': (r,),
             'objects_known': grid,
+            'lidar_mount': (4, 4),
         }
 
     def _check_content(self) -> None:
@@ -244,3 +248,17 @@ def read_arrays(path: Path, names: Sequence[str] | None) -> dict[str, np.ndarray
     raise ConfigError(
         str(path), f'a record of version {RECORD_VERSION}', f'version {version}', REMEDY
     )
+
+
+def has_array(path: Path, name: str) -> bool:
+    """Tell whether a record holds an array that not all records have.
+
+    Raises:
+        ConfigError: where the file is missing or no record.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            return f'{name}.npy' in file.namelist()
+    except (OSError, zipfile.BadZipFile) as error:
+        got = f'{type(error).__name__}: {error}'
+        raise ConfigError(str(path), 'a record', got, REMEDY) from error

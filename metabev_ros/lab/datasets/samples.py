@@ -33,12 +33,15 @@ class LabelledSample:
 
     Attributes:
         earlier: gives the sample some milliseconds before this one; None where there is none.
+        lidar_from_points: (4, 4) from the frame of the points to that of the LiDAR, x right and
+            y forward; None where the points are in it.
     """
 
     sample: Sample
     truth: GroundTruth
     source: str = ''
     earlier: Callable[[int], Sample] | None = None
+    lidar_from_points: np.ndarray | None = None
 
 
 def sample_from_frame(

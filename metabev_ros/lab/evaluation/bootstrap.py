@@ -54,7 +54,7 @@ def resampled_figures(
         drives: scores of single drives.
 
     Returns:
-        'nds' and 'miou' -> one value a draw of `drawn_drives`.
+        'nds' and 'miou' -> one value a draw of `drawn_drives`; NaN on a draw without such truth.
     """
     pool = _Pool(drives)
     draws = drawn_drives(len(drives), resamples)
@@ -88,14 +88,18 @@ def _miou(drives: Sequence[MapEvaluator]) -> float:
 
 
 def difference(
-    value: float, first: Sequence[float], second: Sequence[float], level: float = LEVEL
+    value: float,
+    first: Sequence[float | None],
+    second: Sequence[float | None],
+    level: float = LEVEL,
 ) -> Interval:
     """Interval of a difference from the paired draws of both sides.
 
     Args:
         value: the difference on the drives themselves.
-        first, second: figures on the same draws.
+        first, second: figures on the same draws; None on a draw that has none.
     """
     tail = 100 * (1 - level) / 2
-    low, high = np.percentile(np.subtract(first, second), [tail, 100 - tail])
+    pairs = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
+    low, high = np.percentile(np.subtract(*np.array(pairs).T), [tail, 100 - tail])
     return Interval(value, float(low), float(high))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from metabev_ros.config import to_plain
 from metabev_ros.errors import ConfigError
-from metabev_ros.lab.datasets.samples import PrepareImage, SyntheticSamples
+from metabev_ros.lab.datasets.samples import SyntheticSamples
 from metabev_ros.lab.datasets.synthetic import DriveConfig
+from metabev_ros.lab.evaluation.labelled_drives import Drive
+from metabev_ros.pipeline import Pipeline
 
 # Worlds for the final figures: neither training (from 100 000 on) nor the choice of a checkpoint
 # (from 900 000 on) sees them.
@@ -50,16 +53,22 @@ class HeldOutDrives:
             f'samples each, {self.spacing_s:g} s apart'
         )
 
-    def samples(self, seed: int, prepare_image: PrepareImage, sweeps: int = 1) -> SyntheticSamples:
-        """Of one drive, for models that take so many sweeps."""
+    @property
+    def all_drives(self) -> tuple[Drive, ...]:
+        """One drive a seed."""
+        identity = {**to_plain(self), 'drives': None}  # more drives use the results of fewer
+        return tuple(Drive(str(seed), seed * 1000, identity) for seed in self.seeds)
+
+    def samples(self, drive: Drive, pipeline: Pipeline) -> SyntheticSamples:
+        """Of one drive, rendered for the pipeline's images and number of sweeps."""
         stride = int(self.spacing_s * RATE_HZ)
         frames = LOOKBACK_FRAMES + (self.per_drive - 1) * stride + 1
         return SyntheticSamples(
-            (seed,),
+            (int(drive.name),),
             self.per_drive,
             DriveConfig(frames, RATE_HZ),
-            prepare_image,
+            pipeline.prepare_image,
             stride=stride,
             first=LOOKBACK_FRAMES,
-            sweeps=sweeps,
+            sweeps=pipeline.config.lidar.sweeps,
         )

@@ -32,7 +32,9 @@ class ModelResults:
         figures: setting id -> figure name of `score.FIGURES` -> value, None if undefined.
         details: setting id -> all that was measured.
         resampled: setting id -> 'nds' and 'miou' -> values on the draws of
-            `bootstrap.drawn_drives`; empty if no intervals were asked for.
+            `bootstrap.drawn_drives`, None on a draw without such truth; empty if no intervals
+            were asked for.
+        left_out: id of each setting that the samples cannot show -> the reason.
     """
 
     name: str
@@ -43,7 +45,8 @@ class ModelResults:
     samples: int
     figures: dict[str, dict[str, float | None]]
     details: dict[str, dict]
-    resampled: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    resampled: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def make(
@@ -53,12 +56,14 @@ class ModelResults:
         source: str,
         drives: Mapping[Setting, Sequence[Score]],
         resamples: int = RESAMPLES,
+        left_out: Mapping[str, str] | None = None,
     ) -> ModelResults:
         """From scores of single drives.
 
         Args:
             drives: setting -> one score a drive.
             resamples: draws of drives for the intervals; 0: none.
+            left_out: settings that the samples cannot show.
         """
         scores = {setting: Score.merged(parts).result() for setting, parts in drives.items()}
         first = next(iter(scores.values()))
@@ -74,9 +79,17 @@ class ModelResults:
                 for s, score in scores.items()
             },
             {s.id: score.to_plain() for s, score in scores.items()},
-            {s.id: resampled_figures(parts, resamples) for s, parts in drives.items()}
+            {s.id: _resampled(parts, resamples) for s, parts in drives.items()}
             if resamples
             else {},
+            dict(left_out or {}),
+        )
+
+    def compares(self, other: ModelResults, setting: str, figure: str) -> bool:
+        """Tell whether `lead` has something to say."""
+        return all(
+            setting in results.resampled and results.figures[setting][figure] is not None
+            for results in (self, other)
         )
 
     def lead(self, other: ModelResults, setting: str, figure: str) -> Interval:
@@ -122,6 +135,13 @@ class ModelResults:
     def settings(self) -> list[Setting]:
         """In the order of the suite."""
         return [setting for id_, setting in SETTING_OF.items() if id_ in self.figures]
+
+
+def _resampled(drives: Sequence[Score], resamples: int) -> dict[str, list[float | None]]:
+    return {
+        figure: [None if value != value else value for value in values]
+        for figure, values in resampled_figures(drives, resamples).items()
+    }
 
 
 def check_comparable(results: Sequence[ModelResults]) -> None:

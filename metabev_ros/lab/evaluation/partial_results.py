@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metabev_ros.config import to_plain
-from metabev_ros.lab.evaluation.held_out import HeldOutDrives
+from metabev_ros.lab.evaluation.labelled_drives import Drive
 from metabev_ros.structures import ModelInfo
 
 FORMAT = 1  # raise it when metrics or corruptions change: old partial results are unused
@@ -20,37 +19,36 @@ FORMAT = 1  # raise it when metrics or corruptions change: old partial results a
 class PartialResults:
     """Finished drives on disk: a run that was killed goes on after the last one.
 
-    A file belongs to one model (by the hash of its weights), test set and drive, and holds any
-    settings; nothing in it is code.
+    A file belongs to one model (by the hash of its weights) and drive (by its identity), and holds
+    any settings; nothing in it is code.
     """
 
-    def __init__(self, folder: Path, test_set: HeldOutDrives) -> None:
-        self._folder, self._test_set = folder, test_set
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
-    def _path(self, info: ModelInfo, seed: int) -> Path:
+    def _path(self, info: ModelInfo, drive: Drive) -> Path:
         plain = {
-            **to_plain(self._test_set),
+            **drive.identity,
             'format': FORMAT,
             'model': info.hash,
             'backend': info.backend,
-            'drives': None,
         }
         key = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
-        return self._folder / key / f'{seed}.npz'
+        return self._folder / key / f'{drive.name}.npz'
 
-    def finished(self, info: ModelInfo, seed: int) -> set[str]:
+    def finished(self, info: ModelInfo, drive: Drive) -> set[str]:
         """Ids of the settings that a drive's file holds."""
         try:
-            with np.load(self._path(info, seed), allow_pickle=False) as file:
+            with np.load(self._path(info, drive), allow_pickle=False) as file:
                 return {name.partition('/')[0] for name in file.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             return set()
 
-    def read(self, info: ModelInfo, seed: int) -> dict[str, dict[str, np.ndarray]]:
+    def read(self, info: ModelInfo, drive: Drive) -> dict[str, dict[str, np.ndarray]]:
         """Setting id -> arrays; empty when nothing is there or the file is damaged."""
         found: dict[str, dict[str, np.ndarray]] = {}
         try:
-            with np.load(self._path(info, seed), allow_pickle=False) as file:
+            with np.load(self._path(info, drive), allow_pickle=False) as file:
                 for name in file.files:
                     setting, _, array = name.partition('/')
                     found.setdefault(setting, {})[array] = file[name]
@@ -58,11 +56,11 @@ class PartialResults:
             return {}
         return found
 
-    def write(self, info: ModelInfo, seed: int, new: dict[str, dict[str, np.ndarray]]) -> None:
+    def write(self, info: ModelInfo, drive: Drive, new: dict[str, dict[str, np.ndarray]]) -> None:
         """Add settings to a drive's file; atomic."""
-        path = self._path(info, seed)
+        path = self._path(info, drive)
         path.parent.mkdir(parents=True, exist_ok=True)
-        merged = {**self.read(info, seed), **new}
+        merged = {**self.read(info, drive), **new}
         part = path.with_name(f'.{path.name}.{os.getpid()}.part')
         with open(part, 'wb') as file:
             np.savez_compressed(

@@ -1,6 +1,6 @@
 """Models under sensor failure: drives x settings x models, in parallel and resumable.
 
-One job is one drive: it renders every sample once, fails it under every setting, and runs all
+One job is one drive: it makes every sample once, fails it under every setting, and runs all
 models on it. Results are merged in the order of the drives, so that they do not depend on where
 or in which order the jobs ran.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.corruptions import Setting, corrupt
 from metabev_ros.lab.datasets.samples import LabelledSample
-from metabev_ros.lab.evaluation.held_out import HeldOutDrives
+from metabev_ros.lab.evaluation.labelled_drives import Drive, LabelledDrives
 from metabev_ros.lab.evaluation.partial_results import PartialResults
 from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.lab.evaluation.sharing import SharedRuns
@@ -82,19 +82,18 @@ def evaluate_settings(
 class DriveJob:
     """One drive for one worker; plain data."""
 
-    seed: int
+    drive: Drive
     models: tuple[ModelSource, ...]
     settings: tuple[Setting, ...]
-    test_set: HeldOutDrives
+    test_set: LabelledDrives
 
 
 def run_drive(job: DriveJob) -> dict[tuple[str, Setting], dict[str, np.ndarray]]:
     """The raw scores of one drive, as arrays."""
     pipelines = {model.name: _loaded(model) for model in job.models}
     first = next(iter(pipelines.values()))
-    sweeps = first.config.lidar.sweeps
-    samples = job.test_set.samples(job.seed, first.prepare_image, sweeps)
-    scores = evaluate_settings(pipelines, job.settings, samples, job.seed * 1000)
+    samples = job.test_set.samples(job.drive, first)
+    scores = evaluate_settings(pipelines, job.settings, samples, job.drive.first_sample_seed)
     return {key: score.to_arrays() for key, score in scores.items()}
 
 
@@ -131,7 +130,7 @@ def load_models(models: Iterable[ModelSource]) -> dict[str, ModelInfo]:
 def evaluate_robustness(
     models: tuple[ModelSource, ...],
     settings: tuple[Setting, ...],
-    test_set: HeldOutDrives,
+    test_set: LabelledDrives,
     partial: Path,
     spread: Spread,
     progress: Callable[[int, int, str], None] | None = None,
@@ -147,47 +146,47 @@ def evaluate_robustness(
         ConfigError, ContractError, BackendError, MissingDependencyError.
     """
     infos = load_models(models)
-    store = PartialResults(partial, test_set)
+    store, drives = PartialResults(partial), test_set.all_drives
     jobs = [
         job
-        for seed in test_set.seeds
-        for job in [_missing(seed, models, settings, test_set, store, infos)]
+        for drive in drives
+        for job in [_missing(drive, models, settings, test_set, store, infos)]
         if job
     ]
-    done = len(test_set.seeds) - len(jobs)
+    done = len(drives) - len(jobs)
     if progress is not None:
-        progress(done, len(test_set.seeds), 'drives')
+        progress(done, len(drives), 'drives')
     for job, arrays in spread(run_drive, jobs):
         for model in job.models:
             store.write(
                 infos[model.name],
-                job.seed,
+                job.drive,
                 {setting.id: arrays[model.name, setting] for setting in job.settings},
             )
         done += 1
         if progress is not None:
-            progress(done, len(test_set.seeds), f'seed {job.seed}')
-    return infos, _stored(models, settings, test_set, store, infos)
+            progress(done, len(drives), f'drive {job.drive.name}')
+    return infos, _stored(models, settings, drives, store, infos)
 
 
 def _missing(
-    seed: int,
+    drive: Drive,
     models: Sequence[ModelSource],
     settings: Sequence[Setting],
-    test_set: HeldOutDrives,
+    test_set: LabelledDrives,
     store: PartialResults,
     infos: dict[str, ModelInfo],
 ) -> DriveJob | None:
     """Job for the part of a drive that is still to do; None when nothing is."""
     todo = {}
     for model in models:
-        finished = store.finished(infos[model.name], seed)
+        finished = store.finished(infos[model.name], drive)
         todo[model] = [s for s in settings if s.id not in finished]
     left = {s for missing in todo.values() for s in missing}
     if not left:
         return None
     return DriveJob(
-        seed,
+        drive,
         tuple(m for m in models if todo[m]),
         tuple(s for s in settings if s in left),
         test_set,
@@ -197,14 +196,14 @@ def _missing(
 def _stored(
     models: Iterable[ModelSource],
     settings: Iterable[Setting],
-    test_set: HeldOutDrives,
+    drives: Iterable[Drive],
     store: PartialResults,
     infos: dict[str, ModelInfo],
 ) -> DriveScores:
     scores: DriveScores = {(m.name, s): [] for m in models for s in settings}
-    for seed in test_set.seeds:
+    for drive in drives:
         for model in models:
-            found = store.read(infos[model.name], seed)
+            found = store.read(infos[model.name], drive)
             for setting in settings:
                 scores[model.name, setting].append(Score.from_arrays(found[setting.id]))
     return scores

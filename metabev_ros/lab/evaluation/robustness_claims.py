@@ -96,6 +96,8 @@ def _leads(
         if setting.id not in first.resampled or setting.id not in other.resampled:
             continue
         for figure in COMPARED:
+            if not first.compares(other, setting.id, figure):
+                continue
             lead = first.lead(other, setting.id, figure)
             start = f'{topic}.claims.over_{other.name}.{setting.id}.{figure}'
             for ending, value in (('', lead.value), ('_low', lead.low), ('_high', lead.high)):

@@ -26,6 +26,8 @@ def markdown(results: Sequence[ModelResults]) -> str:
     check_comparable(results)
     lines = ['# Robustness', '', f'{results[0].samples} samples: {results[0].source}.', '']
     lines += [f'- `{r.name}`: {r.model} ({r.model_hash}), {r.backend}' for r in results]
+    left_out = {s: reason for r in results for s, reason in r.left_out.items()}
+    lines += [f'- not shown: `{s}`, {reason}' for s, reason in left_out.items()]
     lines += [
         '',
         '## Headline degrees',
@@ -63,7 +65,7 @@ def comparison(first: ModelResults, second: ModelResults) -> str:
     """In words, in how many headline settings the first leads, trails, or neither."""
     parts = []
     for figure in ('nds', 'miou'):
-        shared = [s.id for s in HEADLINE if s.id in first.resampled and s.id in second.resampled]
+        shared = [s.id for s in HEADLINE if first.compares(second, s.id, figure)]
         signs = [first.lead(second, setting, figure).sign for setting in shared]
         parts.append(
             f'{FIGURES[figure]}: ahead in {signs.count(1)}, behind in {signs.count(-1)}, no '
@@ -79,8 +81,11 @@ def _lead_table(first: ModelResults, second: ModelResults) -> list[str]:
     for setting in (CLEAN, *HEADLINE):
         if setting.id not in first.resampled or setting.id not in second.resampled:
             continue
-        cells = []
+        cells: list[str] = []
         for figure in ('nds', 'miou'):
+            if not first.compares(second, setting.id, figure):
+                cells += ['-', '']
+                continue
             lead = first.lead(second, setting.id, figure)
             cells += [f'{lead.value:+.3f} ({lead.low:+.3f} to {lead.high:+.3f})', words[lead.sign]]
         rows.append([setting.words, *cells])
@@ -98,17 +103,20 @@ def _setting_table(results: Sequence[ModelResults], settings: Sequence[Setting])
 
 def _pair(results: ModelResults, setting: Setting) -> str:
     figures = results.figures.get(setting.id)
-    return '-' if figures is None else f'{figures["nds"]:.3f} / {figures["miou"]:.3f}'
+    if figures is None:
+        return '-'
+    return ' / '.join(_number(figures[name]) for name in ('nds', 'miou'))
+
+
+def _number(value: float | None) -> str:
+    return '-' if value is None else f'{value:.3f}'
 
 
 def _figure_table(results: ModelResults) -> list[str]:
     rows = [
         [
             f'`{s.id}`',
-            *(
-                '-' if v is None else f'{v:.3f}'
-                for v in (results.figures[s.id].get(name) for name in FIGURES)
-            ),
+            *(_number(results.figures[s.id].get(name)) for name in FIGURES),
         ]
         for s in results.settings
     ]

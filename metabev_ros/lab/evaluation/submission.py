@@ -140,20 +140,24 @@ def require_submittable(folders: Sequence[RecordFolder], modality: Modality) -> 
     Raises:
         ConfigError: where a record has no pose in the world or not these sensors.
     """
-    for folder in folders:
-        for entry, path in zip(folder.manifest.records, folder.paths, strict=True):
-            pose = read_arrays(path, ['world_from_ego'])['world_from_ego']
-            if not np.isfinite(pose).all():
-                raise ConfigError(
-                    f'--submission: {path}',
-                    'the pose of the vehicle in the world',
-                    'none',
-                    'leave --submission away: a result file is in the frame of the world',
-                )
-            if modality & Modality[entry.modality] != modality:
-                raise ConfigError(
-                    f'--submission: {path}',
-                    f'the sensors of {modality.name}',
-                    entry.modality,
-                    'choose another one with --modality',
-                )
+    records = [
+        (entry, path)
+        for folder in folders
+        for entry, path in zip(folder.manifest.records, folder.paths, strict=True)
+    ]
+    for entry, path in records:
+        if modality & Modality[entry.modality] != modality:
+            raise ConfigError(
+                f'--submission: {path}',
+                f'the sensors of {modality.name}',
+                entry.modality,
+                'choose another one with --modality',
+            )
+    for _, path in records:
+        if not np.isfinite(read_arrays(path, ['world_from_ego'])['world_from_ego']).all():
+            raise ConfigError(
+                f'--submission: {path}',
+                'the pose of the vehicle in the world',
+                'none',
+                'leave --submission away: a result file is in the frame of the world',
+            )

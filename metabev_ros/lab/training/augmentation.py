@@ -164,15 +164,17 @@ def move_boxes(boxes: np.ndarray, new_from_old: np.ndarray) -> np.ndarray:
 
 
 def move_map(
-    layers: np.ndarray, grid: BevGrid, new_from_old: np.ndarray
+    layers: np.ndarray, grid: BevGrid, new_from_old: np.ndarray, known: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Map layers in the new ego frame, nearest cell.
 
     Args:
         layers: (L, Y, X) bool on `grid`.
+        known: (L, Y, X) bool, cells whose truth is known; None: all.
 
     Returns:
-        (L, Y, X) bool, and (Y, X) bool: cells whose truth is known, None when all are.
+        (L, Y, X) bool, and (L, Y, X) or (1, Y, X) bool: the cells that are known afterwards,
+        None when all are.
     """
     signs = np.diag(new_from_old)[:2]
     symmetric = (grid.x_min, grid.y_min) == (-grid.x_max, -grid.y_max)
@@ -181,9 +183,14 @@ def move_map(
         and np.array_equal(new_from_old, np.diag([*signs, 1.0, 1.0]))
         and (np.abs(signs) == 1).all()
     ):
-        return np.ascontiguousarray(layers[:, :: int(signs[1]), :: int(signs[0])]), None
+        mirror = (slice(None), slice(None, None, int(signs[1])), slice(None, None, int(signs[0])))
+        moved = np.ascontiguousarray(layers[mirror])
+        return moved, None if known is None else np.ascontiguousarray(known[mirror])
     old_from_new = np.linalg.inv(new_from_old)
     cells = grid.cell_index(grid.centres() @ old_from_new[:2, :2].T + old_from_new[:2, 3])
-    known = cells >= 0
-    moved = layers.reshape(len(layers), -1)[:, np.where(known, cells, 0)] & known
-    return moved, known
+    inside = cells >= 0
+    kept = inside[None]
+    if known is not None:
+        kept = known.reshape(len(known), -1)[:, np.where(inside, cells, 0)] & inside
+    moved = layers.reshape(len(layers), -1)[:, np.where(inside, cells, 0)] & inside
+    return moved, kept

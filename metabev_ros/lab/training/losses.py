@@ -8,6 +8,7 @@ x 0.25).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from metabev_ros.config import DetectionHead, ModelConfig
 from metabev_ros.errors import assert_never
 from metabev_ros.lab.training.distributed import sum_over_ranks
+from metabev_ros.lab.training.masks import asked_at, known_error
 from metabev_ros.lab.training.matching import match_queries
 from metabev_ros.lab.training.plain_detr import focal_sum, set_losses
 
@@ -38,20 +40,20 @@ def detection_loss(
         `overlap`; with groups of classes the centre head's terms are sums over the groups
         (BEVFusion).
     """
-    truth = torch.stack([target['heatmap'] for target in targets])
+    truth, asked = torch.stack([target['heatmap'] for target in targets]), stacked_asked(targets)
     match config.head.detection:
         case DetectionHead.CENTER:
-            return _center_loss(output, truth, targets, config)
+            return _center_loss(output, truth, asked, targets, config)
         case DetectionHead.TRANSFUSION:
             classes, boxes = query_loss(output['class_logits'], output['boxes'], targets, config)
             return {
-                'heatmap': heatmap_loss(output['heatmap'], truth),
+                'heatmap': heatmap_loss(output['heatmap'], truth, asked),
                 'classes': classes,
                 'boxes': boxes,
             }
         case DetectionHead.PLAIN_DETR:
             return {
-                'heatmap': heatmap_loss(output['heatmap'], truth),
+                'heatmap': heatmap_loss(output['heatmap'], truth, asked),
                 **set_losses(output, targets, config),
             }
         case _:
@@ -61,6 +63,7 @@ def detection_loss(
 def _center_loss(
     output: dict[str, Tensor],
     truth: Tensor,
+    asked: Tensor | None,
     targets: Sequence[dict[str, Tensor]],
     config: ModelConfig,
 ) -> dict[str, Tensor]:
@@ -69,12 +72,12 @@ def _center_loss(
     heatmaps, maps = output['heatmap'].split(counts, 1), output['boxes'].chunk(len(counts), 1)
     zero = output['heatmap'].new_zeros((), dtype=torch.float32)
     terms = {'heatmap': zero, 'boxes': zero}
-    first = 0
-    for logits, layer, part, count in zip(
-        heatmaps, truth.split(counts, 1), maps, counts, strict=True
+    first, wanted = 0, [None] * len(counts) if asked is None else asked.split(counts, 1)
+    for logits, layer, weight, part, count in zip(
+        heatmaps, truth.split(counts, 1), wanted, maps, counts, strict=True
     ):
         mine = [(t['labels'] >= first) & (t['labels'] < first + count) for t in targets]
-        terms['heatmap'] = terms['heatmap'] + heatmap_loss(logits, layer)
+        terms['heatmap'] = terms['heatmap'] + heatmap_loss(logits, layer, weight)
         terms['boxes'] = terms['boxes'] + box_loss(
             part,
             [t['cells'][m] for t, m in zip(targets, mine, strict=True)],
@@ -84,17 +87,32 @@ def _center_loss(
     return terms
 
 
-def heatmap_loss(logits: Tensor, target: Tensor) -> Tensor:
+def stacked_asked(targets: Sequence[dict[str, Any]]) -> Tensor | None:
+    """(B, K, Y, X) bool: cells in which an object would have been labelled; None: all are."""
+    if all(target.get('asked') is None for target in targets):
+        return None
+    return torch.stack(
+        [
+            torch.ones_like(t['heatmap'], dtype=torch.bool) if t['asked'] is None else t['asked']
+            for t in targets
+        ]
+    )
+
+
+def heatmap_loss(logits: Tensor, target: Tensor, asked: Tensor | None = None) -> Tensor:
     """Gaussian focal loss (CornerNet: alpha 2, beta 4), averaged over the peaks.
 
     Args:
         logits, target: (B, K, Y, X).
+        asked: (B, K, Y, X) bool, cells that count; None: all.
     """
     logits = logits.float()
     p = logits.sigmoid()
-    positive = target == 1
+    positive, negative = target == 1, target != 1
+    if asked is not None:
+        positive, negative = positive & asked, negative & asked
     at_peaks = (F.logsigmoid(logits) * (1 - p) ** 2)[positive].sum()
-    elsewhere = (F.logsigmoid(-logits) * p**2 * (1 - target) ** 4 * ~positive).sum()
+    elsewhere = (F.logsigmoid(-logits) * p**2 * (1 - target) ** 4 * negative).sum()
     total, peaks = sum_over_ranks(torch.stack([at_peaks + elsewhere, positive.sum().float()]))
     return -total / peaks.clamp(min=1)
 
@@ -108,7 +126,7 @@ def box_loss(maps: Tensor, cells: list[Tensor], channels: list[Tensor]) -> Tenso
     """
     flat = maps.float().flatten(2)
     predicted = torch.cat([flat[i][:, c].t() for i, c in enumerate(cells)])
-    error = (predicted - torch.cat(channels)).abs() * predicted.new_tensor(BOX_WEIGHTS)
+    error = known_error(predicted, torch.cat(channels)) * predicted.new_tensor(BOX_WEIGHTS)
     total, boxes = sum_over_ranks(torch.stack([error.sum(), error.new_tensor(len(predicted))]))
     return total / boxes.clamp(min=1)
 
@@ -121,22 +139,32 @@ def query_loss(
     Sigmoid focal loss (gamma 2, alpha 0.25) of all queries, those without a box against no class,
     and L1 of the matched boxes; both divided by the number of matched queries (BEVFusion).
 
+    Queries without a box whose centre lies where nobody looked are not pushed to the background.
+
     Args:
         logits: (B, K, P).
         boxes: (B, 10, P), x and y in cells from the grid's corner.
-        targets: per sample `labels` (M,), `cells` (M,), `channels` (M, 10).
+        targets: per sample `labels` (M,), `cells` (M,), `channels` (M, 10), `asked` (K, Y, X).
     """
     logits, boxes = logits.float(), boxes.float()
     wanted = torch.zeros_like(logits)
+    weight = None
+    if any(target.get('asked') is not None for target in targets):
+        weight = torch.ones_like(logits, dtype=torch.bool)
     errors = [boxes.new_zeros(())]
     for i, target in enumerate(targets):
         truth = absolute_channels(target, config)
         queries, rows = match_queries(logits[i], boxes[i], truth, target['labels'], config)
         wanted[i, target['labels'][rows], queries] = 1.0
-        difference = (boxes[i][:, queries].t() - truth[rows]).abs()
+        if weight is not None:
+            weight[i] = asked_at(boxes[i, :2].t(), target['asked'], weight[i])
+            weight[i, :, queries] = (
+                True  # a query with a box has to say the other classes' absence
+            )
+        difference = known_error(boxes[i][:, queries].t(), truth[rows])
         errors.append((difference * boxes.new_tensor(QUERY_BOX_WEIGHTS)).sum())
     focal, error, matched = sum_over_ranks(
-        torch.stack([focal_sum(logits, wanted), torch.stack(errors).sum(), wanted.sum()])
+        torch.stack([focal_sum(logits, wanted, weight), torch.stack(errors).sum(), wanted.sum()])
     )
     return focal / matched.clamp(min=1), error / matched.clamp(min=1)
 
@@ -158,7 +186,8 @@ def map_loss(logits: Tensor, target: Tensor, known: Tensor | None = None) -> tup
 
     Args:
         logits, target: (B, L, Y, X), target float 0 or 1.
-        known: (B, 1, Y, X) bool, cells that have a truth; None: all.
+        known: (B, L, Y, X) or (B, 1, Y, X) bool, cells that have a truth; None: all. A layer
+            without any has no part in Dice.
     """
     logits = logits.float()
     cross = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
@@ -168,10 +197,11 @@ def map_loss(logits: Tensor, target: Tensor, known: Tensor | None = None) -> tup
     sums = torch.stack(
         [(value * known).sum((0, 2, 3)) for value in (focal, p * target, p + target)]
     )
-    sums = sum_over_ranks(torch.cat([sums, known.sum().expand(1, sums.shape[1])]))
+    sums = sum_over_ranks(torch.cat([sums, known.expand_as(p).sum((0, 2, 3))[None]]))
     focal, overlap, both, cells = sums
-    dice = 1 - (2 * overlap + 1) / (both + 1)
-    return (focal / cells.clamp(min=1)).sum(), dice.mean()
+    dice = (1 - (2 * overlap + 1) / (both + 1))[cells > 0]
+    mean = dice.mean() if len(dice) else overlap.sum() * 0
+    return (focal / cells.clamp(min=1)).sum(), mean
 
 
 def depth_loss(logits: list[Tensor | None], bins: list[Tensor | None]) -> Tensor:

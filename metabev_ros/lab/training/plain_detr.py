@@ -23,6 +23,7 @@ from metabev_ros.config import ModelConfig
 from metabev_ros.config.plain_detr import OffsetNorm
 from metabev_ros.geometry import BevGrid
 from metabev_ros.lab.training.distributed import sum_over_ranks
+from metabev_ros.lab.training.masks import asked_at, known_error
 from metabev_ros.lab.training.matching import ALPHA, GAMMA, box_iou, class_cost
 from metabev_ros.network.box_coding import axis_units, encode, floored_sizes, from_channels
 
@@ -46,9 +47,13 @@ def set_losses(
     if output['layer_logits'].shape[2] > first:
         groups.append((slice(first, None), hybrid.repeats, hybrid.weight))
     truths = [true_boxes(target, config.bev_grid) for target in targets]
+    asked = [target.get('asked') for target in targets]
     sums = sum_over_ranks(
         torch.stack(
-            [_group_sums(output, part, repeats, truths, config) for part, repeats, _ in groups]
+            [
+                _group_sums(output, part, repeats, truths, asked, config)
+                for part, repeats, _ in groups
+            ]
         )
     )
     weights = sums.new_tensor([weight for _, _, weight in groups])
@@ -73,33 +78,58 @@ def true_boxes(target: dict[str, Tensor], grid: BevGrid) -> tuple[Tensor, Tensor
 
 
 def _group_sums(
-    output: dict[str, Tensor], part: slice, repeats: int, truths: list, config: ModelConfig
+    output: dict[str, Tensor],
+    part: slice,
+    repeats: int,
+    truths: list,
+    asked: Sequence[Tensor | None],
+    config: ModelConfig,
 ) -> Tensor:
     """(4,): focal, code and velocity L1, 1 - GIoU, each over layers and samples; true boxes."""
     detr, names = config.head.plain_detr, ('logits', 'codes', 'references', 'boxes')
     assert detr is not None  # `HeadConfig` checks it
     norm = detr.offset_norm
-    logits, codes, references, _ = layers = [output[f'layer_{name}'][:, :, part] for name in names]
+    logits, codes, references, boxes = layers = [
+        output[f'layer_{name}'][:, :, part] for name in names
+    ]
     pairs, truth, speeds, classes = [], [], [], []
-    for sample, (boxes, velocity, labels) in enumerate(truths):
+    for sample, (true, velocity, labels) in enumerate(truths):
         for layer in range(logits.shape[1]):
             queries, rows = match_boxes(
-                *(values[sample, layer] for values in layers), boxes, labels, repeats, norm
+                *(values[sample, layer] for values in layers), true, labels, repeats, norm
             )
             place = torch.full_like(queries, sample), torch.full_like(queries, layer), queries
             pairs.append(torch.stack(place))
-            truth.append(boxes[rows])
+            truth.append(true[rows])
             speeds.append(velocity[rows])
             classes.append(labels[rows])
     at, wanted = tuple(torch.cat(pairs, 1)), torch.zeros_like(logits)
     wanted[(*at, torch.cat(classes))] = 1.0
     codes, references = codes[at], references[at]
     true_codes = encode(torch.cat(truth), references, norm)
-    slips = (output['layer_velocities'][:, :, part][at] - torch.cat(speeds)).abs().sum()
+    slips = known_error(output['layer_velocities'][:, :, part][at], torch.cat(speeds)).sum()
     error = (codes - true_codes).abs().sum() + VELOCITY_WEIGHT * slips
     overlap = (1 - aligned_giou(codes, true_codes, references, norm)).sum()
     count = logits.new_tensor(repeats * sum(len(labels) for _, _, labels in truths))
-    return torch.stack([focal_sum(logits, wanted), error, overlap, count])
+    weight = _asked_queries(boxes, asked, logits, config.bev_grid)
+    if weight is not None:
+        weight[at] = True
+    return torch.stack([focal_sum(logits, wanted, weight), error, overlap, count])
+
+
+def _asked_queries(
+    boxes: Tensor, asked: Sequence[Tensor | None], logits: Tensor, grid: BevGrid
+) -> Tensor | None:
+    """(B, layers, P, K) bool: queries whose centre lies where somebody looked; None: all."""
+    if all(cells is None for cells in asked):
+        return None
+    weight = torch.ones_like(logits, dtype=torch.bool)
+    corner = boxes.new_tensor([grid.x_min, grid.y_min])
+    for sample, cells in enumerate(asked):
+        for layer in range(logits.shape[1]):
+            places = (boxes[sample, layer, :, :2] - corner) / grid.cell
+            weight[sample, layer] = asked_at(places, cells, weight[sample, layer].t()).t()
+    return weight
 
 
 @torch.no_grad()
@@ -158,13 +188,15 @@ def aligned_giou(codes: Tensor, wanted: Tensor, references: Tensor, norm: Offset
     return inner / union - (outer - union) / outer
 
 
-def focal_sum(logits: Tensor, wanted: Tensor) -> Tensor:
+def focal_sum(logits: Tensor, wanted: Tensor, weight: Tensor | None = None) -> Tensor:
     """Sigmoid focal loss (gamma 2, alpha 0.25), summed.
 
     Args:
         logits, wanted: of one shape; wanted 0 or 1.
+        weight: of the same shape, bool: what counts; None: all.
     """
     cross = F.binary_cross_entropy_with_logits(logits, wanted, reduction='none')
     off = (logits.sigmoid() - wanted).abs()
     alpha = ALPHA * wanted + (1 - ALPHA) * (1 - wanted)
-    return (alpha * off**GAMMA * cross).sum()
+    terms = alpha * off**GAMMA * cross
+    return terms.sum() if weight is None else (terms * weight).sum()

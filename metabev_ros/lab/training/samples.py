@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from metabev_ros.config import ModelConfig
+from metabev_ros.config.sparse import SparseExecution
 from metabev_ros.lab.datasets.sample_record import SampleRecord, read_record
 from metabev_ros.lab.training.augmentation import (
     AugmentationConfig,
@@ -26,7 +27,8 @@ from metabev_ros.lab.training.curriculum import (
     jitter_pose,
     lost_views,
 )
-from metabev_ros.lab.training.targets import depth_bins, detection_targets
+from metabev_ros.lab.training.pasting import Pasting
+from metabev_ros.lab.training.targets import asked_cells, depth_bins, detection_targets
 from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.structures import (
     CameraCalibration,
@@ -57,6 +59,8 @@ class SampleKey(NamedTuple):
 class TrainingSamples(torch.utils.data.Dataset):
     """Item `SampleKey` -> (camera, lidar, targets), tensors: epochs and resumes repeat exactly.
 
+    Objects are pasted first: they are part of the scene. What failures and augmentation draw does
+    not depend on them.
     Failures of the LiDAR and of calibrations happen to the sensor, before the scene moves; those
     of images after brightness and before the image moves.
     """
@@ -67,10 +71,12 @@ class TrainingSamples(torch.utils.data.Dataset):
         model: ModelConfig,
         augmentation: AugmentationConfig,
         curriculum: CurriculumConfig,
+        pasting: Pasting | None = None,
+        execution: SparseExecution = SparseExecution.TABLES,
     ) -> None:
-        self._paths, self._model = paths, model
+        self._paths, self._model, self._pasting = paths, model, pasting
         self._augmentation, self._curriculum = augmentation, curriculum
-        self._preprocessor = Preprocessor(model)
+        self._preprocessor = Preprocessor(model, execution)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -78,6 +84,9 @@ class TrainingSamples(torch.utils.data.Dataset):
     def __getitem__(self, key: SampleKey) -> tuple[dict | None, dict | None, dict | None]:
         modality = Modality(key.modality)
         record = read_record(self._paths[key.record])
+        if self._pasting is not None:
+            paste_rng = np.random.default_rng([key.seed, key.step, key.slot, 2])
+            record = self._pasting(record, key.record, modality, key.step, paste_rng)
         rng = np.random.default_rng([key.seed, key.step, key.slot])
         failure_rng = np.random.default_rng([key.seed, key.step, key.slot, 1])
         failures = self._curriculum.draw(key.step, modality, failure_rng)
@@ -89,7 +98,8 @@ class TrainingSamples(torch.utils.data.Dataset):
             lidar = self._lidar(record, scene, failures, failure_rng)
         targets = self._targets(record, scene)
         targets['depth_bins'] = bins
-        return _tensors(camera), _tensors(lidar), _tensors(targets)
+        named = {'record': f'{record.scene}/{record.token}'}
+        return _tensors(camera), _tensors(lidar), {**(_tensors(targets) or {}), **named}
 
     def _cameras(
         self,
@@ -153,11 +163,16 @@ class TrainingSamples(torch.utils.data.Dataset):
         return self._preprocessor.lidar_inputs(Sweep(0, points, scene @ pose))
 
     def _targets(self, record: SampleRecord, scene: np.ndarray) -> dict:
-        seen = record.num_lidar_pts > 0
-        boxes = move_boxes(record.boxes[seen], scene)
-        layers, known = move_map(record.map_layers, self._model.map_grid, scene)
+        model = self._model
+        truth = record.truth
+        seen = truth.is_asked(truth.boxes[:, :3], truth.labels)
+        if record.modality.has_lidar:  # without one nothing says what can be seen
+            seen &= truth.num_lidar_pts > 0
+        found = detection_targets(move_boxes(truth.boxes[seen], scene), truth.labels[seen], model)
+        layers, known = move_map(truth.map_layers, model.map_grid, scene, truth.map_known)
         return {
-            **detection_targets(boxes, record.labels[seen], self._model),
+            **found,
+            'asked': asked_cells(truth, found, model, scene),
             'map': layers.astype(np.float32),
             'map_known': known,
         }

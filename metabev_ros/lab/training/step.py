@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from metabev_ros.lab.training.config import Precision, TrainingConfig
-from metabev_ros.lab.training.losses import depth_loss, detection_loss, heatmap_loss, map_loss
+from metabev_ros.lab.training.losses import (
+    depth_loss,
+    detection_loss,
+    heatmap_loss,
+    map_loss,
+    stacked_asked,
+)
 from metabev_ros.network.adamv import take_routing_losses
 from metabev_ros.network.auxiliary import AuxiliaryHeads
 from metabev_ros.network.metabev import MetaBev, NetworkOutput
@@ -123,7 +129,7 @@ class TrainingStep(nn.Module):
         config, loss = self.config, logits.new_zeros((), dtype=torch.float32)
         if 'detection' in config.tasks:
             loss = loss + config.detection_weight * heatmap_loss(
-                heatmap, _stacked(targets, 'heatmap')
+                heatmap, _stacked(targets, 'heatmap'), stacked_asked(targets)
             )
         if 'map' in config.tasks:
             focal, dice = map_loss(logits, _stacked(targets, 'map'), _known(targets))
@@ -138,17 +144,16 @@ def _stacked(targets: Sequence[dict[str, Tensor]], name: str) -> Tensor:
 
 
 def _known(targets: Sequence[dict[str, Any]]) -> Tensor | None:
-    """(B, 1, Y, X) bool of the map cells with a truth; None when all have one."""
-    if all(t['map_known'] is None for t in targets):
+    """(B, L or 1, Y, X) bool of the map cells with a truth; None when all have one."""
+    masks = [t['map_known'] for t in targets]
+    known = [mask for mask in masks if mask is not None]
+    if not known:
         return None
+    layers = max(len(mask) for mask in known)
+    everywhere = torch.ones_like(targets[0]['map'][:layers], dtype=torch.bool)
     return torch.stack(
-        [
-            torch.ones_like(t['map'][0], dtype=torch.bool)
-            if t['map_known'] is None
-            else t['map_known']
-            for t in targets
-        ]
-    )[:, None]
+        [everywhere if mask is None else mask.expand_as(everywhere) for mask in masks]
+    )
 
 
 def to_device(value: Any, device: torch.device) -> Any:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from metabev_ros.config import ModelConfig
+from metabev_ros.lab.datasets.ground_truth import ANY_LABEL, GroundTruth
 
 MIN_RADIUS, MAX_RADIUS = 2, 5  # cells; CenterPoint's minimum, and a cap for long vehicles
 MIN_OVERLAP = 0.1
+_NO_LABELS = np.zeros(0, np.int64)
 
 
 def gaussian_radius(length: float, width: float, overlap: float = MIN_OVERLAP) -> float:
@@ -66,7 +70,8 @@ def detection_targets(
     """Heatmap and box channels.
 
     Args:
-        boxes: (M, 9) in the ego frame; those outside the grid are left out.
+        boxes: (M, 9) in the ego frame; those outside the grid are left out. A velocity that is
+            not known is NaN, in the channels too.
         labels: (M,).
 
     Returns:
@@ -87,6 +92,47 @@ def detection_targets(
         'labels': labels.astype(np.int64),
         'channels': channels,
     }
+
+
+def asked_cells(
+    truth: GroundTruth,
+    targets: Mapping[str, np.ndarray],
+    config: ModelConfig,
+    new_from_old: np.ndarray,
+) -> np.ndarray | None:
+    """Cells in which an object would have been labelled: `GroundTruth.is_asked` as a raster.
+
+    Args:
+        truth: in the ego frame of the record.
+        targets: of `detection_targets`; the cells of true boxes are always asked for.
+        new_from_old: (4, 4) of the ego frame.
+
+    Returns:
+        (K, Y, X) bool on the BEV grid of the new frame; None when every cell is asked for.
+    """
+    if truth.objects_known is None and not len(truth.ignored):
+        return None
+    grid, old_from_new = config.bev_grid, np.linalg.inv(new_from_old)
+    places = grid.centres().reshape(-1, 2) @ old_from_new[:2, :2].T + old_from_new[:2, 3]
+    everywhere = dataclasses.replace(truth, ignored=truth.ignored[:0], ignored_labels=_NO_LABELS)
+    flat = np.concatenate([places, np.zeros((len(places), 1))], 1)
+    known = everywhere.is_asked(flat, np.zeros(len(flat), np.int64))
+    asked = np.tile(known, (len(config.detection_classes), 1))
+    for row, label in enumerate(truth.ignored_labels):
+        box = truth.ignored[row].astype(np.float64)
+        near = np.flatnonzero(np.hypot(*(places - box[:2]).T) <= np.hypot(*box[3:5]) / 2 + 1e-6)
+        flat[near, 2] = box[2]  # a cell has no height: it is asked about at that of the box
+        alone = dataclasses.replace(
+            truth,
+            objects_known=None,
+            ignored=truth.ignored[row : row + 1],
+            ignored_labels=truth.ignored_labels[row : row + 1],
+        )
+        free = alone.is_asked(flat[near], np.full(len(near), label))
+        layers = slice(None) if label == ANY_LABEL else slice(label, label + 1)
+        asked[layers, near] &= free
+    asked[targets['labels'], targets['cells']] = True
+    return asked.reshape(-1, *grid.shape)
 
 
 def _draw_peak(layer: np.ndarray, row: int, column: int, radius: int) -> None:

@@ -11,7 +11,12 @@ from metabev_ros import wire
 from metabev_ros.bags import BagReader
 from metabev_ros.cli.app import app
 from metabev_ros.config import RigConfig, Transport, load_config
-from metabev_ros.lab.datasets.synthetic.bag import TRUTH_DETECTIONS, TRUTH_MAP
+from metabev_ros.lab.datasets.synthetic.bag import (
+    TRUTH_DETECTIONS,
+    TRUTH_MAP,
+    TRUTH_OBJECTS,
+    TRUTH_ODOMETRY,
+)
 from metabev_ros.lab.datasets.synthetic.presets import drive_for_rig, find_timing
 from metabev_ros.lab.datasets.synthetic.timing import Kind
 from metabev_ros.lab.datasets.synthetic.vehicle import VehicleDrive
@@ -73,7 +78,8 @@ def test_every_topic_of_the_rig_speaks_with_its_type_and_frame(made):
             assert message.header.frame_id == frames[topic[1:]]
     free = any(camera.ego_from_camera is None for camera in drive.rig.cameras)
     free |= any(lidar.ego_from_lidar is None for lidar in drive.rig.lidars)
-    assert heard.pop(TRUTH_DETECTIONS) and heard.pop(TRUTH_MAP)
+    truths = (TRUTH_DETECTIONS, TRUTH_MAP, TRUTH_OBJECTS, TRUTH_ODOMETRY)
+    assert all([heard.pop(topic) for topic in truths])
     assert ('/tf_static' in heard) == free
     expected = {name: topic.msgtype for name, topic in topics.items() if name not in silent}
     assert heard | {'/tf_static': 'tf2_msgs/msg/TFMessage'} == expected

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from metabev_ros.errors import ConfigError, MissingDependencyError
+from metabev_ros.geometry import NUSCENES_MAP_GRID
 from metabev_ros.lab.datasets.corruptions import ALL, CLEAN, HEADLINE, Failure, Setting, corrupt
 from metabev_ros.lab.evaluation import robustness
 from metabev_ros.lab.evaluation.held_out import HeldOutDrives
@@ -26,10 +27,11 @@ from metabev_ros.lab.evaluation.sharing import SharedRuns
 from metabev_ros.lab.evaluation.spreading import Spread
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import resource_path
-from metabev_ros.structures import Modality
+from metabev_ros.structures import Modality, ModelInfo
 
 MODEL = ModelSource('nano', resource_path('models/metabev_nano'), 'onnxruntime')
 TEST_SET = HeldOutDrives(2, 1, 990_000)
+FIRST, SECOND = TEST_SET.all_drives
 FEW = (CLEAN, Setting(Failure.LIMITED_FIELD, 120), Setting(Failure.MISSING_CAMERA, 1))
 
 
@@ -40,7 +42,7 @@ def pipeline():
 
 @pytest.fixture(scope='module')
 def labelled(pipeline):
-    return next(iter(TEST_SET.samples(990_000, pipeline.prepare_image)))
+    return next(iter(TEST_SET.samples(FIRST, pipeline)))
 
 
 def evaluate(models, settings, folder, *how):
@@ -79,7 +81,8 @@ def test_without_any_sensor_nothing_is_found_and_it_is_scored_as_such(pipeline, 
 
 
 def test_the_samples_of_the_test_set_have_their_past_and_lie_a_second_apart(pipeline):
-    samples = HeldOutDrives(1, 2, 990_000).samples(990_000, pipeline.prepare_image)
+    test_set = HeldOutDrives(1, 2, 990_000)
+    samples = test_set.samples(test_set.all_drives[0], pipeline)
     first, second = samples
     assert second.sample.stamp_ns - first.sample.stamp_ns == 1_000_000_000
     assert first.earlier(500).stamp_ns == first.sample.stamp_ns - 500_000_000
@@ -121,17 +124,17 @@ def test_a_stopped_run_goes_on_with_what_is_missing(serial, tmp_path):
             jobs.extend(todo)
             return super().__call__(function, todo)
 
-    store = PartialResults(tmp_path, TEST_SET)
-    done = PartialResults(folder, TEST_SET)
+    store = PartialResults(tmp_path)
+    done = PartialResults(folder)
     info = infos['nano']
-    store.write(info, 990_000, done.read(info, 990_000))
-    first_half = done.read(info, 990_001)
-    store.write(info, 990_001, {FEW[0].id: first_half[FEW[0].id]})
+    store.write(info, FIRST, done.read(info, FIRST))
+    first_half = done.read(info, SECOND)
+    store.write(info, SECOND, {FEW[0].id: first_half[FEW[0].id]})
     reports = []
     _, resumed = evaluate(
         (MODEL,), FEW, tmp_path, Watched(1), lambda *report: reports.append(report[:2])
     )
-    assert [(job.seed, job.settings) for job in jobs] == [(990_001, FEW[1:])]
+    assert [(job.drive.name, job.settings) for job in jobs] == [('990001', FEW[1:])]
     assert reports == [(1, 2), (2, 2)]
     for key, score in scores.items():
         assert score.result().to_plain() == resumed[key].result().to_plain()
@@ -139,20 +142,27 @@ def test_a_stopped_run_goes_on_with_what_is_missing(serial, tmp_path):
 
 def test_partial_results_of_other_weights_or_test_sets_are_not_used(serial, tmp_path):
     folder, infos, _ = serial
-    store, info = PartialResults(folder, TEST_SET), infos['nano']
-    assert store.finished(info, 990_000) == {s.id for s in FEW}
-    assert not store.finished(dataclasses.replace(info, hash='another'), 990_000)
-    assert not PartialResults(folder, HeldOutDrives(2, 2, 990_000)).finished(info, 990_000)
-    assert PartialResults(folder, HeldOutDrives(9, 1, 990_000)).finished(info, 990_000)
+    store, info = PartialResults(folder), infos['nano']
+    assert store.finished(info, FIRST) == {s.id for s in FEW}
+    assert not store.finished(dataclasses.replace(info, hash='another'), FIRST)
+    assert not store.finished(info, HeldOutDrives(2, 2, 990_000).all_drives[0])
+    assert store.finished(info, HeldOutDrives(9, 1, 990_000).all_drives[0])
+
+
+def test_partial_results_lie_where_earlier_versions_put_them(tmp_path):
+    info = ModelInfo('nano', 'a' * 16, (), (), NUSCENES_MAP_GRID, 'onnxruntime', 'cpu', 'fp32')
+    PartialResults(tmp_path).write(info, FIRST, {'clean.0': {'x': np.ones(3)}})
+    [path] = tmp_path.rglob('*.npz')
+    assert str(path.relative_to(tmp_path)) == 'a188c9843fb1070c/990000.npz'
 
 
 def test_a_damaged_partial_file_is_done_again(serial, tmp_path):
     _, infos, _ = serial
-    store, info = PartialResults(tmp_path, TEST_SET), infos['nano']
-    store.write(info, 990_000, {'clean.0': {'x': np.ones(3)}})
+    store, info = PartialResults(tmp_path), infos['nano']
+    store.write(info, FIRST, {'clean.0': {'x': np.ones(3)}})
     [path] = tmp_path.rglob('*.npz')
     path.write_bytes(path.read_bytes()[:40])
-    assert store.finished(info, 990_000) == set() and store.read(info, 990_000) == {}
+    assert store.finished(info, FIRST) == set() and store.read(info, FIRST) == {}
 
 
 def test_failures_are_drawn_by_the_drive_and_the_sample_not_by_the_model(monkeypatch):
@@ -163,14 +173,9 @@ def test_failures_are_drawn_by_the_drive_and_the_sample_not_by_the_model(monkeyp
         return corrupt(labelled, setting, seed)
 
     monkeypatch.setattr(robustness, 'corrupt', watch)
-    run_drive(
-        DriveJob(
-            990_001,
-            (MODEL, dataclasses.replace(MODEL, name='twin')),
-            (CLEAN,),
-            HeldOutDrives(1, 2, 990_001),
-        )
-    )
+    test_set = HeldOutDrives(1, 2, 990_001)
+    models = (MODEL, dataclasses.replace(MODEL, name='twin'))
+    run_drive(DriveJob(test_set.all_drives[0], models, (CLEAN,), test_set))
     assert list(seen.values()) == [{990_001_000}, {990_001_001}]
 
 

@@ -10,7 +10,8 @@ import pytest
 from metabev_ros.errors import BackendError
 from metabev_ros.lab.datasets.samples import SyntheticSamples
 from metabev_ros.lab.datasets.synthetic import DriveConfig
-from metabev_ros.lab.evaluation.report import evaluation_records, markdown, write_report
+from metabev_ros.lab.evaluation.report import markdown, write_report
+from metabev_ros.lab.evaluation.report_records import evaluation_records
 from metabev_ros.lab.evaluation.run import Evaluation, evaluate_model
 from metabev_ros.structures import Detections, Modality, PerceptionResult
 

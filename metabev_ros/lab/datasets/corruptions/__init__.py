@@ -1,5 +1,6 @@
 """Sensor failures: on arrays (`lidar`, `camera`), and as a suite of settings on samples."""
 
+from metabev_ros.lab.datasets.corruptions.needs import Needs, needs_of
 from metabev_ros.lab.datasets.corruptions.settings import (
     ALL,
     BEYOND,
@@ -19,7 +20,9 @@ __all__ = [
     'HEADLINE',
     'PAPER',
     'Failure',
+    'Needs',
     'Setting',
     'SettingGroup',
     'corrupt',
+    'needs_of',
 ]

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
 
 from metabev_ros.errors import ConfigError
-from metabev_ros.geometry import rigid_transform
+from metabev_ros.geometry import inverse_rigid, rigid_transform, transform_points
 from metabev_ros.lab.datasets.corruptions import camera, lidar
 from metabev_ros.lab.datasets.corruptions.lidar import BeamChoice
 from metabev_ros.lab.datasets.corruptions.settings import Failure, Setting
@@ -46,7 +47,7 @@ def corrupt(labelled: LabelledSample, setting: Setting, seed: int) -> Sample:
         return sample
     rng = _generator(setting.failure, seed)
     if setting.failure is Failure.SEVERAL:
-        for part in _COMBINED[int(setting.degree)]:
+        for part in COMBINED[int(setting.degree)]:
             sample = corrupt(dataclasses.replace(labelled, sample=sample), part, seed)
         return sample
     return _APPLY[setting.failure](labelled, setting, rng)
@@ -57,7 +58,7 @@ def _generator(failure: Failure, seed: int) -> np.random.Generator:
 
 
 # Each part draws by its own failure's generator.
-_COMBINED = {
+COMBINED = {
     1: (
         Setting(Failure.VIEW_DROP, 2),
         Setting(Failure.LIMITED_FIELD, 120),
@@ -108,8 +109,24 @@ def _chosen_views(sample: Sample, count: float, rng: np.random.Generator) -> lis
     return [names[i] for i in rng.permutation(len(names))[: int(count)]]
 
 
+def _seen_from_lidar(
+    labelled: LabelledSample, fail: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """The failed points; directions and distances are those that the LiDAR sees."""
+    points, place = _sweep(labelled.sample).points, labelled.lidar_from_points
+    if place is None:
+        return fail(points)
+    return _moved(fail(_moved(points, place)), inverse_rigid(place))
+
+
+def _moved(points: np.ndarray, target_from_source: np.ndarray) -> np.ndarray:
+    moved = points.copy()
+    moved[:, :3] = transform_points(target_from_source, points[:, :3].astype(np.float64))
+    return moved
+
+
 def _limited_field(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
-    points = lidar.limit_field(_sweep(labelled.sample).points, setting.degree / 2)
+    points = _seen_from_lidar(labelled, lambda p: lidar.limit_field(p, setting.degree / 2))
     return _with_points(labelled.sample, points)
 
 
@@ -124,10 +141,11 @@ def _missing_objects(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sa
 
 
 def _beam_reduction(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
-    assert setting.variant is not None  # `Setting` checks it
+    variant = setting.variant
+    assert variant is not None  # `Setting` checks it
     return _with_points(
         labelled.sample,
-        lidar.reduce_beams(_sweep(labelled.sample).points, int(setting.degree), setting.variant),
+        _seen_from_lidar(labelled, lambda p: lidar.reduce_beams(p, int(setting.degree), variant)),
     )
 
 
@@ -231,7 +249,8 @@ def _fog(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
     sample = _with_pixels(sample, pixels)
     if sample.sweep is None:
         return sample
-    return _with_points(sample, lidar.fog(sample.sweep.points, setting.degree, rng))
+    points = _seen_from_lidar(labelled, lambda p: lidar.fog(p, setting.degree, rng))
+    return _with_points(sample, points)
 
 
 def fitted_depth(depth: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -179,6 +179,7 @@ class RecordMaker:
             depth=_stacked(depths, cells, np.float32),
             points=points,
             ego_from_lidar=np.eye(4),
+            lidar_mount=frame.sweeps[0].ego_from_lidar if frame.sweeps else None,
             world_from_ego=frame.world_from_ego,
             num_lidar_pts=lidar_points.astype(np.int64),
             **kept,

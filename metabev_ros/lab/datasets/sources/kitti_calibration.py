@@ -108,13 +108,13 @@ class KittiCalibration:
         for region in dont_care:
             inside = before & _within(pixels, tuple(region.tolist()))
             known &= 2 * inside.sum(-1) < len(COLUMN_HEIGHTS)
-        return known
+        return np.asarray(known)
 
 
 def _within(pixels: np.ndarray, box: tuple[float, ...]) -> np.ndarray:
     """(...) bool: (..., 2) pixels inside left, top, right, bottom."""
     u, v = pixels[..., 0], pixels[..., 1]
-    return (u >= box[0]) & (u <= box[2]) & (v >= box[1]) & (v <= box[3])
+    return np.asarray((u >= box[0]) & (u <= box[2]) & (v >= box[1]) & (v <= box[3]))
 
 
 def read_calibration(path: Path) -> KittiCalibration:

@@ -17,6 +17,7 @@ DONT_CARE = 'DontCare'
 MAX_TEXT_BYTES = 16 << 20
 MAX_SWEEP_BYTES = 16 * 1_500_000
 MAX_IMAGE_BYTES = 32 << 20
+LARGEST = 1e9  # of any number in a text file
 INTENSITY_SCALE = 255.0  # KITTI's reflectance is 0..1
 _LABEL_COLUMNS = 14  # after the type; a fifteenth would be a score
 
@@ -99,13 +100,13 @@ def numbers(where: str, words: list[str], count: int) -> np.ndarray:
     """(count,) float64.
 
     Raises:
-        ConfigError: for another count, or words that are no finite numbers.
+        ConfigError: for another count, or words that are no finite numbers of a sane size.
     """
     try:
         values = np.array([float(word) for word in words])
     except ValueError as error:
         raise ConfigError(where, 'numbers', clean_text(' '.join(words)), 'load it anew') from error
-    if len(values) != count or not np.isfinite(values).all():
+    if len(values) != count or not (np.abs(values) < LARGEST).all():
         raise ConfigError(
             where, f'{count} finite numbers', clean_text(' '.join(words) or 'none'), 'load it anew'
         )

@@ -5,6 +5,8 @@ CameraInfo, PointCloud2 (fields x y z intensity ring time, packed; time is the l
 0), /odom and /tf (odom -> base_link), /tf_static (base_link -> every sensor). The truth is on
 /ground_truth/detections and /ground_truth/bev_map, with score 1 and modality NONE: no sensor
 made it. Truth boxes that neither a LiDAR point nor a camera pixel shows are left out.
+/ground_truth/objects has a point for each of the others, in their order, with its track, its
+number of LiDAR points and its visibility.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from metabev_ros.lab.datasets.synthetic.drive import DriveFrame
 from metabev_ros.resources import DEFAULT_RIG, resource_path
 
 TRUTH_DETECTIONS, TRUTH_MAP = '/ground_truth/detections', '/ground_truth/bev_map'
+TRUTH_OBJECTS, TRUTH_ODOMETRY = '/ground_truth/objects', '/ground_truth/odometry'
 
 
 class Drive(Protocol):
@@ -97,6 +100,8 @@ def _messages(frame: DriveFrame, rig: RigConfig) -> Iterator[tuple[str, str, Any
         wire.OUTPUT_TYPES[wire.DETECTIONS],
         made.truth_boxes(stamp, frame.ground_truth, ego),
     )
+    objects = made.truth_objects(stamp, frame.ground_truth, ego)
+    yield TRUTH_OBJECTS, 'sensor_msgs/msg/PointCloud2', objects
     yield (
         TRUTH_MAP,
         wire.OUTPUT_TYPES[wire.BEV_MAP],

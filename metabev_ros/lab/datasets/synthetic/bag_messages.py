@@ -22,14 +22,16 @@ JPEG_QUALITY = 90
 _TRUTH = 'ground truth'
 # PointField datatypes of sensor_msgs.
 _CLOUD = np.dtype(
-    [
-        ('x', '<f4'),
-        ('y', '<f4'),
-        ('z', '<f4'),
-        ('intensity', '<f4'),
-        ('ring', '<u2'),
-        ('time', '<f4'),
-    ]
+    {
+        'names': ['x', 'y', 'z', 'intensity', 'ring', 'time'],
+        'formats': ['<f4', '<f4', '<f4', '<f4', '<u2', '<f4'],
+    }
+)
+_OBJECTS = np.dtype(
+    {
+        'names': ['x', 'y', 'z', 'track_id', 'num_lidar_pts', 'visibility'],
+        'formats': ['<f4', '<f4', '<f4', '<i4', '<i4', '<f4'],
+    }
 )
 _POINT_FIELD = {'<u2': 4, '<i4': 5, '<f4': 7, '<f8': 8}
 _PER_SECOND = {TimeUnit.SECONDS: 1.0, TimeUnit.MICROSECONDS: 1e6, TimeUnit.NANOSECONDS: 1e9}
@@ -236,7 +238,7 @@ def point_cloud(stamp_ns: int, frame_id: str, cloud: np.ndarray) -> Any:
 
 def truth_boxes(stamp_ns: int, truth: GroundTruth, ego_frame: str) -> Any:
     """metabev_ros/Detections of the boxes that a sensor shows."""
-    shown = np.flatnonzero((truth.num_lidar_pts > 0) | (truth.visibility > 0))
+    shown = _shown(truth)
     detections = [
         _make(
             'metabev_ros/msg/Detection',
@@ -261,6 +263,22 @@ def truth_boxes(stamp_ns: int, truth: GroundTruth, ego_frame: str) -> Any:
         model_hash=_TRUTH,
         detections=detections,
     )
+
+
+def truth_objects(stamp_ns: int, truth: GroundTruth, ego_frame: str) -> Any:
+    """sensor_msgs/PointCloud2: of each box of `truth_boxes` what that message has no field for."""
+    shown = _shown(truth)
+    cloud = np.zeros(len(shown), dtype=_OBJECTS)
+    for column, name in enumerate(('x', 'y', 'z')):
+        cloud[name] = truth.boxes[shown, column]
+    cloud['track_id'], cloud['num_lidar_pts'] = truth.track_ids[shown], truth.num_lidar_pts[shown]
+    cloud['visibility'] = truth.visibility[shown]
+    return point_cloud(stamp_ns, ego_frame, cloud)
+
+
+def _shown(truth: GroundTruth) -> np.ndarray:
+    """Rows of the boxes that a LiDAR point or a camera pixel shows."""
+    return np.flatnonzero((truth.num_lidar_pts > 0) | (truth.visibility > 0))
 
 
 def truth_map(stamp_ns: int, truth: GroundTruth, ego_frame: str) -> Any:

@@ -1,6 +1,7 @@
 """A vehicle's drive as an MCAP bag: on the rig's topics, in the order of arrival.
 
-The truth is on /ground_truth/*, as in `bag`, at the stamps of `VehicleDrive.truth_source`.
+The truth is on /ground_truth/*, as in `bag`, at the stamps of `VehicleDrive.truth_source`; there
+/ground_truth/odometry says where the vehicle is, without the errors of its odometry.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ from metabev_ros.bags import BagWriter
 from metabev_ros.config import RigConfig
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.synthetic import bag_messages as made
-from metabev_ros.lab.datasets.synthetic.bag import TRUTH_DETECTIONS, TRUTH_MAP
+from metabev_ros.lab.datasets.synthetic.bag import (
+    TRUTH_DETECTIONS,
+    TRUTH_MAP,
+    TRUTH_OBJECTS,
+    TRUTH_ODOMETRY,
+)
 from metabev_ros.lab.datasets.synthetic.timing import Event, Kind, TimingConfig
 from metabev_ros.lab.datasets.synthetic.vehicle import VehicleDrive, with_visibility
 from metabev_ros.lab.datasets.synthetic.vehicle_config import VehicleConfig
@@ -98,6 +104,12 @@ class VehicleBag:
         ego = self.drive.rig.ego_frame
         boxes = made.truth_boxes(event.stamp_ns, truth, ego)
         yield message_of(TRUTH_DETECTIONS, wire.OUTPUT_TYPES[wire.DETECTIONS], event, boxes)
+        objects = made.truth_objects(event.stamp_ns, truth, ego)
+        yield message_of(TRUTH_OBJECTS, 'sensor_msgs/msg/PointCloud2', event, objects)
+        t = event.time_ns * 1e-9
+        pose, velocity = self.drive.odometry.true_pose(t), self.drive.world.ego.velocity(t)
+        place = made.odometry(event.stamp_ns, pose, velocity, ('world', ego))
+        yield message_of(TRUTH_ODOMETRY, 'nav_msgs/msg/Odometry', event, place)
         layers = made.truth_map(event.stamp_ns, truth, ego)
         yield message_of(TRUTH_MAP, wire.OUTPUT_TYPES[wire.BEV_MAP], event, layers)
 
