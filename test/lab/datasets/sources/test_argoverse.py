@@ -197,7 +197,7 @@ def test_layers_are_the_shapes_of_a_hand_made_map_up_to_their_borders(records):
         assert layers[name][outside < -0.05].all() and not layers[name][outside > 0.55].any()
     painted = np.minimum(np.abs(y - 4), np.abs(y))
     along = np.abs(x) < 39
-    assert layers['divider'][(painted < 0.2) & along].all()
+    assert layers['divider'][(painted < 0.3) & along].all()
     assert not layers['divider'][(painted > 1.1) | (np.abs(x) > 41.1)].any()
 
 
