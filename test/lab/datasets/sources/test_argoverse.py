@@ -372,6 +372,8 @@ def test_a_foreign_layout_is_said_with_what_is_there(tmp_path, whole, folder):
             Argoverse2(whole, split).scenes()
     with pytest.raises(ConfigError, match='the name of a drive'):
         list(Argoverse2(whole).records('../x', RecordMaker(TINY), frozenset()))
+    with pytest.raises(ConfigError, match='annotated sweep'):
+        Argoverse2(whole).frame(LOG, 5)
     (folder / 'val' / LOG / 'annotations.feather').unlink()
     with pytest.raises(ConfigError, match='annotations.feather, got no such file'):
         Argoverse2(folder).scenes()
