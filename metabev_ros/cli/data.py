@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from metabev_ros.cli.app import app, console, model_dir, progress_bar
+from metabev_ros.cli.app import (
+    RigOption,
+    app,
+    console,
+    model_dir,
+    progress_bar,
+    rig_config,
+)
 from metabev_ros.config import ModelConfig, from_plain, load_config
 from metabev_ros.config.yaml import load_yaml
 from metabev_ros.errors import ConfigError
@@ -98,9 +105,17 @@ def class_changes(given: Sequence[str] | None) -> dict[str, str]:
 
 def _print_summary(summary: Summary) -> None:
     """The figures of a folder, and what looks wrong, last."""
-    table = Table('class', title=None)
-    for column in ('boxes', 'with points', 'with velocity', 'range m', 'farthest m', 'points'):
-        table.add_column(column, justify='right')
+    table = Table()
+    table.add_column('class', no_wrap=True)
+    for column in (
+        'boxes',
+        'with\npoints',
+        'with\nvelocity',
+        'range\nm',
+        'most\nm',
+        'points\neach',
+    ):
+        table.add_column(column, justify='right', no_wrap=True)
     for c in summary.classes:
         numbers = (c.median_range_m, c.farthest_m, c.median_points)
         shown = ['' if number != number else f'{number:.0f}' for number in numbers]
@@ -128,3 +143,146 @@ def _print_summary(summary: Summary) -> None:
     console.print('\n'.join(lines), markup=False)
     for warning in summary.warnings:
         console.print(f'warning: {warning}', markup=False, style='yellow')
+
+
+@import_app.command('nuscenes')
+def import_nuscenes(
+    path: Annotated[Path, typer.Argument(help='Folder with samples/, sweeps/, maps/, v1.0-*/.')],
+    out: RecordsOption,
+    version: Annotated[
+        str, typer.Option(help='v1.0-mini, v1.0-trainval or v1.0-test.')
+    ] = 'v1.0-mini',
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help='mini_train, mini_val, train, val, or a text file with a scene a line; default: '
+            'all scenes.'
+        ),
+    ] = None,
+    model: ImportModelOption = None,
+    classes: ClassOption = None,
+    workers: WorkersOption = 2,
+    pictures: PicturesOption = 8,
+) -> None:
+    """Import nuScenes v1.0, with its sweeps and, where the map expansion is there, its map."""
+    from metabev_ros.lab.datasets.sources.nuscenes import NuScenes
+
+    source = NuScenes(path, version, split, class_changes(classes))
+    run_import(source, out, model, workers, pictures)
+
+
+@import_app.command('kitti')
+def import_kitti(
+    path: Annotated[Path, typer.Argument(help='Folder with training/velodyne/, label_2/ ...')],
+    out: RecordsOption,
+    split: Annotated[
+        str, typer.Option(help='training, or the name of a list in ImageSets/.')
+    ] = 'training',
+    model: ImportModelOption = None,
+    classes: ClassOption = None,
+    workers: WorkersOption = 2,
+    pictures: PicturesOption = 8,
+) -> None:
+    """Import KITTI's 3D object benchmark: one camera, objects of its picture only."""
+    from metabev_ros.lab.datasets.sources.kitti import KittiObject
+
+    run_import(KittiObject(path, split, class_changes(classes)), out, model, workers, pictures)
+
+
+@import_app.command('kitti-tracking')
+def import_kitti_tracking(
+    path: Annotated[Path, typer.Argument(help='Folder with training/velodyne/, label_02/ ...')],
+    out: RecordsOption,
+    model: ImportModelOption = None,
+    classes: ClassOption = None,
+    workers: WorkersOption = 2,
+    pictures: PicturesOption = 8,
+) -> None:
+    """Import KITTI's tracking benchmark: drives with velocities and earlier sweeps."""
+    from metabev_ros.lab.datasets.sources.kitti import KittiTracking
+
+    source = KittiTracking(path, classes=class_changes(classes))
+    run_import(source, out, model, workers, pictures)
+
+
+@import_app.command('av2')
+def import_av2(
+    path: Annotated[Path, typer.Argument(help='Folder with train/, val/ ...')],
+    out: RecordsOption,
+    split: Annotated[str, typer.Option(help='train, val or test.')] = 'val',
+    model: ImportModelOption = None,
+    classes: ClassOption = None,
+    workers: WorkersOption = 2,
+    pictures: PicturesOption = 8,
+) -> None:
+    """Import the Argoverse 2 sensor data set."""
+    from metabev_ros.lab.datasets.sources.argoverse import Argoverse2
+
+    run_import(Argoverse2(path, split, class_changes(classes)), out, model, workers, pictures)
+
+
+@import_app.command('synthetic')
+def import_synthetic(
+    out: RecordsOption,
+    first_seed: Annotated[int, typer.Option(min=0, help='Seed of the first world.')] = 100_000,
+    worlds: Annotated[int, typer.Option(min=1, help='Number of worlds.')] = 100,
+    frames: Annotated[int, typer.Option(min=1, help='Samples of each.')] = 3,
+    rate: Annotated[float, typer.Option(min=0.01, help='Samples a second.')] = 0.5,
+    model: ImportModelOption = None,
+    workers: WorkersOption = 2,
+    pictures: PicturesOption = 8,
+) -> None:
+    """Render worlds, to mix them with real data."""
+    from metabev_ros.lab.datasets.sources.synthetic import SyntheticDrives
+
+    source = SyntheticDrives(first_seed, worlds, frames, rate)
+    run_import(source, out, model, workers, pictures)
+
+
+@import_app.command('bag')
+def import_bag(
+    paths: Annotated[
+        list[Path], typer.Argument(help='.mcap or .db3 files, or bag folders; each is a drive.')
+    ],
+    out: RecordsOption,
+    rig: RigOption = None,
+    boxes: Annotated[
+        str,
+        typer.Option(
+            help='Topic of the boxes: Detection3DArray or SceneUpdate; default: the one that the '
+            'bag has.'
+        ),
+    ] = '',
+    tolerance: Annotated[
+        float, typer.Option(min=0, max=0.5, help='Seconds from labels to their sample, at most.')
+    ] = 0.05,
+    labelled_range: Annotated[
+        float | None,
+        typer.Option(min=1, help='Metres up to which all objects are labelled; default: all.'),
+    ] = None,
+    licence: Annotated[
+        str, typer.Option(help='Licence of the data, for the card of what learns from it.')
+    ] = "of the bag's owner",
+    non_commercial: Annotated[
+        bool, typer.Option('--non-commercial', help='What learns from it may not be sold.')
+    ] = False,
+    model: ImportModelOption = None,
+    classes: ClassOption = None,
+    workers: WorkersOption = 2,
+    pictures: PicturesOption = 8,
+) -> None:
+    """Import labelled recordings: the very samples that a replay of them makes."""
+    from metabev_ros.lab.datasets.sources.label_collection import LabelTopics
+    from metabev_ros.lab.datasets.sources.labelled_bags import LabelledBags
+
+    source = LabelledBags(
+        tuple(paths),
+        rig_config(rig),
+        labels=LabelTopics(boxes),
+        classes=class_changes(classes),
+        tolerance_s=tolerance,
+        labelled_range_m=labelled_range,
+        licence=licence,
+        is_commercial=not non_commercial,
+    )
+    run_import(source, out, model, workers, pictures)

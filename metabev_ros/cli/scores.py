@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 
 import typer
 
+from metabev_ros.cli import scoring
 from metabev_ros.cli.app import (
+    RigOption,
     ThreadsOption,
     app,
     command_line,
     console,
     model_dir,
-    progress_bar,
+    rig_config,
 )
-from metabev_ros.errors import ConfigError
-from metabev_ros.lab.datasets.corruptions import CLEAN, Setting, SettingGroup
+from metabev_ros.cli.data import class_changes
+from metabev_ros.lab.datasets.corruptions import SettingGroup
+from metabev_ros.lab.datasets.sources.label_collection import LabelTopics
+from metabev_ros.lab.datasets.sources.labelled_bags import LabelledBags
 from metabev_ros.lab.evaluation.bootstrap import RESAMPLES
 from metabev_ros.lab.evaluation.held_out import HeldOutDrives
-from metabev_ros.lab.evaluation.labelled_drives import LabelledDrives
 from metabev_ros.lab.evaluation.model_results import ModelResults
-from metabev_ros.lab.evaluation.record_drives import RecordDrives, drives_for
-from metabev_ros.lab.evaluation.record_runs import SubmissionRequest, evaluate_on_records
+from metabev_ros.lab.evaluation.record_runs import SubmissionRequest
 from metabev_ros.lab.evaluation.records import merge_records
-from metabev_ros.lab.evaluation.report import write_report
-from metabev_ros.lab.evaluation.report_records import class_records, evaluation_records, slug
-from metabev_ros.lab.evaluation.robustness import ModelSource, evaluate_robustness, with_backend
-from metabev_ros.lab.evaluation.robustness_claims import claim_records, robustness_records
+from metabev_ros.lab.evaluation.robustness_claims import claim_records
 from metabev_ros.lab.evaluation.robustness_report import write_comparison
-from metabev_ros.lab.evaluation.run import MODALITIES, Evaluation, evaluate_on_synthetic
+from metabev_ros.lab.evaluation.run import MODALITIES
 from metabev_ros.lab.evaluation.spreading import Spread
-from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import Modality
 
 ModalityName = Literal['FUSED', 'LIDAR', 'CAMERA']
@@ -48,6 +48,24 @@ def evaluate(
         typer.Option(
             help='Records of `metabev import`; may be repeated. Default: synthetic drives.'
         ),
+    ] = None,
+    bag: Annotated[
+        list[Path] | None,
+        typer.Option(help='Labelled bag, imported for this run only; may be repeated.'),
+    ] = None,
+    rig: RigOption = None,
+    labels: Annotated[
+        str, typer.Option(help='With --bag: topic of the boxes; default: what can only be meant.')
+    ] = '',
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            '--class', metavar='THEIRS=OURS', help='With --bag: what a class of its labels is.'
+        ),
+    ] = None,
+    original: Annotated[
+        Path | None,
+        typer.Option(help="With --data: the data set's own folder, for KITTI AP and AV2 regions."),
     ] = None,
     settings: Annotated[
         SettingGroup | None,
@@ -79,13 +97,13 @@ def evaluate(
     ] = RESAMPLES,
     modality: Annotated[
         ModalityName | None,
-        typer.Option(help='With --data: score these sensors only; default: all that are there.'),
+        typer.Option(help='With records: score these sensors only; default: all that are there.'),
     ] = None,
     submission: Annotated[
         Path | None,
         typer.Option(
-            help='With --data: write a nuScenes result file, of --modality or the first of FUSED, '
-            'LIDAR and CAMERA that is there.'
+            help='With records: write a nuScenes result file, of --modality or the first of '
+            'FUSED, LIDAR and CAMERA that is there.'
         ),
     ] = None,
     external: Annotated[
@@ -102,163 +120,36 @@ def evaluate(
     With --settings a run that was stopped goes on where it was.
     """
     folders = models or [str(model_dir(None))]
-    _require_sense(folders, data, settings, drives or per_drive, modality or submission)
-    sources = tuple(_model_source(text, backend) for text in folders)
-    if settings is None and data:
-        chosen = MODALITIES if modality is None else (Modality[modality],)
-        request = None if submission is None else SubmissionRequest(submission, external)
-        _evaluate_records(sources[0], threads, data, chosen, request, out, record)
-        return
-    if settings is None:
-        _evaluate_modalities(sources[0], threads, drives or 40, per_drive or 3, out, record)
-        return
-    test_set: LabelledDrives = HeldOutDrives(drives or 20, per_drive or 20)
-    shown, left_out = settings.settings, {}
-    if data:
-        test_set, shown, left_out = drives_for(data, settings.settings)
-        _say_left_out(settings, shown, left_out)
-    spread = Spread(workers, ray_address)
-    results = _evaluate_under_failures(sources, shown, left_out, test_set, spread, resamples, out)
-    report = write_comparison(results, out)
-    if record is not None:
-        merge_records(
-            record,
-            [
-                *robustness_records(results, command_line(), record.stem),
-                *claim_records(results, command_line(), record.stem),
-            ],
-        )
-    console.print(report.read_text(encoding='utf-8'), markup=False)
-    console.print(f'written: {report}', markup=False)
-
-
-def _require_sense(
-    models: list[str],
-    data: list[Path] | None,
-    settings: SettingGroup | None,
-    counts: int | None,
-    single: str | Path | None,
-) -> None:
-    """Refuse options that do not go together.
-
-    Raises:
-        ConfigError
-    """
-    if settings is None and len(models) != 1:
-        raise ConfigError('evaluate', 'one model without --settings', str(models))
-    if data and counts is not None:
-        raise ConfigError('--drives, --per-drive', 'synthetic drives', '--data', 'leave one away')
-    if single and (settings is not None or not data):
-        got = 'no --data' if not data else '--settings'
-        raise ConfigError('--modality, --submission', '--data without --settings', got)
-
-
-def _say_left_out(
-    group: SettingGroup, shown: tuple[Setting, ...], left_out: dict[str, str]
-) -> None:
-    """Name the settings that the records cannot show.
-
-    Raises:
-        ConfigError: where nothing of the group is left but the clean setting.
-    """
-    for setting, reason in left_out.items():
-        console.print(f'not shown: {setting}, {reason}', markup=False)
-    if left_out and all(setting == CLEAN or setting.is_harmless for setting in shown):
-        raise ConfigError(
-            f'--settings {group.value}',
-            'a failure that the records can show',
-            '; '.join(f'{setting}: {reason}' for setting, reason in left_out.items()),
-            'choose another group, or other records',
-        )
-
-
-def _evaluate_under_failures(
-    sources: tuple[ModelSource, ...],
-    settings: tuple[Setting, ...],
-    left_out: dict[str, str],
-    test_set: LabelledDrives,
-    spread: Spread,
-    resamples: int,
-    out: Path,
-) -> list[ModelResults]:
-    """Score models drive by drive and save NAME.json of each."""
-    with progress_bar('Evaluating') as update:
-        infos, scores = evaluate_robustness(
-            sources, settings, test_set, out / 'partial', spread, update
-        )
-    results: list[ModelResults] = []
-    with progress_bar('Intervals') as update:
-        for done, (name, info) in enumerate(infos.items()):
-            update(done, len(infos), name)
-            drives = {
-                setting: parts for (model, setting), parts in scores.items() if model == name
-            }
-            result = ModelResults.make(name, info, test_set.words, drives, resamples, left_out)
-            result.save(out / f'{result.name}.json')
-            results.append(result)
-    return results
-
-
-def _model_source(text: str, backend: str) -> ModelSource:
-    """'NAME=FOLDER' or 'FOLDER', whose last part is the name then."""
-    name, separator, folder = text.rpartition('=')
-    folder = Path(folder)
-    return with_backend(ModelSource(name if separator else folder.resolve().name, folder, backend))
-
-
-def _evaluate_modalities(
-    source: ModelSource, threads: int, drives: int, per_drive: int, out: Path, record: Path | None
-) -> None:
-    with progress_bar('Evaluating') as update:
-        done = 0
-
-        def progress(text: str, total: int) -> None:
-            nonlocal done
-            done += 1
-            update(done, total, text)
-
-        evaluation = evaluate_on_synthetic(
-            source.folder, source.backend, threads, drives, per_drive, progress=progress
-        )
-    if record is not None:
-        merge_records(record, evaluation_records(evaluation, command_line()))
-    _report(evaluation, out)
-
-
-def _report(evaluation: Evaluation, out: Path) -> None:
-    report = write_report(evaluation, out)
-    console.print(report.read_text(encoding='utf-8'), markup=False)
-    console.print(f'written: {report}', markup=False)
-
-
-def _evaluate_records(
-    source: ModelSource,
-    threads: int,
-    data: list[Path],
-    modalities: tuple[Modality, ...],
-    submission: SubmissionRequest | None,
-    out: Path,
-    record: Path | None,
-) -> None:
-    drives = RecordDrives(tuple(data))
-    pipeline = Pipeline.load(source.folder, source.backend, threads)
-    with progress_bar('Evaluating') as update:
-        done = 0
-
-        def progress(text: str, total: int) -> None:
-            nonlocal done
-            done += 1
-            update(done, total, text)
-
-        evaluation = evaluate_on_records(pipeline, drives, modalities, submission, progress)
-    if record is not None:
-        names = [slug(folder.manifest.source.name) for folder in drives.opened]
-        topic, command = '.'.join([record.stem, '_and_'.join(names)]), command_line()
-        records = evaluation_records(evaluation, command, topic)
-        merge_records(record, [*records, *class_records(evaluation, command, topic)])
-    _report(evaluation, out)
-    if submission is not None:
-        console.print(f'written: {submission.path}', markup=False)
+    scoring.require_sense(
+        folders, bool(data or bag), settings, drives or per_drive, modality or submission
+    )
+    sources = tuple(scoring.model_source(text, backend) for text in folders)
+    with ExitStack() as stack:
+        if bag:
+            made = Path(stack.enter_context(TemporaryDirectory(prefix='metabev_')))
+            labelled = LabelledBags(
+                tuple(bag),
+                rig_config(rig),
+                labels=LabelTopics(labels),
+                classes=class_changes(classes),
+            )
+            data = [*(data or ()), scoring.import_bags(labelled, made / 'records', sources[0])]
+        if settings is not None:
+            test_set = HeldOutDrives(drives or 20, per_drive or 20)
+            spread = Spread(workers, ray_address)
+            scoring.evaluate_settings(
+                sources, settings, data or test_set, spread, resamples, out, record
+            )
+        elif data:
+            chosen = MODALITIES if modality is None else (Modality[modality],)
+            request = None if submission is None else SubmissionRequest(submission, external)
+            scoring.evaluate_records(
+                sources[0], threads, data, chosen, request, original, out, record
+            )
+        else:
+            scoring.evaluate_modalities(
+                sources[0], threads, drives or 40, per_drive or 3, out, record
+            )
 
 
 @app.command()

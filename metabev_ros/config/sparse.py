@@ -18,8 +18,8 @@ class SparseExecution(enum.Enum):
     """Runners of the sparse encoder; weights and result are the same.
 
     `TABLES`: our layers over neighbour tables, everywhere and always in use. `SPCONV`: the
-    optional package spconv, an oracle in tests and a choice in code. Not part of `ModelConfig`:
-    it is not the network, and no configuration reaches it.
+    optional package spconv, an oracle in tests and a choice of a training on a GPU
+    (`training.execution`). Not part of `ModelConfig`: it is not the network.
     """
 
     TABLES = 'tables'

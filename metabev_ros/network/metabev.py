@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from metabev_ros.config import DetectionHead, ModelConfig
+from metabev_ros.config.sparse import SparseExecution
 from metabev_ros.errors import assert_never
 from metabev_ros.network.camera import CameraEncoder
 from metabev_ros.network.center_head import CenterHead, CompactCenterHead
@@ -81,13 +82,20 @@ class Fusion(nn.Module):
 
 
 class MetaBev(nn.Module):
-    """Encoders and fusion for a batch in which every sample has its own modality."""
+    """Encoders and fusion for a batch in which every sample has its own modality.
 
-    def __init__(self, config: ModelConfig) -> None:
+    Args:
+        execution: runner of the sparse LiDAR encoder; `Preprocessor` must be given the same. It
+            changes no name and no shape of the weights.
+    """
+
+    def __init__(
+        self, config: ModelConfig, execution: SparseExecution = SparseExecution.TABLES
+    ) -> None:
         super().__init__()
         self.config = config
         self.camera_encoder = CameraEncoder(config.camera, config.splat_grid)
-        self.lidar_encoder = build_lidar_encoder(config)
+        self.lidar_encoder = build_lidar_encoder(config, execution)
         self.fusion = Fusion(config)
 
     def forward(

@@ -1,7 +1,7 @@
 """The sparse encoder executed by spconv 2: the oracle of our own layers.
 
-Its kernels skip absent neighbours instead of multiplying zeros. No field of a configuration
-chooses it, so training does not use it; a caller can (`build_lidar_encoder(execution=...)`).
+Its kernels skip absent neighbours instead of multiplying zeros. A training on a GPU can choose
+it (`training.execution: spconv`).
 
 Same parameters, names and shapes as `sparse_encoder.SparseEncoder`, so a checkpoint fits both;
 what is exported and deployed is the other one.

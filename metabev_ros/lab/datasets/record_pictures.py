@@ -115,6 +115,7 @@ def _close_up(box: np.ndarray, cloud: np.ndarray, name: str) -> tuple[np.ndarray
         cv2.rectangle(view, corner, other, class_colour(name), 1)
         cv2.line(view, (middle, middle), (other[0], middle), class_colour(name), 1)
         views.append(view)
+        cv2.line(view, (_TILE - 1, 0), (_TILE - 1, _TILE), DIM_COLOUR, 1)
     put_text(views[0], f'{name}  {np.hypot(box[0], box[1]):.0f} m', 4, 12, 9, DIM_COLOUR)
     return views[0], views[1]
 

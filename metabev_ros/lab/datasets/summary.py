@@ -244,9 +244,9 @@ def _geometry_warnings(looked: list[_Look]) -> list[str]:
             f'the ground lies at z = {np.median(floors):+.1f} m: the ego frame should be on it, '
             'below the rear axle'
         )
-    boxes = sum(look.near for look in looked)
     for name in dict.fromkeys(name for look in looked for name in look.shown):
-        if boxes >= 5 * _FEWEST and not sum(look.shown.get(name, 0) for look in looked):
+        shown = [look.shown[name] for look in looked if name in look.shown]
+        if len(shown) >= _FEWEST and not sum(shown):
             warnings.append(f'no box lies in the picture of {name}: look at its calibration')
     return warnings
 

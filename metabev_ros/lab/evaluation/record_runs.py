@@ -10,7 +10,7 @@ from pathlib import Path
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.record_folder import RecordFolder, labelled
 from metabev_ros.lab.datasets.sample_record import SampleRecord, read_record
-from metabev_ros.lab.evaluation.own_metrics import OwnMetrics
+from metabev_ros.lab.evaluation.own_metrics import OwnMetrics, metric_of, missing_metric_notes
 from metabev_ros.lab.evaluation.record_drives import RecordDrives
 from metabev_ros.lab.evaluation.run import BY_SPEED, MODALITIES, Evaluation, ModalityScores
 from metabev_ros.lab.evaluation.submission import SubmissionFile, require_submittable
@@ -36,6 +36,7 @@ def evaluate_on_records(
     drives: RecordDrives,
     modalities: tuple[Modality, ...] = MODALITIES,
     submission: SubmissionRequest | None = None,
+    original: Path | None = None,
     progress: Callable[[str, int], None] | None = None,
 ) -> Evaluation:
     """Score a model on all records, and write its result file.
@@ -43,6 +44,8 @@ def evaluate_on_records(
     Args:
         modalities: to score; those that no record has are left out. A result file is of the
             first one that is left.
+        original: folder of the data set that the records come from, for what its own metric asks
+            beside the records.
         progress: called with (record's name, number of records in all) after each record.
 
     Raises:
@@ -55,7 +58,7 @@ def evaluate_on_records(
     present = present_modalities(drives.opened, modalities)
     total = sum(map(len, drives.opened))
     scores, annotated = ModalityScores(pipeline, present), 0
-    own = OwnMetrics(present)
+    own = OwnMetrics(present, lambda source: metric_of(source, original))
     with ExitStack() as stack:
         file = None
         if submission is not None:
@@ -78,7 +81,7 @@ def evaluate_on_records(
         drives.words,
         total,
         scores.results(),
-        (*_attribute_note(annotated, total), *source_notes(drives.opened)),
+        (*_attribute_note(annotated, total), *source_notes(drives.opened, original)),
         own.results(),
     )
 
@@ -108,16 +111,17 @@ def _records(folders: Sequence[RecordFolder]) -> Iterator[tuple[RecordFolder, Sa
 
 def _attribute_note(annotated: int, total: int) -> tuple[str, ...]:
     if annotated == total:
-        return ('attributes are annotated: AAE and NDS are those of the devkit',)
+        return ('AAE is of annotated attributes, as in the nuScenes devkit',)
     if not annotated:
         return (BY_SPEED,)
     return (f'attributes are annotated in {annotated} of {total} records, else by true speed',)
 
 
-def source_notes(folders: Sequence[RecordFolder]) -> tuple[str, ...]:
+def source_notes(folders: Sequence[RecordFolder], original: Path | None = None) -> tuple[str, ...]:
     """Licence, attribution and notes of the records' sources."""
     notes: list[str] = []
     for source in (folder.manifest.source for folder in folders):
         notes.append(f'{source.name}: {source.licence}; {source.attribution}')
         notes += [f'{source.name}: {note}' for note in source.notes]
+        notes += missing_metric_notes(source, original)
     return tuple(dict.fromkeys(notes))

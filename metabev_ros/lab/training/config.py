@@ -5,11 +5,13 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from metabev_ros.config.sparse import SparseExecution
 from metabev_ros.config.yaml import require
 from metabev_ros.errors import assert_never
 from metabev_ros.lab.training.adamv import SelectionConfig
 from metabev_ros.lab.training.augmentation import AugmentationConfig
 from metabev_ros.lab.training.curriculum import CurriculumConfig
+from metabev_ros.lab.training.pasting import PasteConfig
 from metabev_ros.lab.training.schedule import (
     Schedule,
     constant_factor,
@@ -92,6 +94,8 @@ class TrainingConfig:
         fixed_norms: batch norms use and keep the statistics they started with.
         recompute: gradient checkpointing of image backbone and decoder layers: less memory, a
             third more time.
+        paste: GT-paste; None: none.
+        execution: runner of the sparse LiDAR encoder; spconv learns on a GPU only.
         threads: torch threads of a CPU run; loaders: processes that prepare samples.
         checkpoint_every: steps between checkpoints.
         tensorboard: write curves, and every `picture_every` steps (0: never) pictures.
@@ -138,6 +142,8 @@ class TrainingConfig:
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     expert_selection: SelectionConfig = field(default_factory=SelectionConfig)
     init: InitConfig | None = None
+    paste: PasteConfig | None = None
+    execution: SparseExecution = SparseExecution.TABLES
     frozen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -169,6 +175,16 @@ class TrainingConfig:
             'training.precision',
             'fp32 or bf16 on a CPU',
             self.precision.value,
+        )
+
+        require(
+            self.execution is SparseExecution.TABLES
+            or self.device is Device.CUDA
+            or ('lidar_encoder' in self.frozen and self.threads == 1),
+            'training.execution',
+            'tables on a CPU, where spconv has no backward pass (with one thread it can run a '
+            'lidar_encoder that is frozen)',
+            self.execution.value,
         )
 
     def _check_numbers(self) -> None:

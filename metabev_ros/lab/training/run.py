@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from metabev_ros.config import ModelConfig
 from metabev_ros.lab.training.config import Device, TrainingConfig
 from metabev_ros.lab.training.data import (
     DataSource,
+    RecordSet,
     Rendered,
     Tell,
     gather_records,
@@ -17,6 +18,8 @@ from metabev_ros.lab.training.data import (
     require_sources,
 )
 from metabev_ros.lab.training.distributed import joined
+from metabev_ros.lab.training.object_database import build_objects, has_objects
+from metabev_ros.lab.training.provenance import write_card
 from metabev_ros.lab.training.train import Trainer
 
 
@@ -40,6 +43,14 @@ def say_nothing(*_: object) -> None:
     """Report nothing."""
 
 
+def cut_objects(sets: Sequence[RecordSet], tell: Tell, progress: Rendered) -> None:
+    """Make the objects for GT-paste of every source that lacks them."""
+    for records in sets:
+        if not has_objects(records.folder):
+            tell(f'objects for GT-paste are cut out of {records.folder}, once')
+            build_objects(records.folder, progress)
+
+
 def train_model(
     config: RunConfig,
     folder: Path,
@@ -55,17 +66,22 @@ def train_model(
     process of every machine renders, the others wait.
 
     Args:
-        folder: of the run: checkpoint, weights.safetensors, config.yaml, log.jsonl.
+        folder: of the run: checkpoint, weights.safetensors, config.yaml, log.jsonl; for imported
+            records MODEL_CARD.md.
         cache: of rendered records.
         workers: rendering processes.
         stepped: called with (step, loss terms, samples a second).
         tell: called with lines about what is going to be rendered.
-        rendered: called with (finished worlds, all worlds).
+        rendered: called with (finished worlds or records, all of them) before the training.
     """
     with joined(config.training.device is Device.CUDA) as processes:
         if processes.local == 0:
-            gather_records(config.data, config.model, Path(cache), workers, tell, rendered)
+            sets = gather_records(config.data, config.model, Path(cache), workers, tell, rendered)
+            if config.training.paste is not None:
+                cut_objects(sets, tell, rendered)
         processes.wait()
         trainer = Trainer(Path(folder), config.model, config.training, processes)
         trainer.run(opened_records(config.data, config.model, Path(cache)), stepped)
+        if processes.is_leader and any(source.records is not None for source in config.data):
+            write_card(Path(folder), config.model.name, trainer.description())
         return trainer

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from metabev_ros.config import ModelConfig
+from metabev_ros.config.sparse import SparseExecution
 from metabev_ros.lab.datasets.sample_record import SampleRecord, read_record
 from metabev_ros.lab.training.augmentation import (
     AugmentationConfig,
@@ -26,6 +27,7 @@ from metabev_ros.lab.training.curriculum import (
     jitter_pose,
     lost_views,
 )
+from metabev_ros.lab.training.pasting import Pasting
 from metabev_ros.lab.training.targets import asked_cells, depth_bins, detection_targets
 from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.structures import (
@@ -57,6 +59,8 @@ class SampleKey(NamedTuple):
 class TrainingSamples(torch.utils.data.Dataset):
     """Item `SampleKey` -> (camera, lidar, targets), tensors: epochs and resumes repeat exactly.
 
+    Objects are pasted first: they are part of the scene. What failures and augmentation draw does
+    not depend on them.
     Failures of the LiDAR and of calibrations happen to the sensor, before the scene moves; those
     of images after brightness and before the image moves.
     """
@@ -67,10 +71,12 @@ class TrainingSamples(torch.utils.data.Dataset):
         model: ModelConfig,
         augmentation: AugmentationConfig,
         curriculum: CurriculumConfig,
+        pasting: Pasting | None = None,
+        execution: SparseExecution = SparseExecution.TABLES,
     ) -> None:
-        self._paths, self._model = paths, model
+        self._paths, self._model, self._pasting = paths, model, pasting
         self._augmentation, self._curriculum = augmentation, curriculum
-        self._preprocessor = Preprocessor(model)
+        self._preprocessor = Preprocessor(model, execution)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -78,6 +84,9 @@ class TrainingSamples(torch.utils.data.Dataset):
     def __getitem__(self, key: SampleKey) -> tuple[dict | None, dict | None, dict | None]:
         modality = Modality(key.modality)
         record = read_record(self._paths[key.record])
+        if self._pasting is not None:
+            paste_rng = np.random.default_rng([key.seed, key.step, key.slot, 2])
+            record = self._pasting(record, key.record, modality, key.step, paste_rng)
         rng = np.random.default_rng([key.seed, key.step, key.slot])
         failure_rng = np.random.default_rng([key.seed, key.step, key.slot, 1])
         failures = self._curriculum.draw(key.step, modality, failure_rng)

@@ -16,6 +16,8 @@ from metabev_ros.errors import ConfigError, assert_never
 from metabev_ros.lab.training.config import Device, ModalityDraw, Sampling, TrainingConfig
 from metabev_ros.lab.training.data import RecordSet, all_paths
 from metabev_ros.lab.training.distributed import Processes
+from metabev_ros.lab.training.object_database import ObjectDatabase
+from metabev_ros.lab.training.pasting import Pasting
 from metabev_ros.lab.training.samples import SampleKey, TrainingSamples
 from metabev_ros.structures import Modality
 
@@ -232,6 +234,15 @@ def _asked(config: TrainingConfig) -> set[Modality]:
             assert_never(config.draw)
 
 
+def pasting_of(sets: Sequence[RecordSet], config: TrainingConfig) -> Pasting | None:
+    """GT-paste with objects of the records that are trained on; None: there is none."""
+    if config.paste is None:
+        return None
+    databases = tuple(ObjectDatabase(records.folder, records.scenes) for records in sets)
+    first = np.cumsum([0, *(len(records) for records in sets)])[:-1]
+    return Pasting(config.paste, databases, tuple(first.tolist()), config.steps)
+
+
 def training_loader(
     sets: Sequence[RecordSet],
     model: ModelConfig,
@@ -241,7 +252,14 @@ def training_loader(
 ) -> torch.utils.data.DataLoader:
     """Load the batches of this process from `step` on, each a list of samples."""
     return torch.utils.data.DataLoader(
-        TrainingSamples(all_paths(sets), model, config.augmentation, config.curriculum),
+        TrainingSamples(
+            all_paths(sets),
+            model,
+            config.augmentation,
+            config.curriculum,
+            pasting_of(sets, config),
+            config.execution,
+        ),
         batch_sampler=BatchKeys(sets, config, step, processes.rank, processes.world),
         collate_fn=list,
         num_workers=config.loaders,

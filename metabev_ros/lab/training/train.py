@@ -11,14 +11,16 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from metabev_ros.config import ModelConfig, save_config, to_plain
+from metabev_ros.config import LidarEncoder, ModelConfig, save_config, to_plain
+from metabev_ros.config.sparse import SparseExecution
+from metabev_ros.config.yaml import require
 from metabev_ros.lab.training.adamv import (
     OfficialSelection,
     PerTaskSelection,
@@ -35,6 +37,7 @@ from metabev_ros.lab.training.data import RecordSet
 from metabev_ros.lab.training.device import find_device
 from metabev_ros.lab.training.distributed import Processes
 from metabev_ros.lab.training.monitoring import Monitor, comparison_picture
+from metabev_ros.lab.training.provenance import STATE, DataUsed, data_behind
 from metabev_ros.lab.training.recompute import enable_recompute
 from metabev_ros.lab.training.sampling import training_loader
 from metabev_ros.lab.training.soundness import require_finite, require_numbers
@@ -74,7 +77,14 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._checkpoint = self.folder / 'checkpoint.pt'
-        self.network = MetaBev(model).to(self.device)
+        require(
+            config.execution is SparseExecution.TABLES
+            or model.lidar.encoder is LidarEncoder.SPARSE,
+            'training.execution',
+            'tables for a LiDAR encoder of pillars',
+            config.execution.value,
+        )
+        self.network = MetaBev(model, config.execution).to(self.device)
         self.auxiliary = None
         if config.auxiliary_weight > 0:
             self.auxiliary = AuxiliaryHeads(model).to(self.device)
@@ -92,6 +102,10 @@ class Trainer:
             self.device.type, enabled=config.precision is Precision.FP16
         )
         self.step, self.seconds, self.skipped = 0, 0.0, 0
+        self.data: tuple[DataUsed, ...] = ()
+        self.data_before: tuple[DataUsed, ...] = ()
+        if config.init is not None and not self._checkpoint.exists():
+            self.data_before = data_behind(Path(config.init.path))
         used = experts_used(self.network)
         self.selection = build_selection(
             config.expert_selection,
@@ -127,10 +141,10 @@ class Trainer:
             progress: called with (step, terms of the loss, samples a second) by the first
                 process.
         """
-        validation = None
+        validation, self.data = None, DataUsed.of(sets)
         if self.selection is not None:
             sets, held_out = hold_out(sets, self.config.expert_selection.scenes)
-            validation = Validation(held_out, self.model)
+            validation = Validation(held_out, self.model, self.config.execution)
         loader = training_loader(sets, self.model, self.config, self.step, self.processes)
         self._set_modes()
         monitor = (
@@ -268,6 +282,7 @@ class Trainer:
             'step': self.step,
             'seconds': self.seconds,
             'skipped': self.skipped,
+            'data_before': [used.plain() for used in self.data_before],
             'seed': self.config.seed,
             'model_hash': self.model.hash,
         }
@@ -275,22 +290,21 @@ class Trainer:
         weights = {name: value.cpu().contiguous() for name, value in self.average.items()}
         replace_file(self.folder / 'weights.safetensors', lambda path: save_file(weights, path))
         replace_file(self.folder / 'config.yaml', lambda path: save_config(self.model, path))
-        replace_file(
-            self.folder / 'training.json',
-            lambda path: path.write_text(
-                json.dumps(
-                    {
-                        'step': self.step,
-                        'samples': self.step * len(self.config.batch),
-                        'seconds': round(self.seconds),
-                        'skipped': self.skipped,
-                        'processes': self.processes.world,
-                        'config': to_plain(self.config),
-                    },
-                    indent=1,
-                )
-            ),
-        )
+        text = json.dumps(self.description(), indent=1)
+        replace_file(self.folder / STATE, lambda path: path.write_text(text, encoding='utf-8'))
+
+    def description(self) -> dict[str, Any]:
+        """What `training.json` says."""
+        return {
+            'step': self.step,
+            'samples': self.step * len(self.config.batch),
+            'seconds': round(self.seconds),
+            'skipped': self.skipped,
+            'processes': self.processes.world,
+            'config': to_plain(self.config),
+            'data': [used.plain() for used in self.data],
+            'data_before': [used.plain() for used in self.data_before],
+        }
 
     def _load(self) -> None:
         state = load_checkpoint(self._checkpoint, self.model.hash)
@@ -305,3 +319,6 @@ class Trainer:
         self.scaler.load_state_dict(state.get('scaler', {}))
         self.step, self.seconds = state['step'], state['seconds']
         self.skipped = state.get('skipped', 0)
+        if 'data_before' in state:  # the file to start from may be gone by now
+            where = str(self._checkpoint)
+            self.data_before = tuple(DataUsed.read(p, where) for p in state['data_before'])

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from metabev_ros.config import ModelConfig
+from metabev_ros.config.sparse import SparseExecution
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.training.augmentation import AugmentationConfig
 from metabev_ros.lab.training.curriculum import CurriculumConfig
@@ -50,8 +51,15 @@ class Validation:
     Nothing varies from check to check: evaluation mode, no augmentation, no auxiliary terms.
     """
 
-    def __init__(self, sets: Sequence[RecordSet], model: ModelConfig) -> None:
-        self._samples = TrainingSamples(all_paths(sets), model, AS_RECORDED, CurriculumConfig())
+    def __init__(
+        self,
+        sets: Sequence[RecordSet],
+        model: ModelConfig,
+        execution: SparseExecution = SparseExecution.TABLES,
+    ) -> None:
+        self._samples = TrainingSamples(
+            all_paths(sets), model, AS_RECORDED, CurriculumConfig(), execution=execution
+        )
         self._modalities = [m for records in sets for m in records.modalities]
 
     def losses(

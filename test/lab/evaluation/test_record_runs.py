@@ -119,7 +119,7 @@ def test_records_are_scored_like_the_samples_that_they_are(pipeline, synthetic):
     fused = evaluation.modalities[Modality.FUSED].detection
     assert fused.ap.max() > 0.5 and not np.isnan(fused.nds)
     text = markdown(evaluation)
-    assert 'attributes are annotated' in text and 'Apache-2.0' in text
+    assert 'AAE is of annotated attributes' in text and 'Apache-2.0' in text
     assert '| car | FUSED |' in text and '| pedestrian | CAMERA |' in text
 
 
@@ -179,7 +179,7 @@ def test_a_result_file_that_records_cannot_give_is_refused_first(
             RecordDrives((mixed,)),
             (modality,),
             request,
-            lambda text, total: done.append(text),
+            progress=lambda text, total: done.append(text),
         )
     assert not done and not list(tmp_path.iterdir())
 
@@ -198,8 +198,8 @@ class CountingMetric:
 
 
 def test_metrics_of_a_data_set_see_what_was_found_in_its_records_only(pipeline, mixed):
-    known = (OwnMetric('made', "Made's own", CountingMetric), OwnMetric('x', 'X', CountingMetric))
-    own = OwnMetrics((Modality.LIDAR,), known)
+    known = {'made': OwnMetric("Made's own", CountingMetric), 'x': OwnMetric('X', CountingMetric)}
+    own = OwnMetrics((Modality.LIDAR,), lambda source: known.get(source.name))
     record = read_record(RecordFolder(mixed).paths[1])
     found = pipeline(record.sample).detections
     own.add(INFO, record, {Modality.LIDAR: found})

@@ -1,0 +1,203 @@
+"""Runs of `metabev evaluate`: on synthetic drives, on records, and under failures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from metabev_ros.cli.app import command_line, console, progress_bar
+from metabev_ros.config import ModelConfig, load_config
+from metabev_ros.errors import ConfigError
+from metabev_ros.lab.datasets.corruptions import CLEAN, Setting, SettingGroup
+from metabev_ros.lab.datasets.importing import import_records
+from metabev_ros.lab.datasets.record_folder import RecordFolder
+from metabev_ros.lab.datasets.sources.labelled_bags import LabelledBags
+from metabev_ros.lab.evaluation.held_out import HeldOutDrives
+from metabev_ros.lab.evaluation.labelled_drives import LabelledDrives
+from metabev_ros.lab.evaluation.model_results import ModelResults
+from metabev_ros.lab.evaluation.record_drives import RecordDrives, drives_for
+from metabev_ros.lab.evaluation.record_runs import SubmissionRequest, evaluate_on_records
+from metabev_ros.lab.evaluation.records import merge_records
+from metabev_ros.lab.evaluation.report import write_report
+from metabev_ros.lab.evaluation.report_records import class_records, evaluation_records, slug
+from metabev_ros.lab.evaluation.robustness import ModelSource, evaluate_robustness, with_backend
+from metabev_ros.lab.evaluation.robustness_claims import claim_records, robustness_records
+from metabev_ros.lab.evaluation.robustness_report import write_comparison
+from metabev_ros.lab.evaluation.run import Evaluation, evaluate_on_synthetic
+from metabev_ros.lab.evaluation.spreading import Spread
+from metabev_ros.pipeline import Pipeline
+from metabev_ros.structures import Modality
+
+
+def import_bags(bags: LabelledBags, folder: Path, source: ModelSource) -> Path:
+    """Records of labelled bags as a model takes them."""
+    model = load_config(ModelConfig, source.folder / 'config.yaml')
+    with progress_bar('Importing') as update:
+        import_records(bags, folder, model, 1, update)
+    for note in RecordFolder(folder).manifest.source.notes:
+        console.print(note, markup=False)
+    return folder
+
+
+def evaluate_settings(
+    sources: tuple[ModelSource, ...],
+    group: SettingGroup,
+    on: list[Path] | HeldOutDrives,
+    spread: Spread,
+    resamples: int,
+    out: Path,
+    record: Path | None,
+) -> None:
+    """Score models under failures on records or synthetic drives."""
+    test_set: LabelledDrives
+    if isinstance(on, HeldOutDrives):
+        test_set, shown, left_out = on, group.settings, {}
+    else:
+        test_set, shown, left_out = drives_for(on, group.settings)
+        say_left_out(group, shown, left_out)
+    results = evaluate_under_failures(sources, shown, left_out, test_set, spread, resamples, out)
+    report = write_comparison(results, out)
+    if record is not None:
+        merge_records(
+            record,
+            [
+                *robustness_records(results, command_line(), record.stem),
+                *claim_records(results, command_line(), record.stem),
+            ],
+        )
+    console.print(report.read_text(encoding='utf-8'), markup=False)
+    console.print(f'written: {report}', markup=False)
+
+
+def require_sense(
+    models: list[str],
+    data: bool,
+    settings: SettingGroup | None,
+    counts: int | None,
+    single: str | Path | None,
+) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        ConfigError
+    """
+    if settings is None and len(models) != 1:
+        raise ConfigError('evaluate', 'one model without --settings', str(models))
+    if data and counts is not None:
+        raise ConfigError('--drives, --per-drive', 'synthetic drives', '--data', 'leave one away')
+    if single and (settings is not None or not data):
+        got = 'no --data' if not data else '--settings'
+        raise ConfigError('--modality, --submission', '--data without --settings', got)
+
+
+def say_left_out(
+    group: SettingGroup, shown: tuple[Setting, ...], left_out: dict[str, str]
+) -> None:
+    """Name the settings that the records cannot show.
+
+    Raises:
+        ConfigError: where nothing of the group is left but the clean setting.
+    """
+    for setting, reason in left_out.items():
+        console.print(f'not shown: {setting}, {reason}', markup=False)
+    if left_out and all(setting == CLEAN or setting.is_harmless for setting in shown):
+        raise ConfigError(
+            f'--settings {group.value}',
+            'a failure that the records can show',
+            '; '.join(f'{setting}: {reason}' for setting, reason in left_out.items()),
+            'choose another group, or other records',
+        )
+
+
+def evaluate_under_failures(
+    sources: tuple[ModelSource, ...],
+    settings: tuple[Setting, ...],
+    left_out: dict[str, str],
+    test_set: LabelledDrives,
+    spread: Spread,
+    resamples: int,
+    out: Path,
+) -> list[ModelResults]:
+    """Score models drive by drive and save NAME.json of each."""
+    with progress_bar('Evaluating') as update:
+        infos, scores = evaluate_robustness(
+            sources, settings, test_set, out / 'partial', spread, update
+        )
+    results: list[ModelResults] = []
+    with progress_bar('Intervals') as update:
+        for done, (name, info) in enumerate(infos.items()):
+            update(done, len(infos), name)
+            drives = {
+                setting: parts for (model, setting), parts in scores.items() if model == name
+            }
+            result = ModelResults.make(name, info, test_set.words, drives, resamples, left_out)
+            result.save(out / f'{result.name}.json')
+            results.append(result)
+    return results
+
+
+def model_source(text: str, backend: str) -> ModelSource:
+    """'NAME=FOLDER' or 'FOLDER', whose last part is the name then."""
+    name, separator, folder = text.rpartition('=')
+    folder = Path(folder)
+    return with_backend(ModelSource(name if separator else folder.resolve().name, folder, backend))
+
+
+def evaluate_modalities(
+    source: ModelSource, threads: int, drives: int, per_drive: int, out: Path, record: Path | None
+) -> None:
+    """Score one model on synthetic drives, once per modality."""
+    with progress_bar('Evaluating') as update:
+        done = 0
+
+        def progress(text: str, total: int) -> None:
+            nonlocal done
+            done += 1
+            update(done, total, text)
+
+        evaluation = evaluate_on_synthetic(
+            source.folder, source.backend, threads, drives, per_drive, progress=progress
+        )
+    if record is not None:
+        merge_records(record, evaluation_records(evaluation, command_line()))
+    print_report(evaluation, out)
+
+
+def print_report(evaluation: Evaluation, out: Path) -> None:
+    """Write a report and print it."""
+    report = write_report(evaluation, out)
+    console.print(report.read_text(encoding='utf-8'), markup=False)
+    console.print(f'written: {report}', markup=False)
+
+
+def evaluate_records(
+    source: ModelSource,
+    threads: int,
+    data: list[Path],
+    modalities: tuple[Modality, ...],
+    submission: SubmissionRequest | None,
+    original: Path | None,
+    out: Path,
+    record: Path | None,
+) -> None:
+    """Score one model on records, once per modality."""
+    drives = RecordDrives(tuple(data))
+    pipeline = Pipeline.load(source.folder, source.backend, threads)
+    with progress_bar('Evaluating') as update:
+        done = 0
+
+        def progress(text: str, total: int) -> None:
+            nonlocal done
+            done += 1
+            update(done, total, text)
+
+        evaluation = evaluate_on_records(
+            pipeline, drives, modalities, submission, original, progress
+        )
+    if record is not None:
+        names = [slug(folder.manifest.source.name) for folder in drives.opened]
+        topic, command = '.'.join([record.stem, '_and_'.join(names)]), command_line()
+        records = evaluation_records(evaluation, command, topic)
+        merge_records(record, [*records, *class_records(evaluation, command, topic)])
+    print_report(evaluation, out)
+    if submission is not None:
+        console.print(f'written: {submission.path}', markup=False)
