@@ -1,4 +1,4 @@
-"""Metrics of the data sets themselves over records, and the recorded figures of the real frames."""
+"""Metrics of the data sets themselves over records, and the figures of the real frames."""
 
 import dataclasses
 
@@ -69,7 +69,9 @@ def test_the_truth_of_kittis_frames_scores_as_high_as_kitti_lets_it(real):
     assert figures['Car 3d moderate'] == figures['Car bev moderate'] == pytest.approx(9 / 40)
     _, moved = own_figures(
         real['kitti'],
-        lambda r: dataclasses.replace(exact(r), boxes=exact(r).boxes + np.float32([1.0] + [0] * 8)),
+        lambda r: dataclasses.replace(
+            exact(r), boxes=exact(r).boxes + np.float32([1.0] + [0] * 8)
+        ),
         real['kitti'].original,
     )
     assert moved['Car 3d moderate'] == 0.0
