@@ -2,8 +2,8 @@
 .DEFAULT_GOAL := help
 RUN = .venv/bin/metabev-env
 METABEV = .venv/bin/metabev
-.PHONY: setup setup-dev demo test test-nightly test-training coverage audit lint train evaluate \
-	export engines gpu-check precision bench clean help fresh-machine format
+.PHONY: setup setup-dev demo test test-nightly test-training test-devkit coverage audit lint train \
+	evaluate export engines gpu-check precision bench clean help fresh-machine format
 
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## *\(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
@@ -25,6 +25,11 @@ test-nightly: setup-dev ## rows too slow for every commit, mutants, TensorRT-RTX
 	@$(RUN) python benchmark/reliability restart
 test-training: setup-dev ## what learns: eight samples by heart, a step at full size (hours)
 	@$(RUN) python -m pytest -q -m slow test/lab/training $(ARGS)
+test-devkit: setup-dev ## what is nuScenes' beside its own devkit, which gets a .venv-devkit
+	@test -x .venv-devkit/bin/python || $(RUN) python -m venv .venv-devkit
+	@.venv-devkit/bin/python -m pip install -q -r requirements/nuscenes_devkit.txt
+	@METABEV_DEVKIT_PYTHON=$(CURDIR)/.venv-devkit/bin/python \
+		$(RUN) python -m pytest -q -m devkit $(ARGS)
 coverage: setup-dev ## lines and branches from message to output that its tests reach
 	@$(RUN) python -m pip install -q -r requirements/coverage.txt
 	@mkdir -p out/coverage && $(RUN) python -m coverage erase
@@ -62,4 +67,4 @@ precision: setup-dev ## accuracy and time of fp16 and int8 beside fp32
 bench: setup-dev ## latency of every branch beside torch eager
 	@$(RUN) python benchmark/branch_latency.py $(ARGS)
 clean:      ## everything that the targets above made, the trained models excepted
-	@rm -rf .venv build install log out *.egg-info .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-devkit build install log out *.egg-info .pytest_cache .ruff_cache .hypothesis

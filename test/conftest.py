@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,15 @@ def shared_data() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `ros` skip, with the remedy, where ROS is not set up."""
-    if importlib.util.find_spec('rclpy') and importlib.util.find_spec('metabev_ros.msg'):
-        return
+    """Tests marked `ros` or `devkit` skip, with the remedy, where what they need is not there."""
+    missing = {}
+    if not (importlib.util.find_spec('rclpy') and importlib.util.find_spec('metabev_ros.msg')):
+        missing['ros'] = 'needs ROS and our messages: make setup, then .venv/bin/metabev-env'
+    if not os.environ.get('METABEV_DEVKIT_PYTHON'):
+        missing['devkit'] = (
+            'needs METABEV_DEVKIT_PYTHON, a Python with the devkit: make test-devkit'
+        )
     for item in items:
-        if item.get_closest_marker('ros'):
-            item.add_marker(
-                pytest.mark.skip(
-                    reason='needs ROS and our messages: make setup, then .venv/bin/metabev-env'
-                )
-            )
+        for marker, reason in missing.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))

@@ -111,9 +111,9 @@ def _print_summary(summary: Summary) -> None:
         'boxes',
         'with\npoints',
         'with\nvelocity',
-        'median\nrange m',
-        'farthest\nm',
-        'median\npoints',
+        'range\nm',
+        'most\nm',
+        'points\neach',
     ):
         table.add_column(column, justify='right', no_wrap=True)
     for c in summary.classes:

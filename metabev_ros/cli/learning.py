@@ -14,6 +14,7 @@ from metabev_ros.cli.app import (
     progress_bar,
 )
 from metabev_ros.config import load_config
+from metabev_ros.errors import ConfigError
 
 if TYPE_CHECKING:
     from metabev_ros.lab.training.run import RunConfig
@@ -35,9 +36,67 @@ def train(
     On several GPUs or machines: torchrun ... -m metabev_ros.cli train ...
     """
     from metabev_ros.lab.training.distributed import this_process
-    from metabev_ros.lab.training.run import RunConfig, train_model
+    from metabev_ros.lab.training.run import RunConfig
 
     run = load_config(RunConfig, config)
+    trainer = _train(run, out, cache, workers)
+    if score and this_process().is_leader:
+        report = _score_training(run, trainer, cache, out)
+        console.print(report.read_text(encoding='utf-8'), markup=False)
+        console.print(f'written: {report}', markup=False)
+
+
+@app.command()
+def finetune(
+    model: Annotated[Path, typer.Argument(help='Model folder or training run to start from.')],
+    data: Annotated[
+        list[Path], typer.Option(help='Folder that metabev import wrote; give it again for more.')
+    ],
+    out: Annotated[Path, typer.Option(help='Run folder; goes on where it stopped.')],
+    keep: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=0.99, help='Share of synthetic drives, so that the model forgets less.'
+        ),
+    ] = 0.0,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help='Default: ten epochs of the records.')
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Default: a tenth of the model's own.")
+    ] = None,
+    device: Annotated[str, typer.Option(help='cpu or cuda.')] = 'cpu',
+    seed: Annotated[int, typer.Option(min=0, help='Of the order of samples.')] = 0,
+    cache: Annotated[Path, typer.Option(help='Rendered samples, for --keep.')] = Path(
+        'runs/cache'
+    ),
+    workers: Annotated[int, typer.Option(min=1, help='Rendering processes.')] = 2,
+) -> None:
+    """Let a model go on learning from your own records; interrupt and start again at will.
+
+    The run, which `metabev train` can repeat, and a card that says what was used are in the run
+    folder; `metabev export MODEL --run RUN` makes a model of it.
+    """
+    from metabev_ros.lab.training.config import Device
+    from metabev_ros.lab.training.distributed import this_process
+    from metabev_ros.lab.training.finetune import FinetuneOptions, finetune_run, keep_run
+
+    if device not in {member.value for member in Device}:
+        raise ConfigError('finetune --device', 'cpu or cuda', repr(device))
+    options = FinetuneOptions(keep, steps, learning_rate, Device(device), seed)
+    run = finetune_run(model, data, options)
+    if this_process().is_leader:
+        _tell(f'{run.training.steps} steps: {keep_run(run, out)}')
+    _train(run, out, cache, workers)
+    if this_process().is_leader:
+        _tell(f'written: {out}/MODEL_CARD.md')
+
+
+def _train(run: RunConfig, out: Path, cache: Path, workers: int) -> Trainer:
+    """Train, and show how far it is."""
+    from metabev_ros.lab.training.distributed import this_process
+    from metabev_ros.lab.training.run import train_model
+
     is_leader = this_process().is_leader
     with progress_bar('Working') if is_leader else nullcontext(_say_nothing) as update:
         trainer = train_model(
@@ -51,15 +110,11 @@ def train(
             _tell,
             lambda done, total: update(done, total, 'prepared'),
         )
-    if not is_leader:
-        return
-    console.print(f'written: {out}/weights.safetensors', markup=False)
-    if trainer.skipped:
-        _tell(f'{trainer.skipped} steps were left out: their gradients were not finite')
-    if score:
-        report = _score_training(run, trainer, cache, out)
-        console.print(report.read_text(encoding='utf-8'), markup=False)
-        console.print(f'written: {report}', markup=False)
+    if is_leader:
+        _tell(f'written: {out}/weights.safetensors')
+        if trainer.skipped:
+            _tell(f'{trainer.skipped} steps were left out: their gradients were not finite')
+    return trainer
 
 
 def _tell(line: str) -> None:

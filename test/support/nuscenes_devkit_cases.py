@@ -3,12 +3,15 @@
 Run in an environment that has nuscenes-devkit (numpy < 2) to renew the stored answers:
 
     python test/support/nuscenes_devkit_cases.py
+
+or, with the path of a file behind it, to write them there.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -257,4 +260,5 @@ if __name__ == '__main__':
         for name in CASES
     }
     plain = json.dumps(answers, indent=None).replace('NaN', 'null')
-    GOLDEN.write_text(plain.replace('}, "', '},\n"') + '\n', encoding='utf-8')
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else GOLDEN
+    path.write_text(plain.replace('}, "', '},\n"') + '\n', encoding='utf-8')

@@ -24,7 +24,6 @@ from support.nuscenes_keyframes import Plan, invented_keyframe
 from support.nuscenes_maps import invented_map
 
 DEVKIT = os.environ.get('METABEV_DEVKIT_PYTHON')
-NO_DEVKIT = 'METABEV_DEVKIT_PYTHON names no Python with nuscenes-devkit: make test-devkit'
 GOLDEN = Path(__file__).with_name('nuscenes_golden.json')
 SCENES = ('scene-0103', 'scene-0916')  # of mini_val
 SHAPE = (6, 200, 200)

@@ -216,7 +216,7 @@ def write_graphs(
 
 def _copy_weights(run: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ('training.json', 'weights.safetensors', 'config.yaml'):
+    for name in ('MODEL_CARD.md', 'training.json', 'weights.safetensors', 'config.yaml'):
         if (run / name).exists():
             write_atomically(folder / name, (run / name).read_bytes())
 

@@ -19,6 +19,7 @@ from metabev_ros.lab.training.data import (
 )
 from metabev_ros.lab.training.distributed import joined
 from metabev_ros.lab.training.object_database import build_objects, has_objects
+from metabev_ros.lab.training.provenance import write_card
 from metabev_ros.lab.training.train import Trainer
 
 
@@ -65,7 +66,8 @@ def train_model(
     process of every machine renders, the others wait.
 
     Args:
-        folder: of the run: checkpoint, weights.safetensors, config.yaml, log.jsonl.
+        folder: of the run: checkpoint, weights.safetensors, config.yaml, log.jsonl; for imported
+            records MODEL_CARD.md.
         cache: of rendered records.
         workers: rendering processes.
         stepped: called with (step, loss terms, samples a second).
@@ -80,4 +82,6 @@ def train_model(
         processes.wait()
         trainer = Trainer(Path(folder), config.model, config.training, processes)
         trainer.run(opened_records(config.data, config.model, Path(cache)), stepped)
+        if processes.is_leader and any(source.records is not None for source in config.data):
+            write_card(Path(folder), config.model.name, trainer.description())
         return trainer

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save_file
@@ -37,6 +37,7 @@ from metabev_ros.lab.training.data import RecordSet
 from metabev_ros.lab.training.device import find_device
 from metabev_ros.lab.training.distributed import Processes
 from metabev_ros.lab.training.monitoring import Monitor, comparison_picture
+from metabev_ros.lab.training.provenance import STATE, DataUsed, data_behind
 from metabev_ros.lab.training.recompute import enable_recompute
 from metabev_ros.lab.training.sampling import training_loader
 from metabev_ros.lab.training.soundness import require_finite, require_numbers
@@ -101,6 +102,10 @@ class Trainer:
             self.device.type, enabled=config.precision is Precision.FP16
         )
         self.step, self.seconds, self.skipped = 0, 0.0, 0
+        self.data: tuple[DataUsed, ...] = ()
+        self.data_before: tuple[DataUsed, ...] = ()
+        if config.init is not None and not self._checkpoint.exists():
+            self.data_before = data_behind(Path(config.init.path))
         used = experts_used(self.network)
         self.selection = build_selection(
             config.expert_selection,
@@ -136,7 +141,7 @@ class Trainer:
             progress: called with (step, terms of the loss, samples a second) by the first
                 process.
         """
-        validation = None
+        validation, self.data = None, DataUsed.of(sets)
         if self.selection is not None:
             sets, held_out = hold_out(sets, self.config.expert_selection.scenes)
             validation = Validation(held_out, self.model, self.config.execution)
@@ -277,6 +282,7 @@ class Trainer:
             'step': self.step,
             'seconds': self.seconds,
             'skipped': self.skipped,
+            'data_before': [used.plain() for used in self.data_before],
             'seed': self.config.seed,
             'model_hash': self.model.hash,
         }
@@ -284,22 +290,21 @@ class Trainer:
         weights = {name: value.cpu().contiguous() for name, value in self.average.items()}
         replace_file(self.folder / 'weights.safetensors', lambda path: save_file(weights, path))
         replace_file(self.folder / 'config.yaml', lambda path: save_config(self.model, path))
-        replace_file(
-            self.folder / 'training.json',
-            lambda path: path.write_text(
-                json.dumps(
-                    {
-                        'step': self.step,
-                        'samples': self.step * len(self.config.batch),
-                        'seconds': round(self.seconds),
-                        'skipped': self.skipped,
-                        'processes': self.processes.world,
-                        'config': to_plain(self.config),
-                    },
-                    indent=1,
-                )
-            ),
-        )
+        text = json.dumps(self.description(), indent=1)
+        replace_file(self.folder / STATE, lambda path: path.write_text(text, encoding='utf-8'))
+
+    def description(self) -> dict[str, Any]:
+        """What `training.json` says."""
+        return {
+            'step': self.step,
+            'samples': self.step * len(self.config.batch),
+            'seconds': round(self.seconds),
+            'skipped': self.skipped,
+            'processes': self.processes.world,
+            'config': to_plain(self.config),
+            'data': [used.plain() for used in self.data],
+            'data_before': [used.plain() for used in self.data_before],
+        }
 
     def _load(self) -> None:
         state = load_checkpoint(self._checkpoint, self.model.hash)
@@ -314,3 +319,6 @@ class Trainer:
         self.scaler.load_state_dict(state.get('scaler', {}))
         self.step, self.seconds = state['step'], state['seconds']
         self.skipped = state.get('skipped', 0)
+        if 'data_before' in state:  # the file to start from may be gone by now
+            where = str(self._checkpoint)
+            self.data_before = tuple(DataUsed.read(p, where) for p in state['data_before'])

@@ -1,4 +1,4 @@
-"""Metrics of the data sets themselves over records, and the figures of the real frames."""
+"""Metrics of the data sets themselves over records, and recorded figures of the real frames."""
 
 import dataclasses
 

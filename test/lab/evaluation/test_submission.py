@@ -63,7 +63,7 @@ def test_the_stored_case_holds_what_is_hard():
     assert np.concatenate(racks).sum() > 3
 
 
-@pytest.mark.skipif(DEVKIT is None, reason='METABEV_DEVKIT_PYTHON names no Python with the devkit')
+@pytest.mark.devkit
 def test_nds_and_all_errors_equal_the_devkits_evaluation_of_the_result_file(tmp_path):
     case = cases.make_case()
     assert_equal_to(cases.answer(DEVKIT, case, tmp_path), case)

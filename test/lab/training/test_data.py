@@ -20,12 +20,12 @@ from metabev_ros.lab.training.run import RunConfig, say_nothing
 OURS = SyntheticDrives().info
 
 
-def folder_of(folder, records, model=TINY):
+def folder_of(folder, records, model=TINY, info=OURS):
     for record in records:
         path = record_path(folder, record.scene, record.token)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_record(path, record)
-    write_manifest(folder, OURS, model, [entry_of(record) for record in records])
+    write_manifest(folder, info, model, [entry_of(record) for record in records])
     return folder
 
 

@@ -90,9 +90,9 @@ class Argoverse2:
             'Forecasting, NeurIPS Datasets and Benchmarks 2021',
             dict(self.class_map.names),
             (
-                'walkways, stop lines and car parks are not in its maps: these layers are unknown',
-                'every painted boundary of a lane is a divider, edge lines of the road too',
-                'objects have no attributes',
+                'Its maps lack walkways, stop lines and car parks: these layers are unknown.',
+                'Every painted boundary of a lane is a divider, edge lines of the road too.',
+                'Objects have no attributes.',
             ),
         )
 

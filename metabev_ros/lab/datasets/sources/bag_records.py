@@ -15,6 +15,7 @@ from metabev_ros.lab.datasets.sources.frame import lidar_depth
 from metabev_ros.lab.datasets.sources.label_track import PlacedLabels
 from metabev_ros.structures import DETECTION_CLASSES, Sample
 
+MAX_REACH = 300.0  # metres from the vehicle; a box farther away is in a wrong frame
 _STANDING = ('barrier', 'traffic_cone')  # what does not move needs no velocity
 
 
@@ -37,6 +38,7 @@ def truth_of(
     """The truth of a sample.
 
     What was labelled at another stamp, and moved since in a way that nobody knows, is ignored.
+    Boxes beyond MAX_REACH are left out.
 
     Args:
         points: (P, 3) float64 of the newest sweep, in the ego frame.
@@ -44,10 +46,12 @@ def truth_of(
         labelled_range_m: distance up to which all objects are labelled; None: everywhere.
     """
     labels = placed.labels
-    split = classes.split(placed.boxes, list(labels.names))
+    near = np.flatnonzero(~is_far(placed))
+    split = classes.split(placed.boxes[near], [labels.names[row] for row in near])
     names = np.array([DETECTION_CLASSES[label] for label in split.labels], str)
-    is_asked = placed.is_known[split.kept] | np.isin(names, _STANDING)
-    kept, lost = split.kept[is_asked], split.kept[~is_asked]
+    rows = near[split.kept]
+    is_asked = placed.is_known[rows] | np.isin(names, _STANDING)
+    kept, lost = rows[is_asked], rows[~is_asked]
     given = np.where(placed.is_moved, -1, labels.num_lidar_pts)
     counted = np.where(given < 0, placed.counts(points), given)
     return GroundTruth(
@@ -62,6 +66,11 @@ def truth_of(
         ignored_labels=np.concatenate([split.ignored_labels, split.labels[~is_asked]]),
         objects_known=_objects_known(labelled_range_m),
     )
+
+
+def is_far(placed: PlacedLabels) -> np.ndarray:
+    """(M,) bool: which boxes lie where no sensor reaches."""
+    return np.linalg.norm(placed.boxes[:, :3], axis=1) > MAX_REACH
 
 
 def _objects_known(distance: float | None) -> np.ndarray | None:

@@ -180,7 +180,7 @@ class KittiTracking:
     @property
     def info(self) -> SourceInfo:
         """What has to be said about it."""
-        absent = 'sequence 0001 lacks the sweeps 177 to 180: no records are made of them'
+        absent = 'Sequence 0001 lacks the sweeps 177 to 180: no records are made of them.'
         return kitti_info(f'KITTI tracking {self.split}', self._class_map, (absent,))
 
     @property

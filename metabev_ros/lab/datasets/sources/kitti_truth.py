@@ -66,9 +66,9 @@ def kitti_info(name: str, classes: ClassMap, notes: tuple[str, ...]) -> SourceIn
         'Suite, CVPR 2012',
         dict(classes.names),
         (
-            'objects are labelled inside the front camera picture only: nothing else is asked for',
-            'there is no map: no layer is known',
-            'visibility is made of three levels of occlusion',
+            'Objects are labelled inside the picture of the front camera only.',
+            'There is no map: no layer is known.',
+            'Visibility is made of three levels of occlusion.',
             *notes,
         ),
     )

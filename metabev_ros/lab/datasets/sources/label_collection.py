@@ -36,7 +36,7 @@ _TOPICS_TOLD = 10
 
 @dataclass(frozen=True)
 class LabelTopics:
-    """Where a bag has its labels.
+    """Topics on which a bag has its labels.
 
     Attributes:
         boxes: topic of vision_msgs/Detection3DArray, foxglove_msgs/SceneUpdate or

@@ -1,4 +1,4 @@
-"""Where the frames of a whole bag are at any of its stamps, for labels.
+"""Places of the frames of a whole bag at any of its stamps, for labels.
 
 The front end knows the last two seconds and what has come until now. Labels are made when the
 drive is over: here poses lie on both sides of a stamp and are interpolated.

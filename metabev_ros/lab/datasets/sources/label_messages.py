@@ -214,7 +214,7 @@ class _SceneLabels:
                 del self._shown[known]
 
     def _labels(self, now_ns: int) -> Labels:
-        """What is shown; an entity that is not locked to its frame stays where it was put."""
+        """Boxes that are shown; an entity not locked to its frame stays where it was put."""
         _require_few(sum(len(one.cubes) for one in self._shown.values()), SCENE)
         found = LabelList(self._dropped)
         for name, entity in self._shown.items():

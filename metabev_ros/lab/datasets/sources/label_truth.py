@@ -1,4 +1,4 @@
-"""What a simulation knows beside its boxes: tracks, points and visibility of each, and the map."""
+"""Truth of a simulation beside its boxes: track, points and visibility of each, and the map."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SURE = 127  # a cell above it belongs to the layer
 
 @dataclass(frozen=True, eq=False)
 class TruthObjects:
-    """What a simulation knows of the boxes of one stamp, in their order.
+    """Knowledge of a simulation about the boxes of one stamp, in their order.
 
     Attributes:
         stamp_ns: of the boxes.

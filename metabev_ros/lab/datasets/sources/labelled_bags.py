@@ -17,7 +17,13 @@ from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.errors import ConfigError, SensorDataError, clean_text
 from metabev_ros.lab.datasets.ground_truth import ANY_LABEL
 from metabev_ros.lab.datasets.sample_record import SampleRecord
-from metabev_ros.lab.datasets.sources.bag_records import ego_points, record_of, truth_of
+from metabev_ros.lab.datasets.sources.bag_records import (
+    MAX_REACH,
+    ego_points,
+    is_far,
+    record_of,
+    truth_of,
+)
 from metabev_ros.lab.datasets.sources.classes import BACKGROUND, IGNORE, ClassMap
 from metabev_ros.lab.datasets.sources.frame import RecordMaker, SourceInfo
 from metabev_ros.lab.datasets.sources.label_collection import (
@@ -76,7 +82,7 @@ class LabelledBags:
 
     @property
     def class_map(self) -> ClassMap:
-        """What becomes of each class of the labels."""
+        """Target of each class of the labels."""
         own = {name: name for name in (*DETECTION_CLASSES, IGNORE, BACKGROUND)}
         return ClassMap(own).with_changes(self.classes)
 
@@ -103,7 +109,7 @@ class LabelledBags:
 
     @property
     def info(self) -> SourceInfo:
-        """What has to be said about it; the name changes with what shapes the records."""
+        """Name, licence and classes; the name changes with what shapes the records."""
         shape = (self.rig, self.sensing, self.labels, self.tolerance_s, self.labelled_range_m)
         digits = hashlib.sha256(repr(shape).encode()).hexdigest()[:8]
         near = f'{self.tolerance_s * 1e3:g} ms'
@@ -186,20 +192,24 @@ class _Drive:
         )
         self._feed = BagFeed(reader, self._end, source.sensing)
         self._first_ns: int | None = None
+        self._newest_ns = -1
         self._without: Counter[str] = Counter()
-        self._labelled = self._lost = 0
+        self._labelled = self._lost = self._far = 0
 
     def records(self, done: frozenset[str]) -> Iterator[SampleRecord]:
         for moment in self._feed:
             for sample in moment.samples:
                 self._first_ns = sample.stamp_ns if self._first_ns is None else self._first_ns
+                if sample.stamp_ns <= self._newest_ns:  # a recording in a loop
+                    self._without['the clock began anew, and has been there'] += 1
+                    continue
+                self._newest_ns = sample.stamp_ns
                 placed = self._track.at(sample.stamp_ns, self._header_ns(sample))
                 if isinstance(placed, str):
                     self._without[placed] += 1
                     continue
                 self._labelled += 1
                 token = f'{self._scene}_{sample.stamp_ns}'
-                token += f'_epoch{sample.epoch}' if sample.epoch else ''
                 if token not in done:
                     yield self._record(token, sample, placed)
         if not self._labelled:
@@ -218,6 +228,7 @@ class _Drive:
         source, layers = self._source, self._found.maps.at(self._header_ns(sample))
         reach = source.labelled_range_m
         truth = truth_of(placed, source.class_map, ego_points(sample), layers, reach)
+        self._far += int(is_far(placed).sum())
         self._lost += int((truth.ignored_labels != ANY_LABEL).sum())
         world = self._found.frames.world_from_ego(sample.stamp_ns)
         world = np.full((4, 4), np.nan) if world is None else world
@@ -235,6 +246,8 @@ class _Drive:
                 f'{self._lost} boxes are ignored: nobody knows how they moved from their label '
                 'to the sample'
             )
+        if self._far:
+            yield f'{self._far} boxes more than {MAX_REACH:g} m away left out: look at their frame'
         integrity = self._reader.integrity
         if integrity.is_lossy or not integrity.is_finalised:
             yield f'the bag is cut or damaged, the rest of it is used: {integrity.describe()}'

@@ -66,7 +66,7 @@ class NuScenes:
 
     @property
     def info(self) -> SourceInfo:
-        """What has to be said about it.
+        """Name, licence, classes and notes.
 
         Raises:
             ConfigError: as `scenes`.

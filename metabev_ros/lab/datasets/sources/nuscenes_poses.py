@@ -1,4 +1,4 @@
-"""Where the vehicle was: known at the stamps of the data, linear and slerp between them."""
+"""The place of the vehicle: known at the stamps of the data, linear and slerp between them."""
 
 from __future__ import annotations
 

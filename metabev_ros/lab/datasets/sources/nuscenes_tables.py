@@ -62,7 +62,7 @@ T = TypeVar('T')
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """What the tables of a version say.
+    """The content of the tables of a version.
 
     Attributes:
         instances: category of every object, by row of `Annotation.instance`.

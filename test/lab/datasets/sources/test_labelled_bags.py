@@ -343,6 +343,24 @@ def test_classes_that_nobody_maps_are_named_all_together(made, maker, tmp_path):
     assert record.ignored[:, 1].tolist() == [3]
 
 
+def test_boxes_far_beyond_all_sensors_are_left_out_and_counted(made, maker, tmp_path):
+    stamp = sorted(made.truths)[2]
+    found = [maker.detection('car', (x, 0, 1), (4, 2, 1), np.eye(3)) for x in (20, 4e6, 299, 301)]
+    added = [('/labels', VISION, stamp, maker.detections(stamp, 'base_link', found))]
+    (record,), notes = imported(labelled(made, tmp_path, added))
+    assert record.boxes[:, 0].tolist() == [20, 299]
+    assert any('2 boxes more than 300 m away' in note for note in notes)
+
+
+def test_a_recording_in_a_loop_gives_every_sample_once(made, tmp_path):
+    messages = [(m.topic, m.msgtype, m.log_time_ns, m.cdr) for m in BagReader(made.path)]
+    again = [(topic, kind, log + 3_000 * MS, cdr) for topic, kind, log, cdr in messages]
+    path = rewrite(made.path, tmp_path / 'loop.mcap', [*messages, *again], lambda topic: False)
+    records, notes = imported(LabelledBags((path,), made.rig))
+    assert [record.stamp_ns for record in records] == sorted(made.truths)
+    assert any('the clock began anew' in note for note in notes)
+
+
 def test_objects_beyond_the_labelled_range_are_not_asked_for(made):
     (record, *_), _ = imported(LabelledBags((made.path,), made.rig, labelled_range_m=30))
     points = np.array([[29, 0, 0], [0, -29, 0], [25, 25, 0], [0, 31, 0]], float)

@@ -25,7 +25,6 @@ from metabev_ros.lab.evaluation.detection import CLASS_RANGE_M
 from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES
 
 SWEEPS = 10
-needs_devkit = pytest.mark.skipif(oracle.DEVKIT is None, reason=oracle.NO_DEVKIT)
 
 
 @pytest.fixture(scope='module')
@@ -194,31 +193,31 @@ def trainval_scenes() -> list[str]:
     return [f'scene-{i:04}' for i in range(1, 1111) if i not in gone]
 
 
-@needs_devkit
+@pytest.mark.devkit
 def test_boxes_velocities_and_attributes_are_those_of_the_devkit(asked):
     folder, answers, _ = asked
     assert_boxes_agree(folder, answers)
 
 
-@needs_devkit
+@pytest.mark.devkit
 def test_merged_sweeps_are_those_of_the_devkit(asked, maker):
     folder, answers, _ = asked
     assert_sweeps_agree(folder, answers, maker)
 
 
-@needs_devkit
+@pytest.mark.devkit
 def test_what_the_filter_of_the_devkit_leaves_is_what_counts(asked):
     folder, answers, _ = asked
     assert_asked_as_officially(folder, answers)
 
 
-@needs_devkit
+@pytest.mark.devkit
 def test_map_layers_are_those_of_the_devkit(asked):
     folder, _, masks = asked
     assert_maps_agree(folder, masks)
 
 
-@needs_devkit
+@pytest.mark.devkit
 def test_splits_are_those_of_the_devkit(asked):
     _, answers, _ = asked
     known = sorted(answers['splits']['train'] + answers['splits']['val'])
