@@ -218,7 +218,7 @@ def command(*arguments):
     return CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
 
 
-@pytest.mark.skipif(DEVKIT is None, reason='METABEV_DEVKIT_PYTHON names no Python with the devkit')
+@pytest.mark.devkit
 def test_the_devkit_says_of_the_commands_result_file_what_the_command_says(synthetic, tmp_path):
     result, out = tmp_path / 'result.json', tmp_path / 'report'
     done = command('evaluate', '--data', synthetic, '--submission', result, '--out', out)

@@ -69,7 +69,7 @@ def test_nds_and_all_errors_equal_the_devkits_evaluation_of_the_result_file(tmp_
     assert_equal_to(cases.answer(DEVKIT, case, tmp_path), case)
 
 
-@pytest.mark.skipif(DEVKIT is None, reason='METABEV_DEVKIT_PYTHON names no Python with the devkit')
+@pytest.mark.devkit
 def test_a_vehicle_that_is_tilted_moves_nds_by_less_than_a_thousandth(tmp_path):
     """The devkit measures distances in the plane of the map, we in that of the vehicle."""
     pitch = np.deg2rad(1.5)
