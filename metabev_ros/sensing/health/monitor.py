@@ -284,19 +284,20 @@ class SensorMonitor:
         Args:
             reference_ns: reference stamp of the sample.
             used_ns: stamp of the frame in it, None when there is none.
-            note: said where nothing worse is to be said.
+            note: said beside what is wrong with the frame.
         """
         report = self.report(reference_ns)
         if used_ns is not None:
             flaw = self._flaw or self._drift.flaw
             used_as = SensorState.SUSPECT if flaw else SensorState.OK
+            said = ', '.join(filter(None, (flaw, note)))
             return replace(
                 report,
                 state=used_as,
                 used=True,
                 stamp_ns=used_ns,
                 age_ns=reference_ns - used_ns,
-                reason=flaw or note or (report.reason if used_as is report.state else ''),
+                reason=said or (report.reason if used_as is report.state else ''),
             )
         if report.state in (SensorState.OK, SensorState.SUSPECT):
             reason = note or report.reason or 'no frame for this sample'

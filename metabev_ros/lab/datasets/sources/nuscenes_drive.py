@@ -208,6 +208,8 @@ def read_points(folder: Path, name: str) -> np.ndarray:
 def _read(folder: Path, name: str, limit: int) -> bytes:
     """The content of a file that a table names.
 
+    Links are followed: many keep `samples` and `sweeps` on another disk.
+
     Raises:
         ConfigError: for one that is outside of the folder, missing or too large.
     """

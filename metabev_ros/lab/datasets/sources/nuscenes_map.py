@@ -2,8 +2,9 @@
 
 `NuScenesMap.get_map_mask` (nuscenes-devkit 1.2.0) cuts a polygon off at the border of the patch,
 rounds its corners to cells and fills it with its edges; then it clears the holes with their edges,
-whatever lay there before. Lines are cut off at the same border, their corners rounded down, and
-drawn two cells wide. The same is done here without shapely, which the devkit needs for the cuts.
+whatever lay there before. A polygon that crosses itself is left out, unless it is a drivable area.
+Lines are cut off at the same border, their corners rounded down, and drawn two cells wide. The
+same is done here without shapely, which the devkit needs for the cuts.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ import numpy as np
 from metabev_ros.errors import ConfigError, clean_text
 from metabev_ros.geometry import NUSCENES_MAP_GRID
 from metabev_ros.lab.datasets.sources.json_rows import AGAIN, number, read_json
-from metabev_ros.structures import MAP_CLASSES
+from metabev_ros.structures import DRIVABLE_CLASS, MAP_CLASSES
 
 # Layers of the map JSON that are polygons, and those that are lines; together MAP_CLASSES.
 POLYGONS = {name: (name,) for name in MAP_CLASSES if name != 'divider'}
 LINES = {'divider': ('road_divider', 'lane_divider')}
 OLDEST = '1.3'  # the devkit refuses what is older
-_BEYOND = 2000  # cells
+_MAX_CORNERS = 5000
 _MARGIN = max(NUSCENES_MAP_GRID.shape)  # cells: an edge to there leaves the grid where it was cut
 T = TypeVar('T')
 
@@ -143,7 +144,12 @@ class _Reader:
         for name, layers in (POLYGONS | LINES).items():
             enough = 2 if name in LINES else 3
             shapes = [s for layer in layers for r in self._plain[layer] for s in self._of(r)]
-            found[name] = [shape for shape in shapes if len(shape.corners) >= enough]
+            found[name] = [
+                shape
+                for shape in shapes
+                if len(shape.corners) >= enough
+                and (name in (DRIVABLE_CLASS, *LINES) or is_simple(shape.corners))
+            ]
         return found
 
     def _of(self, row: dict[str, Any]) -> list[Shape]:
@@ -152,6 +158,37 @@ class _Reader:
             return [self._lines[row['line_token']]]
         tokens = row['polygon_tokens'] if 'polygon_tokens' in row else [row['polygon_token']]
         return [self._polygons[token] for token in tokens]
+
+
+def is_simple(ring: np.ndarray) -> bool:
+    """Tell whether no two edges of a polygon meet but neighbours in their corner.
+
+    Args:
+        ring: (N, 2) float64 corners; the last one may be the first one again.
+    """
+    closed = np.concatenate([ring, ring[:1]]) - ring[0]
+    apart = (np.diff(closed, axis=0) != 0).any(axis=1)
+    begin, step = closed[:-1][apart], np.diff(closed, axis=0)[apart]
+    end, count = begin + step, len(begin)
+    if count > _MAX_CORNERS:
+        return True  # nobody draws such a thing by hand, and looking would take long
+    low, high = np.minimum(begin, end), np.maximum(begin, end)
+    for i in range(count - 2):
+        others = slice(i + 2, count - 1 if i == 0 else count)
+        one = _side(begin[i], step[i], begin[others]) * _side(begin[i], step[i], end[others])
+        other = _side(begin[others], step[others], begin[i]) * _side(
+            begin[others], step[others], end[i]
+        )
+        near = ((low[others] <= high[i]) & (high[others] >= low[i])).all(axis=1)
+        if ((one <= 0) & (other <= 0) & near).any():
+            return False
+    return True
+
+
+def _side(begin: np.ndarray, step: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """Sign of the side of an edge that a point is on, 0 for on it."""
+    delta = point - begin
+    return np.sign(step[..., 0] * delta[..., 1] - step[..., 1] * delta[..., 0])
 
 
 def _cells(corners: np.ndarray, centre: np.ndarray, turn: np.ndarray) -> np.ndarray:
@@ -179,12 +216,12 @@ def _rounded(ring: np.ndarray, size: np.ndarray) -> np.ndarray:
     """(M, 2) int32 corners on the canvas that draw inside of the grid what the cut ring draws.
 
     Where an edge crosses a border line it gets a corner. Every edge then lies on one side of each
-    of them, and what is outside may be moved to the edge of the canvas: `cv2` does not draw
-    faithfully what leaves it.
+    of them, and what is outside may be moved there: to the cells at `size`, which are no more on
+    the canvas, and far below 0, on a part of the canvas that is cut off, as `cv2` does not draw
+    faithfully what leaves the canvas.
     """
     points = _with_crossings(np.concatenate([ring, ring[:1]]), size)
-    low, high = points < -1e-9, points > size + 1e-9
-    moved = np.where(low, -_MARGIN, np.where(high, size + _BEYOND, points.round()))
+    moved = np.where(points < -1e-9, -_MARGIN, np.minimum(points.round(), size))
     return (moved + _MARGIN).astype(np.int32)
 
 

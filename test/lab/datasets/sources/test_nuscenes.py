@@ -351,6 +351,28 @@ def test_pictures_are_the_files_bytes(drive, invented):
     assert cv2.imdecode(np.frombuffer(found.images[0].data, np.uint8), 1).shape == (90, 160, 3)
 
 
+def test_samples_may_be_a_link_to_another_disk(tmp_path):
+    folder = write_folder(tmp_path / 'set', a_frame_with(CAR))
+    (folder / 'samples').rename(tmp_path / 'elsewhere')
+    (folder / 'samples').symlink_to(tmp_path / 'elsewhere')
+    assert len(frames_of(folder)) == 1
+
+
+def test_two_processes_import_the_records_that_one_makes(drive, model, tmp_path):
+    source = NuScenes(drive)
+    import_records(source, tmp_path / 'out', model, 2, lambda *_: None)
+    folder, maker = RecordFolder(tmp_path / 'out'), RecordMaker(model)
+    assert list(folder.scenes) == [SCENE, 'scene-0061']
+    for scene, paths in folder.scenes.items():
+        records = list(source.records(scene, maker, frozenset()))
+        assert len(paths) == len(records) == 3
+        for path, record in zip(paths, records, strict=True):
+            stored = read_record(path)
+            for item in dataclasses.fields(record):
+                ours, theirs = getattr(stored, item.name), getattr(record, item.name)
+                np.testing.assert_array_equal(ours, theirs, err_msg=item.name)
+
+
 def test_tables_that_change_are_read_again(tmp_path):
     write_folder(tmp_path, a_frame_with(CAR))
     assert frames_of(tmp_path)[0].truth.num_lidar_pts.tolist() == [9]

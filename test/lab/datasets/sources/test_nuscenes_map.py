@@ -9,7 +9,7 @@ import pytest
 from support.nuscenes_maps import LINE_LAYERS, POLYGON_LAYERS, MadeMap, invented_map
 
 from metabev_ros.geometry import rigid_transform, rotation_z
-from metabev_ros.lab.datasets.sources.nuscenes_map import map_file, read_city
+from metabev_ros.lab.datasets.sources.nuscenes_map import is_simple, map_file, read_city
 from metabev_ros.structures import MAP_CLASSES
 
 HERE = (500.0, 800.0)
@@ -133,6 +133,31 @@ def test_a_shape_without_extent_is_left_out(tmp_path):
     layers = drawn(tmp_path, made)
     assert not layers['walkway'].any() and not layers['divider'].any()
     assert layers['stop_line'].any()
+
+
+def test_a_polygon_that_crosses_itself_is_left_out_but_for_drivable_areas(tmp_path):
+    made = MadeMap()
+    for layer in POLYGON_LAYERS:
+        made.polygon(layer, rectangle(0, 20, 0, 20)[[0, 2, 1, 3]])
+    layers = drawn(tmp_path, made)
+    assert [name for name, cells in layers.items() if cells.any()] == ['drivable_area']
+
+
+@pytest.mark.parametrize(
+    ('ring', 'expected'),
+    [
+        ([[0, 0], [4, 0], [4, 4], [0, 4]], True),
+        ([[0, 0], [4, 0], [4, 4], [0, 4], [0, 0]], True),  # closed by a corner of its own
+        ([[0, 0], [4, 0], [4, 0], [4, 4], [2, 1], [0, 4]], True),
+        ([[0, 0], [2, 0], [4, 0], [4, 4], [0, 4]], True),
+        ([[0, 0], [4, 4], [4, 0], [0, 4]], False),
+        ([[0, 0], [4, 0], [4, 4], [2, 0], [0, 4]], False),  # a corner on an edge
+        ([[0, 0], [4, 0], [2, 2], [4, 4], [0, 4], [2, 2]], False),  # a corner twice
+        ([[0, 0], [4, 0], [4, 4], [5, 5], [5, -1], [3, -1], [3, 2]], False),
+    ],
+)
+def test_edges_may_meet_only_in_the_corner_of_neighbours(ring, expected):
+    assert is_simple(np.array(ring, float) + HERE) is expected
 
 
 def test_a_city_is_read_once_until_its_file_changes(tmp_path):
