@@ -153,9 +153,11 @@ class RecordFolder:
 
 def labelled(record: SampleRecord) -> LabelledSample:
     """A record as the evaluation takes it."""
-    place = None
-    if record.lidar_mount is not None:
-        place = forward_lidar(record.lidar_mount) @ record.ego_from_lidar
+    place, mount = None, record.lidar_mount
+    if mount is None and not np.array_equal(record.ego_from_lidar, np.eye(4)):
+        mount = record.ego_from_lidar  # the points are in the frame of their LiDAR
+    if mount is not None:
+        place = forward_lidar(mount) @ record.ego_from_lidar
     return LabelledSample(
         record.sample, record.truth, f'{record.scene} {record.token}', lidar_from_points=place
     )

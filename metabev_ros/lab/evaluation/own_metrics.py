@@ -179,7 +179,7 @@ class OwnMetrics:
 
 
 def missing_metric_notes(source: SourceInfo, original: Path | None) -> tuple[str, ...]:
-    """What a source's own metric lacks, in words."""
+    """Words on a metric of the data set's own that is not shown."""
     if source.name.startswith(KITTI) and original is None:
         return (
             'KITTI AP asks for heights in the picture, which no record holds: name the folder of '

@@ -12,7 +12,12 @@ from typer.testing import CliRunner
 from metabev_ros.cli import app
 from metabev_ros.config import ModelConfig, load_config
 from metabev_ros.errors import ConfigError
-from metabev_ros.geometry import rigid_transform, rotation_z
+from metabev_ros.geometry import (
+    inverse_rigid,
+    rigid_transform,
+    rotation_z,
+    transform_points,
+)
 from metabev_ros.lab.datasets.corruptions import (
     ALL,
     CLEAN,
@@ -42,6 +47,7 @@ from metabev_ros.resources import DEFAULT_MODEL, resource_path
 
 MODEL = ModelSource('nano', resource_path(DEFAULT_MODEL), 'onnxruntime')
 CONFIG = load_config(ModelConfig, MODEL.folder / 'config.yaml')
+BEAMS = [s for s in ALL if s.failure is Failure.BEAM_REDUCTION and s.degree == 8]
 FROZEN, SKEW = Setting(Failure.FROZEN_VIEWS, 1), Setting(Failure.TIME_SKEW, 100)
 
 
@@ -140,6 +146,21 @@ def test_the_field_of_a_lidar_is_limited_to_what_lies_before_the_vehicle(street)
     ahead = np.abs(np.arctan2(seen[:, 1], seen[:, 0])) <= np.deg2rad(60)
     assert len(kept) == ahead.sum() < len(points) / 2
     np.testing.assert_allclose(kept, points[ahead], atol=1e-5)
+
+
+@pytest.mark.parametrize('heading', [-np.pi / 2, 0.0, 2.0])
+def test_points_in_the_frame_of_a_lidar_of_any_heading_are_limited_alike(street, heading):
+    record = read_record(RecordFolder(street).paths[0])
+    mount = rigid_transform(rotation_z(heading), [0.9, 0.0, 1.8])
+    points = record.points.copy()
+    points[:, :3] = transform_points(inverse_rigid(mount), points[:, :3].astype(np.float64))
+    turned = dataclasses.replace(record, points=points, ego_from_lidar=mount, lidar_mount=None)
+    for setting in (Setting(Failure.LIMITED_FIELD, 120), *BEAMS):
+        kept = corrupt(labelled(record), setting, 0).sweep.points
+        other = corrupt(labelled(turned), setting, 0).sweep.points
+        assert 0 < len(kept) == len(other) < len(points)
+        back = transform_points(mount, other[:, :3].astype(np.float64))
+        np.testing.assert_allclose(back, kept[:, :3], atol=1e-4)
 
 
 @pytest.mark.parametrize('heading', [-np.pi / 2, 0.0, 2.0])

@@ -3,15 +3,17 @@
 import dataclasses
 import json
 import os
+import tempfile
 
 import numpy as np
 import pytest
+from support.labelled_drives import write_drive
 from support.made_records import made_record
 from support.nuscenes_truth import devkit_answer, write_tables
 from typer.testing import CliRunner
 
 from metabev_ros.cli import app
-from metabev_ros.config import ModelConfig, load_config
+from metabev_ros.config import ModelConfig, load_config, save_config
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.ground_truth import ATTRIBUTES
 from metabev_ros.lab.datasets.importing import import_records
@@ -216,7 +218,7 @@ def command(*arguments):
     return CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
 
 
-@pytest.mark.skipif(DEVKIT is None, reason='METABEV_DEVKIT_PYTHON names no Python with the devkit')
+@pytest.mark.devkit
 def test_the_devkit_says_of_the_commands_result_file_what_the_command_says(synthetic, tmp_path):
     result, out = tmp_path / 'result.json', tmp_path / 'report'
     done = command('evaluate', '--data', synthetic, '--submission', result, '--out', out)
@@ -242,6 +244,22 @@ def test_the_command_scores_records_and_records_the_figures(mixed, tmp_path):
     ids = {r.id: r for r in read_records(record)}
     assert ids['real_frames.made.lidar.car.ap_2'].unit == 'AP'
     assert ids['real_frames.made.lidar.map'].target is None
+
+
+def test_a_labelled_bag_is_imported_for_the_run_and_scored(tmp_path, monkeypatch):
+    made = write_drive(tmp_path)
+    save_config(made.rig, tmp_path / 'rig.yaml')
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'temporary'))
+    (tmp_path / 'temporary').mkdir()
+    bag = ['--bag', made.path, '--rig', tmp_path / 'rig.yaml', '--modality', 'LIDAR']
+    done = command('evaluate', *bag, '--class', 'robot=car', '--out', tmp_path / 'out')
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / 'out' / 'report.md').read_text()
+    assert 'labelled bags' in text and '| car | LIDAR |' in text
+    plain = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
+    assert plain['samples'] > 3
+    assert plain['modalities']['LIDAR']['detection']['classes']['car']['truth'] > 0
+    assert not list((tmp_path / 'temporary').iterdir())
 
 
 @pytest.mark.parametrize(

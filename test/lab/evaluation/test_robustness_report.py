@@ -68,6 +68,25 @@ def test_a_lead_counts_only_where_its_interval_lies_on_one_side_of_zero(pair):
     assert '| ahead |' in markdown(pair) and '| no difference |' in markdown(pair)
 
 
+def test_a_figure_without_truth_is_a_dash_and_no_lead(pair, tmp_path):
+    """Records without velocities have no NDS, those without a map no mIoU."""
+    for results in pair:
+        for setting, figures in results.figures.items():
+            figures['nds'] = None
+            results.resampled[setting]['nds'] = [None] * 200
+            results.resampled[setting]['miou'][::3] = [None] * 67  # draws without a known map
+        results.left_out['skew.50'] = 'no record lies 50 ms before another'
+    text = write_comparison(pair, tmp_path / 'report').read_text()
+    assert 'NDS: ahead in 0, behind in 0, no difference in 0 of 0; mIoU: ahead in 8' in text
+    assert '- not shown: `skew.50`, no record lies 50 ms before another' in text
+    assert f'| - / {pair[0].figures["ml.1"]["miou"]:.3f} |' in text
+    ids = {record.id for record in claim_records(pair, 'metabev compare')}
+    assert not any('.nds' in name for name in ids)
+    assert 'robustness.claims.over_baseline.clean.0.miou_low' in ids
+    with pytest.raises(ConfigError, match='undefined'):
+        pair[0].lead(pair[1], 'clean.0', 'nds')
+
+
 def test_the_interval_of_a_lead_is_paired(pair):
     """Luck that both models share does not widen it."""
     lead = pair[0].lead(pair[1], 'clean.0', 'nds')

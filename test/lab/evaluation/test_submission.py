@@ -69,6 +69,27 @@ def test_nds_and_all_errors_equal_the_devkits_evaluation_of_the_result_file(tmp_
     assert_equal_to(cases.answer(DEVKIT, case, tmp_path), case)
 
 
+@pytest.mark.devkit
+def test_a_vehicle_that_is_tilted_moves_nds_by_less_than_a_thousandth(tmp_path):
+    """The devkit measures distances in the plane of the map, we in that of the vehicle."""
+    pitch = np.deg2rad(1.5)
+    tilt = np.eye(4)
+    tilt[:3, :3] = [
+        [np.cos(pitch), 0, np.sin(pitch)],
+        [0, 1, 0],
+        [-np.sin(pitch), 0, np.cos(pitch)],
+    ]
+    case = [
+        (dataclasses.replace(record, world_from_ego=record.world_from_ego @ tilt), detections)
+        for record, detections in cases.make_case()
+    ]
+    evaluator = DetectionEvaluator()
+    for record, detections in case:
+        evaluator.add(detections, record.truth)
+    answer = cases.answer(DEVKIT, case, tmp_path)
+    assert 0 < abs(evaluator.result().nds - answer['nds']) < 1e-3
+
+
 def test_a_box_is_written_in_the_world_frame_with_width_before_length():
     world_from_ego = rigid_transform(rotation_z(np.pi / 2), [100.0, 200.0, 3.0])
     (box,) = submitted_boxes('t', world_from_ego, found([0], count=1))
