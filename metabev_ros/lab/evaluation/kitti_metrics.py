@@ -130,9 +130,8 @@ class _Frame:
         )
         truth = np.where(self.kinds == name, np.where(hard, IGNORED, VALID), OTHER)
         truth[np.isin(self.kinds, NEIGHBOURS[name])] = IGNORED
-        # As the official code: a low detection is ignored whatever its class, and its height is
-        # cut to whole pixels first.
-        low = np.floor(self.heights) < LEAST_HEIGHT[difficulty]
+        # As the official code: a low detection is ignored whatever its class.
+        low = self.heights < LEAST_HEIGHT[difficulty]
         found = np.where(low, IGNORED, np.where(self.names == name, VALID, OTHER))
         return FrameMatch(truth, found, self.scores, self.overlaps[view], LEAST_OVERLAP[name])
 

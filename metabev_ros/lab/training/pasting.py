@@ -17,9 +17,9 @@ import numpy as np
 
 from metabev_ros.config.yaml import require
 from metabev_ros.geometry import inverse_rigid, points_in_box, transform_points
+from metabev_ros.lab.datasets.box_overlap import corners, overlap_area
 from metabev_ros.lab.datasets.ground_truth import NO_ATTRIBUTE
 from metabev_ros.lab.datasets.sample_record import SampleRecord
-from metabev_ros.lab.training.matching import corners, overlap_area
 from metabev_ros.lab.training.object_database import ObjectDatabase, StoredObject
 from metabev_ros.lab.training.pasted_pictures import can_be_shown, paste_pictures
 from metabev_ros.structures import DETECTION_CLASSES, Modality

@@ -92,19 +92,22 @@ class DataUsed:
         return dataclasses.asdict(self)
 
 
-def data_behind(weights: Path) -> tuple[DataUsed, ...]:
+def data_behind(weights: Sequence[Path]) -> tuple[DataUsed, ...]:
     """What known weights were made from, all that was before them included.
 
     Args:
-        weights: file beside which `training.json` may lie.
+        weights: files beside which `training.json` may lie.
 
     Raises:
         ConfigError: where that file cannot be read: a licence must not get lost in silence.
     """
-    state = read_state(weights.parent)
-    listed = [*state.get('data', ()), *state.get('data_before', ())]
-    found = [DataUsed.read(plain, str(weights.parent / STATE)) for plain in listed]
-    return tuple({used.name: used for used in reversed(found)}.values())
+    found: dict[str, DataUsed] = {}
+    for folder in dict.fromkeys(path.parent for path in weights):
+        state = read_state(folder)
+        for plain in (*state.get('data', ()), *state.get('data_before', ())):
+            used = DataUsed.read(plain, str(folder / STATE))
+            found.setdefault(used.name, used)
+    return tuple(found.values())
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -199,7 +202,8 @@ def _start(init: Mapping[str, Any] | None, before: Sequence[DataUsed]) -> str:
         for used in before
     )
     behind = f'They learnt from {known}.' if known else 'Nothing says what they learnt from.'
-    return f'Started from `{_plain(init["path"])}`. {behind}'
+    paths = ', '.join(f'`{_plain(part["path"])}`' for part in (init, *init.get('also', ())))
+    return f'Started from {paths}. {behind}'
 
 
 def _row(used: DataUsed) -> str:

@@ -105,7 +105,7 @@ class Trainer:
         self.data: tuple[DataUsed, ...] = ()
         self.data_before: tuple[DataUsed, ...] = ()
         if config.init is not None and not self._checkpoint.exists():
-            self.data_before = data_behind(Path(config.init.path))
+            self.data_before = data_behind([Path(file.path) for file in config.init.files])
         used = experts_used(self.network)
         self.selection = build_selection(
             config.expert_selection,

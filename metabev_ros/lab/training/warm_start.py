@@ -12,7 +12,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from metabev_ros.errors import ConfigError
 
@@ -25,10 +25,17 @@ class InitConfig:
         path: safetensors file with the names of `MetaBev.state_dict()`.
         prefixes: parts to take, e.g. `camera_encoder`; each must be wholly in the file, with the
             shapes of the network. Empty: everything; the names must be the same on both sides.
+        also: other parts from other files, after this one.
     """
 
     path: str
     prefixes: tuple[str, ...] = ()
+    also: tuple[InitConfig, ...] = ()
+
+    @property
+    def files(self) -> tuple[InitConfig, ...]:
+        """This one and all that come after it."""
+        return (self, *(file for other in self.also for file in other.files))
 
 
 def initialise(network: nn.Module, config: InitConfig) -> int:
@@ -38,8 +45,20 @@ def initialise(network: nn.Module, config: InitConfig) -> int:
         the number of tensors taken.
 
     Raises:
-        ConfigError: if the file cannot be read, a prefix names nothing, or names or shapes of a
+        ConfigError: if a file cannot be read, a prefix names nothing, or names or shapes of a
             claimed part differ between file and network. Nothing is copied then.
+    """
+    found = [claimed_weights(network, file) for file in config.files]
+    for weights in found:
+        network.load_state_dict(weights, strict=False)
+    return sum(len(weights) for weights in found)
+
+
+def claimed_weights(network: nn.Module, config: InitConfig) -> dict[str, Tensor]:
+    """What one file gives to a network, of the network's names and shapes.
+
+    Raises:
+        ConfigError: as `initialise`.
     """
     try:
         stored = load_file(config.path)
@@ -70,8 +89,7 @@ def initialise(network: nn.Module, config: InitConfig) -> int:
                 str(tuple(own[name].shape)),
                 str(tuple(stored[name].shape)),
             )
-    network.load_state_dict({name: stored[name] for name in ours}, strict=False)
-    return len(ours)
+    return {name: stored[name] for name in ours}
 
 
 def freeze(network: nn.Module, prefixes: tuple[str, ...]) -> None:

@@ -177,7 +177,7 @@ def test_every_score_is_that_of_loops_written_from_the_description(seed, frames,
 
 def test_the_steps_of_recall_are_those_of_the_description():
     rng = np.random.default_rng(3)
-    for truths in (1, 2, 7, 40, 41, 200, 1000):
+    for truths in (1, 2, 7, 10, 20, 40, 41, 60, 100, 140, 200, 1000):
         scores = rng.random(int(truths * 0.8) + 1).tolist()
         assert score_thresholds(scores, truths) == official.thresholds_of(scores, truths)
 
@@ -273,6 +273,27 @@ def test_a_detection_that_is_low_in_the_picture_is_not_wrong_and_a_higher_one_is
     assert picture_heights(detections_of([hit(low)]).boxes, view_of([]))[0] < 25
     assert r40([([CAR], [hit(CAR, 0.5), hit(low, 0.9)])] * 80) == pytest.approx(1)
     assert r40([([CAR], [hit(CAR, 0.5), hit(high, 0.9)])] * 80) == pytest.approx(0.5)
+
+
+def test_a_low_detection_of_another_class_takes_a_truth_as_in_the_official_code():
+    """The better-scored truck is ignored for its height, and with it the truth that it lies on."""
+    truth = obj('Car', 2, 1.7, 44, 0)
+    car = {**hit(truth, 0.5), 'h': 1.6, 'l': 3.9}
+    truck = {**hit(truth, 0.9, 'Truck'), 'h': 1.45}
+    low, high = picture_heights(detections_of([truck, car]).boxes, view_of([]))
+    assert low < 25 <= high
+    assert r40([([truth], [car])] * 80) == pytest.approx(1)
+    assert r40([([truth], [truck, car])] * 80) == 0
+    assert official.overlap(truck, truth, '3d') > 0.7
+
+
+def test_at_a_threshold_a_truth_takes_what_overlaps_it_most_and_leaves_the_rest_to_others():
+    first, second = (obj('Pedestrian', x, 1.7, 15, 0) for x in (0, 0.5))
+    third = obj('Pedestrian', -5, 1.7, 15, 0)
+    between, beside = hit(first, 0.9, x=0.25), hit(first, 0.8, x=-0.05)
+    frames = [([first, second, third], [between, beside, hit(third, 0.1)])] * 40
+    precision = score(frames).precision[EVALUATED.index('Pedestrian'), 1, 0]
+    assert (precision[:26] == 1).all() and precision[28] == 0
 
 
 def test_a_detection_outside_of_the_picture_is_left_out():

@@ -153,7 +153,7 @@ def test_the_licence_goes_from_the_data_to_the_model_and_to_what_comes_after(
     assert result.exit_code == 0, (result.output, result.exception)
     first_lines = (second / 'MODEL_CARD.md').read_text().splitlines()[:4]
     assert first_lines[2].startswith('**Non-commercial.') and 'citySet v1' in first_lines[2]
-    assert {used.name for used in data_behind(second / 'weights.safetensors')} == {
+    assert {used.name for used in data_behind([second / 'weights.safetensors'])} == {
         'yard',
         'citySet v1',
         'synthetic drives 5000..5000, 2 frames at 0.5 Hz',

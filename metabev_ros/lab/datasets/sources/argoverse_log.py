@@ -129,6 +129,8 @@ class ArgoverseLog:
 
     def frame(self, stamp_ns: int, sweeps: int) -> SourceFrame:
         """One frame with at most so many sweeps."""
+        if stamp_ns not in self.stamps:
+            raise ConfigError(self._folder.name, 'the stamp of an annotated sweep', str(stamp_ns))
         at = self._sweep_stamps.index(stamp_ns)
         used = self._sweep_stamps[max(at - sweeps + 1, 0) : at + 1][::-1]
         clouds = [SourceSweep(s, read_sweep(self._sweeps[s]), None, EGO_FROM_AXLE) for s in used]

@@ -15,6 +15,7 @@ from support.kitti_folder import (
     write_object_folder,
     write_tracking_folder,
 )
+from support.made_sources import made_kitti_frames
 from support.tiny import TINY
 
 from metabev_ros.errors import ConfigError
@@ -28,17 +29,35 @@ TOKENS = ('000002', '000008', '000134')
 CAR, PEDESTRIAN = (DETECTION_CLASSES.index(name) for name in ('car', 'pedestrian'))
 
 
-@pytest.fixture(scope='module')
-def real(shared_data) -> dict[str, RealKitti]:
-    folder = shared_data / 'real_lidar'
-    if not folder.is_dir():
-        pytest.skip(f'no real frames at {folder}')
-    return {token: RealKitti.read(folder, token) for token in TOKENS}
+@pytest.fixture(scope='module', params=['made', 'real'])
+def every(request, tmp_path_factory) -> dict[str, RealKitti]:
+    """Frames by token: made-up ones, and the real ones where they are."""
+    if request.param == 'made':
+        frames = made_kitti_frames(tmp_path_factory.mktemp('drawn'))
+    else:
+        folder = request.getfixturevalue('shared_data') / 'real_lidar'
+        if not folder.is_dir():
+            pytest.skip(f'no real frames at {folder}')
+        frames = [RealKitti.read(folder, token) for token in TOKENS]
+    return {frame.token: frame for frame in frames}
 
 
 @pytest.fixture(scope='module')
-def whole(real, tmp_path_factory):
-    return write_object_folder(tmp_path_factory.mktemp('kitti'), list(real.values()))
+def laid_out(every, tmp_path_factory):
+    """The folder of `every`."""
+    return write_object_folder(tmp_path_factory.mktemp('kitti'), list(every.values()))
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory) -> dict[str, RealKitti]:
+    frames = made_kitti_frames(tmp_path_factory.mktemp('drawn'))
+    return {frame.token: frame for frame in frames}
+
+
+@pytest.fixture(scope='module')
+def whole(made, tmp_path_factory):
+    """The folder of the made-up frames."""
+    return write_object_folder(tmp_path_factory.mktemp('kitti'), list(made.values()))
 
 
 @pytest.fixture
@@ -55,14 +74,14 @@ def read_all(source):
     return list(source.records('object', RecordMaker(TINY), frozenset()))
 
 
-# --------------------------------------------------------------------------- the real frames
-def test_boxes_classes_and_points_in_boxes_are_those_of_the_real_frames(whole, real):
-    source = pickle.loads(pickle.dumps(KittiObject(whole)))
+# --------------------------------------------------------------------------- frames made and real
+def test_boxes_classes_and_points_in_boxes_are_those_of_the_frames(laid_out, every):
+    source = pickle.loads(pickle.dumps(KittiObject(laid_out)))
     assert source.scenes() == {'object': 3}
     records = read_all(source)
     assert [record.token for record in records] == list(TOKENS)
     for record in records:
-        arrays = real[record.token].arrays
+        arrays = every[record.token].arrays
         assert np.abs(record.boxes[:, :7] - arrays['boxes']).max() < 1e-5
         assert [DETECTION_CLASSES[k] for k in record.labels] == arrays['labels'].tolist()
         assert record.num_lidar_pts.tolist() == arrays['num_lidar_pts'].tolist()
@@ -73,20 +92,20 @@ def test_boxes_classes_and_points_in_boxes_are_those_of_the_real_frames(whole, r
     assert [record.stamp_ns for record in records] == sorted(r.stamp_ns for r in records)
 
 
-def test_reflectance_of_0_to_1_becomes_an_intensity_of_0_to_255(whole, real):
-    points = KittiObject(whole).frame('000002').sweeps[0].points
-    published = real['000002'].arrays['points']
+def test_reflectance_of_0_to_1_becomes_an_intensity_of_0_to_255(laid_out, every):
+    points = KittiObject(laid_out).frame('000002').sweeps[0].points
+    published = every['000002'].arrays['points']
     assert np.array_equal(points[:, :3], published[:, :3])
     assert np.allclose(points[:, 3], published[:, 3] * 255) and 200 < points[:, 3].max() <= 255
     assert not points[:, 4].any()
 
 
-def test_the_camera_projects_as_the_real_frame_does(whole, real):
+def test_the_camera_projects_as_the_frame_does(laid_out, every):
     for token in TOKENS:
-        arrays = real[token].arrays
-        image = KittiObject(whole).frame(token).images[0]
+        arrays = every[token].arrays
+        image = KittiObject(laid_out).frame(token).images[0]
         calibration = image.calibration
-        assert (calibration.width, calibration.height) == real[token].size
+        assert (calibration.width, calibration.height) == every[token].size
         points = arrays['boxes'][:, :3].astype(np.float64)
         seen = transform_points(inverse_rigid(calibration.ego_from_camera), points)
         pixels, _ = project_points(calibration.intrinsics, seen)
@@ -95,17 +114,17 @@ def test_the_camera_projects_as_the_real_frame_does(whole, real):
         assert np.abs(pixels - expected[:, :2] / expected[:, 2:]).max() < 1e-3
 
 
-def test_only_what_is_in_the_picture_is_asked_for(whole, real):
-    truth = KittiObject(whole).frame('000008').truth
+def test_only_what_is_in_the_picture_is_asked_for(laid_out, every):
+    truth = KittiObject(laid_out).frame('000008').truth
     behind, beside, ahead = [-20.0, 0, 1], [10.0, 30.0, 1], [20.0, 0.0, 1]
     asked = truth.is_asked(np.array([behind, beside, ahead]), np.full(3, CAR))
     assert asked.tolist() == [False, False, True]
 
 
-def test_objects_known_is_what_a_loop_over_cells_and_heights_finds(whole, real):
+def test_objects_known_is_what_a_loop_over_cells_and_heights_finds(laid_out, every):
     for token in ('000008', '000134'):
-        arrays, (width, height) = real[token].arrays, real[token].size
-        known = KittiObject(whole).frame(token).truth.objects_known
+        arrays, (width, height) = every[token].arrays, every[token].size
+        known = KittiObject(laid_out).frame(token).truth.objects_known
         rng = np.random.default_rng(0)
         cells = rng.integers(0, known.shape, (3000, 2)).tolist()
         cells += np.argwhere(known)[::5].tolist()
@@ -126,10 +145,10 @@ def test_objects_known_is_what_a_loop_over_cells_and_heights_finds(whole, real):
 
 
 def test_what_lies_in_a_dont_care_region_is_not_asked_for_and_what_stands_before_it_is(
-    folder, real
+    folder, made
 ):
     labels = folder / 'training/label_2/000134.txt'
-    far = label_line('Car', [42, 10, 1.0, 4, 2, 1.6, 0], real['000134'].arrays, (1224, 370))
+    far = label_line('Car', [42, 10, 1.0, 4, 2, 1.6, 0], made['000134'].arrays, (1224, 370))
     region = np.array([float(word) for word in far.split()[4:8]])
     rewrite(labels, lambda text: text + dont_care_line(region) + '\n')
     truth = KittiObject(folder).frame('000134').truth
@@ -250,9 +269,9 @@ LATITUDE, LONGITUDE = 49.011, 8.4228
 
 
 @pytest.fixture
-def drive(real, tmp_path):
+def drive(made, tmp_path):
     """Four frames in a straight line at a constant speed; one car stands, one drives before us."""
-    frame = real['000134']
+    frame = made['000134']
     lines, oxts = [], []
     cloud = frame.arrays['points']
     for index in range(4):
@@ -270,7 +289,7 @@ def drive(real, tmp_path):
     return write_tracking_folder(tmp_path, '0003', frame, [cloud] * 4, lines, oxts)
 
 
-def test_a_sequence_has_poses_velocities_tracks_and_sweeps_in_order(drive, real):
+def test_a_sequence_has_poses_velocities_tracks_and_sweeps_in_order(drive):
     source = pickle.loads(pickle.dumps(KittiTracking(drive)))
     assert source.scenes() == {'0003': 4}
     records = list(source.records('0003', RecordMaker(TINY), frozenset({'0003_000001'})))
@@ -294,7 +313,7 @@ def test_a_sequence_has_poses_velocities_tracks_and_sweeps_in_order(drive, real)
     )
 
 
-def test_relative_poses_follow_the_mounting_of_the_imu(drive, real):
+def test_relative_poses_follow_the_mounting_of_the_imu(drive):
     """A turn on the spot of the IMU moves the rear axle by its distance from the IMU."""
     oxts = [oxts_line(LATITUDE, LONGITUDE, 112, 0, 0, yaw) for yaw in (0, 0.1, 0.2, 0.3)]
     (drive / 'training/oxts/0003.txt').write_text('\n'.join(oxts))
