@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 from safetensors.torch import load_file
+from support.made_records import folder_of
 from support.tiny import PLAIN, TINY
-from test_data import folder_of
 from test_train import config
 from typer.testing import CliRunner
 
