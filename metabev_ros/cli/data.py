@@ -256,6 +256,9 @@ def import_bag(
     tolerance: Annotated[
         float, typer.Option(min=0, max=0.5, help='Seconds from labels to their sample, at most.')
     ] = 0.05,
+    every: Annotated[
+        float, typer.Option(min=0, help='Seconds between records at least; 0: every sample.')
+    ] = 0.0,
     labelled_range: Annotated[
         float | None,
         typer.Option(min=1, help='Metres up to which all objects are labelled; default: all.'),
@@ -281,6 +284,7 @@ def import_bag(
         labels=LabelTopics(boxes),
         classes=class_changes(classes),
         tolerance_s=tolerance,
+        spacing_s=every,
         labelled_range_m=labelled_range,
         licence=licence,
         is_commercial=not non_commercial,

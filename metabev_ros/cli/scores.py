@@ -19,7 +19,7 @@ from metabev_ros.cli.app import (
     model_dir,
     rig_config,
 )
-from metabev_ros.cli.data import class_changes
+from metabev_ros.cli.data import ClassOption, class_changes
 from metabev_ros.lab.datasets.corruptions import SettingGroup
 from metabev_ros.lab.datasets.sources.label_collection import LabelTopics
 from metabev_ros.lab.datasets.sources.labelled_bags import LabelledBags
@@ -54,15 +54,19 @@ def evaluate(
         typer.Option(help='Labelled bag, imported for this run only; may be repeated.'),
     ] = None,
     rig: RigOption = None,
-    labels: Annotated[
-        str, typer.Option(help='With --bag: topic of the boxes; default: what can only be meant.')
-    ] = '',
-    classes: Annotated[
-        list[str] | None,
+    boxes: Annotated[
+        str,
         typer.Option(
-            '--class', metavar='THEIRS=OURS', help='With --bag: what a class of its labels is.'
+            '--boxes', '--labels', help='With --bag: topic of the boxes; default: the one it has.'
+        ),
+    ] = '',
+    labelled_range: Annotated[
+        float | None,
+        typer.Option(
+            min=1, help='With --bag: metres up to which all objects are labelled; default: all.'
         ),
     ] = None,
+    classes: ClassOption = None,
     original: Annotated[
         Path | None,
         typer.Option(help="With --data: the data set's own folder, for KITTI AP and AV2 regions."),
@@ -123,6 +127,8 @@ def evaluate(
     scoring.require_sense(
         folders, bool(data or bag), settings, drives or per_drive, modality or submission
     )
+    of_bags = {'--rig': rig, '--boxes': boxes, '--class': classes}
+    scoring.require_bag(bag, of_bags | {'--labelled-range': labelled_range})
     sources = tuple(scoring.model_source(text, backend) for text in folders)
     with ExitStack() as stack:
         if bag:
@@ -130,8 +136,9 @@ def evaluate(
             labelled = LabelledBags(
                 tuple(bag),
                 rig_config(rig),
-                labels=LabelTopics(labels),
+                labels=LabelTopics(boxes),
                 classes=class_changes(classes),
+                labelled_range_m=labelled_range,
             )
             data = [*(data or ()), scoring.import_bags(labelled, made / 'records', sources[0])]
         if settings is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from metabev_ros.cli.app import command_line, console, progress_bar
@@ -87,6 +88,20 @@ def require_sense(
     if single and (settings is not None or not data):
         got = 'no --data' if not data else '--settings'
         raise ConfigError('--modality, --submission', '--data without --settings', got)
+
+
+def require_bag(bags: list[Path] | None, options: Mapping[str, object]) -> None:
+    """Refuse options of bags where there is none.
+
+    Args:
+        options: name -> value; one that is empty was not given.
+
+    Raises:
+        ConfigError
+    """
+    given = [name for name, value in options.items() if value]
+    if given and not bags:
+        raise ConfigError(', '.join(given), '--bag', 'none', 'they say how to read a bag')
 
 
 def say_left_out(

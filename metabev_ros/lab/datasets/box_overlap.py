@@ -1,4 +1,4 @@
-"""How much upright boxes of any turn overlap: their IoU in space and seen from above."""
+"""Overlap of upright boxes of any turn: their IoU in space and seen from above."""
 
 from __future__ import annotations
 

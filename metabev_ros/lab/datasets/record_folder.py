@@ -38,7 +38,7 @@ _NAME = re.compile(r'[A-Za-z0-9_.+-]{1,160}')
 
 @dataclass(frozen=True)
 class InputFormat:
-    """What records are fitted to: models with the same one share them.
+    """Format that records are fitted to: models with the same one share them.
 
     Attributes:
         height, width, stride: of the images and features, pixels.

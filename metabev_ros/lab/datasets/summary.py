@@ -1,4 +1,4 @@
-"""What a folder of records holds, and what looks wrong about it."""
+"""Figures of a folder of records, and warnings of what looks wrong about it."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def _percentiles(values: np.ndarray) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class _Look:
-    """What one record's points and images say about its boxes."""
+    """Evidence of one record's points and images about its boxes."""
 
     points: int
     intensity: np.ndarray

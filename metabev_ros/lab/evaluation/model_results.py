@@ -62,7 +62,7 @@ class ModelResults:
 
         Args:
             drives: setting -> one score a drive.
-            resamples: draws of drives for the intervals; 0: none.
+            resamples: draws of drives for the intervals; 0, or a single drive: none.
             left_out: settings that the samples cannot show.
         """
         scores = {setting: Score.merged(parts).result() for setting, parts in drives.items()}
@@ -80,7 +80,7 @@ class ModelResults:
             },
             {s.id: score.to_plain() for s, score in scores.items()},
             {s.id: _resampled(parts, resamples) for s, parts in drives.items()}
-            if resamples
+            if resamples and len(next(iter(drives.values()))) > 1  # one drive has no spread
             else {},
             dict(left_out or {}),
         )
@@ -108,7 +108,7 @@ class ModelResults:
                     f'results of {results.name}',
                     f'draws of drives under {setting}',
                     'none',
-                    'evaluate it with --resamples above 0',
+                    'evaluate it with --resamples above 0, on two drives or more',
                 )
         return difference(value, self.resampled[setting][figure], other.resampled[setting][figure])
 

@@ -215,6 +215,13 @@ def test_scenes_are_what_is_drawn_and_figures_without_truth_are_none(scored):
     assert set(plain['resampled']) == {s.id for s in parts}
 
 
+def test_a_single_drive_has_no_spread_and_so_no_interval(scored):
+    _, drives, _, (infos, scores) = scored
+    parts = {setting: found[:1] for (_, setting), found in scores.items()}
+    results = ModelResults.make('nano', infos['nano'], drives.words, parts, 10)
+    assert not results.resampled and results.figures['clean.0']['nds'] is not None
+
+
 def test_the_same_records_twice_and_unfinished_imports_are_refused(street, tmp_path):
     with pytest.raises(ConfigError, match='twice'):
         _ = RecordDrives((street, street)).words

@@ -268,6 +268,7 @@ def test_a_labelled_bag_is_imported_for_the_run_and_scored(tmp_path, monkeypatch
         (['--drives', '3', '--data', 'x'], 'leave one away'),
         (['--submission', 'x.json'], 'no --data'),
         (['--modality', 'LIDAR'], 'no --data'),
+        (['--class', 'a=car', '--data', 'x'], 'how to read a bag'),
         (['--submission', 'x.json', '--data', 'x', '--settings', 'clean'], '--settings'),
     ],
 )

@@ -81,7 +81,7 @@ class Argoverse2:
 
     @property
     def info(self) -> SourceInfo:
-        """What has to be said about it."""
+        """Name, licence, classes and notes."""
         return SourceInfo(
             f'Argoverse 2 sensor {self.split}',
             'CC BY-NC-SA 4.0',
@@ -98,7 +98,7 @@ class Argoverse2:
 
     @property
     def class_map(self) -> ClassMap:
-        """What becomes of each category."""
+        """Target of each category."""
         return ClassMap(AV2_CLASSES).with_changes(self.classes)
 
     @property

@@ -41,7 +41,7 @@ _POSE = {name: 'f8' for name in ('qw', 'qx', 'qy', 'qz', 'tx_m', 'ty_m', 'tz_m')
 
 @dataclass(frozen=True, eq=False)
 class Poses:
-    """Where the vehicle was.
+    """Places of the vehicle.
 
     Attributes:
         stamps_ns: (N,) int64, rising.

@@ -58,7 +58,7 @@ class VectorMap:
 
 @dataclass(frozen=True, eq=False)
 class RegionOfInterest:
-    """What Argoverse's metric looks at: up to 5 m beside the drivable area.
+    """Area that Argoverse's metric looks at: up to 5 m beside the drivable area.
 
     Attributes:
         drivable_areas: (N, 3) corners of each polygon in the city's frame.

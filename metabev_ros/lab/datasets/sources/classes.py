@@ -17,7 +17,7 @@ BACKGROUND = 'background'  # its boxes are dropped: to find something there is w
 
 @dataclass(frozen=True)
 class ClassMap:
-    """What becomes of each class of a data set.
+    """Target of each class of a data set.
 
     Attributes:
         names: the data set's name -> one of DETECTION_CLASSES, IGNORE or BACKGROUND.

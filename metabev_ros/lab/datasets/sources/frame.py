@@ -85,7 +85,7 @@ class SourceFrame:
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """What has to be said about a data set wherever its records go.
+    """Facts about a data set that go wherever its records go.
 
     Attributes:
         name: like 'nuScenes v1.0-mini'.
@@ -109,7 +109,7 @@ class Source(Protocol):
 
     @property
     def info(self) -> SourceInfo:
-        """What has to be said about it."""
+        """Name, licence, classes and notes."""
         ...
 
     def scenes(self) -> dict[str, int]:

@@ -70,7 +70,7 @@ class KittiObject:
 
     @property
     def info(self) -> SourceInfo:
-        """What has to be said about it."""
+        """Name, licence, classes and notes."""
         return kitti_info(f'KITTI object {self.split}', self._class_map, ())
 
     @property
@@ -179,7 +179,7 @@ class KittiTracking:
 
     @property
     def info(self) -> SourceInfo:
-        """What has to be said about it."""
+        """Name, licence, classes and notes."""
         absent = 'Sequence 0001 lacks the sweeps 177 to 180: no records are made of them.'
         return kitti_info(f'KITTI tracking {self.split}', self._class_map, (absent,))
 

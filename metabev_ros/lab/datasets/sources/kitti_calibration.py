@@ -86,7 +86,7 @@ class KittiCalibration:
         return np.column_stack([centres, length, width, height, yaw, unknown, unknown])
 
     def objects_known(self, size: tuple[int, int], dont_care: np.ndarray) -> np.ndarray:
-        """Where KITTI's labellers looked: (Y, X) bool on `geometry.NUSCENES_MAP_GRID`.
+        """Cells that KITTI's labellers looked at: (Y, X) bool on `geometry.NUSCENES_MAP_GRID`.
 
         A cell is known where any part of the column from the ground to 2 m above it is in the
         picture. It is not where half of that column or more falls into one DontCare region: that

@@ -100,7 +100,7 @@ class KittiSequence:
         }
 
     def view(self, frame: int) -> tuple[KittiView, bytes]:
-        """What the metric needs, and the picture."""
+        """Facts that the metric needs, and the picture."""
         path = self._root / 'image_02' / self._name / f'{frame:06d}.png'
         image, size = read_image(path)
         labels = self._labels.get(frame, no_labels())

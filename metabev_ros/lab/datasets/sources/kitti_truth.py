@@ -1,4 +1,4 @@
-"""What all records of KITTI have in common: classes, stamps, truth, and what its metric needs."""
+"""Common ground of KITTI's records: classes, stamps, truth, and what its metric needs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SHARE_IN_SIGHT = (1.0, 0.6, 0.2)
 
 @dataclass(frozen=True, eq=False)
 class KittiView:
-    """What KITTI's own evaluation needs of a frame, which no record holds.
+    """Facts of a frame that KITTI's own evaluation needs and no record holds.
 
     Attributes:
         labels: as they stand in the file.
@@ -57,7 +57,7 @@ class KittiView:
 
 
 def kitti_info(name: str, classes: ClassMap, notes: tuple[str, ...]) -> SourceInfo:
-    """What has to be said about either benchmark."""
+    """Name, licence, classes and notes of either benchmark."""
     return SourceInfo(
         name,
         'CC BY-NC-SA 3.0',

@@ -52,6 +52,7 @@ class LabelledBags:
         labels: where the labels are.
         classes: the labels' class -> ours, IGNORE or BACKGROUND, beside ours by their own names.
         tolerance_s: a sample has labels at its very stamp, or this near, moved to it.
+        spacing_s: seconds between records at least; a sweep later little is new.
         labelled_range_m: distance from the vehicle up to which all objects are labelled; None:
             everywhere.
         licence: its name, or who holds the rights.
@@ -65,6 +66,7 @@ class LabelledBags:
     labels: LabelTopics = field(default_factory=LabelTopics)
     classes: Mapping[str, str] = field(default_factory=dict[str, str])
     tolerance_s: float = 0.05
+    spacing_s: float = 0.0
     labelled_range_m: float | None = None
     licence: str = "of the bag's owner"
     is_commercial: bool = True
@@ -75,6 +77,8 @@ class LabelledBags:
             raise ConfigError('labelled bags', 'at least one bag', 'none')
         if not 0 <= self.tolerance_s <= MAX_TOLERANCE:
             raise ConfigError('tolerance_s', f'0..{MAX_TOLERANCE:g}', str(self.tolerance_s))
+        if not 0 <= self.spacing_s < math.inf:
+            raise ConfigError('spacing_s', 'seconds, 0 or more', str(self.spacing_s))
         distance = self.labelled_range_m
         if distance is not None and not 0 < distance < math.inf:
             raise ConfigError('labelled_range_m', 'metres above 0', str(distance))
@@ -110,7 +114,8 @@ class LabelledBags:
     @property
     def info(self) -> SourceInfo:
         """Name, licence and classes; the name changes with what shapes the records."""
-        shape = (self.rig, self.sensing, self.labels, self.tolerance_s, self.labelled_range_m)
+        asked = (self.tolerance_s, self.spacing_s, self.labelled_range_m)
+        shape = (self.rig, self.sensing, self.labels, *asked)
         digits = hashlib.sha256(repr(shape).encode()).hexdigest()[:8]
         near = f'{self.tolerance_s * 1e3:g} ms'
         reach = self.labelled_range_m
@@ -193,12 +198,14 @@ class _Drive:
         self._feed = BagFeed(reader, self._end, source.sensing)
         self._first_ns: int | None = None
         self._newest_ns = -1
+        self._kept_ns: int | None = None
         self._without: Counter[str] = Counter()
-        self._labelled = self._lost = self._far = 0
+        self._seen = self._labelled = self._lost = self._far = 0
 
     def records(self, done: frozenset[str]) -> Iterator[SampleRecord]:
         for moment in self._feed:
             for sample in moment.samples:
+                self._seen += 1
                 self._first_ns = sample.stamp_ns if self._first_ns is None else self._first_ns
                 if sample.stamp_ns <= self._newest_ns:  # a recording in a loop
                     self._without['the clock began anew, and has been there'] += 1
@@ -209,12 +216,23 @@ class _Drive:
                     self._without[placed] += 1
                     continue
                 self._labelled += 1
+                if not self._is_due(sample.stamp_ns):
+                    self._without[f'less than {self._source.spacing_s:g} s after another'] += 1
+                    continue
                 token = f'{self._scene}_{sample.stamp_ns}'
                 if token not in done:
                     yield self._record(token, sample, placed)
         if not self._labelled:
             raise self._no_records()
         self._maker.notes.extend(f'{self._scene}: {note}' for note in self._notes())
+
+    def _is_due(self, stamp_ns: int) -> bool:
+        """Tell whether enough time has gone by since the last record."""
+        spacing_ns = round(self._source.spacing_s * 1e9)
+        if self._kept_ns is not None and stamp_ns - self._kept_ns < spacing_ns:
+            return False
+        self._kept_ns = stamp_ns
+        return True
 
     def _header_ns(self, sample: Sample) -> int:
         """The stamp that the sensor which leads the sample gave its own frame."""
@@ -236,7 +254,7 @@ class _Drive:
 
     # ------------------------------------------------------------------------------ what is said
     def _notes(self) -> Iterator[str]:
-        samples = self._labelled + self._without.total()
+        samples = self._seen
         for why, count in self._without.most_common(_TOLD):
             yield f'{count} of {samples} samples left out: {why}'
         yield f'labels of {self._found.topic} ({self._found.msgtype})'

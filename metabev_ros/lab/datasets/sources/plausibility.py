@@ -1,4 +1,4 @@
-"""What labels and points say about each other: calibration or boxes that cannot be right."""
+"""Checks of labels and points against each other: calibration or boxes that cannot be right."""
 
 from __future__ import annotations
 

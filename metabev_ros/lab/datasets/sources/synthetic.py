@@ -50,7 +50,7 @@ class SyntheticDrives:
 
     @property
     def info(self) -> SourceInfo:
-        """What has to be said about it: ours, and free."""
+        """Name, licence and classes: ours, and free."""
         return SourceInfo(
             f'synthetic drives {self.first_seed}..{self.first_seed + self.worlds - 1}, '
             f'{self.frames_per_world} frames at {self.rate_hz:g} Hz',

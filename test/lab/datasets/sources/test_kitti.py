@@ -210,7 +210,7 @@ def damage(folder, kind, token, change):
         ('label_2', lambda data: data[: len(data) // 2], 'a type and 14 numbers'),
         ('label_2', lambda data: b'\x00\xff' * 40, 'text'),
         ('label_2', lambda data: data.replace(b'.0', b'.x', 1), 'numbers'),
-        ('calib', lambda data: data.replace(b'P2', b'P9'), 'a line P2'),
+        ('calib', lambda data: data.replace(b'P2', b'other'), 'a line P2'),
         ('calib', lambda data: data.replace(b'R0_rect: ', b'R0_rect: 3'), 'a rotation'),
         (
             'calib',

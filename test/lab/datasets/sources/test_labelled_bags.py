@@ -120,6 +120,14 @@ def test_the_truth_of_a_simulated_drive_comes_back_without_a_loss(made):
     ]
 
 
+def test_records_keep_the_distance_in_time_that_is_asked_for(made):
+    every, _ = imported(LabelledBags((made.path,), made.rig))
+    some, notes = imported(LabelledBags((made.path,), made.rig, spacing_s=0.25))
+    stamps = [record.stamp_ns for record in every]
+    assert [record.stamp_ns for record in some] == stamps[::3]
+    assert any('6 of 10 samples left out: less than 0.25 s after another' in n for n in notes), notes
+
+
 def test_where_the_vehicle_is_does_not_bear_the_noise_of_its_odometry(tmp_path):
     noisy = OdometryNoise(position=0.05, drift=0.5)
     made = write_drive(tmp_path, noisy, 0.5)
