@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from metabev_ros.config import ModelConfig
 from metabev_ros.geometry import NUSCENES_MAP_GRID
-from metabev_ros.lab.datasets.sample_record import SampleRecord
+from metabev_ros.lab.datasets.record_folder import entry_of, record_path, write_manifest
+from metabev_ros.lab.datasets.sample_record import SampleRecord, write_record
+from metabev_ros.lab.datasets.sources.frame import SourceInfo
+from metabev_ros.lab.datasets.sources.synthetic import SyntheticDrives
 from metabev_ros.structures import MAP_CLASSES
+from support.tiny import TINY
 
 
 def made_record(boxes: np.ndarray | None = None, **changes: Any) -> SampleRecord:
@@ -44,3 +51,19 @@ def made_record(boxes: np.ndarray | None = None, **changes: Any) -> SampleRecord
         ignored_labels=np.zeros(0, np.int64),
     )
     return dataclasses.replace(record, **changes)
+
+
+def folder_of(
+    folder: Path,
+    records: Sequence[SampleRecord],
+    model: ModelConfig = TINY,
+    info: SourceInfo | None = None,
+) -> Path:
+    """A finished import of these records; of ours where nobody says whose they are."""
+    for record in records:
+        path = record_path(folder, record.scene, record.token)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_record(path, record)
+    entries = [entry_of(record) for record in records]
+    write_manifest(folder, info or SyntheticDrives().info, model, entries)
+    return folder

@@ -202,7 +202,8 @@ def _start(init: Mapping[str, Any] | None, before: Sequence[DataUsed]) -> str:
         for used in before
     )
     behind = f'They learnt from {known}.' if known else 'Nothing says what they learnt from.'
-    paths = ', '.join(f'`{_plain(part["path"])}`' for part in (init, *init.get('also', ())))
+    parts = [Path(part['path']) for part in (init, *init.get('also', ()))]
+    paths = ', '.join(f'`{_plain(Path(*path.parts[-2:]))}`' for path in parts)
     return f'Started from {paths}. {behind}'
 
 

@@ -6,27 +6,15 @@ import shutil
 import numpy as np
 import pytest
 import yaml
-from support.made_records import made_record
+from support.made_records import folder_of, made_record
 from support.tiny import TINY
 
 from metabev_ros.config import load_config
 from metabev_ros.errors import ConfigError
-from metabev_ros.lab.datasets.record_folder import entry_of, record_path, write_manifest
-from metabev_ros.lab.datasets.sample_record import write_record
+from metabev_ros.lab.datasets.record_folder import record_path
 from metabev_ros.lab.datasets.sources.synthetic import SyntheticDrives
 from metabev_ros.lab.training.data import DataSource, gather_records, open_records
 from metabev_ros.lab.training.run import RunConfig, say_nothing
-
-OURS = SyntheticDrives().info
-
-
-def folder_of(folder, records, model=TINY, info=OURS):
-    for record in records:
-        path = record_path(folder, record.scene, record.token)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_record(path, record)
-    write_manifest(folder, info, model, [entry_of(record) for record in records])
-    return folder
 
 
 def gathered(sources, cache, tell=say_nothing, rendered=say_nothing):

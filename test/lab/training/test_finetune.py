@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 from safetensors.torch import load_file
+from support.made_records import folder_of
 from support.tiny import PLAIN, TINY
-from test_data import folder_of
 from test_train import config
 from typer.testing import CliRunner
 
@@ -122,7 +122,7 @@ def test_the_licence_goes_from_the_data_to_the_model_and_to_what_comes_after(
     for said in (
         'the makers of citySet',
         '| citySet v1 | 3 | 3 | 100% |',
-        str(model_folder / 'weights.safetensors'),
+        'Started from `tiny/weights.safetensors`.',
         'synthetic drives 5000..5000',
         '3 steps, 12 samples',
         'velocities are differences of positions',

@@ -5,10 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from support.made_records import made_record
+from support.made_records import folder_of, made_record
 from support.small_networks import sample_of, small_model
 from support.tiny import PLAIN, TINY
-from test_data import folder_of
 from test_train import config, log_of
 
 from metabev_ros.errors import ConfigError, MetaBevError

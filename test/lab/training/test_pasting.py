@@ -6,9 +6,8 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from support.made_records import made_record
+from support.made_records import folder_of, made_record
 from support.tiny import PLAIN, TINY
-from test_data import folder_of
 from test_train import config, log_of
 
 from metabev_ros.errors import ConfigError

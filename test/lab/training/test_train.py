@@ -1,5 +1,6 @@
 """A run on a few rendered frames: it learns, and goes on exactly after a kill."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -13,17 +14,26 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.made_records import folder_of
 from support.tiny import PLAIN, TINY
 
 from metabev_ros.config import Fuser, save_config
 from metabev_ros.errors import ConfigError
+from metabev_ros.lab.datasets.sample_record import read_record
 from metabev_ros.lab.training.augmentation import AugmentationConfig
-from metabev_ros.lab.training.config import Device, ModalityDraw, Precision, TrainingConfig
+from metabev_ros.lab.training.config import (
+    Device,
+    ModalityDraw,
+    Precision,
+    Sampling,
+    TrainingConfig,
+)
 from metabev_ros.lab.training.curriculum import CurriculumConfig
-from metabev_ros.lab.training.data import DataSource, all_paths
+from metabev_ros.lab.training.data import DataSource, all_paths, open_records
 from metabev_ros.lab.training.monitoring import comparison_picture
+from metabev_ros.lab.training.pasting import PasteConfig
 from metabev_ros.lab.training.recompute import enable_recompute
-from metabev_ros.lab.training.run import RunConfig
+from metabev_ros.lab.training.run import RunConfig, cut_objects, say_nothing
 from metabev_ros.lab.training.samples import TrainingSamples
 from metabev_ros.lab.training.sampling import BatchKeys
 from metabev_ros.lab.training.step import TrainingStep, parameter_groups
@@ -78,15 +88,46 @@ def log_of(folder):
     return [json.loads(line) for line in (folder / 'log.jsonl').read_text().splitlines()]
 
 
+def other_records(folder, rendered):
+    """Records of another source: LiDAR only, ignored boxes, unknown velocities, no map."""
+    record = read_record(rendered.paths[0])
+    velocities = record.boxes.copy()
+    velocities[::2, 7:] = np.nan
+    names = ('pixels', 'intrinsics', 'ego_from_camera', 'camera_ages_ns', 'depth')
+    records = [
+        dataclasses.replace(
+            record,
+            token=f'o{i}',
+            scene=f'd{i % 2}',
+            cameras=(),
+            boxes=velocities,
+            ignored=np.array([[8, i, 0, 6, 6, 4, 0.1]], np.float32),
+            ignored_labels=np.array([-1]),
+            map_known=np.zeros(record.map_layers.shape, bool),
+            **{name: getattr(record, name)[:0] for name in names},
+        )
+        for i in range(4)
+    ]
+    return folder_of(folder / 'others', records)
+
+
 def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(tmp_path, tiny_records):
-    """SIGKILL in mid-run, one thread: the final weights and all logged losses are equal."""
+    """SIGKILL in mid-run, one thread: the final weights and all logged losses are equal.
+
+    Of a mixture: rendered records, and others of two drives without cameras, with masks and
+    velocities that nobody knows; objects are pasted for two thirds of the steps.
+    """
+    sets = [*tiny_records, open_records(other_records(tmp_path, tiny_records[0]), TINY)]
+    cut_objects(sets, say_nothing, say_nothing)
     training = config(
         steps=12,
         checkpoint_every=4,
         augmentation=AugmentationConfig(),
         curriculum=CurriculumConfig(probability=0.8, ramp_steps=6),
+        sampling=Sampling.CBGS,
+        paste=PasteConfig(fade_out=0.67, cameras=True),
     )
-    data = (DataSource(records=str(tiny_records[0].folder)),)
+    data = tuple(DataSource(records=str(records.folder)) for records in sets)
     save_config(RunConfig(TINY, training, data), tmp_path / 'run.yaml')
     (tmp_path / 'child.py').write_text(CHILD)
 
@@ -98,7 +139,7 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(tmp_path, tiny_rec
                 str(Path(__file__).parents[2]),
                 str(tmp_path / 'run.yaml'),
                 str(folder),
-                *(str(records.folder) for records in tiny_records),
+                *(str(records.folder) for records in sets),
             ],
             env={**os.environ, 'OMP_NUM_THREADS': '1'},
             stderr=subprocess.PIPE,
@@ -106,7 +147,7 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(tmp_path, tiny_rec
         )
 
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
-    Trainer(whole, TINY, training).run(tiny_records)
+    Trainer(whole, TINY, training).run(sets)
     child = start(parts)
     log, deadline = parts / 'log.jsonl', time.monotonic() + 200
     while not (log.exists() and len(log.read_text().splitlines()) >= 6):
