@@ -21,7 +21,6 @@ import numpy as np
 
 from metabev_ros.config import ModelConfig
 from metabev_ros.errors import ConfigError
-from metabev_ros.geometry import inverse_rigid, rigid_transform, rotation_z
 from metabev_ros.lab.datasets.sample_record import (
     RECORD_VERSION,
     SampleRecord,
@@ -153,29 +152,12 @@ class RecordFolder:
 
 def labelled(record: SampleRecord) -> LabelledSample:
     """A record as the evaluation takes it."""
-    place, mount = None, record.lidar_mount
-    if mount is None and not np.array_equal(record.ego_from_lidar, np.eye(4)):
-        mount = record.ego_from_lidar  # the points are in the frame of their LiDAR
-    if mount is not None:
-        place = forward_lidar(mount) @ record.ego_from_lidar
     return LabelledSample(
-        record.sample, record.truth, f'{record.scene} {record.token}', lidar_from_points=place
+        record.sample,
+        record.truth,
+        f'{record.scene} {record.token}',
+        lidar_from_points=record.lidar_from_points,
     )
-
-
-def forward_lidar(ego_from_lidar: np.ndarray) -> np.ndarray:
-    """The transform from the ego frame to a LiDAR's, turned until its y axis looks forward.
-
-    Args:
-        ego_from_lidar: (4, 4), with any heading.
-
-    Returns:
-        (4, 4) float64; x is right, y forward and z the LiDAR's own axis, as nuScenes has it.
-    """
-    lidar_from_ego = inverse_rigid(ego_from_lidar)
-    forward = lidar_from_ego[:3, 0]
-    turn = rotation_z(np.pi / 2 - np.arctan2(forward[1], forward[0]))
-    return rigid_transform(turn, np.zeros(3)) @ lidar_from_ego
 
 
 class RecordSamples(Sequence[LabelledSample]):

@@ -17,7 +17,12 @@ from typing import Any
 import numpy as np
 
 from metabev_ros.errors import ConfigError
-from metabev_ros.geometry import NUSCENES_MAP_GRID
+from metabev_ros.geometry import (
+    NUSCENES_MAP_GRID,
+    inverse_rigid,
+    rigid_transform,
+    rotation_z,
+)
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.samples import LIDAR_NAME
 from metabev_ros.structures import (
@@ -141,6 +146,17 @@ class SampleRecord:
         return Modality.from_presence(len(self.cameras) > 0, len(self.points) > 0)
 
     @property
+    def lidar_from_points(self) -> np.ndarray | None:
+        """As in `LabelledSample`; None also where the points are as the LiDAR sees them."""
+        mount = self.lidar_mount
+        if mount is None and not np.array_equal(self.ego_from_lidar, np.eye(4)):
+            mount = self.ego_from_lidar  # the points are in the frame of their LiDAR
+        if mount is None:
+            return None
+        place = forward_lidar(mount) @ self.ego_from_lidar
+        return None if np.allclose(place, np.eye(4), rtol=0, atol=1e-9) else place
+
+    @property
     def truth(self) -> GroundTruth:
         """The truth, without depth."""
         names = [f.name for f in dataclasses.fields(GroundTruth) if f.name != 'depth']
@@ -178,6 +194,21 @@ class SampleRecord:
             )
             for name, kind in kinds.items()
         )
+
+
+def forward_lidar(ego_from_lidar: np.ndarray) -> np.ndarray:
+    """The transform from the ego frame to a LiDAR's, turned until its y axis looks forward.
+
+    Args:
+        ego_from_lidar: (4, 4), with any heading.
+
+    Returns:
+        (4, 4) float64; x is right, y forward and z the LiDAR's own axis, as nuScenes has it.
+    """
+    lidar_from_ego = inverse_rigid(ego_from_lidar)
+    forward = lidar_from_ego[:3, 0]
+    turn = rotation_z(np.pi / 2 - np.arctan2(forward[1], forward[0]))
+    return rigid_transform(turn, np.zeros(3)) @ lidar_from_ego
 
 
 def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:

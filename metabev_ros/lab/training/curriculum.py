@@ -9,16 +9,21 @@ supervision of views that show nothing is left out.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from metabev_ros.config.yaml import require
-from metabev_ros.geometry import rigid_transform
+from metabev_ros.geometry import rigid_transform, transform_points
 from metabev_ros.lab.datasets.corruptions import camera as camera_failures
 from metabev_ros.lab.datasets.corruptions import lidar as lidar_failures
 from metabev_ros.lab.datasets.sample_record import SampleRecord
 from metabev_ros.structures import Modality
+
+T = TypeVar('T')
+U = TypeVar('U')
 
 
 class FailureKind(enum.Enum):
@@ -144,16 +149,26 @@ def fail_points(
     config: CurriculumConfig,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """(P', 5) points of a record (LiDAR frame) after its LiDAR's failures."""
+    """(P', 5) points of a record, in their frame, after its LiDAR's failures."""
     points = record.points
     if FailureKind.LIDAR_SECTOR in kinds:
         front = rng.random() < config.front_sector
-        points = lidar_failures.limit_field(
-            points, rng.uniform(*config.half_angle), 0.0 if front else rng.uniform(-180, 180)
+        points = _kept(
+            record,
+            points,
+            lidar_failures.limit_field,
+            rng.uniform(*config.half_angle),
+            0.0 if front else rng.uniform(-180, 180),
         )
     if FailureKind.BEAMS in kinds:
         choice = list(lidar_failures.BeamChoice)[int(rng.integers(2))]
-        points = lidar_failures.reduce_beams(points, int(rng.choice([16, 8, 4, 1])), choice)
+        points = _kept(
+            record,
+            points,
+            lidar_failures.reduce_beams,
+            int(rng.choice([16, 8, 4, 1])),
+            choice,
+        )
     if FailureKind.OBJECT_POINTS in kinds:
         points = lidar_failures.remove_objects(
             points, record.ego_from_lidar, record.boxes, rng.uniform(0.1, 1.0), rng
@@ -161,6 +176,26 @@ def fail_points(
     if FailureKind.POINT_DROP in kinds:
         points = lidar_failures.drop_points(points, rng.uniform(0.3, 0.9), rng)
     return points
+
+
+def _kept(
+    record: SampleRecord,
+    points: np.ndarray,
+    fail: Callable[[np.ndarray, T, U], np.ndarray],
+    degree: T,
+    choice: U,
+) -> np.ndarray:
+    """The points that a failure leaves, which looks at them from the LiDAR.
+
+    Points of imported records are in the ego frame; as they are now, they are given back.
+    """
+    place = record.lidar_from_points
+    if place is None:
+        return fail(points, degree, choice)
+    seen = transform_points(place, points[:, :3].astype(np.float64))
+    rows = np.arange(len(points), dtype=np.float64)
+    kept = fail(np.column_stack([seen, rows]), degree, choice)
+    return points[kept[:, 3].astype(np.int64)]
 
 
 def lost_views(

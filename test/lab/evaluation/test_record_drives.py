@@ -33,11 +33,10 @@ from metabev_ros.lab.datasets.record_folder import (
     MANIFEST,
     RecordFolder,
     entry_of,
-    forward_lidar,
     labelled,
     write_manifest,
 )
-from metabev_ros.lab.datasets.sample_record import read_record, write_record
+from metabev_ros.lab.datasets.sample_record import forward_lidar, read_record, write_record
 from metabev_ros.lab.evaluation.model_results import ModelResults
 from metabev_ros.lab.evaluation.record_drives import RecordDrives, drives_for
 from metabev_ros.lab.evaluation.robustness import ModelSource, evaluate_robustness

@@ -1,11 +1,19 @@
 """Every failure kind does what it says, as often as the ramp says, to what the sample has."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from support.made_records import made_record
 
 from metabev_ros.errors import ConfigError
-from metabev_ros.geometry import points_in_box, transform_points
+from metabev_ros.geometry import (
+    inverse_rigid,
+    points_in_box,
+    rigid_transform,
+    rotation_z,
+    transform_points,
+)
 from metabev_ros.lab.training.curriculum import (
     OF_CAMERA,
     OF_LIDAR,
@@ -84,6 +92,27 @@ def test_a_lost_sector_is_one_contiguous_hole():
         angles = np.sort(np.rad2deg(np.arctan2(left[:, 0], left[:, 1])))
         gaps = np.diff(np.concatenate([angles, [angles[0] + 360]]))
         assert gaps.max() > 55 and np.sort(gaps)[-2] < 5
+
+
+def test_points_in_the_ego_frame_fail_as_their_lidar_sees_them():
+    """An imported record: its LiDAR sits 1.8 m up, its x axis to the right; points are in ego."""
+    mount = rigid_transform(rotation_z(-np.pi / 2), (0.9, 0.0, 1.8))
+    rng = np.random.default_rng(11)
+    own = record(rng)
+    moved = own.points.copy()
+    moved[:, :3] = transform_points(mount, own.points[:, :3].astype(float))
+    imported = dataclasses.replace(own, points=moved, lidar_mount=mount)
+    for kind in (FailureKind.LIDAR_SECTOR, FailureKind.BEAMS):
+        for seed in range(6):
+            there = fail_points(imported, (kind,), ON, np.random.default_rng(seed))
+            here = fail_points(own, (kind,), ON, np.random.default_rng(seed))
+            assert 0 < len(there) < len(moved) and abs(len(there) - len(here)) <= 2
+            again = transform_points(inverse_rigid(mount), there[:, :3].astype(float))
+            near = np.abs(again[:, None] - here[None, :40, :3]).max(2).min(0)
+            assert np.sort(near)[-3] < 1e-4
+    front = dataclasses.replace(ON, front_sector=1.0, half_angle=(40.0, 60.0))
+    left = fail_points(imported, (FailureKind.LIDAR_SECTOR,), front, rng)
+    assert np.abs(np.rad2deg(np.arctan2(left[:, 1], left[:, 0] - 0.9))).max() <= 60.01
 
 
 def test_object_points_vanish_and_nothing_else():
