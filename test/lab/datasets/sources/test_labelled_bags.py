@@ -125,7 +125,9 @@ def test_records_keep_the_distance_in_time_that_is_asked_for(made):
     some, notes = imported(LabelledBags((made.path,), made.rig, spacing_s=0.25))
     stamps = [record.stamp_ns for record in every]
     assert [record.stamp_ns for record in some] == stamps[::3]
-    assert any('6 of 10 samples left out: less than 0.25 s after another' in n for n in notes), notes
+    assert any('6 of 10 samples left out: less than 0.25 s after another' in n for n in notes), (
+        notes
+    )
 
 
 def test_where_the_vehicle_is_does_not_bear_the_noise_of_its_odometry(tmp_path):
