@@ -166,6 +166,7 @@ OPTIONAL = {
     'IGNORED_ERRORS',
     'KITTI_CLASSES',
     'KITTI_NAMES',
+    'PasteCounts',  # checks itself that it has every class
     '_BODY_COLOURS',
     '_LANE_MIX',
     '_MOVING',

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from metabev_ros.config import LidarBranchConfig, LidarEncoder, ModelConfig
 from metabev_ros.config.sparse import SparseExecution
-from metabev_ros.errors import assert_never
+from metabev_ros.errors import ConfigError, assert_never
 from metabev_ros.geometry import BevGrid
 from metabev_ros.network.layers import ConvBlock, ResidualBlock
 from metabev_ros.network.sparse_encoder import RowBatchNorm, SparseEncoder
@@ -76,10 +76,15 @@ def build_lidar_encoder(
         execution: of the sparse encoder; `Preprocessor` must be given the same.
 
     Raises:
+        ConfigError: for `SPCONV` with pillars, which have no sparse layers.
         MissingDependencyError: for `SPCONV` without spconv.
     """
     match config.lidar.encoder:
         case LidarEncoder.PILLAR:
+            if execution is not SparseExecution.TABLES:
+                raise ConfigError(
+                    'training.execution', 'tables for a LiDAR encoder of pillars', execution.value
+                )
             return PillarEncoder(config.lidar, config.pillar_grid)
         case LidarEncoder.SPARSE:
             return _build_sparse_encoder(config, execution)

@@ -18,9 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from metabev_ros.config import LidarEncoder, ModelConfig, save_config, to_plain
-from metabev_ros.config.sparse import SparseExecution
-from metabev_ros.config.yaml import require
+from metabev_ros.config import ModelConfig, save_config, to_plain
 from metabev_ros.lab.training.adamv import (
     OfficialSelection,
     PerTaskSelection,
@@ -77,13 +75,6 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._checkpoint = self.folder / 'checkpoint.pt'
-        require(
-            config.execution is SparseExecution.TABLES
-            or model.lidar.encoder is LidarEncoder.SPARSE,
-            'training.execution',
-            'tables for a LiDAR encoder of pillars',
-            config.execution.value,
-        )
         self.network = MetaBev(model, config.execution).to(self.device)
         self.auxiliary = None
         if config.auxiliary_weight > 0:
