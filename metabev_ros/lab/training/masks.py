@@ -1,4 +1,4 @@
-"""What is not known of the truth has no part in the loss."""
+"""Unknown parts of the truth, which have no part in the loss."""
 
 from __future__ import annotations
 
