@@ -92,6 +92,31 @@ class DataUsed:
         return dataclasses.asdict(self)
 
 
+def require_same_data(
+    found: tuple[DataUsed, ...], begun: tuple[DataUsed, ...]
+) -> tuple[DataUsed, ...]:
+    """The data of a run that goes on: what it began with, or it would not repeat.
+
+    Args:
+        begun: empty where it has not begun.
+
+    Raises:
+        ConfigError
+    """
+    if begun and found != begun:
+        raise ConfigError(
+            'data',
+            f'the records that this run began with: {_listed(begun)}',
+            _listed(found),
+            'use another run folder; training.init takes the weights of this one',
+        )
+    return found
+
+
+def _listed(data: Sequence[DataUsed]) -> str:
+    return ', '.join(f'{used.records} of {used.name} ({used.share:.0%})' for used in data)
+
+
 def data_behind(weights: Sequence[Path]) -> tuple[DataUsed, ...]:
     """Data that known weights were made from, all that was before them included.
 

@@ -35,7 +35,12 @@ from metabev_ros.lab.training.data import RecordSet
 from metabev_ros.lab.training.device import find_device
 from metabev_ros.lab.training.distributed import Processes
 from metabev_ros.lab.training.monitoring import Monitor, comparison_picture
-from metabev_ros.lab.training.provenance import STATE, DataUsed, data_behind
+from metabev_ros.lab.training.provenance import (
+    STATE,
+    DataUsed,
+    data_behind,
+    require_same_data,
+)
 from metabev_ros.lab.training.recompute import enable_recompute
 from metabev_ros.lab.training.sampling import training_loader
 from metabev_ros.lab.training.soundness import require_finite, require_numbers
@@ -131,8 +136,12 @@ class Trainer:
             sets: the sources of records.
             progress: called with (step, terms of the loss, samples a second) by the first
                 process.
+
+        Raises:
+            ConfigError: where the run began with other records.
+            MetaBevError: where the loss is no number.
         """
-        validation, self.data = None, DataUsed.of(sets)
+        validation, self.data = None, require_same_data(DataUsed.of(sets), self.data)
         if self.selection is not None:
             sets, held_out = hold_out(sets, self.config.expert_selection.scenes)
             validation = Validation(held_out, self.model, self.config.execution)
@@ -273,6 +282,7 @@ class Trainer:
             'step': self.step,
             'seconds': self.seconds,
             'skipped': self.skipped,
+            'data': [used.plain() for used in self.data],
             'data_before': [used.plain() for used in self.data_before],
             'seed': self.config.seed,
             'model_hash': self.model.hash,
@@ -310,6 +320,7 @@ class Trainer:
         self.scaler.load_state_dict(state.get('scaler', {}))
         self.step, self.seconds = state['step'], state['seconds']
         self.skipped = state.get('skipped', 0)
-        if 'data_before' in state:  # the file to start from may be gone by now
+        if 'data' in state:  # the file to start from may be gone by now
             where = str(self._checkpoint)
+            self.data = tuple(DataUsed.read(p, where) for p in state['data'])
             self.data_before = tuple(DataUsed.read(p, where) for p in state['data_before'])

@@ -191,6 +191,16 @@ def test_a_checkpoint_of_another_model_or_a_broken_one_is_refused(tmp_path):
         Trainer(tmp_path, TINY, config())
 
 
+def test_a_run_does_not_go_on_with_other_records(tmp_path, tiny_records):
+    """It would not repeat, and the licence of what it began with would be lost."""
+    Trainer(tmp_path / 'run', TINY, config(steps=2)).run(tiny_records)
+    other = open_records(other_records(tmp_path, tiny_records[0]), TINY)
+    with pytest.raises(ConfigError, match=r'this run began with: 2 of synthetic.*another run'):
+        Trainer(tmp_path / 'run', TINY, config(steps=4)).run([*tiny_records, other])
+    Trainer(tmp_path / 'run', TINY, config(steps=4)).run(tiny_records)
+    assert [line['step'] for line in log_of(tmp_path / 'run')] == [1, 2, 3, 4]
+
+
 def test_a_gpu_that_is_not_there_is_no_silent_cpu(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
     with pytest.raises(ConfigError, match='training.device'):
