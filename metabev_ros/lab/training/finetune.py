@@ -53,7 +53,7 @@ KEPT = (
 
 @dataclass(frozen=True)
 class FinetuneOptions:
-    """What a fine-tune may be told.
+    """Options of a fine-tune.
 
     Attributes:
         keep: share of the samples that are synthetic drives, against forgetting; 0: none.

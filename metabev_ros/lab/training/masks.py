@@ -1,4 +1,4 @@
-"""What is not known of the truth has no part in the loss."""
+"""Masks that keep what is not known of the truth out of the loss."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ Progress = Callable[[int, int], object]
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """What a camera saw of an object.
+    """Picture of an object by one camera.
 
     Attributes:
         camera: name.
@@ -164,7 +164,7 @@ class ObjectDatabase:
 
 
 def fingerprint(folder: Path) -> str:
-    """What a database was built from and how; another one is not used."""
+    """Origin of a database and how it was built; another one is not used."""
     digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
     return f'{VERSION} {digest}'
 

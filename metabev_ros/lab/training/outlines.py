@@ -14,7 +14,7 @@ NEAREST = 0.5  # metres; a box that reaches nearer to the camera's plane has no 
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """Where a box is seen.
+    """Outlines of boxes in a picture.
 
     Attributes:
         polygon: (V, 2) float64 column and row of the convex hull of its corners.

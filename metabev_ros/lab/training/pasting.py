@@ -29,7 +29,7 @@ TOUCHING = 1e-6  # square metres of two footprints in common that are still none
 
 @dataclass(frozen=True)
 class PasteCounts:
-    """How many objects of a class a sample has afterwards, at most (BEVFusion on nuScenes)."""
+    """Most objects of a class that a sample has afterwards (BEVFusion on nuScenes)."""
 
     car: int = 2
     truck: int = 3

@@ -285,7 +285,7 @@ class Trainer:
         replace_file(self.folder / STATE, lambda path: path.write_text(text, encoding='utf-8'))
 
     def description(self) -> dict[str, Any]:
-        """What `training.json` says."""
+        """Content of `training.json`."""
         return {
             'step': self.step,
             'samples': self.step * len(self.config.batch),
