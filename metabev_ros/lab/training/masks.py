@@ -1,4 +1,4 @@
-"""Masks that keep what is not known of the truth out of the loss."""
+"""Unknown parts of the truth, which have no part in the loss."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ NEAREST = 0.5  # metres; a box that reaches nearer to the camera's plane has no 
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """Outlines of boxes in a picture.
+    """Place of a box in a picture.
 
     Attributes:
         polygon: (V, 2) float64 column and row of the convex hull of its corners.
@@ -25,6 +25,11 @@ class Outline:
     polygon: np.ndarray
     inside: tuple[int, int, int, int]
     distance: float
+
+    @property
+    def frame(self) -> np.ndarray:
+        """(4,) left, top, right, bottom of the whole outline."""
+        return np.concatenate([self.polygon.min(0), self.polygon.max(0)])
 
     def mask(self, height: int, width: int) -> np.ndarray:
         """(H, W) bool pixels of it."""

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from metabev_ros.lab.datasets.sample_record import SampleRecord
-from metabev_ros.lab.training.object_database import Picture, StoredObject, frame_of
+from metabev_ros.lab.training.object_database import Picture, StoredObject
 from metabev_ros.lab.training.outlines import Outline, outline_of
 
 
@@ -77,7 +77,7 @@ def _fitted(
     With the calibration that the picture was taken with it stays pixel for pixel.
     """
     height, width = shape
-    new, old = frame_of(outline), picture.frame
+    new, old = outline.frame, picture.frame
     scale = (new[2:] - new[:2]) / np.maximum(old[2:] - old[:2], 1e-6)
     shift = new[:2] + scale * (picture.corner - old[:2])
     matrix = np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]]])

@@ -1,4 +1,4 @@
-"""Origin of weights and what follows for their use: it goes where the weights go.
+"""Data that weights were made from, and its licences: they go where the weights go.
 
 `training.json` names the data of a run (`data`) and of the weights that it started from
 (`data_before`), and of theirs; `MODEL_CARD.md` says the same to people.
@@ -93,7 +93,7 @@ class DataUsed:
 
 
 def data_behind(weights: Sequence[Path]) -> tuple[DataUsed, ...]:
-    """Origin of known weights, all that was before them included.
+    """Data that known weights were made from, all that was before them included.
 
     Args:
         weights: files beside which `training.json` may lie.

@@ -18,7 +18,7 @@ from metabev_ros.lab.training.data import (
     require_sources,
 )
 from metabev_ros.lab.training.distributed import joined
-from metabev_ros.lab.training.object_database import build_objects, has_objects
+from metabev_ros.lab.training.object_cutting import build_objects, has_objects
 from metabev_ros.lab.training.provenance import write_card
 from metabev_ros.lab.training.train import Trainer
 

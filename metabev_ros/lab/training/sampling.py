@@ -93,7 +93,7 @@ def source_shares(sets: Sequence[RecordSet]) -> np.ndarray:
 
 
 def available(asked: Modality, record: Modality) -> Modality:
-    """Sensors of a record among those that are asked for; all it has where it has none of them."""
+    """Sensors that a record gives of those asked for; all it has where it has none of them."""
     return Modality(asked & record) or record
 
 
@@ -190,7 +190,7 @@ class BatchKeys(torch.utils.data.Sampler):
             yield keys
 
     def _taken_before(self, step: int) -> list[int]:
-        """Number of records of every source that the steps before have taken."""
+        """Number of records that the steps before have taken of every source."""
         size, sources = len(self._config.batch), len(self._shares)
         if sources == 1:
             return [step * size]

@@ -55,7 +55,7 @@ def initialise(network: nn.Module, config: InitConfig) -> int:
 
 
 def claimed_weights(network: nn.Module, config: InitConfig) -> dict[str, Tensor]:
-    """Part of a file that goes into a network, of the network's names and shapes.
+    """Tensors that one file gives to a network, of the network's names and shapes.
 
     Raises:
         ConfigError: as `initialise`.

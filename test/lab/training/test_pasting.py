@@ -14,15 +14,11 @@ from metabev_ros.errors import ConfigError
 from metabev_ros.geometry import points_in_box, rigid_transform, rotation_z, transform_points
 from metabev_ros.lab.datasets.ground_truth import ANY_LABEL
 from metabev_ros.lab.datasets.sample_record import read_record
-from metabev_ros.lab.training import object_database
+from metabev_ros.lab.training import object_cutting
 from metabev_ros.lab.training.curriculum import CurriculumConfig
 from metabev_ros.lab.training.data import open_records
-from metabev_ros.lab.training.object_database import (
-    FOLDER,
-    ObjectDatabase,
-    build_objects,
-    has_objects,
-)
+from metabev_ros.lab.training.object_cutting import build_objects, has_objects
+from metabev_ros.lab.training.object_database import FOLDER, ObjectDatabase
 from metabev_ros.lab.training.outlines import outline_of
 from metabev_ros.lab.training.pasting import (
     PasteConfig,
@@ -256,7 +252,7 @@ def test_it_ends_with_the_last_part_and_leaves_samples_with_cameras_alone(tmp_pa
 
 def test_a_database_appears_whole_and_is_made_anew_for_other_records(tmp_path, monkeypatch):
     folder = folder_of(tmp_path / 'records', some_records(0, 3))
-    monkeypatch.setattr(object_database, 'read_record', lambda path: 1 / 0)
+    monkeypatch.setattr(object_cutting, 'read_record', lambda path: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         build_objects(folder, say_nothing)
     assert not has_objects(folder) and not list(folder.glob('.objects*'))
@@ -267,6 +263,10 @@ def test_a_database_appears_whole_and_is_made_anew_for_other_records(tmp_path, m
     stamp = (folder / FOLDER / 'table.npz').stat().st_mtime_ns
     build_objects(folder, say_nothing)
     assert (folder / FOLDER / 'table.npz').stat().st_mtime_ns == stamp
+    table = folder / FOLDER / 'table.npz'
+    table.write_bytes(table.read_bytes()[:100])
+    assert not has_objects(folder)  # damaged: it is made anew
+    build_objects(folder, say_nothing)
     opened = ObjectDatabase(folder, ['s0'])
     assert opened[0].label == opened.labels[0]
     assert len(pickle.dumps(opened)) < 1000  # loaders map the files themselves
