@@ -312,3 +312,9 @@ def test_the_picture_shows_the_truth_beside_three_branches(tiny_records):
     tiles = np.split(picture, 4, axis=1)
     assert picture.dtype == np.uint8 and tiles[0].shape == (384, 384, 3)
     assert all((tile != tiles[0]).any() for tile in tiles[1:])
+
+
+def test_the_picture_is_black_where_a_record_lacks_sensors(tmp_path, tiny_records):
+    [path, *_] = open_records(other_records(tmp_path, tiny_records[0]), TINY).paths
+    tiles = np.split(comparison_picture(MetaBev(TINY).state_dict(), TINY, path), 4, axis=1)
+    assert [bool(tile.any()) for tile in tiles] == [True, False, True, False]
