@@ -10,10 +10,13 @@ turns, so the ratio holds where the machine drifts; how far their points lie apa
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from pathlib import Path
 
+# One core means one: threads that wait for each other would count as work of the peer.
+os.environ['OPENBLAS_NUM_THREADS'] = '1'
 import numpy as np
 from ego_motion import take_turns
 from rich.progress import track
