@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +18,7 @@ from metabev_ros.contract import sha256_of, write_atomically
 from metabev_ros.errors import ContractError
 from metabev_ros.lab.conversion.checkpoint import read_checkpoint
 from metabev_ros.lab.conversion.rules import Part, Rule, SourceRules
-from metabev_ros.lab.conversion.sources import Source, build_rules
+from metabev_ros.lab.conversion.sources import Source, build_rules, data_of
 from metabev_ros.network.metabev import MetaBev
 
 # Counts batches for a momentum that is not set anywhere here; old checkpoints lack it.
@@ -200,6 +202,7 @@ def convert_checkpoint(
         'checkpoint_sha256': sha256_of(path),
         'config_sha256': config.hash,
         'parts': ', '.join(result.filled),
+        'data': json.dumps(dataclasses.asdict(data_of(source))),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, save(result.tensors, origin))

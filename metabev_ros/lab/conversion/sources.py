@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 
 from metabev_ros.config import ModelConfig
 from metabev_ros.errors import ConfigError, assert_never
@@ -23,6 +24,48 @@ class Source(enum.Enum):
     TORCHVISION_RESNET50 = 'torchvision_resnet50'  # timm's resnet50 has the same names
     HORNET = 'hornet'  # raoyongming/HorNet, classifiers and detectors
     MMPRETRAIN_HORNET = 'mmpretrain_hornet'  # mmpretrain's classifiers
+
+
+@dataclass(frozen=True)
+class PublishedData:
+    """Data that published weights learnt from.
+
+    Attributes:
+        name, licence, attribution: of the data.
+        is_commercial: whether what learnt from it may be used commercially.
+    """
+
+    name: str
+    licence: str
+    is_commercial: bool
+    attribution: str
+
+
+_NUSCENES = PublishedData('nuScenes', 'CC BY-NC-SA 4.0', False, 'Motional')
+_NUIMAGES = PublishedData('nuImages', 'CC BY-NC-SA 4.0', False, 'Motional')
+_IMAGENET = PublishedData(
+    'ImageNet', "of the weights' publisher; look at it", True, 'the publisher of the weights'
+)
+
+
+def data_of(source: Source) -> PublishedData:
+    """Data that the weights of a project learnt from, the most restricted where there are some."""
+    match source:
+        case Source.BEVFUSION | Source.MMDET3D_BEVFUSION | Source.MMDET3D_CENTERPOINT:
+            return _NUSCENES
+        case Source.MMDET_SWIN:
+            return _NUIMAGES
+        case (
+            Source.SWIN
+            | Source.TIMM_SWIN
+            | Source.TORCHVISION_SWIN_T
+            | Source.TORCHVISION_RESNET50
+            | Source.HORNET
+            | Source.MMPRETRAIN_HORNET
+        ):
+            return _IMAGENET
+        case _:
+            assert_never(source)
 
 
 def parse_source(name: str) -> Source:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from metabev_ros.config.yaml import from_plain
 from metabev_ros.errors import ConfigError, clean_text
 from metabev_ros.lab.datasets.sources.frame import SourceInfo
@@ -127,12 +129,36 @@ def data_behind(weights: Sequence[Path]) -> tuple[DataUsed, ...]:
         ConfigError: where that file cannot be read: a licence must not get lost in silence.
     """
     found: dict[str, DataUsed] = {}
+    for path in weights:
+        if (used := _converted(path)) is not None:
+            found.setdefault(used.name, used)
     for folder in dict.fromkeys(path.parent for path in weights):
         state = read_state(folder)
         for plain in (*state.get('data', ()), *state.get('data_before', ())):
             used = DataUsed.read(plain, str(folder / STATE))
             found.setdefault(used.name, used)
     return tuple(found.values())
+
+
+def _converted(weights: Path) -> DataUsed | None:
+    """Data that published weights learnt from, which `metabev convert` wrote into their file.
+
+    Raises:
+        ConfigError: where the file cannot be read, or what it says of its data.
+    """
+    try:
+        with safe_open(weights, 'numpy') as file:
+            metadata: Mapping[str, str] = file.metadata() or {}
+        if 'data' not in metadata:
+            return None
+        plain: Any = json.loads(metadata['data'])
+        name = f'{plain["name"]}, by published weights ({metadata["source"]})'
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(
+            str(weights), 'weights that say their data', str(error), 'convert them again'
+        ) from error
+    unknown = {'notes': (), 'records': 0, 'scenes': 0, 'share': 0.0, 'shown': {}}
+    return DataUsed.read({**unknown, **plain, 'name': name}, str(weights))
 
 
 def read_state(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Strict coverage: published names and shapes go in, our names come out, all else is refused."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -280,6 +281,7 @@ def test_the_file_loads_into_the_network_and_says_where_it_comes_from(tmp_path, 
     with safe_open(out, 'pt') as file:
         assert file.metadata()['source'] == 'timm_swin'
         assert file.metadata()['config_sha256'] == base.hash
+        assert json.loads(file.metadata()['data'])['name'] == 'ImageNet'
     assert [p.name for p in out.parent.iterdir()] == [out.name]
 
 

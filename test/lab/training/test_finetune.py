@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from safetensors.torch import load_file
 from support.made_records import folder_of
 from support.tiny import PLAIN, TINY
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from metabev_ros.cli.app import app
 from metabev_ros.config import load_config
 from metabev_ros.errors import ConfigError
+from metabev_ros.lab.conversion.sources import Source, data_of
 from metabev_ros.lab.datasets.sample_record import read_record
 from metabev_ros.lab.datasets.sources.frame import SourceInfo
 from metabev_ros.lab.export.to_onnx import export_model
@@ -190,3 +192,18 @@ def test_a_data_sets_texts_cannot_break_the_card(model_folder, tiny_records, tmp
     assert [line for line in lines if line.startswith('#')] == ['# tiny']
     [row] = [line for line in lines if 'Free for all' in line]
     assert row.count('|') == 7
+
+
+def test_published_weights_bring_the_licence_of_what_they_learnt_from(tmp_path):
+    for source in Source:  # as `metabev convert` writes them
+        data = data_of(source)
+        metadata = {'source': source.value, 'data': json.dumps(dataclasses.asdict(data))}
+        path = tmp_path / f'{source.value}.safetensors'
+        save_file({'a': np.zeros(2, np.float32)}, path, metadata)
+        (used,) = data_behind([path])
+        assert (used.licence, used.is_commercial) == (data.licence, data.is_commercial)
+        assert data.name in used.name and source.value in used.name
+    assert not data_of(Source.BEVFUSION).is_commercial
+    save_file({'a': np.zeros(2, np.float32)}, path, {'source': 'swin', 'data': '{'})
+    with pytest.raises(ConfigError, match='convert them again'):
+        data_behind([path])
