@@ -34,6 +34,8 @@ class Oracle:
     _came: dict[str, list[Sent]] = field(default_factory=dict)
     _used: set[tuple[str, int]] = field(default_factory=set)
     _epoch_of: dict[int, int] = field(default_factory=dict)
+    _went_back: set[int] = field(default_factory=set)
+    _newest_ns: int = 0
     _last: tuple[int, int] | None = None
     _marks: deque[tuple[int, list[int]]] = field(default_factory=lambda: deque(maxlen=64))
 
@@ -51,6 +53,16 @@ class Oracle:
             for s in self.scenario.rig.sensors
         }
         self._has_time = {s.name: s.point_time is not None for s in self.scenario.rig.lidars}
+
+    def tick(self, true_ns: int, arrival_ns: int) -> None:
+        """The node's clock at something that reached it.
+
+        A clock that is set back while nothing comes is not seen to go back, and needs no epoch.
+        """
+        if arrival_ns < self._newest_ns - round(self.scenario.config.clock_jump * 1e9):
+            self._went_back.add(self.scenario.clock(true_ns)[0])
+            self._newest_ns = arrival_ns
+        self._newest_ns = max(self._newest_ns, arrival_ns)
 
     def hear(self, message: Sent) -> None:
         """A message reached the node."""
@@ -127,7 +139,7 @@ class Oracle:
         is_ahead = clock > 0 and self.scenario.steps[clock - 1].is_ahead
         if known is None:
             last = max(self._epoch_of, default=0)
-            new = sum(step.epochs for step in self.scenario.steps[last:clock])
+            new = sum(self._epochs_of(number) for number in range(last, clock))
             rise = sample.epoch - self._epoch_of.get(last, 0)
             right = rise == new or (is_ahead and rise > new)
             assert right, f'{new} new epochs from clock {last} to {clock}, not {rise}'
@@ -135,6 +147,12 @@ class Oracle:
             assert known == sample.epoch, f'one epoch for clock {clock}: {known}, {sample.epoch}'
         self._epoch_of[clock] = sample.epoch
         self.counts['epochs'] = max(self._epoch_of)
+
+    def _epochs_of(self, number: int) -> int:
+        """Epochs that a step of the clocks must begin."""
+        step = self.scenario.steps[number]
+        is_hidden = step.node_ns < 0 and number + 1 not in self._went_back
+        return step.epochs - is_hidden
 
     # --------------------------------------------------------------------------- where it was
     def _check_image(self, sample: Sample, frame: Sent, report: SensorReport) -> None:

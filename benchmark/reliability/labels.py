@@ -54,6 +54,7 @@ def run_seed(seed: int) -> Counter[str]:
         while (due := end.next_deadline_ns()) is not None and due < arrival_ns:
             _judge(oracle, due - node_ahead, end.poll(due))
         node_ahead = arrival_ns - true_ns
+        oracle.tick(true_ns, arrival_ns)
         if isinstance(content, Sent):
             oracle.hear(content)
             topic, content = topics[content.sensor], content.message
