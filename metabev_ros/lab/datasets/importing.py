@@ -20,6 +20,7 @@ from metabev_ros.lab.datasets.record_folder import (
     entry_of,
     read_manifest,
     record_path,
+    scene_folder,
     stored_entry,
     write_manifest,
 )
@@ -79,8 +80,9 @@ def import_scene(
 ) -> tuple[list[RecordEntry], list[str]]:
     """Records of one drive, and what was noted of them; runs in a process of its own."""
     maker = RecordMaker(model)
-    (folder / scene).mkdir(exist_ok=True)
-    made = {path.stem: path for path in sorted((folder / scene).glob('*.npz'))}
+    drive = scene_folder(folder, scene)
+    drive.mkdir(exist_ok=True)
+    made = {path.stem: path for path in sorted(drive.glob('*.npz'))}
     entries = [stored_entry(path) for path in made.values()]
     for record in source.records(scene, maker, frozenset(made)):
         write_record(record_path(folder, scene, record.token), record)

@@ -179,10 +179,22 @@ def record_path(folder: Path, scene: str, token: str) -> Path:
     Raises:
         ConfigError: for a name that is no plain file name.
     """
-    for name in (scene, token):
-        if not _NAME.fullmatch(name) or name.startswith('.'):
-            raise ConfigError('record', 'letters, digits, _ . + -', repr(name))
-    return folder / scene / f'{token}.npz'
+    return scene_folder(folder, scene) / f'{_plain_name(token)}.npz'
+
+
+def scene_folder(folder: Path, scene: str) -> Path:
+    """Folder of the records of a drive.
+
+    Raises:
+        ConfigError: for a name that is no plain file name.
+    """
+    return folder / _plain_name(scene)
+
+
+def _plain_name(name: str) -> str:
+    if not _NAME.fullmatch(name) or name.startswith('.'):
+        raise ConfigError('record', 'letters, digits, _ . + -', repr(name))
+    return name
 
 
 def entry_of(record: SampleRecord) -> RecordEntry:

@@ -8,7 +8,7 @@ from support.street_source import CARS, FORWARD, StreetSource
 from support.tiny import TINY
 
 from metabev_ros.errors import ConfigError
-from metabev_ros.lab.datasets.importing import import_records
+from metabev_ros.lab.datasets.importing import import_records, import_scene
 from metabev_ros.lab.datasets.record_folder import MANIFEST, RecordFolder, RecordSamples
 from metabev_ros.lab.datasets.record_pictures import write_pictures
 from metabev_ros.lab.datasets.sample_record import read_record
@@ -91,6 +91,12 @@ def test_a_folder_takes_records_of_one_source_and_one_model(street, tmp_path):
     (tmp_path / 'thesis.txt').write_text('mine')
     with pytest.raises(ConfigError, match='other files'):
         importing(StreetSource(), tmp_path)
+
+
+def test_a_drive_cannot_lead_out_of_the_folder(tmp_path):
+    with pytest.raises(ConfigError, match='letters, digits'):
+        import_scene(StreetSource(), '../elsewhere', tmp_path / 'records', TINY)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_samples_of_one_stamp_are_refused_by_name(tmp_path):

@@ -14,6 +14,7 @@ The benchmarks publish no stamps: they are made of the frames' numbers.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,9 +50,14 @@ from metabev_ros.lab.datasets.sources.kitti_truth import (
     truth_of,
 )
 
-SCENE = 'object'
+_TOGETHER = 100  # frames of one number without its last two digits
 _NAME = re.compile(r'[A-Za-z0-9_-]{1,40}')
 _NO_LABELS = "KITTI's testing frames have no labels"
+
+
+def _scene_of(token: str) -> str:
+    """The hundred that a frame belongs to."""
+    return f'object_{int(token) // _TOGETHER:02d}'
 
 
 @dataclass(frozen=True)
@@ -78,12 +84,12 @@ class KittiObject:
         return ClassMap(KITTI_CLASSES).with_changes(self.classes)
 
     def scenes(self) -> dict[str, int]:
-        """One 'drive' of all frames: they were drawn from many, and do not follow each other.
+        """Hundreds of frames: they were drawn from many drives, and do not follow each other.
 
         Raises:
             ConfigError: for a folder that is not laid out as the data set is.
         """
-        return {SCENE: len(self.tokens())}
+        return dict(Counter(map(_scene_of, self.tokens())))
 
     def tokens(self) -> list[str]:
         """Names of the frames, six digits, in order.
@@ -114,15 +120,13 @@ class KittiObject:
     def records(
         self, scene: str, maker: RecordMaker, done: frozenset[str]
     ) -> Iterator[SampleRecord]:
-        """Records of all frames but those that are done.
+        """Records of a hundred frames, but of those that are done.
 
         Raises:
             ConfigError: for files that are missing, damaged or contradict each other.
         """
-        if scene != SCENE:
-            raise ConfigError('scene', SCENE, clean_text(scene))
         for token in self.tokens():
-            if token not in done:
+            if _scene_of(token) == scene and token not in done:
                 yield made_record(maker, self.frame(token))
 
     def frame(self, token: str) -> SourceFrame:
@@ -137,7 +141,7 @@ class KittiObject:
         where = str(self._file('label_2', token, 'txt'))
         return SourceFrame(
             token,
-            SCENE,
+            _scene_of(token),
             stamp_ns,
             (SourceImage(CAMERA, stamp_ns, image, view.calibration.camera(view.size)),),
             (SourceSweep(stamp_ns, points, None, EGO_FROM_LIDAR),),

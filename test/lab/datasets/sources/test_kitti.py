@@ -71,13 +71,14 @@ def rewrite(path, change):
 
 
 def read_all(source):
-    return list(source.records('object', RecordMaker(TINY), frozenset()))
+    maker = RecordMaker(TINY)
+    return [r for scene in source.scenes() for r in source.records(scene, maker, frozenset())]
 
 
 # --------------------------------------------------------------------------- frames made and real
 def test_boxes_classes_and_points_in_boxes_are_those_of_the_frames(laid_out, every):
     source = pickle.loads(pickle.dumps(KittiObject(laid_out)))
-    assert source.scenes() == {'object': 3}
+    assert source.scenes() == {'object_00': 2, 'object_01': 1}
     records = read_all(source)
     assert [record.token for record in records] == list(TOKENS)
     for record in records:
@@ -186,9 +187,13 @@ def test_a_split_is_a_list_of_image_sets(folder):
     (folder / 'ImageSets').mkdir()
     (folder / 'ImageSets/val.txt').write_text('000134\n000002\n')
     source = KittiObject(folder, 'val')
-    assert source.tokens() == ['000002', '000134'] and source.scenes() == {'object': 2}
-    done = list(source.records('object', RecordMaker(TINY), frozenset({'000002'})))
-    assert [record.token for record in done] == ['000134']
+    assert source.tokens() == ['000002', '000134'] and list(source.scenes()) == [
+        'object_00',
+        'object_01',
+    ]
+    left = list(source.records('object_01', RecordMaker(TINY), frozenset({'000002'})))
+    assert [(record.token, record.scene) for record in left] == [('000134', 'object_01')]
+    assert not list(source.records('object_00', RecordMaker(TINY), frozenset({'000002'})))
 
 
 # ----------------------------------------------------------------------------------- errors
