@@ -254,7 +254,7 @@ class SensorFrontEnd:
         stamp_ns = item.offset.apply(header_stamp_ns(message.header), now_ns, usual_ns)
         if self._clock.has_stepped(monitor.name, stamp_ns, monitor.newest_ns):
             self._begin_epoch()
-        monitor.check_stamp(stamp_ns, now_ns + self._clock.ahead_ns)
+        monitor.check_stamp(stamp_ns)
         monitor.note_skew(self._clock.take(monitor.name, stamp_ns))
         monitor.note = item.offset.note or self._clock.note
         try:

@@ -106,7 +106,7 @@ def test_more_than_half_the_way_to_the_tolerance_is_a_drift(drift, flaw):
     ids=['slow', 'two', 'nominal', 'unsteady', 'absent'],
 )
 def test_only_a_steady_slow_sensor_is_expected_less_often(steps, period):
-    stamps = Stamps(10.0, future_tolerance=0.05)
+    stamps = Stamps(10.0)
     at = T0
     stamps.add(at, at)
     for step in steps:
@@ -117,7 +117,7 @@ def test_only_a_steady_slow_sensor_is_expected_less_often(steps, period):
 
 
 def test_the_next_message_is_expected_to_lag_as_much_as_the_slowest_of_the_newest():
-    stamps = Stamps(10.0, future_tolerance=0.05)
+    stamps = Stamps(10.0)
     assert stamps.next_due is None
     lags = [90 * MS, 5 * MS, 30 * MS, 5 * MS, 5 * MS, 5 * MS]
     for k, lag in enumerate(lags):

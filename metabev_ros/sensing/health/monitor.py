@@ -38,7 +38,7 @@ class SensorMonitor:
         self.received = self.rejected = 0
         self.given_up = False
         self.note = ''
-        self._stamps = Stamps(rate_hz, config.future_tolerance)
+        self._stamps = Stamps(rate_hz)
         self._silence = Silence(to_ns(config.deadline))
         self._corruption = Corruption()
         self._admission = Admission(self._stamps.nominal_ns, config)
@@ -47,13 +47,13 @@ class SensorMonitor:
         self._said = ''  # the newest reason that was given for anything
 
     # ------------------------------------------------------------------------------- messages
-    def check_stamp(self, stamp_ns: int, arrival_ns: int) -> None:
-        """Refuse a stamp from the future, an old one, or the same one again.
+    def check_stamp(self, stamp_ns: int) -> None:
+        """Refuse an old stamp, or the same one again.
 
         Raises:
-            SensorDataError: 'future', 'duplicate' or 'backwards'.
+            SensorDataError: 'duplicate' or 'backwards'.
         """
-        self._stamps.check(stamp_ns, arrival_ns)
+        self._stamps.check(stamp_ns)
 
     def good(self, stamp_ns: int, arrival_ns: int, verdict: Verdict, needed: bool = False) -> bool:
         """Take a frame that came in time and is sound (OK or SUSPECT).

@@ -28,35 +28,21 @@ class Stamps:
         pace_ns: period between arrivals: another one where a bag is played slowly.
     """
 
-    def __init__(self, rate_hz: float, future_tolerance: float) -> None:
-        """Begin without stamps.
-
-        Args:
-            rate_hz: nominal rate.
-            future_tolerance: seconds that a stamp may lie ahead of the clock.
-        """
+    def __init__(self, rate_hz: float) -> None:
+        """Begin without stamps, at the nominal rate."""
         self.nominal_ns = self.period_ns = to_ns(1 / rate_hz)
         self.newest_ns: int | None = None
-        self._future_ns = to_ns(future_tolerance)
         self._kept: deque[int] = deque(maxlen=_KEPT)
         self._lags: deque[int] = deque(maxlen=_LAGS)
         self._arrivals: deque[int] = deque(maxlen=_STEPS + 1)
         self.pace_ns = self.period_ns
 
-    def check(self, stamp_ns: int, arrival_ns: int) -> None:
-        """Refuse a stamp from the future, an old one, or the same one again.
+    def check(self, stamp_ns: int) -> None:
+        """Refuse an old stamp, or the same one again.
 
         Raises:
-            SensorDataError: 'future', 'duplicate' or 'backwards'.
+            SensorDataError: 'duplicate' or 'backwards'.
         """
-        ahead = stamp_ns - arrival_ns
-        if ahead > self._future_ns:
-            raise SensorDataError(
-                'future',
-                'header.stamp',
-                'a stamp that is not in the future',
-                f'{ahead / 1e9:.3f} s ahead',
-            )
         if self.newest_ns is None:
             return
         if stamp_ns == self.newest_ns:
