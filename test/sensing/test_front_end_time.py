@@ -44,6 +44,7 @@ def one_bad_stamp(name, k_bad, change):
     'change,word',
     [
         (lambda at: stamp(0), 'stamp'),
+        (lambda at: stamp(at + 300 * MS), 'future'),
         (lambda at: stamp(at + 10**10), 'future'),
         (lambda at: stamp(at + 365 * 86400 * 10**9), 'future'),
         (lambda at: SimpleNamespace(sec=-5, nanosec=0), 'stamp'),
