@@ -7,7 +7,7 @@ from support.fake_drive import MS, T0
 
 from metabev_ros.config import SensingConfig
 from metabev_ros.errors import SensorDataError, clean_text
-from metabev_ros.sensing.checks import GOOD, FrozenDetector
+from metabev_ros.sensing.checks import GOOD, FrozenDetector, Verdict
 from metabev_ros.sensing.health import SensorMonitor
 from metabev_ros.structures import SensorKind, SensorState
 
@@ -102,6 +102,16 @@ def test_a_refused_stamp_does_not_move_the_watermark():
         with pytest.raises(SensorDataError, match=reason):
             m.check_stamp(old)
     m.check_stamp(T0 + 2 * PERIOD)
+
+
+def test_a_suspect_frame_says_its_flaw_and_what_is_not_known_of_it():
+    m = monitor()
+    feed(m, range(4))
+    repeated = Verdict(SensorState.SUSPECT, '2 identical frames')
+    m.good(T0 + 4 * PERIOD, T0 + 4 * PERIOD + 5 * MS, repeated)
+    said = m.sample_report(T0 + 4 * PERIOD, T0 + 4 * PERIOD, 'no odometry over -5 ms')
+    assert said.state is SensorState.SUSPECT
+    assert said.reason == '2 identical frames, no odometry over -5 ms'
 
 
 def frozen_states(frames: str, limit: int = 3) -> list[SensorState]:
