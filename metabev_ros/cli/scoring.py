@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from metabev_ros.cli.app import command_line, console, progress_bar
+from metabev_ros.cli.app import ProgressUpdate, command_line, console, progress_bar
 from metabev_ros.config import ModelConfig, load_config
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.corruptions import CLEAN, Setting, SettingGroup
@@ -162,19 +163,18 @@ def evaluate_modalities(
 ) -> None:
     """Score one model on synthetic drives, once per modality."""
     with progress_bar('Evaluating') as update:
-        done = 0
-
-        def progress(text: str, total: int) -> None:
-            nonlocal done
-            done += 1
-            update(done, total, text)
-
         evaluation = evaluate_on_synthetic(
-            source.folder, source.backend, threads, drives, per_drive, progress=progress
+            source.folder, source.backend, threads, drives, per_drive, progress=_counted(update)
         )
     if record is not None:
         merge_records(record, evaluation_records(evaluation, command_line()))
     print_report(evaluation, out)
+
+
+def _counted(update: ProgressUpdate) -> Callable[[str, int], None]:
+    """Tell a progress bar of one more sample; (its text, number of all samples)."""
+    numbers = itertools.count(1)
+    return lambda text, total: update(next(numbers), total, text)
 
 
 def print_report(evaluation: Evaluation, out: Path) -> None:
@@ -198,15 +198,8 @@ def evaluate_records(
     drives = RecordDrives(tuple(data))
     pipeline = Pipeline.load(source.folder, source.backend, threads)
     with progress_bar('Evaluating') as update:
-        done = 0
-
-        def progress(text: str, total: int) -> None:
-            nonlocal done
-            done += 1
-            update(done, total, text)
-
         evaluation = evaluate_on_records(
-            pipeline, drives, modalities, submission, original, progress
+            pipeline, drives, modalities, submission, original, _counted(update)
         )
     if record is not None:
         names = [slug(folder.manifest.source.name) for folder in drives.opened]

@@ -40,6 +40,7 @@ class StreetSource:
         fails_at: number of the sample of drive 'a' whose file is missing; -1: none.
         same_stamps: all samples of a drive have one stamp.
         counts: the source says how many points are in a box.
+        has_motion: somebody knows how the vehicle moved.
         name: of the source.
     """
 
@@ -50,6 +51,7 @@ class StreetSource:
     fails_at: int = -1
     same_stamps: bool = False
     counts: bool = True
+    has_motion: bool = True
     name: str = 'street'
 
     @property
@@ -99,7 +101,7 @@ class StreetSource:
             stamp,
             (SourceImage('front', stamp - 20_000_000, jpeg, calibration),),
             (SourceSweep(stamp, self._points(rng), None, LIDAR),),
-            _motion,
+            _motion if self.has_motion else _no_motion,
             np.eye(4),
             truth,
         )
@@ -122,3 +124,7 @@ def _motion(target_ns: int, source_ns: int) -> np.ndarray:
     moved = np.eye(4)
     moved[0, 3] = 5.0 * (source_ns - target_ns) / 1e9
     return moved
+
+
+def _no_motion(target_ns: int, source_ns: int) -> None:
+    """Nobody knows."""

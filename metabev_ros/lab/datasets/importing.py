@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import multiprocessing
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -54,15 +55,17 @@ def import_records(
     manifest.unlink(missing_ok=True)  # until all is there again, this is no whole import
     entries: list[RecordEntry] = []
     notes: list[str] = []
+    lacked: Counter[str] = Counter()
     # Not forked: a child of a process whose OpenCV or torch threads run can wait for ever.
     spawn = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(min(workers, len(scenes)), spawn, cv2.setNumThreads, (1,)) as pool:
         jobs = {scene: pool.submit(import_scene, source, scene, folder, model) for scene in scenes}
         try:
             for done, (scene, job) in enumerate(jobs.items(), 1):
-                found, said = job.result()
+                found, said, shortfalls = job.result()
                 entries += found
                 notes += said
+                lacked += shortfalls
                 progress(done, len(scenes), scene)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -70,6 +73,7 @@ def import_records(
     if not entries:
         raise ConfigError(source.info.name, 'labelled samples', 'none', 'check path and split')
     _require_distinct(entries)
+    notes += [f'{count} times, in what was read last: {why}' for why, count in lacked.items()]
     info = dataclasses.replace(source.info, notes=(*source.info.notes, *notes))
     write_manifest(folder, info, model, entries)
     return tuple(entries)
@@ -77,8 +81,8 @@ def import_records(
 
 def import_scene(
     source: Source, scene: str, folder: Path, model: ModelConfig
-) -> tuple[list[RecordEntry], list[str]]:
-    """Records of one drive, and what was noted of them; runs in a process of its own."""
+) -> tuple[list[RecordEntry], list[str], Counter[str]]:
+    """Records of one drive, what was noted of them, and what they lacked; in its own process."""
     maker = RecordMaker(model)
     drive = scene_folder(folder, scene)
     drive.mkdir(exist_ok=True)
@@ -96,7 +100,7 @@ def import_scene(
                 f'{one.token} and {other.token} at {first} ns',
                 'look at the stamps of the data',
             )
-    return [entry for _, entry in entries], maker.notes
+    return [entry for _, entry in entries], maker.notes, maker.shortfalls
 
 
 def _require_same(folder: Path, source: Source, model: ModelConfig) -> None:

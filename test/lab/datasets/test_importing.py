@@ -93,6 +93,14 @@ def test_a_folder_takes_records_of_one_source_and_one_model(street, tmp_path):
         importing(StreetSource(), tmp_path)
 
 
+def test_what_frames_lack_is_said(tmp_path):
+    two = dataclasses.replace(TINY, lidar=dataclasses.replace(TINY.lidar, sweeps=2))
+    importing(StreetSource(samples=2, has_motion=False), tmp_path, two)
+    notes = ' '.join(RecordFolder(tmp_path).manifest.source.notes)
+    assert '4 times, in what was read last: not as many earlier sweeps' in notes
+    assert '4 times, in what was read last: no ego motion between an image' in notes
+
+
 def test_a_drive_cannot_lead_out_of_the_folder(tmp_path):
     with pytest.raises(ConfigError, match='letters, digits'):
         import_scene(StreetSource(), '../elsewhere', tmp_path / 'records', TINY)

@@ -7,6 +7,7 @@ to the network, the vehicle's motion taken out of points and cameras, sweeps mer
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ from metabev_ros.lab.datasets.synthetic.world import count_points
 from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.sensing.decoding import read_compressed_image, reduction_for
 from metabev_ros.sensing.messages import CompressedImage
-from metabev_ros.sensing.sweeps import Motion, SweepHistory, points_in_ego
+from metabev_ros.sensing.sweeps import NO_POINT_TIME, Motion, SweepHistory, points_in_ego
 from metabev_ros.structures import CameraCalibration
 
 
@@ -140,11 +141,13 @@ class RecordMaker:
     Attributes:
         notes: what a source found while it made records, one sentence each: what was left out,
             and why. They go where those of `SourceInfo` go.
+        shortfalls: what a frame lacked -> how often.
     """
 
     def __init__(self, model: ModelConfig) -> None:
         self.model = model
         self.notes: list[str] = []
+        self.shortfalls: Counter[str] = Counter()
         self._preprocessor = Preprocessor(model)
 
     def make(self, frame: SourceFrame) -> SampleRecord:
@@ -191,11 +194,16 @@ class RecordMaker:
         if not frame.sweeps:
             return np.zeros((0, 5), np.float32)
         for sweep in reversed(frame.sweeps[: self.model.lidar.sweeps]):
-            points, _ = points_in_ego(
+            points, note = points_in_ego(
                 sweep.points, sweep.seconds, sweep.stamp_ns, sweep.ego_from_lidar, frame.motion
             )
+            if note and note != NO_POINT_TIME:
+                self.shortfalls["the vehicle's motion is still in the points of a sweep"] += 1
             history.add(sweep.stamp_ns, points)
-        return history.merged(frame.stamp_ns, frame.motion)[0]
+        points, note = history.merged(frame.stamp_ns, frame.motion)
+        if note:
+            self.shortfalls['not as many earlier sweeps as the model takes'] += 1
+        return points
 
     def _view(
         self, image: SourceImage, frame: SourceFrame
@@ -210,6 +218,8 @@ class RecordMaker:
         )
         motion = frame.motion(frame.stamp_ns, image.stamp_ns)
         if motion is None:
+            if image.stamp_ns != frame.stamp_ns:
+                self.shortfalls['no ego motion between an image and its sample'] += 1
             return pixels, calibration
         pose = motion @ calibration.ego_from_camera
         return pixels, dataclasses.replace(calibration, ego_from_camera=pose)
