@@ -28,6 +28,7 @@ LAYERS = (
 LAB_LAYERS = (
     ('demo',),
     ('export', 'conversion', 'training', 'evaluation'),
+    ('simulation',),
     ('datasets',),
 )
 # (importer, imported): bags holds messages as wire encodes them.
