@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,7 +11,9 @@ from metabev_ros.lab.datasets.synthetic.motion import EgoMotion
 from metabev_ros.lab.datasets.synthetic.roads import RoadNetwork
 from metabev_ros.lab.simulation.areas import Area
 from metabev_ros.lab.simulation.cast import Actors, Cast
+from metabev_ros.lab.simulation.crowds.places import HABITS
 from metabev_ros.lab.simulation.crowds.streets import populate
+from metabev_ros.lab.simulation.lots import draw_lot, place_lots
 from metabev_ros.lab.simulation.settling import settle
 from metabev_ros.lab.simulation.sites import Site, draw_divided, draw_streets
 from metabev_ros.lab.simulation.style import Style
@@ -64,7 +66,7 @@ def draw_layout(
     rng = np.random.default_rng([seed, _STREAM])
     if style is None:
         style = tuple(_SHARES)[int(rng.choice(len(_SHARES), p=list(_SHARES.values())))]
-    site = _draw_site(rng, style, seconds)
+    site = _with_lots(rng, _draw_site(rng, style, seconds))
     cast = Cast(rng, _RARE if every_class else 1.0)
     areas = populate(cast, site, seconds)
     return Layout(
@@ -78,6 +80,25 @@ def draw_layout(
 
 
 def _draw_site(rng: np.random.Generator, style: Style, seconds: float) -> Site:
+    if style is Style.CAR_PARK:
+        return draw_lot(rng, seconds)
     if style is Style.MOTORWAY or (style is Style.ARTERIAL and rng.uniform() < 0.35):
         return draw_divided(rng, style, seconds)
     return draw_streets(rng, style, seconds)
+
+
+def _with_lots(rng: np.random.Generator, site: Site) -> Site:
+    """The site with car parks where there is room."""
+    share = HABITS[site.style].lots
+    if share == 0 or any(site.car_parks):
+        return site
+    lines = [road.network.main.xy for road in site.roadways]
+    streets = [[street.path.xy for street in road.network.streets] for road in site.roadways]
+    lots: list[tuple[CarPark, ...]] = []
+    for k, road in enumerate(site.roadways):
+        others = [line for j, line in enumerate(lines) if j != k]
+        others += [xy for j, paths in enumerate(streets) if j != k for xy in paths]
+        crossed = len(site.roadways) > 1
+        share_here = share * (0.5 if crossed else 1.0)
+        lots.append(place_lots(rng, site.style, road.network, share_here, road.sides, others))
+    return replace(site, car_parks=tuple(lots))

@@ -134,6 +134,10 @@ def _crossing(rng: np.random.Generator, style: Style, seconds: float) -> Site:
     x, y, ahead, _ = (float(v) for v in main.pose(at, 0.0))
     angle = np.deg2rad(np.clip(rng.normal(90, 12), 65, 115)) * rng.choice([-1, 1])
     leg = draw_path(rng, style, np.array([x, y]), ahead + angle, 0.0, (0.0,))
+    for _ in range(4):
+        if not _too_near(leg, main):
+            break
+        leg = draw_path(rng, style, np.array([x, y]), ahead + angle, 0.0, (0.0,))
     own = max(section.edges.values())
     first = draw_network(rng, style, main, length, section, ((at, half),), (leg.xy,))
     lines = [main.xy, *(street.path.xy for street in first.streets)]
@@ -142,9 +146,7 @@ def _crossing(rng: np.random.Generator, style: Style, seconds: float) -> Site:
     moves = kind == 'drives'
     roads = (
         Roadway(first, parks, moves, ((at, half),), _around(speed), starts),
-        Roadway(
-            second, other_parks, not moves and starts is None, ((0.0, own),), _around(speed)
-        ),
+        Roadway(second, other_parks, not moves and starts is None, ((0.0, own),), _around(speed)),
     )
     ego = LaneMotion(main, -(lane + 0.5) * section.lane_width, profile)
     return Site(style, roads, ((), ()), ego, profile, lane)
@@ -205,6 +207,10 @@ def _draw_legs(rng: np.random.Generator, style: Style, reach: float) -> list[_Le
         section, parks = draw_section(rng, style)
         last = len(legs) > 0 and covered + length > reach
         main = draw_path(rng, style, point, heading, length, (0.0, length))
+        for _ in range(4):
+            if not any(_too_near(main, leg.main) for leg in legs):
+                break
+            main = draw_path(rng, style, point, heading, length, (0.0, length))
         legs.append(_Leg(main, section, parks, length, turn))
         covered += length
         if last:
@@ -215,6 +221,13 @@ def _draw_legs(rng: np.random.Generator, style: Style, reach: float) -> list[_Le
         length, turn = max(float(rng.uniform(90, 160)), 0.0), -turn
         if covered + length > reach:
             length = max(reach - covered, 40.0)
+
+
+def _too_near(main: Path, other: Path) -> bool:
+    """Whether two roads come near each other elsewhere than where they cross."""
+    gaps = np.linalg.norm(main.xy[::10, None] - other.xy[None, ::10], axis=-1)
+    s = main.start + 5.0 * np.arange(len(gaps))
+    return bool((gaps[np.abs(s) > 60] < 40).any())
 
 
 def _lane_for(leg: _Leg) -> int:
@@ -262,7 +275,9 @@ def draw_divided(rng: np.random.Generator, style: Style, seconds: float) -> Site
     roads = []
     for path in (near, far):
         network = draw_network(rng, style, path, length, section, sides=(-1,))
-        around = _around(speed) if path is near else _around(float(rng.uniform(*HABITS[style].speed)))
+        around = (
+            _around(speed) if path is near else _around(float(rng.uniform(*HABITS[style].speed)))
+        )
         roads.append(Roadway(network, parks, True, (), around, sides=(-1,)))
     ego = LaneMotion(near, -(lane + 0.5) * section.lane_width, profile)
     island = middle.ribbon(middle.start, middle.end, -median / 2, median / 2)

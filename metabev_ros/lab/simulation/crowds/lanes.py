@@ -12,7 +12,6 @@ from metabev_ros.lab.simulation.cast import Cast, Role
 from metabev_ros.lab.simulation.plans import SpeedPlan, distances
 from metabev_ros.lab.simulation.routes import (
     convoy_length,
-    lane_line,
     path_along,
     trailer_path,
 )
@@ -184,9 +183,7 @@ def add_vehicle(
     d += float(np.clip(rng.normal(0, wander), -2 * wander, 2 * wander))
     turn = 0.0 if lane.direction > 0 else np.pi
     window = (lane.low, lane.high)
-    cast.move(
-        name, lane.index, place, d, turn, profile, lane.direction, window, role, size
-    )
+    cast.move(name, lane.index, place, d, turn, profile, lane.direction, window, role, size)
     return float(size[0])
 
 
@@ -202,9 +199,7 @@ def _add_articulated(
     behind = cast.add_path(trailer_path(along, float(truck[0]), float(trailer[0])))
     place = front - truck[0] / 2
     window = lane.span
-    row = cast.move(
-        'truck', way, place, profile=profile, window=window, role=role, size=truck
-    )
+    row = cast.move('truck', way, place, profile=profile, window=window, role=role, size=truck)
     cast.move(
         'trailer', behind, place, profile=profile, window=window, role=role, size=trailer,
         tractor=row,
@@ -274,6 +269,3 @@ def turn_into(
             break
         cursor -= add_vehicle(cast, lane, cast.choose(mix_of(cast, style)), cursor, -1, plan)
         cursor -= rng.uniform(4.0, 25.0)
-
-
-__all__ = ['Flow', 'Lane', 'add_vehicle', 'fill_lane', 'lane_line', 'queue', 'turn_into']

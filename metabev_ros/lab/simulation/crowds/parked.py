@@ -8,7 +8,7 @@ from metabev_ros.lab.datasets.synthetic.actors import Mix
 from metabev_ros.lab.datasets.synthetic.ground import CarPark
 from metabev_ros.lab.datasets.synthetic.roads import Path, RoadNetwork
 from metabev_ros.lab.simulation.cast import Cast, Role
-from metabev_ros.lab.simulation.routes import convoy_length, trailer_path
+from metabev_ros.lab.simulation.routes import convoy_length
 from metabev_ros.lab.simulation.style import Style
 
 _MIX: dict[Style, Mix] = {
@@ -68,7 +68,6 @@ def park_along(
         place = cursor + room * stretch / 2
         cast.move(name, index, place, d, turn, role=Role.PARKED, size=size)
         cursor += room * stretch
-    return
 
 
 def _cycle_row(cast: Cast, path: Path, cursor: float, kerb: float, count: int) -> float:
@@ -122,8 +121,9 @@ def fill_car_park(cast: Cast, style: Style, roads: RoadNetwork, park: CarPark) -
     rng = cast.rng
     near = roads.edge(park.side) + roads.walkway
     share = rng.uniform(0.35, 0.95)
+    slant = 0.0 if rng.uniform() < 0.7 else rng.uniform(0.3, 0.8)
     for row in bay_rows(park):
-        _fill_row(cast, style, roads.main, park, near, row, share)
+        _fill_row(cast, style, roads.main, park, near, row, share, slant)
 
 
 def bay_rows(park: CarPark) -> tuple[tuple[float, int], ...]:
@@ -145,9 +145,9 @@ def _fill_row(
     near: float,
     row: tuple[float, int],
     share: float,
+    slant: float,
 ) -> None:
     rng, (at, heads) = cast.rng, row
-    slant = rng.choice([0.0, 0.0, 0.0, 0.5])
     gate = (park.s0 + park.s1) / 2
     for s in np.arange(park.s0 + 1.9, park.s1 - 1.3, 2.8 / np.cos(slant)):
         if rng.uniform() > share or (abs(s - gate) < 4.5 and at < 4):
@@ -192,9 +192,4 @@ def _back_in(
         reach = convoy_length((size, truck)) - size[0] / 2 - truck[0] / 2
         at = (float(x) + reach * np.cos(yaw), float(y) + reach * np.sin(yaw))
         row = cast.stand('truck', at, yaw, Role.PARKED, truck)
-    cast.move(
-        'trailer', 0, float(x), float(y), yaw, role=Role.PARKED, size=size, tractor=row
-    )
-
-
-__all__ = ['double_park', 'fill_car_park', 'fill_driveways', 'fill_yard', 'park_along', 'trailer_path']
+    cast.move('trailer', 0, float(x), float(y), yaw, role=Role.PARKED, size=size, tractor=row)

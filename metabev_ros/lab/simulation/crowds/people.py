@@ -7,7 +7,7 @@ import numpy as np
 from metabev_ros.lab.datasets.synthetic.roads import Path
 from metabev_ros.lab.simulation.cast import Cast, Role
 from metabev_ros.lab.simulation.plans import SpeedPlan
-from metabev_ros.lab.simulation.routes import lane_line, path_along
+from metabev_ros.lab.simulation.routes import path_along
 
 
 def stroll(
@@ -105,9 +105,7 @@ def cross_road(
         profile = cast.add_profile(SpeedPlan.walk(speed, length, begin))
         road = path_along(line)
         gone = SpeedPlan.walk(speed, length, begin).distance(-60.0)
-        cast.move(
-            'pedestrian', cast.add_path(road), -gone, profile=profile, role=Role.WALKING
-        )
+        cast.move('pedestrian', cast.add_path(road), -gone, profile=profile, role=Role.WALKING)
 
 
 def _across(path: Path, s: float, d0: float, d1: float) -> np.ndarray:
@@ -165,6 +163,3 @@ def wander(cast: Cast, low: np.ndarray, high: np.ndarray, frame: Path, count: in
         profile = cast.add_profile(SpeedPlan.steady(float(rng.uniform(0.7, 1.7))))
         path = cast.add_path(path_along(line))
         cast.move('pedestrian', path, 0.0, profile=profile, role=Role.WALKING)
-
-
-__all__ = ['board_cars', 'cross_road', 'lane_line', 'sit', 'stroll', 'wait_at_kerb', 'wander']

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from metabev_ros.lab.datasets.synthetic.ground import CarPark
 from metabev_ros.lab.datasets.synthetic.roads import RoadNetwork, SideStreet
 from metabev_ros.lab.simulation.areas import Area, Surface
 from metabev_ros.lab.simulation.cast import Cast
-from metabev_ros.lab.simulation.crowds.lanes import Flow, Lane, fill_lane, queue, turn_into
+from metabev_ros.lab.simulation.crowds.lanes import (
+    Flow,
+    Lane,
+    add_vehicle,
+    fill_lane,
+    mix_of,
+    queue,
+    turn_into,
+)
+from metabev_ros.lab.simulation.crowds.lot import fill_aisles
 from metabev_ros.lab.simulation.crowds.parked import (
     double_park,
     fill_car_park,
@@ -36,15 +46,17 @@ def populate(cast: Cast, site: Site, seconds: float) -> tuple[Area, ...]:
     ways = [cast.add_path(road.network.main) for road in site.roadways]
     for k, (road, way) in enumerate(zip(site.roadways, ways, strict=True)):
         _works(cast, site, road, way, habits, k == 0)
-    _route(cast, site, seconds, habits)
+    _route(cast, site, habits)
     for k, (road, way) in enumerate(zip(site.roadways, ways, strict=True)):
         _lanes(cast, site, road, way, habits, k, seconds)
         for street in road.network.streets:
             _street(cast, site.style, road, street, seconds, habits)
     for road, way, parks in zip(site.roadways, ways, site.car_parks, strict=True):
-        areas += _beside(cast, site, road, way, habits)
+        areas += _beside(cast, site, road, way, habits, parks)
         for park in parks:
             near = road.network.edge(park.side) + road.network.walkway
+            if park.depth > 30 and site.style is Style.CAR_PARK:
+                fill_aisles(cast, road.network, way, park)
             if site.style is Style.INDUSTRIAL and park.depth > 24:
                 fill_yard(cast, road.network.main, park, near)
             else:
@@ -55,9 +67,7 @@ def populate(cast: Cast, site: Site, seconds: float) -> tuple[Area, ...]:
     return tuple(areas)
 
 
-def _works(
-    cast: Cast, site: Site, road: Roadway, way: int, habits: Habits, has_ego: bool
-) -> None:
+def _works(cast: Cast, site: Site, road: Roadway, way: int, habits: Habits, has_ego: bool) -> None:
     """Work zones and rows of barriers along the kerbs."""
     rng, roads = cast.rng, road.network
     for side in road.sides:
@@ -83,27 +93,17 @@ def _works(
                 barrier_row(cast, roads.main, begin, begin + length, d, d, 0.04)
 
 
-def _route(cast: Cast, site: Site, seconds: float, habits: Habits) -> None:
+def _route(cast: Cast, site: Site, habits: Habits) -> None:
     """Vehicles before and behind the ego on its own way, where it turns."""
     if site.route is None:
         return
-    lane = Lane(
-        site.route, cast.add_path(site.route), 0.0, 1, site.route.start, site.route.end
-    )
-    flow = Flow(site.roadways[0].speed, habits.gap, seconds)
+    lane = Lane(site.route, cast.add_path(site.route), 0.0, 1, site.route.start, site.route.end)
     # The speeds of others do not fit the bends: all move as the ego does.
-    same = Flow((0.0, 0.0), habits.gap, seconds)
-    _platoon(cast, site, lane, same if flow else flow)
-
-
-def _platoon(cast: Cast, site: Site, lane: Lane, flow: Flow) -> None:
-    from metabev_ros.lab.simulation.crowds.lanes import add_vehicle, mix_of
-
     rng, profile = cast.rng, cast.add_profile(site.profile)
     for ahead in (1, -1):
         cursor = ahead * 5.0
         while -60 < cursor < 140:
-            cursor += ahead * (rng.uniform(4, 9) + rng.exponential(flow.gap))
+            cursor += ahead * (rng.uniform(4, 9) + rng.exponential(habits.gap))
             name = cast.choose(mix_of(cast, site.style))
             cursor += ahead * add_vehicle(cast, lane, name, cursor, ahead, profile)
 
@@ -205,7 +205,12 @@ def _turn(rng: np.random.Generator, roads: RoadNetwork, street: SideStreet) -> n
 
 
 def _beside(
-    cast: Cast, site: Site, road: Roadway, way: int, habits: Habits
+    cast: Cast,
+    site: Site,
+    road: Roadway,
+    way: int,
+    habits: Habits,
+    parks: tuple[CarPark, ...],
 ) -> list[Area]:
     """Vehicles that stand beside a main road."""
     rng, roads, main = cast.rng, road.network, road.network.main
@@ -222,6 +227,10 @@ def _beside(
             elif site.style is Style.MOTORWAY and rng.uniform() < 0.1:
                 park_along(cast, site.style, main, way, interval, kerb, 0.04)
             if has_drives:
+                if any(
+                    p.side == side and p.s0 < interval[1] and interval[0] < p.s1 for p in parks
+                ):
+                    continue
                 back = roads.edge(side) + roads.walkway
                 for polygon in fill_driveways(cast, main, interval, side, back):
                     areas.append(Area(polygon, Surface.DRIVEWAY))

@@ -63,7 +63,9 @@ def work_zone(
     cone_row(cast, path, last + 1, s0 + length + 1, inner, kerb, rng.uniform(1.2, 2.4))
     _machines(cast, path, first, last, kerb, inner)
     for _ in range(int(rng.poisson(1.4))):
-        x, y, _, _ = path.pose(rng.uniform(first, last), rng.uniform(*sorted((kerb, inner))))
+        x, y, _, _ = path.pose(
+            rng.uniform(first, last), rng.uniform(min(kerb, inner), max(kerb, inner))
+        )
         yaw = rng.uniform(-np.pi, np.pi)
         cast.stand('pedestrian', (float(x), float(y)), yaw, Role.WORKING)
     return s0, s0 + length
