@@ -24,10 +24,10 @@ _SHARES = {
     Style.DOWNTOWN: 0.3,
     Style.RESIDENTIAL: 0.18,
     Style.ARTERIAL: 0.2,
-    Style.INDUSTRIAL: 0.1,
+    Style.INDUSTRIAL: 0.12,
     Style.RURAL: 0.06,
     Style.MOTORWAY: 0.06,
-    Style.CAR_PARK: 0.1,
+    Style.CAR_PARK: 0.08,
 }
 
 

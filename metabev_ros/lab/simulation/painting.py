@@ -25,6 +25,7 @@ _LOOKS = {
     Surface.ISLAND: (GRASS, 0),
     Surface.VERGE: (GRASS, 0),
     Surface.DRIVEWAY: (PAVING, 0),
+    Surface.SITE: (GRASS, 0),
     Surface.LOT: (PARKING, CARPARK),
 }
 
@@ -51,7 +52,7 @@ def _paint(ground: Ground, area: Area) -> None:
     mask = np.zeros(shape, dtype=np.uint8)
     cv2.fillPoly(mask, [points - low * 16], 1, shift=4)
     inside = mask > 0
-    if area.surface is Surface.DRIVEWAY:  # the walkway goes on across it
+    if area.surface in (Surface.DRIVEWAY, Surface.SITE):  # the walkway goes on across it
         inside &= ground.labels[window] == 0
     _fill(ground, window, inside, material, label)
     if area.surface is Surface.ISLAND:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from metabev_ros.config.yaml import require
+from metabev_ros.lab.datasets.synthetic.actors import Profile
 
 
 @dataclass(frozen=True)
@@ -51,28 +53,30 @@ class SpeedPlan:
         return cls((begin, begin + ease, end - ease, end), (0.0, speed, speed, 0.0))
 
     @cached_property
-    def _way(self) -> np.ndarray:
+    def _ways(self) -> tuple[float, ...]:
         """Way made at each of the times, 0 at t = 0."""
         t, v = np.array(self.times), np.array(self.speeds)
         way = np.concatenate([[0.0], np.cumsum((v[1:] + v[:-1]) / 2 * np.diff(t))])
-        return way - self._from(way, 0.0)
+        return tuple((way - self._from(tuple(way.tolist()), 0.0)).tolist())
 
-    def _from(self, way: np.ndarray, t: float) -> float:
+    def _from(self, ways: tuple[float, ...], t: float) -> float:
         """Way at a time, by the way at the times."""
-        k = int(np.searchsorted(self.times, t, side='right')) - 1
-        if k < 0:
-            return float(way[0] + (t - self.times[0]) * self.speeds[0])
-        return float(way[k] + (t - self.times[k]) * (self.speeds[k] + self.speed(t)) / 2)
+        k = max(bisect_right(self.times, t) - 1, 0)
+        return ways[k] + (t - self.times[k]) * (self.speeds[k] + self.speed(t)) / 2
 
     def distance(self, t: float) -> float:
         """Way made from 0 to `t` seconds, metres."""
-        return self._from(self._way, t)
+        return self._from(self._ways, t)
 
     def speed(self, t: float) -> float:
         """Speed at `t` seconds, m/s."""
-        return float(np.interp(t, self.times, self.speeds))
+        k = bisect_right(self.times, t)
+        if k in (0, len(self.times)):
+            return self.speeds[max(k - 1, 0)]
+        (t0, t1), (v0, v1) = self.times[k - 1 : k + 1], self.speeds[k - 1 : k + 1]
+        return v0 + (v1 - v0) * (t - t0) / (t1 - t0)
 
 
-def distances(profile: object, times: Sequence[float] | np.ndarray) -> np.ndarray:
+def distances(profile: Profile, times: Sequence[float] | np.ndarray) -> np.ndarray:
     """Way of a profile at several times, metres."""
-    return np.array([profile.distance(float(t)) for t in times])  # type: ignore[attr-defined]
+    return np.array([profile.distance(float(t)) for t in times])

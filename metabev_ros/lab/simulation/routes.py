@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -67,11 +68,13 @@ def trailer_path(truck: Path, truck_length: float, trailer_length: float) -> Pat
     hitch = truck.xy - (truck_length / 2 + _HITCH) * ahead
     front = _GAP - _HITCH
     to_axle = front + _AXLE * trailer_length
-    axle = np.empty_like(hitch)
-    axle[0] = hitch[0] - to_axle * ahead[0]
-    for k in range(1, len(hitch)):
-        pull = hitch[k] - axle[k - 1]
-        axle[k] = hitch[k] - pull * (to_axle / float(np.hypot(pull[0], pull[1])))
+    x, y = hitch[0] - to_axle * ahead[0]
+    places = []
+    for hx, hy in hitch.tolist():
+        share = to_axle / math.hypot(hx - x, hy - y)
+        x, y = hx - (hx - x) * share, hy - (hy - y) * share
+        places.append((x, y))
+    axle = np.array(places)
     along = (hitch - axle) / to_axle
     heading = np.unwrap(np.arctan2(along[:, 1], along[:, 0]))
     return Path(truck.start, hitch - (front + trailer_length / 2) * along, heading)

@@ -173,7 +173,7 @@ def _approach(
 
 def _turning(rng: np.random.Generator, style: Style, seconds: float) -> Site:
     """A way that turns at every crossing."""
-    cruise = float(rng.uniform(*HABITS[style].speed))
+    cruise = float(rng.uniform(*np.minimum(HABITS[style].speed, 12.0)))
     legs = _draw_legs(rng, style, cruise * (seconds + 2.0))
     networks: list[RoadNetwork] = []
     roads: list[Roadway] = []

@@ -19,29 +19,30 @@ from metabev_ros.lab.simulation.style import Style
 
 _MIX: dict[Style, Mix] = {
     Style.DOWNTOWN: (
-        ('car', 0.81), ('truck', 0.07), ('bus', 0.035), ('articulated', 0.01),
-        ('motorcycle', 0.035), ('bicycle', 0.03),
+        ('car', 0.76), ('truck', 0.15), ('bus', 0.06), ('articulated', 0.03),
+        ('motorcycle', 0.03), ('bicycle', 0.025), ('construction_vehicle', 0.005),
     ),
     Style.RESIDENTIAL: (
-        ('car', 0.86), ('truck', 0.06), ('bus', 0.01), ('motorcycle', 0.03), ('bicycle', 0.04),
+        ('car', 0.83), ('truck', 0.12), ('bus', 0.02), ('motorcycle', 0.03), ('bicycle', 0.03),
+        ('construction_vehicle', 0.003),
     ),
     Style.ARTERIAL: (
-        ('car', 0.81), ('truck', 0.08), ('bus', 0.03), ('articulated', 0.03),
-        ('motorcycle', 0.035), ('bicycle', 0.01),
+        ('car', 0.76), ('truck', 0.16), ('bus', 0.06), ('articulated', 0.09),
+        ('motorcycle', 0.03), ('bicycle', 0.01), ('construction_vehicle', 0.005),
     ),
     Style.INDUSTRIAL: (
-        ('car', 0.55), ('truck', 0.22), ('bus', 0.01), ('articulated', 0.17),
-        ('motorcycle', 0.015), ('bicycle', 0.01), ('construction_vehicle', 0.02),
+        ('car', 0.52), ('truck', 0.22), ('bus', 0.015), ('articulated', 0.19),
+        ('motorcycle', 0.015), ('bicycle', 0.01), ('construction_vehicle', 0.03),
     ),
     Style.RURAL: (
-        ('car', 0.77), ('truck', 0.1), ('bus', 0.02), ('articulated', 0.05),
-        ('motorcycle', 0.03), ('bicycle', 0.02), ('construction_vehicle', 0.015),
+        ('car', 0.73), ('truck', 0.12), ('bus', 0.025), ('articulated', 0.06),
+        ('motorcycle', 0.03), ('bicycle', 0.02), ('construction_vehicle', 0.02),
     ),
     Style.MOTORWAY: (
-        ('car', 0.74), ('truck', 0.11), ('bus', 0.02), ('articulated', 0.12),
+        ('car', 0.72), ('truck', 0.13), ('bus', 0.025), ('articulated', 0.13),
         ('motorcycle', 0.01),
     ),
-    Style.CAR_PARK: (('car', 0.9), ('truck', 0.05), ('motorcycle', 0.03), ('bicycle', 0.02)),
+    Style.CAR_PARK: (('car', 0.9), ('truck', 0.06), ('motorcycle', 0.03), ('bicycle', 0.02)),
 }  # fmt: skip
 _CYCLES = ('bicycle', 'motorcycle')
 
@@ -87,12 +88,8 @@ class Flow:
 
 def mix_of(cast: Cast, style: Style) -> Mix:
     """The vehicles of a kind of place; the rare ones as frequent as the cast asks."""
-    return tuple(
-        (name, share if name == 'car' else share * (1 + 0.5 * (cast.rare - 1)))
-        if name in ('car', 'truck')
-        else (name, share * cast.rare)
-        for name, share in _MIX[style]
-    )
+    often = {'car': 1.0, 'truck': (1.0 + cast.rare) / 2}
+    return tuple((name, share * often.get(name, cast.rare)) for name, share in _MIX[style])
 
 
 def fill_lane(

@@ -12,9 +12,15 @@ from metabev_ros.lab.simulation.routes import convoy_length
 from metabev_ros.lab.simulation.style import Style
 
 _MIX: dict[Style, Mix] = {
-    Style.INDUSTRIAL: (('car', 0.45), ('truck', 0.3), ('trailer', 0.15), ('bus', 0.01)),
-}
-_COMMON: Mix = (('car', 0.9), ('truck', 0.055), ('cycles', 0.02), ('bus', 0.004))
+    Style.INDUSTRIAL: (
+        ('car', 0.45), ('truck', 0.3), ('trailer', 0.15), ('bus', 0.015),
+        ('construction_vehicle', 0.02),
+    ),
+}  # fmt: skip
+_COMMON: Mix = (
+    ('car', 0.8), ('truck', 0.13), ('cycles', 0.012), ('bus', 0.012), ('trailer', 0.022),
+    ('construction_vehicle', 0.004),
+)  # fmt: skip
 
 
 def park_along(
@@ -35,7 +41,10 @@ def park_along(
         share: of the places that are taken.
     """
     rng, side = cast.rng, int(np.sign(kerb))
-    mix = _MIX.get(style, _COMMON)
+    mix = tuple(
+        (name, share * (1.0 if name == 'car' else cast.rare))
+        for name, share in _MIX.get(style, _COMMON)
+    )
     angled = rng.uniform() < 0.06
     cursor, end = interval
     cursor += rng.uniform(0, 4)
@@ -120,7 +129,7 @@ def fill_car_park(cast: Cast, style: Style, roads: RoadNetwork, park: CarPark) -
     """Rows of vehicles at the two long edges, and pairs of rows with aisles in a deep one."""
     rng = cast.rng
     near = roads.edge(park.side) + roads.walkway
-    share = rng.uniform(0.35, 0.95)
+    share = rng.uniform(0.2, 0.9)
     slant = 0.0 if rng.uniform() < 0.7 else rng.uniform(0.3, 0.8)
     for row in bay_rows(park):
         _fill_row(cast, style, roads.main, park, near, row, share, slant)
@@ -153,7 +162,7 @@ def _fill_row(
         if rng.uniform() > share or (abs(s - gate) < 4.5 and at < 4):
             continue
         long_ones = style is Style.INDUSTRIAL and rng.uniform() < 0.2
-        name = 'truck' if long_ones or rng.uniform() < 0.02 else 'car'
+        name = 'truck' if long_ones or rng.uniform() < 0.035 else 'car'
         x, y, heading, _ = path.pose(
             s + rng.normal(0, 0.12), park.side * (near + at + rng.normal(0, 0.25))
         )

@@ -27,7 +27,7 @@ from metabev_ros.lab.simulation.crowds.parked import (
 )
 from metabev_ros.lab.simulation.crowds.people import board_cars, cross_road, stroll, wait_at_kerb
 from metabev_ros.lab.simulation.crowds.places import HABITS, Habits
-from metabev_ros.lab.simulation.crowds.works import barrier_row, work_zone
+from metabev_ros.lab.simulation.crowds.works import barrier_row, construction_site, work_zone
 from metabev_ros.lab.simulation.routes import join_lines, lane_line
 from metabev_ros.lab.simulation.sites import Roadway, Site
 from metabev_ros.lab.simulation.style import Style
@@ -44,8 +44,8 @@ def populate(cast: Cast, site: Site, seconds: float) -> tuple[Area, ...]:
     areas: list[Area] = []
     habits = HABITS[site.style]
     ways = [cast.add_path(road.network.main) for road in site.roadways]
-    for k, (road, way) in enumerate(zip(site.roadways, ways, strict=True)):
-        _works(cast, site, road, way, habits, k == 0)
+    for k, road in enumerate(site.roadways):
+        areas += _works(cast, site, road, habits, k == 0)
     _route(cast, site, habits)
     for k, (road, way) in enumerate(zip(site.roadways, ways, strict=True)):
         _lanes(cast, site, road, way, habits, k, seconds)
@@ -67,30 +67,45 @@ def populate(cast: Cast, site: Site, seconds: float) -> tuple[Area, ...]:
     return tuple(areas)
 
 
-def _works(cast: Cast, site: Site, road: Roadway, way: int, habits: Habits, has_ego: bool) -> None:
-    """Work zones and rows of barriers along the kerbs."""
+def _works(cast: Cast, site: Site, road: Roadway, habits: Habits, has_ego: bool) -> list[Area]:
+    """Work zones and rows of barriers along the kerbs, and construction sites beside them."""
     rng, roads = cast.rng, road.network
+    areas: list[Area] = []
     for side in road.sides:
+        mine = has_ego and side < 0 and site.ego_lane == roads.lanes(side) - 1
         kerb = side * roads.edge(side)
-        lanes = roads.lanes(side)
-        mine = has_ego and side < 0 and site.ego_lane == lanes - 1
         for s0, s1 in roads.clear_intervals(roads.main.start, roads.main.end, margin=7.5):
-            count = int(rng.poisson(habits.works * cast.rare * (s1 - s0) / 100))
-            for _ in range(count):
+            room = s1 - s0
+            for _ in range(int(rng.poisson(habits.works * room / 200))):
                 length = rng.uniform(16, 55)
-                if s1 - s0 < length + 4:
-                    continue
-                begin = rng.uniform(s0, s1 - length)
-                depth = max(roads.strip, 0.9)
-                if lanes > 1 and not mine and rng.uniform() < 0.4:
-                    depth += roads.lane_width
-                outer = kerb + side * rng.choice([0.0, 0.0, min(roads.walkway, 2.0)])
-                work_zone(cast, roads.main, begin, length, outer, kerb - side * (depth - 0.4))
-            if rng.uniform() < habits.barriers and s1 - s0 > 20:
-                length = rng.uniform(12, min(60, s1 - s0))
+                if room > length + 4:
+                    outer, inner = _closed(rng, roads, side, mine)
+                    work_zone(cast, roads.main, rng.uniform(s0, s1 - length), length, outer, inner)
+            if rng.uniform() < habits.barriers and room > 20:
+                length = rng.uniform(12, min(70, room))
                 begin = rng.uniform(s0, s1 - length)
                 d = kerb + side * rng.uniform(0.3, 0.9)
                 barrier_row(cast, roads.main, begin, begin + length, d, d, 0.04)
+            if rng.uniform() < habits.works * cast.rare * room / 600 and room > 24:
+                length, depth = rng.uniform(18, min(45, room)), rng.uniform(10, 24)
+                front = kerb + side * (roads.walkway + 0.4)
+                begin = rng.uniform(s0, s1 - length)
+                ground = construction_site(cast, roads.main, begin, length, front, depth)
+                areas.append(Area(ground, Surface.SITE))
+    return areas
+
+
+def _closed(
+    rng: np.random.Generator, roads: RoadNetwork, side: int, mine: bool
+) -> tuple[float, float]:
+    """Metres to the left of the path between which a work zone lies."""
+    kerb = side * roads.edge(side)
+    outer = kerb + side * rng.choice([0.0, 0.3, min(roads.walkway, 2.0)])
+    if roads.lanes(side) > 1 and not mine and rng.uniform() < 0.45:
+        return outer, kerb - side * (roads.strip + roads.lane_width - 0.4)
+    if roads.strip > 2.0:
+        return outer, kerb - side * (roads.strip - 0.4)
+    return kerb + side * max(roads.walkway, 3.2), kerb + side * 0.3
 
 
 def _route(cast: Cast, site: Site, habits: Habits) -> None:

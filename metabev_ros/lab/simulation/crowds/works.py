@@ -54,12 +54,12 @@ def work_zone(
     """
     rng = cast.rng
     taper = min(rng.uniform(6, 16), length / 3)
-    cone_row(cast, path, s0, s0 + taper, kerb, inner, rng.uniform(1.6, 3.0))
+    cone_row(cast, path, s0, s0 + taper, kerb, inner, rng.uniform(1.2, 2.5))
     first, last = s0 + taper + 1.5, s0 + length - 2.0
-    if rng.uniform() < 0.55:
+    if rng.uniform() < 0.45:
         barrier_row(cast, path, first, last, inner, inner, rng.choice([0.03, 0.03, 0.6, 1.5]))
     else:
-        cone_row(cast, path, first, last, inner, inner, rng.uniform(2.0, 5.0))
+        cone_row(cast, path, first, last, inner, inner, rng.uniform(1.6, 4.0))
     cone_row(cast, path, last + 1, s0 + length + 1, inner, kerb, rng.uniform(1.2, 2.4))
     _machines(cast, path, first, last, kerb, inner)
     for _ in range(int(rng.poisson(1.4))):
@@ -71,6 +71,36 @@ def work_zone(
     return s0, s0 + length
 
 
+def construction_site(
+    cast: Cast, path: Path, s0: float, length: float, front: float, depth: float
+) -> np.ndarray:
+    """A site beside the road, shut off by barriers, with machines, trucks and workers.
+
+    Args:
+        front: metres to the left of the path of its edge towards the road.
+        depth: metres.
+
+    Returns:
+        (N, 2) its ground.
+    """
+    rng, side = cast.rng, np.sign(front)
+    if rng.uniform() < 0.6:
+        barrier_row(cast, path, s0, s0 + length, front, front, rng.choice([0.03, 0.4]))
+    for _ in range(int(rng.integers(2, 5)) + int(cast.seldom(0.3))):
+        name = 'construction_vehicle'
+        if rng.uniform() < 0.3:
+            name = str(rng.choice(['truck', 'trailer', 'car'], p=[0.5, 0.25, 0.25]))
+        d = front + side * rng.uniform(4.0, depth - 3.0)
+        x, y, heading, _ = path.pose(rng.uniform(s0 + 4, s0 + length - 4), d)
+        yaw = float(heading) + rng.uniform(-np.pi, np.pi)
+        cast.stand(name, (float(x), float(y)), yaw, Role.PARKED)
+    for _ in range(int(rng.poisson(2.0))):
+        d = front + side * rng.uniform(0.8, depth - 1.0)
+        x, y, _, _ = path.pose(rng.uniform(s0, s0 + length), d)
+        cast.stand('pedestrian', (float(x), float(y)), rng.uniform(-np.pi, np.pi), Role.WORKING)
+    return path.ribbon(s0, s0 + length, front, front + side * depth)
+
+
 def _machines(
     cast: Cast, path: Path, first: float, last: float, kerb: float, inner: float
 ) -> None:
@@ -79,7 +109,7 @@ def _machines(
     middle, room = (kerb + inner) / 2, abs(kerb - inner)
     s = first + rng.uniform(3.5, 8.0)
     while s < last - 3.0:
-        if cast.seldom(0.42):
+        if cast.seldom(0.7):
             name = 'construction_vehicle' if rng.uniform() < 0.75 else 'truck'
             size = cast.size(name)
             # A wide one stands partly on the walkway rather than in the traffic.
