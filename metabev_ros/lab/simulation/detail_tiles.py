@@ -35,7 +35,7 @@ class DetailTiles:
         place = np.floor(xy * np.float32(1 / cell)).astype(np.int32) & (_SIZE - 1)
         row, column = place[:, 1] >> level, place[:, 0] >> level
         index = self.starts[kind][level] + row * (_SIZE >> level) + column
-        return self.pixels[index] * np.float32(1 / 128)
+        return np.take(self.pixels, index, axis=0) * np.float32(1 / 128)
 
 
 @functools.cache

@@ -27,7 +27,7 @@ def node_distance(mask: np.ndarray, cell: float, step: int, multiple: int) -> np
     height, width = mask.shape
     below, right = (-(size - 1) % multiple for size in (height, width))
     soft = cv2.GaussianBlur(mask.view(np.uint8) * np.uint8(255), (0, 0), _SOFTNESS)
-    share = soft[::step, ::step]
+    share = soft[::step, ::step].astype(np.intp)
     rows, columns = (height + below - 1) // step + 1, (width + right - 1) // step + 1
     share = np.pad(share, ((0, rows - share.shape[0]), (0, columns - share.shape[1])), mode='edge')
     inverse = [NormalDist().inv_cdf((value + 0.5) / 256) for value in range(256)]

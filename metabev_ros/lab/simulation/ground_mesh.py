@@ -32,6 +32,7 @@ _COLOURS = {
     Material.PAVING: (152, 146, 138),
     Material.KERB: (168, 166, 160),
 }
+_BEYOND = 300.0  # metres of ground around what is painted
 _LOWEST_FACE = 0.001  # metres: a lower kerb has no face
 
 
@@ -63,7 +64,28 @@ def ground_mesh(terrain: Terrain, ground: Ground) -> Mesh:
         Material.KERB,
         _COLOURS[Material.KERB],
     )
-    return Mesh.join([*ground_parts, face])
+    return Mesh.join([*ground_parts, face, _beyond(terrain)])
+
+
+def _beyond(terrain: Terrain) -> Mesh:
+    """Grass that goes on as high as the border is, so that a view ends at a horizon."""
+    points = terrain.base.points()
+    sides = (points[0], points[:, -1], points[-1, ::-1], points[::-1, 0])
+    outward = _BEYOND * np.array([[0.0, -1], [1, 0], [0, 1], [-1, 0]])
+    parts = []
+    for side, out, following in zip(sides, outward, np.roll(outward, -1, axis=0), strict=True):
+        inner = np.concatenate([side, terrain.height(side)[:, None]], axis=1)
+        outer = inner + [*out, 0.0]
+        corner, across = inner[-1], [*following, 0.0]
+        parts += [
+            np.stack([inner[:-1], outer[:-1], outer[1:]], axis=1),
+            np.stack([inner[:-1], outer[1:], inner[1:]], axis=1),
+            np.stack([corner, outer[-1], outer[-1] + across])[None],
+            np.stack([corner, outer[-1] + across, corner + across])[None],
+        ]
+    vertices = np.concatenate(parts).reshape(-1, 3)
+    triangles = np.arange(len(vertices)).reshape(-1, 3)
+    return Mesh.of(vertices, triangles, Material.GRASS, _COLOURS[Material.GRASS])
 
 
 def _node_heights(terrain: Terrain) -> np.ndarray:

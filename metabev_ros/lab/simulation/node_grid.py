@@ -43,8 +43,10 @@ class NodeGrid:
         below = u >= v
         flat = self.values.reshape(rows * columns, -1)
         middle = np.where(below, first + 1, first + columns)
-        a, b, c = (flat[index] for index in (first, middle, first + columns + 1))
-        near, far = np.where(below, u, v)[..., None], np.where(below, v, u)[..., None]
+        a, b, c = (np.take(flat, index, axis=0) for index in (first, middle, first + columns + 1))
+        dtype = np.result_type(self.values.dtype, np.float32)
+        near = np.maximum(u, v).astype(dtype)[..., None]
+        far = np.minimum(u, v).astype(dtype)[..., None]
         mixed = a + near * (b - a) + far * (c - b)
         return mixed[..., 0] if self.values.ndim == 2 else mixed
 

@@ -41,7 +41,7 @@ class RasterPyramid:
 
     def at(self, xy: np.ndarray, footprint: np.ndarray) -> np.ndarray:
         """(N,) float32 values 0..255 at (N, 2) world points, seen by pixels of (N,) metres."""
-        level = np.log2(np.maximum(footprint, 1e-4) / self.cell) + 0.5
+        level = np.log2(np.maximum(footprint, 1e-4) * np.float32(1 / self.cell)) + np.float32(0.5)
         level = np.clip(level.astype(np.int32), 0, len(self.levels) - 1)
         place = ((xy - self.origin) / self.cell).astype(np.float32)
         values = np.empty(len(xy), dtype=np.float32)

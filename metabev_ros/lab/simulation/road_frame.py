@@ -33,7 +33,7 @@ class RoadFrame:
         rows, columns = self.nodes.shape[:2]
         column = np.clip(np.rint(place[:, 0]), 0, columns - 1).astype(np.int32)
         row = np.clip(np.rint(place[:, 1]), 0, rows - 1).astype(np.int32)
-        s, d, c, sn, width = self.nodes.reshape(-1, 5)[row * columns + column].T
+        s, d, c, sn, width = np.take(self.nodes.reshape(-1, 5), row * columns + column, axis=0).T
         dx, dy = (place[:, 0] - column) * _NODE, (place[:, 1] - row) * _NODE
         return s + c * dx + sn * dy, d - sn * dx + c * dy, width
 

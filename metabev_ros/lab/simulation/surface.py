@@ -82,7 +82,7 @@ class Surface:
         """(N,) float32: how deep water stands after rain, 0 none to 1 a puddle."""
         xy = np.asarray(xy, dtype=np.float64)
         blotch, _, water = self._macro_at(xy).T
-        zone = self.zones.at(xy).astype(np.float32)
+        zone = self.zones.at(xy)
         gutter = np.clip(1 - np.abs(zone[:, 0] + 0.3) / 0.35, 0, 1)
         level = np.clip((water + 0.5 * blotch + 0.9 * gutter - 1.1) * 1.6, 0, 1)
         return np.where(zone[:, 1] > 0.1, 0.3 * level, level).astype(np.float32)
@@ -98,8 +98,7 @@ class Surface:
         footprint = np.broadcast_to(np.asarray(footprint, dtype=np.float32), (len(xy),))
         share = self._shares(xy, footprint)
         macro = self._macro_at(xy)
-        tone = self._tones(macro, share)
-        colour = tone.astype(np.float32)
+        colour = self._tones(macro, share)
         along, across, lane = self.frame.at(xy)
         driven = share[:, _ROAD] + share[:, _PARK]
         self._wear(colour, xy, footprint, driven, across, lane, macro)
@@ -110,11 +109,11 @@ class Surface:
 
     def _macro_at(self, xy: np.ndarray) -> np.ndarray:
         place = np.floor(xy * (1 / _MACRO_CELL)).astype(np.int32) & (_MACRO_SIZE - 1)
-        return self.macro.reshape(-1, 3)[place[:, 1] * _MACRO_SIZE + place[:, 0]]
+        return np.take(self.macro.reshape(-1, 3), place[:, 1] * _MACRO_SIZE + place[:, 0], axis=0)
 
     def _shares(self, xy: np.ndarray, footprint: np.ndarray) -> np.ndarray:
         """(N, 5) float32 shares of road, kerb, pavement, grass and car park in each pixel."""
-        zone = self.zones.at(xy).astype(np.float32)
+        zone = self.zones.at(xy)
         soft = 1 / np.maximum(footprint, np.float32(0.004))
 
         def beyond(metres: np.ndarray) -> np.ndarray:
@@ -136,13 +135,15 @@ class Surface:
         """Colour of each pixel's mixture, before wear and detail."""
         look = self.look
         tone = share @ look.colours
-        blotch, dry, _ = macro.T
-        dryness = np.clip(look.dryness + 0.28 * dry, 0, 1)[:, None]
+        rows = np.flatnonzero(share[:, _GRASS] > 0)
+        blotch, dry, _ = macro[rows].T[..., None]
+        dryness = np.clip(look.dryness + np.float32(0.28) * dry, 0, 1)
         grass = look.colours[_GRASS] + dryness * (look.dry_grass - look.colours[_GRASS])
-        bare = np.clip((dry + 0.4 * blotch - look.bare) * 2.5, 0, 1)[:, None]
+        bare = np.clip((dry + np.float32(0.4) * blotch - look.bare) * np.float32(2.5), 0, 1)
         grass += bare * (look.soil - grass)
-        tone += share[:, _GRASS, None] * (grass - look.colours[_GRASS])
-        return tone * (1 + 0.045 * blotch[:, None])
+        tone[rows] += share[rows, _GRASS, None] * (grass - look.colours[_GRASS])
+        tone *= 1 + np.float32(0.045) * macro[:, :1]
+        return tone
 
     def _wear(
         self,
@@ -220,8 +221,8 @@ class Surface:
         rows = np.flatnonzero(cover > 0.01)
         local = (xy[rows] - self.zones.origin).astype(np.float32) * np.float32(0.37)
         stones = detail_tiles().at(TILE, local, footprint[rows] * np.float32(0.37))[:, 0]
-        hold = 1.3 - 1.2 * self.look.paint_wear + 0.25 * macro[rows, 0] + 1.6 * (stones - 1)
-        cover = (cover[rows] * np.clip(hold, 0.12, 0.96)).astype(np.float32)[:, None]
+        hold = 1.3 - 1.2 * self.look.paint_wear + 0.25 * macro[rows, 0] + 1.1 * (stones - 1)
+        cover = (cover[rows] * np.clip(hold, 0.15, 0.96)).astype(np.float32)[:, None]
         yellow = self.markings.is_yellow(xy[rows])[:, None]
         paint = np.where(yellow, self.look.yellow, self.look.white).astype(np.float32)
         under = colour[rows]
@@ -245,11 +246,12 @@ def draw_surface(
     zones = [
         terrain.kerb.values[..., 0],
         node_distance(~paved, ground.cell, FINE, multiple),
-        node_distance(ground.material == PARKING, ground.cell, FINE, multiple),
+        # A centimetre of the kerb is left around.
+        node_distance(ground.material == PARKING, ground.cell, FINE, multiple) - 0.01,
     ]
     if not terrain.profile.raised_parks:
         # A kerb stands between a car park on the road's level and the walkway: as at the road.
-        zones[2] = np.minimum(zones[2], -zones[0])
+        zones[2] = np.minimum(zones[2], -zones[0] - 0.01)
     high = ground.origin + ground.cell * np.array(ground.labels.shape[::-1])
     look = draw_look(rng)
     if networks:

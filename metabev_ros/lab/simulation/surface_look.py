@@ -77,7 +77,7 @@ class SurfaceLook:
 
 def draw_look(rng: np.random.Generator) -> SurfaceLook:
     """The look of one world."""
-    asphalt = rng.uniform(66, 128) * (1 + rng.normal(0, 0.02) * np.array([1.0, 0.1, -1.0]))
+    asphalt = rng.uniform(66, 128) * (1 + rng.normal(0.008, 0.015) * np.array([1.0, 0.1, -1.0]))
     kind = int(rng.choice(4, p=[0.4, 0.2, 0.25, 0.15]))  # gray, red-brown, concrete, asphalt
     pavement = (
         rng.uniform(118, 168) * np.array([1.03, 1.0, 0.96]),
@@ -109,8 +109,8 @@ def draw_look(rng: np.random.Generator) -> SurfaceLook:
         rng.uniform(0.12, 0.24),
         rng.uniform(0.0, 0.75) ** 1.5,
         rng.uniform(0.9, 2.6),
-        rng.uniform(0.7, 1.1),
-        rng.uniform(-1.2, 0.3),
+        rng.uniform(0.4, 0.9),
+        rng.uniform(-1.5, 0.2),
         rng.uniform(0.02, 0.10),
         rng.choice([-1.0, 1.0]),
         rng.uniform(0.05, 0.75),
