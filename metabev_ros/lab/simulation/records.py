@@ -60,6 +60,12 @@ class StreetDrives:
         return self.worlds * self.frames_per_world
 
     @property
+    def name(self) -> str:
+        """Name of a folder of these."""
+        kind = 'streets' if self.cameras else 'streets_lidar'
+        return f'{kind}_{self.first_seed}_{self.worlds}x{self.frames_per_world}_{self.spacing:g}s'
+
+    @property
     def info(self) -> SourceInfo:
         """Name, licence and classes: ours, and free."""
         return SourceInfo(
