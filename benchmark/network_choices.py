@@ -1,6 +1,7 @@
-"""Latency of candidates for the network of a CPU: random weights, one run, turn by turn.
+r"""Latency of candidates for the network of a CPU: random weights, one run, turn by turn.
 
-    .venv/bin/metabev-env python benchmark/network_choices.py [--record docs/results/network_choices.json]
+    .venv/bin/metabev-env python benchmark/network_choices.py \
+        [--record docs/results/network_choices.json]
 
 Every candidate runs camera encoder, LiDAR encoder and fusion on the same frame, one after the
 other, and the next candidate follows at once: ratios hold where the machine's speed drifts. The
@@ -33,13 +34,13 @@ from metabev_ros.config import (
     LidarEncoder,
     ModelConfig,
 )
+from metabev_ros.contract import GraphForm
 from metabev_ros.lab.datasets.samples import sample_from_frames
 from metabev_ros.lab.datasets.sweeps import frames_before
 from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.lab.evaluation.records import make_record, merge_records
 from metabev_ros.lab.export.to_onnx import write_graphs
 from metabev_ros.network.metabev import MetaBev
-from metabev_ros.contract import GraphForm
 from metabev_ros.preprocess.preprocessor import Preprocessor
 
 SEED = 900_500
@@ -116,7 +117,9 @@ class Candidate:
         lidar, in_lidar = timed(lambda: self._backend.encode_lidar(self._lidar))
         _, in_fusion = timed(lambda: self._backend.fuse(camera, lidar))
         _, in_points = timed(lambda: self._preprocessor.lidar_inputs(sweep))
-        return dict(zip((*GRAPHS, 'points'), (in_camera, in_lidar, in_fusion, in_points)))
+        return dict(
+            zip((*GRAPHS, 'points'), (in_camera, in_lidar, in_fusion, in_points), strict=True)
+        )
 
 
 def timed(call: Callable[[], np.ndarray | Arrays]) -> tuple[np.ndarray | Arrays, float]:

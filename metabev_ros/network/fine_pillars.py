@@ -1,9 +1,8 @@
 """LiDAR branch of fine pillars: points -> pillars -> cells -> LiDAR BEV map B_l.
 
 Sparse until the map. PointPillars (Lang et al. 2019) for a quarter of a BEV cell, then, as in
-PillarNet (Shi et al. 2022), sparse 2D convolutions over what is occupied, at half a BEV cell and at
-the BEV cell. A
-dense map of those resolutions would be mostly empty.
+PillarNet (Shi et al. 2022), sparse 2D convolutions over what is occupied, at half a BEV cell and
+at the BEV cell. A dense map of those resolutions would be mostly empty.
 
 Differences: points come as a list and a table, so that a pillar of one point costs one point;
 halving the resolution is one linear layer over the four children. All look-ups go through tables
