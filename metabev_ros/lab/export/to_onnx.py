@@ -42,6 +42,12 @@ EXAMPLE = {
     'cell_table': (30, 3),
     'pillars': (50,),
     'voxel_features': (50,),
+    'points': (90,),
+    'point_table': (50,),
+    'fine_table': (40,),
+    'fine_neighbours': (40,),
+    'coarse_table': (30,),
+    'coarse_neighbours': (30,),
 }
 # Stages of the sparse encoder: each strided table has as many rows as the next stage.
 for _stage, _step, _rows in zip(SPARSE_STAGES, SPARSE_STEPS, (50, 40, 30, 20), strict=True):
