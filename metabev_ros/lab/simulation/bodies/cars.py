@@ -59,6 +59,8 @@ _PICKUP = CarShape(5.6, 1.9, 1.88, 0.4, (1.15, 4.6), 0.27, (1.05, 1.18), (1.12, 
 _SHORT_PICKUP = replace(_PICKUP, length=5.2, height=1.78, wheels=(1.05, 4.25), width=1.84,
                         windscreen=(3.7, 3.05), rear=(2.1, 1.9), wheel_radius=0.37)  # fmt: skip
 
+OWN_SHAPES = (_SEDAN, _HATCHBACK, _SUV, _CROSSOVER, _ESTATE, _MINIVAN, _SMALL)
+
 # Boxes of annotators are drawn a little within bumpers and mirrors.
 _FIT = (0.96, 0.925, 1.0)
 

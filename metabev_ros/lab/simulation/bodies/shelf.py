@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
 from metabev_ros.config.yaml import require
+from metabev_ros.lab.simulation.bodies.assets import asset_bodies
 from metabev_ros.lab.simulation.bodies.barriers import barriers, cones
 from metabev_ros.lab.simulation.bodies.body import STILL, Body
 from metabev_ros.lab.simulation.bodies.buses import buses
@@ -201,8 +203,16 @@ def _random(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 @cache
-def shelf() -> BodyShelf:
-    """All bodies, built once in a process."""
+def shelf(assets: Path | None = None) -> BodyShelf:
+    """All bodies, built once in a process.
+
+    Args:
+        assets: wheel of metadrive-simulator 0.2.6.0 or an unpacked folder of it, three of whose
+            vehicles come in addition; only the parametric bodies without.
+
+    Raises:
+        ConfigError: `assets` is not what it should be.
+    """
     bodies = [
         *cars(),
         *trucks(),
@@ -215,4 +225,6 @@ def shelf() -> BodyShelf:
         *pedestrians(),
         *cones(),
     ]
+    if assets is not None:
+        bodies += asset_bodies(assets)
     return BodyShelf(tuple(bodies))
