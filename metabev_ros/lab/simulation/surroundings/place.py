@@ -34,7 +34,7 @@ def build_surroundings(
     Returns:
         One mesh in the world frame; below 4 m nothing of it is over a drivable surface.
     """
-    stage = Stage(Site.of(ground), height)
+    stage = Stage(Site.of(ground, networks), height)
     recipe = recipe_of(style)
     season = draw_season(rng)
     for roads in networks:
@@ -43,7 +43,9 @@ def build_surroundings(
     sides.sort(key=lambda front: not front.is_main)
     for front in sides:
         line_kerbs(rng, stage, front, recipe, season)
+    stage.settle(rng)
     for front in sides:
         fill_plots(rng, stage, front, recipe, season)
-    cover_open_ground(rng, stage, networks, recipe, season)
+    stage.settle(rng)
+    cover_open_ground(rng, stage, recipe, season)
     return stage.mesh()

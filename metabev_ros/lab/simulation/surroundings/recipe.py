@@ -40,7 +40,7 @@ _RECIPES = {
     Style.DOWNTOWN: Recipe(
         {'block': 10, 'tower': 3, 'square': 1.2, 'works': 1.2, 'park': 0.8, 'yard': 0.4},
         {
-            'lamp': 28, 'sign': 24, 'bin': 34, 'bollard': 16, 'meter': 26, 'hydrant': 60,
+            'lamp': 28, 'sign': 24, 'bin': 34, 'bollard': 30, 'meter': 40, 'hydrant': 60,
             'box': 44,
             'bench': 46, 'planter': 34, 'poster': 60, 'shelter': 130, 'cafe': 40, 'statue': 150,
             'stall': 160, 'low_iron': 90, 'mast': 120, 'skip': 160,

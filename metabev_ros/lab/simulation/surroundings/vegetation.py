@@ -163,7 +163,7 @@ def palm(rng: np.random.Generator, height: float) -> Mesh:
     return Mesh.join(parts)
 
 
-def bush(rng: np.random.Generator, height: float, total: int) -> Mesh:
+def bush(rng: np.random.Generator, height: float, total: int, coarse: float = 1.0) -> Mesh:
     """A bush of several heads that touches the ground."""
     number = int(rng.integers(3, 8))
     spread = height * rng.uniform(0.35, 0.9)
@@ -176,7 +176,7 @@ def bush(rng: np.random.Generator, height: float, total: int) -> Mesh:
         axis=1,
     )
     radius = height * rng.uniform(0.25, 0.42, number)
-    body = clumps(rng, centres, radius, total, 0.12 + 0.16 * height**0.7)
+    body = clumps(rng, centres, radius, total, coarse * (0.12 + 0.16 * height**0.7))
     stems = [
         tube((0, 0, -0.1), centre, (0.03 * height, 0.01), 3, Material.BARK, _BARKS[0])
         for centre in centres[:3]
@@ -252,6 +252,13 @@ def street_trees() -> tuple[Mesh, ...]:
 
 
 @functools.lru_cache(maxsize=1)
+def street_tree_sets() -> tuple[tuple[Mesh, ...], ...]:
+    """Three of `street_trees` each, as they are planted along one street."""
+    every = street_trees()
+    return tuple(every[3 * k : 3 * k + 3] for k in range(4))
+
+
+@functools.lru_cache(maxsize=1)
 def young_trees() -> tuple[Mesh, ...]:
     """Person-sized to 4 m: a thin stem and a small crown."""
     rng = np.random.default_rng(102)
@@ -276,9 +283,16 @@ def park_trees() -> tuple[Mesh, ...]:
 def far_trees() -> tuple[Mesh, ...]:
     """Broad-leaved trees and conifers with few large leaves, for what is far away."""
     rng = np.random.default_rng(104)
-    broad = [broadleaf(rng, h, 0.2 * h, 0.6 * h, 210, 0.85) for h in rng.uniform(7, 15, 6)]
-    cones = [conifer(rng, h, 0.38 * h, 190, 0.8) for h in rng.uniform(8, 17, 3)]
+    broad = [clump_tree(rng, h, 120) for h in rng.uniform(6, 14, 7)]
+    cones = [conifer(rng, h, 0.38 * h, 110, 1.0) for h in rng.uniform(8, 16, 2)]
     return (*broad, *cones)
+
+
+@functools.lru_cache(maxsize=1)
+def far_bushes() -> tuple[Mesh, ...]:
+    """Bushes with few large leaves."""
+    rng = np.random.default_rng(113)
+    return tuple(bush(rng, h, 46, 1.7) for h in (0.6, 0.9, 1.3, 1.8, 2.4, 3.0))
 
 
 @functools.lru_cache(maxsize=1)
