@@ -262,6 +262,7 @@ def _clad(
         _clad_far(stage, frame, plan, levels, look, every[flat != _CODES['wall']])
         return
     clear = np.concatenate(sharp)
+    _decorate(rng, stage, frame, plan, levels, look, every[: len(names[0])])
     shade = look.wall * rng.normal(1, 0.012, (len(flat), 1))
     for name, code in _CODES.items():
         found = flat == code
@@ -272,6 +273,39 @@ def _clad(
             for piece, part in _pieces(rng, name, rows, look, near) if len(rows) else ():
                 trim = _trim(rng, name, look)
                 stage.add(piece, every[part], shade[part], trim, int(look.material))
+
+
+def _decorate(
+    rng: np.random.Generator,
+    stage: Stage,
+    frame: Frame,
+    plan: tuple[tuple[float, float], tuple[float, float]],
+    levels: np.ndarray,
+    look: Look,
+    front: np.ndarray,
+) -> None:
+    """Cornices, pipes and what people fix to the front; `front` has the maps of its panels."""
+    pieces = facades.ornaments()
+    if rng.uniform() < 0.65:
+        tone = look.wall * rng.uniform(0.8, 1.15) if rng.uniform() < 0.5 else look.trim
+        above = np.concatenate([levels[1:], levels[-1:] + 1.0])
+        bands = np.concatenate([_grid(plan, side, 1, above) for side in range(4)])
+        bands[:, 2, 2] = 3.0
+        stage.add(pieces['band'], frame.world(bands), secondary=tone)
+    if rng.uniform() < 0.6:
+        ends = np.array([levels[0], levels[-1]])
+        stage.add(pieces['pipe'], frame.world(_grid(plan, 0, 1, ends)))
+    columns = len(front) // max(1, len(levels) - 1)
+    upper = rng.uniform(size=len(front))
+    upper[:columns] = 1.0
+    for name, share in (('cooler', 0.12), ('dish', 0.05), ('boxes', 0.1)):
+        if rng.uniform() < 0.45:
+            stage.add(pieces[name], front[upper < share])
+    ground = front[:columns]
+    for name in ('lamp', 'blade'):
+        if rng.uniform() < 0.5:
+            tone = np.array(_TRIMS[int(rng.integers(len(_TRIMS)))], dtype=float)
+            stage.add(pieces[name], ground[rng.uniform(size=columns) < 0.3], secondary=tone)
 
 
 def _grid(

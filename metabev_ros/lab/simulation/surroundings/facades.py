@@ -412,3 +412,42 @@ def single_panels() -> dict[str, Mesh]:
         'graffiti': graffiti_wall(rng),
         'high_window': window(0.05, 0.95, 0.72, 0.92, 0.1, (5, 1), sill=False),
     }
+
+
+@functools.lru_cache(maxsize=1)
+def ornaments() -> dict[str, Mesh]:
+    """What is fixed to a wall, before a panel: cornices, pipes, air conditioners, lamps, signs."""
+    grey, dark = (196, 196, 190), (54, 56, 60)
+    blade = box((0.1, 0.1, 0.78), (0.13, 0.95, 1.0), Material.PLASTIC, slot=SECONDARY, bottom=True)
+    letters = box((0.09, 0.2, 0.84), (0.14, 0.85, 0.94), Material.PLASTIC, (240,) * 3, bottom=True)
+    pipe = [
+        box((x, 0.02, 0), (x + 0.008, 0.12, 1), Material.STEEL, (150, 150, 146))
+        for x in (0.012, 0.975)
+    ]
+    return {
+        'band': box((0, 0, -0.05), (1, 0.1, 0.03), Material.CONCRETE, slot=SECONDARY, bottom=True),
+        'pipe': Mesh.join(pipe),
+        'cooler': Mesh.join(
+            [
+                box((0.36, 0.05, 0.08), (0.62, 0.42, 0.26), Material.PLASTIC, grey, bottom=True),
+                upright(0.4, 0.52, 0.1, 0.24, 0.425, Material.STEEL, dark),
+            ]
+        ),
+        'lamp': Mesh.join(
+            [
+                box((0.02, 0, 0.72), (0.04, 0.3, 0.74), Material.STEEL, dark, bottom=True),
+                box(
+                    (0.0, 0.2, 0.64),
+                    (0.06, 0.36, 0.72),
+                    Material.LAMP,
+                    (244, 236, 212),
+                    bottom=True,
+                ),
+            ]
+        ),
+        'blade': Mesh.join([blade, letters]),
+        'dish': box((0.7, 0.05, 0.4), (0.86, 0.35, 0.6), Material.PLASTIC, grey, bottom=True),
+        'boxes': box(
+            (0.3, 0.0, 0.15), (0.7, 0.3, 0.26), Material.LEAF, (120, 110, 70), bottom=True
+        ),
+    }
