@@ -108,12 +108,14 @@ class Plot:
             pieces = vegetation.palms()
         self.plant(pieces, count, d0, d1)
 
-    def site(self, width: float, depth: float, setback: float, s: float) -> Frame | None:
-        """A free rectangle, taken at once; None where there is none."""
+    def site(
+        self, width: float, depth: float, setback: float, s: float, apron: float
+    ) -> Frame | None:
+        """A free rectangle with `apron` metres before it, taken at once, or None."""
         d = self.near + setback + depth / 2
         xy, yaw = self.front.at(s, d)
         u = np.linspace(-0.5, 0.5, int(width / 0.5) + 2) * (width + 0.8)
-        v = np.linspace(-0.5, 0.5, int(depth / 0.5) + 2) * (depth + 0.8)
+        v = np.arange(-depth / 2 - 0.4, depth / 2 + max(apron, 0.1), 0.45)
         local = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
         marks = turned(local, np.array([float(yaw)]), np.ones(1))[0] + xy
         if not self.stage.site.accept(marks[None], False, True)[0]:
@@ -145,7 +147,7 @@ def _block(plot: Plot, floors: int | None = None) -> None:
     low, high = plot.recipe.floors
     floors = int(rng.integers(low, high + 1)) if floors is None else floors
     depth, setback = rng.uniform(9, 16), rng.uniform(*plot.recipe.setback)
-    frame, width = _try_sites(plot, plot.width * rng.uniform(0.9, 0.99), depth, setback)
+    frame, width = _try_sites(plot, plot.width * rng.uniform(0.9, 0.99), depth, setback, 1.2)
     if frame is None:
         _garden(plot)
         return
@@ -165,7 +167,7 @@ def _block(plot: Plot, floors: int | None = None) -> None:
 
 
 def _try_sites(
-    plot: Plot, width: float, depth: float, setback: float
+    plot: Plot, width: float, depth: float, setback: float, apron: float = 0.4
 ) -> tuple[Frame | None, float]:
     """A site of this size, or a smaller one further back."""
     middle = (plot.s0 + plot.s1) / 2
@@ -173,7 +175,7 @@ def _try_sites(
         wide = width * (1 - 0.18 * k)
         if wide < 4:
             break
-        frame = plot.site(wide, depth, setback + 2.2 * k, middle)
+        frame = plot.site(wide, depth, setback + 2.2 * k, middle, min(apron, setback - 0.1))
         if frame is not None:
             return frame, wide
     return None, width
@@ -202,7 +204,7 @@ def _house(plot: Plot) -> None:
     rng = plot.rng
     depth, setback = rng.uniform(7.5, 12), rng.uniform(*plot.recipe.setback)
     width = min(plot.width * rng.uniform(0.55, 0.85), 15.0)
-    frame, width = _try_sites(plot, width, depth, setback)
+    frame, width = _try_sites(plot, width, depth, setback, 3.0)
     if frame is not None:
         walls = (Material.BRICK, Material.PLASTER, Material.WOOD, Material.WOOD)
         look = draw_look(rng, walls, False)
@@ -244,7 +246,7 @@ def _garden(plot: Plot, deep: float = 5.0) -> None:
 def _hall(plot: Plot) -> None:
     rng = plot.rng
     depth, setback = rng.uniform(16, 30), rng.uniform(*plot.recipe.setback)
-    frame, width = _try_sites(plot, plot.width * 0.85, depth, setback + 2)
+    frame, width = _try_sites(plot, plot.width * 0.85, depth, setback + 2, 4.3)
     if frame is not None:
         look = draw_look(rng, (Material.CONCRETE, Material.BRICK), False)
         build_hall(rng, plot.stage, frame, (width, depth), look, plot.detail)
@@ -288,7 +290,7 @@ def _works(plot: Plot) -> None:
         ('hoarding', 'site_fence', 'site_fence')[int(rng.integers(3))], plot.near + 0.3, 0.1
     )
     depth = rng.uniform(8, 12)
-    frame, width = _try_sites(plot, plot.width * 0.6, depth, 5.0)
+    frame, width = _try_sites(plot, plot.width * 0.6, depth, 5.0, 1.3)
     if frame is not None:
         look = draw_look(rng, (Material.CONCRETE, Material.BRICK), False)
         floors = int(rng.integers(1, 5))

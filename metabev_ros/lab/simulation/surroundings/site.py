@@ -85,6 +85,14 @@ class Site:
         row, column, inside = self._cells(xy)
         self._taken[row[inside], column[inside]] = True
 
+    def reserve(self, polygons: Sequence[np.ndarray]) -> None:
+        """Nothing may stand on these (N, 2) polygons."""
+        mask = np.zeros(self._taken.shape, dtype=np.uint8)
+        for polygon in polygons:
+            corners = np.rint(((polygon - self._low) / _CELL - 0.5) * 16).astype(np.int32)
+            cv2.fillPoly(mask, [corners], 1, shift=4)
+        self._taken[mask > 0] = True
+
     def _cells(self, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         place = np.floor((xy - self._low) / _CELL).astype(np.int64)
         column, row = place[..., 0], place[..., 1]
