@@ -90,7 +90,7 @@ class Street:
         ray_bodies: Sequence[RayMesh],
     ) -> None:
         self.layout, self.floor, self.still, self.shelf = layout, floor, still, shelf
-        self._ray_bodies = ray_bodies
+        self.ray_bodies = ray_bodies
         self._still_triangles = Triangles([still.mesh])
         self._body_triangles = Triangles([body.mesh for body in ray_bodies])
         count = len(layout.population.labels)
@@ -145,7 +145,7 @@ class Street:
 
     def cast(self, rays: Rays, instant: Instant) -> Hits:
         """What rays meet; their lags count from the instant."""
-        return cast(rays, self.still, self._ray_bodies, instant.movers)
+        return cast(rays, self.still, self.ray_bodies, instant.movers)
 
     def surface(self, rays: Rays, hits: Hits, instant: Instant, rows: np.ndarray) -> Surface:
         """The surfaces that some rays met; on the ground the exact material."""
