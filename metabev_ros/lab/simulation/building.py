@@ -15,6 +15,7 @@ from metabev_ros.lab.simulation.rays import RayMesh
 from metabev_ros.lab.simulation.street import Floor, Street
 from metabev_ros.lab.simulation.style import Style
 from metabev_ros.lab.simulation.surface import draw_surface
+from metabev_ros.lab.simulation.surroundings.busy import busy_places
 from metabev_ros.lab.simulation.surroundings.place import build_surroundings
 from metabev_ros.lab.simulation.terrain import draw_terrain
 
@@ -32,16 +33,21 @@ def build_street(
         style: None draws it.
         every_class: rare classes are frequent.
     """
-    return _assembled(seed, draw_layout(seed, seconds, style, every_class))
+    return _assembled(seed, draw_layout(seed, seconds, style, every_class), seconds)
 
 
-def _assembled(seed: int, layout: Layout) -> Street:
+def _assembled(seed: int, layout: Layout, seconds: float) -> Street:
     rng = np.random.default_rng([seed, 11])
     ground = paint_layout(rng, layout)
     terrain = draw_terrain(np.random.default_rng([seed, 12]), ground)
     floor = ground_mesh(terrain, ground)
     around = build_surroundings(
-        np.random.default_rng([seed, 13]), layout.style, layout.networks, ground, terrain.height
+        np.random.default_rng([seed, 13]),
+        layout.style,
+        layout.networks,
+        ground,
+        terrain.height,
+        busy_places(layout, seconds),
     )
     bodies, ray_bodies = _bodies()
     networks = tuple(zip(layout.networks, layout.car_parks, strict=True))

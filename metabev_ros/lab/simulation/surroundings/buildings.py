@@ -81,6 +81,13 @@ _SIDES = (
 )
 
 
+_PANELS = (
+    'window', 'wall', 'glazed', 'door', 'shop', 'bay', 'balcony', 'solid_balcony', 'arcade',
+    'gate', 'graffiti',
+)  # fmt: skip
+_CODES = {name: code for code, name in enumerate(_PANELS)}
+
+
 @dataclass(frozen=True)
 class Look:
     """How a building is clad.
@@ -140,9 +147,9 @@ def draw_look(rng: np.random.Generator, materials: Sequence[Material], shops: bo
     material = materials[int(rng.integers(len(materials)))]
     palette = _WALLS[material]
     wall = np.array(palette[int(rng.integers(len(palette)))]) + rng.normal(0, 9, 3)
-    ground: tuple[str, ...] = ('window', 'window', 'wall', 'door')
+    ground: tuple[str, ...] = ('window', 'window', 'window', 'wall')
     if shops:
-        ground = ('shop', 'shop', 'shop', 'door', 'wall')
+        ground = ('shop', 'shop', 'shop', 'shop', 'wall')
         if rng.uniform() < 0.15:
             ground = ('arcade',)
     elif rng.uniform() < 0.3:
@@ -221,9 +228,7 @@ def build_volume(
     if base == 0 and ('shop' in look.ground or 'arcade' in look.ground):
         heights[0] = 3.9
     levels = base + np.concatenate([[0.0], np.cumsum(heights)])
-    for k in range(4):
-        sharp = detail == 2 or (detail == 1 and k == 0)
-        _facade(rng, stage, frame, size, offset, k, levels, look, sharp, base == 0)
+    _clad(rng, stage, frame, (size, offset), levels, look, detail, base == 0)
     inner = (max(size[0] - 7, 1.5), max(size[1] - 7, 1.5))
     top = float(levels[-1])
     if detail:
@@ -233,47 +238,113 @@ def build_volume(
     return top
 
 
-def _facade(
+def _clad(
     rng: np.random.Generator,
     stage: Stage,
     frame: Frame,
-    size: tuple[float, float],
-    offset: tuple[float, float],
-    side: int,
+    plan: tuple[tuple[float, float], tuple[float, float]],
     levels: np.ndarray,
     look: Look,
-    sharp: bool,
+    detail: int,
     on_ground: bool,
 ) -> None:
-    """One side of a volume, panel by panel."""
-    normal, start = _SIDES[side]
-    length = size[side % 2]
-    number = max(1, round(length / look.bay))
-    names = _panel_names(rng, len(levels) - 1, number, side, look, on_ground)
-    along = np.array([normal[1], -normal[0]])
-    width = length / number
-    corner = np.array(start) * np.array(size) / 2 + np.array(offset)
-    floor, column = (
-        g.ravel()
-        for g in np.meshgrid(np.arange(len(levels) - 1), np.arange(number), indexing='ij')
-    )
-    maps = np.zeros((len(floor), 3, 4))
-    maps[:, :2, 0] = along * width
-    maps[:, :2, 1] = normal
-    maps[:, 2, 2] = np.diff(levels)[floor]
-    maps[:, :2, 3] = corner + along * (column * width)[:, None]
-    maps[:, 2, 3] = levels[floor]
-    maps = frame.world(maps)
+    """The four sides of a volume, panel by panel; `plan` is its size and its middle."""
+    maps, names, sharp = [], [], []
+    for side in range(4):
+        number = max(1, round(plan[0][side % 2] / look.bay))
+        maps.append(_grid(plan, side, number, levels))
+        names.append(_panel_names(rng, len(levels) - 1, number, side, look, on_ground).ravel())
+        sharp.append(np.full(len(names[-1]), detail == 2 or (detail == 1 and side == 0)))
+    every, flat = frame.world(np.concatenate(maps)), np.concatenate(names)
     if on_ground:  # the ground falls: the lowest panels reach below it
-        _plinth(stage, maps[floor == 0], look)
-    flat = names.ravel()
+        _plinth(stage, every[np.concatenate(maps)[:, 2, 3] == levels[0]], look)
+    if not detail:
+        _clad_far(stage, frame, plan, levels, look, every[flat != _CODES['wall']])
+        return
+    clear = np.concatenate(sharp)
+    _decorate(rng, stage, frame, plan, levels, look, every[: len(names[0])])
     shade = look.wall * rng.normal(1, 0.012, (len(flat), 1))
-    for name in np.unique(flat):
-        rows = np.flatnonzero(flat == name)
-        for piece, part in _pieces(rng, str(name), rows, look, sharp):
-            stage.add(
-                piece, maps[part], shade[part], _trim(rng, str(name), look), int(look.material)
-            )
+    for name, code in _CODES.items():
+        found = flat == code
+        if not found.any():
+            continue
+        for near in (True, False):
+            rows = np.flatnonzero(found & (clear == near))
+            for piece, part in _pieces(rng, name, rows, look, near) if len(rows) else ():
+                trim = _trim(rng, name, look)
+                stage.add(piece, every[part], shade[part], trim, int(look.material))
+
+
+def _decorate(
+    rng: np.random.Generator,
+    stage: Stage,
+    frame: Frame,
+    plan: tuple[tuple[float, float], tuple[float, float]],
+    levels: np.ndarray,
+    look: Look,
+    front: np.ndarray,
+) -> None:
+    """Cornices, pipes and what people fix to the front; `front` has the maps of its panels."""
+    pieces = facades.ornaments()
+    if rng.uniform() < 0.65:
+        tone = look.wall * rng.uniform(0.8, 1.15) if rng.uniform() < 0.5 else look.trim
+        above = np.concatenate([levels[1:], levels[-1:] + 1.0])
+        bands = np.concatenate([_grid(plan, side, 1, above) for side in range(4)])
+        bands[:, 2, 2] = 3.0
+        stage.add(pieces['band'], frame.world(bands), secondary=tone)
+    if rng.uniform() < 0.6:
+        ends = np.array([levels[0], levels[-1]])
+        stage.add(pieces['pipe'], frame.world(_grid(plan, 0, 1, ends)))
+    columns = len(front) // max(1, len(levels) - 1)
+    upper = rng.uniform(size=len(front))
+    upper[:columns] = 1.0
+    for name, share in (('cooler', 0.12), ('dish', 0.05), ('boxes', 0.1)):
+        if rng.uniform() < 0.45:
+            stage.add(pieces[name], front[upper < share])
+    ground = front[:columns]
+    for name in ('lamp', 'blade'):
+        if rng.uniform() < 0.5:
+            tone = np.array(_TRIMS[int(rng.integers(len(_TRIMS)))], dtype=float)
+            stage.add(pieces[name], ground[rng.uniform(size=columns) < 0.3], secondary=tone)
+
+
+def _grid(
+    plan: tuple[tuple[float, float], tuple[float, float]],
+    side: int,
+    number: int,
+    levels: np.ndarray,
+) -> np.ndarray:
+    """(floors * number, 3, 4) maps of the panels of one side into the building's frame."""
+    normal, start = _SIDES[side]
+    size, offset = plan
+    along = np.array([normal[1], -normal[0]])
+    width = size[side % 2] / number
+    corner = np.array(start) * np.array(size) / 2 + np.array(offset)
+    floors = len(levels) - 1
+    maps = np.zeros((floors, number, 3, 4))
+    maps[..., :2, 0] = along * width
+    maps[..., :2, 1] = normal
+    maps[..., 2, 2] = np.diff(levels)[:, None]
+    maps[..., :2, 3] = corner + along * (np.arange(number) * width)[:, None]
+    maps[..., 2, 3] = levels[:-1, None]
+    return maps.reshape(-1, 3, 4)
+
+
+def _clad_far(
+    stage: Stage,
+    frame: Frame,
+    plan: tuple[tuple[float, float], tuple[float, float]],
+    levels: np.ndarray,
+    look: Look,
+    panes: np.ndarray,
+) -> None:
+    """Four plain walls with panes on them."""
+    ends = np.array([levels[0], levels[-1]])
+    walls = np.concatenate([_grid(plan, side, 1, ends) for side in range(4)])
+    shades = look.wall * np.array([[1.0], [0.97], [1.0], [0.97]])
+    single = facades.single_panels()
+    stage.add(single['wall'], frame.world(walls), shades, material=int(look.material))
+    stage.add(facades.panes()[max(look.window, 0)], panes)
 
 
 def _plinth(stage: Stage, maps: np.ndarray, look: Look) -> None:
@@ -288,24 +359,24 @@ def _plinth(stage: Stage, maps: np.ndarray, look: Look) -> None:
 def _panel_names(
     rng: np.random.Generator, floors: int, number: int, side: int, look: Look, on_ground: bool
 ) -> np.ndarray:
-    """(floors, number) names of panels."""
+    """(floors, number) codes of panels."""
     upper = 'glazed' if look.window < 0 else 'window'
-    names = np.full((floors, number), upper, dtype='<U14')
+    names = np.full((floors, number), _CODES[upper])
+    draw = rng.uniform(size=(3, number))
     if look.window >= 0:
         if side == 0 and look.balcony:
-            for column in np.flatnonzero(rng.uniform(size=number) < 0.45):
-                names[1:, column] = look.balcony
+            names[1:, draw[0] < 0.45] = _CODES[look.balcony]
         elif side == 0 and rng.uniform() < 0.25:
-            names[:, rng.uniform(size=number) < 0.4] = 'bay'
-        blank = rng.uniform(size=number) < (0.08 if side == 0 else 0.45)
-        names[:, blank] = 'wall'
+            names[:, draw[0] < 0.4] = _CODES['bay']
+        names[:, draw[1] < (0.08 if side == 0 else 0.35)] = _CODES['wall']
     if on_ground and side == 0:
-        names[0] = rng.choice(np.array(look.ground), size=number)
-        if 'arcade' not in look.ground:
-            names[0, int(rng.integers(number))] = 'door'
+        ground = np.array([_CODES[name] for name in look.ground])
+        names[0] = ground[rng.integers(len(ground), size=number)]
+        if 'arcade' not in look.ground and 'gate' not in look.ground[:1]:
+            names[0, int(rng.integers(number))] = _CODES['door']
     elif on_ground and look.window >= 0:
-        names[0, rng.uniform(size=number) < 0.4] = 'wall'
-        names[0, rng.uniform(size=number) < 0.08] = 'graffiti'
+        names[0, draw[2] < 0.4] = _CODES['wall']
+        names[0, draw[2] > 0.93] = _CODES['graffiti']
     return names
 
 

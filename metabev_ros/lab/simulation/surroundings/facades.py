@@ -119,8 +119,8 @@ def glazed() -> Mesh:
         [
             upright(0, 1, 0, 0.22, 0, Material.STEEL, slot=PRIMARY),
             upright(0, 1, 0.22, 1, -0.03, Material.WINDOW, (66, 84, 96)),
-            box((-0.02, -0.03, 0), (0.02, 0.09, 1), Material.STEEL, slot=SECONDARY),
-            box((0, -0.03, 0.2), (1, 0.05, 0.23), Material.STEEL, slot=SECONDARY, bottom=True),
+            upright(-0.02, 0.02, 0, 1, 0.05, Material.STEEL, slot=SECONDARY),
+            upright(0, 1, 0.19, 0.23, 0.03, Material.STEEL, slot=SECONDARY),
         ]
     )
 
@@ -255,11 +255,9 @@ def balcony(solid: bool, awning: bool = False) -> Mesh:
             box((0.93, 0, 0), (0.95, 1.3, 0.34), Material.PLASTER, slot=SECONDARY),
         ]
     else:
-        for x in np.linspace(0.05, 0.94, 9):
-            parts.append(upright(x, x + 0.012, 0, 0.34, 1.27, Material.STEEL, (60, 62, 66)))
+        for x in np.linspace(0.1, 0.88, 6):
+            parts.append(upright(x, x + 0.014, 0, 0.34, 1.27, Material.STEEL, (60, 62, 66)))
         parts.append(box((0.05, 1.25, 0.33), (0.95, 1.3, 0.36), Material.STEEL, (60, 62, 66)))
-        for x in (0.05, 0.945):
-            parts.append(box((x, 0, 0.33), (x + 0.012, 1.3, 0.36), Material.STEEL, (60, 62, 66)))
     if awning:
         parts.append(
             sheets(
@@ -365,20 +363,28 @@ def windows() -> tuple[Mesh, ...]:
     )
 
 
+_SIZES = (
+    (0.28, 0.72, 0.3, 0.82),
+    (0.3, 0.7, 0.28, 0.85),
+    (0.16, 0.84, 0.32, 0.8),
+    (0.3, 0.7, 0.25, 0.84),
+    (0.08, 0.92, 0.36, 0.82),
+    (0.24, 0.76, 0.12, 0.84),
+    (0.34, 0.66, 0.3, 0.78),
+    (0.2, 0.8, 0.3, 0.82),
+)
+
+
 @functools.lru_cache(maxsize=1)
 def flat_windows() -> tuple[Mesh, ...]:
     """For each of `windows` one of the same size with fewer triangles."""
-    sizes = (
-        (0.28, 0.72, 0.3, 0.82),
-        (0.3, 0.7, 0.28, 0.85),
-        (0.16, 0.84, 0.32, 0.8),
-        (0.3, 0.7, 0.25, 0.84),
-        (0.08, 0.92, 0.36, 0.82),
-        (0.24, 0.76, 0.12, 0.84),
-        (0.34, 0.66, 0.3, 0.78),
-        (0.2, 0.8, 0.3, 0.82),
-    )
-    return tuple(flat_window(*size) for size in sizes)
+    return tuple(flat_window(*size) for size in _SIZES)
+
+
+@functools.lru_cache(maxsize=1)
+def panes() -> tuple[Mesh, ...]:
+    """For each of `windows` its glass alone, a little before the wall."""
+    return tuple(upright(*size, 0.04, Material.WINDOW, (50, 60, 68)) for size in _SIZES)
 
 
 @functools.lru_cache(maxsize=1)
@@ -405,4 +411,43 @@ def single_panels() -> dict[str, Mesh]:
         'corrugated': corrugated(),
         'graffiti': graffiti_wall(rng),
         'high_window': window(0.05, 0.95, 0.72, 0.92, 0.1, (5, 1), sill=False),
+    }
+
+
+@functools.lru_cache(maxsize=1)
+def ornaments() -> dict[str, Mesh]:
+    """What is fixed to a wall, before a panel: cornices, pipes, air conditioners, lamps, signs."""
+    grey, dark = (196, 196, 190), (54, 56, 60)
+    blade = box((0.1, 0.1, 0.78), (0.13, 0.95, 1.0), Material.PLASTIC, slot=SECONDARY, bottom=True)
+    letters = box((0.09, 0.2, 0.84), (0.14, 0.85, 0.94), Material.PLASTIC, (240,) * 3, bottom=True)
+    pipe = [
+        box((x, 0.02, 0), (x + 0.008, 0.12, 1), Material.STEEL, (150, 150, 146))
+        for x in (0.012, 0.975)
+    ]
+    return {
+        'band': box((0, 0, -0.05), (1, 0.1, 0.03), Material.CONCRETE, slot=SECONDARY, bottom=True),
+        'pipe': Mesh.join(pipe),
+        'cooler': Mesh.join(
+            [
+                box((0.36, 0.05, 0.08), (0.62, 0.42, 0.26), Material.PLASTIC, grey, bottom=True),
+                upright(0.4, 0.52, 0.1, 0.24, 0.425, Material.STEEL, dark),
+            ]
+        ),
+        'lamp': Mesh.join(
+            [
+                box((0.02, 0, 0.72), (0.04, 0.3, 0.74), Material.STEEL, dark, bottom=True),
+                box(
+                    (0.0, 0.2, 0.64),
+                    (0.06, 0.36, 0.72),
+                    Material.LAMP,
+                    (244, 236, 212),
+                    bottom=True,
+                ),
+            ]
+        ),
+        'blade': Mesh.join([blade, letters]),
+        'dish': box((0.7, 0.05, 0.4), (0.86, 0.35, 0.6), Material.PLASTIC, grey, bottom=True),
+        'boxes': box(
+            (0.3, 0.0, 0.15), (0.7, 0.3, 0.26), Material.LEAF, (120, 110, 70), bottom=True
+        ),
     }

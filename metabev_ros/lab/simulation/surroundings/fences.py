@@ -75,11 +75,15 @@ def _chain_link(top: float) -> Mesh:
     )
 
 
+def _bar(x: float, top: float) -> Mesh:
+    """A thin bar: two sheets that cross."""
+    flat = [[x, 0, 0], [x + 0.01, 0, 0], [x + 0.01, 0, top], [x, 0, top]]
+    deep = [[x, -0.012, 0], [x, 0.012, 0], [x, 0.012, top], [x, -0.012, top]]
+    return sheets(np.array([flat, deep]), Material.STEEL, slot=PRIMARY)
+
+
 def _iron_bars(top: float) -> Mesh:
-    bars = [
-        box((x, -0.012, 0.0), (x + 0.008, 0.012, top), Material.STEEL, slot=PRIMARY)
-        for x in np.linspace(0.03, 0.96, 15)
-    ]
+    bars = [_bar(x, top) for x in np.linspace(0.03, 0.96, 15)]
     rails = [_rail(0.12, 0.04, Material.STEEL), _rail(top - 0.2, 0.04, Material.STEEL)]
     return Mesh.join([*bars, *rails, _post(top + 0.15, 0.1, Material.STEEL, PRIMARY)])
 

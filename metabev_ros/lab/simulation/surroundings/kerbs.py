@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from metabev_ros.lab.simulation.meshes import Mesh
@@ -10,7 +12,7 @@ from metabev_ros.lab.simulation.surroundings.fences import run
 from metabev_ros.lab.simulation.surroundings.overhead import hang_cables
 from metabev_ros.lab.simulation.surroundings.recipe import Recipe, Season
 from metabev_ros.lab.simulation.surroundings.site import Front
-from metabev_ros.lab.simulation.surroundings.stage import Stage
+from metabev_ros.lab.simulation.surroundings.stage import Stage, Wish
 
 _BACK = {
     'shelter',
@@ -71,6 +73,16 @@ def line_kerbs(
             _scatter(rng, stage, front, kind, spacing, season)
 
 
+def _plain(pieces: Sequence[Mesh], xy: np.ndarray, yaw: np.ndarray) -> Wish:
+    """Pieces of one size and their own colours near a kerb."""
+    white = np.full((len(xy), 3), 255.0)
+    return Wish(pieces, xy, yaw, np.ones(len(xy)), white, white, True)
+
+
+def _far(kind: str) -> tuple[Mesh, ...] | None:
+    return vegetation.far_bushes() if kind == 'bush' else None
+
+
 def _places(rng: np.random.Generator, front: Front, spacing: float) -> np.ndarray:
     """Arc lengths with gaps of about `spacing`, drawn at random."""
     gaps = rng.exponential(spacing, int(2 * (front.s1 - front.s0) / spacing) + 4)
@@ -107,7 +119,7 @@ def _scatter(
         yaw = rng.uniform(0, 2 * np.pi, count)
     else:
         yaw = yaw + rng.normal(0, 0.04, count)
-    stage.stand(pieces, rng, xy, yaw, scale, colour, trim, walkway=True)
+    stage.wish(Wish(pieces, xy, yaw, scale, colour, trim, True, far=_far(kind)))
 
 
 def _stretches(
@@ -145,21 +157,16 @@ def _trees(
         pieces = vegetation.palms()
     elif rng.uniform() < season.bare:
         pieces = vegetation.bare_trees()
-    else:  # one kind for a street, as is planted
-        first = int(rng.integers(len(pieces)))
-        pieces = tuple(pieces[(first + k) % len(pieces)] for k in range(3))
+    else:  # few kinds for a street, as is planted
+        pieces = vegetation.street_tree_sets()[int(rng.integers(4))]
     xy, _ = front.at(s, np.full(len(s), offset))
     yaw = rng.uniform(0, 2 * np.pi, len(s))
     scale = rng.uniform(0.8, 1.2, len(s))
-    stood = stage.stand(
-        pieces, rng, xy, yaw, scale, season.tints(rng, len(s)), walkway=True, take=False
-    )
-    if season.litter and stood.any():
-        places = xy[stood] + rng.normal(0, 0.8, (int(stood.sum()), 2))
-        stage.stand(
-            vegetation.litters(), rng, places, 0.0, 1.0, season.tints(rng, len(places)),
-            walkway=True, take=False,
-        )  # fmt: skip
+    tints = season.tints(rng, len(s))
+    stage.wish(Wish(pieces, xy, yaw, scale, tints, tints, True, False, vegetation.far_trees()))
+    if season.litter:
+        places = xy + rng.normal(0, 0.8, xy.shape)
+        stage.wish(Wish(vegetation.litters(), places, yaw, scale, tints, tints, True, False))
 
 
 def _poles(rng: np.random.Generator, stage: Stage, front: Front, recipe: Recipe) -> None:
@@ -172,8 +179,8 @@ def _poles(rng: np.random.Generator, stage: Stage, front: Front, recipe: Recipe)
         s = np.arange(front.s0 + rng.uniform(0, spacing), front.s1, spacing)
         xy, yaw = front.at(s, np.full(len(s), offset))
         pieces, _ = pieces_of(kind)
-        one = (pieces[int(rng.integers(len(pieces)))],)
-        stage.stand(one, rng, xy, yaw, rng.uniform(0.95, 1.05), walkway=True)
+        one = pieces[int(rng.integers(len(pieces)))]
+        stage.stand(rng, _plain((one,), xy, yaw))
     if 'utility' in recipe.along and rng.uniform() < 0.6:
         _utility(rng, stage, front, recipe.along['utility'])
 
@@ -181,7 +188,7 @@ def _poles(rng: np.random.Generator, stage: Stage, front: Front, recipe: Recipe)
 def _utility(rng: np.random.Generator, stage: Stage, front: Front, spacing: float) -> None:
     s = np.arange(front.s0 + rng.uniform(0, spacing), front.s1, spacing)
     xy, yaw = front.at(s, np.full(len(s), front.walkway + 0.5))
-    stood = stage.stand(poles.utility_poles(), rng, xy, yaw, 1.0, walkway=True)
+    stood = stage.stand(rng, _plain(poles.utility_poles(), xy, yaw))
     both = np.flatnonzero(stood[:-1] & stood[1:])
     if not len(both):
         return
@@ -207,4 +214,4 @@ def _signals(rng: np.random.Generator, stage: Stage, front: Front) -> None:
         pieces = poles.signals()[lit : lit + 2]
         before = at + front.side * rng.uniform(6.4, 7.4)
         xy, yaw = front.at(np.array([before]), np.array([0.5]))
-        stage.stand((pieces[int(rng.integers(2))],), rng, xy, yaw, 1.0, walkway=True)
+        stage.stand(rng, _plain((pieces[int(rng.integers(2))],), xy, yaw))

@@ -3,49 +3,37 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 
 import numpy as np
 
-from metabev_ros.lab.datasets.synthetic.roads import RoadNetwork
 from metabev_ros.lab.simulation.materials import Material
 from metabev_ros.lab.simulation.meshes import Mesh
 from metabev_ros.lab.simulation.surroundings import vegetation
 from metabev_ros.lab.simulation.surroundings.buildings import Frame, build_block, draw_look
 from metabev_ros.lab.simulation.surroundings.houses import build_hall, build_house
 from metabev_ros.lab.simulation.surroundings.recipe import Recipe, Season
-from metabev_ros.lab.simulation.surroundings.stage import Stage
-
-_FAR = 24.0  # metres from a main road's kerb beyond which plants have few leaves
+from metabev_ros.lab.simulation.surroundings.stage import Stage, Wish, turned
 
 
 def cover_open_ground(
     rng: np.random.Generator,
     stage: Stage,
-    networks: Sequence[RoadNetwork],
     recipe: Recipe,
     season: Season,
 ) -> None:
     """Scatter buildings, then plants over the rest, and close the horizon."""
     low, high = stage.site.bounds
-    main = np.concatenate([roads.main.xy[::12] for roads in networks])
-    _far_buildings(rng, stage, low, high, main, recipe)
+    _far_buildings(rng, stage, low, high, recipe)
     area = float(np.prod(high - low)) / 1000.0
     for kind, density in (('tree', recipe.open_trees), ('bush', recipe.open_bushes)):
         xy = rng.uniform(low, high, (int(area * density), 2))
-        way = np.linalg.norm(xy[:, None] - main[None], axis=-1).min(axis=1)
-        near = way < _FAR
         tints = season.tints(rng, len(xy))
         yaw = rng.uniform(0, 2 * np.pi, len(xy))
         scale = rng.uniform(0.75, 1.25, len(xy))
-        if kind == 'tree':
-            groups = ((near, vegetation.park_trees()), (~near, vegetation.far_trees()))
-        else:
-            groups = ((way < 45, vegetation.bushes()),)
-        for chosen, pieces in groups:
-            stage.stand(
-                pieces, rng, xy[chosen], yaw[chosen], scale[chosen], tints[chosen], take=False
-            )
+        pieces, far = vegetation.park_trees(), vegetation.far_trees()
+        if kind == 'bush':
+            pieces, far = vegetation.bushes(), vegetation.far_bushes()
+        stage.stand(rng, Wish(pieces, xy, yaw, scale, tints, tints, False, False, far))
     _horizon(rng, stage, low, high, season)
 
 
@@ -54,7 +42,6 @@ def _far_buildings(
     stage: Stage,
     low: np.ndarray,
     high: np.ndarray,
-    main: np.ndarray,
     recipe: Recipe,
 ) -> None:
     """A second row of buildings of few triangles, of the kinds that the plots have."""
@@ -62,16 +49,16 @@ def _far_buildings(
     weights = np.array([recipe.plots[kind] for kind in kinds])
     count = int(min(weights.sum(), 12) * float(np.prod(high - low)) / 26000.0)
     for xy in rng.uniform(low + 14, high - 14, (count, 2)):
-        if np.linalg.norm(main - xy, axis=1).min() < 26:
+        if stage.site.way(xy) < 26:
             continue
         kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
         wide, deep = rng.uniform(11, 26), rng.uniform(9, 16)
         if kind == 'house':
             wide, deep = rng.uniform(8, 13), rng.uniform(7, 11)
         yaw = float(rng.uniform(0, 2 * np.pi))
-        u, v = np.meshgrid(np.linspace(-0.5, 0.5, 40) * wide, np.linspace(-0.5, 0.5, 30) * deep)
-        c, s = np.cos(yaw), np.sin(yaw)
-        marks = np.stack([xy[0] + c * u - s * v, xy[1] + s * u + c * v], axis=-1).reshape(1, -1, 2)
+        grid = np.meshgrid(np.linspace(-0.5, 0.5, 40) * wide, np.linspace(-0.5, 0.5, 30) * deep)
+        local = np.stack(grid, axis=-1).reshape(-1, 2)
+        marks = turned(local, np.array([yaw]), np.ones(1)) + xy
         if not stage.site.accept(marks, False, True)[0]:
             continue
         frame = Frame.at(xy, float(stage.height(xy[None])[0]), yaw)
@@ -105,7 +92,6 @@ def _horizon(
     x = np.select([edge == 0, edge == 1, edge == 2], [part, size[0] - inset, part], inset)
     y = np.select([edge == 0, edge == 1, edge == 2], [inset, part, size[1] - inset], part)
     xy = low + np.stack([x, y], axis=1)
-    stage.stand(
-        _backdrop(), rng, xy, rng.uniform(0, 2 * np.pi, len(xy)), rng.uniform(0.8, 1.4, len(xy)),
-        season.tints(rng, len(xy)), take=False,
-    )  # fmt: skip
+    yaw, scale = rng.uniform(0, 2 * np.pi, len(xy)), rng.uniform(0.8, 1.4, len(xy))
+    tints = season.tints(rng, len(xy))
+    stage.stand(rng, Wish(_backdrop(), xy, yaw, scale, tints, tints, take=False))

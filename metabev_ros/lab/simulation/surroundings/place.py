@@ -25,16 +25,19 @@ def build_surroundings(
     networks: Sequence[RoadNetwork],
     ground: Ground,
     height: Callable[[np.ndarray], np.ndarray],
+    busy: Sequence[np.ndarray] = (),
 ) -> Mesh:
     """Everything that stands still beside the roads and is no object.
 
     Args:
         height: metres of the ground at (..., 2) world points.
+        busy: (N, 2) world polygons on which nothing may stand (see `busy_places`).
 
     Returns:
         One mesh in the world frame; below 4 m nothing of it is over a drivable surface.
     """
-    stage = Stage(Site.of(ground), height)
+    stage = Stage(Site.of(ground, networks), height)
+    stage.site.reserve(busy)
     recipe = recipe_of(style)
     season = draw_season(rng)
     for roads in networks:
@@ -43,7 +46,9 @@ def build_surroundings(
     sides.sort(key=lambda front: not front.is_main)
     for front in sides:
         line_kerbs(rng, stage, front, recipe, season)
+    stage.settle(rng)
     for front in sides:
         fill_plots(rng, stage, front, recipe, season)
-    cover_open_ground(rng, stage, networks, recipe, season)
+    stage.settle(rng)
+    cover_open_ground(rng, stage, recipe, season)
     return stage.mesh()

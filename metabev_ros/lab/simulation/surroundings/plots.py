@@ -19,7 +19,7 @@ from metabev_ros.lab.simulation.surroundings.fences import run
 from metabev_ros.lab.simulation.surroundings.houses import build_hall, build_house
 from metabev_ros.lab.simulation.surroundings.recipe import Recipe, Season
 from metabev_ros.lab.simulation.surroundings.site import Front
-from metabev_ros.lab.simulation.surroundings.stage import Stage, upright_maps
+from metabev_ros.lab.simulation.surroundings.stage import Stage, Wish, turned, upright_maps
 
 # Metres along the road of a plot of each kind.
 _WIDTHS = {
@@ -81,7 +81,7 @@ class Plot:
         yaw = yaw + self.rng.normal(0, 0.08, count)
         scale = self.rng.uniform(0.9, 1.1, count)
         trim = np.clip(colour[::-1] * 0.8, 0, 255)
-        self.stage.stand(table[kind], self.rng, xy, yaw, scale, colour, trim)
+        self.stage.wish(Wish(table[kind], xy, yaw, scale, colour, trim))
 
     def plant(self, pieces: tuple, count: int, d0: float, d1: float, crowns: bool = True) -> None:
         """Stand plants somewhere; crowns may meet."""
@@ -89,7 +89,12 @@ class Plot:
         yaw = self.rng.uniform(0, 2 * np.pi, count)
         scale = self.rng.uniform(0.75, 1.25, count)
         tints = self.season.tints(self.rng, count)
-        self.stage.stand(pieces, self.rng, xy, yaw, scale, tints, take=not crowns)
+        far = None
+        if pieces is vegetation.bushes():
+            far = vegetation.far_bushes()
+        elif pieces is vegetation.park_trees() or pieces is vegetation.conifers():
+            far = vegetation.far_trees()
+        self.stage.wish(Wish(pieces, xy, yaw, scale, tints, tints, False, not crowns, far))
 
     def trees(self, count: int, d0: float, d1: float) -> None:
         """Stand trees of the season."""
@@ -101,19 +106,18 @@ class Plot:
             pieces = vegetation.bare_trees()
         elif self.rng.uniform() < self.season.palms:
             pieces = vegetation.palms()
-        if not self.detail:
-            pieces = vegetation.far_trees()
         self.plant(pieces, count, d0, d1)
 
-    def site(self, width: float, depth: float, setback: float, s: float) -> Frame | None:
-        """A free rectangle, taken at once; None where there is none."""
+    def site(
+        self, width: float, depth: float, setback: float, s: float, apron: float
+    ) -> Frame | None:
+        """A free rectangle with `apron` metres before it, taken at once, or None."""
         d = self.near + setback + depth / 2
         xy, yaw = self.front.at(s, d)
         u = np.linspace(-0.5, 0.5, int(width / 0.5) + 2) * (width + 0.8)
-        v = np.linspace(-0.5, 0.5, int(depth / 0.5) + 2) * (depth + 0.8)
-        x, y = (g.ravel() for g in np.meshgrid(u, v))
-        c, sn = np.cos(yaw), np.sin(yaw)
-        marks = np.stack([xy[0] + c * x - sn * y, xy[1] + sn * x + c * y], axis=-1)
+        v = np.arange(-depth / 2 - 0.4, depth / 2 + max(apron, 0.1), 0.45)
+        local = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
+        marks = turned(local, np.array([float(yaw)]), np.ones(1))[0] + xy
         if not self.stage.site.accept(marks[None], False, True)[0]:
             return None
         z = float(self.stage.height(marks[:: max(1, len(marks) // 40)]).mean())
@@ -130,7 +134,8 @@ def fill_plots(
     while s < front.s1 - 4:
         kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
         width = min(rng.uniform(*_WIDTHS[kind]), front.s1 - s)
-        detail = 2 if front.is_main else (1 if s - front.s0 < 25 else 0)
+        way = float(stage.site.way(front.at(s + width / 2, front.walkway)[0]))
+        detail = 2 if front.is_main else (1 if way < 36 else 0)
         near = front.walkway + 0.1
         plot = Plot(rng, stage, front, recipe, season, s, s + width, near, detail)
         _FILLERS[kind](plot)
@@ -142,7 +147,7 @@ def _block(plot: Plot, floors: int | None = None) -> None:
     low, high = plot.recipe.floors
     floors = int(rng.integers(low, high + 1)) if floors is None else floors
     depth, setback = rng.uniform(9, 16), rng.uniform(*plot.recipe.setback)
-    frame, width = _try_sites(plot, plot.width * rng.uniform(0.9, 0.99), depth, setback)
+    frame, width = _try_sites(plot, plot.width * rng.uniform(0.9, 0.99), depth, setback, 1.2)
     if frame is None:
         _garden(plot)
         return
@@ -162,7 +167,7 @@ def _block(plot: Plot, floors: int | None = None) -> None:
 
 
 def _try_sites(
-    plot: Plot, width: float, depth: float, setback: float
+    plot: Plot, width: float, depth: float, setback: float, apron: float = 0.4
 ) -> tuple[Frame | None, float]:
     """A site of this size, or a smaller one further back."""
     middle = (plot.s0 + plot.s1) / 2
@@ -170,7 +175,7 @@ def _try_sites(
         wide = width * (1 - 0.18 * k)
         if wide < 4:
             break
-        frame = plot.site(wide, depth, setback + 2.2 * k, middle)
+        frame = plot.site(wide, depth, setback + 2.2 * k, middle, min(apron, setback - 0.1))
         if frame is not None:
             return frame, wide
     return None, width
@@ -199,7 +204,7 @@ def _house(plot: Plot) -> None:
     rng = plot.rng
     depth, setback = rng.uniform(7.5, 12), rng.uniform(*plot.recipe.setback)
     width = min(plot.width * rng.uniform(0.55, 0.85), 15.0)
-    frame, width = _try_sites(plot, width, depth, setback)
+    frame, width = _try_sites(plot, width, depth, setback, 3.0)
     if frame is not None:
         walls = (Material.BRICK, Material.PLASTER, Material.WOOD, Material.WOOD)
         look = draw_look(rng, walls, False)
@@ -241,7 +246,7 @@ def _garden(plot: Plot, deep: float = 5.0) -> None:
 def _hall(plot: Plot) -> None:
     rng = plot.rng
     depth, setback = rng.uniform(16, 30), rng.uniform(*plot.recipe.setback)
-    frame, width = _try_sites(plot, plot.width * 0.85, depth, setback + 2)
+    frame, width = _try_sites(plot, plot.width * 0.85, depth, setback + 2, 4.3)
     if frame is not None:
         look = draw_look(rng, (Material.CONCRETE, Material.BRICK), False)
         build_hall(rng, plot.stage, frame, (width, depth), look, plot.detail)
@@ -285,7 +290,7 @@ def _works(plot: Plot) -> None:
         ('hoarding', 'site_fence', 'site_fence')[int(rng.integers(3))], plot.near + 0.3, 0.1
     )
     depth = rng.uniform(8, 12)
-    frame, width = _try_sites(plot, plot.width * 0.6, depth, 5.0)
+    frame, width = _try_sites(plot, plot.width * 0.6, depth, 5.0, 1.3)
     if frame is not None:
         look = draw_look(rng, (Material.CONCRETE, Material.BRICK), False)
         floors = int(rng.integers(1, 5))
@@ -380,7 +385,8 @@ def _wall(plot: Plot) -> None:
         size = np.column_stack(
             [rng.uniform(0.8, 2.4, len(xy)), np.ones(len(xy)), rng.uniform(0.8, 1.8, len(xy))]
         )
-        maps = upright_maps(xy, plot.stage.height(xy), yaw, size)
+        maps = upright_maps(xy, plot.stage.height(xy), yaw, np.ones(len(xy)))
+        maps[:, :, :3] *= size[:, None]
         free = plot.stage.site.off_road(xy, True)
         plot.stage.add(
             vegetation.ivy_panels()[0], maps[free], plot.season.tints(rng, int(free.sum()))

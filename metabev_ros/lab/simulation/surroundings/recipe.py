@@ -40,12 +40,12 @@ _RECIPES = {
     Style.DOWNTOWN: Recipe(
         {'block': 10, 'tower': 3, 'square': 1.2, 'works': 1.2, 'park': 0.8, 'yard': 0.4},
         {
-            'lamp': 28, 'sign': 24, 'bin': 34, 'bollard': 16, 'meter': 26, 'hydrant': 60,
+            'lamp': 28, 'sign': 24, 'bin': 34, 'bollard': 30, 'meter': 40, 'hydrant': 60,
             'box': 44,
             'bench': 46, 'planter': 34, 'poster': 60, 'shelter': 130, 'cafe': 40, 'statue': 150,
             'stall': 160, 'low_iron': 90, 'mast': 120, 'skip': 160,
         },
-        15.0, (0.3, 2.5), (3, 9), 0.4, 1.0, 0.0, {'bridge': 0.12, 'cable': 0.8},
+        12.0, (0.3, 2.5), (3, 9), 0.4, 1.0, 0.0, {'bridge': 0.12, 'cable': 0.8},
     ),
     Style.RESIDENTIAL: Recipe(
         {'house': 12, 'block': 1.5, 'park': 1.2, 'works': 0.6, 'wood': 0.6, 'wall': 0.5},
@@ -54,7 +54,7 @@ _RECIPES = {
             'bench': 120, 'planter': 70, 'utility': 34, 'shelter': 220, 'skip': 110, 'bush': 14,
             'rock': 60, 'young': 40,
         },
-        13.0, (3.5, 9.0), (2, 3), 1.0, 2.5, 0.0, {'cable': 0.6},
+        11.0, (3.5, 9.0), (2, 3), 1.0, 2.5, 0.0, {'cable': 0.6},
     ),
     Style.ARTERIAL: Recipe(
         {'block': 5, 'hall': 3, 'park': 2, 'wall': 1.5, 'works': 1.5, 'yard': 1.5, 'house': 2,
@@ -64,7 +64,7 @@ _RECIPES = {
             'bollard': 50, 'billboard': 110, 'shelter': 120, 'bush': 22, 'young': 30, 'bench': 110,
             'planter': 80, 'utility': 60, 'poster': 80, 'guard_rail': 90,
         },
-        17.0, (4.0, 12.0), (2, 7), 1.5, 4.0, 0.15, {'gantry': 0.2, 'bridge': 0.15, 'cable': 0.3},
+        13.0, (4.0, 12.0), (2, 7), 1.5, 4.0, 0.15, {'gantry': 0.2, 'bridge': 0.15, 'cable': 0.3},
     ),
     Style.INDUSTRIAL: Recipe(
         {'hall': 8, 'yard': 6, 'works': 2, 'wall': 1.0, 'wood': 0.6, 'block': 0.8},

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from metabev_ros.lab.datasets.synthetic.ground import WALKWAY, Ground
 from metabev_ros.lab.datasets.synthetic.roads import Path, RoadNetwork
 
 _CELL = 0.5  # metres of the raster of what is taken
+_COARSE = 4  # cells of the raster of ways to the roads
 _BEYOND = 60.0  # metres around the painted ground that are filled too
 _CORNER = 2.6  # metres of walkway beside a side street
 
@@ -20,16 +23,28 @@ class Site:
 
     ground: Ground
     _taken: np.ndarray
-    _low: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    _low: np.ndarray
+    _way: np.ndarray
 
     @classmethod
-    def of(cls, ground: Ground) -> Site:
+    def of(cls, ground: Ground, networks: Sequence[RoadNetwork]) -> Site:
         """Nothing is taken."""
         rows, columns = ground.labels.shape
         low = ground.origin - _BEYOND
         size = np.array([columns, rows]) * ground.cell + 2 * _BEYOND
         width, height = np.ceil(size / _CELL).astype(int)
-        return cls(ground, np.zeros((int(height), int(width)), dtype=bool), low)
+        shape = (int(height), int(width))
+        coarse = np.ones((shape[0] // _COARSE + 1, shape[1] // _COARSE + 1), dtype=np.uint8)
+        for roads in networks:
+            line = np.rint((roads.main.xy - low) / (_CELL * _COARSE)).astype(np.int32)
+            cv2.polylines(coarse, [line[:, None]], False, 0)
+        way = cv2.distanceTransform(coarse, cv2.DIST_L2, 3) * (_CELL * _COARSE)
+        return cls(ground, np.zeros(shape, dtype=bool), low, way)
+
+    def way(self, xy: np.ndarray) -> np.ndarray:
+        """(...) metres from (..., 2) points to the nearest main road's centre line."""
+        row, column, _ = self._cells(xy)
+        return self._way[row // _COARSE, column // _COARSE]
 
     @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -69,6 +84,14 @@ class Site:
         """Nothing else may stand at these (..., 2) points."""
         row, column, inside = self._cells(xy)
         self._taken[row[inside], column[inside]] = True
+
+    def reserve(self, polygons: Sequence[np.ndarray]) -> None:
+        """Nothing may stand on these (N, 2) polygons."""
+        mask = np.zeros(self._taken.shape, dtype=np.uint8)
+        for polygon in polygons:
+            corners = np.rint(((polygon - self._low) / _CELL - 0.5) * 16).astype(np.int32)
+            cv2.fillPoly(mask, [corners], 1, shift=4)
+        self._taken[mask > 0] = True
 
     def _cells(self, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         place = np.floor((xy - self._low) / _CELL).astype(np.int64)

@@ -41,7 +41,7 @@ def _stand(
         piece = gantry(left, right, seed)
     else:
         piece = bridge(left, right, (3, 3, 8, 16)[int(rng.integers(4))], seed)
-    xy, yaw, size = np.array([pose[:2]]), np.array([pose[2]]), np.ones((1, 3))
+    xy, yaw, size = np.array([pose[:2]]), np.array([pose[2]]), np.ones(1)
     base = stage.height(xy)
     low = piece.vertices[piece.vertices[:, 2] < 4.0]
     c, s = np.cos(yaw[0]), np.sin(yaw[0])

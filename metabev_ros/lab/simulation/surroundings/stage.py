@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,17 +12,44 @@ from metabev_ros.lab.simulation.surroundings.site import Site
 
 WHITE = np.array([255.0, 255.0, 255.0])
 LOW = 4.2  # metres: what hangs higher may hang over a road
+FAR = 32.0  # metres from a main road's centre line beyond which triangles are saved
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """Copies of one piece: (N, 3, 4) maps, (N, 3) colours, (N,) materials or None."""
+    """Copies of one piece: (N, 3, 4) maps, (N, 3) or (3,) colours, a material or None."""
 
     piece: Mesh
     maps: np.ndarray
     primary: np.ndarray
     secondary: np.ndarray
-    material: np.ndarray | None
+    material: int | None
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Pieces that are to stand where they fit (`Stage.stand`).
+
+    Attributes:
+        pieces: library variants; each copy is one of them, drawn at random.
+        far: those used away from the main roads, with few triangles.
+        xy: (N, 2) world points.
+        yaw: (N,) radians.
+        scale: (N,).
+        primary, secondary: (N, 3) colours.
+        walkway: they may stand on a walkway.
+        take: nothing else may stand there afterwards.
+    """
+
+    pieces: Sequence[Mesh]
+    xy: np.ndarray
+    yaw: np.ndarray
+    scale: np.ndarray
+    primary: np.ndarray
+    secondary: np.ndarray
+    walkway: bool = False
+    take: bool = True
+    far: Sequence[Mesh] | None = None
 
 
 @dataclass(frozen=True)
@@ -36,14 +63,15 @@ class Stage:
     site: Site
     height: Callable[[np.ndarray], np.ndarray]
     _batches: list[_Batch] = field(default_factory=list)
+    _wishes: list[Wish] = field(default_factory=list)
 
     def add(
         self,
         piece: Mesh,
         maps: np.ndarray,
-        primary: np.ndarray | Sequence[float] = WHITE,
-        secondary: np.ndarray | Sequence[float] = WHITE,
-        material: np.ndarray | int | None = None,
+        primary: np.ndarray = WHITE,
+        secondary: np.ndarray = WHITE,
+        material: int | None = None,
     ) -> None:
         """Copy a piece under (N, 3, 4) affine maps, wherever that is.
 
@@ -51,100 +79,107 @@ class Stage:
             primary, secondary: (N, 3) or (3,) colours of the piece's `PRIMARY` and `SECONDARY`.
             material: of the `PRIMARY` triangles instead of their own.
         """
-        count = len(maps)
-        if not count:
-            return
-        self._batches.append(
-            _Batch(
-                piece,
-                maps,
-                np.broadcast_to(np.asarray(primary, np.float32), (count, 3)),
-                np.broadcast_to(np.asarray(secondary, np.float32), (count, 3)),
-                None
-                if material is None
-                else np.broadcast_to(np.asarray(material, np.uint8), (count,)),
-            )
-        )
+        if len(maps):
+            self._batches.append(_Batch(piece, maps, primary, secondary, material))
 
-    def stand(
-        self,
-        pieces: Sequence[Mesh],
-        rng: np.random.Generator,
-        xy: np.ndarray,
-        yaw: np.ndarray | float,
-        scale: np.ndarray | float = 1.0,
-        primary: np.ndarray | Sequence[float] = WHITE,
-        secondary: np.ndarray | Sequence[float] = WHITE,
-        walkway: bool = False,
-        take: bool = True,
-    ) -> np.ndarray:
-        """Stand pieces drawn at random on the ground where they fit.
+    def wish(self, wish: Wish) -> None:
+        """Note what is to stand when `settle` is called: many at once are quicker."""
+        if len(wish.xy):
+            self._wishes.append(wish)
 
-        Args:
-            xy: (N, 2) world points; yaw: (N,) radians.
-            scale: (N,) or (N, 3).
-            walkway: they may stand on a walkway.
-            take: nothing else may stand there afterwards.
+    def settle(self, rng: np.random.Generator) -> None:
+        """Stand what was wished for, kind after kind in the order of their first wishes."""
+        groups: dict[tuple[int, bool, bool], list[Wish]] = {}
+        for wish in self._wishes:
+            groups.setdefault((id(wish.pieces), wish.walkway, wish.take), []).append(wish)
+        self._wishes.clear()
+        for wishes in groups.values():
+            self.stand(rng, _merged(wishes))
+
+    def stand(self, rng: np.random.Generator, wish: Wish) -> np.ndarray:
+        """Stand pieces where they fit, at once.
 
         Returns:
             (N,) bool: which of them stand.
         """
-        xy = np.asarray(xy, dtype=np.float64).reshape(-1, 2)
-        count = len(xy)
-        stands = np.zeros(count, dtype=bool)
-        if not count:
-            return stands
-        yaw = np.broadcast_to(np.asarray(yaw, dtype=np.float64), (count,))
-        size = np.asarray(scale, dtype=np.float64)
-        size = np.broadcast_to(size[:, None] if size.ndim == 1 else size, (count, 3))
-        first = np.broadcast_to(np.asarray(primary, np.float32), (count, 3))
-        second = np.broadcast_to(np.asarray(secondary, np.float32), (count, 3))
-        kind = rng.integers(len(pieces), size=count)
-        for k in np.unique(kind):
-            rows = np.flatnonzero(kind == k)
-            piece = pieces[int(k)]
-            marks = footprint(piece, xy[rows], yaw[rows], size[rows])
-            rows = rows[self.site.accept(marks, walkway, take)]
-            stands[rows] = True
-            base = self.height(xy[rows]) - 0.04
-            maps = upright_maps(xy[rows], base, yaw[rows], size[rows])
-            self.add(piece, maps, first[rows], second[rows])
+        stands = np.zeros(len(wish.xy), dtype=bool)
+        near = np.ones(len(wish.xy), dtype=bool)
+        if wish.far is not None:
+            near = self.site.way(wish.xy) < FAR
+        for pieces, chosen in ((wish.pieces, near), (wish.far or (), ~near)):
+            if not pieces or not chosen.any():
+                continue
+            kind = np.where(chosen, rng.integers(len(pieces), size=len(near)), -1)
+            for k, piece in enumerate(pieces):
+                rows = np.flatnonzero(kind == k)
+                if len(rows):
+                    rows = rows[self._fits(piece, wish, rows)]
+                    stands[rows] = True
         return stands
+
+    def _fits(self, piece: Mesh, wish: Wish, rows: np.ndarray) -> np.ndarray:
+        """Stand one piece at these rows; (N,) bool: where it fits."""
+        xy, yaw, scale = wish.xy[rows], wish.yaw[rows], wish.scale[rows]
+        fits = self.site.accept(footprint(piece, xy, yaw, scale), wish.walkway, wish.take)
+        xy, yaw, scale = xy[fits], yaw[fits], scale[fits]
+        maps = upright_maps(xy, self.height(xy) - 0.04, yaw, scale)
+        self.add(piece, maps, wish.primary[rows[fits]], wish.secondary[rows[fits]])
+        return fits
 
     def mesh(self) -> Mesh:
         """All copies as one mesh of fixed colours."""
-        groups: dict[tuple[int, bool], list[_Batch]] = {}
+        groups: dict[tuple[int, int | None], list[_Batch]] = {}
         for batch in self._batches:
-            groups.setdefault((id(batch.piece), batch.material is None), []).append(batch)
+            groups.setdefault((id(batch.piece), batch.material), []).append(batch)
         return Mesh.join([_copies(batches) for batches in groups.values()])
 
 
-def footprint(piece: Mesh, xy: np.ndarray, yaw: np.ndarray, size: np.ndarray) -> np.ndarray:
+def _merged(wishes: Sequence[Wish]) -> Wish:
+    names = ('xy', 'yaw', 'scale', 'primary', 'secondary')
+    columns = {name: np.concatenate([getattr(wish, name) for wish in wishes]) for name in names}
+    return replace(wishes[0], **columns)
+
+
+def footprint(piece: Mesh, xy: np.ndarray, yaw: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """(N, K, 2) world points over what of each copy is lower than `LOW`."""
-    low = piece.vertices[:, 2] <= LOW / size[:, 2].min()
+    smallest, largest = float(scale.min()), float(scale.max())
+    low = piece.vertices[:, 2] <= LOW / smallest
     part = piece.vertices[low, :2] if low.any() else piece.vertices[:, :2]
     near, far = part.min(0), part.max(0)
-    largest = float(((far - near) * size[:, :2].max(0)).max())
-    steps = int(np.clip(largest / 0.45, 1, 9)) + 1
-    grid = np.linspace(0, 1, steps)
-    u, v = (g.ravel() for g in np.meshgrid(grid, grid))
-    local = near + np.stack([u, v], axis=1) * (far - near)
-    local = local[None] * size[:, None, :2]
-    c, s = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
-    x, y = local[..., 0], local[..., 1]
-    return np.stack([c * x - s * y, s * x + c * y], axis=-1) + xy[:, None]
+    steps = np.clip((far - near) * largest / 0.45, 1, 24).astype(int) + 1
+    u, v = np.meshgrid(
+        np.linspace(near[0], far[0], steps[0]), np.linspace(near[1], far[1], steps[1])
+    )
+    return turned(np.stack([u.ravel(), v.ravel()], axis=1), yaw, scale) + xy[:, None]
 
 
-def upright_maps(xy: np.ndarray, z: np.ndarray, yaw: np.ndarray, size: np.ndarray) -> np.ndarray:
+def turned(points: np.ndarray, yaw: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """(N, K, 2): (K, 2) points turned by (N,) yaws and stretched."""
+    c, s = (np.cos(yaw) * scale)[:, None], (np.sin(yaw) * scale)[:, None]
+    x, y = points[:, 0], points[:, 1]
+    return np.stack([c * x - s * y, s * x + c * y], axis=-1)
+
+
+def upright_maps(xy: np.ndarray, z: np.ndarray, yaw: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """(N, 3, 4) maps that stretch, turn about z, and move."""
     maps = np.zeros((len(xy), 3, 4))
-    c, s = np.cos(yaw), np.sin(yaw)
-    maps[:, 0, 0], maps[:, 0, 1] = c * size[:, 0], -s * size[:, 1]
-    maps[:, 1, 0], maps[:, 1, 1] = s * size[:, 0], c * size[:, 1]
-    maps[:, 2, 2] = size[:, 2]
+    c, s = np.cos(yaw) * scale, np.sin(yaw) * scale
+    maps[:, 0, 0], maps[:, 0, 1] = c, -s
+    maps[:, 1, 0], maps[:, 1, 1] = s, c
+    maps[:, 2, 2] = scale
     maps[:, :2, 3] = xy
     maps[:, 2, 3] = z
     return maps
+
+
+def _column(batches: Sequence[_Batch], name: str) -> np.ndarray:
+    """(copies, 3) colours of some batches."""
+    column = np.empty((sum(len(batch.maps) for batch in batches), 3), dtype=np.float32)
+    start = 0
+    for batch in batches:
+        column[start : start + len(batch.maps)] = getattr(batch, name)
+        start += len(batch.maps)
+    return column
 
 
 def _copies(batches: Sequence[_Batch]) -> Mesh:
@@ -154,15 +189,15 @@ def _copies(batches: Sequence[_Batch]) -> Mesh:
     flat = maps[:, :, :3].reshape(-1, 3) @ piece.vertices.T
     vertices = flat.reshape(count, 3, corners).transpose(0, 2, 1) + maps[:, None, :, 3]
     starts = (np.arange(count, dtype=np.int32) * corners)[:, None, None]
-    material = np.broadcast_to(piece.material, (count, len(piece.material)))
+    material = piece.material
     if batches[0].material is not None:
-        own = np.concatenate([b.material for b in batches if b.material is not None])
-        material = np.where(piece.slot == PRIMARY, own[:, None], material)
+        material = np.where(piece.slot == PRIMARY, batches[0].material, material).astype(np.uint8)
+    material = np.broadcast_to(material, (count, len(material)))
     colour = np.broadcast_to(piece.colour, (count, *piece.colour.shape)).copy()
     for slot, name in ((PRIMARY, 'primary'), (SECONDARY, 'secondary')):
         rows = np.flatnonzero(piece.slot == slot)
         if len(rows):
-            tint = np.concatenate([getattr(batch, name) for batch in batches]) / np.float32(255)
+            tint = _column(batches, name) / np.float32(255)
             shade = piece.colour[rows].astype(np.float32)[None] * tint[:, None, None]
             colour[:, rows] = np.clip(shade, 0, 255).astype(np.uint8)
     total = count * len(piece.triangles)

@@ -8,7 +8,7 @@ import numpy as np
 
 from metabev_ros.lab.simulation.materials import Material
 from metabev_ros.lab.simulation.meshes import PRIMARY, Mesh
-from metabev_ros.lab.simulation.surroundings.shapes import lathe, shifted, tube
+from metabev_ros.lab.simulation.surroundings.shapes import box, lathe, shifted, tube
 
 _BARKS = ((92, 76, 62), (110, 98, 86), (74, 60, 50), (205, 200, 192))
 
@@ -36,7 +36,7 @@ def leaves(
     corners = np.stack([places - a * 0.5 - b * 0.4, places - a * 0.3 + b * 0.6, places + a * 0.6])
     vertices = corners.transpose(1, 0, 2).reshape(-1, 3)
     warm = rng.normal(0, 0.06, (count, 3)) * np.array([1.0, 0.5, 1.0])
-    colour = 215 * shade[:, None] * (1 + warm)
+    colour = 245 * shade[:, None] * (1 + warm)
     return Mesh.of(
         vertices, np.arange(3 * count).reshape(-1, 3), Material.LEAF, colour, slot=PRIMARY
     )
@@ -59,7 +59,18 @@ def clumps(
     shade = (0.55 + 0.3 * rise + 0.25 * reach * (0.5 + 0.5 * direction[:, 2])) * rng.uniform(
         0.85, 1.15, total
     )
-    return leaves(rng, places, size, shade)
+    return Mesh.join(
+        [leaves(rng, places, size, shade), _core(rng, centres, radius, total // 8, 1.5 * size)]
+    )
+
+
+def _core(
+    rng: np.random.Generator, centres: np.ndarray, radius: np.ndarray, total: int, size: float
+) -> Mesh:
+    """Larger dark leaves inside: what is seen through the outer ones is shade."""
+    which = rng.integers(len(centres), size=total)
+    places = centres[which] + rng.normal(0, 0.3, (total, 3)) * radius[which, None]
+    return leaves(rng, places, size, rng.uniform(0.42, 0.6, total))
 
 
 def broadleaf(
@@ -77,7 +88,7 @@ def broadleaf(
         height, stem, width: metres of the whole, of the trunk below the crown, of the crown.
         total: leaf triangles; size: metres of one.
     """
-    thick = 0.025 * height * rng.uniform(0.8, 1.3)
+    thick = 0.019 * height * rng.uniform(0.8, 1.3)
     lean = rng.normal(0, 0.03 * height, 2)
     fork = np.array([*lean * 0.5, stem])
     top = np.array([*lean, stem + 0.75 * (height - stem)])
@@ -86,7 +97,8 @@ def broadleaf(
         tube((0, 0, 0.35), fork, (1.05 * thick, 0.8 * thick), 7, Material.BARK, bark),
         tube(fork, top, (0.8 * thick, 0.15 * thick), 5, Material.BARK, bark),
     ]
-    number = int(rng.integers(7, 13))
+    slender = width < 0.35 * (height - stem)
+    number = int(rng.integers(7, 13)) + 9 * slender
     middle, half = stem + 0.52 * (height - stem), 0.5 * (height - stem)
     direction = rng.normal(size=(number, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
@@ -97,7 +109,7 @@ def broadleaf(
     for centre in centres[:6]:
         root = fork + (top - fork) * rng.uniform(0, 0.6)
         parts.append(tube(root, centre, (0.35 * thick, 0.08 * thick), 4, Material.BARK, bark))
-    radius = rng.uniform(0.3, 0.55, number) * min(width / 2, half)
+    radius = rng.uniform(0.3, 0.55, number) * min(width / 2, half) * (1.6 if slender else 1.0)
     if total:
         parts.append(clumps(rng, centres, radius * 1.25, total, size))
     return Mesh.join(parts)
@@ -163,7 +175,7 @@ def palm(rng: np.random.Generator, height: float) -> Mesh:
     return Mesh.join(parts)
 
 
-def bush(rng: np.random.Generator, height: float, total: int) -> Mesh:
+def bush(rng: np.random.Generator, height: float, total: int, coarse: float = 1.0) -> Mesh:
     """A bush of several heads that touches the ground."""
     number = int(rng.integers(3, 8))
     spread = height * rng.uniform(0.35, 0.9)
@@ -171,12 +183,12 @@ def bush(rng: np.random.Generator, height: float, total: int) -> Mesh:
         [
             rng.normal(0, spread * 0.6, number),
             rng.normal(0, spread * 0.45, number),
-            height * rng.uniform(0.25, 0.65, number),
+            height * np.linspace(0.12, 0.66, number),
         ],
         axis=1,
     )
-    radius = height * rng.uniform(0.25, 0.42, number)
-    body = clumps(rng, centres, radius, total, 0.12 + 0.16 * height**0.7)
+    radius = height * rng.uniform(0.3, 0.44, number)
+    body = clumps(rng, centres, radius, total, coarse * (0.12 + 0.16 * height**0.7))
     stems = [
         tube((0, 0, -0.1), centre, (0.03 * height, 0.01), 3, Material.BARK, _BARKS[0])
         for centre in centres[:3]
@@ -195,7 +207,8 @@ def hedge_panel(rng: np.random.Generator, total: int = 130) -> Mesh:
     side = np.where(rng.uniform(size=total) < 0.5, -0.4, 0.4) + rng.normal(0, 0.05, total)
     y = np.where(face < 0.7, side, rng.uniform(-0.4, 0.4, total))
     shade = (0.6 + 0.4 * z) * rng.uniform(0.8, 1.15, total)
-    return leaves(rng, np.stack([x, y, z], axis=1), 0.24, shade)
+    core = box((0, -0.26, 0.1), (1, 0.26, 0.86), Material.LEAF, (96, 96, 96), PRIMARY)
+    return Mesh.join([core, leaves(rng, np.stack([x, y, z], axis=1), 0.24, shade)])
 
 
 def grass_tuft(rng: np.random.Generator, blades: int) -> Mesh:
@@ -247,8 +260,17 @@ def street_trees() -> tuple[Mesh, ...]:
         stem = rng.uniform(2.2, 2.8) if k % 2 else rng.uniform(3.0, 4.4)
         wide = rng.uniform(0.42, 0.7) * height
         bark = _BARKS[int(rng.integers(4))]
-        found.append(broadleaf(rng, height, min(stem, 0.5 * height), wide, 620, 0.34, bark))
+        found.append(
+            broadleaf(rng, height, min(stem, 0.5 * height), wide, 680, 0.22 + 0.018 * height, bark)
+        )
     return tuple(found)
+
+
+@functools.lru_cache(maxsize=1)
+def street_tree_sets() -> tuple[tuple[Mesh, ...], ...]:
+    """Three of `street_trees` each, as they are planted along one street."""
+    every = street_trees()
+    return tuple(every[3 * k : 3 * k + 3] for k in range(4))
 
 
 @functools.lru_cache(maxsize=1)
@@ -268,7 +290,7 @@ def park_trees() -> tuple[Mesh, ...]:
         slender = k % 4 == 3
         wide = height * (rng.uniform(0.18, 0.25) if slender else rng.uniform(0.55, 0.9))
         stem = height * (0.08 if slender else rng.uniform(0.15, 0.3))
-        found.append(broadleaf(rng, height, stem, wide, 640, 0.42, _BARKS[k % 4]))
+        found.append(broadleaf(rng, height, stem, wide, 760, 0.24 + 0.022 * height, _BARKS[k % 4]))
     return tuple(found)
 
 
@@ -276,9 +298,16 @@ def park_trees() -> tuple[Mesh, ...]:
 def far_trees() -> tuple[Mesh, ...]:
     """Broad-leaved trees and conifers with few large leaves, for what is far away."""
     rng = np.random.default_rng(104)
-    broad = [broadleaf(rng, h, 0.2 * h, 0.6 * h, 210, 0.85) for h in rng.uniform(7, 15, 6)]
-    cones = [conifer(rng, h, 0.38 * h, 190, 0.8) for h in rng.uniform(8, 17, 3)]
+    broad = [clump_tree(rng, h, 120) for h in rng.uniform(6, 14, 7)]
+    cones = [conifer(rng, h, 0.38 * h, 110, 1.0) for h in rng.uniform(8, 16, 2)]
     return (*broad, *cones)
+
+
+@functools.lru_cache(maxsize=1)
+def far_bushes() -> tuple[Mesh, ...]:
+    """Bushes with few large leaves."""
+    rng = np.random.default_rng(113)
+    return tuple(bush(rng, h, 46, 1.7) for h in (0.6, 0.9, 1.3, 1.8, 2.4, 3.0))
 
 
 @functools.lru_cache(maxsize=1)
@@ -286,7 +315,7 @@ def conifers() -> tuple[Mesh, ...]:
     """Spruces, cypresses and small ones."""
     rng = np.random.default_rng(105)
     return tuple(
-        conifer(rng, h, w * h, 560, 0.3 + 0.02 * h)
+        conifer(rng, h, w * h, 620, 0.36 + 0.03 * h)
         for h, w in ((14, 0.36), (10, 0.4), (7, 0.45), (4.5, 0.5), (7, 0.2), (2.4, 0.3))
     )
 
