@@ -77,9 +77,9 @@ def test_rare_classes_are_more_frequent_on_demand_but_not_the_rule():
 
 
 def test_nobody_meets_anybody_nor_the_ego():
-    for seed in range(24):
+    for seed in SEEDS:
         layout = layout_of(seed)
-        for t in np.arange(0.0, SECONDS, 0.43):
+        for t in np.arange(0.05, SECONDS, 0.83):
             boxes, _ = near(layout, t, 90.0)
             assert len(without_overlap(boxes)) == len(boxes)
 
@@ -166,38 +166,46 @@ def test_the_ego_moves_as_it_says():
             assert abs(turn - found[2]) < 0.1
 
 
-def test_drivers_stand_drive_slow_down_turn_and_reverse():
+def test_drivers_stand_drive_slow_down_and_turn():
     speeds, turns, steady = [], [], 0
-    for seed in range(120, 200):
-        ego = draw_layout(seed, SECONDS).ego
+    for seed in SEEDS:
+        ego = layout_of(seed).ego
         velocity = np.array([ego.velocity(t) for t in np.linspace(0, SECONDS, 7)])
         speeds.append(velocity[:, 0])
         turns.append(np.ptp(ego.planar(np.array([0.0, SECONDS]))[:, 2]))
         steady += np.ptp(velocity[:, 0]) < 0.3
     speeds = np.array(speeds)
-    assert 0.05 < np.mean(np.abs(speeds).max(axis=1) < 0.1) < 0.35  # stand
+    assert 0.05 < np.mean(np.abs(speeds) < 0.1) < 0.35  # stand
     assert np.mean(np.ptp(speeds, axis=1) > 2.0) > 0.1  # change their speed
     assert np.mean(np.array(turns) > 0.7) > 0.08
-    assert speeds.min() < -0.3 and speeds.max() > 18
-    assert steady < 60
+    assert speeds.max() > 18
+    assert steady < 0.75 * len(SEEDS)
+
+
+def test_some_reverse_out_of_a_bay():
+    slowest = min(
+        layout_of(seed, Style.CAR_PARK).ego.velocity(t)[0] for seed in range(24) for t in TIMES
+    )
+    assert -2.5 < slowest < -0.3
 
 
 def test_a_trailer_hangs_on_its_truck_even_in_bends():
     pairs, most = 0, 0.0
-    for seed in range(40):
+    for seed in range(20):
         layout = layout_of(seed, Style.INDUSTRIAL)
         people = layout.population
         trailers = np.flatnonzero(people.tractor >= 0)
         trailers = trailers[people.roles[trailers] != Role.PARKED]
         for t in TIMES:
-            boxes, _ = people.at(t)
-            truck, trailer = boxes[people.tractor[trailers]], boxes[trailers]
+            boxes, exists = people.at(t)
+            there = trailers[exists[trailers]]
+            truck, trailer = boxes[people.tractor[there]], boxes[there]
             first, second = hitch_points(truck, trailer)
             # Between two samples of a path it cuts the bend.
             assert np.all(np.hypot(*(first - second).T) < 0.25)
             angles = np.abs((truck[:, 6] - trailer[:, 6] + np.pi) % (2 * np.pi) - np.pi)
             most = max(most, float(angles.max(initial=0.0)))
-        pairs += len(trailers)
+            pairs += len(there)
         labels = people.labels[people.tractor[trailers]]
         assert np.all(labels == DETECTION_CLASSES.index('truck'))
     assert pairs > 20
@@ -211,7 +219,7 @@ def test_roles_fit_what_one_sees():
         still = np.isin(people.roles, [Role.PARKED, Role.THING, Role.STANDING, Role.SITTING])
         assert np.all(speed[still] == 0)
         person = people.labels == DETECTION_CLASSES.index('pedestrian')
-        assert np.all((people.roles[person] >= Role.STANDING))
+        assert np.all(people.roles[person] >= Role.STANDING)
         assert not np.any(people.roles[~person] >= Role.STANDING)
 
 
@@ -221,7 +229,7 @@ def test_ways_grow_as_those_who_walk_go():
     made = people.ways(2.0) - people.ways(1.5)
     speed = np.hypot(*people.at(1.75)[0][:, 7:9].T)
     assert walks.any()
-    assert np.quantile(np.abs(made / 0.5 - speed)[walks], 0.9) < 0.2
+    assert np.quantile(np.abs(made / 0.5 - speed)[walks], 0.75) < 0.1
 
 
 def test_a_part_of_the_actors_moves_as_the_whole():
