@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from metabev_ros.lab.datasets.synthetic.ground import CarPark
+from metabev_ros.lab.datasets.synthetic.ground import CarPark, Ground
 from metabev_ros.lab.datasets.synthetic.motion import EgoMotion
 from metabev_ros.lab.datasets.synthetic.roads import RoadNetwork
 from metabev_ros.lab.simulation.areas import Area
@@ -43,6 +43,7 @@ class Layout:
         population: actors; row = track id.
         areas: ground beside and on the roads that the networks do not describe, in the order of
             painting. Nothing is built on any of it.
+        ground: what is there already where the roads are those of a real map; None: to be painted.
     """
 
     style: Style
@@ -51,6 +52,7 @@ class Layout:
     ego: EgoMotion
     population: Actors
     areas: tuple[Area, ...] = field(default=())
+    ground: Ground | None = None
 
 
 def draw_layout(

@@ -31,7 +31,9 @@ _LOOKS = {
 
 
 def paint_layout(rng: np.random.Generator, layout: Layout) -> Ground:
-    """Picture, materials and map labels of a layout."""
+    """Picture, materials and map labels of a layout; those of a real map are there already."""
+    if layout.ground is not None:
+        return layout.ground
     networks = list(zip(layout.networks, layout.car_parks, strict=True))
     ground = paint_networks(rng, networks)
     for area in layout.areas:

@@ -16,7 +16,7 @@ from metabev_ros.lab.simulation.roadways import HABITS, draw_network, draw_path,
 from metabev_ros.lab.simulation.routes import join_lines, lane_line, path_along
 from metabev_ros.lab.simulation.style import Style
 
-_BEHIND = 45.0  # metres of the ego's way behind it at the start
+_BEHIND = MARGIN - 1.0  # metres of the ego's way behind it at the start
 _FRONT = 3.7  # metres from the ego's origin to its bumper
 
 
@@ -122,7 +122,7 @@ def _around(speed: float) -> tuple[float, float]:
 def _crossing(rng: np.random.Generator, style: Style, seconds: float) -> Site:
     """Two roads that cross; the ego goes straight on, waits, starts or brakes."""
     speed = float(rng.uniform(*HABITS[style].speed))
-    kind = ('drives', 'waits', 'starts', 'brakes')[int(rng.choice(4, p=[0.35, 0.3, 0.2, 0.15]))]
+    kind = ('drives', 'waits', 'starts', 'brakes')[int(rng.choice(4, p=[0.3, 0.4, 0.18, 0.12]))]
     other, other_parks = draw_section(rng, style)
     half = max(other.edges.values())
     to_line, profile, starts = _approach(rng, kind, speed, seconds)
@@ -158,7 +158,7 @@ def _approach(
     """Metres from the ego to the stop line, its plan, and when the traffic starts."""
     if kind == 'drives':
         return rng.uniform(-10, 0.7 * speed * seconds), ego_plan(rng, speed, seconds), None
-    cars = int(rng.choice([0, 1, 2, 3], p=[0.35, 0.3, 0.2, 0.15]))
+    cars = int(rng.choice([0, 1, 2, 3], p=[0.3, 0.4, 0.18, 0.12]))
     line = _FRONT + rng.uniform(0.3, 2.0) + cars * 7.2
     if kind == 'waits':
         return line, SpeedPlan.steady(0.0), None

@@ -157,9 +157,9 @@ def _wait(
         queue(cast, site.style, lane, stop, count, start, (0.0, site.profile) if mine else None)
     at, half = road.crossings[-1 if lane.direction > 0 else 0]
     if lane.direction > 0:
-        gone = Lane(lane.path, lane.index, lane.d, 1, at + half + 4, lane.high)
+        gone = Lane(lane.path, lane.index, lane.d, 1, at + half + 4, lane.high, False)
     else:
-        gone = Lane(lane.path, lane.index, lane.d, -1, lane.low, at - half - 4)
+        gone = Lane(lane.path, lane.index, lane.d, -1, lane.low, at - half - 4, False)
     fill_lane(cast, site.style, gone, Flow(flow.speed, 2.5 * flow.gap, flow.seconds))
 
 
@@ -178,7 +178,7 @@ def _street(
     busy = 40.0 / (habits.gap + 15.0)
     if inward.high - inward.low > 12:
         queue(cast, style, inward, -street.mouth - _STOP, int(rng.poisson(0.9 * busy)))
-    outward = Lane(path, index, -half / 2, 1, street.mouth + 5, street.length)
+    outward = Lane(path, index, -half / 2, 1, street.mouth + 5, street.length, False)
     if rng.uniform() < 0.5:
         fill_lane(cast, style, outward, Flow((3.0, 8.0), 3 * habits.gap, seconds))
     for _ in range(int(rng.poisson(0.7 * busy))):
@@ -215,7 +215,8 @@ def _turn(rng: np.random.Generator, roads: RoadNetwork, street: SideStreet) -> n
         second = lane_line(street.path, street.mouth + 5.0, street.length, -street.half_width / 2)
     else:
         first = lane_line(street.path, street.length, street.mouth + 5.0, street.half_width / 2)
-        second = lane_line(roads.main, at + away * reach, at + away * 60, d)
+        end = roads.main.end if forward else roads.main.start
+        second = lane_line(roads.main, at + away * reach, end, d)
     return join_lines(first, second)
 
 
