@@ -23,18 +23,23 @@ TARGETS = {
 def evaluation_records(
     evaluation: Evaluation, command: str, topic: str = 'evaluation'
 ) -> list[ResultRecord]:
-    """The figures for docs/results: mAP, NDS, mIoU, mIoU at 0.5 of every modality.
+    """The figures for docs/results: mAP, NDS, mIoU, mIoU at 0.5, ECE of every modality.
 
     Args:
         topic: how the ids begin; only those of the synthetic evaluation have targets.
     """
     records = []
     for modality, result in evaluation.modalities.items():
+        errors = result.ece
         for name, value, unit in (
             ('map', result.detection.mean_ap, 'mAP'),
             ('nds', result.detection.nds, 'NDS'),
             ('miou', result.map.mean_iou, 'mIoU'),
             ('miou_at_half', result.map.mean_iou_at_half, 'mIoU@0.5'),
+            ('detection_ece', np.nan if errors is None else errors.detection, 'ECE'),
+            ('map_ece', np.nan if errors is None else errors.map, 'ECE'),
+            ('raw_detection_ece', np.nan if errors is None else errors.raw_detection, 'ECE'),
+            ('raw_map_ece', np.nan if errors is None else errors.raw_map, 'ECE'),
         ):
             if np.isnan(value):
                 continue
