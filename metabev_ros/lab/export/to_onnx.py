@@ -5,6 +5,7 @@ Opset 18 is pinned (`lint`). The graphs are written for a runtime (`forms`).
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from metabev_ros.contract import (
     Contract,
     GraphForm,
     GraphPrecision,
+    score_calibration_for,
     sha256_of,
     variant_folder,
     write_atomically,
@@ -181,6 +183,7 @@ def export_model(
             OnnxRuntimeBackend(scratch, 2),
             parity_inputs(config, seed),
         )
+        contract = keep_calibration(contract, folder, scratch, report)
         if run is not None:
             _copy_weights(run, folder)
         install_graphs(scratch, variant_folder(folder, form, GraphPrecision.FP32), contract)
@@ -217,6 +220,25 @@ def write_graphs(
         form,
     )
     contract.save(folder / 'contract.json')
+    return contract
+
+
+def keep_calibration(
+    contract: Contract, folder: Path, scratch: Path, report: Callable[[str], object]
+) -> Contract:
+    """Keep the calibration that the model folder has for these weights; one of others goes.
+
+    Args:
+        contract: of the new graphs, in `scratch`.
+        report: called with one line.
+    """
+    fitted = score_calibration_for(folder, contract.weights_sha256)
+    if fitted is None:
+        report('scores: not calibrated; `metabev calibrate` does it')
+        return contract
+    report(f'scores: calibrated on {fitted.fitted_on}')
+    contract = dataclasses.replace(contract, score_calibration=fitted)
+    contract.save(scratch / 'contract.json')
     return contract
 
 
