@@ -24,7 +24,11 @@ from metabev_ros.structures import DETECTION_CLASSES
 MOVES = 0.2  # m/s: faster people walk
 RIDES = 0.5  # m/s: a faster cycle has a rider, whatever its size says
 _CYCLES = tuple(DETECTION_CLASSES.index(name) for name in ('motorcycle', 'bicycle'))
-_MISFIT = 0.10  # natural logarithm of sizes: how far a box may be from the kind that it gets
+# Natural logarithm of length, width and height: how far a box may be from the kind that it gets.
+# Footprints of people say more about the annotator than about the person.
+_MISFIT = {'pedestrian': (0.28, 0.35, 0.08), 'barrier': (0.4, 0.25, 0.15)}
+_MISFIT |= {'bicycle': (0.15, 0.2, 0.09), 'motorcycle': (0.15, 0.2, 0.09)}
+_USUAL_MISFIT = (0.11, 0.11, 0.11)
 _CADENCE = (0.8, 1.05)  # cycles of two steps, or turns of the pedals, a second
 
 
@@ -35,6 +39,7 @@ class _Kinds:
     Attributes:
         label: (K,) rows of `DETECTION_CLASSES`.
         log_size: (K, 3) of usual objects.
+        misfit: (K, 3) how far the logarithm of a box's size may be from it.
         log_share: (K,); `spread`: (K,) of the logarithm of sizes.
         rider: (K,) whether somebody rides.
         still: (K, S) rows of the bodies at rest, of which the first `stills` count.
@@ -43,6 +48,7 @@ class _Kinds:
 
     label: np.ndarray
     log_size: np.ndarray
+    misfit: np.ndarray
     log_share: np.ndarray
     spread: np.ndarray
     rider: np.ndarray
@@ -106,10 +112,10 @@ class BodyShelf:
     ) -> np.ndarray:
         """(N,) kind of each object: a draw by share and fit to its size."""
         kinds = self._kinds
-        misfit = ((log_sizes[:, None] - kinds.log_size) ** 2).sum(-1)
+        misfit = (((log_sizes[:, None] - kinds.log_size) / kinds.misfit) ** 2).sum(-1)
         chance = _random(tracks[:, None], np.arange(len(kinds.label))[None])
         # The greatest of scores with Gumbel noise is a draw by the exponentials of the scores.
-        score = kinds.log_share - misfit / (2 * _MISFIT**2) - np.log(-np.log(chance))
+        score = kinds.log_share - misfit / 2 - np.log(-np.log(chance))
         rides = np.isin(labels, _CYCLES) & (speeds > RIDES)
         unfit = (labels[:, None] != kinds.label) | (rides[:, None] & ~kinds.rider)
         return np.argmax(np.where(unfit, -np.inf, score), axis=1)
@@ -178,6 +184,7 @@ def _kinds_of(bodies: tuple[Body, ...]) -> _Kinds:
     return _Kinds(
         np.array([DETECTION_CLASSES.index(body.label) for body in first]),
         np.log([body.size.tolist() for body in first]),
+        np.array([_MISFIT.get(body.label, _USUAL_MISFIT) for body in first]),
         np.log([body.share for body in first]),
         np.array([body.spread for body in first]),
         np.array([body.rider for body in first]),
