@@ -106,7 +106,6 @@ def bodies(
 ) -> None:
     """Bodies of the simulation by their names, comma between them, each from two sides."""
     from figures.bodies import draw_bodies
-
     from metabev_ros.lab.simulation.bodies.shelf import shelf
 
     wanted = [name.strip() for name in kinds.split(',')]

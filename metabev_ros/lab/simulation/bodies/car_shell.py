@@ -42,6 +42,7 @@ class CarShape:
         bed: an open load bed from the tail to the cabin, as on a pickup.
         roof: whether there is one; a convertible has none.
         blind: windows behind the first that are sheet metal, as on a delivery van.
+        cladding: unpainted plastic along the sills.
         tumblehome: half-width of the roof as a part of that of the body.
     """
 
@@ -63,6 +64,7 @@ class CarShape:
     bed: bool = False
     roof: bool = True
     blind: bool = False
+    cladding: bool = False
 
     def __post_init__(self) -> None:
         inside = 0 < self.wheels[0] < self.wheels[1] < self.length
@@ -190,6 +192,8 @@ def _lower(shape: CarShape) -> Mesh:
     cells[(middle > begin) & (middle < end), 8:] = _SEAT
     cells[middle > shape.length - 0.3, 5] = _LAMP
     cells[middle < 0.2, 5] = _TAIL
+    if shape.cladding:
+        cells[:, 3] = _GREY
     for seam in _seams(shape):
         cells[np.abs(middle - seam) < 0.004, 3:7] = _DARK
     both = np.concatenate([cells, cells[:, ::-1]], 1)

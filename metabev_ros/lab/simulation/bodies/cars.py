@@ -21,7 +21,8 @@ _HATCHBACK = CarShape(4.1, 1.75, 1.5, 0.31, (0.7, 3.3), 0.17, (0.76, 0.98), (0.9
 _ESTATE = CarShape(4.75, 1.84, 1.5, 0.33, (0.98, 3.8), 0.17, (0.72, 0.96), (0.9, 1.0), 0.96,
                    (3.35, 2.6), (0.55, 0.1), (0.4, 0.7))  # fmt: skip
 _SUV = CarShape(4.75, 1.9, 1.76, 0.37, (0.95, 3.72), 0.23, (0.88, 1.12), (1.02, 1.15), 1.12,
-                (3.35, 2.7), (0.5, 0.12), (0.42, 0.72), tumblehome=0.78)  # fmt: skip
+                (3.35, 2.7), (0.5, 0.12), (0.42, 0.72), tumblehome=0.78,
+                cladding=True)  # fmt: skip
 _LARGE_SUV = replace(_SUV, length=5.2, width=1.98, height=1.9, wheels=(1.05, 4.1),
                      windscreen=(3.75, 3.1), belt=1.2, bonnet=(1.0, 1.2), boot=(1.1, 1.22),
                      wheel_radius=0.4)  # fmt: skip

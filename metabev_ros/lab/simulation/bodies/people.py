@@ -146,21 +146,23 @@ def _trunk(look: Look, pelvis: np.ndarray, lean: float) -> tuple[Mesh, np.ndarra
             (0.305, 0.042, 0.085), (0.325, 0.03, 0.034),
         ]
     )  # fmt: skip
-    path = pelvis + rows[:, :1] * h * up
     orange, strip = Finish(Material.CLOTH, (250, 120, 20)), Finish(Material.RETRO, (225, 225, 200))
     finishes = (TOP, TROUSERS, orange, strip)
     cells = [1, 1, 0, 0, 0, 0, 0]
     if look.vest:
-        cells = [1, 2, 3, 2, 3, 2, 0]
+        places = np.array([-0.035, 0.0, 0.05, 0.08, 0.13, 0.16, 0.22, 0.275, 0.305, 0.325])
+        rows = np.column_stack([np.interp(places, rows[:, 0], row) for row in rows.T])
+        cells = [1, 2, 3, 2, 3, 2, 2, 2, 0]
     elif look.coat > 0.1:
         cells = [0] * 7
+    path = pelvis + rows[:, :1] * h * up
     return solids.tube(path, rows[:, 1:] * h, finishes, 10, cells), pelvis + 0.3 * h * up
 
 
 def _head(look: Look, neck: np.ndarray) -> list[Mesh]:
     h = look.height
     skin, hair = SKINS[look.skin], HAIRS[look.hair]
-    centre = neck + np.array([0.018, 0, 0.125]) * h
+    centre = neck + np.array([0.018, 0, 0.113]) * h
     cells = np.zeros((6, 8), int)
     cells[4:], cells[2:, 3:6], cells[3:, 2:7] = 1, 1, 1
     radii = np.array([0.056, 0.045, 0.066]) * h
@@ -209,7 +211,8 @@ def _skirt(look: Look, hip: float, hem: float, thighs: tuple[float, float], clot
     depth = np.array([0.06, 0.085, 0.092, 0.1]) * h * look.girth
     depth = depth + 1.2 * room * np.clip(share, 0, 1)
     width = np.array([0.085, 0.12, 0.124, 0.126]) * h
-    return solids.tube(path, np.column_stack([depth, width]), cloth, 10)
+    fit = 0.88 if hem < 0.3 else 1.0  # a jacket lies closer than a coat
+    return solids.tube(path, fit * np.column_stack([depth, width]), cloth, 10)
 
 
 def person(look: Look, pose: Pose, grounded: bool = True) -> Mesh:
@@ -227,7 +230,7 @@ def person(look: Look, pose: Pose, grounded: bool = True) -> Mesh:
     parts += [trunk, *_head(look, neck)]
     up = neck - pelvis
     for index, side in enumerate((1.0, -1.0)):
-        shoulder = pelvis + 0.92 * up + np.array([0.0, side * 0.108 * h, 0.0])
+        shoulder = pelvis + 0.92 * up + np.array([0.0, side * 0.103 * h, 0.0])
         parts += _arm(look, shoulder, pose.arms[index], pose.elbows[index], side * pose.spread)
     if look.skirt > 0:
         parts.append(_skirt(look, 0.02 * h, look.skirt, pose.thighs, TROUSERS))

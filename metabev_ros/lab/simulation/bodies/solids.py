@@ -190,7 +190,8 @@ def tube(
 
     Args:
         path: (M, 3) metres.
-        radius: metres, one or (M,) or (M, 2): across and along the frame's second axis.
+        radius: metres, one or (M,) or (M, 2): in the plane y = const. and along y, unless the
+            path itself runs along y.
         cells: row of `finish` for each step of the path.
     """
     path = np.asarray(path, dtype=np.float64)
@@ -206,8 +207,8 @@ def tube(
     angle = np.arange(sides) * (2 * np.pi / sides)
     rings = (
         path[:, None]
-        + size[:, None, :1] * np.cos(angle)[:, None] * first[:, None]
-        + size[:, None, 1:] * np.sin(angle)[:, None] * second[:, None]
+        + size[:, None, 1:] * np.cos(angle)[:, None] * first[:, None]
+        + size[:, None, :1] * np.sin(angle)[:, None] * second[:, None]
     )
     which = np.asarray(cells, np.intp)
     return loft(rings, finish, which[:, None] if which.ndim else which)

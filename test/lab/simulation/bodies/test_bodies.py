@@ -79,12 +79,13 @@ def test_no_body_has_more_triangles_than_embree_builds_quickly() -> None:
 @pytest.mark.parametrize('label', DETECTION_CLASSES)
 def test_rays_from_outside_meet_front_faces(label: str) -> None:
     rng = np.random.default_rng(5)
-    for body in (body for body in BODIES if body.label == label and body.phase in (STILL, 0.0)):
+    kinds = {body.kind: body for body in BODIES if body.label == label}
+    for body in kinds.values():
         mesh = in_metres(body)
         reach = float(np.linalg.norm(body.size))
-        way = rng.normal(size=(1500, 3))
+        way = rng.normal(size=(600, 3))
         way /= np.linalg.norm(way, axis=1, keepdims=True)
-        aim = rng.uniform(-0.5, 0.5, (1500, 3)) * body.size
+        aim = rng.uniform(-0.5, 0.5, (600, 3)) * body.size
         hit = first_hits(mesh, aim - way * 2 * reach, way)
         seen = hit >= 0
         corners = mesh.vertices[mesh.triangles[hit[seen]]]
@@ -108,16 +109,16 @@ def test_a_ray_through_a_side_window_meets_glass_and_then_the_cabin(name: str) -
     size = named(name).size
     aim = np.column_stack(
         [
-            rng.uniform(-0.3, 0.35, 4000) * size[0],
-            np.full(4000, size[1]),
-            (rng.uniform(0.05, 0.45, 4000) * size[2]) + 0.15 * size[1],
+            rng.uniform(-0.3, 0.35, 2000) * size[0],
+            np.full(2000, size[1]),
+            (rng.uniform(0.05, 0.45, 2000) * size[2]) + 0.15 * size[1],
         ]
     )
-    ray = np.tile([0.0, -1.0, -0.3], (4000, 1))
+    ray = np.tile([0.0, -1.0, -0.3], (2000, 1))
     hit = first_hits(mesh, aim, ray)
     glass = mesh.material == Material.CAR_GLASS
     through = (hit >= 0) & glass[hit]
-    assert through.sum() > 40
+    assert through.sum() > 20
     clear = Mesh(
         mesh.vertices,
         mesh.triangles[~glass],
