@@ -17,7 +17,7 @@ from metabev_ros.lab.simulation.rasters import RasterPyramid
 Networks = Sequence[tuple[RoadNetwork, tuple[CarPark, ...]]]
 _CELL = 0.0625  # metres: a line is at least two pixels wide
 _MOST_PIXELS = 60_000_000
-_TINT_CELL = 0.5
+_TINT_CELL = 0.25
 _LARGE = 200_000  # pixels of a polygon's surroundings whose edges are not smoothed
 _PIECE = 5.0  # metres: long lines are drawn in pieces
 _JUNCTION = 6.2  # metres from a junction to its stop lines
@@ -130,7 +130,8 @@ class Brush:
         view, share = self._shares(polygon)
         if view.size:
             part = share.astype(np.float32) * np.float32(1 / 255)
-            view[:] = np.rint(view + (value - view) * part)
+            old = view.astype(np.float32)
+            view[:] = np.rint(old + (value - old) * part)
 
     def _shares(self, polygon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The part of the image that holds a polygon, and how much of its pixels that covers.

@@ -42,6 +42,7 @@ from metabev_ros.lab.simulation.surface_look import SurfaceLook, draw_look
 from metabev_ros.lab.simulation.terrain import COARSE, FAR, FINE, Terrain
 
 _MACRO_CELL, _MACRO_SIZE = 0.25, 512  # metres and pixels of the slow noise, which repeats
+_LEAST_STRIP = 5.0  # square metres of grass in one piece
 _KINDS = np.array(
     [Material.ASPHALT, Material.KERB, Material.PAVING, Material.GRASS, Material.ASPHALT], np.uint8
 )
@@ -154,7 +155,7 @@ def draw_surface(
 
 def _zones(terrain: Terrain, ground: Ground, look: SurfaceLook) -> NodeGrid:
     multiple = FINE * COARSE * FAR
-    kerb, rise = terrain.kerb.values[..., 0], terrain.kerb.values[..., 1]
+    kerb = terrain.kerb.values[..., 0]
     unpaved = ground.labels & (DRIVABLE | CARPARK | WALKWAY) == 0
     # A centimetre of the kerb is left around a car park.
     park = node_distance(ground.material == PARKING, ground.cell, FINE, multiple) - 0.01
@@ -163,14 +164,22 @@ def _zones(terrain: Terrain, ground: Ground, look: SurfaceLook) -> NodeGrid:
         park = np.minimum(park, -kerb - 0.01)
     strip = np.full(kerb.shape, -1.0)
     if look.strip > 0:
-        raised = ground.labels & (DRIVABLE | CARPARK) == 0
-        away = node_distance(raised, ground.cell, FINE, multiple, reach=3.0)
-        end = look.kerb_width + look.strip
-        # Paved where the kerb is lowered: people cross there.
-        lowered = (rise / terrain.profile.kerb - 0.9) * 8.0
-        strip = np.minimum(np.minimum(away - look.kerb_width, end - away), lowered)
+        strip = _strip(terrain, ground, look)
     zones = [kerb, node_distance(unpaved, ground.cell, FINE, multiple), park, strip]
     return NodeGrid(ground.origin, ground.cell * FINE, np.stack(zones, axis=-1).astype(np.float32))
+
+
+def _strip(terrain: Terrain, ground: Ground, look: SurfaceLook) -> np.ndarray:
+    """(R, C) metres inside the strip of grass between a carriageway and its walkway."""
+    multiple, cell = FINE * COARSE * FAR, ground.cell * FINE
+    away = node_distance(ground.labels & DRIVABLE == 0, ground.cell, FINE, multiple, reach=3.0)
+    # Paved where the kerb is lowered: people cross there.
+    lowered = (terrain.kerb.values[..., 1] / terrain.profile.kerb - 0.9) * 8.0
+    end = look.kerb_width + look.strip
+    strip = np.minimum(np.minimum(away - look.kerb_width, end - away), lowered)
+    _, part, figures, _ = cv2.connectedComponentsWithStats((strip > 0).view(np.uint8))
+    small = np.flatnonzero(figures[:, cv2.CC_STAT_AREA] * cell * cell < _LEAST_STRIP)
+    return np.where(np.isin(part, small), -1.0, strip)
 
 
 def _macro(rng: np.random.Generator) -> np.ndarray:

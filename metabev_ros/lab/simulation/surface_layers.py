@@ -93,6 +93,7 @@ def wear_down(look: SurfaceLook, wear: RoadWear, colour: np.ndarray, pixels: Pix
     place = np.abs(pixels.across[rows] / width)
     place = (place - np.floor(place) - np.float32(0.5)) * width
     strength = np.where(lane > 0, look.ruts * (1 + 0.4 * blotch), 0.0).astype(np.float32)
+    strength *= pixels.share[rows, ROAD]
     rut = np.exp(-(((np.abs(place) - np.float32(0.78)) * np.float32(3.1)) ** 2))
     oil = np.exp(-((place * np.float32(3.6)) ** 2))
     factor *= 1 + strength * (rut * np.float32(look.rut_tone) - np.float32(0.8) * oil)

@@ -78,12 +78,14 @@ class Terrain:
         base: coarse nodes, float64 metres: hills, crowns and verges, without kerbs.
         kerb: fine nodes (R, C, 2) float64: metres from the kerb (above 0 on the raised side), and
             metres by which the raised side is raised.
+        slopes: coarse nodes (R, C, 2) float64: rise of `base` along x and y.
     """
 
     relief: Relief
     profile: Profile
     base: NodeGrid
     kerb: NodeGrid
+    slopes: NodeGrid
 
     def height(self, xy: np.ndarray) -> np.ndarray:
         """Metres where feet stand at (..., 2) world points, (...) float64."""
@@ -96,11 +98,8 @@ class Terrain:
         return self.relief.height(xy)
 
     def slope(self, xy: np.ndarray) -> np.ndarray:
-        """Rise along x and y of what lies under the kerbs, (..., 2), smooth to the eye."""
-        step = self.base.cell
-        offsets = np.array([[step, 0.0], [-step, 0.0], [0.0, step], [0.0, -step]])
-        east, west, north, south = (self.base.at(xy + offset) for offset in offsets)
-        return np.stack([east - west, north - south], axis=-1) / (2 * step)
+        """Rise along x and y of what lies under the kerbs, (..., 2) float64, without a bend."""
+        return self.slopes.at(np.asarray(xy, dtype=np.float64))
 
     def stand(
         self,
@@ -183,11 +182,13 @@ def build_terrain(
     base += profile.crown * _CROWN * -np.expm1(-inward[every, every] / _CROWN)
     base += _verge(rng, profile, points, outward[every, every])
     base = straightened(base, FAR, _far_blocks(outward, COARSE * FAR))
+    north, east = np.gradient(base, cell * COARSE)
     return Terrain(
         relief,
         profile,
         NodeGrid(ground.origin, cell * COARSE, base),
         NodeGrid(ground.origin, cell, np.stack([kerb, rise], axis=-1)),
+        NodeGrid(ground.origin, cell * COARSE, np.stack([east, north], axis=-1)),
     )
 
 

@@ -97,6 +97,15 @@ def test_walkways_lie_above_the_road_and_are_lowered_at_crossings():
     assert crossing.any() and at_crossing
 
 
+def test_the_slope_is_that_of_the_hills_in_the_middle_of_a_road():
+    world = ground_world(0)
+    main = world.roads.main
+    xy = np.stack(main.pose(np.linspace(main.start + 20, main.end - 20, 200), 0.0)[:2], axis=-1)
+    error = world.terrain.slope(xy) - world.terrain.relief.gradient(xy)
+    assert np.abs(error).max() < 0.004
+    assert np.abs(world.terrain.relief.gradient(xy)).max() > 0.0005
+
+
 def test_what_stands_on_the_road_has_its_wheels_on_it():
     world, rng = ground_world(2), np.random.default_rng(5)
     main = world.roads.main
