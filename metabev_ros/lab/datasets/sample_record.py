@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from metabev_ros.geometry import (
     rotation_z,
 )
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
+from metabev_ros.lab.datasets.point_packing import PREFIX, pack_points, unpack_points
 from metabev_ros.lab.datasets.samples import LIDAR_NAME
 from metabev_ros.structures import (
     DETECTION_CLASSES,
@@ -38,7 +39,8 @@ from metabev_ros.structures import (
     Sweep,
 )
 
-RECORD_VERSION = 2  # 1 had neither names nor masks
+RECORD_VERSION = 3  # 1 had neither names nor masks; 2 had no packed points
+_READABLE = (2, RECORD_VERSION)
 REMEDY = 'import the data again'
 
 
@@ -224,6 +226,10 @@ def write_record(path: Path, record: SampleRecord) -> None:
         value = getattr(record, item.name)
         if value is not None:
             arrays[item.name] = np.array(value, dtype=str) if item.name == 'cameras' else value
+    packed = pack_points(record.points)
+    if packed is not None:
+        del arrays['points']
+        arrays.update(packed)
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
         with open(part, 'wb') as file:
@@ -268,17 +274,30 @@ def read_arrays(path: Path, names: Sequence[str] | None) -> dict[str, np.ndarray
     try:
         with np.load(path, allow_pickle=False) as file:
             version = int(file['version']) if 'version' in file.files else 1
-            if version == RECORD_VERSION:
-                return {name: file[name] for name in (names or file.files)}
+            if version in _READABLE:
+                return _arrays_of(file, names)
     except FileNotFoundError as error:
         raise ConfigError(str(path), 'a record', 'no such file', REMEDY) from error
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile, EOFError) as error:
         raise ConfigError(
             str(path), 'a record', f'{type(error).__name__}: {error}', REMEDY
         ) from error
     raise ConfigError(
         str(path), f'a record of version {RECORD_VERSION}', f'version {version}', REMEDY
     )
+
+
+def _arrays_of(
+    file: Mapping[str, np.ndarray], names: Sequence[str] | None
+) -> dict[str, np.ndarray]:
+    """The named arrays, or all; packed points are unpacked."""
+    stored = [name for name in file if not name.startswith(PREFIX)]
+    is_packed = len(stored) < len(file)
+    wanted = [*stored, *(['points'] if is_packed else [])] if names is None else names
+    return {
+        name: unpack_points(file) if is_packed and name == 'points' else file[name]
+        for name in wanted
+    }
 
 
 def has_array(path: Path, name: str) -> bool:
