@@ -11,6 +11,8 @@ import numpy as np
 
 from metabev_ros.lab.datasets.synthetic.ground import PAINT, CarPark, Ground
 from metabev_ros.lab.datasets.synthetic.roads import Path, RoadNetwork
+from metabev_ros.lab.simulation.crowds.parked import bay_rows
+from metabev_ros.lab.simulation.lots import BAY
 from metabev_ros.lab.simulation.rasters import RasterPyramid
 
 # A road network and its car parks, as `paint_networks` takes them.
@@ -190,11 +192,16 @@ def paint_markings(style: MarkingStyle, ground: Ground, networks: Networks) -> M
 def _main(brush: Brush, style: MarkingStyle, roads: RoadNetwork) -> None:
     main, width = roads.main, roads.lane_width
     for s0, s1 in roads.clear_intervals(main.start, main.end):
-        _centre(brush, style, main, s0, s1)
+        if roads.lanes_left and roads.lanes_right:
+            _centre(brush, style, main, s0, s1)
+        else:
+            _line(brush, main, (s0, s1), 0.0, style.width)
         for side in (1, -1):
             for lane in range(1, roads.lanes(side)):
                 d = side * lane * width
                 _dashes(brush, style, main, (s0, s1), d, style.dash, style.period)
+            if not roads.lanes(side):
+                continue
             d = side * roads.lanes(side) * width
             if np.isinf(style.edge_dash):
                 _line(brush, main, (s0, s1), d, style.width)
@@ -206,7 +213,8 @@ def _main(brush: Brush, style: MarkingStyle, roads: RoadNetwork) -> None:
             _zebra(brush, style, main, (span[0], span[1]), (-roads.right_edge, roads.left_edge))
         right, left = -roads.lanes_right * width, roads.lanes_left * width
         _across(brush, main, at - half - _JUNCTION, (right, -0.3), style.stop)
-        _across(brush, main, at + half + _JUNCTION, (0.3, left), style.stop)
+        if left > 0.5:
+            _across(brush, main, at + half + _JUNCTION, (0.3, left), style.stop)
         if style.arrows:
             _arrows(brush, roads, at, half)
 
@@ -285,8 +293,8 @@ def _arrows(brush: Brush, roads: RoadNetwork, at: float, half: float) -> None:
 
 def _bays(brush: Brush, style: MarkingStyle, roads: RoadNetwork, park: CarPark) -> None:
     near = roads.edge(park.side) + roads.walkway
-    for d in (near + 0.3, near + park.depth - 5.3):
-        for s in np.arange(park.s0 + 0.5, park.s1, 2.8):
-            across = sorted((park.side * d, park.side * (d + 5.0)))
-            half = style.width / 2
+    half = style.width / 2
+    for middle, _ in bay_rows(park):
+        across = sorted(park.side * (near + middle + end) for end in (-2.5, 2.5))
+        for s in np.arange(park.s0 + 0.5, park.s1, BAY):
             brush.cover(roads.main.ribbon(s - half, s + half, across[0], across[1]))
