@@ -10,6 +10,7 @@ from support.ground_worlds import GroundWorld, ground_world
 
 from metabev_ros.lab.datasets.synthetic.ground import STOP_LINE
 from metabev_ros.lab.simulation.markings import (
+    Brush,
     Centre,
     Markings,
     MarkingStyle,
@@ -76,6 +77,24 @@ def test_stop_lines_are_painted_where_the_labels_say_in_every_style(seed):
         xy = np.stack(world.roads.main.pose(np.full(6, s), d)[:2], axis=-1)
         assert (world.ground.sample(world.ground.labels, xy) & STOP_LINE > 0).all()
         assert (markings.paint.at(xy, np.full(6, 0.01, np.float32)) > 200).all()
+
+
+@pytest.mark.parametrize('value', [62, 200])
+def test_a_filled_circle_has_its_area_and_no_value_but_those_of_inside_and_outside(value):
+    brush = Brush(np.zeros(2), np.array([4.0, 3.0]), value=128)
+    turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    brush.fill(np.array([2.0, 1.5]) + 0.4 * np.stack([np.cos(turn), np.sin(turn)], axis=-1), value)
+    assert {int(brush.image.min()), int(brush.image.max())} == {value, 128}
+    area = (brush.image.astype(float) - 128).sum() / (value - 128) * brush.cell**2
+    assert abs(area - np.pi * 0.4**2) < 0.04
+
+
+def test_what_is_drawn_beyond_the_raster_is_left_out():
+    brush = Brush(np.zeros(2), np.array([4.0, 3.0]))
+    brush.cover(np.array([[9.0, 9.0], [10.0, 9.0], [10.0, 10.0]]))
+    assert not brush.image.any()
+    brush.cover(np.array([[-1.0, -1.0], [9.0, -1.0], [9.0, 9.0], [-1.0, 9.0]]))
+    assert (brush.image == 255).all()
 
 
 def test_styles_are_drawn_differently():
