@@ -11,6 +11,7 @@ from metabev_ros.lab.datasets.synthetic.ground import CarPark
 from metabev_ros.lab.datasets.synthetic.motion import Driving, EgoMotion, LaneMotion, RouteMotion
 from metabev_ros.lab.datasets.synthetic.roads import MARGIN, Path, RoadNetwork, Section
 from metabev_ros.lab.simulation.areas import Area, Surface
+from metabev_ros.lab.simulation.junctions import arms_of, draw_ways
 from metabev_ros.lab.simulation.plans import SpeedPlan
 from metabev_ros.lab.simulation.roadways import HABITS, draw_network, draw_path, draw_section
 from metabev_ros.lab.simulation.routes import join_lines, lane_line, path_along
@@ -32,6 +33,7 @@ class Roadway:
         speed: m/s of its traffic.
         starts: seconds after which those who wait start; None: they stay.
         sides: on which pedestrians and parked vehicles are.
+        verge: metres of grass between the kerb and the rest of the walkway.
     """
 
     network: RoadNetwork
@@ -41,6 +43,7 @@ class Roadway:
     speed: tuple[float, float]
     starts: float | None = None
     sides: tuple[int, ...] = (1, -1)
+    verge: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Site:
         ego_lane: of the first roadway; None where the ego is in no lane.
         profile: the ego's way over time.
         route: the ego's way by arc length where it leaves its lane, 0 where it is at t = 0.
+        areas: ground that the roads do not describe.
+        ways: (N, 3) x, y and heading of the ways of others who turn at crossings.
     """
 
     style: Style
@@ -61,6 +66,7 @@ class Site:
     ego_lane: int | None
     route: Path | None = None
     areas: tuple[Area, ...] = field(default=())
+    ways: tuple[np.ndarray, ...] = field(default=())
 
 
 @dataclass(frozen=True)
@@ -149,7 +155,9 @@ def _crossing(rng: np.random.Generator, style: Style, seconds: float) -> Site:
         Roadway(second, other_parks, not moves and starts is None, ((0.0, own),), _around(speed)),
     )
     ego = LaneMotion(main, -(lane + 0.5) * section.lane_width, profile)
-    return Site(style, roads, ((), ()), ego, profile, lane)
+    arms = [*arms_of(main, at, section), *arms_of(leg, 0.0, other)]
+    ways = draw_ways(rng, arms, 3, max(half, own) + 4.0)
+    return Site(style, roads, ((), ()), ego, profile, lane, ways=ways)
 
 
 def _approach(
@@ -193,9 +201,13 @@ def _turning(rng: np.random.Generator, style: Style, seconds: float) -> Site:
     line = _route_line(rng, legs)
     ego = RouteMotion(line, _BEHIND, Driving(cruise, rng.uniform(1.5, 3.0), rng.uniform(1, 2)))
     lane = _lane_for(legs[0])
-    return Site(
-        style, tuple(roads), ((),) * len(roads), ego, ego, lane, path_along(line, -_BEHIND)
-    )
+    first, second = legs[:2]
+    arms = arms_of(first.main, first.length, first.section)
+    arms += arms_of(second.main, 0.0, second.section)
+    reach = max(*first.section.edges.values(), *second.section.edges.values()) + 4.0
+    ways = draw_ways(rng, arms, 3, reach)
+    route = path_along(line, -_BEHIND)
+    return Site(style, tuple(roads), ((),) * len(roads), ego, ego, lane, route, ways=ways)
 
 
 def _draw_legs(rng: np.random.Generator, style: Style, reach: float) -> list[_Leg]:

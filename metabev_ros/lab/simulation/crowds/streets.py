@@ -42,11 +42,13 @@ def populate(cast: Cast, site: Site, seconds: float) -> tuple[Area, ...]:
         Paved places that belong to those who stand there.
     """
     areas: list[Area] = []
-    habits = HABITS[site.style]
+    rng, habits = cast.rng, HABITS[site.style]
     ways = [cast.add_path(road.network.main) for road in site.roadways]
     for k, road in enumerate(site.roadways):
         areas += _works(cast, site, road, habits, k == 0)
     _route(cast, site, habits)
+    for line in site.ways:
+        turn_into(cast, site.style, line, (3.5, 7.0), int(rng.integers(1, 3)))
     for k, (road, way) in enumerate(zip(site.roadways, ways, strict=True)):
         _lanes(cast, site, road, way, habits, k, seconds)
         for street in road.network.streets:
@@ -86,7 +88,7 @@ def _works(cast: Cast, site: Site, road: Roadway, habits: Habits, has_ego: bool)
                 begin = rng.uniform(s0, s1 - length)
                 d = kerb + side * rng.uniform(0.3, 0.9)
                 barrier_row(cast, roads.main, begin, begin + length, d, d, 0.04)
-            if rng.uniform() < habits.works * cast.rare * room / 600 and room > 24:
+            if rng.uniform() < habits.works * cast.rare * room / 330 and room > 24:
                 length, depth = rng.uniform(18, min(45, room)), rng.uniform(10, 24)
                 front = kerb + side * (roads.walkway + 0.4)
                 begin = rng.uniform(s0, s1 - length)
@@ -173,6 +175,8 @@ def _street(
 ) -> None:
     """A side street: who waits, leaves, parks and walks there."""
     rng, path, half = cast.rng, street.path, street.half_width
+    if street.length < street.mouth + 20.0:
+        return  # a stub
     index = cast.add_path(path)
     inward = Lane(path, index, half / 2, -1, street.mouth + _STOP, street.length)
     busy = 40.0 / (habits.gap + 15.0)
@@ -257,15 +261,26 @@ def _beside(
     return areas
 
 
+def _between(road: Roadway) -> list[tuple[float, float]]:
+    """Arc lengths of a main road that are in none of its crossings."""
+    cursor, parts = road.network.main.start, []
+    for at, half in road.crossings:
+        parts.append((cursor, at - half - 4.0))
+        cursor = at + half + 4.0
+    parts.append((cursor, road.network.main.end))
+    return [(low, high) for low, high in parts if high - low > 4.0]
+
+
 def _people(cast: Cast, road: Roadway, way: int, habits: Habits, seconds: float) -> None:
     """People on the walkways of a main road and across it."""
     rng, roads, main = cast.rng, road.network, road.network.main
     density = rng.uniform(*habits.people)
     for side in road.sides:
         kerb = side * roads.edge(side)
-        band = kerb + side * 0.3, kerb + side * (roads.walkway - 0.2)
+        band = kerb + side * (road.verge + 0.3), kerb + side * (roads.walkway - 0.2)
         if roads.walkway > 0.9:
-            stroll(cast, main, way, (main.start, main.end), band, density)
+            for interval in _between(road):
+                stroll(cast, main, way, interval, band, density)
         for at, half in roads.junctions:
             if rng.uniform() < 0.5 * min(1.0, habits.crossing):
                 s = at + rng.choice([-1, 1]) * (half + 3.3)
