@@ -13,10 +13,11 @@ from metabev_ros.lab.simulation.areas import Area
 from metabev_ros.lab.simulation.cast import Actors, Cast
 from metabev_ros.lab.simulation.crowds.places import HABITS
 from metabev_ros.lab.simulation.crowds.streets import populate
+from metabev_ros.lab.simulation.divided import draw_divided
 from metabev_ros.lab.simulation.lots import draw_lot, place_lots
 from metabev_ros.lab.simulation.roundabouts import draw_roundabout
 from metabev_ros.lab.simulation.settling import settle
-from metabev_ros.lab.simulation.sites import Site, draw_divided, draw_streets
+from metabev_ros.lab.simulation.sites import Site, draw_streets
 from metabev_ros.lab.simulation.style import Style
 from metabev_ros.lab.simulation.verges import with_verges
 
