@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from metabev_ros.config import CameraBackbone, CameraBranchConfig, ViewTransform
 from metabev_ros.errors import assert_never
 from metabev_ros.geometry import BevGrid
+from metabev_ros.network.efficientnet_lite import EfficientNetLite0
 from metabev_ros.network.fpn import build_camera_neck
 from metabev_ros.network.hornet import HorNet, build_hornet
 from metabev_ros.network.layers import ConvBlock, HalvingConv, ResidualBlock
@@ -27,6 +28,24 @@ from metabev_ros.network.swin import SwinTransformer
 # ImageNet statistics on a 0..255 scale.
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+def pixel_statistics(
+    backbone: CameraBackbone,
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and scale of RGB, 0..255, with which the published weights of a backbone learnt."""
+    match backbone:
+        case CameraBackbone.EFFICIENTNET_LITE0:
+            return (127.0,) * 3, (128.0,) * 3
+        case (
+            CameraBackbone.NANO
+            | CameraBackbone.SWIN_T
+            | CameraBackbone.RESNET50
+            | CameraBackbone.HORNET
+        ):
+            return PIXEL_MEAN, PIXEL_STD
+        case _:
+            assert_never(backbone)
 
 
 class NanoBackbone(nn.Module):
@@ -56,13 +75,15 @@ class NanoBackbone(nn.Module):
 
 
 class BackboneWithNeck(nn.Module):
-    """A backbone of three maps and the neck that joins them.
+    """A backbone of several maps and the neck that joins them.
 
     (N, 3, H, W) -> (N, feature_channels, H / 8, W / 8).
     """
 
     def __init__(
-        self, body: SwinTransformer | ResNet50 | HorNet, config: CameraBranchConfig
+        self,
+        body: SwinTransformer | ResNet50 | HorNet | EfficientNetLite0,
+        config: CameraBranchConfig,
     ) -> None:
         super().__init__()
         self.body = body
@@ -84,6 +105,8 @@ def build_backbone(config: CameraBranchConfig) -> nn.Module:
         case CameraBackbone.HORNET:
             assert config.hornet is not None  # CameraBranchConfig sees to it
             return BackboneWithNeck(build_hornet(config.hornet), config)
+        case CameraBackbone.EFFICIENTNET_LITE0:
+            return BackboneWithNeck(EfficientNetLite0(), config)
         case _:
             assert_never(config.backbone)
 
@@ -115,8 +138,9 @@ class CameraEncoder(nn.Module):
         self.view_transform = config.view_transform
         self.depth_bins = config.depth_bins
         self.context_channels = config.context_channels
-        self.register_buffer('mean', torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
+        mean, std = pixel_statistics(config.backbone)
+        self.register_buffer('mean', torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self.backbone = build_backbone(config)
         self.depth_and_context = nn.Conv2d(
             config.feature_channels, config.depth_bins + config.context_channels, 1

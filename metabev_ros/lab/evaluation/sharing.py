@@ -72,7 +72,8 @@ class SharedRuns:
                 lambda: pipeline.backend.encode_lidar(pipeline.preprocess.lidar_inputs(sweep)),
             )
         self.fused += 1
-        return pipeline.postprocess(pipeline.backend.fuse(camera_bev, lidar_bev))
+        outputs = pipeline.backend.fuse(camera_bev, lidar_bev)
+        return pipeline.postprocess(outputs, sample.modality)
 
     def _encode(self, key: bytes, encode: Callable[[], np.ndarray]) -> np.ndarray:
         def run() -> np.ndarray:

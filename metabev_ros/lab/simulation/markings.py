@@ -18,6 +18,8 @@ Networks = Sequence[tuple[RoadNetwork, tuple[CarPark, ...]]]
 _CELL = 0.0625  # metres: a line is at least two pixels wide
 _MOST_PIXELS = 60_000_000
 _TINT_CELL = 0.5
+_LARGE = 200_000  # pixels of a polygon's surroundings whose edges are not smoothed
+_PIECE = 5.0  # metres: long lines are drawn in pieces
 _JUNCTION = 6.2  # metres from a junction to its stop lines
 
 
@@ -114,13 +116,39 @@ class Brush:
         columns, rows = (np.ceil((high - low) / _TINT_CELL).astype(int) + 1).tolist()
         self.yellow = np.zeros((rows, columns), dtype=np.uint8)
 
-    def fill(self, polygon: np.ndarray, value: int = 255, yellow: bool = False) -> None:
-        """Fill an (M, 2) polygon."""
-        points = np.rint((polygon - self.origin) / self.cell * 16).astype(np.int32)
-        cv2.fillPoly(self.image, [points], int(value), cv2.LINE_AA, shift=4)
+    def cover(self, polygon: np.ndarray, yellow: bool = False) -> None:
+        """Add the share of each pixel that an (M, 2) polygon covers."""
+        view, share = self._shares(polygon)
+        if view.size:
+            cv2.add(view, share, view)
         if yellow:
             points = np.rint((polygon - self.origin) / _TINT_CELL).astype(np.int32)
             cv2.polylines(self.yellow, [points], True, 1, 2)
+
+    def fill(self, polygon: np.ndarray, value: int) -> None:
+        """Give an (M, 2) polygon a value; pixels at its edge get a part of it."""
+        view, share = self._shares(polygon)
+        if view.size:
+            part = share.astype(np.float32) * np.float32(1 / 255)
+            view[:] = np.rint(view + (value - view) * part)
+
+    def _shares(self, polygon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The part of the image that holds a polygon, and how much of its pixels that covers.
+
+        Drawn enlarged and reduced: OpenCV's own smooth polygons grow by up to a pixel.
+        """
+        points = (polygon - self.origin) / self.cell
+        limit = np.array(self.image.shape[::-1])
+        low = np.clip(np.floor(points.min(axis=0)).astype(int) - 1, 0, limit)
+        high = np.clip(np.ceil(points.max(axis=0)).astype(int) + 2, 0, limit)
+        view = self.image[low[1] : high[1], low[0] : high[0]]
+        if not view.size:
+            return view, view
+        scale = 4 if view.size < _LARGE else 1
+        large = np.zeros((view.shape[0] * scale, view.shape[1] * scale), dtype=np.uint8)
+        place = np.rint(((points - low + 0.5) * scale - 0.5) * 16).astype(np.int32)
+        cv2.fillPoly(large, [place], 255, shift=4)
+        return view, cv2.resize(large, view.shape[::-1], interpolation=cv2.INTER_AREA)
 
     def stroke(self, line: np.ndarray, value: int, width: float) -> None:
         """Draw an (M, 2) line of at least one pixel's width."""
@@ -201,7 +229,9 @@ def _line(
     width: float,
     yellow: bool = False,
 ) -> None:
-    brush.fill(path.ribbon(*span, d - width / 2, d + width / 2, step=1.0), 255, yellow)
+    ends = np.linspace(*span, max(2, int(np.ceil((span[1] - span[0]) / _PIECE)) + 1))
+    for s0, s1 in zip(ends[:-1], ends[1:], strict=True):
+        brush.cover(path.ribbon(s0, s1, d - width / 2, d + width / 2, step=1.0), yellow)
 
 
 def _dashes(
@@ -218,7 +248,7 @@ def _dashes(
 
 
 def _across(brush: Brush, path: Path, s: float, across: tuple[float, float], width: float) -> None:
-    brush.fill(path.ribbon(s - width / 2, s + width / 2, *across))
+    brush.cover(path.ribbon(s - width / 2, s + width / 2, *across))
 
 
 def _zebra(
@@ -233,7 +263,7 @@ def _zebra(
             _across(brush, path, s, (across[0] + 0.2, across[1] - 0.2), 0.25)
     if style.zebra is not Zebra.LINES:
         for d in np.arange(across[0] + 0.3, across[1] - style.bar, 2 * style.bar):
-            brush.fill(path.ribbon(*span, d, d + style.bar, step=1.5))
+            brush.cover(path.ribbon(*span, d, d + style.bar, step=1.5))
 
 
 def _arrows(brush: Brush, roads: RoadNetwork, at: float, half: float) -> None:
@@ -249,7 +279,7 @@ def _arrows(brush: Brush, roads: RoadNetwork, at: float, half: float) -> None:
         for lane in range(lanes):
             d = side * (lane + 0.5) * roads.lane_width
             x, y, _, _ = roads.main.pose(start + ahead * outline[:, 0], d + ahead * outline[:, 1])
-            brush.fill(np.stack([x, y], axis=-1))
+            brush.cover(np.stack([x, y], axis=-1))
 
 
 def _bays(brush: Brush, style: MarkingStyle, roads: RoadNetwork, park: CarPark) -> None:
@@ -258,4 +288,4 @@ def _bays(brush: Brush, style: MarkingStyle, roads: RoadNetwork, park: CarPark) 
         for s in np.arange(park.s0 + 0.5, park.s1, 2.8):
             across = sorted((park.side * d, park.side * (d + 5.0)))
             half = style.width / 2
-            brush.fill(roads.main.ribbon(s - half, s + half, across[0], across[1]))
+            brush.cover(roads.main.ribbon(s - half, s + half, across[0], across[1]))

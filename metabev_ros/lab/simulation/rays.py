@@ -242,7 +242,7 @@ def cast(rays: Rays, still: RayMesh, bodies: Sequence[RayMesh], movers: Movers) 
     for k, rows in enumerate(RayTiles(rays).near(centre, radius)):
         if not len(rows):
             continue
-        origin, direction = _into_box(rays.take(rows), movers, k, box_from_world[k])
+        origin, direction = into_box(rays.take(rows), movers, k, box_from_world[k])
         far, which, corners = bodies[movers.body[k]].cast(origin, direction)
         alone[k] = int(np.isfinite(far).sum())
         nearer = far < distance[rows]
@@ -252,7 +252,7 @@ def cast(rays: Rays, still: RayMesh, bodies: Sequence[RayMesh], movers: Movers) 
     return Hits(distance, mover, triangle, weights, alone)
 
 
-def _into_box(
+def into_box(
     rays: Rays, movers: Movers, k: int, box_from_world: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rays in the unit box of an object as it stands at the time of each ray."""

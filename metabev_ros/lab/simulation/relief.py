@@ -14,7 +14,7 @@ _SLOPES = ((0.1, 0.6), (0.6, 2.0), (2.0, 3.8))
 _HILLS, _RIPPLES = 7, 6
 _HILL_LENGTHS = (70.0, 320.0)  # metres from crest to crest
 _RIPPLE_LENGTHS = (14.0, 40.0)
-_RIPPLE = 0.008  # metres: roads settle
+_RIPPLE = 0.004  # metres: roads settle
 _PROBE = 4.0  # metres between the points where the slope is measured
 
 

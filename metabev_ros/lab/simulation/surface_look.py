@@ -14,7 +14,10 @@ class SurfaceLook:
     Attributes:
         colours: (5, 3) float32 RGB of road, kerb, pavement, grass and car park.
         dry_grass, soil, white, yellow: (3,) float32 RGB; the last two of paint.
+        kerb_paint: (3,) float32 RGB of every other pair of a kerb's stones.
         kerb_width: metres of a kerb's stone.
+        strip: metres of grass between a kerb and its walkway, 0 for none.
+        dirt: darkness of the gutters, 0..1.
         dryness: share of the grass that is dry, 0..1.
         bare: deviations of the noise above which there is soil instead of grass.
         grain: strength of the asphalt's grain.
@@ -32,7 +35,10 @@ class SurfaceLook:
     soil: np.ndarray
     white: np.ndarray
     yellow: np.ndarray
+    kerb_paint: np.ndarray
     kerb_width: float
+    strip: float
+    dirt: float
     dryness: float
     bare: float
     grain: float
@@ -47,14 +53,20 @@ class SurfaceLook:
     bond: float
 
     def stones(self, along: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-        """(N,) float32 factors of a kerb: stones of a metre with joints between."""
+        """(N, 3) float32 colours of a kerb: stones of a metre with joints between, maybe painted.
+
+        Every other stone, or pair of them, has the colour `kerb_paint`.
+        """
         number = np.floor(along)
         near = 0.5 - np.abs(along - number - 0.5)
-        wide = np.maximum(footprint, 0.012)
+        wide = np.maximum(footprint, np.float32(0.012))
         shown = np.clip(1.2 - near / wide, 0, 1) * np.clip(0.012 / wide, 0.1, 1)
-        random = np.sin(number * 78.233) * 43758.5453
-        random = random - np.floor(random) - 0.5
-        return ((1 - 0.5 * shown) * (1 + self.unlike * random)).astype(np.float32)
+        factor = (1 - 0.5 * shown) * (1 + self.unlike * _random(number * 78.233))
+        turn = np.floor(along * np.float32(0.5)) % 2
+        fade = np.clip(0.5 / np.maximum(wide, 0.25) - 0.25, 0, 1)  # from afar both mix
+        share = (0.5 + (turn - 0.5) * fade)[:, None]
+        stone = self.colours[1] + share * (self.kerb_paint - self.colours[1])
+        return (stone * factor[:, None]).astype(np.float32)
 
     def slabs(self, along: np.ndarray, across: np.ndarray, footprint: np.ndarray) -> np.ndarray:
         """(N,) float32 factors of paved ground: joints, and slabs that are not alike."""
@@ -69,10 +81,15 @@ class SurfaceLook:
         near = np.minimum((0.5 - u) * self.slab[0], (0.5 - v) * self.slab[1])
         wide = np.maximum(footprint, 0.008)
         shown = np.clip(1.2 - near / wide, 0, 1) * np.clip(0.008 / wide, 0.08, 1)
-        random = np.sin(row * 12.9898 + column * 78.233) * 43758.5453
-        random = random - np.floor(random) - 0.5
+        random = _random(row * 12.9898 + column * 78.233)
         fade = np.clip(self.slab.min() / (4 * wide), 0, 1)
         return ((1 - self.joint * shown) * (1 + self.unlike * random * fade)).astype(np.float32)
+
+
+def _random(number: np.ndarray) -> np.ndarray:
+    """Values -0.5..0.5 that look random, the same for equal numbers."""
+    value = np.sin(number) * 43758.5453
+    return value - np.floor(value) - 0.5
 
 
 def draw_look(rng: np.random.Generator) -> SurfaceLook:
@@ -91,12 +108,18 @@ def draw_look(rng: np.random.Generator) -> SurfaceLook:
         rng.uniform(1.2, 2.4, 2),
         np.zeros(2),
     )[kind]
+    kerb = rng.uniform(126, 186) * np.array([1.01, 1.0, 0.97])
+    # Bare stone, black and white, yellow, red and white.
+    paints = (kerb, np.array([38, 38, 40]), np.array([206, 166, 58]), np.array([170, 52, 44]))
+    painted = int(rng.choice(4, p=[0.73, 0.15, 0.1, 0.02]))
+    if painted in (1, 3):
+        kerb = np.array([196, 195, 190])
     grass = np.array([84, 96, 54]) * rng.uniform(0.7, 1.05) * (1 + rng.normal(0, 0.05, 3))
     return SurfaceLook(
         np.stack(
             [
                 asphalt,
-                rng.uniform(126, 186) * np.array([1.01, 1.0, 0.97]),
+                kerb,
                 pavement,
                 grass,
                 asphalt * rng.uniform(0.85, 1.2),
@@ -106,12 +129,15 @@ def draw_look(rng: np.random.Generator) -> SurfaceLook:
         (np.array([118, 96, 72]) * rng.uniform(0.75, 1.15)).astype(np.float32),
         (np.array([224, 223, 216]) * rng.uniform(0.88, 1.05)).astype(np.float32),
         (np.array([216, 168, 52]) * rng.uniform(0.88, 1.08)).astype(np.float32),
+        paints[painted].astype(np.float32),
         rng.uniform(0.12, 0.24),
+        rng.uniform(0.6, 1.4) if rng.uniform() < 0.35 else 0.0,
+        rng.uniform(0.05, 0.35),
         rng.uniform(0.0, 0.75) ** 1.5,
         rng.uniform(0.9, 2.6),
         rng.uniform(0.4, 0.9),
         rng.uniform(-1.5, 0.2),
-        rng.uniform(0.02, 0.10),
+        rng.uniform(0.01, 0.07),
         rng.choice([-1.0, 1.0]),
         rng.uniform(0.05, 0.75),
         bool(kind == 1 and rng.uniform() < 0.5),

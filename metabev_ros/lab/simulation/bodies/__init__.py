@@ -1,0 +1,1 @@
+"""Shapes of everything that moves or is parked: parametric, with optional assets."""

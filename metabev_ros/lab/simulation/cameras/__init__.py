@@ -1,0 +1,1 @@
+"""Cameras that look at the world by casting rays: light, surfaces, lens and sensor."""

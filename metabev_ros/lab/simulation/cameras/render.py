@@ -1,0 +1,193 @@
+"""Pictures of the cameras of a vehicle at one instant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from metabev_ros.config.yaml import require
+from metabev_ros.lab.simulation.cameras.lamps import lamps_around
+from metabev_ros.lab.simulation.cameras.lens import Lens, lens_of
+from metabev_ros.lab.simulation.cameras.light import Light
+from metabev_ros.lab.simulation.cameras.optics import develop
+from metabev_ros.lab.simulation.cameras.patch import Eye
+from metabev_ros.lab.simulation.cameras.radiance import radiance
+from metabev_ros.lab.simulation.cameras.scene import Moment, Scene, backdrop
+from metabev_ros.lab.simulation.cameras.vectors import grey, unit
+from metabev_ros.lab.simulation.rays import Rays
+from metabev_ros.structures import CameraCalibration
+
+_BAND = 120_000  # rays that are shaded at once
+_CONTRAST = 0.07  # difference between neighbours from which a pixel is looked at again
+_MOST = 0.18  # share of the pixels that are
+_SPREAD = ((-0.3, -0.3), (0.3, 0.1), (-0.1, 0.35), (0.1, -0.35), (0.35, 0.35), (-0.35, 0.1))
+
+
+@dataclass(frozen=True)
+class Shutter:
+    """When the rows of a camera look.
+
+    Attributes:
+        lag: seconds from the instant to the middle row.
+        readout: seconds from the first row to the last; 0: all at once.
+    """
+
+    lag: float = 0.0
+    readout: float = 0.0
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB.
+        depth: (H, W) float32 metres along the optical axis, inf for the sky.
+        owner: (H, W) int32 row of the instant's objects, -1 elsewhere.
+        alone: (M,) int64 pixels that each object would cover alone.
+    """
+
+    pixels: np.ndarray
+    depth: np.ndarray
+    owner: np.ndarray
+    alone: np.ndarray
+
+
+def render(
+    scene: Scene,
+    instant: Moment,
+    cameras: Sequence[CameraCalibration],
+    light: Light,
+    rng: np.random.Generator,
+    supersampling: int = 3,
+    shutters: Sequence[Shutter] | None = None,
+) -> list[Shot]:
+    """One picture of each camera.
+
+    Args:
+        supersampling: rays of a pixel at edges and fine patterns; elsewhere there is one.
+        shutters: when each camera looks; all rows at the instant unless given.
+
+    Raises:
+        ConfigError: not as many shutters as cameras, or more rays a pixel than are foreseen.
+    """
+    require(
+        1 <= supersampling <= len(_SPREAD) + 1,
+        'render.supersampling',
+        f'between 1 and {len(_SPREAD) + 1}',
+        supersampling,
+    )
+    shutters = [Shutter()] * len(cameras) if shutters is None else shutters
+    require(len(shutters) == len(cameras), 'render.shutters', f'{len(cameras)}', len(shutters))
+    known = backdrop(scene)
+    ego = scene.ego_poses(np.array([instant.time]))[0]
+    lamps = (
+        lamps_around(instant, known.lamps, ego, float(ego[2, 3]), light)
+        if light.lamps > 0
+        else None
+    )
+    eye = Eye(scene, instant, known, light, lamps, rng)
+    return [
+        _shot(eye, camera, shutter, supersampling)
+        for camera, shutter in zip(cameras, shutters, strict=True)
+    ]
+
+
+def _shot(eye: Eye, camera: CameraCalibration, shutter: Shutter, supersampling: int) -> Shot:
+    lens = lens_of(camera)
+    poses, lag = _poses(eye, camera, shutter)
+    shape = (camera.height, camera.width)
+    picture = np.zeros((*shape, 3), np.float32)
+    depth = np.full(shape, np.inf, np.float32)
+    owner = np.full(shape, -1, np.int32)
+    alone = np.zeros(len(eye.moment.movers), np.int64)
+    step = max(16, _BAND // camera.width // 16 * 16)
+    for top in range(0, camera.height, step):
+        band = slice(top, min(top + step, camera.height))
+        rays = _rays(lens, band, poses, lag)
+        valid = np.flatnonzero(lens.valid[band].reshape(-1))
+        rays = rays if len(valid) == len(rays) else rays.take(valid)
+        hits = eye.scene.cast(rays, eye.moment)
+        colour = radiance(eye, rays, hits, lens.angle[band].reshape(-1)[valid])
+        axis = lens.direction[band].reshape(-1, 3)[valid, 2]
+        picture[band].reshape(-1, 3)[valid] = colour
+        depth[band].reshape(-1)[valid] = hits.distance * axis
+        owner[band].reshape(-1)[valid] = hits.mover
+        alone += hits.alone
+    if supersampling > 1:
+        _look_again(eye, lens, poses, lag, picture, supersampling - 1)
+    pixels = develop(picture, eye.light, eye.rng)
+    pixels[~lens.valid] = 0
+    return Shot(pixels, depth, owner, alone)
+
+
+def _poses(eye: Eye, camera: CameraCalibration, shutter: Shutter) -> tuple[np.ndarray, np.ndarray]:
+    """(H or 1, 4, 4) world_from_camera and (H, 1) float32 lag of the rows."""
+    rows = np.linspace(-0.5, 0.5, camera.height) if camera.height > 1 else np.zeros(1)
+    lag = shutter.lag + shutter.readout * rows
+    times = eye.moment.time + (lag if shutter.readout else lag[:1])
+    poses = eye.scene.ego_poses(times) @ camera.ego_from_camera
+    return poses, lag[:, None].astype(np.float32)
+
+
+def _rays(lens: Lens, band: slice, poses: np.ndarray, lag: np.ndarray) -> Rays:
+    direction = lens.direction[band]
+    if len(poses) == 1:
+        turned = direction @ poses[0, :3, :3].T.astype(np.float32)
+        return Rays.grid(poses[0, :3, 3], turned, lag[band])
+    part = poses[band].astype(np.float32)
+    turned = np.matmul(direction, part[:, :3, :3].transpose(0, 2, 1))
+    return Rays.grid(part[:, None, :3, 3], turned, lag[band])
+
+
+def _look_again(
+    eye: Eye, lens: Lens, poses: np.ndarray, lag: np.ndarray, picture: np.ndarray, extra: int
+) -> None:
+    """More rays for pixels that differ from their neighbours, in place."""
+    rows, columns = np.nonzero(_edges(picture, lens.valid))
+    if not len(rows):
+        return
+    count, wide = len(rows), -(-picture.shape[1] // 16)
+    tile = np.tile((rows // 16) * wide + columns // 16, extra).astype(np.int32)
+    ahead = lens.direction[rows, columns]
+    across, down = lens.across[rows, columns], lens.down[rows, columns]
+    direction = np.concatenate(
+        [ahead + across * np.float32(a) + down * np.float32(b) for a, b in _SPREAD[:extra]]
+    )
+    direction = unit(direction)
+    rows_of = np.tile(rows, extra)
+    if len(poses) > 1:
+        pose = poses[rows_of].astype(np.float32)
+        direction = np.einsum('kij,kj->ki', pose[:, :3, :3], direction)
+        origin = np.ascontiguousarray(pose[:, :3, 3])
+    else:
+        direction = direction @ poses[0, :3, :3].T.astype(np.float32)
+        origin = np.tile(poses[0, :3, 3].astype(np.float32), (len(direction), 1))
+    rays = Rays(origin, direction, lag[rows_of, 0], tile)
+    hits = eye.scene.cast(rays, eye.moment)
+    colour = radiance(eye, rays, hits, np.tile(lens.angle[rows, columns], extra))
+    # Light is averaged as a tone curve presses it: highlights have no jagged edges.
+    total = _pressed(picture[rows, columns])
+    total += _pressed(colour).reshape(extra, count, 3).sum(0)
+    total /= extra + 1
+    picture[rows, columns] = total / np.maximum(1 - grey(total), 1e-3)[:, None]
+
+
+def _pressed(colour: np.ndarray) -> np.ndarray:
+    return colour / (1 + grey(colour))[:, None]
+
+
+def _edges(picture: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """(H, W) bool: the pixels that differ most from their neighbours."""
+    luma = grey(picture)
+    middle = max(float(np.median(luma[::4, ::4])), 1e-4)
+    pressed = luma / (luma + np.float32(middle))
+    kernel = np.ones((3, 3), np.uint8)
+    contrast = cv2.dilate(pressed, kernel) - cv2.erode(pressed, kernel)
+    contrast[~valid] = 0
+    most = int(_MOST * contrast.size)
+    least = max(_CONTRAST, float(np.partition(contrast.reshape(-1), -most)[-most]))
+    return contrast > least
