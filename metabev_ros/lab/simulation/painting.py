@@ -13,6 +13,7 @@ from metabev_ros.lab.datasets.synthetic.ground import (
     KERB,
     PARKING,
     PAVING,
+    WALKWAY,
     Ground,
     paint_networks,
 )
@@ -24,6 +25,7 @@ _LOOKS = {
     Surface.ROAD: (ASPHALT, DRIVABLE),
     Surface.ISLAND: (GRASS, 0),
     Surface.VERGE: (GRASS, 0),
+    Surface.WALKWAY: (PAVING, WALKWAY),
     Surface.DRIVEWAY: (PAVING, 0),
     Surface.SITE: (GRASS, 0),
     Surface.LOT: (PARKING, CARPARK),

@@ -118,7 +118,8 @@ def _car_park(population: Actors, road: np.ndarray, low: np.ndarray, cell: float
         cv2.circle(mask, (x, y), radius, 1, -1)
     size = 2 * radius + 1
     closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
-    count, part = cv2.connectedComponents(closed)
+    count, found = cv2.connectedComponents(closed)
+    part = np.asarray(found, dtype=np.int64)
     vehicles = np.bincount(part[off[:, 1], off[:, 0]], minlength=count)
     vehicles[0] = 0
     return (vehicles >= _FEWEST)[part] & (road == 0)
