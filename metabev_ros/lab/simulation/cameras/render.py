@@ -22,7 +22,7 @@ from metabev_ros.structures import CameraCalibration
 
 _BAND = 120_000  # rays that are shaded at once
 _CONTRAST = 0.07  # difference between neighbours from which a pixel is looked at again
-_MOST = 0.18  # share of the pixels that are
+_MOST = 0.16  # share of the pixels that are
 _SPREAD = ((-0.3, -0.3), (0.3, 0.1), (-0.1, 0.35), (0.1, -0.35), (0.35, 0.35), (-0.35, 0.1))
 
 
@@ -62,7 +62,7 @@ def render(
     cameras: Sequence[CameraCalibration],
     light: Light,
     rng: np.random.Generator,
-    supersampling: int = 3,
+    supersampling: int = 2,
     shutters: Sequence[Shutter] | None = None,
 ) -> list[Shot]:
     """One picture of each camera.

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from metabev_ros.lab.simulation.cameras.noise import look_up
+from metabev_ros.lab.simulation.cameras.noise import hashed, look_up
 from metabev_ros.lab.simulation.cameras.smooth import Roundness, roundness
 from metabev_ros.lab.simulation.materials import Material
 from metabev_ros.lab.simulation.rays import Hits, Movers, RayMesh
@@ -150,6 +150,7 @@ class Backdrop:
         bodies: the same of all bodies, one after the other; body_first: their first rows.
         sky_map: how open the ground is.
         lamps: (L, 3) float32 world places of street lamps.
+        panes: (T,) float32 0..1, the same for the two triangles of a window; else 0.
     """
 
     still: Roundness
@@ -157,6 +158,7 @@ class Backdrop:
     body_first: np.ndarray
     sky_map: SkyMap
     lamps: np.ndarray
+    panes: np.ndarray
 
 
 _known: WeakKeyDictionary[Scene, Backdrop] = WeakKeyDictionary()
@@ -174,6 +176,7 @@ def backdrop(scene: Scene) -> Backdrop:
             np.cumsum([0, *counts])[:-1],
             _sky_map(scene),
             _street_lamps(scene),
+            _panes(scene),
         )
     return _known[scene]
 
@@ -217,3 +220,18 @@ def _street_lamps(scene: Scene) -> np.ndarray:
     lamps = (total / count[:, None]).astype(np.float32)
     lamps[:, 2] -= np.float32(0.1)
     return lamps
+
+
+def _panes(scene: Scene) -> np.ndarray:
+    """A draw for each window: the triangles of a rectangle share the middle of its diagonal."""
+    mesh = scene.still.mesh
+    found = np.zeros(len(mesh.triangles), np.float32)
+    rows = np.flatnonzero(mesh.material == Material.WINDOW)
+    corners = mesh.vertices[mesh.triangles[rows]]
+    ahead = np.roll(corners, -1, axis=1)
+    longest = np.square(ahead - corners).sum(2).argmax(1)
+    each = np.arange(len(rows))
+    middle = (corners[each, longest] + ahead[each, longest]) / 2
+    key = np.floor(middle * 20 + np.float32(0.37)).astype(np.int64)
+    found[rows] = hashed(key[:, 0], key[:, 1], key[:, 2])
+    return found

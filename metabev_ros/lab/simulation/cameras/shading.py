@@ -7,7 +7,7 @@ import numpy as np
 from metabev_ros.lab.simulation.cameras.buckets import Buckets
 from metabev_ros.lab.simulation.cameras.lamps import Lamps
 from metabev_ros.lab.simulation.cameras.light import Light
-from metabev_ros.lab.simulation.cameras.noise import hashed
+from metabev_ros.lab.simulation.cameras.noise import noise
 from metabev_ros.lab.simulation.cameras.patch import Eye, Patch
 from metabev_ros.lab.simulation.cameras.shadows import dimmed_by_movers, sunlit
 from metabev_ros.lab.simulation.cameras.vectors import brightest, dot, grey, unit
@@ -24,6 +24,7 @@ _SHARP = by_material(18.0, CAR_PAINT=220.0, WINDOW=900.0, CAR_GLASS=900.0, STEEL
 _FACING_RETRO = by_material(0.0, RETRO=9.0, SIGN=5.0, ROAD_PAINT=0.6, LAMP=1.0, TAIL_LAMP=1.5)
 _GLOWS = by_material(0.0, LAMP=1.0, TAIL_LAMP=0.45)
 _LEAF = int(Material.LEAF)
+_WARM, _COLD = np.array([[1.0, 0.66, 0.34], [0.8, 0.92, 1.0]], np.float32)[:, None]
 
 
 def scattered(eye: Eye, rays: Rays, patch: Patch, shadows: bool) -> np.ndarray:
@@ -109,22 +110,36 @@ def shines(eye: Eye, patch: Patch) -> np.ndarray:
     """(K, 3) light of lamps that are on and of windows with light behind them."""
     light = eye.light
     total = np.zeros((len(patch.rows), 3), np.float32)
-    glow = _GLOWS[patch.material]
-    rows = np.flatnonzero(glow > 0)
+    rows = np.flatnonzero(_GLOWS[patch.material] > 0)
     if len(rows):
-        bright = 0.25 + 5.5 * light.lamps
         base = patch.albedo[rows] / np.maximum(brightest(patch.albedo[rows]), 0.05)[:, None]
-        on = glow[rows] * bright * np.where(patch.mover[rows] >= 0, _on(eye, patch, rows), 1.0)
-        total[rows] = base**1.5 * on[:, None]
+        white = np.minimum(np.minimum(base[:, 0], base[:, 1]), base[:, 2])
+        strength = _GLOWS[patch.material[rows]] * (0.25 + (0.9 + 4.5 * white**2) * light.lamps)
+        strength *= np.where(patch.mover[rows] >= 0, _on(eye, patch, rows), 1.0)
+        total[rows] = base**2 * strength[:, None]
     if light.lit > 0 and light.lamps > 0:
         rows = np.flatnonzero((patch.material == Material.WINDOW) & (patch.mover < 0))
-        quad = patch.triangle[rows] // 2
-        lit = hashed(quad, quad * 0 + 5) < light.lit
-        tone = hashed(quad, quad * 0 + 9)[:, None]
-        warm = np.array([1.0, 0.72, 0.42]) * (1 - tone) + np.array([0.85, 0.95, 1.0]) * tone
-        depth = 0.35 + 0.65 * hashed(quad, quad * 0 + 11)
-        total[rows] += (lit * depth * 0.5 * light.lamps)[:, None] * warm.astype(np.float32)
+        total[rows] += _rooms(eye, patch, rows)
     return total
+
+
+def _rooms(eye: Eye, patch: Patch, rows: np.ndarray) -> np.ndarray:
+    """(R, 3) light of rooms behind windows: some are lit, each in its own tone, with curtains."""
+    light = eye.light
+    draw = eye.backdrop.panes[patch.triangle[rows]]
+    on = np.flatnonzero(draw < light.lit)
+    found = np.zeros((len(rows), 3), np.float32)
+    part = draw[on] / np.float32(light.lit)
+    tone = ((part * 7) % 1)[:, None]
+    warm = _WARM + (_COLD - _WARM) * (tone * tone)
+    strength = np.float32(0.03) + np.float32(0.22) * ((part * 31) % 1) ** 2
+    place = patch.place[rows[on]]
+    along = place[:, 0] * np.float32(1.3) + place[:, 1] * np.float32(1.1)
+    folds = noise(along * 3 + part * 50, place[:, 2] * np.float32(0.4), 0.4)
+    inside = noise(along + part * 90, place[:, 2], 0.9)
+    strength *= np.clip(1 + np.float32(0.35) * inside + np.float32(0.12) * folds, 0.2, 2)
+    found[on] = warm * (strength * np.float32(light.lamps))[:, None]
+    return found
 
 
 def _on(eye: Eye, patch: Patch, rows: np.ndarray) -> np.ndarray:
