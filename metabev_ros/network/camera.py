@@ -23,6 +23,7 @@ from metabev_ros.network.fpn import build_camera_neck
 from metabev_ros.network.hornet import HorNet, build_hornet
 from metabev_ros.network.layers import ConvBlock, HalvingConv, ResidualBlock
 from metabev_ros.network.resnet import ResNet50
+from metabev_ros.network.row_tables import look_up_once, row_sums, weighted_row_sums
 from metabev_ros.network.swin import SwinTransformer
 
 # ImageNet statistics on a 0..255 scale.
@@ -178,16 +179,12 @@ class CameraEncoder(nn.Module):
         """
         c = self.context_channels
         pixels = context.permute(0, 2, 3, 1).reshape(-1, c)  # (N h w, C)
-        weights = torch.cat([depth.reshape(-1), depth.new_zeros(1)])  # last = padding
-        width = tables['depth_table'].shape[1]
-        weight = weights.index_select(0, tables['depth_table'].reshape(-1))
-        feature = pixels.index_select(0, tables['pixel_table'].reshape(-1))
-        row_sum = (weight.reshape(-1, 1, width) @ feature.reshape(-1, width, c))[:, 0]
+        named = depth.flatten(2), pixels, tables['depth_table'], tables['pixel_table']
         match self.view_transform:
             case ViewTransform.LIFT_SPLAT:
-                bev = _sum_cells(row_sum, tables)
-            case ViewTransform.PULL:
-                bev = row_sum
+                bev = _sum_cells(weighted_row_sums(*named), tables)
+            case ViewTransform.PULL:  # cells share probabilities
+                bev = row_sums(*named)
             case _:
                 assert_never(self.view_transform)
         return bev.t().reshape(1, c, *self.grid_shape)
@@ -202,10 +199,6 @@ class CameraEncoder(nn.Module):
 def _sum_cells(row_sum: Tensor, tables: dict[str, Tensor]) -> Tensor:
     """Sums of table rows (R, C) -> sums of BEV cells (Y X, C), zero where no point falls."""
     c = row_sum.shape[1]
-    row_sum = torch.cat([row_sum, row_sum.new_zeros(1, c)])  # last = padding
     cells = tables['cell_table']
-    cell_sum = (
-        row_sum.index_select(0, cells.reshape(-1)).reshape(-1, cells.shape[1], c).sum(1)
-    )  # (active cells, C)
-    cell_sum = torch.cat([cell_sum, cell_sum.new_zeros(1, c)])
-    return cell_sum.index_select(0, tables['grid_table'])
+    cell_sum = look_up_once(row_sum, cells).reshape(-1, cells.shape[1], c).sum(1)
+    return look_up_once(cell_sum, tables['grid_table'][:, None])

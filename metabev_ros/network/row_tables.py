@@ -71,6 +71,62 @@ def _learns(x: Tensor) -> bool:
     return torch.is_grad_enabled() and x.requires_grad and not torch.compiler.is_exporting()
 
 
+def weighted_row_sums(
+    depth: Tensor, pixels: Tensor, depth_table: Tensor, pixel_table: Tensor
+) -> Tensor:
+    """Rows of lift-splat's tables: each sums probability x context of its points.
+
+    Args:
+        depth: (N, D, P) probabilities of every view, depth bin and feature pixel.
+        pixels: (N P, C) context.
+        depth_table, pixel_table: (R, S) int32, as `preprocess.lift_splat` makes them: no
+            probability is named twice, N D P is none.
+
+    Returns:
+        (R, C).
+    """
+    if _learns(depth) and _learns(pixels):
+        return _WeightedRowSums.apply(depth, pixels, depth_table, pixel_table)
+    return row_sums(depth, pixels, depth_table, pixel_table)
+
+
+def row_sums(depth: Tensor, pixels: Tensor, depth_table: Tensor, pixel_table: Tensor) -> Tensor:
+    """`weighted_row_sums` for any tables."""
+    width, channels = depth_table.shape[1], pixels.shape[1]
+    weights = torch.cat([depth.reshape(-1), depth.new_zeros(1)])  # last = padding
+    weight = weights.index_select(0, depth_table.reshape(-1))
+    feature = pixels.index_select(0, pixel_table.reshape(-1))
+    return (weight.reshape(-1, 1, width) @ feature.reshape(-1, width, channels))[:, 0]
+
+
+class _WeightedRowSums(Function):
+    """Its gradient looks up, for every point of every pixel, the one row that the point is in."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, depth: Tensor, pixels: Tensor, depth_table: Tensor, pixel_table: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(depth, pixels, depth_table)
+        with torch.autocast(depth.device.type, enabled=False):
+            return row_sums(depth, pixels, depth_table, pixel_table)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        depth, pixels, table = ctx.saved_tensors
+        views, bins, count = depth.shape
+        row = torch.arange(len(table), dtype=torch.int32, device=table.device)
+        row_of_point = torch.full_like(row[:1], len(table)).repeat(depth.numel() + 1)
+        row_of_point[table.reshape(-1).long()] = row.repeat_interleave(table.shape[1])
+        by_pixel = row_of_point[:-1].reshape(views, bins, count).transpose(1, 2).reshape(-1, bins)
+        rows = look_up(gradient, by_pixel).reshape(views * count, bins, -1)
+        weight = depth.transpose(1, 2).reshape(views * count, 1, bins)
+        with torch.autocast(depth.device.type, enabled=False):
+            to_depth = (rows @ pixels[:, :, None])[..., 0].reshape(views, count, bins)
+            to_pixels = (weight @ rows)[:, 0]
+        return to_depth.transpose(1, 2), to_pixels, None, None
+
+
 class _LookUpOnce(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, table: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ from metabev_ros.network.row_tables import (
     look_up,
     look_up_once,
     moved_tables,
+    row_sums,
+    weighted_row_sums,
 )
 
 ROWS = 7
@@ -65,3 +67,24 @@ def test_tables_of_several_samples_name_the_rows_of_all_and_none_stays_none() ->
     first, second = moved_tables(tables, [2, 3])
     assert first.tolist() == [[0, 5]]
     assert second.tolist() == [[5, 3]]
+
+
+def test_row_sums_of_points_give_the_gradients_of_plain_look_ups() -> None:
+    views, bins, count, channels = 2, 3, 4, 5
+    rng = torch.Generator().manual_seed(0)
+    points = views * bins * count
+    # All points but three in any order, and the rest of the last row is padding.
+    order = torch.randperm(points, generator=rng)[: points - 3]
+    depth_table = torch.cat([order, torch.full((3,), points)]).reshape(-1, 4).int()
+    view, pixel = depth_table // (bins * count), depth_table % count
+    pixel_table = torch.where(depth_table == points, 0, view * count + pixel).int()
+    results = []
+    for form in (weighted_row_sums, row_sums):
+        torch.manual_seed(1)
+        depth = torch.rand(views, bins, count, dtype=torch.float64, requires_grad=True)
+        pixels = torch.randn(views * count, channels, dtype=torch.float64, requires_grad=True)
+        rows = form(depth, pixels, depth_table, pixel_table)
+        rows.backward(torch.arange(rows.numel(), dtype=torch.float64).reshape(rows.shape).cos())
+        results.append((rows.detach(), depth.grad, pixels.grad))
+    for quick, plain in zip(*results, strict=True):
+        torch.testing.assert_close(quick, plain, rtol=0, atol=1e-12)
