@@ -8,7 +8,7 @@ or in which order the jobs ran.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,7 @@ from metabev_ros.lab.datasets.samples import LabelledSample
 from metabev_ros.lab.evaluation.labelled_drives import Drive, LabelledDrives
 from metabev_ros.lab.evaluation.partial_results import PartialResults
 from metabev_ros.lab.evaluation.score import Score
-from metabev_ros.lab.evaluation.sharing import SharedRuns
+from metabev_ros.lab.evaluation.sharing import SharedMaps, SharedRuns
 from metabev_ros.lab.evaluation.spreading import Spread
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import ModelInfo
@@ -35,11 +35,14 @@ class ModelSource:
         name: in figures and ids.
         folder: with contract.json and graphs (onnxruntime) or config.yaml and
             weights.safetensors (torch).
+        encoders: the same text in models whose encoders are equal: every input is encoded once
+            for all of them. None: no other model's are.
     """
 
     name: str
     folder: Path
     backend: str
+    encoders: str | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not all(c.isalnum() or c in '_-' for c in self.name):
@@ -60,17 +63,23 @@ def evaluate_settings(
     settings: Iterable[Setting],
     samples: Iterable[LabelledSample],
     first_sample_seed: int,
+    encoders: Mapping[str, str | None] | None = None,
 ) -> Scores:
     """Every model under every setting on the same failed samples.
 
     Args:
         pipelines: by name; all take images of the samples' size.
         first_sample_seed: sample i draws its failures from this + i.
+        encoders: name -> as in `ModelSource`.
     """
-    settings = tuple(settings)
+    settings, encoders = tuple(settings), encoders or {}
     scores = {(name, setting): Score() for name in pipelines for setting in settings}
     for index, labelled in enumerate(samples):
-        runs = {name: SharedRuns(pipeline) for name, pipeline in pipelines.items()}
+        maps = {key: SharedMaps() for key in encoders.values() if key is not None}
+        runs = {
+            name: SharedRuns(pipeline, maps.get(encoders.get(name) or ''))
+            for name, pipeline in pipelines.items()
+        }
         for setting in settings:
             sample = corrupt(labelled, setting, first_sample_seed + index)
             for name, run in runs.items():
@@ -93,11 +102,17 @@ def run_drive(job: DriveJob) -> dict[tuple[str, Setting], dict[str, np.ndarray]]
     pipelines = {model.name: _loaded(model) for model in job.models}
     first = next(iter(pipelines.values()))
     samples = job.test_set.samples(job.drive, first)
-    scores = evaluate_settings(pipelines, job.settings, samples, job.drive.first_sample_seed)
+    scores = evaluate_settings(
+        pipelines,
+        job.settings,
+        samples,
+        job.drive.first_sample_seed,
+        {model.name: model.encoders for model in job.models},
+    )
     return {key: score.to_arrays() for key, score in scores.items()}
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _loaded(model: ModelSource) -> Pipeline:
     return Pipeline.load(model.folder, model.backend, threads=1)
 
