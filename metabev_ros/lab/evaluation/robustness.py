@@ -160,6 +160,19 @@ def evaluate_robustness(
     Raises:
         ConfigError, ContractError, BackendError, MissingDependencyError.
     """
+    infos = finish_drives(models, settings, test_set, partial, spread, progress)
+    return infos, stored_scores(models, settings, test_set, partial, infos)
+
+
+def finish_drives(
+    models: tuple[ModelSource, ...],
+    settings: tuple[Setting, ...],
+    test_set: LabelledDrives,
+    partial: Path,
+    spread: Spread,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> dict[str, ModelInfo]:
+    """`evaluate_robustness` without its scores, which may be more than fit into memory."""
     infos = load_models(models)
     store, drives = PartialResults(partial), test_set.all_drives
     jobs = [
@@ -181,7 +194,7 @@ def evaluate_robustness(
         done += 1
         if progress is not None:
             progress(done, len(drives), f'drive {job.drive.name}')
-    return infos, _stored(models, settings, drives, store, infos)
+    return infos
 
 
 def _missing(
@@ -208,17 +221,20 @@ def _missing(
     )
 
 
-def _stored(
-    models: Iterable[ModelSource],
+def stored_scores(
+    models: Sequence[ModelSource],
     settings: Iterable[Setting],
-    drives: Iterable[Drive],
-    store: PartialResults,
+    test_set: LabelledDrives,
+    partial: Path,
     infos: dict[str, ModelInfo],
 ) -> DriveScores:
+    """The scores of drives that `finish_drives` finished."""
+    store, drives, settings = PartialResults(partial), test_set.all_drives, tuple(settings)
+    wanted = {setting.id for setting in settings}
     scores: DriveScores = {(m.name, s): [] for m in models for s in settings}
     for drive in drives:
         for model in models:
-            found = store.read(infos[model.name], drive)
+            found = store.read(infos[model.name], drive, wanted)
             for setting in settings:
                 scores[model.name, setting].append(Score.from_arrays(found[setting.id]))
     return scores
