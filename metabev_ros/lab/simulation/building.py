@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from metabev_ros.lab.simulation.surface import draw_surface
 from metabev_ros.lab.simulation.surroundings.busy import busy_places
 from metabev_ros.lab.simulation.surroundings.place import build_surroundings
 from metabev_ros.lab.simulation.terrain import draw_terrain
+from metabev_ros.lab.simulation.traffic import read_evaluation_layout
 
 
 def build_street(
@@ -36,6 +38,20 @@ def build_street(
     return _assembled(seed, draw_layout(seed, seconds, style, every_class), seconds)
 
 
+def build_recorded_street(seed: int, path: Path) -> tuple[Street, float]:
+    """The world of recorded traffic, and how many seconds it lasts. For evaluation, not training.
+
+    Args:
+        seed: of everything that is not recorded: heights, surroundings, looks.
+        path: see `read_evaluation_layout`.
+
+    Raises:
+        ConfigError: for a file that is no recording.
+    """
+    layout, seconds = read_evaluation_layout(path, seed)
+    return _assembled(seed, layout, seconds), seconds
+
+
 def _assembled(seed: int, layout: Layout, seconds: float) -> Street:
     rng = np.random.default_rng([seed, 11])
     ground = paint_layout(rng, layout)
@@ -50,7 +66,9 @@ def _assembled(seed: int, layout: Layout, seconds: float) -> Street:
         busy_places(layout, seconds),
     )
     bodies, ray_bodies = _bodies()
-    networks = tuple(zip(layout.networks, layout.car_parks, strict=True))
+    # The markings of recorded places are those of their ground.
+    recorded = layout.ground is not None
+    networks = () if recorded else tuple(zip(layout.networks, layout.car_parks, strict=True))
     surface = draw_surface(np.random.default_rng([seed, 14]), terrain, ground, networks)
     return Street(
         seed,

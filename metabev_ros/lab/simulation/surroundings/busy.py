@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from metabev_ros.lab.datasets.synthetic.actors import part_of
 from metabev_ros.lab.datasets.synthetic.models import CLASS_INDEX
 from metabev_ros.lab.simulation.areas import Surface
 from metabev_ros.lab.simulation.layout import Layout
@@ -26,7 +25,7 @@ def busy_places(layout: Layout, seconds: float) -> list[np.ndarray]:
     boxes, exists = everybody.at(0.0)
     found += _outlines(boxes[exists])
     labels = [CLASS_INDEX[name] for name in _ON_FOOT]
-    walkers = part_of(everybody, np.flatnonzero(np.isin(everybody.labels, labels)))
+    walkers = everybody.take(np.flatnonzero(np.isin(everybody.labels, labels)))
     for t in np.arange(_STEP, seconds + _STEP, _STEP):
         boxes, exists = walkers.at(float(t))
         found += _outlines(boxes[exists])
