@@ -24,6 +24,7 @@ from metabev_ros.lab.simulation.relief import Relief, draw_relief
 FINE = 4  # pixels of the ground's rasters in a cell of the fine nodes
 COARSE = 4  # fine cells in a cell of the coarse nodes
 FAR = 4  # coarse cells in a cell where nothing is near
+_THINNEST = 7  # pixels of a strip of grass
 _FAR_FROM = 14.0  # metres from what is paved
 _CROWN = 2.0  # metres from the edge over which a carriageway becomes level
 _WHEELBASE, _TRACK = 0.6, 0.85  # shares of a vehicle's length and width
@@ -193,9 +194,11 @@ def build_terrain(
 
 
 def unpaved(ground: Ground) -> np.ndarray:
-    """(H, W) bool: pixels of grass and soil."""
+    """(H, W) bool: pixels of grass and soil; strips too thin for the fine nodes are left out."""
     paved = ground.labels & (DRIVABLE | CARPARK | WALKWAY) > 0
-    return ~(paved | (ground.material == PAVING))  # driveways have no label
+    free = ~(paved | (ground.material == PAVING))  # driveways have no label
+    brush = np.ones((_THINNEST, _THINNEST), dtype=np.uint8)
+    return cv2.morphologyEx(free.view(np.uint8), cv2.MORPH_OPEN, brush).view(bool)
 
 
 def _far_blocks(outward: np.ndarray, step: int) -> np.ndarray:
