@@ -155,12 +155,12 @@ def headline(setting: Setting) -> str:
 def _speeds(drive: VehicleDrive) -> np.ndarray:
     """m/s at every tenth of a second."""
     times = np.arange(0.0, drive.seconds, 0.1)
-    return np.array([np.hypot(*drive.world.ego.velocity(float(t))[:2]) for t in times])
+    return np.array([np.hypot(*drive.ego.velocity(float(t))[:2]) for t in times])
 
 
 def _turned(drive: VehicleDrive) -> float:
     """Degrees that the vehicle turned through in all."""
-    headings = drive.world.ego.planar(np.arange(0.0, drive.seconds, 0.1))[:, 2]
+    headings = drive.ego.planar(np.arange(0.0, drive.seconds, 0.1))[:, 2]
     return float(np.degrees(np.abs(np.diff(headings)).sum()))
 
 

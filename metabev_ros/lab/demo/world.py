@@ -91,10 +91,10 @@ class TrueMotion:
 
     def twist(self, stamp_ns: int) -> np.ndarray:
         """(3,) vx, vy in m/s and yaw rate in rad/s at a stamp, in the ego frame."""
-        return self._drive.world.ego.velocity((stamp_ns - self._drive.start_ns) * 1e-9)
+        return self._drive.ego.velocity((stamp_ns - self._drive.start_ns) * 1e-9)
 
     def _pose(self, stamp_ns: int) -> np.ndarray:
-        return self._drive.world.ego.world_from_ego((stamp_ns - self._drive.start_ns) * 1e-9)
+        return self._drive.ego.world_from_ego((stamp_ns - self._drive.start_ns) * 1e-9)
 
 
 def planned_arrivals(drive: VehicleDrive) -> dict[str, dict[int, int]]:
