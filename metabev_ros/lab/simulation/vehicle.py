@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metabev_ros.config import EgoBox, RigConfig
+from metabev_ros.config import RigConfig
 from metabev_ros.config.yaml import require
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.synthetic.measured import Sweep, View
@@ -17,19 +17,18 @@ from metabev_ros.lab.datasets.synthetic.sensor_drive import START_NS, SensorDriv
 from metabev_ros.lab.datasets.synthetic.timing import Event, Kind, TimingConfig, source_rng
 from metabev_ros.lab.datasets.synthetic.vehicle_config import LidarMount, VehicleConfig
 from metabev_ros.lab.datasets.synthetic.world import TRUTH_RANGE
-from metabev_ros.lab.simulation.bodies.own_vehicle import own_vehicle
 from metabev_ros.lab.simulation.building import build_recorded_street, build_street
 from metabev_ros.lab.simulation.cameras.light import draw_light
 from metabev_ros.lab.simulation.cameras.render import Shutter, render
+from metabev_ros.lab.simulation.carrier import carrier_mesh
 from metabev_ros.lab.simulation.lidar_models import LidarModel
-from metabev_ros.lab.simulation.meshes import Mesh
 from metabev_ros.lab.simulation.rays import RayMesh
 from metabev_ros.lab.simulation.scanning import Mounted, scan
 from metabev_ros.lab.simulation.street import Instant, Street
+from metabev_ros.lab.simulation.traffic_file import EVALUATION_ONLY
 
 _STREAM = 51  # of the random numbers
 _RAYS = 3  # of a pixel at edges and fine patterns
-_CLEAR = 0.1  # metres between a LiDAR and the vehicle that carries it
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class StreetVehicleDrive(SensorDrive):
             require(seconds <= lasts + 1e-6, 'drive.seconds', limit, seconds)
         rng = np.random.default_rng([self.seed, _STREAM])
         self.light = draw_light(rng, self.config.weather)
-        self._own = RayMesh(_own_mesh(rig.ego_box, self.mounts.poses, rng))
+        self._own = RayMesh(carrier_mesh(rig.ego_box, self.mounts.poses, rng))
         self._lidars = {
             name: _mounted(
                 mount, self.mounts.poses[name], self.period(name) if self.timing.spin else 0.0
@@ -96,6 +95,14 @@ class StreetVehicleDrive(SensorDrive):
         """Say what it is made of: that is what travels to other processes."""
         kind, made_of = super().__reduce__()
         return kind, (*made_of, self.traffic)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of it, one sentence each."""
+        notes, usual = super().notes, VehicleConfig()
+        if (self.config.cruise, self.config.turn_radius) != (usual.cruise, usual.turn_radius):
+            notes += ('cruise and turn_radius are not used: the street says how it is driven',)
+        return notes if self.traffic is None else (*notes, EVALUATION_ONLY)
 
     @cached_property
     def ego(self) -> StreetMotion:
@@ -154,34 +161,3 @@ def _mounted(mount: LidarMount, pose: np.ndarray, period: float) -> Mounted:
     end = np.deg2rad(mount.last)
     x, y, _ = pose[:3, :3].T @ np.array([np.cos(end), np.sin(end), 0.0])
     return Mounted(model, pose, float(np.arctan2(y, x)), period)
-
-
-def _own_mesh(
-    box: EgoBox | None, poses: Mapping[str, np.ndarray], rng: np.random.Generator
-) -> Mesh:
-    """Our own vehicle in the ego frame; nothing where the rig does not say how large it is."""
-    if box is None:
-        return Mesh.join([])
-    low = np.array([box.x_min, box.y_min, 0.0])
-    high = np.array([box.x_max, box.y_max, box.z_max])
-    for pose in poses.values():
-        low, high = _beside(low, high, pose[:3, 3])
-    return own_vehicle((low[0], high[0], low[1], high[1], high[2]), rng)
-
-
-def _beside(low: np.ndarray, high: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The box, cut back at the side (not below) that is nearest to a LiDAR within it.
-
-    A LiDAR is on the vehicle: it looks at the body from outside, whatever the box says.
-    """
-    depth = np.concatenate([place - low, high - place])
-    depth[2] = np.inf
-    if (depth[[0, 1, 3, 4, 5]] <= 0).any():
-        return low, high
-    side = int(depth.argmin())
-    low, high = low.copy(), high.copy()
-    if side < 3:
-        low[side] = place[side] + _CLEAR
-    else:
-        high[side - 3] = place[side - 3] - _CLEAR
-    return low, high

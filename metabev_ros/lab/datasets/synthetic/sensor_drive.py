@@ -81,6 +81,11 @@ class SensorDrive(ABC):
     def ego(self) -> EgoMotion:
         """The true motion of the vehicle."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of it, one sentence each."""
+        return self.mounts.notes
+
     @cached_property
     def odometry(self) -> Odometry:
         """Its own belief of it."""
