@@ -119,7 +119,9 @@ def measure(
                 spent += (marks[2] - marks[1]) * modality.has_lidar
                 if turn >= WARM_UP:
                     seconds[name, modality].append(spent)
-                scores[name, modality].add(*pipeline.postprocess(outputs), labelled.truth)
+                scores[name, modality].add(
+                    *pipeline.postprocess(outputs, modality), labelled.truth
+                )
     return scores, seconds
 
 

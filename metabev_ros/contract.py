@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import hashlib
 import json
@@ -17,6 +18,7 @@ from typing import Any, TypeAlias, Union, cast
 from metabev_ros.config import ModelConfig, from_plain, to_plain
 from metabev_ros.errors import ConfigError, ContractError
 from metabev_ros.graph_specs import TensorSpec, graph_inputs, graph_outputs
+from metabev_ros.score_calibration import ScoreCalibration
 
 JsonValue: TypeAlias = Union[  # noqa: UP007  evaluated when the module is loaded: names itself
     None, bool, int, float, str, 'list[JsonValue]', 'dict[str, JsonValue]'
@@ -60,6 +62,8 @@ class Contract:
         weights_sha256: of the safetensors file the graphs were made from.
         form: runtime the graphs are written for; the shipped one is not named in the file, which
             contracts from before the forms do not either.
+        score_calibration: None, and no field of the file: scores are published as the
+            network gives them.
     """
 
     config: ModelConfig
@@ -69,6 +73,22 @@ class Contract:
     producer: dict[str, str]
     weights_sha256: str
     form: GraphForm = GraphForm.ONNXRUNTIME
+    score_calibration: ScoreCalibration | None = None
+
+    def __post_init__(self) -> None:
+        fitted = self.score_calibration
+        if fitted is not None and fitted.weights_sha256 != self.weights_sha256:
+            raise ConfigError(
+                'score_calibration: weights_sha256',
+                f'{self.weights_sha256[:16]}..., the weights of the graphs',
+                f'{fitted.weights_sha256[:16]}...',
+                'run `metabev calibrate` for these weights',
+            )
+
+    @property
+    def graphs_hash(self) -> str:
+        """Hash of the contract without its calibration, which engines do not depend on."""
+        return dataclasses.replace(self, score_calibration=None).hash
 
     @property
     def hash(self) -> str:
@@ -85,6 +105,8 @@ class Contract:
             }
 
         form = {} if self.form is GraphForm.ONNXRUNTIME else {'form': self.form.value}
+        fitted = self.score_calibration
+        calibration = {} if fitted is None else {'score_calibration': fitted.to_plain()}
         return {
             **form,
             'format': FORMAT,
@@ -101,6 +123,7 @@ class Contract:
             'inputs': specs(graph_inputs(self.config)),
             'outputs': specs(graph_outputs(self.config)),
             'config': to_plain(self.config),
+            **calibration,
         }
 
     def save(self, path: Path) -> None:
@@ -117,14 +140,16 @@ def load_contract(folder: Path) -> Contract:
     path = Path(folder) / 'contract.json'
     plain = _read_json(path)
     try:
+        config = from_plain(ModelConfig, plain['config'], f'{path.name}: config')
         contract = Contract(
-            from_plain(ModelConfig, plain['config'], f'{path.name}: config'),
+            config,
             plain['opset'],
             plain['precision'],
             plain['digests'],
             plain['producer'],
             plain['weights_sha256'],
             GraphForm(plain.get('form', GraphForm.ONNXRUNTIME.value)),
+            _calibration(plain, config),
         )
     except KeyError as error:
         raise ContractError(
@@ -132,7 +157,10 @@ def load_contract(folder: Path) -> Contract:
         ) from error
     except ConfigError as error:
         raise ContractError(
-            f'{path}: {error.where}', error.expected, error.got, 'export the model again'
+            f'{path}: {error.where}',
+            error.expected,
+            error.got,
+            'export the model again',
         ) from error
     except ValueError as error:
         raise ContractError(
@@ -151,6 +179,32 @@ def load_contract(folder: Path) -> Contract:
             'export the model again',
         )
     return contract
+
+
+def _calibration(plain: dict[str, Any], config: ModelConfig) -> ScoreCalibration | None:
+    """The calibration in a contract's JSON; None where there is none.
+
+    Raises:
+        ConfigError: for one that is damaged or of other classes.
+    """
+    if 'score_calibration' not in plain:
+        return None
+    return ScoreCalibration.from_plain(
+        plain['score_calibration'], config.detection_classes, config.map_classes
+    )
+
+
+def score_calibration_for(model: Path, weights_sha256: str) -> ScoreCalibration | None:
+    """The calibration that a model folder holds for these weights; None where it holds none.
+
+    One of other weights is none, and neither is that of a contract that cannot be read: whoever
+    asks makes the contract anew, or runs without one.
+    """
+    try:
+        contract = load_contract(model)
+    except ContractError:
+        return None
+    return contract.score_calibration if contract.weights_sha256 == weights_sha256 else None
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -197,7 +251,15 @@ def require_current_variant(model: Path, form: GraphForm, precision: GraphPrecis
     folder = variant_folder(model, form, precision)
     if folder == Path(model) or not (Path(model) / 'contract.json').exists():
         return
-    ours, theirs = load_contract(model).weights_sha256, load_contract(folder).weights_sha256
+    whole, variant = load_contract(model), load_contract(folder)
+    ours, theirs = whole.weights_sha256, variant.weights_sha256
+    if ours == theirs and whole.score_calibration != variant.score_calibration:
+        raise ContractError(
+            f'{folder}/contract.json: score_calibration',
+            'that of the fp32 graphs',
+            'another one, or none',
+            'run `metabev calibrate MODEL` again: it writes the contracts of all variants',
+        )
     if ours != theirs:
         raise ContractError(
             f'{folder}/contract.json: weights',

@@ -98,6 +98,8 @@ def _lidar_inputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
             return _pillar_inputs(config)
         case LidarEncoder.SPARSE:
             return _voxel_inputs(config)
+        case LidarEncoder.FINE_PILLAR:
+            return _fine_pillar_inputs(config)
         case _:
             assert_never(config.lidar.encoder)
 
@@ -108,6 +110,19 @@ def _pillar_inputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
     return (
         TensorSpec('pillars', 'float32', shape, 'V S F'),
         TensorSpec('pillar_table', 'int32', (rows * columns,), 'YX'),
+    )
+
+
+def _fine_pillar_inputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
+    lidar, (rows, columns) = config.lidar, config.bev_grid.shape
+    return (
+        TensorSpec('points', 'float32', (None, lidar.point_features), 'P F'),
+        TensorSpec('point_table', 'int32', (None, lidar.points_per_pillar), 'V slot'),
+        TensorSpec('fine_table', 'int32', (None, 4), 'cell child'),
+        TensorSpec('fine_neighbours', 'int32', (None, 9), 'cell offset'),
+        TensorSpec('coarse_table', 'int32', (None, 4), 'cell child'),
+        TensorSpec('coarse_neighbours', 'int32', (None, 9), 'cell offset'),
+        TensorSpec('bev_table', 'int32', (rows * columns,), 'YX'),
     )
 
 

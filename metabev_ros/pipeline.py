@@ -57,7 +57,8 @@ class Pipeline:
         )
         self.preprocess = Preprocessor(config, tables=self._tables)
         self.backend = backend
-        self.postprocess = Postprocessor(config)
+        scores = backend.score_calibration
+        self.postprocess = Postprocessor(config, scores)
         self.prepare_image = self.preprocess.prepare_image
         self.model = ModelInfo(
             config.name,
@@ -69,6 +70,7 @@ class Pipeline:
             backend.device,
             backend.precision,
             backend.provider,
+            calibrated_on='' if scores is None else scores.fitted_on,
         )
 
     @classmethod
@@ -107,7 +109,7 @@ class Pipeline:
         prepared = perf_counter()
         outputs = self.backend.run(camera, lidar)
         inferred = perf_counter()
-        detections, map_probabilities = self.postprocess(outputs)
+        detections, map_probabilities = self.postprocess(outputs, sample.modality)
         return PerceptionResult(
             sample,
             detections,

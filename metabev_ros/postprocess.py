@@ -8,7 +8,8 @@ import numpy as np
 from metabev_ros.config import DetectionHead, ModelConfig
 from metabev_ros.config.class_sizes import MEAN_SIZES
 from metabev_ros.errors import BackendError, assert_never
-from metabev_ros.structures import Detections
+from metabev_ros.score_calibration import BranchScores, ScoreCalibration, branch_scores, sigmoid
+from metabev_ros.structures import Detections, Modality
 
 CANDIDATES = 500  # peaks looked at per sample: the benchmark's limit of boxes
 # Boxes of queries this far beyond the grid, or from the ego's height, are dropped (BEVFusion:
@@ -22,10 +23,17 @@ class Postprocessor:
     Centre heads: peaks, boxes of the class's group, circle NMS. TransFusion: every query is a
     box, its score the class probability times the heatmap's at its peak; Plain-DETR: the class
     probability alone; no NMS.
+
+    Scores and map are calibrated for their branch here and nowhere else, before the threshold is
+    applied: it is a threshold of calibrated scores. A box keeps its class.
+
+    Args:
+        calibration: of the model; None: scores are published as the network gives them.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
-        self._config = config
+    def __init__(self, config: ModelConfig, calibration: ScoreCalibration | None = None) -> None:
+        self._config, self._calibration = config, calibration
+        self._scores = branch_scores(calibration)
         self._radius = np.array(
             [
                 config.head.nms_radius_scale * min(MEAN_SIZES[name][:2])
@@ -36,18 +44,23 @@ class Postprocessor:
             [np.full(len(group), i) for i, group in enumerate(config.detection_groups)]
         )
 
-    def __call__(self, outputs: dict[str, np.ndarray]) -> tuple[Detections, np.ndarray]:
+    def __call__(
+        self, outputs: dict[str, np.ndarray], modality: Modality | None = None
+    ) -> tuple[Detections, np.ndarray]:
         """Decode one sample.
 
         Args:
             outputs: the arrays of `graph_specs.output_names`, batch axis 1.
+            modality: branch that they come from; None only without a calibration.
 
         Returns:
             detections (best first, at most `max_detections`) and (L, Ym, Xm) float32.
 
         Raises:
-            BackendError: if an output is not finite: nothing of it is published.
+            BackendError: if an output is not finite: nothing of it is published; if there is a
+                calibration and no branch to choose it by.
         """
+        scores = self._scores_of(modality)
         for name, array in outputs.items():
             if not np.isfinite(array).all():
                 raise BackendError(
@@ -55,23 +68,32 @@ class Postprocessor:
                     'finite numbers',
                     f'{np.count_nonzero(~np.isfinite(array))} non-finite',
                 )
-        return self._detections(outputs), sigmoid(outputs['map_logits'][0])
+        probabilities = sigmoid(scores.map_logits(outputs['map_logits'][0]))
+        return self._detections(outputs, scores), probabilities
 
-    def _detections(self, outputs: dict[str, np.ndarray]) -> Detections:
+    def _scores_of(self, modality: Modality | None) -> BranchScores:
+        if self._calibration is None:
+            return BranchScores(None)
+        if modality is None or modality is Modality.NONE:
+            raise BackendError('postprocess', 'the branch of calibrated outputs', str(modality))
+        return self._scores[modality]
+
+    def _detections(self, outputs: dict[str, np.ndarray], scores: BranchScores) -> Detections:
         match self._config.head.detection:
             case DetectionHead.CENTER:
-                return self._from_peaks(outputs)
+                return self._from_peaks(outputs, scores)
             case DetectionHead.TRANSFUSION:
                 score = sigmoid(outputs['class_logits'][0]) * outputs['query_scores'][0]
-                return self._from_queries(outputs['boxes'][0], score)
+                return self._from_queries(outputs['boxes'][0], score, scores)
             case DetectionHead.PLAIN_DETR:
-                return self._from_queries(outputs['boxes'][0], sigmoid(outputs['class_logits'][0]))
+                score = sigmoid(outputs['class_logits'][0])
+                return self._from_queries(outputs['boxes'][0], score, scores)
             case _:
                 assert_never(self._config.head.detection)
 
-    def _from_peaks(self, outputs: dict[str, np.ndarray]) -> Detections:
+    def _from_peaks(self, outputs: dict[str, np.ndarray], branch: BranchScores) -> Detections:
         scores, labels, rows, columns = find_peaks(
-            outputs['heatmap'][0], self._config.head.score_threshold
+            outputs['heatmap'][0], self._config.head.score_threshold, branch
         )
         maps = outputs['boxes'][0]
         maps = maps.reshape(-1, 10, *maps.shape[1:])  # (G, 10, Y, X)
@@ -81,10 +103,13 @@ class Postprocessor:
         keep = circle_nms(boxes, labels, self._radius)[: self._config.head.max_detections]
         return Detections(boxes[keep], scores[keep], labels[keep])
 
-    def _from_queries(self, channels: np.ndarray, score: np.ndarray) -> Detections:
+    def _from_queries(
+        self, channels: np.ndarray, score: np.ndarray, branch: BranchScores
+    ) -> Detections:
         """`channels` (10, P) and `score` (K, P) of the queries -> those that are boxes."""
         score = np.clip(score, 0.0, 1.0)
-        labels, best = score.argmax(0), score.max(0)
+        labels = score.argmax(0)
+        best = branch.scores(score.max(0), labels)
         zero = np.zeros(score.shape[1], np.int64)
         boxes = decode_boxes(channels.T, zero, zero, self._config)
         grid = self._config.bev_grid
@@ -101,19 +126,15 @@ class Postprocessor:
         return Detections(boxes[order], best[order], labels[order])
 
 
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Logistic function, float32, without overflow."""
-    return (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
-
-
 def find_peaks(
-    heatmap: np.ndarray, threshold: float
+    heatmap: np.ndarray, threshold: float, branch: BranchScores | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Local maxima of a 3 x 3 neighbourhood.
 
     Args:
         heatmap: (K, Y, X) logits.
-        threshold: least probability.
+        threshold: least probability, after calibration.
+        branch: calibrates the logits; None: they are taken as they are.
 
     Returns:
         scores (M,) float32 in falling order, labels, rows, columns (M,) int64; ties fall to the
@@ -121,8 +142,12 @@ def find_peaks(
     """
     peak = np.stack([cv2.dilate(layer, np.ones((3, 3), np.uint8)) == layer for layer in heatmap])
     limit = np.log(max(threshold, 1e-6) / (1 - max(threshold, 1e-6)))
-    flat = np.flatnonzero(peak & (heatmap >= limit))
+    flat = np.flatnonzero(peak)
     logits = heatmap.reshape(-1)[flat]
+    if branch is not None:
+        logits = branch.peak_logits(logits, flat // heatmap[0].size)
+    kept = logits >= limit
+    flat, logits = flat[kept], logits[kept]
     order = np.argsort(-logits, kind='stable')[:CANDIDATES]
     labels, rows, columns = np.unravel_index(flat[order], heatmap.shape)
     return sigmoid(logits[order]), labels, rows, columns

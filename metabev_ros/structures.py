@@ -277,6 +277,8 @@ class ModelInfo:
         backend, device, precision: the runtime, its device and its arithmetic.
         provider: the part of the runtime that computes ('cpu', 'cuda', ...).
         gpu_memory: bytes that the loaded model took on the GPU, 0 without one.
+        calibrated_on: samples that its scores were calibrated on, in words; '': they are published
+            as the network gives them.
     """
 
     name: str
@@ -289,6 +291,7 @@ class ModelInfo:
     precision: str
     provider: str = 'cpu'
     gpu_memory: int = 0
+    calibrated_on: str = ''
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ LAYERS = (
     ('preprocess', 'backends', 'postprocess', 'drawing', 'faults'),
     ('network',),
     ('sensing', 'contract', 'wire', 'bags'),
-    ('graph_specs',),
+    ('graph_specs', 'score_calibration'),
     ('config',),
     ('structures', 'resources'),
     ('geometry',),

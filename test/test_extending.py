@@ -60,6 +60,15 @@ LIDAR_BRANCHES = {
     LidarEncoder.SPARSE: LidarBranchConfig(
         LidarEncoder.SPARSE, z_min=-3.2, z_max=4.8, max_voxels=2000, bev_channels=256
     ),
+    LidarEncoder.FINE_PILLAR: LidarBranchConfig(
+        LidarEncoder.FINE_PILLAR,
+        pillar=0.2,
+        points_per_pillar=4,
+        max_pillars=500,
+        pillar_channels=8,
+        fine_channels=8,
+        bev_channels=8,
+    ),
 }
 
 

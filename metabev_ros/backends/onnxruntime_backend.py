@@ -15,6 +15,7 @@ from metabev_ros.config import ModelConfig
 from metabev_ros.contract import load_contract, read_checked
 from metabev_ros.errors import BackendError, MissingDependencyError
 from metabev_ros.graph_specs import FUSION_OF, GRAPHS, graph_inputs, output_names
+from metabev_ros.score_calibration import ScoreCalibration
 from metabev_ros.structures import Modality
 
 _MAPS = {'camera_encoder': 'camera_bev', 'lidar_encoder': 'lidar_bev'}
@@ -106,6 +107,11 @@ class OnnxRuntimeBackend:
     def model_hash(self) -> str:
         """SHA-256 (first 16 hex digits) of the model."""
         return self.contract.hash
+
+    @property
+    def score_calibration(self) -> ScoreCalibration | None:
+        """See `Backend.score_calibration`."""
+        return self.contract.score_calibration
 
     def run(self, camera: Arrays | None, lidar: Arrays | None) -> Arrays:
         """See `Backend.run`."""

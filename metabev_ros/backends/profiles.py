@@ -93,6 +93,7 @@ def _lidar_sizes(config: ModelConfig, limits: ProfileLimits) -> dict[str, list[S
     sizes = {
         'pillars': [(1, math.ceil(lidar.max_pillars / 2), lidar.max_pillars)],
         'voxel_features': [_sites(config, 0, limits)],
+        **_fine_sizes(config),
     }
     for stage, (name, step) in enumerate(zip(SPARSE_STAGES, SPARSE_STEPS, strict=True)):
         sizes |= {
@@ -100,6 +101,20 @@ def _lidar_sizes(config: ModelConfig, limits: ProfileLimits) -> dict[str, list[S
             step.name: [_sites(config, stage + 1, limits)],
         }
     return sizes
+
+
+def _fine_sizes(config: ModelConfig) -> dict[str, list[Shape]]:
+    """Fine pillars: each cell of a step has one to four children."""
+    lidar, grid = config.lidar, config.bev_grid
+    most = lidar.max_pillars
+    cells, bev_cells = (min(most, grid.rows * grid.columns * n) for n in (4, 1))
+    points = most * lidar.points_per_pillar
+    return {
+        'points': [(1, points // 6, points)],
+        'point_table': [(1, most // 2, most)],
+        **dict.fromkeys(('fine_table', 'fine_neighbours'), [(1, cells // 3, cells)]),
+        **dict.fromkeys(('coarse_table', 'coarse_neighbours'), [(1, bev_cells // 4, bev_cells)]),
+    }
 
 
 def _sites(config: ModelConfig, stage: int, limits: ProfileLimits) -> Shape:

@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from metabev_ros.config import ModelConfig
+from metabev_ros.score_calibration import ScoreCalibration
 
 Arrays: TypeAlias = dict[str, np.ndarray]  # tensor name -> array, names as in the contract
 NetworkInputs: TypeAlias = tuple[Arrays | None, Arrays | None]  # camera, LiDAR; None = absent
@@ -24,6 +25,7 @@ class Backend(Protocol):
         name, device, precision: the runtime, its device and its arithmetic.
         provider: the part of the runtime that computes ('cpu', 'cuda', ...).
         gpu_memory: bytes taken on the GPU, 0 without one.
+        score_calibration: which the postprocessor applies; None: there is none.
     """
 
     @property
@@ -59,6 +61,11 @@ class Backend(Protocol):
     @property
     def gpu_memory(self) -> int:
         """Bytes that the model took on the GPU; 0 without one."""
+        ...
+
+    @property
+    def score_calibration(self) -> ScoreCalibration | None:
+        """Calibration of the scores; None without one."""
         ...
 
     def run(self, camera: Arrays | None, lidar: Arrays | None) -> Arrays:

@@ -17,6 +17,7 @@ from metabev_ros.config import ModelConfig
 from metabev_ros.contract import Contract, GraphForm, GraphPrecision, load_contract, variant_folder
 from metabev_ros.errors import BackendError, ContractError, assert_never
 from metabev_ros.graph_specs import ENCODERS, FUSION_OF, GRAPHS, graph_inputs, graph_outputs
+from metabev_ros.score_calibration import ScoreCalibration
 from metabev_ros.structures import Modality
 
 _BEV_OF = {'camera_encoder': 'camera_bev', 'lidar_encoder': 'lidar_bev'}
@@ -121,6 +122,11 @@ class TensorRtBackend:
     def model_hash(self) -> str:
         """SHA-256 (first 16 hex digits) of the model."""
         return self.contract.hash
+
+    @property
+    def score_calibration(self) -> ScoreCalibration | None:
+        """See `Backend.score_calibration`."""
+        return self.contract.score_calibration
 
     @property
     def cuda_graphs(self) -> tuple[str, ...]:
@@ -269,5 +275,5 @@ def engine_identity(
         capability,
         library.flavour.value,
         library.version,
-        contract.hash,
+        contract.graphs_hash,
     )

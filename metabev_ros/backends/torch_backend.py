@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from safetensors import SafetensorError
 
 from metabev_ros.backends.protocol import Arrays
 from metabev_ros.config import ModelConfig, load_config
-from metabev_ros.contract import sha256_of
+from metabev_ros.contract import score_calibration_for, sha256_of
 from metabev_ros.errors import BackendError, ContractError
 from metabev_ros.graph_specs import output_names
 from metabev_ros.network.metabev import MetaBev, NetworkOutput
+from metabev_ros.score_calibration import ScoreCalibration
 
 
 def load_network(folder: Path) -> tuple[MetaBev, ModelConfig]:
@@ -48,24 +50,37 @@ class TorchBackend:
         network: in evaluation mode.
         config: its configuration.
         model_hash: names the weights in outputs.
+        score_calibration: of these weights.
     """
 
     name, device, precision, provider = 'torch', 'cpu', 'fp32', 'cpu'
     gpu_memory = 0
 
-    def __init__(self, network: MetaBev, config: ModelConfig, model_hash: str = 'unsaved') -> None:
+    def __init__(
+        self,
+        network: MetaBev,
+        config: ModelConfig,
+        model_hash: str = 'unsaved',
+        score_calibration: ScoreCalibration | None = None,
+    ) -> None:
         self.network, self.config, self.model_hash = network.eval(), config, model_hash
+        self.score_calibration = score_calibration
 
     @classmethod
     def load(cls, folder: Path) -> TorchBackend:
         """The backend of config.yaml and weights.safetensors; needs no contract.
 
+        Where there is one of the same weights its calibration is taken.
+
         Raises:
             ContractError: if weights and configuration do not fit.
         """
         network, config = load_network(Path(folder))
-        text = config.hash + sha256_of(Path(folder) / 'weights.safetensors')
-        return cls(network, config, hashlib.sha256(text.encode()).hexdigest()[:16])
+        weights = sha256_of(Path(folder) / 'weights.safetensors')
+        fitted = score_calibration_for(Path(folder), weights)
+        text = config.hash + weights + ('' if fitted is None else json.dumps(fitted.to_plain()))
+        model_hash = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return cls(network, config, model_hash, fitted)
 
     @torch.inference_mode()
     def run(self, camera: Arrays | None, lidar: Arrays | None) -> Arrays:

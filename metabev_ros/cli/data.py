@@ -239,6 +239,25 @@ def import_synthetic(
     run_import(source, out, model, workers, pictures)
 
 
+@import_app.command('streets')
+def import_streets(
+    out: RecordsOption,
+    first_seed: Annotated[int, typer.Option(min=0, help='Seed of the first world.')] = 1_000_000,
+    worlds: Annotated[int, typer.Option(min=1, help='Number of worlds.')] = 100,
+    frames: Annotated[int, typer.Option(min=1, help='Samples of each.')] = 6,
+    spacing: Annotated[float, typer.Option(min=0.1, help='Seconds between them.')] = 1.5,
+    cameras: Annotated[bool, typer.Option(help='With pictures.')] = True,
+    model: ImportModelOption = None,
+    workers: WorkersOption = 2,
+    pictures: PicturesOption = 8,
+) -> None:
+    """Render drives through simulated streets: random places, rigs and weather."""
+    from metabev_ros.lab.simulation.records import StreetDrives
+
+    source = StreetDrives(first_seed, worlds, frames, spacing, cameras)
+    run_import(source, out, model, workers, pictures)
+
+
 @import_app.command('bag')
 def import_bag(
     paths: Annotated[

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from metabev_ros.config.adamv import AdamvConfig
-from metabev_ros.config.yaml import require
+from metabev_ros.config.yaml import LATER, require
 
 
 class Fuser(enum.Enum):
@@ -36,6 +36,8 @@ class DecoderConfig:
     Attributes:
         channels: query width d.
         cell: edge of a meta-BEV query cell, metres.
+        value_stride: BEV cells per edge of a cell of the maps that are sampled: 1, or as many as a
+            query cell has, where a modality's map is brought to the queries' resolution first.
         heads, points: attention heads and sampled points per head and modality.
         cross_layers, self_layers: N cross-modal layers, then M self-attention layers.
         ffn_ratio: hidden width of the FFN (and of every expert) over d.
@@ -56,6 +58,7 @@ class DecoderConfig:
     experts_used: int = 2
     dropout: float = 0.0
     adamv: AdamvConfig | None = None
+    value_stride: int = field(default=1, metadata=LATER)
 
     def __post_init__(self) -> None:
         require(
@@ -63,6 +66,9 @@ class DecoderConfig:
             'model.decoder.channels',
             f'a multiple of heads ({self.heads})',
             self.channels,
+        )
+        require(
+            self.value_stride in (1, 2), 'model.decoder.value_stride', '1 or 2', self.value_stride
         )
         require(self.points >= 1, 'model.decoder.points', 'at least 1', self.points)
         require(

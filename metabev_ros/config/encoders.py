@@ -18,6 +18,7 @@ class CameraBackbone(enum.Enum):
     SWIN_T = 'swin_t'
     RESNET50 = 'resnet50'
     HORNET = 'hornet'
+    EFFICIENTNET_LITE0 = 'efficientnet_lite0'
 
 
 class CameraNeck(enum.Enum):
@@ -41,10 +42,14 @@ class ViewTransform(enum.Enum):
 
 
 class LidarEncoder(enum.Enum):
-    """LiDAR encoders: pillars, or VoxelNet's sparse 3D convolutions."""
+    """LiDAR encoders: pillars, VoxelNet's sparse 3D convolutions, or fine pillars.
+
+    `FINE_PILLAR` has pillars of a quarter of a BEV cell and sparse 2D convolutions over them.
+    """
 
     PILLAR = 'pillar'
     SPARSE = 'sparse'
+    FINE_PILLAR = 'fine_pillar'
 
 
 @dataclass(frozen=True)
@@ -148,11 +153,13 @@ class CameraBranchConfig:
 
 @dataclass(frozen=True)
 class LidarBranchConfig:
-    """Pillar encoder or sparse voxel encoder.
+    """Pillar encoder, sparse voxel encoder or fine pillar encoder.
 
     Attributes:
-        pillar: edge of a pillar, metres; the BEV cell is twice that. Pillar encoder only.
-        points_per_pillar: more points than this in a pillar are dropped in arrival order.
+        pillar: edge of a pillar, metres; the BEV cell is twice that, or four times that with fine
+            pillars. Not of the sparse encoder.
+        points_per_pillar: more points than this in a pillar are dropped in arrival order; of a
+            fine pillar in equal steps of it.
         max_pillars: more pillars than this are dropped, farthest first.
         voxel_height, points_per_voxel, max_voxels: of the sparse encoder; a voxel's edge in x
             and y is an eighth of the BEV cell (`ModelConfig.voxel_grid`). More voxels than
@@ -160,7 +167,10 @@ class LidarBranchConfig:
         z_min, z_max: metres in the ego frame.
         sweeps: that are taken as one, the older ones moved with the vehicle; each point knows
             how long ago it was measured (`time_lag`). The paper takes ten.
-        pillar_channels: width of the pillar encoder.
+        pillar_channels: width of the pillar encoder, and of fine pillars.
+        fine_channels: width at half a BEV cell, with fine pillars.
+        fine_blocks, coarse_blocks: residual blocks of two sparse convolutions at half a BEV cell
+            and at the BEV cell, with fine pillars.
         bev_channels: channels of the LiDAR BEV map.
     """
 
@@ -176,8 +186,17 @@ class LidarBranchConfig:
     pillar_channels: int = 32
     bev_channels: int = 64
     sweeps: int = field(default=1, metadata=LATER)
+    fine_channels: int = field(default=48, metadata=LATER)
+    fine_blocks: int = field(default=1, metadata=LATER)
+    coarse_blocks: int = field(default=1, metadata=LATER)
 
     def __post_init__(self) -> None:
+        require(
+            self.fine_channels >= 1 and self.fine_blocks >= 0 and self.coarse_blocks >= 0,
+            'model.lidar',
+            'fine_channels of at least 1, fine_blocks and coarse_blocks of at least 0',
+            (self.fine_channels, self.fine_blocks, self.coarse_blocks),
+        )
         require(
             1 <= self.sweeps <= MAX_SWEEPS, 'model.lidar.sweeps', f'1..{MAX_SWEEPS}', self.sweeps
         )
@@ -201,6 +220,11 @@ class LidarBranchConfig:
     def pillar_features(self) -> int:
         """x y z intensity time_lag, offset in the pillar (x y), height over the mean, count."""
         return 9
+
+    @property
+    def point_features(self) -> int:
+        """Of fine pillars: as `preprocess.fine_pillars` lists them."""
+        return 10
 
     @property
     def voxel_features(self) -> int:

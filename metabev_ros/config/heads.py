@@ -63,7 +63,7 @@ class HeadConfig:
         proposals: queries of the TransFusion and Plain-DETR heads.
         plain_detr: the Plain-DETR head's choices, with that head only.
         max_detections: boxes kept per sample.
-        score_threshold: boxes below are dropped.
+        score_threshold: boxes below are dropped; of calibrated scores where there are such.
         nms_radius_scale: centre-distance NMS radius as a share of a class's mean size.
     """
 

@@ -90,6 +90,13 @@ class ModelConfig:
                     f'half the BEV cell ({cell / 2} m)',
                     self.lidar.pillar,
                 )
+            case LidarEncoder.FINE_PILLAR:
+                require(
+                    abs(cell / self.lidar.pillar - 4) < 1e-6,
+                    'model.lidar.pillar',
+                    f'a quarter of the BEV cell ({cell / 4} m)',
+                    self.lidar.pillar,
+                )
             case LidarEncoder.SPARSE:
                 pass  # its voxels follow from the BEV cell: `voxel_grid`
             case _:

@@ -18,15 +18,35 @@ from torch.nn import functional as F
 from metabev_ros.config import CameraBackbone, CameraBranchConfig, ViewTransform
 from metabev_ros.errors import assert_never
 from metabev_ros.geometry import BevGrid
+from metabev_ros.network.efficientnet_lite import EfficientNetLite0
 from metabev_ros.network.fpn import build_camera_neck
 from metabev_ros.network.hornet import HorNet, build_hornet
 from metabev_ros.network.layers import ConvBlock, HalvingConv, ResidualBlock
 from metabev_ros.network.resnet import ResNet50
+from metabev_ros.network.row_tables import look_up_once, row_sums, weighted_row_sums
 from metabev_ros.network.swin import SwinTransformer
 
 # ImageNet statistics on a 0..255 scale.
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+def pixel_statistics(
+    backbone: CameraBackbone,
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and scale of RGB, 0..255, with which the published weights of a backbone learnt."""
+    match backbone:
+        case CameraBackbone.EFFICIENTNET_LITE0:
+            return (127.0,) * 3, (128.0,) * 3
+        case (
+            CameraBackbone.NANO
+            | CameraBackbone.SWIN_T
+            | CameraBackbone.RESNET50
+            | CameraBackbone.HORNET
+        ):
+            return PIXEL_MEAN, PIXEL_STD
+        case _:
+            assert_never(backbone)
 
 
 class NanoBackbone(nn.Module):
@@ -56,13 +76,15 @@ class NanoBackbone(nn.Module):
 
 
 class BackboneWithNeck(nn.Module):
-    """A backbone of three maps and the neck that joins them.
+    """A backbone of several maps and the neck that joins them.
 
     (N, 3, H, W) -> (N, feature_channels, H / 8, W / 8).
     """
 
     def __init__(
-        self, body: SwinTransformer | ResNet50 | HorNet, config: CameraBranchConfig
+        self,
+        body: SwinTransformer | ResNet50 | HorNet | EfficientNetLite0,
+        config: CameraBranchConfig,
     ) -> None:
         super().__init__()
         self.body = body
@@ -84,6 +106,8 @@ def build_backbone(config: CameraBranchConfig) -> nn.Module:
         case CameraBackbone.HORNET:
             assert config.hornet is not None  # CameraBranchConfig sees to it
             return BackboneWithNeck(build_hornet(config.hornet), config)
+        case CameraBackbone.EFFICIENTNET_LITE0:
+            return BackboneWithNeck(EfficientNetLite0(), config)
         case _:
             assert_never(config.backbone)
 
@@ -115,8 +139,9 @@ class CameraEncoder(nn.Module):
         self.view_transform = config.view_transform
         self.depth_bins = config.depth_bins
         self.context_channels = config.context_channels
-        self.register_buffer('mean', torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
+        mean, std = pixel_statistics(config.backbone)
+        self.register_buffer('mean', torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self.backbone = build_backbone(config)
         self.depth_and_context = nn.Conv2d(
             config.feature_channels, config.depth_bins + config.context_channels, 1
@@ -154,16 +179,12 @@ class CameraEncoder(nn.Module):
         """
         c = self.context_channels
         pixels = context.permute(0, 2, 3, 1).reshape(-1, c)  # (N h w, C)
-        weights = torch.cat([depth.reshape(-1), depth.new_zeros(1)])  # last = padding
-        width = tables['depth_table'].shape[1]
-        weight = weights.index_select(0, tables['depth_table'].reshape(-1))
-        feature = pixels.index_select(0, tables['pixel_table'].reshape(-1))
-        row_sum = (weight.reshape(-1, 1, width) @ feature.reshape(-1, width, c))[:, 0]
+        named = depth.flatten(2), pixels, tables['depth_table'], tables['pixel_table']
         match self.view_transform:
             case ViewTransform.LIFT_SPLAT:
-                bev = _sum_cells(row_sum, tables)
-            case ViewTransform.PULL:
-                bev = row_sum
+                bev = _sum_cells(weighted_row_sums(*named), tables)
+            case ViewTransform.PULL:  # cells share probabilities
+                bev = row_sums(*named)
             case _:
                 assert_never(self.view_transform)
         return bev.t().reshape(1, c, *self.grid_shape)
@@ -178,10 +199,6 @@ class CameraEncoder(nn.Module):
 def _sum_cells(row_sum: Tensor, tables: dict[str, Tensor]) -> Tensor:
     """Sums of table rows (R, C) -> sums of BEV cells (Y X, C), zero where no point falls."""
     c = row_sum.shape[1]
-    row_sum = torch.cat([row_sum, row_sum.new_zeros(1, c)])  # last = padding
     cells = tables['cell_table']
-    cell_sum = (
-        row_sum.index_select(0, cells.reshape(-1)).reshape(-1, cells.shape[1], c).sum(1)
-    )  # (active cells, C)
-    cell_sum = torch.cat([cell_sum, cell_sum.new_zeros(1, c)])
-    return cell_sum.index_select(0, tables['grid_table'])
+    cell_sum = look_up_once(row_sum, cells).reshape(-1, cells.shape[1], c).sum(1)
+    return look_up_once(cell_sum, tables['grid_table'][:, None])

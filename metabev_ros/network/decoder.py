@@ -2,7 +2,8 @@
 
 The paper leaves open, and we choose: positions are a learned row and a learned column vector,
 added to the queries in every layer (Deformable-DETR's query position); each modality's map is
-brought to d channels by a 1x1 convolution with batch norm; post-norm as Figure 4 shows.
+brought to d channels by a 1x1 convolution (n x n with stride n where `value_stride` is n) with
+batch norm; post-norm as Figure 4 shows.
 """
 
 from __future__ import annotations
@@ -66,9 +67,10 @@ class BevEvolvingDecoder(nn.Module):
         super().__init__()
         d, (rows, columns) = config.channels, query_grid.shape
         self.shape = (rows, columns)
+        edge = config.value_stride
         self.project = nn.ModuleDict(
             {
-                name: nn.Sequential(nn.Conv2d(c, d, 1, bias=False), nn.BatchNorm2d(d))
+                name: nn.Sequential(nn.Conv2d(c, d, edge, edge, bias=False), nn.BatchNorm2d(d))
                 for name, c in bev_channels.items()
             }
         )

@@ -17,6 +17,7 @@ from metabev_ros.config import LidarBranchConfig, LidarEncoder, ModelConfig
 from metabev_ros.config.sparse import SparseExecution
 from metabev_ros.errors import ConfigError, assert_never
 from metabev_ros.geometry import BevGrid
+from metabev_ros.network.fine_pillars import FinePillarEncoder
 from metabev_ros.network.layers import ConvBlock, ResidualBlock
 from metabev_ros.network.sparse_encoder import RowBatchNorm, SparseEncoder
 
@@ -69,7 +70,7 @@ class PillarEncoder(nn.Module):
 
 def build_lidar_encoder(
     config: ModelConfig, execution: SparseExecution = SparseExecution.TABLES
-) -> PillarEncoder | SparseEncoder | SpconvEncoder:
+) -> PillarEncoder | SparseEncoder | SpconvEncoder | FinePillarEncoder:
     """The LiDAR encoder that the configuration names.
 
     Args:
@@ -81,15 +82,22 @@ def build_lidar_encoder(
     """
     match config.lidar.encoder:
         case LidarEncoder.PILLAR:
-            if execution is not SparseExecution.TABLES:
-                raise ConfigError(
-                    'training.execution', 'tables for a LiDAR encoder of pillars', execution.value
-                )
+            _require_tables(execution)
             return PillarEncoder(config.lidar, config.pillar_grid)
         case LidarEncoder.SPARSE:
             return _build_sparse_encoder(config, execution)
+        case LidarEncoder.FINE_PILLAR:
+            _require_tables(execution)
+            return FinePillarEncoder(config.lidar, config.bev_grid)
         case _:
             assert_never(config.lidar.encoder)
+
+
+def _require_tables(execution: SparseExecution) -> None:
+    if execution is not SparseExecution.TABLES:
+        raise ConfigError(
+            'training.execution', 'tables for a LiDAR encoder of pillars', execution.value
+        )
 
 
 def _build_sparse_encoder(

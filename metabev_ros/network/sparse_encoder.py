@@ -37,6 +37,7 @@ from torch.nn import functional as F
 from metabev_ros.config import ModelConfig
 from metabev_ros.config.sparse import SPARSE_STAGES, SPARSE_STEPS, sparse_shapes
 from metabev_ros.config.yaml import require
+from metabev_ros.network.row_tables import moved_tables
 
 # Width of every stage; a stage ends in a strided convolution to the next width.
 STAGE_CHANNELS = (16, 32, 64, 128)
@@ -235,16 +236,9 @@ def _merge(sweeps: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     counts = [len(sweep['voxel_features']) for sweep in sweeps]
     for stage, step in zip(SPARSE_STAGES, SPARSE_STEPS, strict=True):
         for name in (stage, step.name):
-            merged[name] = torch.cat(_moved([sweep[name] for sweep in sweeps], counts))
+            merged[name] = torch.cat(moved_tables([sweep[name] for sweep in sweeps], counts))
         counts = [len(sweep[step.name]) for sweep in sweeps]
-    merged['voxel_table'] = torch.stack(_moved([sweep['voxel_table'] for sweep in sweeps], counts))
+    merged['voxel_table'] = torch.stack(
+        moved_tables([sweep['voxel_table'] for sweep in sweeps], counts)
+    )
     return merged
-
-
-def _moved(tables: list[Tensor], counts: list[int]) -> list[Tensor]:
-    """Tables of samples with `counts` input rows as tables into the rows of all of them."""
-    total, start, moved = sum(counts), 0, []
-    for table, count in zip(tables, counts, strict=True):
-        moved.append(torch.where(table == count, total, table + start))
-        start += count
-    return moved

@@ -88,7 +88,8 @@ class PerceptionNode(LifecycleNode):
             f'model {model.name} {model.hash[: wire.HASH_DIGITS]} on {model.backend} '
             f'({model.provider} on {model.device}, {model.precision}'
             + (f', {model.gpu_memory / 1e6:.0f} MB of GPU memory' if model.gpu_memory else '')
-            + f'), ready in {time.monotonic() - started:.1f} s'
+            + f'), scores {"" if model.calibrated_on else "not "}calibrated'
+            + f', ready in {time.monotonic() - started:.1f} s'
         )
         return TransitionCallbackReturn.SUCCESS
 

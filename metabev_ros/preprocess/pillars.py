@@ -35,9 +35,9 @@ def build_pillars(sweep: Sweep, config: LidarBranchConfig, grid: BevGrid) -> dic
             'pillar_table': np.ones(grid.rows * grid.columns, np.int32),
         }
     order = keep[stable_order(cell[keep])]
-    cells, first, counts = _groups(cell[order])
+    cells, first, counts = groups(cell[order])
     if len(cells) > config.max_pillars:
-        kept = _nearest(cells, grid, config.max_pillars)
+        kept = nearest_cells(cells, grid, config.max_pillars)
         cells, order = cells[kept], order[np.repeat(kept, counts)]
         counts = counts[kept]
         first = np.cumsum(counts) - counts
@@ -51,7 +51,7 @@ def build_pillars(sweep: Sweep, config: LidarBranchConfig, grid: BevGrid) -> dic
     return {'pillars': features.take(rows, 0), 'pillar_table': table}
 
 
-def _groups(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def groups(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distinct values of sorted (P,) cells, the place of the first of each, and their counts."""
     first = np.flatnonzero(np.diff(cells, prepend=-1))
     return cells[first], first, np.diff(first, append=len(cells))
@@ -93,7 +93,7 @@ def _features(
     return features
 
 
-def _nearest(cells: np.ndarray, grid: BevGrid, limit: int) -> np.ndarray:
+def nearest_cells(cells: np.ndarray, grid: BevGrid, limit: int) -> np.ndarray:
     """(V,) bool: the pillars nearest to the ego; ties fall to the lower cell index."""
     distance = np.linalg.norm(grid.centres().reshape(-1, 2)[cells], axis=1)
     border = np.partition(distance, limit - 1)[limit - 1]

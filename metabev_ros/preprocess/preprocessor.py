@@ -7,6 +7,7 @@ import numpy as np
 from metabev_ros.config import LidarEncoder, ModelConfig, ViewTransform
 from metabev_ros.config.sparse import SparseExecution
 from metabev_ros.errors import assert_never
+from metabev_ros.preprocess.fine_pillars import build_fine_pillars
 from metabev_ros.preprocess.images import fit_image
 from metabev_ros.preprocess.lift_splat import BuildTables, LiftSplatTables
 from metabev_ros.preprocess.neighbours import build_tables
@@ -69,6 +70,8 @@ class Preprocessor:
                 return build_pillars(sweep, config.lidar, config.pillar_grid)
             case LidarEncoder.SPARSE:
                 return self._voxel_inputs(sweep)
+            case LidarEncoder.FINE_PILLAR:
+                return build_fine_pillars(sweep, config.lidar, config.pillar_grid)
             case _:
                 assert_never(config.lidar.encoder)
 

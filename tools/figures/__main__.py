@@ -100,5 +100,18 @@ def plain_detr(out: Out = IMAGES / 'plain_detr' / 'attention.png') -> None:
     draw_plain_detr(out)
 
 
+@app.command()
+def bodies(
+    out: Out, kinds: str = 'sedan,suv,city bus,box truck', assets: Path | None = None
+) -> None:
+    """Bodies of the simulation by their names, comma between them, each from two sides."""
+    from figures.bodies import draw_bodies
+    from metabev_ros.lab.simulation.bodies.shelf import shelf
+
+    wanted = [name.strip() for name in kinds.split(',')]
+    found = {body.kind: body for body in reversed(shelf(assets).bodies)}
+    draw_bodies([found[name] for name in wanted], out)
+
+
 if __name__ == '__main__':
     app()

@@ -1,7 +1,7 @@
-"""Rules of image backbones: Swin-T in four dialects, ResNet-50 in one, HorNet in two.
+"""Rules of image backbones: Swin-T, ResNet-50, HorNet, EfficientNet-Lite0, in their dialects.
 
-Names as published by microsoft/Swin-Transformer, timm, torchvision, mmdetection, mmpretrain and
-raoyongming/HorNet.
+Names as published by microsoft/Swin-Transformer, timm, torchvision, mmdetection, mmpretrain,
+raoyongming/HorNet and lukemelas/EfficientNet-PyTorch.
 """
 
 from __future__ import annotations
@@ -191,3 +191,26 @@ def mmpretrain_hornet() -> SourceRules:
     )
     classifier = Ignored(r'(backbone\.norm3|head\.fc)\.(weight|bias)', CLASSIFIER.reason)
     return SourceRules((trunk,), (classifier,))
+
+
+def efficientnet_lite0() -> SourceRules:
+    """Classifier of EfficientNet-PyTorch's names: blocks 0 to 10 are taken."""
+    block = r'_blocks\.(\d|10)\.'
+    target = BODY + r'blocks.\1.'
+    rules = [
+        Rule(r'_conv_stem\.weight', BODY + 'stem.0.weight'),
+        Rule(r'_bn0\.' + NORM, BODY + r'stem.1.\1'),
+    ]
+    for ours, conv, norm in (
+        ('expand', '_expand_conv', '_bn0'),
+        ('depthwise', '_depthwise_conv', '_bn1'),
+        ('project', '_project_conv', '_bn2'),
+    ):
+        rules += [
+            Rule(rf'{block}{conv}\.weight', f'{target}{ours}.0.weight'),
+            Rule(rf'{block}{norm}\.' + NORM, rf'{target}{ours}.1.\2'),
+        ]
+    trunk = Part('EfficientNet-Lite0 backbone', BODY_PATTERN + '.*', tuple(rules), required=True)
+    unread = Ignored(r'_blocks\.1[1-5]\..*', 'of stride 32, which is not read')
+    classifier = Ignored(r'(_conv_head|_bn1|_fc)\..*', 'classifier')
+    return SourceRules((trunk,), (unread, classifier))

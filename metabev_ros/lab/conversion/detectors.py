@@ -73,7 +73,12 @@ def _backbone_rules(prefix: str, backbone: CameraBackbone) -> tuple[Rule, ...]:
     match backbone:
         case CameraBackbone.RESNET50:
             return resnet50_rules(prefix)
-        case CameraBackbone.SWIN_T | CameraBackbone.NANO | CameraBackbone.HORNET:
+        case (
+            CameraBackbone.SWIN_T
+            | CameraBackbone.NANO
+            | CameraBackbone.HORNET
+            | CameraBackbone.EFFICIENTNET_LITE0
+        ):
             return mmdet_swin_rules(prefix)
         case _:
             assert_never(backbone)

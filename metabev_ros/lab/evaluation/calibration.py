@@ -7,6 +7,7 @@ detectors); a map cell when the truth has the class there.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -14,9 +15,30 @@ import numpy as np
 
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.evaluation.detection import TP_DISTANCE_M, DetectionEvaluator
+from metabev_ros.score_calibration import BranchScores
 from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES
 
 BINS = 15
+
+
+@dataclass(frozen=True)
+class ScoreErrors:
+    """Expected calibration errors of the same boxes and maps, means over classes; NaN without any.
+
+    Attributes:
+        detection, map: of what is published.
+        raw_detection, raw_map: had the scores been published as the network gives them.
+    """
+
+    detection: float
+    map: float
+    raw_detection: float
+    raw_map: float
+
+    def to_plain(self) -> dict[str, float | None]:
+        """For JSON; what is undefined is None."""
+        plain = dataclasses.asdict(self)
+        return {name: None if np.isnan(value) else value for name, value in plain.items()}
 
 
 @dataclass(frozen=True)
@@ -83,12 +105,15 @@ class Reliability:
         self._counts, self._right = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         self._scores = np.zeros(shape)
 
-    def add(self, label: int, scores: np.ndarray, right: np.ndarray) -> None:
+    def add(
+        self, label: int, scores: np.ndarray, right: np.ndarray, times: np.ndarray | None = None
+    ) -> None:
         """Add cases of one class.
 
         Args:
             scores: (N,) in [0, 1].
             right: (N,) bool.
+            times: (N,) int how often each case is there; None: once.
 
         Raises:
             ConfigError: for scores outside [0, 1].
@@ -97,11 +122,12 @@ class Reliability:
         if not ((scores >= 0) & (scores <= 1)).all():
             raise ConfigError('Reliability.add', 'scores in [0, 1]', 'other values')
         bins = np.minimum((scores * BINS).astype(np.int64), BINS - 1)
-        self._counts[label] += np.bincount(bins, minlength=BINS)
-        self._right[label] += np.bincount(
-            bins[np.asarray(right, bool).reshape(-1)], minlength=BINS
-        )
-        self._scores[label] += np.bincount(bins, weights=scores, minlength=BINS)
+        right = np.asarray(right, bool).reshape(-1)
+        if times is None:
+            times = np.ones(len(scores), np.int64)
+        for counted, share in ((self._counts, times), (self._right, times * right)):
+            counted[label] += np.bincount(bins, share, BINS).astype(np.int64)
+        self._scores[label] += np.bincount(bins, scores * times, BINS)
 
     def merge(self, other: Reliability) -> None:
         """Add the cases of another."""
@@ -154,11 +180,49 @@ def map_reliability() -> Reliability:
     return Reliability(MAP_CLASSES)
 
 
-def detection_calibration(evaluator: DetectionEvaluator) -> CalibrationResult:
-    """Of all detections that the evaluator holds, after its filters."""
+def detection_calibration(
+    evaluator: DetectionEvaluator, branch: BranchScores | None = None
+) -> CalibrationResult:
+    """Of all detections that the evaluator holds, after its filters.
+
+    Args:
+        branch: that calibrated them; their raw scores are counted. None: the scores as they are.
+    """
     reliability = Reliability(DETECTION_CLASSES)
     for label in range(len(DETECTION_CLASSES)):
         matches = evaluator.matches(label, TP_DISTANCE_M)
         scores, hits = matches.scores, matches.hits
+        if branch is not None:
+            scores = branch.raw_scores(scores, np.full(len(scores), label))
         reliability.add(label, scores, hits)
     return reliability.result()
+
+
+class ScoreErrorCount:
+    """Calibration errors of one branch, before and after its calibration.
+
+    Args:
+        branch: the maps that scores went through.
+    """
+
+    def __init__(self, branch: BranchScores) -> None:
+        self._branch = branch
+        self._map, self._raw_map = map_reliability(), map_reliability()
+
+    def add_map(
+        self, probabilities: np.ndarray, layers: np.ndarray, known: np.ndarray | None
+    ) -> None:
+        """Add the map of one sample."""
+        add_map(self._map, probabilities, layers, known)
+        if not self._branch.is_identity:
+            add_map(self._raw_map, self._branch.raw_map(probabilities), layers, known)
+
+    def errors(self, evaluator: DetectionEvaluator) -> ScoreErrors:
+        """Errors of the maps that were added, and of the boxes that an evaluator holds."""
+        raw = self._map if self._branch.is_identity else self._raw_map
+        return ScoreErrors(
+            detection_calibration(evaluator).mean_ece,
+            self._map.result().mean_ece,
+            detection_calibration(evaluator, self._branch).mean_ece,
+            raw.result().mean_ece,
+        )

@@ -31,6 +31,7 @@ from metabev_ros.lab.evaluation.box_checks import valid_boxes
 from metabev_ros.lab.evaluation.matching import (
     RECALL_POINTS,
     TP_ERRORS,
+    Curve,
     Matches,
     average_precision,
     match_boxes,
@@ -149,12 +150,22 @@ def score_matches(matches: Mapping[tuple[int, int], Matches], counts: Counts) ->
     Args:
         matches: (label, column of DISTANCES_M) -> matches of all samples.
     """
+    return score_curves({key: (found.curve(), found) for key, found in matches.items()}, counts)
+
+
+def score_curves(
+    curves: Mapping[tuple[int, int], tuple[Curve, Matches]], counts: Counts
+) -> DetectionResult:
+    """Score curves.
+
+    Args:
+        curves: (label, column of DISTANCES_M) -> curve, and the matches whose hits it is of.
+    """
     classes, distances = len(DETECTION_CLASSES), len(DISTANCES_M)
     ap = np.zeros((classes, distances))
     errors = np.full((classes, len(TP_ERRORS)), np.nan)
     precision = np.zeros((classes, distances, RECALL_POINTS))
-    for (label, column), matched in matches.items():
-        curve = matched.curve()
+    for (label, column), (curve, matched) in curves.items():
         precision[label, column] = curve.precision
         ap[label, column] = average_precision(curve.precision)
         if DISTANCES_M[column] == TP_DISTANCE_M:

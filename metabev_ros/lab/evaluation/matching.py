@@ -47,17 +47,6 @@ class Matches:
     samples: np.ndarray
     truths: np.ndarray
 
-    def drawn(self, times: np.ndarray) -> Matches:
-        """Matches of a set that holds sample s `times[s]` times, (S,) int."""
-        copies = times[self.samples]
-        return Matches(
-            np.repeat(self.scores, copies),
-            np.repeat(self.hits, copies),
-            np.repeat(self.errors, copies, axis=0),
-            np.repeat(self.samples, copies),
-            self.truths * times,
-        )
-
     def curve(self) -> Curve:
         """Precision and errors over recall (devkit `accumulate`)."""
         total = int(self.truths.sum())

@@ -31,7 +31,7 @@ class ModelResults:
         source: the test set in words; results compare only where it is the same.
         figures: setting id -> figure name of `score.FIGURES` -> value, None if undefined.
         details: setting id -> all that was measured.
-        resampled: setting id -> 'nds' and 'miou' -> values on the draws of
+        resampled: setting id -> 'nds', 'map' and 'miou' -> values on the draws of
             `bootstrap.drawn_drives`, None on a draw without such truth; empty if no intervals
             were asked for.
         left_out: id of each setting that the samples cannot show -> the reason.

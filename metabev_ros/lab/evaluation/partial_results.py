@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -44,13 +45,21 @@ class PartialResults:
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             return set()
 
-    def read(self, info: ModelInfo, drive: Drive) -> dict[str, dict[str, np.ndarray]]:
-        """Setting id -> arrays; empty when nothing is there or the file is damaged."""
+    def read(
+        self, info: ModelInfo, drive: Drive, settings: Collection[str] | None = None
+    ) -> dict[str, dict[str, np.ndarray]]:
+        """Setting id -> arrays; empty when nothing is there or the file is damaged.
+
+        Args:
+            settings: that are wanted; None: all.
+        """
         found: dict[str, dict[str, np.ndarray]] = {}
         try:
             with np.load(self._path(info, drive), allow_pickle=False) as file:
                 for name in file.files:
                     setting, _, array = name.partition('/')
+                    if settings is not None and setting not in settings:
+                        continue
                     found.setdefault(setting, {})[array] = file[name]
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             return {}

@@ -57,7 +57,8 @@ def evaluate_on_records(
         folder.require_fit(pipeline.config)
     present = present_modalities(drives.opened, modalities)
     total = sum(map(len, drives.opened))
-    scores, annotated = ModalityScores(pipeline, present), 0
+    calibration = pipeline.backend.score_calibration
+    scores, annotated = ModalityScores(pipeline, present, calibration), 0
     own = OwnMetrics(present, lambda source: metric_of(source, original))
     with ExitStack() as stack:
         file = None
@@ -83,6 +84,7 @@ def evaluate_on_records(
         scores.results(),
         (*_attribute_note(annotated, total), *source_notes(drives.opened, original)),
         own.results(),
+        model.calibrated_on,
     )
 
 

@@ -43,6 +43,7 @@ def markdown(evaluation: Evaluation) -> str:
         '# Evaluation',
         '',
         f'- model: `{evaluation.model}` ({evaluation.model_hash[:12]}), {evaluation.backend}',
+        _scores_line(evaluation),
         f'- samples: {evaluation.samples}, {evaluation.source}',
         '- detection: nuScenes `detection_cvpr_2019` (10 classes, 4 distances)',
         '- map: BEVFusion IoU (best of 7 thresholds per class), and IoU at 0.5',
@@ -68,7 +69,33 @@ def markdown(evaluation: Evaluation) -> str:
     if _has_map(evaluation):
         lines += ['', '## Map IoU per class', '', '![IoU](map_iou.png)', '']
         lines += _map_table(evaluation)
+    lines += _calibration_table(evaluation)
     return '\n'.join([*lines, *_detail_tables(evaluation)]) + '\n'
+
+
+def _scores_line(evaluation: Evaluation) -> str:
+    """What a score means."""
+    if evaluation.calibrated_on:
+        return f'- scores: calibrated on {evaluation.calibrated_on}'
+    return '- scores: not calibrated, published as the network gives them'
+
+
+def _calibration_table(evaluation: Evaluation) -> list[str]:
+    """One row a modality: calibration errors of raw and of published scores."""
+    measured = {m: r.ece for m, r in evaluation.modalities.items() if r.ece is not None}
+    if not measured:
+        return []
+    rows = [
+        [m.name, *_numbers(e.raw_detection, e.detection, e.raw_map, e.map)]
+        for m, e in measured.items()
+    ]
+    header = ['modality', 'boxes, raw', 'boxes, published', 'map, raw', 'map, published']
+    about = (
+        'Expected calibration error of the same boxes and maps (15 bins, mean over classes): how '
+        'far a score is from the share that is right. With few boxes of a class chance alone '
+        'gives some.'
+    )
+    return ['', '## Calibration of scores', '', about, '', *_table(header, rows)]
 
 
 def _missing_truth(evaluation: Evaluation) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from metabev_ros.lab.evaluation.detection import DISTANCES_M
 from metabev_ros.lab.evaluation.records import ResultRecord, make_record
 from metabev_ros.lab.evaluation.report import SHOWN_CLASSES
-from metabev_ros.lab.evaluation.run import Evaluation
+from metabev_ros.lab.evaluation.run import Evaluation, ModalityResult
 from metabev_ros.structures import DETECTION_CLASSES, Modality
 
 # What the project asks of the shipped model on held-out synthetic samples.
@@ -23,18 +23,22 @@ TARGETS = {
 def evaluation_records(
     evaluation: Evaluation, command: str, topic: str = 'evaluation'
 ) -> list[ResultRecord]:
-    """The figures for docs/results: mAP, NDS, mIoU, mIoU at 0.5 of every modality.
+    """The figures for docs/results: mAP, NDS, mIoU, mIoU at 0.5, ECE of every modality.
 
     Args:
         topic: how the ids begin; only those of the synthetic evaluation have targets.
     """
     records = []
     for modality, result in evaluation.modalities.items():
+        errors = result.ece
         for name, value, unit in (
             ('map', result.detection.mean_ap, 'mAP'),
             ('nds', result.detection.nds, 'NDS'),
             ('miou', result.map.mean_iou, 'mIoU'),
             ('miou_at_half', result.map.mean_iou_at_half, 'mIoU@0.5'),
+            ('detection_ece', np.nan if errors is None else errors.detection, 'ECE'),
+            ('map_ece', np.nan if errors is None else errors.map, 'ECE'),
+            *_raw_errors(evaluation, result),
         ):
             if np.isnan(value):
                 continue
@@ -50,6 +54,16 @@ def evaluation_records(
                 )
             )
     return records
+
+
+def _raw_errors(evaluation: Evaluation, result: ModalityResult) -> list[tuple[str, float, str]]:
+    """Calibration errors had the scores been published raw, where that is another figure."""
+    if result.ece is None or not evaluation.calibrated_on:
+        return []
+    return [
+        ('raw_detection_ece', result.ece.raw_detection, 'ECE'),
+        ('raw_map_ece', result.ece.raw_map, 'ECE'),
+    ]
 
 
 def class_records(evaluation: Evaluation, command: str, topic: str) -> list[ResultRecord]:

@@ -8,7 +8,7 @@ or in which order the jobs ran.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,7 @@ from metabev_ros.lab.datasets.samples import LabelledSample
 from metabev_ros.lab.evaluation.labelled_drives import Drive, LabelledDrives
 from metabev_ros.lab.evaluation.partial_results import PartialResults
 from metabev_ros.lab.evaluation.score import Score
-from metabev_ros.lab.evaluation.sharing import SharedRuns
+from metabev_ros.lab.evaluation.sharing import SharedMaps, SharedRuns
 from metabev_ros.lab.evaluation.spreading import Spread
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import ModelInfo
@@ -35,11 +35,14 @@ class ModelSource:
         name: in figures and ids.
         folder: with contract.json and graphs (onnxruntime) or config.yaml and
             weights.safetensors (torch).
+        encoders: the same text in models whose encoders are equal: every input is encoded once
+            for all of them. None: no other model's are.
     """
 
     name: str
     folder: Path
     backend: str
+    encoders: str | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not all(c.isalnum() or c in '_-' for c in self.name):
@@ -60,17 +63,23 @@ def evaluate_settings(
     settings: Iterable[Setting],
     samples: Iterable[LabelledSample],
     first_sample_seed: int,
+    encoders: Mapping[str, str | None] | None = None,
 ) -> Scores:
     """Every model under every setting on the same failed samples.
 
     Args:
         pipelines: by name; all take images of the samples' size.
         first_sample_seed: sample i draws its failures from this + i.
+        encoders: name -> as in `ModelSource`.
     """
-    settings = tuple(settings)
+    settings, encoders = tuple(settings), encoders or {}
     scores = {(name, setting): Score() for name in pipelines for setting in settings}
     for index, labelled in enumerate(samples):
-        runs = {name: SharedRuns(pipeline) for name, pipeline in pipelines.items()}
+        maps = {key: SharedMaps() for key in encoders.values() if key is not None}
+        runs = {
+            name: SharedRuns(pipeline, maps.get(encoders.get(name) or ''))
+            for name, pipeline in pipelines.items()
+        }
         for setting in settings:
             sample = corrupt(labelled, setting, first_sample_seed + index)
             for name, run in runs.items():
@@ -93,11 +102,17 @@ def run_drive(job: DriveJob) -> dict[tuple[str, Setting], dict[str, np.ndarray]]
     pipelines = {model.name: _loaded(model) for model in job.models}
     first = next(iter(pipelines.values()))
     samples = job.test_set.samples(job.drive, first)
-    scores = evaluate_settings(pipelines, job.settings, samples, job.drive.first_sample_seed)
+    scores = evaluate_settings(
+        pipelines,
+        job.settings,
+        samples,
+        job.drive.first_sample_seed,
+        {model.name: model.encoders for model in job.models},
+    )
     return {key: score.to_arrays() for key, score in scores.items()}
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _loaded(model: ModelSource) -> Pipeline:
     return Pipeline.load(model.folder, model.backend, threads=1)
 
@@ -145,6 +160,19 @@ def evaluate_robustness(
     Raises:
         ConfigError, ContractError, BackendError, MissingDependencyError.
     """
+    infos = finish_drives(models, settings, test_set, partial, spread, progress)
+    return infos, stored_scores(models, settings, test_set, partial, infos)
+
+
+def finish_drives(
+    models: tuple[ModelSource, ...],
+    settings: tuple[Setting, ...],
+    test_set: LabelledDrives,
+    partial: Path,
+    spread: Spread,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> dict[str, ModelInfo]:
+    """`evaluate_robustness` without its scores, which may be more than fit into memory."""
     infos = load_models(models)
     store, drives = PartialResults(partial), test_set.all_drives
     jobs = [
@@ -166,7 +194,7 @@ def evaluate_robustness(
         done += 1
         if progress is not None:
             progress(done, len(drives), f'drive {job.drive.name}')
-    return infos, _stored(models, settings, drives, store, infos)
+    return infos
 
 
 def _missing(
@@ -193,17 +221,20 @@ def _missing(
     )
 
 
-def _stored(
-    models: Iterable[ModelSource],
+def stored_scores(
+    models: Sequence[ModelSource],
     settings: Iterable[Setting],
-    drives: Iterable[Drive],
-    store: PartialResults,
+    test_set: LabelledDrives,
+    partial: Path,
     infos: dict[str, ModelInfo],
 ) -> DriveScores:
+    """The scores of drives that `finish_drives` finished."""
+    store, drives, settings = PartialResults(partial), test_set.all_drives, tuple(settings)
+    wanted = {setting.id for setting in settings}
     scores: DriveScores = {(m.name, s): [] for m in models for s in settings}
     for drive in drives:
         for model in models:
-            found = store.read(infos[model.name], drive)
+            found = store.read(infos[model.name], drive, wanted)
             for setting in settings:
                 scores[model.name, setting].append(Score.from_arrays(found[setting.id]))
     return scores

@@ -11,9 +11,11 @@ import numpy as np
 from metabev_ros.errors import BackendError
 from metabev_ros.lab.datasets.samples import LabelledSample, SyntheticSamples, restrict_to
 from metabev_ros.lab.datasets.synthetic import DriveConfig
+from metabev_ros.lab.evaluation.calibration import ScoreErrorCount, ScoreErrors
 from metabev_ros.lab.evaluation.detection import DetectionEvaluator, DetectionResult
 from metabev_ros.lab.evaluation.map_segmentation import MapEvaluator, MapResult
 from metabev_ros.pipeline import Pipeline
+from metabev_ros.score_calibration import ScoreCalibration, branch_scores
 from metabev_ros.structures import Detections, Modality, PerceptionResult, Sample
 
 MODALITIES = (Modality.FUSED, Modality.LIDAR, Modality.CAMERA)
@@ -31,6 +33,7 @@ class ModalityResult:
     Attributes:
         latency_ms: median time of one pipeline call, all stages together.
         left_out: samples that lack its sensors.
+        ece: calibration errors of its scores; None: not measured.
     """
 
     modality: Modality
@@ -38,6 +41,7 @@ class ModalityResult:
     map: MapResult
     latency_ms: float
     left_out: int = 0
+    ece: ScoreErrors | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Evaluation:
         samples: how many.
         notes: what a reader of the figures has to know of the data, one sentence each.
         own: figures of the data set's own metrics: their name -> modality -> figure -> value.
+        calibrated_on: samples that the scores were calibrated on, in words; '': they are not.
     """
 
     model: str
@@ -60,6 +65,7 @@ class Evaluation:
     modalities: dict[Modality, ModalityResult]
     notes: tuple[str, ...] = (BY_SPEED,)
     own: dict[str, dict[Modality, dict[str, float]]] = field(default_factory=dict)
+    calibrated_on: str = ''
 
     def to_plain(self) -> dict:
         """For JSON."""
@@ -69,6 +75,7 @@ class Evaluation:
             'backend': self.backend,
             'source': self.source,
             'samples': self.samples,
+            'calibrated_on': self.calibrated_on,
             'notes': list(self.notes),
             'own': {
                 name: {modality.name: figures for modality, figures in results.items()}
@@ -80,6 +87,7 @@ class Evaluation:
                     'map': result.map.to_plain(),
                     'latency_ms': result.latency_ms,
                     'left_out': result.left_out,
+                    'ece': None if result.ece is None else result.ece.to_plain(),
                 }
                 for modality, result in self.modalities.items()
             },
@@ -110,6 +118,7 @@ def evaluate_model(
     samples: Iterable[LabelledSample],
     modalities: tuple[Modality, ...] = MODALITIES,
     progress: Callable[[str], None] | None = None,
+    calibration: ScoreCalibration | None = None,
 ) -> dict[Modality, ModalityResult]:
     """Run every sample once per modality, with only that modality's sensors in it.
 
@@ -117,11 +126,12 @@ def evaluate_model(
 
     Args:
         progress: called with the sample's source after each sample.
+        calibration: that the pipeline's scores went through.
 
     Raises:
         BackendError: if a result is labelled with another modality than was given.
     """
-    scores = ModalityScores(pipeline, modalities)
+    scores = ModalityScores(pipeline, modalities, calibration)
     for labelled in samples:
         scores.run(labelled)
         if progress is not None:
@@ -135,14 +145,20 @@ class ModalityScores:
     Args:
         pipeline: from a sample to what it perceives.
         modalities: to run each sample under.
+        calibration: that the pipeline's scores went through.
     """
 
     def __init__(
-        self, pipeline: Callable[[Sample], PerceptionResult], modalities: tuple[Modality, ...]
+        self,
+        pipeline: Callable[[Sample], PerceptionResult],
+        modalities: tuple[Modality, ...],
+        calibration: ScoreCalibration | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._detection = {modality: DetectionEvaluator() for modality in modalities}
         self._maps = {modality: MapEvaluator() for modality in modalities}
+        branches = branch_scores(calibration)
+        self._errors = {modality: ScoreErrorCount(branches[modality]) for modality in modalities}
         self._seconds: dict[Modality, list[float]] = {modality: [] for modality in modalities}
         self._left_out = dict.fromkeys(modalities, 0)
 
@@ -167,7 +183,9 @@ class ModalityScores:
                     'evaluate_model', f'a result of {modality.name}', result.sample.modality.name
                 )
             self._detection[modality].add(result.detections, truth)
-            self._maps[modality].add(result.map_probabilities, truth.map_layers, truth.map_known)
+            layers = (result.map_probabilities, truth.map_layers, truth.map_known)
+            self._maps[modality].add(*layers)
+            self._errors[modality].add_map(*layers)
             self._seconds[modality].append(sum(result.latency_s.values()))
             found[modality] = result.detections
         return found
@@ -182,6 +200,7 @@ class ModalityScores:
                 self._maps[modality].result(),
                 float(np.median(seconds) * 1e3) if seconds else float('nan'),
                 self._left_out[modality],
+                self._errors[modality].errors(self._detection[modality]),
             )
             for modality, seconds in self._seconds.items()
             if seconds or not some
@@ -205,7 +224,9 @@ def evaluate_on_synthetic(
     pipeline = Pipeline.load(model_dir, backend, threads)
     samples = held_out_samples(pipeline, drives, per_drive, first_seed)
     report = None if progress is None else lambda source: progress(source, len(samples))
-    results = evaluate_model(pipeline, samples, progress=report)
+    results = evaluate_model(
+        pipeline, samples, progress=report, calibration=pipeline.backend.score_calibration
+    )
     source = (
         f'synthetic drives, seeds {first_seed}..{first_seed + drives - 1}, {per_drive} frames each'
     )
@@ -216,4 +237,5 @@ def evaluate_on_synthetic(
         source,
         len(samples),
         results,
+        calibrated_on=pipeline.model.calibrated_on,
     )

@@ -20,23 +20,52 @@ K = TypeVar('K')
 V = TypeVar('V')
 
 
+class SharedMaps:
+    """BEV maps of the inputs that encoders saw last; models of equal encoders may share them.
+
+    Attributes:
+        encoded: how often an encoder really ran.
+    """
+
+    def __init__(self) -> None:
+        self._maps: OrderedDict[bytes, np.ndarray] = OrderedDict()
+        self.encoded = 0
+
+    def __call__(self, key: bytes, encode: Callable[[], np.ndarray]) -> np.ndarray:
+        """The map of an input, made by `encode` where it is not known."""
+
+        def run() -> np.ndarray:
+            self.encoded += 1
+            return encode()
+
+        return _remembered(self._maps, key, KEPT_MAPS, run)
+
+
 class SharedRuns:
     """Runs samples that have much in common; equal to the pipeline's own outputs.
 
     Inputs are compared by content (pixels, points, calibration), so a setting that leaves a
     sensor alone costs no second run of its encoder, and one that changes nothing no run at all.
 
+    Args:
+        maps: of this sample, shared with models of the same encoders; None: its own.
+
     Attributes:
-        encoded, fused: how often an encoder and the fusion really ran.
+        fused: how often the fusion really ran.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, maps: SharedMaps | None = None) -> None:
         self._pipeline = pipeline
-        self._maps: OrderedDict[bytes, np.ndarray] = OrderedDict()
+        self._maps = SharedMaps() if maps is None else maps
         self._outputs: OrderedDict[
             tuple[bytes | None, bytes | None], tuple[Detections, np.ndarray]
         ] = OrderedDict()
-        self.encoded = self.fused = 0
+        self.fused = 0
+
+    @property
+    def encoded(self) -> int:
+        """How often an encoder really ran, for any of the models that share the maps."""
+        return self._maps.encoded
 
     def __call__(self, sample: Sample) -> tuple[Detections, np.ndarray]:
         """Detections and (L, Ym, Xm) map probabilities of one sample.
@@ -61,25 +90,19 @@ class SharedRuns:
         camera_bev = lidar_bev = None
         if camera_key is not None:
             images = [image for image in sample.cameras.values() if image is not None]
-            camera_bev = self._encode(
+            camera_bev = self._maps(
                 camera_key,
                 lambda: pipeline.backend.encode_camera(pipeline.preprocess.camera_inputs(images)),
             )
         sweep = sample.sweep
         if lidar_key is not None and sweep is not None:  # `_lidar_key` saw that there is one
-            lidar_bev = self._encode(
+            lidar_bev = self._maps(
                 lidar_key,
                 lambda: pipeline.backend.encode_lidar(pipeline.preprocess.lidar_inputs(sweep)),
             )
         self.fused += 1
-        return pipeline.postprocess(pipeline.backend.fuse(camera_bev, lidar_bev))
-
-    def _encode(self, key: bytes, encode: Callable[[], np.ndarray]) -> np.ndarray:
-        def run() -> np.ndarray:
-            self.encoded += 1
-            return encode()
-
-        return _remembered(self._maps, key, KEPT_MAPS, run)
+        outputs = pipeline.backend.fuse(camera_bev, lidar_bev)
+        return pipeline.postprocess(outputs, sample.modality)
 
     def _nothing(self) -> tuple[Detections, np.ndarray]:
         config = self._pipeline.config

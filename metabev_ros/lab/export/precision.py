@@ -21,6 +21,7 @@ from metabev_ros.contract import (
     GraphPrecision,
     load_contract,
     read_checked,
+    score_calibration_for,
     sha256_of,
     variant_folder,
 )
@@ -156,6 +157,7 @@ def _write_fp16(scratch: Path, model: Path, form: GraphForm, report: Report) -> 
             report,
         ),
         precision=GraphPrecision.FP16.value,
+        score_calibration=score_calibration_for(model, sha256_of(model / 'weights.safetensors')),
     )
     contract.save(scratch / 'contract.json')
     return contract

@@ -5,6 +5,7 @@ Opset 18 is pinned (`lint`). The graphs are written for a runtime (`forms`).
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from metabev_ros.contract import (
     Contract,
     GraphForm,
     GraphPrecision,
+    score_calibration_for,
     sha256_of,
     variant_folder,
     write_atomically,
@@ -42,6 +44,12 @@ EXAMPLE = {
     'cell_table': (30, 3),
     'pillars': (50,),
     'voxel_features': (50,),
+    'points': (90,),
+    'point_table': (50,),
+    'fine_table': (40,),
+    'fine_neighbours': (40,),
+    'coarse_table': (30,),
+    'coarse_neighbours': (30,),
 }
 # Stages of the sparse encoder: each strided table has as many rows as the next stage.
 for _stage, _step, _rows in zip(SPARSE_STAGES, SPARSE_STEPS, (50, 40, 30, 20), strict=True):
@@ -175,6 +183,7 @@ def export_model(
             OnnxRuntimeBackend(scratch, 2),
             parity_inputs(config, seed),
         )
+        contract = keep_calibration(contract, folder, scratch, report)
         if run is not None:
             _copy_weights(run, folder)
         install_graphs(scratch, variant_folder(folder, form, GraphPrecision.FP32), contract)
@@ -211,6 +220,25 @@ def write_graphs(
         form,
     )
     contract.save(folder / 'contract.json')
+    return contract
+
+
+def keep_calibration(
+    contract: Contract, folder: Path, scratch: Path, report: Callable[[str], object]
+) -> Contract:
+    """Keep the calibration that the model folder has for these weights; one of others goes.
+
+    Args:
+        contract: of the new graphs, in `scratch`.
+        report: called with one line.
+    """
+    fitted = score_calibration_for(folder, contract.weights_sha256)
+    if fitted is None:
+        report('scores: not calibrated; `metabev calibrate` does it')
+        return contract
+    report(f'scores: calibrated on {fitted.fitted_on}')
+    contract = dataclasses.replace(contract, score_calibration=fitted)
+    contract.save(scratch / 'contract.json')
     return contract
 
 

@@ -14,6 +14,7 @@ class Surface(enum.Enum):
     ROAD = 'road'  # turning bulbs, rings, gaps in a median: drivable
     ISLAND = 'island'  # a kerb around grass: medians, middles of rings
     VERGE = 'verge'  # grass between a road and its walkway
+    WALKWAY = 'walkway'
     DRIVEWAY = 'driveway'  # paved, private
     SITE = 'site'  # bare ground of a construction site
     LOT = 'lot'  # a part of a car park or a yard

@@ -6,20 +6,26 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from metabev_ros.lab.datasets.synthetic.ground import CarPark
+from metabev_ros.lab.datasets.synthetic.ground import CarPark, Ground
 from metabev_ros.lab.datasets.synthetic.motion import EgoMotion
 from metabev_ros.lab.datasets.synthetic.roads import RoadNetwork
 from metabev_ros.lab.simulation.areas import Area
 from metabev_ros.lab.simulation.cast import Actors, Cast
 from metabev_ros.lab.simulation.crowds.places import HABITS
 from metabev_ros.lab.simulation.crowds.streets import populate
+from metabev_ros.lab.simulation.divided import draw_divided
 from metabev_ros.lab.simulation.lots import draw_lot, place_lots
+from metabev_ros.lab.simulation.roundabouts import draw_roundabout
 from metabev_ros.lab.simulation.settling import settle
-from metabev_ros.lab.simulation.sites import Site, draw_divided, draw_streets
+from metabev_ros.lab.simulation.sites import Site, draw_streets
 from metabev_ros.lab.simulation.style import Style
+from metabev_ros.lab.simulation.verges import with_verges
 
 _STREAM = 41  # of the random numbers
 _RARE = 2.5  # how much more frequent the rare classes are with `every_class`
+# Share of the drives that meet a roundabout; the way beyond it is short.
+_ROUNDABOUTS = {Style.RESIDENTIAL: 0.1, Style.ARTERIAL: 0.08, Style.DOWNTOWN: 0.05}
+_LONG = 14.0  # seconds
 _SHARES = {
     Style.DOWNTOWN: 0.3,
     Style.RESIDENTIAL: 0.18,
@@ -43,6 +49,7 @@ class Layout:
         population: actors; row = track id.
         areas: ground beside and on the roads that the networks do not describe, in the order of
             painting. Nothing is built on any of it.
+        ground: what is there already where the roads are those of a real map; None: to be painted.
     """
 
     style: Style
@@ -51,6 +58,7 @@ class Layout:
     ego: EgoMotion
     population: Actors
     areas: tuple[Area, ...] = field(default=())
+    ground: Ground | None = None
 
 
 def draw_layout(
@@ -66,7 +74,7 @@ def draw_layout(
     rng = np.random.default_rng([seed, _STREAM])
     if style is None:
         style = tuple(_SHARES)[int(rng.choice(len(_SHARES), p=list(_SHARES.values())))]
-    site = _with_lots(rng, _draw_site(rng, style, seconds))
+    site = with_verges(rng, _with_lots(rng, _draw_site(rng, style, seconds)))
     cast = Cast(rng, _RARE if every_class else 1.0)
     areas = populate(cast, site, seconds)
     return Layout(
@@ -84,6 +92,8 @@ def _draw_site(rng: np.random.Generator, style: Style, seconds: float) -> Site:
         return draw_lot(rng, seconds)
     if style is Style.MOTORWAY or (style is Style.ARTERIAL and rng.uniform() < 0.35):
         return draw_divided(rng, style, seconds)
+    if style in _ROUNDABOUTS and seconds < _LONG and rng.uniform() < _ROUNDABOUTS[style]:
+        return draw_roundabout(rng, style, seconds)
     return draw_streets(rng, style, seconds)
 
 

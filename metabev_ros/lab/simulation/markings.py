@@ -11,13 +11,15 @@ import numpy as np
 
 from metabev_ros.lab.datasets.synthetic.ground import PAINT, CarPark, Ground
 from metabev_ros.lab.datasets.synthetic.roads import Path, RoadNetwork
+from metabev_ros.lab.simulation.crowds.parked import bay_rows
+from metabev_ros.lab.simulation.lots import BAY
 from metabev_ros.lab.simulation.rasters import RasterPyramid
 
 # A road network and its car parks, as `paint_networks` takes them.
 Networks = Sequence[tuple[RoadNetwork, tuple[CarPark, ...]]]
 _CELL = 0.0625  # metres: a line is at least two pixels wide
 _MOST_PIXELS = 60_000_000
-_TINT_CELL = 0.5
+_TINT_CELL = 0.25
 _LARGE = 200_000  # pixels of a polygon's surroundings whose edges are not smoothed
 _PIECE = 5.0  # metres: long lines are drawn in pieces
 _JUNCTION = 6.2  # metres from a junction to its stop lines
@@ -130,7 +132,8 @@ class Brush:
         view, share = self._shares(polygon)
         if view.size:
             part = share.astype(np.float32) * np.float32(1 / 255)
-            view[:] = np.rint(view + (value - view) * part)
+            old = view.astype(np.float32)
+            view[:] = np.rint(old + (value - old) * part)
 
     def _shares(self, polygon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The part of the image that holds a polygon, and how much of its pixels that covers.
@@ -189,11 +192,16 @@ def paint_markings(style: MarkingStyle, ground: Ground, networks: Networks) -> M
 def _main(brush: Brush, style: MarkingStyle, roads: RoadNetwork) -> None:
     main, width = roads.main, roads.lane_width
     for s0, s1 in roads.clear_intervals(main.start, main.end):
-        _centre(brush, style, main, s0, s1)
+        if roads.lanes_left and roads.lanes_right:
+            _centre(brush, style, main, s0, s1)
+        else:
+            _line(brush, main, (s0, s1), 0.0, style.width)
         for side in (1, -1):
             for lane in range(1, roads.lanes(side)):
                 d = side * lane * width
                 _dashes(brush, style, main, (s0, s1), d, style.dash, style.period)
+            if not roads.lanes(side):
+                continue
             d = side * roads.lanes(side) * width
             if np.isinf(style.edge_dash):
                 _line(brush, main, (s0, s1), d, style.width)
@@ -205,7 +213,8 @@ def _main(brush: Brush, style: MarkingStyle, roads: RoadNetwork) -> None:
             _zebra(brush, style, main, (span[0], span[1]), (-roads.right_edge, roads.left_edge))
         right, left = -roads.lanes_right * width, roads.lanes_left * width
         _across(brush, main, at - half - _JUNCTION, (right, -0.3), style.stop)
-        _across(brush, main, at + half + _JUNCTION, (0.3, left), style.stop)
+        if left > 0.5:
+            _across(brush, main, at + half + _JUNCTION, (0.3, left), style.stop)
         if style.arrows:
             _arrows(brush, roads, at, half)
 
@@ -284,8 +293,8 @@ def _arrows(brush: Brush, roads: RoadNetwork, at: float, half: float) -> None:
 
 def _bays(brush: Brush, style: MarkingStyle, roads: RoadNetwork, park: CarPark) -> None:
     near = roads.edge(park.side) + roads.walkway
-    for d in (near + 0.3, near + park.depth - 5.3):
-        for s in np.arange(park.s0 + 0.5, park.s1, 2.8):
-            across = sorted((park.side * d, park.side * (d + 5.0)))
-            half = style.width / 2
+    half = style.width / 2
+    for middle, _ in bay_rows(park):
+        across = sorted(park.side * (near + middle + end) for end in (-2.5, 2.5))
+        for s in np.arange(park.s0 + 0.5, park.s1, BAY):
             brush.cover(roads.main.ribbon(s - half, s + half, across[0], across[1]))

@@ -101,3 +101,11 @@ MATERIALS: tuple[Optics, ...] = tuple(_OPTICS[material] for material in Material
 def column(name: str) -> np.ndarray:
     """One attribute of all materials by row: (materials,) float32."""
     return np.array([getattr(optics, name) for optics in MATERIALS], dtype=np.float32)
+
+
+def by_material(default: float, **values: float) -> np.ndarray:
+    """(materials,) float32 by row: some values by the names of their materials, else a default."""
+    table = np.full(len(Material), default, np.float32)
+    for name, value in values.items():
+        table[Material[name]] = value
+    return table

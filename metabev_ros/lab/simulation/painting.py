@@ -13,6 +13,7 @@ from metabev_ros.lab.datasets.synthetic.ground import (
     KERB,
     PARKING,
     PAVING,
+    WALKWAY,
     Ground,
     paint_networks,
 )
@@ -24,6 +25,7 @@ _LOOKS = {
     Surface.ROAD: (ASPHALT, DRIVABLE),
     Surface.ISLAND: (GRASS, 0),
     Surface.VERGE: (GRASS, 0),
+    Surface.WALKWAY: (PAVING, WALKWAY),
     Surface.DRIVEWAY: (PAVING, 0),
     Surface.SITE: (GRASS, 0),
     Surface.LOT: (PARKING, CARPARK),
@@ -31,7 +33,9 @@ _LOOKS = {
 
 
 def paint_layout(rng: np.random.Generator, layout: Layout) -> Ground:
-    """Picture, materials and map labels of a layout."""
+    """Picture, materials and map labels of a layout; those of a real map are there already."""
+    if layout.ground is not None:
+        return layout.ground
     networks = list(zip(layout.networks, layout.car_parks, strict=True))
     ground = paint_networks(rng, networks)
     for area in layout.areas:

@@ -16,9 +16,11 @@ from metabev_ros.geometry import inverse_rigid
 from metabev_ros.lab.datasets.point_packing import STEPS
 from metabev_ros.lab.datasets.sample_record import SampleRecord
 from metabev_ros.lab.datasets.sources.frame import RecordMaker, SourceInfo
+from metabev_ros.lab.simulation.bodies.own_vehicle import own_vehicle
 from metabev_ros.lab.simulation.building import build_street
 from metabev_ros.lab.simulation.cameras.light import draw_light
 from metabev_ros.lab.simulation.cameras.render import Shot, Shutter, render
+from metabev_ros.lab.simulation.rays import RayMesh
 from metabev_ros.lab.simulation.rigs import draw_rig
 from metabev_ros.lab.simulation.scanning import OWN, scan
 from metabev_ros.lab.simulation.street import Instant
@@ -58,6 +60,12 @@ class StreetDrives:
 
     def __len__(self) -> int:
         return self.worlds * self.frames_per_world
+
+    @property
+    def name(self) -> str:
+        """Name of a folder of these."""
+        kind = 'streets' if self.cameras else 'streets_lidar'
+        return f'{kind}_{self.first_seed}_{self.worlds}x{self.frames_per_world}_{self.spacing:g}s'
 
     @property
     def info(self) -> SourceInfo:
@@ -107,7 +115,7 @@ class StreetDrive:
         self.street = build_street(seed, seconds, every_class=seed % 4 == 0)
         rng = np.random.default_rng([seed, 31])
         self.rig, self.light = draw_rig(rng), draw_light(rng)
-        self._own = self.street.own_vehicle(self.rig.own_box, rng)
+        self._own = RayMesh(own_vehicle(self.rig.own_box, rng))
         self._keeps_own = rng.uniform() < 0.5  # a rig file need not say where the vehicle is
         self._drift = rng.uniform(0, _DRIFT)
         self._fitted = _fitted(self.rig.cameras, Preprocessor(model))

@@ -58,7 +58,7 @@ class RoadWear:
         slats = np.sin(u * 90)
         lid = (np.hypot(u, v) < _LID_RADIUS) & (kind == _LID)
         grate = (np.abs(u) < _GRATE_SIZE[0]) & (np.abs(v) < _GRATE_SIZE[1]) & (kind == _GRATE)
-        pattern = np.where(lid, 0.22 * studs, np.where(grate, 0.75 * slats, 0.0))
+        pattern = np.where(lid, 0.14 * studs, np.where(grate, 0.75 * slats, 0.0))
         colour[rows[some]] *= (1 + (1 - plain) * pattern).astype(np.float32)[:, None]
 
 
@@ -200,13 +200,13 @@ def _tar(
     for _ in range(rng.poisson((along[1] - along[0]) / 12 * age * age)):
         steps = int(rng.integers(6, 40))
         lengthwise = rng.uniform() < 0.6
-        walk = np.cumsum(rng.normal(0, 0.09, steps)) + rng.normal(0, 0.05, steps)
+        walk = np.cumsum(rng.normal(0, 0.09, steps)) + rng.normal(0, 0.03, steps)
         run = 0.35 * np.arange(steps)
         s, d = rng.uniform(along[0], along[1]), rng.uniform(across[0], across[1])
         s, d = (s + run, d + walk) if lengthwise else (s + walk, d + run)
         d = np.clip(d, across[0] + 0.1, across[1] - 0.1)
         line = np.stack(path.pose(np.clip(s, *along), d)[:2], axis=-1)
-        brush.stroke(line, int(rng.integers(52, 92)), rng.choice([0.05, 0.07, 0.12]))
+        brush.stroke(line, int(rng.integers(52, 92)), rng.choice([0.05, 0.06, 0.09]))
 
 
 def _tyre_marks(

@@ -10,13 +10,14 @@ from metabev_ros.lab.datasets.synthetic.actors import Profile
 from metabev_ros.lab.datasets.synthetic.ground import CarPark
 from metabev_ros.lab.datasets.synthetic.motion import Driving, EgoMotion, LaneMotion, RouteMotion
 from metabev_ros.lab.datasets.synthetic.roads import MARGIN, Path, RoadNetwork, Section
-from metabev_ros.lab.simulation.areas import Area, Surface
+from metabev_ros.lab.simulation.areas import Area
+from metabev_ros.lab.simulation.junctions import arms_of, draw_ways
 from metabev_ros.lab.simulation.plans import SpeedPlan
 from metabev_ros.lab.simulation.roadways import HABITS, draw_network, draw_path, draw_section
 from metabev_ros.lab.simulation.routes import join_lines, lane_line, path_along
 from metabev_ros.lab.simulation.style import Style
 
-_BEHIND = 45.0  # metres of the ego's way behind it at the start
+_BEHIND = MARGIN - 1.0  # metres of the ego's way behind it at the start
 _FRONT = 3.7  # metres from the ego's origin to its bumper
 
 
@@ -32,6 +33,7 @@ class Roadway:
         speed: m/s of its traffic.
         starts: seconds after which those who wait start; None: they stay.
         sides: on which pedestrians and parked vehicles are.
+        verge: metres of grass between the kerb and the rest of the walkway.
     """
 
     network: RoadNetwork
@@ -41,6 +43,7 @@ class Roadway:
     speed: tuple[float, float]
     starts: float | None = None
     sides: tuple[int, ...] = (1, -1)
+    verge: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Site:
         ego_lane: of the first roadway; None where the ego is in no lane.
         profile: the ego's way over time.
         route: the ego's way by arc length where it leaves its lane, 0 where it is at t = 0.
+        areas: ground that the roads do not describe.
+        ways: (N, 3) x, y and heading of the ways of others who turn at crossings.
     """
 
     style: Style
@@ -61,6 +66,7 @@ class Site:
     ego_lane: int | None
     route: Path | None = None
     areas: tuple[Area, ...] = field(default=())
+    ways: tuple[np.ndarray, ...] = field(default=())
 
 
 @dataclass(frozen=True)
@@ -110,11 +116,11 @@ def _single(rng: np.random.Generator, style: Style, seconds: float) -> Site:
     lane = int(rng.integers(section.lanes_right))
     profile = ego_plan(rng, speed, seconds)
     ego = LaneMotion(main, -(lane + 0.5) * section.lane_width, profile)
-    road = Roadway(network, parks, True, (), _around(speed))
+    road = Roadway(network, parks, True, (), speeds_around(speed))
     return Site(style, (road,), ((),), ego, profile, lane)
 
 
-def _around(speed: float) -> tuple[float, float]:
+def speeds_around(speed: float) -> tuple[float, float]:
     """Speeds of the traffic where the ego has one."""
     return max(2.0, 0.65 * speed), max(4.0, 1.3 * speed)
 
@@ -122,7 +128,7 @@ def _around(speed: float) -> tuple[float, float]:
 def _crossing(rng: np.random.Generator, style: Style, seconds: float) -> Site:
     """Two roads that cross; the ego goes straight on, waits, starts or brakes."""
     speed = float(rng.uniform(*HABITS[style].speed))
-    kind = ('drives', 'waits', 'starts', 'brakes')[int(rng.choice(4, p=[0.35, 0.3, 0.2, 0.15]))]
+    kind = ('drives', 'waits', 'starts', 'brakes')[int(rng.choice(4, p=[0.3, 0.4, 0.18, 0.12]))]
     other, other_parks = draw_section(rng, style)
     half = max(other.edges.values())
     to_line, profile, starts = _approach(rng, kind, speed, seconds)
@@ -144,12 +150,17 @@ def _crossing(rng: np.random.Generator, style: Style, seconds: float) -> Site:
     second = draw_network(rng, style, leg, 0.0, other, ((0.0, own),), lines)
     lane = int(rng.integers(section.lanes_right))
     moves = kind == 'drives'
+    around = speeds_around(speed)
     roads = (
-        Roadway(first, parks, moves, ((at, half),), _around(speed), starts),
-        Roadway(second, other_parks, not moves and starts is None, ((0.0, own),), _around(speed)),
+        Roadway(first, parks, moves, ((at, half),), around, starts),
+        Roadway(
+            second, other_parks, not moves and starts is None, ((0.0, own),), speeds_around(speed)
+        ),
     )
     ego = LaneMotion(main, -(lane + 0.5) * section.lane_width, profile)
-    return Site(style, roads, ((), ()), ego, profile, lane)
+    arms = [*arms_of(main, at, section), *arms_of(leg, 0.0, other)]
+    ways = draw_ways(rng, arms, 3, max(half, own) + 4.0)
+    return Site(style, roads, ((), ()), ego, profile, lane, ways=ways)
 
 
 def _approach(
@@ -158,7 +169,7 @@ def _approach(
     """Metres from the ego to the stop line, its plan, and when the traffic starts."""
     if kind == 'drives':
         return rng.uniform(-10, 0.7 * speed * seconds), ego_plan(rng, speed, seconds), None
-    cars = int(rng.choice([0, 1, 2, 3], p=[0.35, 0.3, 0.2, 0.15]))
+    cars = int(rng.choice([0, 1, 2, 3], p=[0.3, 0.4, 0.18, 0.12]))
     line = _FRONT + rng.uniform(0.3, 2.0) + cars * 7.2
     if kind == 'waits':
         return line, SpeedPlan.steady(0.0), None
@@ -189,13 +200,17 @@ def _turning(rng: np.random.Generator, style: Style, seconds: float) -> Site:
             rng, style, leg.main, leg.length, leg.section, tuple(crossings), lines
         )
         networks.append(network)
-        roads.append(Roadway(network, leg.parks, k == 0, tuple(crossings), _around(cruise)))
+        roads.append(Roadway(network, leg.parks, k == 0, tuple(crossings), speeds_around(cruise)))
     line = _route_line(rng, legs)
     ego = RouteMotion(line, _BEHIND, Driving(cruise, rng.uniform(1.5, 3.0), rng.uniform(1, 2)))
     lane = _lane_for(legs[0])
-    return Site(
-        style, tuple(roads), ((),) * len(roads), ego, ego, lane, path_along(line, -_BEHIND)
-    )
+    first, second = legs[:2]
+    arms = arms_of(first.main, first.length, first.section)
+    arms += arms_of(second.main, 0.0, second.section)
+    reach = max(*first.section.edges.values(), *second.section.edges.values()) + 4.0
+    ways = draw_ways(rng, arms, 3, reach)
+    route = path_along(line, -_BEHIND)
+    return Site(style, tuple(roads), ((),) * len(roads), ego, ego, lane, route, ways=ways)
 
 
 def _draw_legs(rng: np.random.Generator, style: Style, reach: float) -> list[_Leg]:
@@ -251,50 +266,3 @@ def _route_line(rng: np.random.Generator, legs: list[_Leg]) -> np.ndarray:
         line = piece if k == 0 else join_lines(line, piece)
         enter = leg.turn * -d + reach
     return line
-
-
-def draw_divided(rng: np.random.Generator, style: Style, seconds: float) -> Site:
-    """Two carriageways with a median between them."""
-    speed = float(rng.uniform(*HABITS[style].speed))
-    if style is Style.MOTORWAY and rng.uniform() < 0.12:
-        speed = rng.uniform(0.5, 8.0)  # a jam
-    length = max(20.0, speed * (seconds + 1))
-    middle = draw_path(rng, style, np.zeros(2), rng.uniform(-np.pi, np.pi), length)
-    section, parks = draw_section(rng, style)
-    median = rng.uniform(2.5, 9.0) if style is Style.MOTORWAY else rng.uniform(1.2, 5.0)
-    section = Section(
-        section.lane_width, max(2, section.lanes_right), 0, section.strip, section.walkway
-    )
-    offset = median / 2 + section.strip
-    near = offset_path(middle, -offset)
-    far = reversed_path(offset_path(middle, offset))
-    lane = int(rng.integers(section.lanes_right))
-    profile = ego_plan(rng, speed, seconds)
-    if style is Style.MOTORWAY and rng.uniform() < 0.7:
-        profile = SpeedPlan.steady(speed)
-    roads = []
-    for path in (near, far):
-        network = draw_network(rng, style, path, length, section, sides=(-1,))
-        around = (
-            _around(speed) if path is near else _around(float(rng.uniform(*HABITS[style].speed)))
-        )
-        roads.append(Roadway(network, parks, True, (), around, sides=(-1,)))
-    ego = LaneMotion(near, -(lane + 0.5) * section.lane_width, profile)
-    island = middle.ribbon(middle.start, middle.end, -median / 2, median / 2)
-    areas = (Area(island, Surface.ISLAND),)
-    return Site(style, tuple(roads), ((), ()), ego, profile, lane, None, areas)
-
-
-def offset_path(path: Path, d: float) -> Path:
-    """The curve `d` metres to the left, with the same parameter: not its own arc length."""
-    s = path.start + 0.5 * np.arange(len(path.xy))
-    x, y, heading, _ = path.pose(s, d)
-    line = np.stack([x, y, heading], axis=-1)
-    moved = path_along(line, path.start)
-    before = int(np.argmin(np.hypot(*(moved.xy - path.pose(0.0, d)[:2]).T)))
-    return Path(-0.5 * before, moved.xy, moved.heading)
-
-
-def reversed_path(path: Path) -> Path:
-    """The same curve driven the other way."""
-    return Path(-MARGIN, path.xy[::-1].copy(), path.heading[::-1] + np.pi)

@@ -161,19 +161,6 @@ class Street:
         """(K,) bool: which of some hits are on the ground."""
         return (hits.mover[rows] < 0) & (hits.triangle[rows] < self.floor.triangles)
 
-    def own_vehicle(self, box: Sequence[float], rng: np.random.Generator) -> RayMesh:
-        """A car as our own vehicle, in the ego frame.
-
-        Args:
-            box: x0, x1, y0, y1, top, metres.
-        """
-        cars = [body for body in self.shelf.bodies if body.label == 'car']
-        body = cars[int(rng.integers(len(cars)))]
-        x0, x1, y0, y1, top = box
-        matrix = np.diag([x1 - x0, y1 - y0, top, 1.0])
-        matrix[:3, 3] = (x0 + x1) / 2, (y0 + y1) / 2, top / 2
-        return RayMesh(body.mesh.moved(matrix))
-
     def map_layers(self, world_from_ego: np.ndarray) -> np.ndarray:
         """(K, Y, X) bool on NUSCENES_MAP_GRID, classes MAP_CLASSES."""
         centres = NUSCENES_MAP_GRID.centres()

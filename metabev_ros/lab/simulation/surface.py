@@ -8,10 +8,8 @@ import cv2
 import numpy as np
 
 from metabev_ros.lab.datasets.synthetic.ground import (
-    CARPARK,
     DRIVABLE,
     PARKING,
-    WALKWAY,
     Ground,
 )
 from metabev_ros.lab.simulation.detail_tiles import periodic_noise
@@ -35,13 +33,16 @@ from metabev_ros.lab.simulation.surface_layers import (
     base_colours,
     come_close,
     lay_paint,
+    roadside,
     shares,
     wear_down,
 )
 from metabev_ros.lab.simulation.surface_look import SurfaceLook, draw_look
-from metabev_ros.lab.simulation.terrain import COARSE, FAR, FINE, Terrain
+from metabev_ros.lab.simulation.terrain import COARSE, FAR, FINE, Terrain, kerbed, unpaved
 
 _MACRO_CELL, _MACRO_SIZE = 0.25, 512  # metres and pixels of the slow noise, which repeats
+_THINNEST_STRIP = 0.4  # metres
+_LEAST_STRIP = 5.0  # square metres of grass in one piece
 _KINDS = np.array(
     [Material.ASPHALT, Material.KERB, Material.PAVING, Material.GRASS, Material.ASPHALT], np.uint8
 )
@@ -53,9 +54,9 @@ class Surface:
 
     Attributes:
         look: colours and style of this world.
-        zones: fine nodes (R, C, 4) float32: metres behind the kerb, metres beyond what is paved,
-            metres inside a car park, metres inside a strip of grass along the walkway; each above
-            0 there.
+        zones: fine nodes (R, C, 5) float32: metres behind the kerb, metres beyond what is paved,
+            metres inside a car park, metres inside a strip of grass along the walkway, each above
+            0 there; and the width of the kerb's stone.
         markings: what is painted.
         wear: what years left on the roads.
         frame: along and across the roads.
@@ -73,10 +74,12 @@ class Surface:
         """(N,) uint8 values of `Material` at (N, 2) world points."""
         xy = np.asarray(xy, dtype=np.float64)
         fine = np.full(len(xy), 0.01, dtype=np.float32)
-        kind = shares(self.zones.at(xy), fine, self.look.kerb_width).argmax(axis=1)
+        zone = self.zones.at(xy)
+        kind = shares(zone, fine).argmax(axis=1)
         material = _KINDS[kind]
         blotch, dry, _ = self._macro_at(xy).T
-        material[(kind == GRASS) & (dry + 0.4 * blotch > self.look.bare)] = Material.SOIL
+        bare = dry + 0.4 * blotch + roadside(self.look, zone) > self.look.bare
+        material[(kind == GRASS) & bare] = Material.SOIL
         material[(kind == PARK) & self.look.paved_parks] = Material.PAVING
         drivable = np.flatnonzero((kind == ROAD) | (kind == PARK))
         painted = self._paint(xy[drivable], 3 * fine[drivable]) > 0.5
@@ -111,7 +114,7 @@ class Surface:
         footprint = np.broadcast_to(np.asarray(footprint, dtype=np.float32), (len(xy),))
         zone = self.zones.at(xy)
         local = (xy - self.zones.origin).astype(np.float32)
-        share = shares(zone, footprint, self.look.kerb_width)
+        share = shares(zone, footprint)
         return Pixels(xy, local, footprint, zone, share, self._macro_at(xy), *self.frame.at(xy))
 
     def _macro_at(self, xy: np.ndarray) -> np.ndarray:
@@ -144,7 +147,7 @@ def draw_surface(
         markings = markings_of_ground(ground)
     return Surface(
         look,
-        _zones(terrain, ground, look),
+        _zones(terrain, ground, look, networks),
         markings,
         wear_roads(rng, ground, networks),
         road_frame(ground.origin, high, [roads for roads, _ in networks]),
@@ -152,25 +155,36 @@ def draw_surface(
     )
 
 
-def _zones(terrain: Terrain, ground: Ground, look: SurfaceLook) -> NodeGrid:
+def _zones(terrain: Terrain, ground: Ground, look: SurfaceLook, networks: Networks) -> NodeGrid:
     multiple = FINE * COARSE * FAR
-    kerb, rise = terrain.kerb.values[..., 0], terrain.kerb.values[..., 1]
-    unpaved = ground.labels & (DRIVABLE | CARPARK | WALKWAY) == 0
+    kerb = terrain.kerb.values[..., 0]
     # A centimetre of the kerb is left around a car park.
     park = node_distance(ground.material == PARKING, ground.cell, FINE, multiple) - 0.01
     if not terrain.profile.raised_parks:
         # A kerb stands between a car park on the road's level and the walkway: as at the road.
         park = np.minimum(park, -kerb - 0.01)
     strip = np.full(kerb.shape, -1.0)
-    if look.strip > 0:
-        raised = ground.labels & (DRIVABLE | CARPARK) == 0
-        away = node_distance(raised, ground.cell, FINE, multiple, reach=3.0)
-        end = look.kerb_width + look.strip
-        # Paved where the kerb is lowered: people cross there.
-        lowered = (rise / terrain.profile.kerb - 0.9) * 8.0
-        strip = np.minimum(np.minimum(away - look.kerb_width, end - away), lowered)
-    zones = [kerb, node_distance(unpaved, ground.cell, FINE, multiple), park, strip]
+    # Two people must pass beside it, on side streets' walkways of 2.6 metres too.
+    wide = min([roads.walkway for roads, _ in networks if roads.walkway > 0], default=2.6) - 1.2
+    if min(look.strip, wide) > _THINNEST_STRIP:
+        strip = _strip(terrain, ground, look, min(look.strip, wide))
+    beyond = node_distance(unpaved(ground), ground.cell, FINE, multiple)
+    stone = look.kerb_width * kerbed(ground, kerb.shape)
+    zones = [kerb, beyond, park, strip, stone]
     return NodeGrid(ground.origin, ground.cell * FINE, np.stack(zones, axis=-1).astype(np.float32))
+
+
+def _strip(terrain: Terrain, ground: Ground, look: SurfaceLook, width: float) -> np.ndarray:
+    """(R, C) metres inside the strip of grass between a carriageway and its walkway."""
+    multiple, cell = FINE * COARSE * FAR, ground.cell * FINE
+    away = node_distance(ground.labels & DRIVABLE == 0, ground.cell, FINE, multiple, reach=3.0)
+    # Paved where the kerb is lowered: people cross there.
+    lowered = (terrain.kerb.values[..., 1] / terrain.profile.kerb - 0.9) * 8.0
+    end = look.kerb_width + width
+    strip = np.minimum(np.minimum(away - look.kerb_width, end - away), lowered)
+    _, part, figures, _ = cv2.connectedComponentsWithStats((strip > 0).view(np.uint8))
+    small = np.flatnonzero(figures[:, cv2.CC_STAT_AREA] * cell * cell < _LEAST_STRIP)
+    return np.where(np.isin(part, small), -1.0, strip)
 
 
 def _macro(rng: np.random.Generator) -> np.ndarray:

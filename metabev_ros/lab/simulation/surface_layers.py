@@ -23,7 +23,7 @@ class Pixels:
         xy: (N, 2) float64 world metres.
         local: (N, 2) float32 metres from the world's corner, for tiles.
         footprint: (N,) float32 metres that a pixel covers.
-        zone: (N, 4) float32 as `Surface.zones`.
+        zone: (N, 5) float32 as `Surface.zones`.
         share: (N, 5) float32 shares of road, kerb, pavement, grass and car park.
         macro: (N, 3) float32 slow noise.
         along, across, lane: (N,) float32 metres as `RoadFrame.at`.
@@ -45,7 +45,7 @@ class Pixels:
         return self.share[:, ROAD] + self.share[:, PARK]
 
 
-def shares(zone: np.ndarray, footprint: np.ndarray, kerb_width: float) -> np.ndarray:
+def shares(zone: np.ndarray, footprint: np.ndarray) -> np.ndarray:
     """(N, 5) float32 shares of road, kerb, pavement, grass and car park in each pixel."""
     soft = 1 / np.maximum(footprint, np.float32(0.004))
 
@@ -53,7 +53,7 @@ def shares(zone: np.ndarray, footprint: np.ndarray, kerb_width: float) -> np.nda
         return np.clip(0.5 + metres * soft, 0, 1)
 
     # The face of a kerb, at a distance of 0, belongs to the kerb.
-    behind, inside = beyond(zone[:, 0] + 0.002), beyond(zone[:, 0] - kerb_width)
+    behind, inside = beyond(zone[:, 0] + 0.002), beyond(zone[:, 0] - zone[:, 4] + 0.002)
     share = np.empty((len(zone), 5), dtype=np.float32)
     green = np.maximum(beyond(zone[:, 1]), beyond(zone[:, 3]))
     share[:, PARK] = beyond(zone[:, 2])
@@ -65,6 +65,12 @@ def shares(zone: np.ndarray, footprint: np.ndarray, kerb_width: float) -> np.nda
     return share
 
 
+def roadside(look: SurfaceLook, zone: np.ndarray) -> np.ndarray:
+    """(N,) float32 by how much more bare the ground is beside a road without a kerb."""
+    open_edge = 1 - zone[:, 4] * np.float32(1 / look.kerb_width)
+    return open_edge * np.clip(3 - 4 * zone[:, 0], 0, 3)
+
+
 def base_colours(look: SurfaceLook, pixels: Pixels) -> np.ndarray:
     """(N, 3) float32 colour of each pixel's mixture, before wear and detail."""
     share, macro = pixels.share, pixels.macro
@@ -73,7 +79,8 @@ def base_colours(look: SurfaceLook, pixels: Pixels) -> np.ndarray:
     blotch, dry, _ = macro[rows].T[..., None]
     dryness = np.clip(look.dryness + np.float32(0.28) * dry, 0, 1)
     grass = look.colours[GRASS] + dryness * (look.dry_grass - look.colours[GRASS])
-    bare = np.clip((dry + np.float32(0.4) * blotch - look.bare) * np.float32(2.5), 0, 1)
+    worn = roadside(look, pixels.zone[rows])[:, None] - np.float32(look.bare)
+    bare = np.clip((dry + np.float32(0.4) * blotch + worn) * np.float32(2.5), 0, 1)
     grass += bare * (look.soil - grass)
     colour[rows] += share[rows, GRASS, None] * (grass - look.colours[GRASS])
     rows = np.flatnonzero(share[:, KERB] > 0)
@@ -93,6 +100,7 @@ def wear_down(look: SurfaceLook, wear: RoadWear, colour: np.ndarray, pixels: Pix
     place = np.abs(pixels.across[rows] / width)
     place = (place - np.floor(place) - np.float32(0.5)) * width
     strength = np.where(lane > 0, look.ruts * (1 + 0.4 * blotch), 0.0).astype(np.float32)
+    strength *= pixels.share[rows, ROAD]
     rut = np.exp(-(((np.abs(place) - np.float32(0.78)) * np.float32(3.1)) ** 2))
     oil = np.exp(-((place * np.float32(3.6)) ** 2))
     factor *= 1 + strength * (rut * np.float32(look.rut_tone) - np.float32(0.8) * oil)

@@ -111,7 +111,7 @@ def draw_look(rng: np.random.Generator) -> SurfaceLook:
     kerb = rng.uniform(126, 186) * np.array([1.01, 1.0, 0.97])
     # Bare stone, black and white, yellow, red and white.
     paints = (kerb, np.array([38, 38, 40]), np.array([206, 166, 58]), np.array([170, 52, 44]))
-    painted = int(rng.choice(4, p=[0.7, 0.15, 0.1, 0.05]))
+    painted = int(rng.choice(4, p=[0.73, 0.15, 0.1, 0.02]))
     if painted in (1, 3):
         kerb = np.array([196, 195, 190])
     grass = np.array([84, 96, 54]) * rng.uniform(0.7, 1.05) * (1 + rng.normal(0, 0.05, 3))
@@ -137,7 +137,7 @@ def draw_look(rng: np.random.Generator) -> SurfaceLook:
         rng.uniform(0.9, 2.6),
         rng.uniform(0.4, 0.9),
         rng.uniform(-1.5, 0.2),
-        rng.uniform(0.02, 0.10),
+        rng.uniform(0.01, 0.07),
         rng.choice([-1.0, 1.0]),
         rng.uniform(0.05, 0.75),
         bool(kind == 1 and rng.uniform() < 0.5),

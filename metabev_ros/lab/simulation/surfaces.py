@@ -86,7 +86,7 @@ def surface_at(
             bodies, movers, which, who
         )
         normal[moving] = _into_world(bodies.normal[which], movers, who)
-    facing = -(rays.direction[rows] * normal).sum(1)
+    facing = -np.einsum('ij,ij->i', rays.direction[rows], normal)
     normal[facing < 0] *= -1
     return Surface(material, colour, normal, np.minimum(np.abs(facing), 1.0))
 

@@ -12,6 +12,8 @@ from metabev_ros.lab.datasets.synthetic.ground import (
     CARPARK,
     CROSSING,
     DRIVABLE,
+    KERB,
+    PAVING,
     WALKWAY,
     Ground,
 )
@@ -78,12 +80,14 @@ class Terrain:
         base: coarse nodes, float64 metres: hills, crowns and verges, without kerbs.
         kerb: fine nodes (R, C, 2) float64: metres from the kerb (above 0 on the raised side), and
             metres by which the raised side is raised.
+        slopes: coarse nodes (R, C, 2) float64: rise of `base` along x and y.
     """
 
     relief: Relief
     profile: Profile
     base: NodeGrid
     kerb: NodeGrid
+    slopes: NodeGrid
 
     def height(self, xy: np.ndarray) -> np.ndarray:
         """Metres where feet stand at (..., 2) world points, (...) float64."""
@@ -96,11 +100,8 @@ class Terrain:
         return self.relief.height(xy)
 
     def slope(self, xy: np.ndarray) -> np.ndarray:
-        """Rise along x and y of what lies under the kerbs, (..., 2), smooth to the eye."""
-        step = self.base.cell
-        offsets = np.array([[step, 0.0], [-step, 0.0], [0.0, step], [0.0, -step]])
-        east, west, north, south = (self.base.at(xy + offset) for offset in offsets)
-        return np.stack([east - west, north - south], axis=-1) / (2 * step)
+        """Rise along x and y of what lies under the kerbs, (..., 2) float64, without a bend."""
+        return self.slopes.at(np.asarray(xy, dtype=np.float64))
 
     def stand(
         self,
@@ -168,11 +169,9 @@ def build_terrain(
     low_bits = DRIVABLE if profile.raised_parks else DRIVABLE | CARPARK
     step = FINE * COARSE * FAR
     kerb = node_distance((ground.labels & low_bits) == 0, ground.cell, FINE, step)
-    paved = node_distance(
-        (ground.labels & (DRIVABLE | CARPARK | WALKWAY)) == 0, ground.cell, FINE, step
-    )
+    paved = node_distance(unpaved(ground), ground.cell, FINE, step)
     cell = ground.cell * FINE
-    rise = _rise(ground, profile, kerb.shape)
+    rise = _rise(ground, profile, kerb)
     outward = _metres((paved > 0).astype(np.uint8), cell)
     inward = _metres((kerb < 0).astype(np.uint8), cell)
     every = slice(None, None, COARSE)
@@ -183,12 +182,20 @@ def build_terrain(
     base += profile.crown * _CROWN * -np.expm1(-inward[every, every] / _CROWN)
     base += _verge(rng, profile, points, outward[every, every])
     base = straightened(base, FAR, _far_blocks(outward, COARSE * FAR))
+    north, east = np.gradient(base, cell * COARSE)
     return Terrain(
         relief,
         profile,
         NodeGrid(ground.origin, cell * COARSE, base),
         NodeGrid(ground.origin, cell, np.stack([kerb, rise], axis=-1)),
+        NodeGrid(ground.origin, cell * COARSE, np.stack([east, north], axis=-1)),
     )
+
+
+def unpaved(ground: Ground) -> np.ndarray:
+    """(H, W) bool: pixels of grass and soil."""
+    paved = ground.labels & (DRIVABLE | CARPARK | WALKWAY) > 0
+    return ~(paved | (ground.material == PAVING))  # driveways have no label
 
 
 def _far_blocks(outward: np.ndarray, step: int) -> np.ndarray:
@@ -204,18 +211,42 @@ def _metres(mask: np.ndarray, cell: float) -> np.ndarray:
     return np.minimum(cv2.distanceTransform(mask, cv2.DIST_L2, 5) * cell, 1e3).astype(np.float64)
 
 
-def _rise(ground: Ground, profile: Profile, shape: tuple[int, int]) -> np.ndarray:
-    """Metres by which the raised side is raised: less at crossings and at car parks' gates."""
-    labels = np.zeros(shape, dtype=np.uint8)
-    known = ground.labels[::FINE, ::FINE]
-    labels[: known.shape[0], : known.shape[1]] = known
+def _rise(ground: Ground, profile: Profile, kerb: np.ndarray) -> np.ndarray:
+    """Metres by which the raised side is raised.
+
+    Less where people cross, at the gates of car parks and at driveways; nothing along a road
+    without walkways and islands.
+    """
+    labels, material = (
+        _at_nodes(raster, kerb.shape) for raster in (ground.labels, ground.material)
+    )
     cell = ground.cell * FINE
     near = cv2.dilate((labels & CARPARK) // CARPARK, _disc(1.5 / cell))
     lowered = (labels & CROSSING > 0) | ((labels & DRIVABLE > 0) & (near > 0))
+    driveway = ((material == PAVING) & (labels == 0)).astype(np.uint8)
+    lowered |= (cv2.dilate(driveway, _disc(3.0 / cell)) > 0) & (np.abs(kerb) < 0.6)
     reach = cv2.dilate(lowered.astype(np.float32), _disc(1.2 / cell))
     # Up again over a metre and a half, as wheelchairs need.
     ramp = cv2.blur(reach, (int(1.5 / cell) | 1, int(1.5 / cell) | 1))
-    return profile.kerb + (profile.lip - profile.kerb) * ramp.astype(np.float64)
+    rise = profile.kerb + (profile.lip - profile.kerb) * ramp.astype(np.float64)
+    return rise * kerbed(ground, kerb.shape)
+
+
+def kerbed(ground: Ground, shape: tuple[int, ...]) -> np.ndarray:
+    """(R, C) shares 0..1 at the fine nodes: 1 near walkways and islands, 0 where no kerb is."""
+    cell = ground.cell * FINE
+    sides = (ground.labels & (WALKWAY | CARPARK) > 0) | (ground.material == KERB)
+    close = cv2.dilate(_at_nodes(sides.view(np.uint8), shape), _disc(2.0 / cell))
+    soft = cv2.blur(close.astype(np.float32), (int(1.5 / cell) | 1, int(1.5 / cell) | 1))
+    return soft.astype(np.float64)
+
+
+def _at_nodes(raster: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A raster's pixels at the fine nodes, 0 where those go on beyond it."""
+    nodes = np.zeros(shape, dtype=np.uint8)
+    known = raster[::FINE, ::FINE]
+    nodes[: known.shape[0], : known.shape[1]] = known
+    return nodes
 
 
 def _disc(radius: float) -> np.ndarray:

@@ -1,9 +1,11 @@
-"""Image and 3D augmentation that keeps pixels, points, boxes and map aligned.
+"""Augmentation; that of images and scene keeps pixels, points, boxes and map aligned.
 
 An image moves by an affine map of its pixels, which goes into the intrinsics; a mirrored image is
 that of a camera with a mirrored x axis, so focal lengths stay positive. The scene moves by one
 affine map of the ego frame, which goes into the sensors' poses, the boxes and the map. The camera
 model stays exact. BEVFusion's ranges are in config/training/metabev_base.yaml.
+
+What becomes of colours and points alone is in `picture_variation` and `point_variation`.
 """
 
 from __future__ import annotations
@@ -17,6 +19,23 @@ from metabev_ros.config.yaml import require
 from metabev_ros.geometry import BevGrid, rotation_z
 
 MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
+_CHANCES = (
+    'turn',
+    'view_drop',
+    'image_flip',
+    'flip_x',
+    'flip_y',
+    'blur',
+    'jpeg',
+    'cutout',
+    'intensity_lost',
+    'beams_thinned',
+    'range_limited',
+    'sweeps_lost',
+)
+_SHARES = ('brightness', 'contrast', 'colour', 'noise_points')
+_LIMITS = ('image_rotation', 'rotation', 'translation', 'height', 'tilt', 'noise', 'nearest_limit')
+_RANGES = ('image_scale', 'scale', 'gamma', 'intensity_scale', 'intensity_gamma', 'point_share')
 
 
 @dataclass(frozen=True)
@@ -37,6 +56,23 @@ class AugmentationConfig:
         scale: smallest and largest scale of the scene.
         translation: standard deviation per axis, metres.
         flip_x, flip_y: chance of mirroring the scene front to back (x), left to right (y).
+        height: largest move of the scene up or down under the sensors' ego frame, metres.
+        tilt: largest pitch and largest roll of the ego frame, degrees. Boxes stay upright.
+        contrast: largest relative change about the mean, per view.
+        gamma: smallest and largest exponent on brightness 0..1, per view.
+        colour: largest relative change of each colour's gain, and of saturation, per sample.
+        noise: largest standard deviation of the pixels, 0..255.
+        blur, jpeg, cutout: chance per view of a Gaussian blur, of compression of low quality, and
+            of one to three patches of one colour.
+        intensity_scale: smallest and largest factor, drawn evenly in its logarithm.
+        intensity_gamma: smallest and largest exponent on intensity / 255.
+        intensity_lost: chance that all points have one and the same intensity, half the time 0.
+        point_share: smallest and largest share of the points that stay.
+        beams_thinned: chance that only one of two to four narrow bands of elevation stays.
+        range_limited: chance that what is farther than some distance is lost.
+        nearest_limit: the least such distance, metres.
+        sweeps_lost: chance that the oldest sweeps are missing, all but the newest at most.
+        noise_points: largest number of points of nothing, over the number of points.
     """
 
     turn: float = 0.5
@@ -50,17 +86,35 @@ class AugmentationConfig:
     translation: float = 0.0
     flip_x: float = 0.0
     flip_y: float = 0.0
+    height: float = 0.0
+    tilt: float = 0.0
+    contrast: float = 0.0
+    gamma: tuple[float, ...] = (1.0, 1.0)
+    colour: float = 0.0
+    noise: float = 0.0
+    blur: float = 0.0
+    jpeg: float = 0.0
+    cutout: float = 0.0
+    intensity_scale: tuple[float, ...] = (1.0, 1.0)
+    intensity_gamma: tuple[float, ...] = (1.0, 1.0)
+    intensity_lost: float = 0.0
+    point_share: tuple[float, ...] = (1.0, 1.0)
+    beams_thinned: float = 0.0
+    range_limited: float = 0.0
+    nearest_limit: float = 30.0
+    sweeps_lost: float = 0.0
+    noise_points: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ('turn', 'view_drop', 'image_flip', 'flip_x', 'flip_y', 'brightness'):
+        for name in (*_CHANCES, *_SHARES):
             require(
                 0 <= getattr(self, name) <= 1, f'augmentation.{name}', '0..1', getattr(self, name)
             )
-        for name in ('image_rotation', 'rotation', 'translation'):
+        for name in _LIMITS:
             require(
                 getattr(self, name) >= 0, f'augmentation.{name}', 'at least 0', getattr(self, name)
             )
-        for name in ('image_scale', 'scale'):
+        for name in _RANGES:
             value = getattr(self, name)
             require(
                 len(value) == 2 and 0 < value[0] <= value[1],
@@ -68,6 +122,12 @@ class AugmentationConfig:
                 'two numbers, 0 < low <= high',
                 value,
             )
+        require(
+            self.point_share[1] <= 1,
+            'augmentation.point_share',
+            'shares up to 1',
+            self.point_share,
+        )
 
     @property
     def moves_images(self) -> bool:
@@ -75,7 +135,7 @@ class AugmentationConfig:
         return self.image_flip > 0 or self.image_rotation > 0 or self.image_scale != (1.0, 1.0)
 
     def draw_scene(self, rng: np.random.Generator) -> np.ndarray:
-        """(4, 4) new_from_old of the ego frame: turn, flips, rotation, scale, translation."""
+        """(4, 4) new_from_old of the ego frame: turn, flips, rotation, scale, shift, tilt."""
         sign = -1.0 if rng.random() < self.turn else 1.0
         new_from_old = np.diag([sign, sign, 1.0, 1.0])
         if self.flip_x > 0 or self.flip_y > 0:
@@ -88,6 +148,11 @@ class AugmentationConfig:
             move[:3, :3] = rotation_z(np.deg2rad(rng.uniform(-self.rotation, self.rotation)))
             move[:3, :3] *= rng.uniform(*self.scale)
             move[:3, 3] = rng.normal(0, self.translation, 3)
+            new_from_old = move @ new_from_old
+        if self.height > 0 or self.tilt > 0:
+            move = np.eye(4)
+            move[:3, :3] = tilt(*np.deg2rad(rng.uniform(-self.tilt, self.tilt, 2)))
+            move[2, 3] = rng.uniform(-self.height, self.height)
             new_from_old = move @ new_from_old
         return new_from_old
 
@@ -113,6 +178,14 @@ class AugmentationConfig:
         turn = rotation_z(angle)
         turn[:2, 2] = centre - turn[:2, :2] @ centre
         return turn @ matrix, mirrored
+
+
+def tilt(pitch: float, roll: float) -> np.ndarray:
+    """(3, 3) rotation about y by `pitch` after one about x by `roll`, radians."""
+    (a, b), (c, d) = (np.cos([pitch, roll]), np.sin([pitch, roll]))
+    about_y = np.array([[a, 0, c], [0, 1, 0], [-c, 0, a]])
+    about_x = np.array([[1, 0, 0], [0, b, -d], [0, d, b]])
+    return about_y @ about_x
 
 
 def move_image(pixels: np.ndarray, new_from_old: np.ndarray) -> np.ndarray:
@@ -166,7 +239,7 @@ def move_boxes(boxes: np.ndarray, new_from_old: np.ndarray) -> np.ndarray:
 def move_map(
     layers: np.ndarray, grid: BevGrid, new_from_old: np.ndarray, known: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Map layers in the new ego frame, nearest cell.
+    """Map layers in the new ego frame, nearest cell; the map lies on the old frame's ground.
 
     Args:
         layers: (L, Y, X) bool on `grid`.
@@ -186,11 +259,15 @@ def move_map(
         mirror = (slice(None), slice(None, None, int(signs[1])), slice(None, None, int(signs[0])))
         moved = np.ascontiguousarray(layers[mirror])
         return moved, None if known is None else np.ascontiguousarray(known[mirror])
-    old_from_new = np.linalg.inv(new_from_old)
-    cells = grid.cell_index(grid.centres() @ old_from_new[:2, :2].T + old_from_new[:2, 3])
+    cells = grid.cell_index(on_old_ground(grid.centres(), new_from_old))
     inside = cells >= 0
     kept = inside[None]
     if known is not None:
         kept = known.reshape(len(known), -1)[:, np.where(inside, cells, 0)] & inside
     moved = layers.reshape(len(layers), -1)[:, np.where(inside, cells, 0)] & inside
     return moved, kept
+
+
+def on_old_ground(places: np.ndarray, new_from_old: np.ndarray) -> np.ndarray:
+    """(..., 2) x and y, on the old frame's ground, of what stands at (..., 2) in the new frame."""
+    return (places - new_from_old[:2, 3]) @ np.linalg.inv(new_from_old[:2, :2]).T

@@ -23,6 +23,7 @@ from metabev_ros.lab.datasets.record_folder import (
 )
 from metabev_ros.lab.datasets.sources.frame import SourceInfo
 from metabev_ros.lab.datasets.sources.synthetic import SyntheticDrives
+from metabev_ros.lab.simulation.records import StreetDrives
 from metabev_ros.structures import DETECTION_CLASSES, Modality
 
 Tell = Callable[[str], object]
@@ -31,11 +32,12 @@ Rendered = Callable[[int, int], object]
 
 @dataclass(frozen=True)
 class DataSource:
-    """One source of a run's records: `records` or `synthetic`.
+    """One source of a run's records: `records`, `streets` or `synthetic`.
 
     Attributes:
         records: folder that `metabev import` wrote; relative to where the command runs.
-        synthetic: drives to render into the cache, once.
+        synthetic: drives of boxes to render into the cache, once.
+        streets: drives through simulated streets to render into the cache, once.
         weight: of this source in the mixture, relative to the others; None in all of them: as
             many samples of each as it has records.
     """
@@ -43,11 +45,18 @@ class DataSource:
     records: str | None = None
     synthetic: SyntheticDrives | None = None
     weight: float | None = None
+    streets: StreetDrives | None = None
 
     def __post_init__(self) -> None:
-        given = [name for name in ('records', 'synthetic') if getattr(self, name) is not None]
-        require(len(given) == 1, 'data', 'either records or synthetic', given or 'neither')
+        kinds = ('records', 'streets', 'synthetic')
+        given = [name for name in kinds if getattr(self, name) is not None]
+        require(len(given) == 1, 'data', f'one of {kinds}', given or 'none')
         require(self.weight is None or self.weight > 0, 'data.weight', 'above 0', self.weight)
+
+    @property
+    def drives(self) -> SyntheticDrives | StreetDrives | None:
+        """What is rendered; None where records are there."""
+        return self.streets if self.synthetic is None else self.synthetic
 
 
 def require_sources(sources: Sequence[DataSource]) -> None:
@@ -56,7 +65,7 @@ def require_sources(sources: Sequence[DataSource]) -> None:
     Raises:
         ConfigError
     """
-    require(len(sources) > 0, 'data', 'at least one source: records or synthetic', 'none')
+    require(len(sources) > 0, 'data', 'at least one source: records, streets or synthetic', 'none')
     weights = [source.weight is None for source in sources]
     require(len(set(weights)) == 1, 'data.weight', 'one for every source or for none', weights)
 
@@ -148,8 +157,8 @@ def gather_records(
         if source.records is not None:
             open_records(source.records, model)
     for source in sources:
-        if source.synthetic is not None:
-            render_drives(source.synthetic, cache, model, workers, tell, rendered)
+        if source.drives is not None:
+            render_drives(source.drives, cache, model, workers, tell, rendered)
     return opened_records(sources, model, cache)
 
 
@@ -158,9 +167,7 @@ def opened_records(
 ) -> tuple[RecordSet, ...]:
     """The records of all sources, where none has to be rendered any more."""
     folders = [
-        source.records
-        if source.synthetic is None
-        else rendered_folder(source.synthetic, cache, model)
+        source.records if source.drives is None else rendered_folder(source.drives, cache, model)
         for source in sources
     ]
     return tuple(
@@ -170,17 +177,16 @@ def opened_records(
     )
 
 
-def rendered_folder(drives: SyntheticDrives, cache: Path, model: ModelConfig) -> Path:
+def rendered_folder(
+    drives: SyntheticDrives | StreetDrives, cache: Path, model: ModelConfig
+) -> Path:
     """Folder of the cache with these drives for this model."""
     form = InputFormat.of(model)
-    return cache / (
-        f'synthetic_{drives.first_seed}_{drives.worlds}x{drives.frames_per_world}_'
-        f'{drives.rate_hz:g}hz_{form.width}x{form.height}_{form.stride}_{form.sweeps}'
-    )
+    return cache / (f'{drives.name}_{form.width}x{form.height}_{form.stride}_{form.sweeps}')
 
 
 def render_drives(
-    drives: SyntheticDrives,
+    drives: SyntheticDrives | StreetDrives,
     cache: Path,
     model: ModelConfig,
     workers: int,

@@ -28,6 +28,8 @@ from metabev_ros.lab.training.curriculum import (
     lost_views,
 )
 from metabev_ros.lab.training.pasting import Pasting
+from metabev_ros.lab.training.picture_variation import draw_mood, vary_picture
+from metabev_ros.lab.training.point_variation import vary_points
 from metabev_ros.lab.training.targets import asked_cells, depth_bins, detection_targets
 from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.structures import (
@@ -62,7 +64,7 @@ class TrainingSamples(torch.utils.data.Dataset):
     Objects are pasted first: they are part of the scene. What failures and augmentation draw does
     not depend on them.
     Failures of the LiDAR and of calibrations happen to the sensor, before the scene moves; those
-    of images after brightness and before the image moves.
+    of images after brightness and before the image moves. Points vary after their failures.
     """
 
     def __init__(
@@ -95,7 +97,7 @@ class TrainingSamples(torch.utils.data.Dataset):
         if modality.has_camera:
             camera, bins = self._cameras(record, modality, scene, rng, failures, failure_rng)
         if modality.has_lidar:
-            lidar = self._lidar(record, scene, failures, failure_rng)
+            lidar = self._lidar(record, scene, failures, failure_rng, rng)
         targets = self._targets(record, scene)
         targets['depth_bins'] = bins
         named = {'record': f'{record.scene}/{record.token}'}
@@ -116,12 +118,9 @@ class TrainingSamples(torch.utils.data.Dataset):
             order, lost = rng.permutation(count), rng.integers(1, 4)
             views = np.sort(order[min(lost, count - 1) :])  # one stays
         views = lost_views(failures, views, failure_rng)
-        spread = self._augmentation.brightness
-        gain, offset = 1 + rng.uniform(-spread, spread), rng.uniform(-spread, spread) * 64
-        lookup = np.clip(np.arange(256) * gain + offset, 0, 255).astype(np.uint8)
-        pixels, shows = fail_images(
-            [lookup[record.pixels[i]] for i in views], failures, modality, failure_rng
-        )
+        mood = draw_mood(self._augmentation, rng)
+        varied = [vary_picture(record.pixels[i], mood, self._augmentation, rng) for i in views]
+        pixels, shows = fail_images(varied, failures, modality, failure_rng)
         poses = [
             jitter_pose(record.ego_from_camera[i], failures, self._curriculum, failure_rng)
             for i in views
@@ -156,10 +155,12 @@ class TrainingSamples(torch.utils.data.Dataset):
         record: SampleRecord,
         scene: np.ndarray,
         failures: tuple[FailureKind, ...],
+        failure_rng: np.random.Generator,
         rng: np.random.Generator,
     ) -> dict:
-        points = fail_points(record, failures, self._curriculum, rng)
-        pose = jitter_pose(record.ego_from_lidar, failures, self._curriculum, rng)
+        points = fail_points(record, failures, self._curriculum, failure_rng)
+        points = vary_points(record, points, self._augmentation, rng)
+        pose = jitter_pose(record.ego_from_lidar, failures, self._curriculum, failure_rng)
         return self._preprocessor.lidar_inputs(Sweep(0, points, scene @ pose))
 
     def _targets(self, record: SampleRecord, scene: np.ndarray) -> dict:

@@ -18,13 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from metabev_ros.config import CameraBranchConfig
-from metabev_ros.network.camera import PIXEL_MEAN, PIXEL_STD, BackboneWithNeck, build_backbone
+from metabev_ros.network.camera import BackboneWithNeck, build_backbone, pixel_statistics
+from metabev_ros.network.efficientnet_lite import EfficientNetLite0
 from metabev_ros.network.hornet import HorNet
 from metabev_ros.network.layers import DropPath
 from metabev_ros.network.swin import SwinTransformer
 
 PREFIX = 'camera_encoder.backbone'  # of the names in `MetaBev.state_dict()`
-LAST_STRIDE, TOKEN_STRIDE = 32, 4  # of a body's last map, of its stem
+TOKEN_STRIDE = 4  # of a body's stem
 
 
 class SimMim(nn.Module):
@@ -43,13 +44,14 @@ class SimMim(nn.Module):
         self.encoder = backbone.body if has_neck else backbone
         self.prefix = f'{PREFIX}.body' if has_neck else PREFIX
         self.patch = patch
-        stride = LAST_STRIDE if has_neck else config.stride
+        stride = _last_stride(backbone.body) if has_neck else config.stride
         channels = self.encoder.out_channels[-1] if has_neck else config.feature_channels
         self.decoder = nn.Sequential(
             nn.Conv2d(channels, 3 * stride**2, 1), nn.PixelShuffle(stride)
         )
-        self.register_buffer('mean', torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
+        mean, std = pixel_statistics(config.backbone)
+        self.register_buffer('mean', torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self.mask_token = None
         if token_stem(self.encoder) is not None:
             token = torch.empty(self.encoder.out_channels[0] // 2)
@@ -100,6 +102,11 @@ class SimMim(nn.Module):
             f'{self.prefix}.{name}': value.detach().cpu().contiguous()
             for name, value in self.encoder.state_dict().items()
         }
+
+
+def _last_stride(body: nn.Module) -> int:
+    """Stride of a body's last map."""
+    return 16 if isinstance(body, EfficientNetLite0) else 32
 
 
 def token_stem(encoder: nn.Module) -> tuple[nn.Module, int] | None:

@@ -15,11 +15,13 @@ from metabev_ros.lab.datasets.corruptions import (
     BEYOND,
     CLEAN,
     HEADLINE,
+    IMAGES,
     PAPER,
     Failure,
     Setting,
     corrupt,
 )
+from metabev_ros.lab.datasets.corruptions.images import ImageKind
 from metabev_ros.lab.datasets.corruptions.lidar import BeamChoice
 from metabev_ros.lab.datasets.corruptions.suite import fitted_depth
 from metabev_ros.lab.datasets.samples import SyntheticSamples
@@ -71,7 +73,8 @@ def test_the_papers_settings_stand_at_every_degree():
     }
     assert {s.code for s in HEADLINE} == {'lf', 'mo', 'br', 'vd', 'vn', 'oo', 'mc', 'ml'}
     assert set(HEADLINE) < set(PAPER) and len(HEADLINE) == 8
-    assert len({s.id for s in ALL}) == len(ALL) == 1 + len(PAPER) + len(BEYOND)
+    assert len({s.id for s in ALL}) == len(ALL)
+    assert len(ALL) == 1 + len(PAPER) + len(BEYOND) + len(IMAGES)
     assert {s.id for s in ALL} >= {'mo.0_3', 'jitter.0_5', 'lf.120', 'br_even.4', 'clean.0'}
 
 
@@ -232,3 +235,38 @@ def test_another_process_makes_the_same_corruptions(labelled, repo_root):
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == [digest(corrupt(labelled, s, 4)) for s in ALL]
+
+
+def test_a_wider_hole_holds_the_narrower_one_and_lies_anywhere(labelled):
+    azimuth, before = [], set(map(bytes, labelled.sample.sweep.points))
+    for degrees in (60, 120, 180):
+        sample = corrupt(labelled, Setting(Failure.LOST_SECTOR, degrees), 4)
+        kept = set(map(bytes, sample.sweep.points))
+        assert kept < before
+        before = kept
+    for seed in range(8):
+        points = corrupt(labelled, Setting(Failure.LOST_SECTOR, 300), seed).sweep.points
+        azimuth.append(np.rad2deg(np.arctan2(points[:, 0].mean(), points[:, 1].mean())))
+    assert np.ptp(azimuth) > 90
+
+
+def test_an_absent_view_is_out_of_the_sample_and_all_of_them_leave_the_lidar(labelled):
+    for count in range(7):
+        sample = corrupt(labelled, Setting(Failure.ABSENT_VIEWS, count), 4)
+        assert sum(image is None for image in sample.cameras.values()) == count
+        assert sample.modality is (Modality.LIDAR if count == 6 else Modality.FUSED)
+
+
+def test_every_view_is_spoilt_by_a_draw_of_its_own(labelled):
+    sample = corrupt(labelled, Setting(Failure.IMAGE, 3, ImageKind.GAUSSIAN_NOISE), 4)
+    assert len(changed_views(labelled.sample, sample)) == 6
+    noise = [
+        (image.pixels.astype(int) - labelled.sample.cameras[name].pixels)[:4]
+        for name, image in sample.cameras.items()
+    ]
+    assert not np.array_equal(noise[0], noise[1])
+    assert [s.degree for s in IMAGES] == [3] * 12 and len({s.variant for s in IMAGES}) == 12
+    with pytest.raises(ConfigError):
+        Setting(Failure.IMAGE, 3)
+    with pytest.raises(ConfigError):
+        Setting(Failure.IMAGE, 3, BeamChoice.BEVFUSION)

@@ -5,6 +5,7 @@ import pytest
 
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.evaluation.bootstrap import difference, drawn_drives, resampled_figures
+from metabev_ros.lab.evaluation.drawn_detection import DrawnDetections
 from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.structures import MAP_CLASSES, Detections
 
@@ -53,6 +54,42 @@ def test_a_drive_drawn_twice_counts_twice(monkeypatch):
     figures = resampled_figures(drives, 1)
     assert figures['nds'] == [pytest.approx(again['nds'], abs=1e-12)]
     assert figures['miou'] == [pytest.approx(again['miou'], abs=1e-12)]
+
+
+def test_a_draw_scores_like_the_set_that_it_stands_for():
+    """Random draws of random drives, missing ones and repeated ones among them: every part."""
+    rng = np.random.default_rng(5)
+    for trial in range(6):
+        drives = [crowd(10 * trial + i) for i in range(4)]
+        detections = DrawnDetections([one.detection for one in drives])
+        for draw in rng.integers(0, 4, (4, 4)):
+            found = detections.result(np.bincount(draw, minlength=4))
+            whole = Score.merged([drives[i] for i in draw]).detection.result()
+            np.testing.assert_allclose(found.precision, whole.precision, atol=1e-12)
+            np.testing.assert_allclose(found.ap, whole.ap, atol=1e-12)
+            np.testing.assert_allclose(found.errors, whole.errors, atol=1e-12)
+            assert found.nds == pytest.approx(whole.nds, abs=1e-12)
+
+
+def crowd(seed: int) -> Score:
+    """Three samples of all classes, with false detections and missed objects."""
+    rng, score = np.random.default_rng(seed), Score()
+    for _ in range(3):
+        truths, count = int(rng.integers(0, 12)), int(rng.integers(0, 40))
+        boxes = np.zeros((truths, 9), np.float32)
+        boxes[:, :2], boxes[:, 3:6] = rng.uniform(-20, 20, (truths, 2)), (4.5, 1.9, 1.6)
+        boxes[:, 7] = rng.uniform(0, 3, truths)
+        labels, layers = rng.integers(0, 3, truths), rng.random(CELLS) < 0.5
+        ones = np.ones(truths, np.int64)
+        truth = GroundTruth(boxes, labels, ones, ones.astype(np.float32), np.cumsum(ones), layers)
+        found = np.zeros((count, 9), np.float32)
+        found[:, :2], found[:, 3:6] = rng.uniform(-20, 20, (count, 2)), (4, 2, 1.5)
+        hits = min(truths, count)
+        found[:hits, :2] = boxes[:hits, :2] + rng.normal(0, 1, (hits, 2))
+        found_labels = np.concatenate([labels[:hits], rng.integers(0, 3, count - hits)])
+        scores = rng.random(count).astype(np.float32)
+        score.add(Detections(found, scores, found_labels), layers.astype(np.float32), truth)
+    return score
 
 
 def test_all_models_and_settings_see_the_same_draws():

@@ -71,6 +71,23 @@ def test_shared_runs_equal_the_pipeline_and_encode_every_input_once(pipeline, la
     assert (run.encoded, run.fused) == (6, 7)
 
 
+def test_models_of_equal_encoders_encode_once_for_all(pipeline, labelled, monkeypatch):
+    settings = (CLEAN, Setting(Failure.LIMITED_FIELD, 120), Setting(Failure.MISSING_CAMERA, 1))
+    alone = evaluate_settings({'nano': pipeline}, settings, [labelled], 1)
+    calls = []
+    encode = pipeline.backend.encode_lidar
+    monkeypatch.setattr(
+        pipeline.backend, 'encode_lidar', lambda inputs: calls.append(1) or encode(inputs)
+    )
+    twins = {'nano': pipeline, 'twin': pipeline, 'other': pipeline}
+    encoders = {'nano': 'equal', 'twin': 'equal', 'other': None}
+    shared = evaluate_settings(twins, settings, [labelled], 1, encoders)
+    assert len(calls) == 4, 'clean and LF, once for the twins and once for the other'
+    for name, setting in shared:
+        found = shared[name, setting].result().to_plain()
+        assert found == alone['nano', setting].result().to_plain()
+
+
 def test_without_any_sensor_nothing_is_found_and_it_is_scored_as_such(pipeline, labelled):
     lost = Setting(Failure.INDEPENDENT, 1.0)
     assert corrupt(labelled, lost, 0).modality is Modality.NONE

@@ -129,7 +129,7 @@ def test_undefined_errors_are_a_dash_in_the_report(evaluation):
 
 def test_records_carry_the_targets_and_say_whether_they_are_met(evaluation):
     records = {record.id: record for record in evaluation_records(evaluation, 'metabev evaluate')}
-    assert len(records) == 12
+    assert len(records) == 18
     fused = records['evaluation.fused.map']
     assert (fused.target, fused.n, fused.command) == ('>= 0.35', 2, 'metabev evaluate')
     assert fused.met == (evaluation.modalities[Modality.FUSED].detection.mean_ap >= 0.35)

@@ -1,5 +1,7 @@
 """Export on a small configuration; the shipped model's own files are checked in test_shipped."""
 
+import dataclasses
+
 import numpy as np
 import onnx
 import pytest
@@ -17,12 +19,14 @@ from metabev_ros.config import (
     ModelConfig,
     save_config,
 )
-from metabev_ros.contract import GraphForm, load_contract
+from metabev_ros.contract import Contract, GraphForm, load_contract
 from metabev_ros.errors import BackendError, ConfigError, ContractError
 from metabev_ros.graph_specs import GRAPHS
 from metabev_ros.lab.export.parity import check_parity, parity_inputs
-from metabev_ros.lab.export.to_onnx import export_model
+from metabev_ros.lab.export.to_onnx import export_model, keep_calibration
 from metabev_ros.network.metabev import MetaBev
+from metabev_ros.score_calibration import BranchCalibration, ScoreCalibration, ScoreLine
+from metabev_ros.structures import Modality
 
 SMALL = ModelConfig(
     name='small',
@@ -154,3 +158,27 @@ def test_exported_graphs_hold_their_weights_inside(model):
     for path in model[0].glob('*.onnx'):
         for tensor in onnx.load(path).graph.initializer:
             assert tensor.data_location != TensorProto.EXTERNAL
+
+
+def test_an_export_keeps_the_calibration_of_its_weights_and_drops_that_of_others(tmp_path):
+    config = ModelConfig()
+    lines = BranchCalibration((ScoreLine(1.2, 0.1),) * 10, (ScoreLine(),) * 6)
+    fitted = ScoreCalibration(
+        '1' * 64,
+        'ten drives',
+        config.detection_classes,
+        config.map_classes,
+        {Modality.LIDAR: lines},
+    )
+    model, scratch = tmp_path / 'model', tmp_path / 'scratch'
+    model.mkdir(), scratch.mkdir()
+    before = Contract(config, 18, 'fp32', {}, {}, '1' * 64, score_calibration=fitted)
+    before.save(model / 'contract.json')
+    told: list[str] = []
+    same = keep_calibration(
+        dataclasses.replace(before, score_calibration=None), model, scratch, told.append
+    )
+    assert same == before == load_contract(scratch) and 'ten drives' in told[0]
+    other = dataclasses.replace(before, weights_sha256='2' * 64, score_calibration=None)
+    assert keep_calibration(other, model, scratch, told.append) is other
+    assert 'not calibrated' in told[1] and 'metabev calibrate' in told[1]

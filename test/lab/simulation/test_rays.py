@@ -23,7 +23,7 @@ def unit_cube() -> RayMesh:
 
 def plain(half: float = 200.0) -> RayMesh:
     corners = [[-half, -half, 0], [half, -half, 0], [half, half, 0], [-half, half, 0]]
-    return RayMesh(Mesh.of(corners, [[0, 1, 2], [0, 2, 3]], Material.ASPHALT))
+    return RayMesh(Mesh.of(np.array(corners), np.array([[0, 1, 2], [0, 2, 3]]), Material.ASPHALT))
 
 
 def movers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -81,7 +82,7 @@ def test_objects_are_seen_where_their_boxes_project_to():
 def test_depth_of_the_pictures_agrees_with_the_lidar():
     made = record()
     newest = made.points[made.points[:, 4] == 0][:, :3].astype(np.float64)
-    errors = []
+    errors: list[np.ndarray] = []
     for pose, matrix, depth in zip(made.ego_from_camera, made.intrinsics, made.depth, strict=True):
         seen = transform_points(inverse_rigid(pose), newest)
         seen = seen[(seen[:, 2] > 2) & (seen[:, 2] < 25)]
@@ -115,9 +116,14 @@ def test_records_that_are_there_are_not_made_again():
 
 
 @pytest.mark.parametrize(
-    ('field', 'value'),
-    [('first_seed', -1), ('worlds', 0), ('frames_per_world', 0), ('spacing', 0.0)],
+    ('field', 'make'),
+    [
+        ('first_seed', lambda: StreetDrives(first_seed=-1)),
+        ('worlds', lambda: StreetDrives(worlds=0)),
+        ('frames_per_world', lambda: StreetDrives(frames_per_world=0)),
+        ('spacing', lambda: StreetDrives(spacing=0.0)),
+    ],
 )
-def test_drives_that_cannot_be_are_refused(field: str, value: float):
+def test_drives_that_cannot_be_are_refused(field: str, make: Callable[[], StreetDrives]):
     with pytest.raises(ConfigError, match=f'streets.{field}'):
-        StreetDrives(**{field: value})
+        make()

@@ -21,9 +21,9 @@ def gathered(sources, cache, tell=say_nothing, rendered=say_nothing):
     return gather_records(sources, TINY, cache, 1, tell, rendered)
 
 
-def test_a_source_is_records_or_synthetic(tmp_path):
+def test_a_source_is_records_or_streets_or_synthetic(tmp_path):
     for wrong in ({}, {'records': 'a', 'synthetic': SyntheticDrives()}):
-        with pytest.raises(ConfigError, match='either records or synthetic'):
+        with pytest.raises(ConfigError, match='one of .*streets'):
             DataSource(**wrong)
     with pytest.raises(ConfigError, match='data.weight'):
         DataSource('a', weight=0.0)

@@ -1,4 +1,4 @@
-"""Sensor failures: on arrays (`lidar`, `camera`), and as a suite of settings on samples."""
+"""Sensor failures: on arrays (`lidar`, `camera`, `images`), and as settings on samples."""
 
 from metabev_ros.lab.datasets.corruptions.needs import Needs, needs_of
 from metabev_ros.lab.datasets.corruptions.settings import (
@@ -6,6 +6,7 @@ from metabev_ros.lab.datasets.corruptions.settings import (
     BEYOND,
     CLEAN,
     HEADLINE,
+    IMAGES,
     PAPER,
     Failure,
     Setting,
@@ -18,6 +19,7 @@ __all__ = [
     'BEYOND',
     'CLEAN',
     'HEADLINE',
+    'IMAGES',
     'PAPER',
     'Failure',
     'Needs',

@@ -64,4 +64,7 @@ _NEEDS = {
     Failure.FOG: Needs(place=True),
     Failure.NIGHT: Needs(camera=True),
     Failure.INDEPENDENT: Needs(),
+    Failure.LOST_SECTOR: Needs(lidar=True, place=True),
+    Failure.ABSENT_VIEWS: Needs(camera=True),
+    Failure.IMAGE: Needs(camera=True),
 }

@@ -1,4 +1,4 @@
-"""The settings of the robustness table: the paper's eight at every degree, and beyond."""
+"""The settings of the robustness table: the paper's, at every degree, and beyond."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from metabev_ros.errors import ConfigError
+from metabev_ros.lab.datasets.corruptions.images import SEVERITIES, ImageKind
 from metabev_ros.lab.datasets.corruptions.lidar import BeamChoice
 
 
@@ -21,7 +22,9 @@ class Failure(enum.Enum):
         every camera. TIME_SKEW: ms by which all images are older than they claim.
         FOG: visibility in metres, both sensors. NIGHT: share of the light that remains.
         POINT_LOSS: share of points lost. SEVERAL: number of a combination, see COMBINATIONS.
-        INDEPENDENT: chance of each sensor to be absent.
+        INDEPENDENT: chance of each sensor to be absent. LOST_SECTOR: degrees of azimuth without
+        points, anywhere. ABSENT_VIEWS: cameras that give nothing, 0..6; they are not computed.
+        IMAGE: severity 1..5 of a corruption of all images.
     """
 
     CLEAN = 'clean'
@@ -41,6 +44,9 @@ class Failure(enum.Enum):
     POINT_LOSS = 'points'
     SEVERAL = 'several'
     INDEPENDENT = 'iid'
+    LOST_SECTOR = 'sector'
+    ABSENT_VIEWS = 'absent'
+    IMAGE = 'image'
 
 
 _WORDS = {
@@ -60,6 +66,9 @@ _WORDS = {
     Failure.NIGHT: 'night, {:g} of the light',
     Failure.POINT_LOSS: '{:g} of the points lost',
     Failure.INDEPENDENT: 'each sensor absent with chance {:g}',
+    Failure.LOST_SECTOR: '{:g} degrees of the LiDAR lost, anywhere',
+    Failure.ABSENT_VIEWS: '{:g} views absent',
+    Failure.IMAGE: '{kind}, severity {:g}',
 }
 
 
@@ -69,12 +78,12 @@ class Setting:
 
     Attributes:
         degree: see `Failure`.
-        variant: which beams remain; only for BEAM_REDUCTION.
+        variant: which beams remain of BEAM_REDUCTION, kind of IMAGE; None for the others.
     """
 
     failure: Failure
     degree: float
-    variant: BeamChoice | None = None
+    variant: BeamChoice | ImageKind | None = None
 
     def __post_init__(self) -> None:
         allowed = _DEGREES[self.failure]
@@ -85,16 +94,17 @@ class Setting:
                 repr(self.degree),
                 'see Failure',
             )
-        if (self.variant is not None) != (self.failure is Failure.BEAM_REDUCTION):
+        wanted = _VARIANTS.get(self.failure, type(None))
+        if not isinstance(self.variant, wanted):
             raise ConfigError(
-                f'Setting.variant of {self.failure.name}',
-                'a BeamChoice for beam reduction, else None',
-                repr(self.variant),
+                f'Setting.variant of {self.failure.name}', wanted.__name__, repr(self.variant)
             )
 
     @property
     def code(self) -> str:
-        """Failure and variant: 'lf', 'br', 'br_even'."""
+        """Failure and variant: 'lf', 'br', 'br_even', 'image_snow'."""
+        if isinstance(self.variant, ImageKind):
+            return f'{self.failure.value}_{self.variant.value}'
         even = self.variant is BeamChoice.EVENLY_SPACED
         return f'{self.failure.value}_even' if even else self.failure.value
 
@@ -110,6 +120,9 @@ class Setting:
             return COMBINATIONS[int(self.degree)]
         if self.failure is Failure.OCCLUSION and self.degree == 0:
             return 'no obstacle occlusion'
+        if isinstance(self.variant, ImageKind):
+            kind = self.variant.value.replace('_', ' ')
+            return _WORDS[self.failure].format(self.degree, kind=f'images: {kind}')
         choice = {
             None: '',
             BeamChoice.BEVFUSION: ', central',
@@ -155,7 +168,11 @@ _DEGREES = {
     Failure.POINT_LOSS: _share,
     Failure.SEVERAL: lambda d: d in COMBINATIONS,
     Failure.INDEPENDENT: _share,
+    Failure.LOST_SECTOR: lambda d: 0 <= d <= 360,
+    Failure.ABSENT_VIEWS: _views,
+    Failure.IMAGE: lambda d: d in SEVERITIES,
 }
+_VARIANTS = {Failure.BEAM_REDUCTION: BeamChoice, Failure.IMAGE: ImageKind}
 
 # What SEVERAL does, in words; `suite` does it.
 COMBINATIONS = {
@@ -198,8 +215,12 @@ BEYOND = (
     *(Setting(Failure.POINT_LOSS, d) for d in (0.7, 0.8, 0.9)),
     *(Setting(Failure.SEVERAL, d) for d in COMBINATIONS),
     *(Setting(Failure.INDEPENDENT, d) for d in (0.1, 0.3, 0.5)),
+    *(Setting(Failure.LOST_SECTOR, d) for d in (60, 120, 180)),
+    *(Setting(Failure.ABSENT_VIEWS, d) for d in (1, 3, 5)),
 )
-ALL = (CLEAN, *PAPER, *BEYOND)
+# The paper names no severity: the middle one of five.
+IMAGES = tuple(Setting(Failure.IMAGE, 3, kind) for kind in ImageKind)
+ALL = (CLEAN, *PAPER, *BEYOND, *IMAGES)
 
 
 class SettingGroup(enum.Enum):
@@ -209,6 +230,7 @@ class SettingGroup(enum.Enum):
     HEADLINE = 'headline'
     PAPER = 'paper'
     BEYOND = 'beyond'
+    IMAGES = 'images'
     ALL = 'all'
 
     @property
@@ -219,5 +241,6 @@ class SettingGroup(enum.Enum):
             SettingGroup.HEADLINE: (CLEAN, *HEADLINE),
             SettingGroup.PAPER: (CLEAN, *PAPER),
             SettingGroup.BEYOND: (CLEAN, *BEYOND),
+            SettingGroup.IMAGES: (CLEAN, *IMAGES),
             SettingGroup.ALL: ALL,
         }[self]

@@ -20,6 +20,7 @@ import numpy as np
 from metabev_ros.errors import ConfigError
 from metabev_ros.geometry import inverse_rigid, rigid_transform, transform_points
 from metabev_ros.lab.datasets.corruptions import camera, lidar
+from metabev_ros.lab.datasets.corruptions.images import ImageKind, corrupt_image
 from metabev_ros.lab.datasets.corruptions.lidar import BeamChoice
 from metabev_ros.lab.datasets.corruptions.settings import Failure, Setting
 from metabev_ros.lab.datasets.samples import LabelledSample, restrict_to, without_sensors
@@ -142,7 +143,7 @@ def _missing_objects(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sa
 
 def _beam_reduction(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
     variant = setting.variant
-    assert variant is not None  # `Setting` checks it
+    assert isinstance(variant, BeamChoice)  # `Setting` checks it
     return _with_points(
         labelled.sample,
         _seen_from_lidar(labelled, lambda p: lidar.reduce_beams(p, int(setting.degree), variant)),
@@ -288,6 +289,32 @@ def _independent(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample
     )
 
 
+def _lost_sector(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
+    """A wider hole about the same direction holds the narrower one."""
+    kept, centre = 180 - setting.degree / 2, rng.uniform(-180, 180)
+    return _with_points(
+        labelled.sample, _seen_from_lidar(labelled, lambda p: lidar.limit_field(p, kept, centre))
+    )
+
+
+def _absent_views(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
+    views = _chosen_views(labelled.sample, setting.degree, rng)
+    return without_sensors(labelled.sample, views)
+
+
+def _image(labelled: LabelledSample, setting: Setting, rng: Rng) -> Sample:
+    """All views, each with a draw of its own."""
+    kind = setting.variant
+    assert isinstance(kind, ImageKind)  # `Setting` checks it
+    return _with_pixels(
+        labelled.sample,
+        {
+            name: corrupt_image(kind, image.pixels, int(setting.degree), rng)
+            for name, image in _present(labelled.sample).items()
+        },
+    )
+
+
 _APPLY = {
     Failure.LIMITED_FIELD: _limited_field,
     Failure.MISSING_OBJECTS: _missing_objects,
@@ -304,4 +331,7 @@ _APPLY = {
     Failure.NIGHT: _night,
     Failure.POINT_LOSS: _point_loss,
     Failure.INDEPENDENT: _independent,
+    Failure.LOST_SECTOR: _lost_sector,
+    Failure.ABSENT_VIEWS: _absent_views,
+    Failure.IMAGE: _image,
 }

@@ -49,6 +49,13 @@ class SyntheticDrives:
         return self.worlds * self.frames_per_world
 
     @property
+    def name(self) -> str:
+        """Name of a folder of these."""
+        return (
+            f'synthetic_{self.first_seed}_{self.worlds}x{self.frames_per_world}_{self.rate_hz:g}hz'
+        )
+
+    @property
     def info(self) -> SourceInfo:
         """Name, licence and classes: ours, and free."""
         return SourceInfo(

@@ -174,7 +174,21 @@ def _beacon() -> Mesh:
     """A striped guide beacon on a rubber foot."""
     foot = solids.box((-0.4, -0.2, 0.0), (0.4, 0.2, 0.12), DARK, 0.03)
     pole = solids.box((-0.02, -0.02, 0.1), (0.02, 0.02, 0.3), STEEL)
-    return Mesh.join([foot, pole, *_board(0.25, 0.25, 1.2, 0.0)])
+    return Mesh.join([foot, pole, *_beacon_board()])
+
+
+def _beacon_board() -> list[Mesh]:
+    """Slanting stripes on a narrow upright board."""
+    parts = [solids.box((-0.012, -0.125, 0.25), (0.012, 0.125, 1.2), WHITE_PLASTIC)]
+    z = np.linspace(0.25, 1.1, 7)
+    for front in (1, -1):
+        x = np.full(7, 0.014 * front)
+        sides = [np.column_stack([x, 0 * x + y, z + dz]) for y, dz in ((-0.125, 0), (0.125, 0.1))]
+        sheet = solids.grid(
+            np.stack(sides, 1), (RETRO_RED, RETRO_WHITE), (np.arange(6) % 2)[:, None]
+        )
+        parts.append(solids.away_from(sheet, (-front, 0.0, 0.7)))
+    return parts
 
 
 def cones() -> list[Body]:

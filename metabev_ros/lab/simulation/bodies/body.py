@@ -65,7 +65,7 @@ class Body:
         """
         low, high = mesh.bounds
         usual = np.asarray(high - low, np.float64) * np.array(fit)
-        unit = without_slivers(mesh).into_unit_box()
+        unit = _clipped(without_slivers(mesh).into_unit_box())
         return cls(kind, label, unit, usual, kind, share, spread, STILL, rider)
 
 

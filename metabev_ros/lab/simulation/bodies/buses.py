@@ -52,15 +52,15 @@ def _bus(shape: Coach, floor: float, sign: bool = True) -> Mesh:
 _CITY = Coach(
     (0.0, 11.6), 2.55, (0.3, 1.05, 2.5, 3.0),
     ((0.4, 1.6), *_spans(1.8, 9.0, 1.45, 0.12), (9.2, 10.3), (10.45, 11.3)),
-    (2.9, 8.9), 0.48, band=TRIM,
+    (2.9, 8.9), 0.48, band=TRIM, doors=((4.8, 5.95), (10.05, 11.15)),
 )  # fmt: skip
 _COACH = Coach(
     (0.0, 12.2), 2.55, (0.35, 1.75, 2.9, 3.4), (*_spans(0.4, 10.6, 1.7, 0.08), (10.8, 11.9)),
-    (3.0, 9.0), 0.5, bulge=0.3, lean=0.35, band=TRIM,
+    (3.0, 9.0), 0.5, bulge=0.3, lean=0.35, band=TRIM, doors=((10.85, 11.85),),
 )  # fmt: skip
 _MINIBUS = Coach(
     (0.0, 7.0), 2.2, (0.32, 1.2, 2.25, 2.75), (*_spans(0.3, 4.8, 1.2, 0.12), (5.2, 6.5)),
-    (1.6, 5.6), 0.38, bulge=0.4, lean=0.5,
+    (1.6, 5.6), 0.38, bulge=0.4, lean=0.5, doors=((3.3, 4.4),),
 )  # fmt: skip
 _SCHOOL = Coach(
     (0.0, 8.6), 2.45, (0.5, 1.5, 2.45, 3.0), _spans(0.3, 8.2, 0.9, 0.14),
@@ -75,6 +75,7 @@ def _articulated() -> Mesh:
         x=(7.4, 17.6),
         windows=(*_spans(7.8, 15.0, 1.45, 0.12), (15.2, 16.3), (16.45, 17.3)),
         axles=(9.0, 14.9),
+        doors=((10.7, 11.9), (16.1, 17.2)),
         rear_glass=False,
         lamps=(True, False),
     )
@@ -83,6 +84,7 @@ def _articulated() -> Mesh:
         x=(0.0, 6.4),
         windows=((0.4, 1.6), *_spans(1.8, 6.0, 1.4, 0.12)),
         axles=(2.6,),
+        doors=((4.1, 5.3),),
         front_glass=False,
         lamps=(False, True),
         bulge=0.0,
@@ -107,6 +109,7 @@ def _double_decker() -> Mesh:
         bulge=0.2,
         lean=0.0,
         windows=(*_spans(0.4, 9.6, 1.5, 0.12), (9.8, 10.7)),
+        doors=((9.6, 10.7),),
         axles=(2.8, 8.3),
     )
     return Mesh.join([_bus(lower, 0.4, False), coach(upper), *seats(0.8, 10.0, 1.1, 2.5)])
@@ -128,6 +131,7 @@ def buses() -> list[Body]:
         x=(0.0, 9.6),
         windows=(*_spans(0.3, 7.0, 1.45, 0.12), (7.2, 8.3), (8.45, 9.3)),
         axles=(1.7, 7.0),
+        doors=((3.4, 4.6), (8.1, 9.2)),
         rear_glass=False,
         lamps=(True, False),
     )

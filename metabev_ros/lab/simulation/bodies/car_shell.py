@@ -22,6 +22,7 @@ from metabev_ros.lab.simulation.meshes import Mesh
 
 _ROW_FINISHES = (DARK, PAINT, LAMP, TAIL, GREY, SEAT, PLATE)
 _DARK, _PAINT, _LAMP, _TAIL, _GREY, _SEAT, _PLATE = range(7)
+_OVERLAP = 0.04  # metres that the greenhouse reaches down into the lower body
 _CAP_ACROSS = np.array([-1, -0.86, -0.6, -0.3, -0.26, 0.26, 0.3, 0.6, 0.86, 1.0])
 
 
@@ -41,6 +42,7 @@ class CarShape:
         bed: an open load bed from the tail to the cabin, as on a pickup.
         roof: whether there is one; a convertible has none.
         blind: windows behind the first that are sheet metal, as on a delivery van.
+        cladding: unpainted plastic along the sills.
         tumblehome: half-width of the roof as a part of that of the body.
     """
 
@@ -62,6 +64,7 @@ class CarShape:
     bed: bool = False
     roof: bool = True
     blind: bool = False
+    cladding: bool = False
 
     def __post_init__(self) -> None:
         inside = 0 < self.wheels[0] < self.wheels[1] < self.length
@@ -149,17 +152,19 @@ def _lower_edge(shape: CarShape, x: np.ndarray) -> np.ndarray:
 
 
 def _sections(shape: CarShape, x: np.ndarray) -> np.ndarray:
-    """(M, 10, 3) left halves of the cross-sections, from the keel up to the deck's middle."""
+    """(M, 11, 3) left halves of the cross-sections, from the keel up to the deck's middle."""
     w, edge, deck = half_width(shape, x), _lower_edge(shape, x), _deck(shape, x)
     low = shape.clearance
     inner = np.clip(w - 0.27, 0.2, None)
     belt = np.minimum(deck - 0.03, shape.belt)
     rise = belt - low
-    crease = np.maximum(low + 0.62 * rise, edge + 0.045)
+    crease = np.maximum(low + 0.64 * rise, edge + 0.045)
+    shoulder = np.maximum(low + 0.87 * rise, np.minimum(edge + 0.06, belt))
     door = np.maximum(low + 0.3 * rise, edge + 0.02)
-    y = [0 * w, inner, inner, 0.965 * w, w, 0.995 * w, 0.955 * w, 0.86 * w, 0.5 * w, 0 * w]
+    y = [0 * w, inner, inner, 0.965 * w, w, 0.995 * w, 0.985 * w, 0.955 * w]
+    y += [0.86 * w, 0.5 * w, 0 * w]
     floor = np.full_like(x, low)
-    z = [floor, floor, np.maximum(edge, low), edge, door, crease, belt, deck]
+    z = [floor, floor, np.maximum(edge, low), edge, door, crease, shoulder, belt, deck]
     z += [deck + 0.025, deck + 0.035]
     begin, end = _cabin(shape)
     tub = (x >= begin - 0.001) & (x <= end + 0.001)
@@ -167,10 +172,10 @@ def _sections(shape: CarShape, x: np.ndarray) -> np.ndarray:
     if shape.bed:
         load = (x > 0.08) & (x < begin - 0.1)
         well, tub = np.where(load, low + 0.42, well), tub | load
-    y[7] = np.where(tub, 0.87 * w, y[7])
-    z[7] = np.where(tub, belt + 0.005, z[7])
-    y[8], z[8] = np.where(tub, 0.84 * w, y[8]), np.where(tub, well, z[8])
-    z[9] = np.where(tub, well, z[9])
+    y[8] = np.where(tub, 0.87 * w, y[8])
+    z[8] = np.where(tub, belt + 0.005, z[8])
+    y[9], z[9] = np.where(tub, 0.84 * w, y[9]), np.where(tub, well, z[9])
+    z[10] = np.where(tub, well, z[10])
     return np.stack([np.stack([x, a, b], -1) for a, b in zip(y, z, strict=True)], 1)
 
 
@@ -182,13 +187,15 @@ def _lower(shape: CarShape) -> Mesh:
     rings = np.concatenate([left, right], 1)
     begin, end = _cabin(shape)
     middle = (x[1:] + x[:-1]) / 2
-    cells = np.full((len(x) - 1, 9), _PAINT)
+    cells = np.full((len(x) - 1, 10), _PAINT)
     cells[:, :3] = _DARK
-    cells[(middle > begin) & (middle < end), 7:] = _SEAT
+    cells[(middle > begin) & (middle < end), 8:] = _SEAT
     cells[middle > shape.length - 0.3, 5] = _LAMP
     cells[middle < 0.2, 5] = _TAIL
+    if shape.cladding:
+        cells[:, 3] = _GREY
     for seam in _seams(shape):
-        cells[np.abs(middle - seam) < 0.004, 3:6] = _DARK
+        cells[np.abs(middle - seam) < 0.004, 3:7] = _DARK
     both = np.concatenate([cells, cells[:, ::-1]], 1)
     skin = solids.loft(rings, _ROW_FINISHES, both, (False, False))
     return Mesh.join([skin, _end(shape, left[-1], True), _end(shape, left[0], False)])
@@ -200,7 +207,7 @@ def _end(shape: CarShape, half: np.ndarray, front: bool) -> Mesh:
     y = half[:, None, 1] * _CAP_ACROSS
     x = half[0, 0] + (1 if front else -1) * bulge * (1 - _CAP_ACROSS**2) * np.ones_like(y)
     z = np.broadcast_to(half[:, None, 2], y.shape)
-    cells = np.full((9, 9), _PAINT)
+    cells = np.full((10, 9), _PAINT)
     cells[:3], cells[3] = _DARK, _PAINT if front else _DARK
     if front:
         cells[4, 1:8], cells[3, 2:7] = _DARK, _GREY
@@ -214,8 +221,8 @@ def _end(shape: CarShape, half: np.ndarray, front: bool) -> Mesh:
     return solids.away_from(sheet, (half[0, 0] - (1 if front else -1), 0.0, half[5, 2]))
 
 
-def _edges(shape: CarShape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Corners of the greenhouse: base and roof edge (2 ends, 3) and the roof's half-widths."""
+def _edges(shape: CarShape) -> tuple[np.ndarray, np.ndarray]:
+    """Corners of the greenhouse: base and roof edge, (2, 3) each: front and rear."""
     ends = np.array([shape.windscreen[0], shape.rear[1]])
     base_y = half_width(shape, ends) * 0.9
     deck = np.array([shape.bonnet[1], shape.boot[1]])
@@ -223,7 +230,7 @@ def _edges(shape: CarShape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     top_x = np.array([shape.windscreen[1], shape.rear[0]])
     roof_y = shape.tumblehome * shape.width / 2 * np.array([1.0, 0.97])
     roof = np.column_stack([top_x, roof_y, np.full(2, shape.height - 0.05)])
-    return base, roof, roof_y
+    return base, roof
 
 
 def _pane(
@@ -232,6 +239,7 @@ def _pane(
     """(4, columns, 3): a bowed screen from its lower left corner to its upper left corner."""
     rise = np.array([0.0, 0.07, 0.93, 1.0])[:, None]
     corner = low + (high - low) * rise
+    corner[0, 2] -= _OVERLAP
     depth = bows[0] + (bows[1] - bows[0]) * rise
     return np.stack(
         np.broadcast_arrays(
@@ -245,7 +253,7 @@ def _pane(
 
 def _greenhouse(shape: CarShape) -> list[Mesh]:
     """Windscreen, side windows, rear window, pillars and roof."""
-    base, roof, _ = _edges(shape)
+    base, roof = _edges(shape)
     centre = (float(base[:, 0].mean()), 0.0, float(shape.belt - 0.2))
     across = np.array([-1, -0.93, -0.5, 0, 0.5, 0.93, 1.0])
     cells = np.ones((3, 6), int)
@@ -282,6 +290,7 @@ def _side(shape: CarShape, base: np.ndarray, roof: np.ndarray) -> Mesh:
     rise = np.array([0.0, 0.05, 0.55, 0.9, 1.0])[None, :, None]
     points = low[:, None] + (high - low)[:, None] * rise
     points[..., 1] += 0.1 * rise[..., 0] * (1 - rise[..., 0])
+    points[:, 0, 2] = np.minimum(points[:, 0, 2], shape.belt) - _OVERLAP
     cells = np.zeros((len(places) - 1, 4), int)
     cells[:, 1:3] = np.array(glass)[:, None]
     return solids.grid(points, (PAINT, GLASS), cells)
@@ -289,7 +298,7 @@ def _side(shape: CarShape, base: np.ndarray, roof: np.ndarray) -> Mesh:
 
 def _screen(shape: CarShape) -> list[Mesh]:
     """The windscreen of a car without a roof."""
-    base, roof, _ = _edges(shape)
+    base, roof = _edges(shape)
     across = np.array([-1, -0.93, -0.5, 0, 0.5, 0.93, 1.0])
     cells = np.ones((3, 6), int)
     cells[:, [0, -1]] = 0

@@ -21,7 +21,8 @@ _HATCHBACK = CarShape(4.1, 1.75, 1.5, 0.31, (0.7, 3.3), 0.17, (0.76, 0.98), (0.9
 _ESTATE = CarShape(4.75, 1.84, 1.5, 0.33, (0.98, 3.8), 0.17, (0.72, 0.96), (0.9, 1.0), 0.96,
                    (3.35, 2.6), (0.55, 0.1), (0.4, 0.7))  # fmt: skip
 _SUV = CarShape(4.75, 1.9, 1.76, 0.37, (0.95, 3.72), 0.23, (0.88, 1.12), (1.02, 1.15), 1.12,
-                (3.35, 2.7), (0.5, 0.12), (0.42, 0.72), tumblehome=0.78)  # fmt: skip
+                (3.35, 2.7), (0.5, 0.12), (0.42, 0.72), tumblehome=0.78,
+                cladding=True)  # fmt: skip
 _LARGE_SUV = replace(_SUV, length=5.2, width=1.98, height=1.9, wheels=(1.05, 4.1),
                      windscreen=(3.75, 3.1), belt=1.2, bonnet=(1.0, 1.2), boot=(1.1, 1.22),
                      wheel_radius=0.4)  # fmt: skip
@@ -58,6 +59,8 @@ _PICKUP = CarShape(5.6, 1.9, 1.88, 0.4, (1.15, 4.6), 0.27, (1.05, 1.18), (1.12, 
                    (4.0, 3.4), (2.2, 1.98), (0.5,), bed=True, tumblehome=0.8)  # fmt: skip
 _SHORT_PICKUP = replace(_PICKUP, length=5.2, height=1.78, wheels=(1.05, 4.25), width=1.84,
                         windscreen=(3.7, 3.05), rear=(2.1, 1.9), wheel_radius=0.37)  # fmt: skip
+
+OWN_SHAPES = (_SEDAN, _HATCHBACK, _SUV, _CROSSOVER, _ESTATE, _MINIVAN, _SMALL)
 
 # Boxes of annotators are drawn a little within bumpers and mirrors.
 _FIT = (0.96, 0.925, 1.0)

@@ -40,6 +40,8 @@ class Coach:
         bulge: how far the front is rounded forward.
         lean: how far the windscreen's upper edge lies behind its lower edge.
         finish: of the sheet metal; `band`: of a strip below the windows.
+        doors: spans along x with glass down to the sill on the right side.
+        grille: a dark one between lamps and windscreen.
     """
 
     x: tuple[float, float]
@@ -55,6 +57,8 @@ class Coach:
     lean: float = 0.12
     finish: Finish = PAINT
     band: Finish = PAINT
+    doors: tuple[tuple[float, float], ...] = ()
+    grille: bool = False
 
     def __post_init__(self) -> None:
         require(self.x[0] < self.x[1], 'coach.x', 'rear before front', self.x)
@@ -65,16 +69,18 @@ def coach(shape: Coach) -> Mesh:
     """The skin with windows; hollow, so that rays go in at one window and out at another."""
     x = _stations(shape)
     left = _sections(shape, x)
-    right = left[:, -2:0:-1] * np.array([1, -1, 1])
-    rings = np.concatenate([left, right], 1)
+    rings = np.concatenate([left, left[:, -2:0:-1] * np.array([1, -1, 1])], 1)
     middle = (x[1:] + x[:-1]) / 2
     cells = np.full((len(x) - 1, left.shape[1] - 1), _BODY)
     cells[:, :3] = _DARK
-    cells[:, 4] = _BAND
+    cells[:, 5] = _BAND
     for begin, end in shape.windows:
-        cells[(middle > begin) & (middle < end), 5] = _GLASS
+        cells[(middle > begin) & (middle < end), 6] = _GLASS
+    right = cells.copy()
+    for begin, end in shape.doors:
+        right[(middle > begin) & (middle < end), 3:7] = _GLASS
     finishes = (DARK, shape.finish, GLASS, LAMP, TAIL, PLATE, shape.band)
-    both = np.concatenate([cells, cells[:, ::-1]], 1)
+    both = np.concatenate([cells, right[:, ::-1]], 1)
     skin = solids.loft(rings, finishes, both, (False, False))
     ends = [_end(shape, left[-1], True, finishes), _end(shape, left[0], False, finishes)]
     return Mesh.join([skin, *ends])
@@ -86,14 +92,14 @@ def _stations(shape: Coach) -> np.ndarray:
     around = np.array([-1.02, -1.0, -0.85, -0.5, 0, 0.5, 0.85, 1.0, 1.02]) * arch
     rear, front = shape.x
     places = [np.array([rear, rear + 0.06, front - 0.25, front - 0.1, front])]
-    places += [np.array(span) for span in shape.windows]
+    places += [np.array(span) for span in (*shape.windows, *shape.doors)]
     places += [axle + around for axle in shape.axles]
     x = np.unique(np.round(np.concatenate(places), 4))
     return x[(x >= rear) & (x <= front)]
 
 
 def _sections(shape: Coach, x: np.ndarray) -> np.ndarray:
-    """(M, 9, 3) left halves of the cross-sections."""
+    """(M, 10, 3) left halves of the cross-sections."""
     low, belt, top, roof = shape.z
     arch = shape.wheel_radius + 0.07
     edge = np.full_like(x, low)
@@ -104,11 +110,11 @@ def _sections(shape: Coach, x: np.ndarray) -> np.ndarray:
     to_rear = np.clip((x - shape.x[0]) / 0.06, 0, 1)
     w = shape.width / 2 * (1 - 0.06 * (1 - to_front) ** 2 - 0.03 * (1 - to_rear))
     inner = 0.7 * w
-    ledge = np.maximum(edge + 0.01, belt - 0.3)
-    y = [0 * w, inner, inner, w, w, w, 0.985 * w, 0.93 * w, 0 * w]
+    lamps = np.clip(edge + 0.01, min(low + 0.32, belt - 0.06), belt - 0.03)
+    ledge = np.clip(belt - 0.3, lamps + 0.01, belt - 0.01)
+    y = [0 * w, inner, inner, w, w, w, w, 0.985 * w, 0.93 * w, 0 * w]
     flat = np.ones_like(x)
-    z = [low * flat, low * flat, np.maximum(edge, low), edge, np.minimum(ledge, belt - 0.02)]
-    z[4] = np.maximum(z[4], np.minimum(edge + 0.01, belt - 0.01))
+    z = [low * flat, low * flat, np.maximum(edge, low), edge, lamps, ledge]
     z += [belt * flat, top * flat, (roof - 0.05) * flat, roof * flat]
     return np.stack([np.stack([x, a, b], -1) for a, b in zip(y, z, strict=True)], 1)
 
@@ -124,13 +130,15 @@ def _end(shape: Coach, half: np.ndarray, front: bool, finishes: tuple[Finish, ..
     # The skin does not lean, so that its front corners close the gap beside the screen.
     x[:, [0, -1]] = half[0, 0]
     z = np.broadcast_to(half[:, None, 2], y.shape)
-    cells = np.full((8, 7), _BODY)
+    cells = np.full((9, 7), _BODY)
     cells[:3] = _DARK
     if shape.front_glass if front else shape.rear_glass:
-        cells[5, 1:6] = _GLASS
+        cells[6, 1:6] = _GLASS
     if shape.lamps[0 if front else 1]:
-        cells[4 if shape.z[1] - shape.z[0] < 0.7 else 3, [1, 5]] = _LAMP if front else _TAIL
+        cells[3, [1, 5]] = _LAMP if front else _TAIL
         cells[3, 3] = _PLATE
+        if front and shape.grille:
+            cells[4, 1:6] = _DARK
     sheet = solids.grid(np.stack([x, y, z], -1), finishes, cells)
     return solids.away_from(sheet, (half[0, 0] - way * 2, 0.0, float(half[:, 2].mean())))
 

@@ -27,6 +27,9 @@ from metabev_ros.lab.simulation.meshes import Mesh
 ORANGE = Finish(Material.CAR_PAINT, (236, 112, 24))
 GREEN = Finish(Material.CAR_PAINT, (70, 130, 60))
 
+# Boxes of annotators are wider than what the rules of the road allow.
+_FIT = (1.0, 1.1, 1.03)
+
 
 def _cabin(x: tuple[float, float], y: tuple[float, float], z: tuple[float, float],
            finish: Finish) -> list[Mesh]:  # fmt: skip
@@ -228,4 +231,4 @@ def construction() -> list[Body]:
         ('mobile crane', _crane(), 0.8),
     ]
     label = 'construction_vehicle'
-    return [Body.of(kind, label, mesh, share, 0.08) for kind, mesh, share in rows]
+    return [Body.of(kind, label, mesh, share, 0.08, fit=_FIT) for kind, mesh, share in rows]

@@ -233,7 +233,7 @@ def _ride(mesh: Mesh, look: Look, hip: tuple[float, float], lean: float, feet: f
 
 def motorcycles() -> list[Body]:
     """All bodies of motorcycles and scooters."""
-    leather = Look(1.78, 1.1, coat=0.0, skin=0, hat='helmet')
+    leather = Look(1.78, 1.1, coat=0.0, skin=0, hat='full helmet')
     light = Look(1.68, 0.95, skin=1, hat='helmet', long_hair=True)
     two = _ride(motorcycle(False), leather, (-0.2, 0.98), 0.2, 0.1)
     second = _ride(two, light, (-0.58, 1.04), 0.15, -0.2)

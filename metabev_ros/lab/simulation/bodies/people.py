@@ -18,6 +18,8 @@ SKINS = tuple(
     Finish(Material.SKIN, tone)
     for tone in ((224, 180, 150), (198, 150, 118), (140, 96, 70), (88, 58, 44))
 )
+_SHELL = Finish(Material.PLASTIC, (235, 235, 235), SECONDARY)
+_VISOR = Finish(Material.PLASTIC, (22, 24, 28))
 HAIRS = tuple(
     Finish(Material.CLOTH, tone) for tone in ((34, 26, 22), (92, 62, 40), (190, 160, 105))
 )
@@ -34,7 +36,7 @@ class Look:
         coat: the upper garment goes on down to there, as a part of the legs.
         skin: row of `SKINS`; `hair`: row of `HAIRS`.
         long_hair: hair down to the shoulders.
-        hat: 'none', 'cap', 'brim', 'helmet' or 'hard hat'.
+        hat: 'none', 'cap', 'brim', 'helmet', 'full helmet' or 'hard hat'.
         vest: a retro-reflective vest over the garment.
     """
 
@@ -119,10 +121,12 @@ def _arm(look: Look, shoulder: np.ndarray, arm: float, elbow: float, out: float)
     wrist = bend + _ahead(arm + elbow, 0.145 * h) + side * 0.05 * h
     hand = wrist + _ahead(arm + elbow, 0.07 * h)
     skin = SKINS[look.skin]
-    radii = np.array([0.034, 0.029, 0.025, 0.019]) * h * (0.6 + 0.4 * look.girth)
-    path = np.stack([shoulder, (shoulder + bend) / 2, bend, wrist])
+    radii = np.array([0.012, 0.03, 0.034, 0.029, 0.025, 0.019]) * h * (0.6 + 0.4 * look.girth)
+    top = shoulder - _ahead(arm, 0.03 * h) - np.array([0.0, np.sign(out) * 0.012 * h, 0.0])
+    high = shoulder - _ahead(arm, 0.015 * h)
+    path = np.stack([top, high, shoulder, (shoulder + bend) / 2, bend, wrist])
     sleeve = (TOP, skin)
-    cells = [0, 1, 1] if look.bare_arms else 0
+    cells = [0, 0, 0, 1, 1] if look.bare_arms else 0
     return [
         solids.tube(path, radii, sleeve, 6, cells),
         solids.tube(np.stack([wrist, (wrist + hand) / 2, hand]), [0.017 * h, 0.023 * h, 0.01 * h],
@@ -139,24 +143,26 @@ def _trunk(look: Look, pelvis: np.ndarray, lean: float) -> tuple[Mesh, np.ndarra
         [
             (-0.035, 0.055, 0.075), (0.0, 0.066 * g, 0.092), (0.07, 0.06 * g, 0.086 * g**0.5),
             (0.15, 0.064 * g, 0.094), (0.22, 0.068, 0.108), (0.275, 0.058, 0.112),
-            (0.305, 0.04, 0.075), (0.325, 0.03, 0.034),
+            (0.305, 0.042, 0.085), (0.325, 0.03, 0.034),
         ]
     )  # fmt: skip
-    path = pelvis + rows[:, :1] * h * up
     orange, strip = Finish(Material.CLOTH, (250, 120, 20)), Finish(Material.RETRO, (225, 225, 200))
     finishes = (TOP, TROUSERS, orange, strip)
     cells = [1, 1, 0, 0, 0, 0, 0]
     if look.vest:
-        cells = [1, 2, 3, 2, 3, 2, 0]
+        places = np.array([-0.035, 0.0, 0.05, 0.08, 0.13, 0.16, 0.22, 0.275, 0.305, 0.325])
+        rows = np.column_stack([np.interp(places, rows[:, 0], row) for row in rows.T])
+        cells = [1, 2, 3, 2, 3, 2, 2, 2, 0]
     elif look.coat > 0.1:
         cells = [0] * 7
+    path = pelvis + rows[:, :1] * h * up
     return solids.tube(path, rows[:, 1:] * h, finishes, 10, cells), pelvis + 0.3 * h * up
 
 
 def _head(look: Look, neck: np.ndarray) -> list[Mesh]:
     h = look.height
     skin, hair = SKINS[look.skin], HAIRS[look.hair]
-    centre = neck + np.array([0.018, 0, 0.125]) * h
+    centre = neck + np.array([0.018, 0, 0.113]) * h
     cells = np.zeros((6, 8), int)
     cells[4:], cells[2:, 3:6], cells[3:, 2:7] = 1, 1, 1
     radii = np.array([0.056, 0.045, 0.066]) * h
@@ -175,6 +181,10 @@ def _head(look: Look, neck: np.ndarray) -> list[Mesh]:
 
 def _hat(look: Look, centre: np.ndarray, radii: np.ndarray) -> list[Mesh]:
     h = look.height
+    if look.hat == 'full helmet':
+        visor = np.zeros((6, 10), int)
+        visor[2:4, [0, 1, 9]] = 1
+        return [solids.ellipsoid(centre, radii * 1.35, (_SHELL, _VISOR), 10, 6, visor)]
     tones = {'hard hat': (245, 205, 30), 'helmet': (225, 225, 225), 'brim': (176, 150, 110)}
     material = Material.PLASTIC if 'h' in look.hat else Material.CLOTH
     finish = Finish(material, tones.get(look.hat, (40, 44, 60)))
@@ -198,9 +208,11 @@ def _skirt(look: Look, hip: float, hem: float, thighs: tuple[float, float], clot
     middle, room = float(reach.mean()), float(np.ptp(reach)) / 2
     share = np.array([-0.1, 0.0, 0.5, 1.0])
     path = np.column_stack([middle * np.clip(share, 0, 1), 0 * share, hip - share * length])
-    depth = np.array([0.06, 0.07, 0.075, 0.085]) * h * look.girth + room * np.clip(share, 0, 1)
-    width = np.array([0.085, 0.1, 0.108, 0.115]) * h
-    return solids.tube(path, np.column_stack([depth, width]), cloth, 10)
+    depth = np.array([0.06, 0.085, 0.092, 0.1]) * h * look.girth
+    depth = depth + 1.2 * room * np.clip(share, 0, 1)
+    width = np.array([0.085, 0.12, 0.124, 0.126]) * h
+    fit = 0.88 if hem < 0.3 else 1.0  # a jacket lies closer than a coat
+    return solids.tube(path, fit * np.column_stack([depth, width]), cloth, 10)
 
 
 def person(look: Look, pose: Pose, grounded: bool = True) -> Mesh:
@@ -218,7 +230,7 @@ def person(look: Look, pose: Pose, grounded: bool = True) -> Mesh:
     parts += [trunk, *_head(look, neck)]
     up = neck - pelvis
     for index, side in enumerate((1.0, -1.0)):
-        shoulder = pelvis + 0.92 * up + np.array([0.0, side * 0.115 * h, 0.0])
+        shoulder = pelvis + 0.92 * up + np.array([0.0, side * 0.103 * h, 0.0])
         parts += _arm(look, shoulder, pose.arms[index], pose.elbows[index], side * pose.spread)
     if look.skirt > 0:
         parts.append(_skirt(look, 0.02 * h, look.skirt, pose.thighs, TROUSERS))

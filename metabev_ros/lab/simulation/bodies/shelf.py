@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
 from metabev_ros.config.yaml import require
+from metabev_ros.lab.simulation.bodies.assets import asset_bodies
 from metabev_ros.lab.simulation.bodies.barriers import barriers, cones
 from metabev_ros.lab.simulation.bodies.body import STILL, Body
 from metabev_ros.lab.simulation.bodies.buses import buses
@@ -22,21 +24,38 @@ from metabev_ros.structures import DETECTION_CLASSES
 MOVES = 0.2  # m/s: faster people walk
 RIDES = 0.5  # m/s: a faster cycle has a rider, whatever its size says
 _CYCLES = tuple(DETECTION_CLASSES.index(name) for name in ('motorcycle', 'bicycle'))
-_MISFIT = 0.10  # natural logarithm of sizes: how far a box may be from the kind that it gets
+# Natural logarithm of length, width and height: how far a box may be from the kind that it gets.
+# Footprints of people say more about the annotator than about the person.
+_MISFIT = {'pedestrian': (0.28, 0.35, 0.08), 'barrier': (0.4, 0.25, 0.15)}
+_MISFIT |= {'bicycle': (0.15, 0.2, 0.09), 'motorcycle': (0.15, 0.2, 0.09)}
+_USUAL_MISFIT = (0.11, 0.11, 0.11)
 _CADENCE = (0.8, 1.05)  # cycles of two steps, or turns of the pedals, a second
 
 
 @dataclass(frozen=True)
-class _Kind:
-    """Rows of the bodies of one kind: at rest and at ascending phases."""
+class _Kinds:
+    """What is known of each kind of body, K kinds.
 
-    label: int
+    Attributes:
+        label: (K,) rows of `DETECTION_CLASSES`.
+        log_size: (K, 3) of usual objects.
+        misfit: (K, 3) how far the logarithm of a box's size may be from it.
+        log_share: (K,); `spread`: (K,) of the logarithm of sizes.
+        rider: (K,) whether somebody rides.
+        still: (K, S) rows of the bodies at rest, of which the first `stills` count.
+        moving: (K, M) rows by ascending phase, of which the first `movings` count.
+    """
+
+    label: np.ndarray
     log_size: np.ndarray
-    log_share: float
-    spread: float
-    rider: bool
-    still: tuple[int, ...]
-    moving: tuple[int, ...]
+    misfit: np.ndarray
+    log_share: np.ndarray
+    spread: np.ndarray
+    rider: np.ndarray
+    still: np.ndarray
+    stills: np.ndarray
+    moving: np.ndarray
+    movings: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -48,7 +67,7 @@ class BodyShelf:
     """
 
     bodies: tuple[Body, ...]
-    _kinds: tuple[_Kind, ...] = field(init=False, repr=False)
+    _kinds: _Kinds = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         missing = set(DETECTION_CLASSES) - {body.label for body in self.bodies}
@@ -80,20 +99,37 @@ class BodyShelf:
         Returns:
             (N,) int32 rows of `bodies`.
         """
+        if not len(labels):
+            return np.zeros(0, np.int32)
         labels, tracks = np.asarray(labels, np.int64), np.asarray(tracks, np.int64)
         speeds = np.abs(np.asarray(speeds, np.float64))
         log_sizes = np.log(np.maximum(np.asarray(sizes, np.float64).reshape(-1, 3), 0.05))
-        chosen = np.zeros(len(labels), np.int32)
-        for label in np.unique(labels):
-            rows = np.nonzero(labels == label)[0]
-            kinds = [kind for kind in self._kinds if kind.label == label]
-            which = _fit(
-                kinds, log_sizes[rows], tracks[rows], _must_ride(int(label), speeds[rows])
-            )
-            for index in np.unique(which):
-                mine = rows[which == index]
-                chosen[mine] = _phased(kinds[index], tracks[mine], speeds[mine], t)
-        return chosen
+        kind = self._fit(labels, log_sizes, tracks, speeds)
+        return self._phased(kind, tracks, speeds, t).astype(np.int32)
+
+    def _fit(
+        self, labels: np.ndarray, log_sizes: np.ndarray, tracks: np.ndarray, speeds: np.ndarray
+    ) -> np.ndarray:
+        """(N,) kind of each object: a draw by share and fit to its size."""
+        kinds = self._kinds
+        misfit = (((log_sizes[:, None] - kinds.log_size) / kinds.misfit) ** 2).sum(-1)
+        chance = _random(tracks[:, None], np.arange(len(kinds.label))[None])
+        # The greatest of scores with Gumbel noise is a draw by the exponentials of the scores.
+        score = kinds.log_share - misfit / 2 - np.log(-np.log(chance))
+        rides = np.isin(labels, _CYCLES) & (speeds > RIDES)
+        unfit = (labels[:, None] != kinds.label) | (rides[:, None] & ~kinds.rider)
+        return np.argmax(np.where(unfit, -np.inf, score), axis=1)
+
+    def _phased(
+        self, kind: np.ndarray, tracks: np.ndarray, speeds: np.ndarray, t: float
+    ) -> np.ndarray:
+        """(N,) bodies of some kinds: at rest, or at the phase of the moment."""
+        kinds = self._kinds
+        chance, pace = (_random(tracks, np.full(len(tracks), salt)) for salt in (7001, 7002))
+        phase = (t * (_CADENCE[0] + (_CADENCE[1] - _CADENCE[0]) * pace) + chance) % 1.0
+        still = kinds.still[kind, (chance * kinds.stills[kind]).astype(int)]
+        step = (phase * kinds.movings[kind]).astype(int) % kinds.movings[kind]
+        return np.where(speeds > MOVES, kinds.moving[kind, step], still)
 
     def draw_size(
         self, rng: np.random.Generator, label: int, rider: bool | None = None
@@ -105,19 +141,17 @@ class BodyShelf:
             label: row of `DETECTION_CLASSES`.
             rider: whether a cycle is ridden; either by share if None.
         """
-        kinds = [
-            kind
-            for kind in self._kinds
-            if kind.label == label
-            and (rider is None or label not in _CYCLES or kind.rider == rider)
-        ]
-        require(bool(kinds), 'shelf.label', f'0..{len(DETECTION_CLASSES) - 1}', label)
-        share = np.exp([kind.log_share for kind in kinds])
-        kind = kinds[rng.choice(len(kinds), p=share / share.sum())]
+        kinds = self._kinds
+        mine = kinds.label == label
+        if rider is not None and label in _CYCLES:
+            mine &= kinds.rider == rider
+        require(bool(mine.any()), 'shelf.label', f'0..{len(DETECTION_CLASSES) - 1}', label)
+        share = np.where(mine, np.exp(kinds.log_share), 0.0)
+        kind = int(rng.choice(len(share), p=share / share.sum()))
         # One factor for the whole and smaller ones along the axes: large is large all over.
-        common = rng.normal(0, kind.spread)
-        own = rng.normal(0, 0.4 * kind.spread, 3)
-        return np.exp(kind.log_size + np.clip(common + own, -2.5 * kind.spread, 2.5 * kind.spread))
+        spread = float(kinds.spread[kind])
+        factor = rng.normal(0, spread) + rng.normal(0, 0.4 * spread, 3)
+        return np.exp(kinds.log_size[kind] + np.clip(factor, -2.5 * spread, 2.5 * spread))
 
     def draw_sizes(
         self, rng: np.random.Generator, labels: np.ndarray, riders: np.ndarray | None = None
@@ -131,62 +165,34 @@ class BodyShelf:
         return np.array(sizes, np.float64).reshape(-1, 3)
 
 
-def _kinds_of(bodies: tuple[Body, ...]) -> tuple[_Kind, ...]:
-    rows: dict[tuple[str, str], list[int]] = {}
-    for index, body in enumerate(bodies):
-        rows.setdefault((body.label, body.kind), []).append(index)
-    kinds = []
-    for (label, _), members in rows.items():
-        first = bodies[members[0]]
-        still = tuple(row for row in members if bodies[row].phase == STILL)
-        moving = tuple(
-            sorted(
-                (row for row in members if bodies[row].phase != STILL),
-                key=lambda row: bodies[row].phase,
-            )
+def _kinds_of(bodies: tuple[Body, ...]) -> _Kinds:
+    members: dict[tuple[str, str], list[int]] = {}
+    for row, body in enumerate(bodies):
+        members.setdefault((body.label, body.kind), []).append(row)
+    first = [bodies[rows[0]] for rows in members.values()]
+    still = [[row for row in rows if bodies[row].phase == STILL] for rows in members.values()]
+    moving = [
+        sorted(
+            (row for row in rows if bodies[row].phase != STILL), key=lambda row: bodies[row].phase
         )
-        kinds.append(
-            _Kind(
-                DETECTION_CLASSES.index(label),
-                np.log(first.size),
-                float(np.log(first.share)),
-                first.spread,
-                first.rider,
-                still or moving[:1],
-                moving or still,
-            )
-        )
-    return tuple(kinds)
-
-
-def _must_ride(label: int, speeds: np.ndarray) -> np.ndarray:
-    """(N,) whether an object moves so that it must have a rider."""
-    return (speeds > RIDES) if label in _CYCLES else np.zeros(len(speeds), bool)
-
-
-def _fit(
-    kinds: list[_Kind], log_sizes: np.ndarray, tracks: np.ndarray, rides: np.ndarray
-) -> np.ndarray:
-    """(N,) kind of each object: a draw by share and fit that depends on track and size only."""
-    sizes = np.stack([kind.log_size for kind in kinds])
-    misfit = ((log_sizes[:, None] - sizes) ** 2).sum(-1)
-    score = np.array([kind.log_share for kind in kinds]) - misfit / (2 * _MISFIT**2)
-    chance = _random(tracks[:, None], np.arange(len(kinds))[None])
-    score = score - np.log(-np.log(chance))
-    unfit = rides[:, None] & ~np.array([kind.rider for kind in kinds])
-    return np.argmax(np.where(unfit, -np.inf, score), axis=1)
-
-
-def _phased(kind: _Kind, tracks: np.ndarray, speeds: np.ndarray, t: float) -> np.ndarray:
-    """(N,) rows of the bodies of one kind: at rest, or at the phase of the moment."""
-    chance = _random(tracks, np.full(len(tracks), 7001))
-    cadence = _CADENCE[0] + (_CADENCE[1] - _CADENCE[0]) * _random(
-        tracks, np.full(len(tracks), 7002)
+        for rows in members.values()
+    ]
+    still, moving = (
+        [rest or steps[:1] for rest, steps in zip(still, moving, strict=True)],
+        [steps or rest for rest, steps in zip(still, moving, strict=True)],
     )
-    phase = (t * cadence + chance) % 1.0
-    still = np.array(kind.still)[(chance * len(kind.still)).astype(int)]
-    moving = np.array(kind.moving)[(phase * len(kind.moving)).astype(int) % len(kind.moving)]
-    return np.where(speeds > MOVES, moving, still)
+    return _Kinds(
+        np.array([DETECTION_CLASSES.index(body.label) for body in first]),
+        np.log([body.size.tolist() for body in first]),
+        np.array([_MISFIT.get(body.label, _USUAL_MISFIT) for body in first]),
+        np.log([body.share for body in first]),
+        np.array([body.spread for body in first]),
+        np.array([body.rider for body in first]),
+        np.array([np.resize(rows, max(map(len, still))) for rows in still]),
+        np.array([len(rows) for rows in still]),
+        np.array([np.resize(rows, max(map(len, moving))) for rows in moving]),
+        np.array([len(rows) for rows in moving]),
+    )
 
 
 def _random(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -201,8 +207,16 @@ def _random(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 @cache
-def shelf() -> BodyShelf:
-    """All bodies, built once in a process."""
+def shelf(assets: Path | None = None) -> BodyShelf:
+    """All bodies, built once in a process.
+
+    Args:
+        assets: wheel of metadrive-simulator 0.2.6.0 or an unpacked folder of it, three of whose
+            vehicles come in addition; only the parametric bodies without.
+
+    Raises:
+        ConfigError: `assets` is not what it should be.
+    """
     bodies = [
         *cars(),
         *trucks(),
@@ -215,4 +229,6 @@ def shelf() -> BodyShelf:
         *pedestrians(),
         *cones(),
     ]
+    if assets is not None:
+        bodies += asset_bodies(assets)
     return BodyShelf(tuple(bodies))

@@ -55,17 +55,17 @@ def grid(
     """
     finishes = (finish,) if isinstance(finish, Finish) else tuple(finish)
     rows, columns = points.shape[:2]
-    index = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
-    a, b = index[:-1, :-1].ravel(), index[1:, :-1].ravel()
-    c, d = index[1:, 1:].ravel(), index[:-1, 1:].ravel()
-    triangles = np.stack([np.stack([a, b, c], -1), np.stack([a, c, d], -1)], 1).reshape(-1, 3)
+    index = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)[:-1, :-1].ravel()
+    corners = np.array([0, columns, columns + 1, 0, columns + 1, 1], np.int32)
+    triangles = (index[:, None] + corners).reshape(-1, 3)
     which = np.broadcast_to(np.asarray(cells, np.intp), (rows - 1, columns - 1)).ravel()
     which = np.repeat(which, 2)
-    return Mesh.of(
-        points.reshape(-1, 3),
+    colours = np.array([each.colour for each in finishes], np.uint8)[which]
+    return Mesh(
+        points.reshape(-1, 3).astype(np.float32),
         triangles,
-        np.array([int(each.material) for each in finishes], np.uint8)[which],
-        np.array([each.colour for each in finishes], np.float32)[which],
+        np.array([each.material for each in finishes], np.uint8)[which],
+        np.repeat(colours[:, None], 3, axis=1),
         np.array([each.slot for each in finishes], np.uint8)[which],
     )
 
@@ -81,8 +81,12 @@ def turned_round(mesh: Mesh) -> Mesh:
 
 def outward(mesh: Mesh) -> Mesh:
     """A closed mesh with its front outside, by the sign of its volume."""
-    corners = mesh.vertices[mesh.triangles] - mesh.vertices.mean(0)
-    volume = np.einsum('ij,ij->', corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
+    a, b, c = (mesh.vertices[mesh.triangles] - mesh.vertices[0]).transpose(1, 2, 0)
+    volume = (
+        a[0] * (b[1] * c[2] - b[2] * c[1])
+        + a[1] * (b[2] * c[0] - b[0] * c[2])
+        + a[2] * (b[0] * c[1] - b[1] * c[0])
+    ).sum()
     return turned_round(mesh) if volume < 0 else mesh
 
 
@@ -113,14 +117,13 @@ def loft(
         caps: close the first and the last ring with the first finish.
     """
     closed = np.concatenate([rings, rings[:, :1]], 1)
-    parts = [grid(closed, finish, cells)]
-    lid = finish if isinstance(finish, Finish) else finish[0]
-    for use, ring, turn in ((caps[0], closed[0], False), (caps[1], closed[-1], True)):
-        if use:
-            middle = np.broadcast_to(ring[:-1].mean(0), ring.shape)
-            pair = np.stack([ring, middle]) if turn else np.stack([middle, ring])
-            parts.append(grid(pair, lid))
-    return outward(Mesh.join(parts))
+    which = np.zeros((len(rings) + 1, rings.shape[1]), np.intp)
+    which[1:-1] = cells
+    # A lid is a row of cells between the ring and its middle; slivers go when the body is done.
+    ends = np.repeat(rings[[0, -1]].mean(1, keepdims=True), closed.shape[1], 1)
+    begin, end = (0 if caps[0] else 1), (None if caps[1] else -1)
+    skin = np.concatenate([ends[:1], closed, ends[1:]])[begin:end]
+    return outward(grid(skin, finish, which[begin:end]))
 
 
 def box(low: Sequence[float], high: Sequence[float], finish: Finish, bevel: float = 0.0) -> Mesh:
@@ -187,7 +190,8 @@ def tube(
 
     Args:
         path: (M, 3) metres.
-        radius: metres, one or (M,) or (M, 2): across and along the frame's second axis.
+        radius: metres, one or (M,) or (M, 2): in the plane y = const. and along y, unless the
+            path itself runs along y.
         cells: row of `finish` for each step of the path.
     """
     path = np.asarray(path, dtype=np.float64)
@@ -203,8 +207,8 @@ def tube(
     angle = np.arange(sides) * (2 * np.pi / sides)
     rings = (
         path[:, None]
-        + size[:, None, :1] * np.cos(angle)[:, None] * first[:, None]
-        + size[:, None, 1:] * np.sin(angle)[:, None] * second[:, None]
+        + size[:, None, 1:] * np.cos(angle)[:, None] * first[:, None]
+        + size[:, None, :1] * np.sin(angle)[:, None] * second[:, None]
     )
     which = np.asarray(cells, np.intp)
     return loft(rings, finish, which[:, None] if which.ndim else which)

@@ -45,7 +45,7 @@ def cab(
     top = belt + 0.32 * roof
     door = (front - 1.25, front - 0.3)
     shape = Coach((rear, front), width, (low, belt, top, roof), (door,), (front - 1.35,), 0.48,
-                  True, False, (True, False), 0.1, 0.12, finish, finish)  # fmt: skip
+                  True, False, (True, False), 0.1, 0.12, finish, finish, grille=True)  # fmt: skip
     half = width / 2
     return [
         coach(shape),
@@ -63,7 +63,7 @@ def cab(
 def bonneted(front: float, width: float = 2.3, roof: float = 2.5) -> list[Mesh]:
     """A cab with a bonnet before it, as on American trucks."""
     nose = Coach((front - 1.5, front), 0.82 * width, (0.5, 1.15, 1.5, 1.58), (), (front - 0.75,),
-                 0.48, False, False, (True, False), 0.15, 0.12)  # fmt: skip
+                 0.48, False, False, (True, False), 0.15, 0.12, grille=True)  # fmt: skip
     rear = front - 3.0
     shape = Coach(
         (rear, front - 1.3),
@@ -164,9 +164,9 @@ def tub(x0: float, x1: float, half: float, z0: float, z1: float, finish: Finish)
 
 def _mixer() -> Mesh:
     """A concrete mixer: a slanting drum with stripes, chute and water tank."""
-    profile = [(0.35, 0.0), (0.75, 0.5), (1.15, 1.6), (1.2, 2.8), (0.95, 3.7), (0.6, 4.1)]
+    profile = [(0.4, 0.0), (0.72, 0.6), (1.1, 1.7), (1.18, 2.9), (0.95, 4.2), (0.5, 5.0)]
     drum = solids.turned(profile, 14, (WHITE, PAINT), (0, 1, 0, 1, 0))
-    drum = solids.shifted(solids.turned_by(drum, pitch=np.pi / 2 - 0.22), 0.55, 0, 2.95)
+    drum = solids.shifted(solids.turned_by(drum, pitch=np.pi / 2 + 0.2), 0.75, 0, 2.95)
     return Mesh.join(
         [
             *cab(8.6, roof=2.9),

@@ -13,15 +13,16 @@ from metabev_ros.lab.simulation.cameras.lamps import lamps_around
 from metabev_ros.lab.simulation.cameras.lens import Lens, lens_of
 from metabev_ros.lab.simulation.cameras.light import Light
 from metabev_ros.lab.simulation.cameras.optics import develop
+from metabev_ros.lab.simulation.cameras.patch import Eye
+from metabev_ros.lab.simulation.cameras.radiance import radiance
 from metabev_ros.lab.simulation.cameras.scene import Moment, Scene, backdrop
-from metabev_ros.lab.simulation.cameras.shading import Eye, radiance
 from metabev_ros.lab.simulation.cameras.vectors import grey, unit
 from metabev_ros.lab.simulation.rays import Rays
 from metabev_ros.structures import CameraCalibration
 
 _BAND = 120_000  # rays that are shaded at once
-_CONTRAST = 0.05  # difference between neighbours from which a pixel is looked at again
-_MOST = 0.3  # share of the pixels that are
+_CONTRAST = 0.07  # difference between neighbours from which a pixel is looked at again
+_MOST = 0.16  # share of the pixels that are
 _SPREAD = ((-0.3, -0.3), (0.3, 0.1), (-0.1, 0.35), (0.1, -0.35), (0.35, 0.35), (-0.35, 0.1))
 
 
@@ -61,7 +62,7 @@ def render(
     cameras: Sequence[CameraCalibration],
     light: Light,
     rng: np.random.Generator,
-    supersampling: int = 3,
+    supersampling: int = 2,
     shutters: Sequence[Shutter] | None = None,
 ) -> list[Shot]:
     """One picture of each camera.

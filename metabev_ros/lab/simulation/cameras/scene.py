@@ -9,19 +9,19 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from metabev_ros.lab.simulation.cameras.noise import look_up
-from metabev_ros.lab.simulation.cameras.smooth import corner_normals
+from metabev_ros.lab.simulation.cameras.noise import hashed, look_up
+from metabev_ros.lab.simulation.cameras.smooth import Roundness, roundness
 from metabev_ros.lab.simulation.materials import Material
 from metabev_ros.lab.simulation.rays import Hits, Movers, RayMesh
 from metabev_ros.lab.simulation.surfaces import Surface
 
-_CELL = 1.5  # metres of the map of how much sky is seen
+_CELL = 2.5  # metres of the map of how much sky is seen
 _ABOVE = 0.35  # metres above the ground from where that is looked at
 _LAMP_HEIGHT = 3.2  # metres above which a lamp lights the street
 _LAMP_GROUP = 1.5  # metres within which its triangles are one lamp
 _UP = np.array(
     [[np.cos(a) * s, np.sin(a) * s, np.sqrt(1 - s * s)]
-     for a, s in zip(np.arange(10) * 2.4, np.sqrt((np.arange(10) + 0.5) / 10.5), strict=True)],
+     for a, s in zip(np.arange(8) * 2.4, np.sqrt((np.arange(8) + 0.5) / 8.5), strict=True)],
     np.float32,
 )  # fmt: skip
 
@@ -146,41 +146,44 @@ class Backdrop:
     """What is worked out once for each world.
 
     Attributes:
-        still_normals: (T, 3, 3) float32 of the corners of what stands.
-        body_normals: the same of all bodies, one after the other; body_first: their first rows.
+        still: normals of the corners of what stands.
+        bodies: the same of all bodies, one after the other; body_first: their first rows.
         sky_map: how open the ground is.
         lamps: (L, 3) float32 world places of street lamps.
+        panes: (T,) float32 0..1, the same for the two triangles of a window; else 0.
     """
 
-    still_normals: np.ndarray
-    body_normals: np.ndarray
+    still: Roundness
+    bodies: Roundness
     body_first: np.ndarray
     sky_map: SkyMap
     lamps: np.ndarray
+    panes: np.ndarray
 
 
 _known: WeakKeyDictionary[Scene, Backdrop] = WeakKeyDictionary()
-_known_bodies: WeakKeyDictionary[RayMesh, np.ndarray] = WeakKeyDictionary()
+_known_bodies: WeakKeyDictionary[RayMesh, Roundness] = WeakKeyDictionary()
 
 
 def backdrop(scene: Scene) -> Backdrop:
     """What is known of a world; worked out when it is first asked for."""
     if scene not in _known:
-        bodies = [_body_normals(body) for body in scene.ray_bodies]
-        first = np.cumsum([0, *(len(normals) for normals in bodies)])[:-1]
+        bodies = [_body_roundness(body) for body in scene.ray_bodies]
+        counts = [len(body.mesh.triangles) for body in scene.ray_bodies]
         _known[scene] = Backdrop(
-            corner_normals(scene.still.mesh),
-            np.concatenate([*bodies, np.zeros((0, 3, 3), np.float32)]),
-            first,
+            roundness(scene.still.mesh),
+            Roundness.join(bodies),
+            np.cumsum([0, *counts])[:-1],
             _sky_map(scene),
             _street_lamps(scene),
+            _panes(scene),
         )
     return _known[scene]
 
 
-def _body_normals(body: RayMesh) -> np.ndarray:
+def _body_roundness(body: RayMesh) -> Roundness:
     if body not in _known_bodies:
-        _known_bodies[body] = corner_normals(body.mesh)
+        _known_bodies[body] = roundness(body.mesh)
     return _known_bodies[body]
 
 
@@ -217,3 +220,18 @@ def _street_lamps(scene: Scene) -> np.ndarray:
     lamps = (total / count[:, None]).astype(np.float32)
     lamps[:, 2] -= np.float32(0.1)
     return lamps
+
+
+def _panes(scene: Scene) -> np.ndarray:
+    """A draw for each window: the triangles of a rectangle share the middle of its diagonal."""
+    mesh = scene.still.mesh
+    found = np.zeros(len(mesh.triangles), np.float32)
+    rows = np.flatnonzero(mesh.material == Material.WINDOW)
+    corners = mesh.vertices[mesh.triangles[rows]]
+    ahead = np.roll(corners, -1, axis=1)
+    longest = np.square(ahead - corners).sum(2).argmax(1)
+    each = np.arange(len(rows))
+    middle = (corners[each, longest] + ahead[each, longest]) / 2
+    key = np.floor(middle * 20 + np.float32(0.37)).astype(np.int64)
+    found[rows] = hashed(key[:, 0], key[:, 1], key[:, 2])
+    return found

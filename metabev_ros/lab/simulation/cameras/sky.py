@@ -59,9 +59,11 @@ def _clouds(
     density = density * density * (3 - 2 * density)
     fade = np.clip(look[:, 2] * np.float32(9), 0, 1)  # far clouds drown in the haze
     hidden = density * fade
-    shade = np.clip(
-        0.75 + 0.35 * (shape - lit) - density * np.float32(0.55 * light.thickness), 0.2, 1.15
-    )
+    # A closed cover has little shape.
+    relief = 0.4 * (1 - 0.7 * light.cover)
+    depth = 0.5 * light.thickness * (1 - 0.75 * light.cover)
+    shade = np.float32(0.8) + np.float32(relief) * (shape - lit) - np.float32(depth) * density
+    shade = np.clip(shade, 0.2, 1.15)
     bright = light.cloud_colour * shade[:, None]
     # Against the sun the edges of clouds shine.
     rim = np.exp((towards[rows] - 1) * np.float32(14)) * (1 - density) * density

@@ -70,7 +70,10 @@ def grain(material: np.ndarray, u: np.ndarray, v: np.ndarray, footprint: np.ndar
     total = np.zeros(len(u), np.float32)
     for octave, length in enumerate(_LENGTHS):
         weight = strength[:, octave] * shown(length, footprint)
-        if weight.any():
+        rows = np.flatnonzero(weight)
+        if len(rows) < len(weight) // 2:
+            total[rows] += weight[rows] * noise(u[rows], v[rows], length)
+        else:
             total += weight * noise(u, v, length)
     return np.exp(total)
 

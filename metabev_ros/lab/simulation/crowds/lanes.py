@@ -55,6 +55,8 @@ class Lane:
         path: arc length along it; index: its place in the cast.
         d: metres to the left of the path; direction: +1 when its traffic goes along the path.
         low, high: arc lengths between which vehicles exist.
+        enters: whether more come in where it begins; otherwise it begins inside the world, and
+            nobody may appear there.
     """
 
     path: Path
@@ -63,6 +65,7 @@ class Lane:
     direction: int
     low: float
     high: float
+    enters: bool = True
 
     @property
     def span(self) -> tuple[float, float]:
@@ -127,7 +130,8 @@ def _fill_side(
     times = np.linspace(-1.2, flow.seconds + 1.0, 24)
     way, index = distances(profile, times), cast.add_profile(profile)
     first, last = lane.span
-    travel = (flow.speed[1] + 2.0) * (flow.seconds + 1.2)
+    fastest = flow.speed[1] + 2.0
+    travel = fastest * (flow.seconds + 1.2) if lane.enters else -1.2 * fastest
     cursor = middle + ahead * half
     while first - travel < cursor < last + flow.speed[1]:
         if rng.uniform() < 0.45:  # another platoon
@@ -258,7 +262,7 @@ def turn_into(
     """Vehicles that turn at a junction, along (N, 3) x, y and heading of their way."""
     rng = cast.rng
     path = path_along(line)
-    lane = Lane(path, cast.add_path(path), 0.0, 1, path.start, path.end)
+    lane = Lane(path, cast.add_path(path), 0.0, 1, -1e3, 1e3)
     cursor = float(rng.uniform(5.0, path.end - 10.0))
     plan = cast.add_profile(SpeedPlan.steady(rng.uniform(*speed)))
     for _ in range(count):

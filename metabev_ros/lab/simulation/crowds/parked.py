@@ -65,18 +65,24 @@ def park_along(
             break
         curvature = float(path.pose(cursor + room / 2, 0.0)[3])
         stretch = 1 / max(0.4, 1 - max(0.0, curvature * kerb))
-        inward = size[1] / 2 + rng.uniform(0.05, 0.35)
-        if rng.uniform() < 0.06:  # half on the walkway
-            inward -= rng.uniform(0.4, 1.1)
-        d = kerb - side * inward
-        turn = (0.0 if side < 0 else np.pi) + rng.normal(0, 0.025)
-        if rng.uniform() < 0.08:
-            turn += np.pi
+        d, turn = _beside_kerb(rng, kerb, float(size[1]))
         if angled and name == 'car':
             turn += side * rng.choice([-1, 1]) * 0.2
         place = cursor + room * stretch / 2
         cast.move(name, index, place, d, turn, role=Role.PARKED, size=size)
         cursor += room * stretch
+
+
+def _beside_kerb(rng: np.random.Generator, kerb: float, width: float) -> tuple[float, float]:
+    """Place to the left of the path, and heading against it, of somebody who parked at a kerb."""
+    side = int(np.sign(kerb))
+    inward = width / 2 + rng.uniform(0.05, 0.35)
+    if rng.uniform() < 0.06:  # half on the walkway
+        inward -= rng.uniform(0.4, 1.1)
+    turn = (0.0 if side < 0 else np.pi) + rng.normal(0, 0.025)
+    if rng.uniform() < 0.08:
+        turn += np.pi
+    return kerb - side * inward, turn
 
 
 def _cycle_row(cast: Cast, path: Path, cursor: float, kerb: float, count: int) -> float:

@@ -16,7 +16,7 @@ class Habits:
         parked: share of the places at kerbs that are taken, lowest and highest.
         people: on 10 m of a walkway, lowest and highest.
         crossing: people at a crossing, mean.
-        works: work zones on 200 m of a kerb, and construction sites on 600 m.
+        works: work zones on 200 m of a kerb, and construction sites on 330 m.
         barriers: share of the sides that have a row of barriers.
         driveways: share of the sides that have them.
         lots: share of the sides that have a car park or a yard.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from metabev_ros.lab.datasets.synthetic.ground import CarPark
-from metabev_ros.lab.datasets.synthetic.roads import RoadNetwork, SideStreet
+from metabev_ros.lab.datasets.synthetic.roads import RoadNetwork
 from metabev_ros.lab.simulation.areas import Area, Surface
 from metabev_ros.lab.simulation.cast import Cast
 from metabev_ros.lab.simulation.crowds.lanes import (
@@ -27,12 +27,10 @@ from metabev_ros.lab.simulation.crowds.parked import (
 )
 from metabev_ros.lab.simulation.crowds.people import board_cars, cross_road, stroll, wait_at_kerb
 from metabev_ros.lab.simulation.crowds.places import HABITS, Habits
+from metabev_ros.lab.simulation.crowds.side_streets import STOP, fill_street
 from metabev_ros.lab.simulation.crowds.works import barrier_row, construction_site, work_zone
-from metabev_ros.lab.simulation.routes import join_lines, lane_line
 from metabev_ros.lab.simulation.sites import Roadway, Site
 from metabev_ros.lab.simulation.style import Style
-
-_STOP = 6.4  # metres from a junction to its stop line
 
 
 def populate(cast: Cast, site: Site, seconds: float) -> tuple[Area, ...]:
@@ -42,15 +40,17 @@ def populate(cast: Cast, site: Site, seconds: float) -> tuple[Area, ...]:
         Paved places that belong to those who stand there.
     """
     areas: list[Area] = []
-    habits = HABITS[site.style]
+    rng, habits = cast.rng, HABITS[site.style]
     ways = [cast.add_path(road.network.main) for road in site.roadways]
     for k, road in enumerate(site.roadways):
         areas += _works(cast, site, road, habits, k == 0)
     _route(cast, site, habits)
+    for line in site.ways:
+        turn_into(cast, site.style, line, (3.5, 7.0), int(rng.integers(1, 3)))
     for k, (road, way) in enumerate(zip(site.roadways, ways, strict=True)):
         _lanes(cast, site, road, way, habits, k, seconds)
         for street in road.network.streets:
-            _street(cast, site.style, road, street, seconds, habits)
+            fill_street(cast, site.style, road, street, seconds, habits)
     for road, way, parks in zip(site.roadways, ways, site.car_parks, strict=True):
         areas += _beside(cast, site, road, way, habits, parks)
         for park in parks:
@@ -86,7 +86,7 @@ def _works(cast: Cast, site: Site, road: Roadway, habits: Habits, has_ego: bool)
                 begin = rng.uniform(s0, s1 - length)
                 d = kerb + side * rng.uniform(0.3, 0.9)
                 barrier_row(cast, roads.main, begin, begin + length, d, d, 0.04)
-            if rng.uniform() < habits.works * cast.rare * room / 600 and room > 24:
+            if rng.uniform() < habits.works * cast.rare * room / 330 and room > 24:
                 length, depth = rng.uniform(18, min(45, room)), rng.uniform(10, 24)
                 front = kerb + side * (roads.walkway + 0.4)
                 begin = rng.uniform(s0, s1 - length)
@@ -149,7 +149,7 @@ def _wait(
     """A lane whose traffic waits at the crossings, and some who went on."""
     rng = cast.rng
     for at, half in road.crossings:
-        stop = lane.direction * at - half - _STOP
+        stop = lane.direction * at - half - STOP
         count = int(rng.poisson(3.0))
         if mine:
             count = max(count, 8)
@@ -157,66 +157,10 @@ def _wait(
         queue(cast, site.style, lane, stop, count, start, (0.0, site.profile) if mine else None)
     at, half = road.crossings[-1 if lane.direction > 0 else 0]
     if lane.direction > 0:
-        gone = Lane(lane.path, lane.index, lane.d, 1, at + half + 4, lane.high)
+        gone = Lane(lane.path, lane.index, lane.d, 1, at + half + 4, lane.high, False)
     else:
-        gone = Lane(lane.path, lane.index, lane.d, -1, lane.low, at - half - 4)
+        gone = Lane(lane.path, lane.index, lane.d, -1, lane.low, at - half - 4, False)
     fill_lane(cast, site.style, gone, Flow(flow.speed, 2.5 * flow.gap, flow.seconds))
-
-
-def _street(
-    cast: Cast,
-    style: Style,
-    road: Roadway,
-    street: SideStreet,
-    seconds: float,
-    habits: Habits,
-) -> None:
-    """A side street: who waits, leaves, parks and walks there."""
-    rng, path, half = cast.rng, street.path, street.half_width
-    index = cast.add_path(path)
-    inward = Lane(path, index, half / 2, -1, street.mouth + _STOP, street.length)
-    busy = 40.0 / (habits.gap + 15.0)
-    if inward.high - inward.low > 12:
-        queue(cast, style, inward, -street.mouth - _STOP, int(rng.poisson(0.9 * busy)))
-    outward = Lane(path, index, -half / 2, 1, street.mouth + 5, street.length)
-    if rng.uniform() < 0.5:
-        fill_lane(cast, style, outward, Flow((3.0, 8.0), 3 * habits.gap, seconds))
-    for _ in range(int(rng.poisson(0.7 * busy))):
-        turn_into(cast, style, _turn(rng, road.network, street), (3.0, 6.0), 1)
-    share = rng.uniform(*habits.parked)
-    for side in (1, -1):
-        if half > 3.6 and rng.uniform() < 0.7:
-            interval = street.mouth + 9.0, street.length
-            park_along(cast, style, path, index, interval, side * half, share)
-        band = side * (half + 0.2), side * (half + 2.4)
-        stroll(
-            cast, path, index, (street.mouth + 4, street.length), band,
-            0.6 * rng.uniform(*habits.people),
-        )  # fmt: skip
-    cross_road(
-        cast, path, street.mouth + 3.3, half, -half, int(rng.poisson(habits.crossing * 0.6)),
-        seconds,
-    )  # fmt: skip
-
-
-def _turn(rng: np.random.Generator, roads: RoadNetwork, street: SideStreet) -> np.ndarray:
-    """(N, 3) a way from the main road into the street or out of it."""
-    width, at, side = roads.lane_width, street.at, street.side
-    entering = rng.uniform() < 0.5
-    forward = roads.lanes_left == 0 or rng.uniform() < 0.5
-    lanes = roads.lanes_right if forward else roads.lanes_left
-    # A turn to the near side leaves or takes the outer lane, one across the road the inner lane.
-    near = (side < 0) == forward
-    d = (-1 if forward else 1) * ((lanes - 1 if near else 0) + 0.5) * width
-    away = 1 if forward else -1
-    reach = street.half_width + (5.0 if near else 7.0)
-    if entering:
-        first = lane_line(roads.main, at - away * 45, at - away * reach, d)
-        second = lane_line(street.path, street.mouth + 5.0, street.length, -street.half_width / 2)
-    else:
-        first = lane_line(street.path, street.length, street.mouth + 5.0, street.half_width / 2)
-        second = lane_line(roads.main, at + away * reach, at + away * 60, d)
-    return join_lines(first, second)
 
 
 def _beside(
@@ -256,15 +200,26 @@ def _beside(
     return areas
 
 
+def _between(road: Roadway) -> list[tuple[float, float]]:
+    """Arc lengths of a main road that are in none of its crossings."""
+    cursor, parts = road.network.main.start, []
+    for at, half in road.crossings:
+        parts.append((cursor, at - half - 4.0))
+        cursor = at + half + 4.0
+    parts.append((cursor, road.network.main.end))
+    return [(low, high) for low, high in parts if high - low > 4.0]
+
+
 def _people(cast: Cast, road: Roadway, way: int, habits: Habits, seconds: float) -> None:
     """People on the walkways of a main road and across it."""
     rng, roads, main = cast.rng, road.network, road.network.main
     density = rng.uniform(*habits.people)
     for side in road.sides:
         kerb = side * roads.edge(side)
-        band = kerb + side * 0.3, kerb + side * (roads.walkway - 0.2)
+        band = kerb + side * (road.verge + 0.3), kerb + side * (roads.walkway - 0.2)
         if roads.walkway > 0.9:
-            stroll(cast, main, way, (main.start, main.end), band, density)
+            for interval in _between(road):
+                stroll(cast, main, way, interval, band, density)
         for at, half in roads.junctions:
             if rng.uniform() < 0.5 * min(1.0, habits.crossing):
                 s = at + rng.choice([-1, 1]) * (half + 3.3)

@@ -109,7 +109,7 @@ def _machines(
     middle, room = (kerb + inner) / 2, abs(kerb - inner)
     s = first + rng.uniform(3.5, 8.0)
     while s < last - 3.0:
-        if cast.seldom(0.7):
+        if cast.seldom(0.8):
             name = 'construction_vehicle' if rng.uniform() < 0.75 else 'truck'
             size = cast.size(name)
             # A wide one stands partly on the walkway rather than in the traffic.

@@ -178,7 +178,8 @@ def test_glass_shows_what_is_behind_it() -> None:
     light = replace(light_of(Weather.OVERCAST), lamps=0.0)
     red = placed(box(Material.CLOTH, (255, 20, 20)), (9, 0, 1.5), (0.2, 3, 3))
     pane = placed(box(Material.CAR_GLASS, (30, 30, 30)), (8, 0, 1.5), (0.02, 3, 3))
-    through = picture(StandIn([red, pane]), now(), camera(), light).pixels[40:50, 75:85]
+    view = camera(320, 180, focal=240.0)
+    through = picture(StandIn([red, pane]), now(), view, light).pixels[80:100, 150:170]
     colour = through.mean((0, 1))
     assert colour[0] > 1.5 * colour[1]
 

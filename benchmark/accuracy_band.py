@@ -1,0 +1,50 @@
+"""The band of NDS and mIoU that the shipped weights are held to in every test run.
+
+    .venv/bin/metabev-env python benchmark/accuracy_band.py [--record FILE]
+
+FILE is docs/results/accuracy_band.json. Measure it anew after new weights or a new world, look at
+what changed, then make the pages (tools/results_pages.py). The test that reads the file is
+test/lab/evaluation/test_shipped_accuracy.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from pathlib import Path
+
+from metabev_ros.lab.evaluation.accuracy_band import (
+    FrozenSet,
+    band_records,
+    frozen_drives,
+    frozen_scores,
+)
+from metabev_ros.lab.evaluation.records import merge_records
+from metabev_ros.pipeline import Pipeline
+from metabev_ros.resources import DEFAULT_MODEL, resource_path
+
+
+def main() -> None:
+    """Measure and print; record where it was asked for."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition('\n')[0])
+    parser.add_argument('--model', type=Path, default=resource_path(DEFAULT_MODEL))
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--record', type=Path)
+    options = parser.parse_args()
+    command = shlex.join(['python', 'benchmark/accuracy_band.py', *sys.argv[1:]])
+    start = time.monotonic()
+    pipeline = Pipeline.load(options.model, 'onnxruntime', options.threads)
+    scores = frozen_scores(pipeline, frozen_drives(pipeline, FrozenSet()))
+    seconds = time.monotonic() - start
+    records = band_records(scores, command)
+    for record in records:
+        sys.stdout.write(f'{record.id:36} {record.value:8.5f} {record.unit}\n')
+    sys.stdout.write(f'{FrozenSet().words}: rendered and scored in {seconds:.0f} s\n')
+    if options.record is not None:
+        merge_records(options.record, records)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,1 @@
+"""Contestants trained and scored alike; `benchmark/fair_comparison.py` runs it."""

@@ -1,0 +1,71 @@
+"""Calibration of scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metabev_ros.cli.app import (
+    ThreadsOption,
+    app,
+    command_line,
+    console,
+    progress_bar,
+)
+from metabev_ros.errors import ConfigError
+from metabev_ros.lab.evaluation.held_out import HeldOutDrives
+from metabev_ros.lab.evaluation.labelled_drives import LabelledDrives
+from metabev_ros.lab.evaluation.record_drives import RecordDrives
+from metabev_ros.lab.evaluation.records import merge_records
+from metabev_ros.lab.evaluation.score_calibrating import (
+    FIRST_SEED,
+    calibrate,
+    store_calibration,
+)
+
+
+@app.command('calibrate')
+def calibrate_command(
+    model: Annotated[Path, typer.Argument(help='Exported model folder.')],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help='Records that no training saw; may be repeated. Default: synthetic drives.'
+        ),
+    ] = None,
+    drives: Annotated[
+        int | None, typer.Option(min=2, help='Synthetic worlds; default 40.')
+    ] = None,
+    per_drive: Annotated[
+        int | None, typer.Option(min=1, help='Samples of each; default 5.')
+    ] = None,
+    threads: ThreadsOption = 2,
+    dry_run: Annotated[
+        bool, typer.Option('--dry-run', help='Say what it would give; change no contract.')
+    ] = False,
+    record: Annotated[
+        Path | None, typer.Option(help='Merge the figures into this docs/results/*.json.')
+    ] = None,
+) -> None:
+    """Make scores say how often they are right, per branch and class; written to contract.json.
+
+    Contracts of other forms and precisions of the same weights get it too.
+    """
+    if data and (drives or per_drive):
+        raise ConfigError('--drives, --per-drive', 'synthetic drives', '--data', 'leave one away')
+    test_set: LabelledDrives
+    if data:
+        test_set = RecordDrives(tuple(data))
+    else:
+        test_set = HeldOutDrives(drives or 40, per_drive or 5, FIRST_SEED)
+    with progress_bar('Calibrating') as update:
+        outcome = calibrate(model, test_set, threads, update)
+    for line in outcome.lines():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if record is not None:
+        merge_records(record, outcome.records(command_line()))
+    if not dry_run:
+        for path in store_calibration(model, outcome.calibration):
+            console.print(f'written: {path}', markup=False)
