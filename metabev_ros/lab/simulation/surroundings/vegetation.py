@@ -299,7 +299,7 @@ def park_trees() -> tuple[Mesh, ...]:
 def far_trees() -> tuple[Mesh, ...]:
     """Broad-leaved trees and conifers with few large leaves, for what is far away."""
     rng = np.random.default_rng(104)
-    broad = [clump_tree(rng, h, 120) for h in rng.uniform(6, 14, 7)]
+    broad = [clump_tree(rng, h, 200, 0.13) for h in rng.uniform(6, 14, 7)]
     cones = [conifer(rng, h, 0.38 * h, 110, 1.0) for h in rng.uniform(8, 16, 2)]
     return (*broad, *cones)
 
@@ -379,11 +379,11 @@ def stumps() -> tuple[Mesh, ...]:
     return stump, log, Mesh.join([log, shifted(log, 0.1, 0.42, 0.0)])
 
 
-def clump_tree(rng: np.random.Generator, height: float, total: int) -> Mesh:
-    """A tree of few large leaves without branches, for the horizon."""
+def clump_tree(rng: np.random.Generator, height: float, total: int, share: float = 0.2) -> Mesh:
+    """A tree of few large leaves without branches; `share` of its height is a leaf's size."""
     number = 6
     centres = rng.normal(0, 0.16 * height, (number, 3))
     centres[:, 2] = height * rng.uniform(0.35, 0.8, number)
-    body = clumps(rng, centres, np.full(number, 0.26 * height), total, 0.2 * height)
+    body = clumps(rng, centres, np.full(number, 0.26 * height), total, share * height)
     trunk = tube((0, 0, -0.3), (0, 0, 0.6 * height), (0.25, 0.1), 3, Material.BARK, _BARKS[0])
     return Mesh.join([trunk, body])
