@@ -46,7 +46,7 @@ class FrozenSet:
 
 @dataclass(frozen=True)
 class Band:
-    """Where a figure has to lie.
+    """Limits of a figure.
 
     Attributes:
         value: as measured.
