@@ -215,7 +215,7 @@ class Movers:
 
 @dataclass(frozen=True)
 class Hits:
-    """What rays met.
+    """Hits of some rays.
 
     Attributes:
         distance: (N,) float32 metres, inf where nothing.

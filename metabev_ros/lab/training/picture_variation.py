@@ -23,7 +23,7 @@ _PATCH = (0.08, 0.4)  # edge over the picture's
 
 @dataclass(frozen=True, eq=False)
 class Mood:
-    """What all cameras of a sample share: the light, and how they are made.
+    """Variation that all cameras of a sample share: the light, and how they are made.
 
     Attributes:
         gain, offset: of brightness 0..1.

@@ -47,7 +47,7 @@ def radiance(eye: Eye, rays: Rays, hits: Hits, angle: np.ndarray) -> np.ndarray:
 
 
 def _look_through(eye: Eye, rays: Rays, patch: Patch, seen: np.ndarray, angle: np.ndarray) -> None:
-    """What is behind panes of vehicles, in place; far ones are dark."""
+    """Show what is behind panes of vehicles, in place; far ones are dark."""
     panes = patch.material == Material.CAR_GLASS
     seen[panes] *= np.float32(0.3)
     glass = np.flatnonzero(panes & (patch.footprint < _BEHIND_PANES[0]))
@@ -93,7 +93,7 @@ def _simple(eye: Eye, rays: Rays, hits: Hits, angle: np.ndarray) -> tuple[np.nda
 
 
 def _mirror(eye: Eye, rays: Rays, patch: Patch, seen: np.ndarray, angle: np.ndarray) -> None:
-    """What glass, paint, metal and water mirror, in place."""
+    """Add what glass, paint, metal and water mirror, in place."""
     rows = np.flatnonzero((_MIRROR[patch.material] > 0) | (patch.wet > _LEAST))
     if not len(rows):
         return
@@ -134,7 +134,7 @@ def _mirrored_share(material: np.ndarray, wet: np.ndarray, cosine: np.ndarray) -
 
 
 def _met(eye: Eye, rays: Rays) -> Hits:
-    """What mirrored rays meet; only water mirrors what moves."""
+    """Hits of mirrored rays; only water mirrors what moves."""
     if eye.light.wet > 0:
         return eye.scene.cast(rays, eye.moment)
     distance, triangle, weights = eye.scene.still.cast(rays.origin, rays.direction)

@@ -28,7 +28,7 @@ _SPREAD = ((-0.3, -0.3), (0.3, 0.1), (-0.1, 0.35), (0.1, -0.35), (0.35, 0.35), (
 
 @dataclass(frozen=True)
 class Shutter:
-    """When the rows of a camera look.
+    """Times at which the rows of a camera look.
 
     Attributes:
         lag: seconds from the instant to the middle row.

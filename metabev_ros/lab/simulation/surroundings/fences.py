@@ -1,4 +1,4 @@
-"""What runs along a line: fences, guard rails, noise barriers, walls, hedges, hoardings.
+"""Things that run along a line: fences, guard rails, noise barriers, walls, hedges, hoardings.
 
 A panel is 1 long (x, 0..1), as high as it is, and is stretched between two posts of the line.
 """

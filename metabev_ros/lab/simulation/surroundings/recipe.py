@@ -1,4 +1,4 @@
-"""What stands beside the roads of each style, and how often."""
+"""Things beside the roads of each style, and how often they stand there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where something may stand: what the map says, and what stands there already."""
+"""Ground on which something may stand: what the map says, and what stands there already."""
 
 from __future__ import annotations
 
