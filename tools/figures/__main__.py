@@ -100,5 +100,22 @@ def plain_detr(out: Out = IMAGES / 'plain_detr' / 'attention.png') -> None:
     draw_plain_detr(out)
 
 
+@app.command()
+def street(
+    seed: Annotated[int, typer.Argument(help='Of the world.')] = 2,
+    style: Annotated[str, typer.Option(help='Kind of place.')] = 'residential',
+    weather: Annotated[str, typer.Option(help='sunny, overcast, dusk, night or rain.')] = 'sunny',
+    second: Annotated[float, typer.Option(help='Of the drive.')] = 4.0,
+    camera: Annotated[str, typer.Option(help='Of the synthetic rig.')] = 'CAM_FRONT',
+    out: Out = IMAGES / 'street.jpg',
+) -> None:
+    """What a camera of the simulated world sees."""
+    from figures.street import draw_street
+    from metabev_ros.lab.datasets.synthetic.config import Weather
+    from metabev_ros.lab.simulation.style import Style
+
+    draw_street(seed, Style(style), Weather(weather), second, camera, out)
+
+
 if __name__ == '__main__':
     app()
