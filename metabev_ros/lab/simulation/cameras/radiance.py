@@ -17,6 +17,7 @@ _OFF = np.float32(0.02)  # metres off a surface from which rays start
 _BEHIND = np.float32(0.01)  # metres behind a pane from which a ray goes on
 # Metres: a broader pixel shows nothing in mirrors and behind one pane, or behind more.
 _FINE = by_material(0.03, CAR_PAINT=0.012)
+_FINE_WATER = np.float32(0.12)
 _BEHIND_PANES = (0.035, 0.012)
 _LEAST = 0.03  # share of light below which a mirror is not looked into
 # Share of light that is mirrored straight on; 0: not at all.
@@ -106,7 +107,7 @@ def _mirror(eye: Eye, rays: Rays, patch: Patch, seen: np.ndarray, angle: np.ndar
     colour = sky(back, eye.light, disc=False)
     # Far ones mirror a skyline instead of what is there.
     colour *= np.clip(back[:, 2:] * 5 + np.float32(0.3), 0.25, 1)
-    near = (patch.footprint[rows] < _FINE[patch.material[rows]]) | (wet > _LEAST)
+    near = patch.footprint[rows] < np.where(wet > _LEAST, _FINE_WATER, _FINE[patch.material[rows]])
     near = np.flatnonzero(near & (share > _LEAST))
     which = patch.rows[rows[near]]
     origin = patch.place[rows[near]] + patch.flat[rows[near]] * _OFF

@@ -115,10 +115,10 @@ def test_a_wet_road_mirrors_what_stands_on_it() -> None:
     dry = replace(light_of(Weather.OVERCAST), wet=0.0, lamps=0.0, cover=1.0)
     wet = replace(dry, wet=1.0)
     scene = StandIn([placed(box(Material.CONCRETE, (255, 30, 30)), (25, 0, 4), (1, 12, 8))])
-    view = camera()
+    view = camera(480, 270, focal=720.0)
     row = int(view.intrinsics[1, 2] + 1.5 * view.intrinsics[1, 1] / 18)
     colours = [
-        picture(scene, now(), view, light).pixels[row - 1 : row + 2, 60:100].mean((0, 1))
+        picture(scene, now(), view, light).pixels[row - 4 : row + 5, 200:280].mean((0, 1))
         for light in (dry, wet)
     ]
     redness = [colour[0] / colour[1] for colour in colours]
