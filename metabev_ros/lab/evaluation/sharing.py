@@ -64,7 +64,7 @@ class SharedRuns:
 
     @property
     def encoded(self) -> int:
-        """How often an encoder really ran, for any of the models that share the maps."""
+        """Number of encoder runs, for any of the models that share the maps."""
         return self._maps.encoded
 
     def __call__(self, sample: Sample) -> tuple[Detections, np.ndarray]:
