@@ -204,6 +204,7 @@ def test_a_training_that_another_process_holds_is_left_to_it(plan, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_comparison_that_was_killed_goes_on_to_the_page_of_one_that_was_not(tmp_path):
     """Two contestants, two seeds; killed in the first training and again while it scores."""
     plan = tiny_plan(
