@@ -62,6 +62,8 @@ class Actors(Population):
 
     def at(self, t: float) -> tuple[np.ndarray, np.ndarray]:
         """World boxes at time t, as `Population.at` gives them."""
+        if not len(self.s):
+            return np.zeros((0, 9)), np.zeros(0, dtype=bool)
         xy, headings, first, last, start = self._samples
         rate = np.array([profile.speed(t) for profile in self.profiles])[self.profile]
         rate = rate * self.direction
