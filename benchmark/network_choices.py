@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -48,6 +48,7 @@ from metabev_ros.resources import resource_path
 
 SEED = 900_500
 FIRST, CHOSEN = 'first', 'config/models/metabev_nano_lite.yaml'
+Result = TypeVar('Result', np.ndarray, Arrays)
 GRAPHS = ('camera', 'lidar', 'fusion')
 
 
@@ -128,7 +129,7 @@ class Candidate:
         )
 
 
-def timed(call: Callable[[], np.ndarray | Arrays]) -> tuple[np.ndarray | Arrays, float]:
+def timed(call: Callable[[], Result]) -> tuple[Result, float]:
     """Result and milliseconds."""
     before = time.perf_counter()
     result = call()
