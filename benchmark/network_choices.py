@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from metabev_ros.config import (
     DecoderFfn,
     LidarEncoder,
     ModelConfig,
+    load_config,
 )
 from metabev_ros.contract import GraphForm
 from metabev_ros.lab.datasets.samples import sample_from_frames
@@ -42,9 +44,11 @@ from metabev_ros.lab.evaluation.records import make_record, merge_records
 from metabev_ros.lab.export.to_onnx import write_graphs
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.preprocess.preprocessor import Preprocessor
+from metabev_ros.resources import resource_path
 
 SEED = 900_500
-FIRST = 'first'
+FIRST, CHOSEN = 'first', 'config/models/metabev_nano_lite.yaml'
+Result = TypeVar('Result', np.ndarray, Arrays)
 GRAPHS = ('camera', 'lidar', 'fusion')
 
 
@@ -70,8 +74,8 @@ def candidates() -> dict[str, ModelConfig]:
     )
     deep = replace(fine, lidar=replace(fine.lidar, fine_blocks=2, coarse_blocks=2))
 
-    def decoder(**changes: object) -> ModelConfig:
-        return replace(deep, decoder=replace(deep.decoder, **changes))
+    def decoder(**changes: Any) -> ModelConfig:
+        return replace(deep, decoder=replace(deep.decoder, value_stride=2, **changes))
 
     return {
         FIRST: first,
@@ -79,6 +83,7 @@ def candidates() -> dict[str, ModelConfig]:
         'lite': lite,
         'fine': fine,
         'fine_deep': deep,
+        'chosen': load_config(ModelConfig, resource_path(CHOSEN)),
         'points_2': decoder(points=2),
         'points_8': decoder(points=8),
         'cross_1': decoder(cross_layers=1),
@@ -86,7 +91,9 @@ def candidates() -> dict[str, ModelConfig]:
         'self_0': decoder(self_layers=0),
         'experts': decoder(ffn=DecoderFfn.RM2OE, experts=4, experts_used=1),
         'wide': decoder(channels=128),
-        'wide_neck': replace(deep, head=replace(deep.head, neck_channels=80, det_channels=80)),
+        'wide_heads': replace(
+            decoder(), head=replace(deep.head, neck_channels=80, det_channels=80)
+        ),
     }
 
 
@@ -122,7 +129,7 @@ class Candidate:
         )
 
 
-def timed(call: Callable[[], np.ndarray | Arrays]) -> tuple[np.ndarray | Arrays, float]:
+def timed(call: Callable[[], Result]) -> tuple[Result, float]:
     """Result and milliseconds."""
     before = time.perf_counter()
     result = call()

@@ -18,6 +18,8 @@ from metabev_ros.graph_specs import FUSION_OF, GRAPHS, graph_inputs, output_name
 from metabev_ros.score_calibration import ScoreCalibration
 from metabev_ros.structures import Modality
 
+# Adding and normalising in one kernel takes a CPU twice as long as one after the other.
+SLOW_FUSIONS = ['SkipLayerNormFusion']
 _MAPS = {'camera_encoder': 'camera_bev', 'lidar_encoder': 'lidar_bev'}
 
 
@@ -199,7 +201,11 @@ def _session(
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(
-            content, options, providers=[provider.runtime_name], enable_fallback=0
+            content,
+            options,
+            providers=[provider.runtime_name],
+            enable_fallback=0,
+            disabled_optimizers=SLOW_FUSIONS,
         )
     except Exception as error:  # onnxruntime raises many types
         raise BackendError(

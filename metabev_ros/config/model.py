@@ -109,6 +109,13 @@ class ModelConfig:
             self.decoder.cell,
         )
 
+        require(
+            self.decoder.value_stride <= ratio,
+            'model.decoder.value_stride',
+            f'at most the BEV cells of a query cell ({ratio})',
+            self.decoder.value_stride,
+        )
+
     def _require_neck_channels(self) -> None:
         """Stop unless every gnConv of the BEV neck can split its channels."""
         mixing, channels = self.head.horfpn, self.head.neck_channels

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 STEM_CHANNELS = 32
 NORM = {'eps': 1e-3, 'momentum': 0.01}
@@ -120,18 +119,12 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """(N, 3, H, W) -> (N, 40, H/8, W/8), (N, 112, H/16, W/16).
-
-    Attributes:
-        checkpointing: in training, recompute each block in the backward pass (the training
-            sets it).
-    """
+    """(N, 3, H, W) -> (N, 40, H/8, W/8), (N, 112, H/16, W/16)."""
 
     out_channels = tuple(BLOCKS[i].channels for i in OUTPUTS)
 
     def __init__(self) -> None:
         super().__init__()
-        self.checkpointing = False
         self.stem = ConvNorm(3, STEM_CHANNELS, 3, stride=2)
         widths = (STEM_CHANNELS, *(shape.channels for shape in BLOCKS))
         self.blocks = nn.ModuleList(
@@ -145,8 +138,7 @@ class EfficientNetLite0(nn.Module):
         x = self.stem(x)
         outputs = []
         for i, block in enumerate(self.blocks):
-            again = self.checkpointing and self.training
-            x = checkpoint(block, x, use_reentrant=False) if again else block(x)
+            x = block(x)
             if i in OUTPUTS:
                 outputs.append(x)
         return outputs

@@ -66,7 +66,7 @@ class AroundBlock(nn.Module):
 
 
 class FinePillarEncoder(nn.Module):
-    """What `preprocess.fine_pillars` gives -> (B, C, Y, X) on the BEV grid.
+    """Inputs of `preprocess.fine_pillars` -> (B, C, Y, X) on the BEV grid.
 
     Args:
         config: sizes.

@@ -157,7 +157,7 @@ def _features(
     grid = pillars.grid
     row, column = np.divmod(pillars.cells, grid.columns)
     centres = np.stack([column, row], 1).astype(np.float32) * np.float32(grid.cell)
-    centres += np.float32([grid.x_min + grid.cell / 2, grid.y_min + grid.cell / 2])
+    centres += np.array([grid.x_min, grid.y_min], np.float32) + np.float32(grid.cell / 2)
     begin = np.cumsum(used) - used
     mean_z = np.add.reduceat(xyz[:, 2], begin) / used.astype(np.float32)
     features = np.empty((len(points), 10), np.float32)

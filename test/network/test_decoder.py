@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from metabev_ros.config import AdamvConfig, DecoderConfig, DecoderFfn, load_config
+from metabev_ros.config import AdamvConfig, BevNeckKind, DecoderConfig, DecoderFfn, load_config
 from metabev_ros.config import ModelConfig as Model
+from metabev_ros.errors import ConfigError
 from metabev_ros.geometry import BevGrid
 from metabev_ros.network.decoder import BevEvolvingDecoder, reference_points
 from metabev_ros.network.deformable import DeformableAttention
@@ -180,3 +181,24 @@ def test_grid_sample_reads_rows_as_y_and_columns_as_x():
     value = torch.arange(12.0).reshape(1, 1, 3, 4)
     where = reference_points(3, 4).reshape(1, 3, 4, 2) * 2 - 1
     torch.testing.assert_close(F.grid_sample(value, where, align_corners=False), value)
+
+
+def test_values_may_be_brought_to_the_resolution_of_the_queries_first() -> None:
+    """With `value_stride` 2 all four BEV cells of a value cell count."""
+    config = DecoderConfig(channels=16, heads=4, points=2, cell=2.0, value_stride=2)
+    torch.manual_seed(0)
+    decoder = BevEvolvingDecoder(config, GRID.with_cell(2.0), {'camera': 8, 'lidar': 8}).eval()
+    maps = {name: torch.randn(1, 8, 8, 8, requires_grad=True) for name in ('camera', 'lidar')}
+    out = decoder(maps)
+    assert out.shape == (1, 16, 4, 4)
+    out.square().sum().backward()
+    for bev in maps.values():
+        assert bev.grad is not None and (bev.grad.abs().sum((0, 1)) > 0).all()
+
+
+def test_values_coarser_than_the_queries_are_refused() -> None:
+    with pytest.raises(ConfigError, match='value_stride'):
+        Model(
+            decoder=DecoderConfig(cell=0.8, value_stride=2),
+            head=dataclasses.replace(Model().head, neck=BevNeckKind.SECOND),
+        )

@@ -3,6 +3,7 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
+from support.small_networks import small_lite, sweep
 
 from metabev_ros.config import LidarBranchConfig, LidarEncoder, ModelConfig
 from metabev_ros.config.sparse import SparseExecution
@@ -79,3 +80,15 @@ def test_the_sparse_encoder_exports_and_its_graph_equals_it():
         expected = encoder(**sample).detach().numpy()
         assert (count > 0) == bool(expected.any())
         np.testing.assert_allclose(bev, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+def test_fine_pillars_of_a_batch_give_what_each_sweep_gives_alone():
+    model = small_lite()
+    torch.manual_seed(0)
+    encoder = build_lidar_encoder(model).eval()
+    rng = np.random.default_rng(0)
+    sweeps = [tensors(model, sweep(model, rng).points) for _ in range(3)]
+    with torch.no_grad():
+        together = encoder.encode(sweeps)
+        for alone, part in zip(sweeps, together.split(1), strict=True):
+            torch.testing.assert_close(encoder(**alone), part, atol=1e-5, rtol=1e-5)

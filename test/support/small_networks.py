@@ -116,6 +116,29 @@ def small_base() -> ModelConfig:
     )
 
 
+def small_lite() -> ModelConfig:
+    """Modules of metabev_nano_lite (EfficientNet-Lite0, FPN, fine pillars, values at the queries'
+    resolution) on the grid of `small_model`."""
+    model = small_model()
+    return dataclasses.replace(
+        model,
+        name='small_lite',
+        camera=dataclasses.replace(
+            model.camera, backbone=CameraBackbone.EFFICIENTNET_LITE0, neck=CameraNeck.FPN
+        ),
+        lidar=LidarBranchConfig(
+            encoder=LidarEncoder.FINE_PILLAR,
+            pillar=0.2,
+            points_per_pillar=4,
+            max_pillars=500,
+            pillar_channels=8,
+            fine_channels=8,
+            bev_channels=8,
+        ),
+        decoder=dataclasses.replace(model.decoder, value_stride=2),
+    )
+
+
 def camera_images(model: ModelConfig, views: int, rng: np.random.Generator) -> list[CameraImage]:
     """Noise seen by cameras that look around."""
     height, width = model.camera.height, model.camera.width

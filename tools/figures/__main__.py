@@ -101,16 +101,20 @@ def plain_detr(out: Out = IMAGES / 'plain_detr' / 'attention.png') -> None:
 
 
 @app.command()
-def bodies(
-    out: Out, kinds: str = 'sedan,suv,city bus,box truck', assets: Path | None = None
+def street(
+    seed: Annotated[int, typer.Argument(help='Of the world.')] = 2,
+    style: Annotated[str, typer.Option(help='Kind of place.')] = 'residential',
+    weather: Annotated[str, typer.Option(help='sunny, overcast, dusk, night or rain.')] = 'sunny',
+    second: Annotated[float, typer.Option(help='Of the drive.')] = 4.0,
+    camera: Annotated[str, typer.Option(help='Of the synthetic rig.')] = 'CAM_FRONT',
+    out: Out = IMAGES / 'street.jpg',
 ) -> None:
-    """Bodies of the simulation by their names, comma between them, each from two sides."""
-    from figures.bodies import draw_bodies
-    from metabev_ros.lab.simulation.bodies.shelf import shelf
+    """What a camera of the simulated world sees."""
+    from figures.street import draw_street
+    from metabev_ros.lab.datasets.synthetic.config import Weather
+    from metabev_ros.lab.simulation.style import Style
 
-    wanted = [name.strip() for name in kinds.split(',')]
-    found = {body.kind: body for body in reversed(shelf(assets).bodies)}
-    draw_bodies([found[name] for name in wanted], out)
+    draw_street(seed, Style(style), Weather(weather), second, camera, out)
 
 
 if __name__ == '__main__':

@@ -46,7 +46,7 @@ class FrozenSet:
 
 @dataclass(frozen=True)
 class Band:
-    """Where a figure has to lie.
+    """Limits of a figure.
 
     Attributes:
         value: as measured.
@@ -70,11 +70,15 @@ def frozen_drives(pipeline: Pipeline, frozen: FrozenSet) -> list[list[LabelledSa
     return [list(samples.drive(seed)) for seed in samples.seeds]
 
 
-def frozen_scores(pipeline: Pipeline, drives: Iterable[Iterable[LabelledSample]]) -> Scores:
+def frozen_scores(
+    pipeline: Pipeline,
+    drives: Iterable[Iterable[LabelledSample]],
+    modalities: tuple[Modality, ...] = MODALITIES,
+) -> Scores:
     """Scores of every drive, once per modality."""
-    scores: Scores = {modality: [] for modality in MODALITIES}
+    scores: Scores = {modality: [] for modality in modalities}
     for drive in drives:
-        here = {modality: Score() for modality in MODALITIES}
+        here = {modality: Score() for modality in modalities}
         for labelled in drive:
             run = SharedRuns(pipeline)
             for modality, score in here.items():

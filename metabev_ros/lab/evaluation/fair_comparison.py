@@ -1,4 +1,4 @@
-"""What contestants that were trained alike score, and what may be said of it.
+"""Scores of contestants that were trained alike, and the words that they allow.
 
 A lead counts where its 95 % interval over drives and seeds leaves out zero; any other difference
 is none. With one seed nothing is said of a contestant: another seed might turn it round.

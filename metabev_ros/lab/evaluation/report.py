@@ -74,7 +74,7 @@ def markdown(evaluation: Evaluation) -> str:
 
 
 def _scores_line(evaluation: Evaluation) -> str:
-    """What a score means."""
+    """Words on what a score means."""
     if evaluation.calibrated_on:
         return f'- scores: calibrated on {evaluation.calibrated_on}'
     return '- scores: not calibrated, published as the network gives them'

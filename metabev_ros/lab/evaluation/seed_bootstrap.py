@@ -91,6 +91,7 @@ def seed_interval(figure: SeedDraws, level: float = LEVEL) -> Interval:
     if figure.seeds > 1:
         rng = np.random.default_rng([_STREAM, figure.seeds])
         noise = rng.standard_t(figure.seeds - 1, (len(draws), 8))
+        noise = np.concatenate([noise, -noise], 1)
         draws = draws[:, None] + noise * figure.spread / np.sqrt(figure.seeds)
     tail = 100 * (1 - level) / 2
     low, high = np.percentile(draws, [tail, 100 - tail])

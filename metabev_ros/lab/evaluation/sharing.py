@@ -64,7 +64,7 @@ class SharedRuns:
 
     @property
     def encoded(self) -> int:
-        """How often an encoder really ran, for any of the models that share the maps."""
+        """Number of encoder runs, for any of the models that share the maps."""
         return self._maps.encoded
 
     def __call__(self, sample: Sample) -> tuple[Detections, np.ndarray]:
@@ -101,8 +101,7 @@ class SharedRuns:
                 lambda: pipeline.backend.encode_lidar(pipeline.preprocess.lidar_inputs(sweep)),
             )
         self.fused += 1
-        outputs = pipeline.backend.fuse(camera_bev, lidar_bev)
-        return pipeline.postprocess(outputs, sample.modality)
+        return pipeline.postprocess(pipeline.backend.fuse(camera_bev, lidar_bev))
 
     def _nothing(self) -> tuple[Detections, np.ndarray]:
         config = self._pipeline.config

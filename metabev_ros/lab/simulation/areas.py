@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Surface(enum.Enum):
-    """What a piece of ground is."""
+    """Kind of a piece of ground."""
 
     ROAD = 'road'  # turning bulbs, rings, gaps in a median: drivable
     ISLAND = 'island'  # a kerb around grass: medians, middles of rings

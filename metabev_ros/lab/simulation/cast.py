@@ -1,4 +1,4 @@
-"""Who is in a world: boxes over time in closed form, and what each of them is doing."""
+"""Actors of a world: boxes over time in closed form, and what each of them is doing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PEDESTRIAN = CLASS_INDEX['pedestrian']
 
 
 class Role(enum.IntEnum):
-    """What somebody or something is doing."""
+    """Doings of somebody or something."""
 
     THING = 0  # barriers, cones
     PARKED = 1  # a vehicle without a driver, a cycle without a rider
@@ -62,7 +62,7 @@ class Actors(Population):
 
     def at(self, t: float) -> tuple[np.ndarray, np.ndarray]:
         """World boxes at time t, as `Population.at` gives them."""
-        if not len(self.s):  # nobody is there: no paths to look up
+        if not len(self.s):
             return np.zeros((0, 9)), np.zeros(0, dtype=bool)
         xy, headings, first, last, start = self._samples
         rate = np.array([profile.speed(t) for profile in self.profiles])[self.profile]
@@ -148,7 +148,7 @@ class Cast:
         return names[int(np.searchsorted(np.cumsum(shares), drawn))]
 
     def chance(self, share: float) -> bool:
-        """Whether something of this probability happens."""
+        """Tell whether something of this probability happens."""
         return bool(self.rng.uniform() < share)
 
     def seldom(self, share: float) -> bool:

@@ -54,7 +54,7 @@ def place_lots(
 
 
 def has_room(roads: RoadNetwork, park: CarPark, lines: np.ndarray) -> bool:
-    """Whether a car park is on no bend that folds it, and on no other road."""
+    """Tell whether a car park is on no bend that folds it, and on no other road."""
     s = np.linspace(park.s0, park.s1, 9)
     near = roads.edge(park.side) + roads.walkway
     if np.abs(roads.main.pose(s, 0.0)[3]).max() * (near + park.depth) > 0.25:

@@ -26,7 +26,7 @@ _JUNCTION = 6.2  # metres from a junction to its stop lines
 
 
 class Centre(enum.Enum):
-    """How the middle of a road is marked."""
+    """Markings in the middle of a road."""
 
     DOUBLE_YELLOW = 'double_yellow'
     YELLOW = 'yellow'
@@ -35,7 +35,7 @@ class Centre(enum.Enum):
 
 
 class Zebra(enum.Enum):
-    """How a crossing is marked."""
+    """Markings of a crossing."""
 
     BARS = 'bars'
     LADDER = 'ladder'
@@ -87,7 +87,7 @@ def draw_style(rng: np.random.Generator) -> MarkingStyle:
 
 @dataclass(frozen=True)
 class Markings:
-    """Where the road is painted.
+    """Painted parts of the roads.
 
     Attributes:
         paint: share of each pixel that is painted, 0..255.
@@ -160,7 +160,7 @@ class Brush:
         cv2.polylines(self.image, [points], False, int(value), thickness, cv2.LINE_AA, shift=4)
 
     def pyramid(self, outside: int = 0) -> RasterPyramid:
-        """What has been drawn."""
+        """Everything that has been drawn."""
         return RasterPyramid.of(self.origin, self.cell, self.image, 6, outside)
 
 

@@ -7,15 +7,21 @@ one instant to the next.
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
 
+from metabev_ros.errors import MissingDependencyError
 from metabev_ros.lab.simulation.meshes import Mesh
+
+try:
+    from embreex.mesh_construction import TriangleMesh
+    from embreex.rtcore_scene import EmbreeScene
+except ImportError:  # there are wheels for x86-64 only
+    TriangleMesh = EmbreeScene = typing.cast(typing.Any, None)
 
 _NOTHING = np.float32(1e30)  # embree gives more where a ray meets nothing
 _TILE = 16  # rays along each side of a tile of a grid
@@ -23,9 +29,20 @@ _PAD = 0.3  # metres around an object that are looked at too
 
 
 class RayMesh:
-    """A mesh that rays can be cast against."""
+    """A mesh that rays can be cast against.
+
+    Raises:
+        MissingDependencyError: without embreex.
+    """
 
     def __init__(self, mesh: Mesh) -> None:
+        if EmbreeScene is None:
+            raise MissingDependencyError(
+                'simulated streets',
+                'the package embreex',
+                'none',
+                'pip install embreex; it has wheels for x86-64 only: elsewhere use --world boxes',
+            )
         self.mesh = mesh
         self._scene = EmbreeScene()
         if len(mesh.triangles):
@@ -215,7 +232,7 @@ class Movers:
 
 @dataclass(frozen=True)
 class Hits:
-    """What rays met.
+    """Hits of some rays.
 
     Attributes:
         distance: (N,) float32 metres, inf where nothing.

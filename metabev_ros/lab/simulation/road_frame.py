@@ -1,4 +1,4 @@
-"""Where along which road a point lies: for what follows roads, such as ruts and slabs."""
+"""Place of a point along its road: for what follows roads, such as ruts and slabs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What years leave on a road: repaired patches, tar, manholes, gullies, oil and tyre marks."""
+"""Traces of years on a road: repaired patches, tar, manholes, gullies, oil and tyre marks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LID_RADIUS, _GRATE_SIZE = 0.31, (0.25, 0.18)  # metres
 
 @dataclass(frozen=True)
 class RoadWear:
-    """What is to be seen on the roads.
+    """Traces to be seen on the roads.
 
     Attributes:
         factors: of the colour, as multiples of `NEUTRAL`.
@@ -142,7 +142,7 @@ def _patches(
 def _trench(
     rng: np.random.Generator, brush: Brush, path: Path, along: _Span, across: _Span, age: float
 ) -> None:
-    """Where a pipe was laid along the road."""
+    """Place of a pipe along the road."""
     if rng.uniform() > 0.6 * age:
         return
     s0, s1 = np.sort(rng.uniform(along[0], along[1], 2))

@@ -21,7 +21,7 @@ from metabev_ros.lab.simulation.style import Style
 
 @dataclass(frozen=True)
 class RoadHabits:
-    """What the roads of a kind of place are like.
+    """Roads of a kind of place.
 
     Attributes:
         lanes: (right, left, share) of the cross-sections.

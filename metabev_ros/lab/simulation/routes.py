@@ -60,7 +60,7 @@ def path_along(line: np.ndarray, start: float = 0.0) -> Path:
 
 
 def trailer_path(truck: Path, truck_length: float, trailer_length: float) -> Path:
-    """Where a trailer's middle is, by the place of its truck's middle on `truck`.
+    """Places of a trailer's middle, by the place of its truck's middle on `truck`.
 
     The axle follows the hitch like a tractrix: it cuts corners.
     """

@@ -1,4 +1,4 @@
-"""Who may stay: none of the actors ever meets another one or the ego vehicle."""
+"""Actors that may stay: none of the actors ever meets another one or the ego vehicle."""
 
 from __future__ import annotations
 

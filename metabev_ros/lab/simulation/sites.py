@@ -239,7 +239,7 @@ def _draw_legs(rng: np.random.Generator, style: Style, reach: float) -> list[_Le
 
 
 def _too_near(main: Path, other: Path) -> bool:
-    """Whether two roads come near each other elsewhere than where they cross."""
+    """Tell whether two roads come near each other elsewhere than where they cross."""
     gaps = np.linalg.norm(main.xy[::10, None] - other.xy[None, ::10], axis=-1)
     s = main.start + 5.0 * np.arange(len(gaps))
     return bool((gaps[np.abs(s) > 60] < 40).any())

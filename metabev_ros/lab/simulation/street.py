@@ -144,7 +144,7 @@ class Street:
         return poses
 
     def cast(self, rays: Rays, instant: Instant) -> Hits:
-        """What rays meet; their lags count from the instant."""
+        """Hits of some rays; their lags count from the instant."""
         return cast(rays, self.still, self.ray_bodies, instant.movers)
 
     def surface(self, rays: Rays, hits: Hits, instant: Instant, rows: np.ndarray) -> Surface:

@@ -1,4 +1,4 @@
-"""What the ground is made of and how it looks, at any point and any size of pixel."""
+"""Materials and looks of the ground, at any point and any size of pixel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What rays met, in terms of material, colour and slant."""
+"""Surfaces that rays met: material, colour and slant."""
 
 from __future__ import annotations
 

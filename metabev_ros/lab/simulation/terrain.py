@@ -32,7 +32,7 @@ _WHEELBASE, _TRACK = 0.6, 0.85  # shares of a vehicle's length and width
 
 @dataclass(frozen=True)
 class Profile:
-    """How the ground of one world is raised.
+    """Raised parts of the ground of one world.
 
     Attributes:
         kerb: metres of a walkway above the carriageway.

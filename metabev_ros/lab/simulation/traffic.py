@@ -164,7 +164,7 @@ def _population(scene: TrafficScene, origin: np.ndarray, seed: int) -> Actors:
 
 
 def _role(name: str, path: RoadPath) -> Role:
-    """What a track does, by its class and its fastest second."""
+    """Role of a track, by its class and its fastest second."""
     steps = path.xy[10:] - path.xy[:-10] if len(path.xy) > 10 else path.xy[-1:] - path.xy[:1]
     moves = float(np.hypot(*steps.T).max()) > _STANDS * 3
     if name in ('barrier', 'traffic_cone'):

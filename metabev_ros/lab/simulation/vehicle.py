@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from metabev_ros.config import RigConfig
 from metabev_ros.config.yaml import require
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.synthetic.measured import Sweep, View
+from metabev_ros.lab.datasets.synthetic.motion import EgoMotion
 from metabev_ros.lab.datasets.synthetic.sensor_drive import START_NS, SensorDrive, truth_of
 from metabev_ros.lab.datasets.synthetic.timing import Event, Kind, TimingConfig, source_rng
 from metabev_ros.lab.datasets.synthetic.vehicle_config import LidarMount, VehicleConfig
@@ -104,9 +104,9 @@ class StreetVehicleDrive(SensorDrive):
             notes += ('cruise and turn_radius are not used: the street says how it is driven',)
         return notes if self.traffic is None else (*notes, EVALUATION_ONLY)
 
-    @cached_property
-    def ego(self) -> StreetMotion:
-        """The true motion of the vehicle."""
+    @property
+    def ego(self) -> EgoMotion:
+        """The true motion of the vehicle: on the ground, tilted with it."""
         return StreetMotion(self.street)
 
     def instant(self, event: Event) -> Instant:

@@ -55,7 +55,7 @@ class DataSource:
 
     @property
     def drives(self) -> SyntheticDrives | StreetDrives | None:
-        """What is rendered; None where records are there."""
+        """Drives to render; None where records are there."""
         return self.streets if self.synthetic is None else self.synthetic
 
 

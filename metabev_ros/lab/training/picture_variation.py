@@ -23,7 +23,7 @@ _PATCH = (0.08, 0.4)  # edge over the picture's
 
 @dataclass(frozen=True, eq=False)
 class Mood:
-    """What all cameras of a sample share: the light, and how they are made.
+    """Variation that all cameras of a sample share: the light, and how they are made.
 
     Attributes:
         gain, offset: of brightness 0..1.
@@ -68,7 +68,7 @@ def vary_picture(
     if rng.random() < config.jpeg:
         quality = int(rng.integers(*_JPEG_QUALITY))
         _, code = cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        pixels = cv2.imdecode(code, cv2.IMREAD_COLOR)
+        pixels = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
     if rng.random() < config.cutout:
         pixels = _cut_out(pixels, rng)
     return pixels

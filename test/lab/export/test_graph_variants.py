@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from support.small_networks import camera_images, small_base, small_model
+from support.small_networks import camera_images, small_base, small_lite, small_model, sweep
 
 from metabev_ros.backends.same_detections import LEAST_MATCHED, align_queries, count_matched
 from metabev_ros.config import (
@@ -46,6 +46,9 @@ PULL = dataclasses.replace(
 # (configuration, form, graph, operators that must be in it)
 VARIANTS = {
     'Swin-T, LSS FPN, double splat grid': (BASE, ORT, 'camera_encoder', {'MatMul'}),
+    'EfficientNet-Lite0': (small_lite(), ORT, 'camera_encoder', {'Clip'}),
+    'fine pillars': (small_lite(), ORT, 'lidar_encoder', {'Gather', 'ReduceMax'}),
+    'values at the queries': (small_lite(), ORT, 'fusion_fused', {'GridSample'}),
     'pull': (PULL, TENSORRT, 'camera_encoder', {'Gather', 'MatMul'}),
     'experts by NonZero, TransFusion': (
         EIGHT_EXPERTS,
@@ -66,12 +69,14 @@ VARIANTS = {
 
 
 def inputs_of(config: ModelConfig, graph: str):
-    """Arrays by name: inputs of 1, 4 and 6 cameras, or noise in the place of BEV maps."""
+    """Arrays by name: inputs of 1, 4 and 6 cameras, three sweeps, or noise for BEV maps."""
     rng, preprocessor = np.random.default_rng(0), Preprocessor(config)
     if graph == 'camera_encoder':
         yield from (
             preprocessor.camera_inputs(camera_images(config, views, rng)) for views in (1, 4, 6)
         )
+    elif graph == 'lidar_encoder':
+        yield from (preprocessor.lidar_inputs(sweep(config, rng)) for _ in range(3))
     else:
         for _ in range(3):
             yield {

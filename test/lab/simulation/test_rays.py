@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from metabev_ros.errors import MissingDependencyError
 from metabev_ros.geometry import rotation_z
+from metabev_ros.lab.simulation import rays as rays_module
 from metabev_ros.lab.simulation.materials import Material
 from metabev_ros.lab.simulation.meshes import Mesh
 from metabev_ros.lab.simulation.rays import Movers, RayMesh, Rays, cast
@@ -145,3 +147,10 @@ def test_joined_grids_keep_their_rays_and_never_share_a_tile():
     half = len(parts[0])
     np.testing.assert_array_equal(joined.lag[:half], 0)
     assert set(joined.tile[:half].tolist()).isdisjoint(joined.tile[half:].tolist())
+
+
+def test_without_embree_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rays_module, 'EmbreeScene', None)
+    with pytest.raises(MissingDependencyError, match='embreex.*x86-64.*--world boxes') as raised:
+        unit_cube()
+    assert '\n' not in str(raised.value)

@@ -109,12 +109,12 @@ def _stations(shape: CarShape) -> np.ndarray:
 
 
 def _cabin(shape: CarShape) -> tuple[float, float]:
-    """Where the open cabin begins and ends along x."""
+    """Begin and end of the open cabin along x."""
     return shape.rear[1] + 0.06, shape.windscreen[0] - 0.04
 
 
 def _seams(shape: CarShape) -> tuple[float, ...]:
-    """Where doors end along x."""
+    """Ends of the doors along x."""
     rear, front = shape.rear[1], shape.windscreen[0]
     middle = front - (front - rear) * (shape.pillars[0] if shape.pillars else 0.6)
     first = min(front - 0.02, shape.wheels[1] - shape.wheel_radius - 0.12)

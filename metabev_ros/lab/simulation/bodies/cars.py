@@ -97,7 +97,7 @@ def _driver_place(shape: CarShape) -> tuple[float, float, float]:
 
 
 def _seat_x(shape: CarShape) -> float:
-    """Where the front seats' backs meet their cushions."""
+    """Places where the front seats' backs meet their cushions."""
     return min(shape.windscreen[0] - 1.3, shape.windscreen[1] - 0.15)
 
 

@@ -34,7 +34,7 @@ _CADENCE = (0.8, 1.05)  # cycles of two steps, or turns of the pedals, a second
 
 @dataclass(frozen=True)
 class _Kinds:
-    """What is known of each kind of body, K kinds.
+    """Facts about each kind of body, K kinds.
 
     Attributes:
         label: (K,) rows of `DETECTION_CLASSES`.

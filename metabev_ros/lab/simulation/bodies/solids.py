@@ -13,7 +13,7 @@ from metabev_ros.lab.simulation.meshes import FIXED, PRIMARY, SECONDARY, Mesh
 
 @dataclass(frozen=True)
 class Finish:
-    """What a surface is made of and how it is coloured (see `Mesh`)."""
+    """Material and colour of a surface (see `Mesh`)."""
 
     material: Material
     colour: tuple[int, int, int] = (255, 255, 255)

@@ -1,4 +1,4 @@
-"""What a make of camera does to the light that falls on it."""
+"""Marks that a make of camera leaves on the light that falls on it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _SODIUM, _WHITE = np.array([1.0, 0.62, 0.30]), np.array([1.0, 0.93, 0.82])
 _HEAD = np.array([1.0, 0.96, 0.88])
 _STREET_REACH, _HEAD_REACH = 26.0, 45.0  # metres
 _STREET_LIGHT, _HEAD_LIGHT = 11.0, 30.0  # light at one metre
-_OWN_LIGHT = 70.0
+_OWN_LIGHT = 60.0
 _SIGHT = 90.0  # metres from the ego within which lamps are looked at
 _CELL = 0.75  # metres of a field
 _VEHICLES = [DETECTION_CLASSES.index(n) for n in ('car', 'truck', 'bus', 'construction_vehicle')]
@@ -86,6 +86,8 @@ class Lamps:
         beam = _beam(self.own.mean(0), self.ahead, self.up, place[rows])
         facing = np.maximum(dot(unit_to(middle, place[rows]), normal[rows]), 0)
         total[rows] = beam * (np.float32(0.1) + np.float32(0.9) * facing)
+        # What is right before the lamps would otherwise outshine everything.
+        total /= 1 + total * np.float32(40)
         return total[:, None] * self.own_colour
 
 
@@ -195,4 +197,4 @@ def _beam(lamp: np.ndarray, ahead: np.ndarray, up: np.ndarray, place: np.ndarray
     drop = np.exp(np.minimum(rise, 0) * 5)
     side = np.exp((aim - 1) * 9) + np.float32(0.25) * np.exp((aim - 1) * 2.2)
     fade = np.clip(1 - away / np.float32(2 * _HEAD_REACH), 0, 1)
-    return np.where(aim > 0.05, side * cut * drop * fade / (square + 2), 0).astype(np.float32)
+    return np.where(aim > 0.05, side * cut * drop * fade / (square + 8), 0).astype(np.float32)

@@ -15,7 +15,7 @@ _HALF_SPHERE = np.deg2rad(89.0)  # a fisheye sees this far from its axis
 
 @dataclass(frozen=True)
 class Lens:
-    """Where pixels look, in the optical frame.
+    """Directions in which pixels look, in the optical frame.
 
     Attributes:
         direction: (H, W, 3) float32 unit vectors through the pixels' centres.

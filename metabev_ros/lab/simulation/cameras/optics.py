@@ -102,7 +102,7 @@ def _curve(make: Character) -> np.ndarray:
 
 
 def _through_jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
-    """What is left of a picture after it was sent as a JPEG."""
+    """Rest of a picture after it was sent as a JPEG."""
     done, data = cv2.imencode(
         '.jpg', cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
     )

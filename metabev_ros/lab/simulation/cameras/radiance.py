@@ -15,8 +15,10 @@ from metabev_ros.lab.simulation.rays import Hits, Rays
 
 _OFF = np.float32(0.02)  # metres off a surface from which rays start
 _BEHIND = np.float32(0.01)  # metres behind a pane from which a ray goes on
-_FINE = np.float32(0.05)  # metres: a broader pixel shows nothing in mirrors and behind panes
-_PANES = 2  # panes that are looked through
+# Metres: a broader pixel shows nothing in mirrors and behind one pane, or behind more.
+_FINE = by_material(0.03, CAR_PAINT=0.012)
+_FINE_WATER = np.float32(0.12)
+_BEHIND_PANES = (0.035, 0.012)
 _LEAST = 0.03  # share of light below which a mirror is not looked into
 # Share of light that is mirrored straight on; 0: not at all.
 _MIRROR = by_material(
@@ -46,17 +48,20 @@ def radiance(eye: Eye, rays: Rays, hits: Hits, angle: np.ndarray) -> np.ndarray:
 
 
 def _look_through(eye: Eye, rays: Rays, patch: Patch, seen: np.ndarray, angle: np.ndarray) -> None:
-    """What is behind panes of vehicles, in place; far ones are dark."""
+    """Show what is behind panes of vehicles, in place; far ones are dark."""
     panes = patch.material == Material.CAR_GLASS
     seen[panes] *= np.float32(0.3)
-    glass = np.flatnonzero(panes & (patch.footprint < _FINE))
+    glass = np.flatnonzero(panes & (patch.footprint < _BEHIND_PANES[0]))
     if not len(glass):
         return
     left = np.full(len(glass), np.float32(0.6))
     start = rays.origin[patch.rows[glass]]
     travelled = patch.away[glass].copy()
     rows = np.arange(len(glass))
-    for _ in range(_PANES):
+    for finest in _BEHIND_PANES:
+        rows = rows[patch.footprint[glass[rows]] < finest]
+        if not len(rows):
+            break
         which = patch.rows[glass[rows]]
         onward = rays.take(which)
         travelled[rows] += _BEHIND
@@ -68,8 +73,6 @@ def _look_through(eye: Eye, rays: Rays, patch: Patch, seen: np.ndarray, angle: n
         left[rows[pane]] *= np.float32(0.6)
         travelled[rows[pane]] += behind.distance[pane]
         rows = rows[pane]
-        if not len(rows):
-            break
 
 
 def _simple(eye: Eye, rays: Rays, hits: Hits, angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -91,7 +94,7 @@ def _simple(eye: Eye, rays: Rays, hits: Hits, angle: np.ndarray) -> tuple[np.nda
 
 
 def _mirror(eye: Eye, rays: Rays, patch: Patch, seen: np.ndarray, angle: np.ndarray) -> None:
-    """What glass, paint, metal and water mirror, in place."""
+    """Add what glass, paint, metal and water mirror, in place."""
     rows = np.flatnonzero((_MIRROR[patch.material] > 0) | (patch.wet > _LEAST))
     if not len(rows):
         return
@@ -104,7 +107,7 @@ def _mirror(eye: Eye, rays: Rays, patch: Patch, seen: np.ndarray, angle: np.ndar
     colour = sky(back, eye.light, disc=False)
     # Far ones mirror a skyline instead of what is there.
     colour *= np.clip(back[:, 2:] * 5 + np.float32(0.3), 0.25, 1)
-    near = (patch.footprint[rows] < _FINE) | (wet > _LEAST)
+    near = patch.footprint[rows] < np.where(wet > _LEAST, _FINE_WATER, _FINE[patch.material[rows]])
     near = np.flatnonzero(near & (share > _LEAST))
     which = patch.rows[rows[near]]
     origin = patch.place[rows[near]] + patch.flat[rows[near]] * _OFF
@@ -132,7 +135,7 @@ def _mirrored_share(material: np.ndarray, wet: np.ndarray, cosine: np.ndarray) -
 
 
 def _met(eye: Eye, rays: Rays) -> Hits:
-    """What mirrored rays meet; only water mirrors what moves."""
+    """Hits of mirrored rays; only water mirrors what moves."""
     if eye.light.wet > 0:
         return eye.scene.cast(rays, eye.moment)
     distance, triangle, weights = eye.scene.still.cast(rays.origin, rays.direction)

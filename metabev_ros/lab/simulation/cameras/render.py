@@ -17,10 +17,10 @@ from metabev_ros.lab.simulation.cameras.patch import Eye
 from metabev_ros.lab.simulation.cameras.radiance import radiance
 from metabev_ros.lab.simulation.cameras.scene import Moment, Scene, backdrop
 from metabev_ros.lab.simulation.cameras.vectors import grey, unit
-from metabev_ros.lab.simulation.rays import Rays
+from metabev_ros.lab.simulation.rays import Hits, Rays
 from metabev_ros.structures import CameraCalibration
 
-_BAND = 120_000  # rays that are shaded at once
+_TOGETHER = 140_000  # rays that are shaded at once
 _CONTRAST = 0.07  # difference between neighbours from which a pixel is looked at again
 _MOST = 0.16  # share of the pixels that are
 _SPREAD = ((-0.3, -0.3), (0.3, 0.1), (-0.1, 0.35), (0.1, -0.35), (0.35, 0.35), (-0.35, 0.1))
@@ -28,7 +28,7 @@ _SPREAD = ((-0.3, -0.3), (0.3, 0.1), (-0.1, 0.35), (0.1, -0.35), (0.35, 0.35), (
 
 @dataclass(frozen=True)
 class Shutter:
-    """When the rows of a camera look.
+    """Times at which the rows of a camera look.
 
     Attributes:
         lag: seconds from the instant to the middle row.
@@ -90,38 +90,92 @@ def render(
         else None
     )
     eye = Eye(scene, instant, known, light, lamps, rng)
-    return [
-        _shot(eye, camera, shutter, supersampling)
-        for camera, shutter in zip(cameras, shutters, strict=True)
+    views = [
+        _View.of(eye, camera, shutter) for camera, shutter in zip(cameras, shutters, strict=True)
     ]
+    alike = max(1, _TOGETHER // max(view.picture.size // 3 for view in views)) if views else 1
+    shots = []
+    for first in range(0, len(views), alike):
+        shots += _shots(eye, views[first : first + alike], supersampling)
+    return shots
 
 
-def _shot(eye: Eye, camera: CameraCalibration, shutter: Shutter, supersampling: int) -> Shot:
-    lens = lens_of(camera)
-    poses, lag = _poses(eye, camera, shutter)
-    shape = (camera.height, camera.width)
-    picture = np.zeros((*shape, 3), np.float32)
-    depth = np.full(shape, np.inf, np.float32)
-    owner = np.full(shape, -1, np.int32)
-    alone = np.zeros(len(eye.moment.movers), np.int64)
-    step = max(16, _BAND // camera.width // 16 * 16)
-    for top in range(0, camera.height, step):
-        band = slice(top, min(top + step, camera.height))
-        rays = _rays(lens, band, poses, lag)
-        valid = np.flatnonzero(lens.valid[band].reshape(-1))
-        rays = rays if len(valid) == len(rays) else rays.take(valid)
-        hits = eye.scene.cast(rays, eye.moment)
-        colour = radiance(eye, rays, hits, lens.angle[band].reshape(-1)[valid])
-        axis = lens.direction[band].reshape(-1, 3)[valid, 2]
-        picture[band].reshape(-1, 3)[valid] = colour
-        depth[band].reshape(-1)[valid] = hits.distance * axis
-        owner[band].reshape(-1)[valid] = hits.mover
-        alone += hits.alone
+@dataclass(frozen=True)
+class _View:
+    """A camera while its picture is made.
+
+    Attributes:
+        poses: (H or 1, 4, 4) world_from_camera of the rows; lag: (H, 1) float32 seconds.
+        picture, depth, owner, alone: as in `Shot`, the picture (H, W, 3) float32 linear light.
+    """
+
+    lens: Lens
+    poses: np.ndarray
+    lag: np.ndarray
+    picture: np.ndarray
+    depth: np.ndarray
+    owner: np.ndarray
+    alone: np.ndarray
+
+    @classmethod
+    def of(cls, eye: Eye, camera: CameraCalibration, shutter: Shutter) -> _View:
+        shape = (camera.height, camera.width)
+        return cls(
+            lens_of(camera),
+            *_poses(eye, camera, shutter),
+            np.zeros((*shape, 3), np.float32),
+            np.full(shape, np.inf, np.float32),
+            np.full(shape, -1, np.int32),
+            np.zeros(len(eye.moment.movers), np.int64),
+        )
+
+
+def _shots(eye: Eye, views: Sequence[_View], supersampling: int) -> list[Shot]:
+    """Pictures of some cameras, whose rays are shaded together: small arrays are slow."""
+    width = views[0].depth.shape[1]
+    step = max(16, _TOGETHER // (width * len(views)) // 16 * 16)
+    for top in range(0, max(view.depth.shape[0] for view in views), step):
+        _look(eye, views, slice(top, top + step))
     if supersampling > 1:
-        _look_again(eye, lens, poses, lag, picture, supersampling - 1)
-    pixels = develop(picture, eye.light, eye.rng)
-    pixels[~lens.valid] = 0
-    return Shot(pixels, depth, owner, alone)
+        _look_again(eye, views, supersampling - 1)
+    shots = []
+    for view in views:
+        pixels = develop(view.picture, eye.light, eye.rng)
+        pixels[~view.lens.valid] = 0
+        shots.append(Shot(pixels, view.depth, view.owner, view.alone))
+    return shots
+
+
+def _look(eye: Eye, views: Sequence[_View], band: slice) -> None:
+    """One ray through the middle of each pixel of some rows of some cameras."""
+    parts, found, valid = [], [], []
+    for view in views:
+        rays = _rays(view, band)
+        seen = np.flatnonzero(view.lens.valid[band].reshape(-1))
+        rays = rays if len(seen) == len(rays) else rays.take(seen)
+        hits = eye.scene.cast(rays, eye.moment)
+        axis = view.lens.direction[band].reshape(-1, 3)[seen, 2]
+        view.depth[band].reshape(-1)[seen] = hits.distance * axis
+        view.owner[band].reshape(-1)[seen] = hits.mover
+        view.alone[:] += hits.alone
+        parts.append(rays)
+        found.append(hits)
+        valid.append(seen)
+    angle = [v.lens.angle[band].reshape(-1)[s] for v, s in zip(views, valid, strict=True)]
+    colour = radiance(eye, Rays.join(parts), _joined(found), np.concatenate(angle))
+    pieces = np.split(colour, np.cumsum([len(seen) for seen in valid])[:-1])
+    for view, seen, piece in zip(views, valid, pieces, strict=True):
+        view.picture[band].reshape(-1, 3)[seen] = piece
+
+
+def _joined(parts: Sequence[Hits]) -> Hits:
+    return Hits(
+        np.concatenate([part.distance for part in parts]),
+        np.concatenate([part.mover for part in parts]),
+        np.concatenate([part.triangle for part in parts]),
+        np.concatenate([part.weights for part in parts]),
+        parts[0].alone,
+    )
 
 
 def _poses(eye: Eye, camera: CameraCalibration, shutter: Shutter) -> tuple[np.ndarray, np.ndarray]:
@@ -133,31 +187,47 @@ def _poses(eye: Eye, camera: CameraCalibration, shutter: Shutter) -> tuple[np.nd
     return poses, lag[:, None].astype(np.float32)
 
 
-def _rays(lens: Lens, band: slice, poses: np.ndarray, lag: np.ndarray) -> Rays:
-    direction = lens.direction[band]
+def _rays(view: _View, band: slice) -> Rays:
+    direction, poses = view.lens.direction[band], view.poses
     if len(poses) == 1:
         turned = direction @ poses[0, :3, :3].T.astype(np.float32)
-        return Rays.grid(poses[0, :3, 3], turned, lag[band])
+        return Rays.grid(poses[0, :3, 3], turned, view.lag[band])
     part = poses[band].astype(np.float32)
     turned = np.matmul(direction, part[:, :3, :3].transpose(0, 2, 1))
-    return Rays.grid(part[:, None, :3, 3], turned, lag[band])
+    return Rays.grid(part[:, None, :3, 3], turned, view.lag[band])
 
 
-def _look_again(
-    eye: Eye, lens: Lens, poses: np.ndarray, lag: np.ndarray, picture: np.ndarray, extra: int
-) -> None:
+def _look_again(eye: Eye, views: Sequence[_View], extra: int) -> None:
     """More rays for pixels that differ from their neighbours, in place."""
-    rows, columns = np.nonzero(_edges(picture, lens.valid))
-    if not len(rows):
+    places = [np.nonzero(_edges(view.picture, view.lens.valid)) for view in views]
+    chosen = [(v, *p) for v, p in zip(views, places, strict=True) if len(p[0])]
+    if not chosen:
         return
-    count, wide = len(rows), -(-picture.shape[1] // 16)
+    rays = Rays.join([_rays_again(view, rows, columns, extra) for view, rows, columns in chosen])
+    angle = [np.tile(view.lens.angle[rows, columns], extra) for view, rows, columns in chosen]
+    hits = eye.scene.cast(rays, eye.moment)
+    colour = _pressed(radiance(eye, rays, hits, np.concatenate(angle)))
+    start = 0
+    for view, rows, columns in chosen:
+        piece = colour[start : start + extra * len(rows)].reshape(extra, len(rows), 3)
+        start += extra * len(rows)
+        # Light is averaged as a tone curve presses it: highlights have no jagged edges.
+        total = (_pressed(view.picture[rows, columns]) + piece.sum(0)) / (extra + 1)
+        view.picture[rows, columns] = total / np.maximum(1 - grey(total), 1e-3)[:, None]
+
+
+def _rays_again(view: _View, rows: np.ndarray, columns: np.ndarray, extra: int) -> Rays:
+    """`extra` rays through each of some pixels, beside their middles."""
+    lens, poses = view.lens, view.poses
+    wide = -(-view.picture.shape[1] // 16)
     tile = np.tile((rows // 16) * wide + columns // 16, extra).astype(np.int32)
     ahead = lens.direction[rows, columns]
     across, down = lens.across[rows, columns], lens.down[rows, columns]
-    direction = np.concatenate(
-        [ahead + across * np.float32(a) + down * np.float32(b) for a, b in _SPREAD[:extra]]
+    direction = unit(
+        np.concatenate(
+            [ahead + across * np.float32(a) + down * np.float32(b) for a, b in _SPREAD[:extra]]
+        )
     )
-    direction = unit(direction)
     rows_of = np.tile(rows, extra)
     if len(poses) > 1:
         pose = poses[rows_of].astype(np.float32)
@@ -166,14 +236,7 @@ def _look_again(
     else:
         direction = direction @ poses[0, :3, :3].T.astype(np.float32)
         origin = np.tile(poses[0, :3, 3].astype(np.float32), (len(direction), 1))
-    rays = Rays(origin, direction, lag[rows_of, 0], tile)
-    hits = eye.scene.cast(rays, eye.moment)
-    colour = radiance(eye, rays, hits, np.tile(lens.angle[rows, columns], extra))
-    # Light is averaged as a tone curve presses it: highlights have no jagged edges.
-    total = _pressed(picture[rows, columns])
-    total += _pressed(colour).reshape(extra, count, 3).sum(0)
-    total /= extra + 1
-    picture[rows, columns] = total / np.maximum(1 - grey(total), 1e-3)[:, None]
+    return Rays(origin, direction, view.lag[rows_of, 0], tile)
 
 
 def _pressed(colour: np.ndarray) -> np.ndarray:

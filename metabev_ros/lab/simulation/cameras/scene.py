@@ -1,4 +1,4 @@
-"""What cameras ask of a world, and what they work out once for each world."""
+"""The world as cameras ask for it, and what they work out once for each."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Scene(Protocol):
     # The next two take an instant of the world's own kind.
     @property
     def cast(self) -> Callable[..., Hits]:
-        """What rays meet, from rays and an instant."""
+        """Hits, from rays and an instant."""
         ...
 
     @property
@@ -113,13 +113,13 @@ class Scene(Protocol):
         ...
 
     def is_ground(self, hits: Hits, rows: np.ndarray) -> np.ndarray:
-        """Which of some hits are on the ground."""
+        """Tell which of some hits are on the ground."""
         ...
 
 
 @dataclass(frozen=True)
 class SkyMap:
-    """How much of the sky the ground sees.
+    """Share of the sky that the ground sees.
 
     Attributes:
         low: (2,) world metres of the first cell's middle.
@@ -143,7 +143,7 @@ class SkyMap:
 
 @dataclass(frozen=True)
 class Backdrop:
-    """What is worked out once for each world.
+    """Facts worked out once for each world.
 
     Attributes:
         still: normals of the corners of what stands.
@@ -166,7 +166,7 @@ _known_bodies: WeakKeyDictionary[RayMesh, Roundness] = WeakKeyDictionary()
 
 
 def backdrop(scene: Scene) -> Backdrop:
-    """What is known of a world; worked out when it is first asked for."""
+    """Facts about a world; worked out when they are first asked for."""
     if scene not in _known:
         bodies = [_body_roundness(body) for body in scene.ray_bodies]
         counts = [len(body.mesh.triangles) for body in scene.ray_bodies]

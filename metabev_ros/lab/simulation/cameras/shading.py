@@ -21,7 +21,7 @@ _SHINE = by_material(
     0.0, CAR_PAINT=0.35, STEEL=0.25, PLASTIC=0.08, TARPAULIN=0.05, WINDOW=0.8, CAR_GLASS=0.9
 )
 _SHARP = by_material(18.0, CAR_PAINT=220.0, WINDOW=900.0, CAR_GLASS=900.0, STEEL=60.0)
-_FACING_RETRO = by_material(0.0, RETRO=9.0, SIGN=5.0, ROAD_PAINT=0.6, LAMP=1.0, TAIL_LAMP=1.5)
+_FACING_RETRO = by_material(0.0, RETRO=0.3, SIGN=0.6, ROAD_PAINT=0.12, LAMP=0.2, TAIL_LAMP=0.3)
 _GLOWS = by_material(0.0, LAMP=1.0, TAIL_LAMP=0.45)
 _LEAF = int(Material.LEAF)
 _WARM, _COLD = np.array([[1.0, 0.66, 0.34], [0.8, 0.92, 1.0]], np.float32)[:, None]

@@ -1,4 +1,4 @@
-"""Where the sun does not come, and where objects take the light of the sky."""
+"""Places where the sun does not come, and where objects take the light of the sky."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _WELD = 1e-4  # share of the extent within which corners are at one place
 
 @dataclass(frozen=True)
 class Roundness:
-    """Which triangles are parts of something round, and the normals of their corners.
+    """Triangles that are parts of something round, and the normals of their corners.
 
     Attributes:
         row: (T,) int32 of `normals`, -1 for a triangle that is flat.

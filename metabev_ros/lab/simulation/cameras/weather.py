@@ -1,4 +1,4 @@
-"""What rain and dirt do to a picture: streaks in the air, drops and specks on the glass."""
+"""Rain and dirt in a picture: streaks in the air, drops and specks on the glass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How full the kinds of place are."""
+"""Crowds and traffic of the kinds of place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from metabev_ros.lab.simulation.style import Style
 
 @dataclass(frozen=True)
 class Habits:
-    """Who is in a kind of place.
+    """Actors of a kind of place.
 
     Attributes:
         gap: metres between moving vehicles beyond the safe ones, mean.

@@ -90,7 +90,7 @@ _CODES = {name: code for code, name in enumerate(_PANELS)}
 
 @dataclass(frozen=True)
 class Look:
-    """How a building is clad.
+    """Cladding of a building.
 
     Attributes:
         wall, trim, roof: RGB.
@@ -113,7 +113,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a building stands: its +y faces the road.
+    """Place of a building: its +y faces the road.
 
     Attributes:
         rotation: (3, 3); origin: (3,) world metres of the middle of its ground floor.

@@ -416,7 +416,7 @@ def single_panels() -> dict[str, Mesh]:
 
 @functools.lru_cache(maxsize=1)
 def ornaments() -> dict[str, Mesh]:
-    """What is fixed to a wall, before a panel: cornices, pipes, air conditioners, lamps, signs."""
+    """Things fixed to a wall, before a panel: cornices, pipes, air conditioners, lamps, signs."""
     grey, dark = (196, 196, 190), (54, 56, 60)
     blade = box((0.1, 0.1, 0.78), (0.13, 0.95, 1.0), Material.PLASTIC, slot=SECONDARY, bottom=True)
     letters = box((0.09, 0.2, 0.84), (0.14, 0.85, 0.94), Material.PLASTIC, (240,) * 3, bottom=True)

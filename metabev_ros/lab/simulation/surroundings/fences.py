@@ -1,4 +1,4 @@
-"""What runs along a line: fences, guard rails, noise barriers, walls, hedges, hoardings.
+"""Things that run along a line: fences, guard rails, noise barriers, walls, hedges, hoardings.
 
 A panel is 1 long (x, 0..1), as high as it is, and is stretched between two posts of the line.
 """
@@ -280,7 +280,7 @@ def run(
     unit = along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6)
     across = np.stack([-unit[:, 1], unit[:, 0]], axis=1)
     wide = max(float(np.abs(piece.vertices[:, 1]).max()) for piece in pieces)
-    t = np.linspace(-0.08, 1.08, 6)[None, :, None]
+    t = np.linspace(-0.08, 1.08, 13)[None, :, None]
     middle = a[:, None] + t * along[:, None]
     marks = np.concatenate(
         [middle, middle + wide * across[:, None], middle - wide * across[:, None]], 1

@@ -1,4 +1,4 @@
-"""What stands near a kerb: trees, lamps, signs and street furniture."""
+"""Things near a kerb: trees, lamps, signs and street furniture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands away from the roads: lone trees, bushes, far buildings, the line of the horizon."""
+"""Things away from the roads: lone trees, bushes, far buildings, the line of the horizon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What spans a road: cables, gantries, footbridges, bridges with an underpass."""
+"""Things that span a road: cables, gantries, footbridges, bridges with an underpass."""
 
 from __future__ import annotations
 

@@ -36,9 +36,9 @@ def build_surroundings(
     Returns:
         One mesh in the world frame; below 4 m nothing of it is over a drivable surface.
     """
-    stage = Stage(Site.of(ground, networks), height)
-    stage.site.reserve(busy)
     recipe = recipe_of(style)
+    stage = Stage(Site.of(ground, networks), height, recipe.sharp)
+    stage.site.reserve(busy)
     season = draw_season(rng)
     for roads in networks:
         span_roads(rng, stage, roads, recipe)

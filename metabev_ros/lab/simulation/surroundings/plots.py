@@ -212,7 +212,7 @@ def _house(plot: Plot) -> None:
     _garden(plot, setback)
     back = plot.near + setback + depth
     plot.scatter('shed', 1 + int(rng.integers(2)), back + 1.5, back + 9)
-    plot.trees(1, back + 2, back + 10)
+    plot.trees(2, back + 2, back + 10)
     if rng.uniform() < 0.5:
         plot.scatter('bin', 2, plot.near + 0.4, plot.near + 1.4, False)
     if plot.detail:
@@ -233,7 +233,7 @@ def _garden(plot: Plot, deep: float = 5.0) -> None:
     plot.plant(
         vegetation.bushes(), int(plot.width / 3.2), plot.near + 0.8, plot.near + deep, False
     )
-    if rng.uniform() < 0.55:
+    if rng.uniform() < 0.7:
         plot.trees(1, plot.near + 1.5, plot.near + deep)
     elif rng.uniform() < 0.5:
         plot.plant(vegetation.young_trees(), 2, plot.near + 0.8, plot.near + deep, False)

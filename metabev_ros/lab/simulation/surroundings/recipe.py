@@ -1,4 +1,4 @@
-"""What stands beside the roads of each style, and how often."""
+"""Things beside the roads of each style, and how often they stand there."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Recipe:
         open_trees, open_bushes: things on each 1000 m2 of open ground.
         rail: share of kerbs with a guard rail.
         spans: number of gantries and bridges on each 100 m of main road.
+        sharp: metres from a main road beyond which triangles are saved.
     """
 
     plots: Mapping[str, float]
@@ -34,6 +35,7 @@ class Recipe:
     open_bushes: float = 2.0
     rail: float = 0.0
     spans: Mapping[str, float] = field(default_factory=dict)
+    sharp: float = 32.0
 
 
 _RECIPES = {
@@ -54,7 +56,7 @@ _RECIPES = {
             'bench': 120, 'planter': 70, 'utility': 34, 'shelter': 220, 'skip': 110, 'bush': 14,
             'rock': 60, 'young': 40,
         },
-        11.0, (3.5, 9.0), (2, 3), 1.0, 2.5, 0.0, {'cable': 0.6},
+        9.5, (3.5, 9.0), (2, 3), 1.0, 2.5, 0.0, {'cable': 0.6},
     ),
     Style.ARTERIAL: Recipe(
         {'block': 5, 'hall': 3, 'park': 2, 'wall': 1.5, 'works': 1.5, 'yard': 1.5, 'house': 2,
@@ -99,7 +101,7 @@ _RECIPES = {
             'box': 60, 'meter': 50, 'shelter': 90, 'billboard': 130, 'young': 26, 'skip': 120,
             'hydrant': 90,
         },
-        18.0, (3.0, 9.0), (1, 4), 1.5, 5.0, 0.1, {},
+        18.0, (3.0, 9.0), (1, 4), 1.2, 4.0, 0.1, {}, 90.0,
     ),
 }  # fmt: skip
 
@@ -134,7 +136,7 @@ class Season:
         )
 
 
-_SUMMER = ((92, 122, 54), (108, 138, 62), (78, 108, 56), (122, 142, 70), (88, 116, 74))
+_SUMMER = ((94, 112, 62), (112, 128, 70), (82, 100, 62), (124, 134, 78), (90, 110, 78))
 _AUTUMN = ((190, 130, 48), (206, 160, 60), (168, 84, 44), (120, 128, 60), (150, 110, 60))
 _DRY = ((140, 140, 84), (120, 128, 80), (152, 150, 100), (104, 116, 70))
 

@@ -1,4 +1,4 @@
-"""Where something may stand: what the map says, and what stands there already."""
+"""Ground on which something may stand: what the map says, and what stands there already."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from metabev_ros.lab.datasets.synthetic.ground import WALKWAY, Ground
+from metabev_ros.lab.datasets.synthetic.ground import DRIVABLE, WALKWAY, Ground
 from metabev_ros.lab.datasets.synthetic.roads import Path, RoadNetwork
 
 _CELL = 0.5  # metres of the raster of what is taken
@@ -38,7 +38,7 @@ class Site:
         for roads in networks:
             line = np.rint((roads.main.xy - low) / (_CELL * _COARSE)).astype(np.int32)
             cv2.polylines(coarse, [line[:, None]], False, 0)
-        way = cv2.distanceTransform(coarse, cv2.DIST_L2, 3) * (_CELL * _COARSE)
+        way = np.minimum(cv2.distanceTransform(coarse, cv2.DIST_L2, 3), 1e4) * (_CELL * _COARSE)
         return cls(ground, np.zeros(shape, dtype=bool), low, way)
 
     def way(self, xy: np.ndarray) -> np.ndarray:
@@ -74,6 +74,10 @@ class Site:
         """(...) bool: which (..., 2) points lie on no mapped surface."""
         bits = self.ground.sample(self.ground.labels, xy)
         return np.asarray((bits & ~np.uint8(WALKWAY) if walkway else bits) == 0)
+
+    def on_drivable(self, xy: np.ndarray) -> np.ndarray:
+        """(...) bool: which (..., 2) points lie on a drivable surface."""
+        return self.ground.sample(self.ground.labels, xy) & DRIVABLE > 0
 
     def is_free(self, xy: np.ndarray) -> np.ndarray:
         """(...) bool: which (..., 2) points are inside and not taken."""

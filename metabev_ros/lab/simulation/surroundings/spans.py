@@ -1,4 +1,4 @@
-"""Where gantries, bridges and lone cables cross a road."""
+"""Places where gantries, bridges and lone cables cross a road."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ from metabev_ros.lab.simulation.surroundings.site import Site
 
 WHITE = np.array([255.0, 255.0, 255.0])
 LOW = 4.2  # metres: what hangs higher may hang over a road
-FAR = 32.0  # metres from a main road's centre line beyond which triangles are saved
+_CLEAR = 4.05  # metres over a road
+_COARSE = 300  # triangles of a piece below which it may have long edges
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,12 @@ class Stage:
 
     Attributes:
         height: metres of the ground at (..., 2) world points.
+        sharp: metres from a main road's centre line beyond which triangles are saved.
     """
 
     site: Site
     height: Callable[[np.ndarray], np.ndarray]
+    sharp: float
     _batches: list[_Batch] = field(default_factory=list)
     _wishes: list[Wish] = field(default_factory=list)
 
@@ -105,7 +108,7 @@ class Stage:
         stands = np.zeros(len(wish.xy), dtype=bool)
         near = np.ones(len(wish.xy), dtype=bool)
         if wish.far is not None:
-            near = self.site.way(wish.xy) < FAR
+            near = self.site.way(wish.xy) < self.sharp
         for pieces, chosen in ((wish.pieces, near), (wish.far or (), ~near)):
             if not pieces or not chosen.any():
                 continue
@@ -131,7 +134,31 @@ class Stage:
         groups: dict[tuple[int, int | None], list[_Batch]] = {}
         for batch in self._batches:
             groups.setdefault((id(batch.piece), batch.material), []).append(batch)
-        return Mesh.join([_copies(batches) for batches in groups.values()])
+        return Mesh.join([self._copies(batches) for batches in groups.values()])
+
+    def _copies(self, batches: Sequence[_Batch]) -> Mesh:
+        """The copies of one piece, without those of which a low corner is over a road."""
+        piece = batches[0].piece
+        maps = np.concatenate([batch.maps for batch in batches]).astype(np.float32)
+        flat = maps[:, :, :3].reshape(-1, 3) @ piece.vertices.T
+        moved = flat.reshape(len(maps), 3, -1) + maps[:, :, 3:]
+        vertices = np.ascontiguousarray(moved.transpose(0, 2, 1))
+        kept = self._off_road(vertices)
+        if len(piece.triangles) < _COARSE:
+            corners = vertices[:, piece.triangles]
+            middles = [(corners + np.roll(corners, 1, axis=2)) / 2, corners.mean(2, keepdims=True)]
+            between = np.concatenate(middles, axis=2).reshape(len(maps), -1, 3)
+            kept &= self._off_road(between)
+        colours = {name: _column(batches, name)[kept] for name in ('primary', 'secondary')}
+        return _joined(piece, vertices[kept], colours, batches[0].material)
+
+    def _off_road(self, vertices: np.ndarray) -> np.ndarray:
+        """(N,) bool: which of the (N, V, 3) copies leave 4 m over all roads."""
+        copy, corner = np.nonzero(self.site.on_drivable(vertices[..., :2]))
+        xyz = vertices[copy, corner].astype(np.float64)
+        kept = np.ones(len(vertices), dtype=bool)
+        kept[copy[xyz[:, 2] - self.height(xyz[:, :2]) < _CLEAR]] = False
+        return kept
 
 
 def _merged(wishes: Sequence[Wish]) -> Wish:
@@ -146,7 +173,7 @@ def footprint(piece: Mesh, xy: np.ndarray, yaw: np.ndarray, scale: np.ndarray) -
     low = piece.vertices[:, 2] <= LOW / smallest
     part = piece.vertices[low, :2] if low.any() else piece.vertices[:, :2]
     near, far = part.min(0), part.max(0)
-    steps = np.clip((far - near) * largest / 0.45, 1, 24).astype(int) + 1
+    steps = np.clip((far - near) * largest / 0.3, 1, 24).astype(int) + 1
     u, v = np.meshgrid(
         np.linspace(near[0], far[0], steps[0]), np.linspace(near[1], far[1], steps[1])
     )
@@ -182,29 +209,26 @@ def _column(batches: Sequence[_Batch], name: str) -> np.ndarray:
     return column
 
 
-def _copies(batches: Sequence[_Batch]) -> Mesh:
-    piece = batches[0].piece
-    maps = np.concatenate([batch.maps for batch in batches]).astype(np.float32)
-    count, corners = len(maps), len(piece.vertices)
-    flat = maps[:, :, :3].reshape(-1, 3) @ piece.vertices.T
-    vertices = flat.reshape(count, 3, corners).transpose(0, 2, 1) + maps[:, None, :, 3]
+def _joined(
+    piece: Mesh, vertices: np.ndarray, colours: dict[str, np.ndarray], cladding: int | None
+) -> Mesh:
+    """One mesh of (N, V, 3) copies with (N, 3) colours."""
+    count, corners = vertices.shape[:2]
     starts = (np.arange(count, dtype=np.int32) * corners)[:, None, None]
     material = piece.material
-    if batches[0].material is not None:
-        material = np.where(piece.slot == PRIMARY, batches[0].material, material).astype(np.uint8)
-    material = np.broadcast_to(material, (count, len(material)))
+    if cladding is not None:
+        material = np.where(piece.slot == PRIMARY, cladding, material).astype(np.uint8)
     colour = np.broadcast_to(piece.colour, (count, *piece.colour.shape)).copy()
     for slot, name in ((PRIMARY, 'primary'), (SECONDARY, 'secondary')):
         rows = np.flatnonzero(piece.slot == slot)
         if len(rows):
-            tint = _column(batches, name) / np.float32(255)
+            tint = colours[name] / np.float32(255)
             shade = piece.colour[rows].astype(np.float32)[None] * tint[:, None, None]
             colour[:, rows] = np.clip(shade, 0, 255).astype(np.uint8)
-    total = count * len(piece.triangles)
     return Mesh(
-        np.ascontiguousarray(vertices).reshape(-1, 3),
+        vertices.reshape(-1, 3),
         (piece.triangles[None] + starts).reshape(-1, 3).astype(np.int32),
-        np.ascontiguousarray(material).reshape(-1),
+        np.tile(material, count),
         colour.reshape(-1, 3, 3),
-        np.full(total, FIXED, dtype=np.uint8),
+        np.full(count * len(piece.triangles), FIXED, dtype=np.uint8),
     )

@@ -36,7 +36,7 @@ def leaves(
     corners = np.stack([places - a * 0.5 - b * 0.4, places - a * 0.3 + b * 0.6, places + a * 0.6])
     vertices = corners.transpose(1, 0, 2).reshape(-1, 3)
     warm = rng.normal(0, 0.06, (count, 3)) * np.array([1.0, 0.5, 1.0])
-    colour = 245 * shade[:, None] * (1 + warm)
+    colour = 232 * shade[:, None] * (1 + warm)
     return Mesh.of(
         vertices, np.arange(3 * count).reshape(-1, 3), Material.LEAF, colour, slot=PRIMARY
     )
@@ -86,7 +86,7 @@ def broadleaf(
 
     Args:
         height, stem, width: metres of the whole, of the trunk below the crown, of the crown.
-        total: leaf triangles; size: metres of one.
+        total: leaf triangles at most; size: metres of one.
     """
     thick = 0.019 * height * rng.uniform(0.8, 1.3)
     lean = rng.normal(0, 0.03 * height, 2)
@@ -111,7 +111,8 @@ def broadleaf(
         parts.append(tube(root, centre, (0.35 * thick, 0.08 * thick), 4, Material.BARK, bark))
     radius = rng.uniform(0.3, 0.55, number) * min(width / 2, half) * (1.6 if slender else 1.0)
     if total:
-        parts.append(clumps(rng, centres, radius * 1.25, total, size))
+        enough = int(2.6 * np.pi * width / 2 * half / size**2)
+        parts.append(clumps(rng, centres, radius * 1.25, min(total, enough), size))
     return Mesh.join(parts)
 
 
@@ -207,7 +208,7 @@ def hedge_panel(rng: np.random.Generator, total: int = 130) -> Mesh:
     side = np.where(rng.uniform(size=total) < 0.5, -0.4, 0.4) + rng.normal(0, 0.05, total)
     y = np.where(face < 0.7, side, rng.uniform(-0.4, 0.4, total))
     shade = (0.6 + 0.4 * z) * rng.uniform(0.8, 1.15, total)
-    core = box((0, -0.26, 0.1), (1, 0.26, 0.86), Material.LEAF, (96, 96, 96), PRIMARY)
+    core = box((0, -0.26, 0.1), (1, 0.26, 0.86), Material.LEAF, (150, 150, 150), PRIMARY)
     return Mesh.join([core, leaves(rng, np.stack([x, y, z], axis=1), 0.24, shade)])
 
 
@@ -298,7 +299,7 @@ def park_trees() -> tuple[Mesh, ...]:
 def far_trees() -> tuple[Mesh, ...]:
     """Broad-leaved trees and conifers with few large leaves, for what is far away."""
     rng = np.random.default_rng(104)
-    broad = [clump_tree(rng, h, 120) for h in rng.uniform(6, 14, 7)]
+    broad = [clump_tree(rng, h, 200, 0.13) for h in rng.uniform(6, 14, 7)]
     cones = [conifer(rng, h, 0.38 * h, 110, 1.0) for h in rng.uniform(8, 16, 2)]
     return (*broad, *cones)
 
@@ -378,11 +379,11 @@ def stumps() -> tuple[Mesh, ...]:
     return stump, log, Mesh.join([log, shifted(log, 0.1, 0.42, 0.0)])
 
 
-def clump_tree(rng: np.random.Generator, height: float, total: int) -> Mesh:
-    """A tree of few large leaves without branches, for the horizon."""
+def clump_tree(rng: np.random.Generator, height: float, total: int, share: float = 0.2) -> Mesh:
+    """A tree of few large leaves without branches; `share` of its height is a leaf's size."""
     number = 6
     centres = rng.normal(0, 0.16 * height, (number, 3))
     centres[:, 2] = height * rng.uniform(0.35, 0.8, number)
-    body = clumps(rng, centres, np.full(number, 0.26 * height), total, 0.2 * height)
+    body = clumps(rng, centres, np.full(number, 0.26 * height), total, share * height)
     trunk = tube((0, 0, -0.3), (0, 0, 0.6 * height), (0.25, 0.1), 3, Material.BARK, _BARKS[0])
     return Mesh.join([trunk, body])

@@ -76,10 +76,18 @@ def skip(length: float, high: float, full: bool) -> Mesh:
                 box((x, y, 0), (x + 0.08, y + 0.06, high), Material.STEEL, (220,) * 3, PRIMARY)
             )
     if full:
-        rubble = heap(
-            np.random.default_rng(601), wide * 0.92, 0.7, Material.CONCRETE, (150, 140, 128)
+        rng, tone = np.random.default_rng(601), (150, 140, 128)
+        rubble = heap(rng, 0.72 * wide, 0.55, Material.CONCRETE, tone, rough=0.1)
+        stretched = scaled(rubble, 0.8 * x1 / (0.72 * wide), 1.0, 1.0)
+        parts.append(shifted(stretched, 0, 0, 0.7 * high))
+        parts.append(
+            box(
+                (-0.8 * x1, -wide, 0),
+                (0.8 * x1, wide, 0.68 * high),
+                Material.SOIL,
+                (130, 120, 106),
+            )
         )
-        parts.append(shifted(scaled(rubble, 1.15 * x1 / wide, 1.0, 1.0), 0, 0, 0.7 * high))
     else:
         parts.append(box((-x0, -wide, 0.05), (x0, wide, 0.1), Material.STEEL, (110, 104, 98)))
     return Mesh.join(parts)

@@ -26,6 +26,8 @@ def light_of(weather: Weather, seed: int = 3) -> Light:
         light.character,
         exposure=1.0,
         white=np.ones(3, np.float32),
+        saturation=1.0,
+        contrast=1.0,
         blur=0.0,
         noise=0.0,
         vignette=0.0,
@@ -113,10 +115,10 @@ def test_a_wet_road_mirrors_what_stands_on_it() -> None:
     dry = replace(light_of(Weather.OVERCAST), wet=0.0, lamps=0.0, cover=1.0)
     wet = replace(dry, wet=1.0)
     scene = StandIn([placed(box(Material.CONCRETE, (255, 30, 30)), (25, 0, 4), (1, 12, 8))])
-    view = camera()
+    view = camera(480, 270, focal=720.0)
     row = int(view.intrinsics[1, 2] + 1.5 * view.intrinsics[1, 1] / 18)
     colours = [
-        picture(scene, now(), view, light).pixels[row - 1 : row + 2, 60:100].mean((0, 1))
+        picture(scene, now(), view, light).pixels[row - 4 : row + 5, 200:280].mean((0, 1))
         for light in (dry, wet)
     ]
     redness = [colour[0] / colour[1] for colour in colours]
@@ -178,8 +180,8 @@ def test_glass_shows_what_is_behind_it() -> None:
     light = replace(light_of(Weather.OVERCAST), lamps=0.0)
     red = placed(box(Material.CLOTH, (255, 20, 20)), (9, 0, 1.5), (0.2, 3, 3))
     pane = placed(box(Material.CAR_GLASS, (30, 30, 30)), (8, 0, 1.5), (0.02, 3, 3))
-    view = camera(320, 180, focal=240.0)
-    through = picture(StandIn([red, pane]), now(), view, light).pixels[80:100, 150:170]
+    view = camera(480, 270, focal=720.0)
+    through = picture(StandIn([red, pane]), now(), view, light).pixels[125:145, 230:250]
     colour = through.mean((0, 1))
     assert colour[0] > 1.5 * colour[1]
 

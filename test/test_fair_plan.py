@@ -1,7 +1,15 @@
 """Contestants of a comparison get the same start, the same samples and the same treatment."""
 
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +30,7 @@ from benchmark.comparison.plan import (
 from benchmark.comparison.rates import best, sweep_trainings
 from benchmark.comparison.starts import FUSER, start_weights, write_start
 from benchmark.comparison.trainings import all_trainings, finish
-from metabev_ros.config import load_config
+from metabev_ros.config import load_config, save_config
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.training.data import all_paths
 from metabev_ros.lab.training.samples import TrainingSamples
@@ -32,6 +40,8 @@ from metabev_ros.lab.training.warm_start import freeze, initialise, train_unfroz
 from metabev_ros.network.fusers import MODALITY_SETS, ConvFuser, ModalityNorm
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.resources import resource_path
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope='module')
@@ -174,6 +184,55 @@ def test_frozen_encoders_end_as_they_began(plan, tmp_path):
         finish(other, start, tmp_path / 'cache', 1, lambda *line: None)
 
 
+def test_a_training_that_another_process_holds_is_left_to_it(plan, tmp_path):
+    one = dataclasses.replace(plan, regimes=plan.regimes[:1], seeds=plan.seeds[:1])
+    trainings = all_trainings(one, tmp_path / 'out', dict.fromkeys(('metabev', 'conv'), 1e-3))
+    lines: list[tuple] = []
+    with contextlib.ExitStack() as held:
+        for training in trainings:
+            training.folder.mkdir(parents=True)
+            file = held.enter_context(open(training.folder / '.lock', 'w'))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        left = finish(
+            trainings,
+            tmp_path / 'start.safetensors',
+            tmp_path,
+            1,
+            lambda *line: lines.append(line),
+        )
+    assert left == trainings and lines == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_comparison_that_was_killed_goes_on_to_the_page_of_one_that_was_not(tmp_path):
+    """Two contestants, two seeds; killed in the first training and again while it scores."""
+    plan = tiny_plan(
+        tmp_path,
+        scoring=Scoring(
+            2, 1, 960_000, settings=('clean.0', 'mc.1'), resamples=100, backend='torch'
+        ),
+    )
+    plan = dataclasses.replace(plan, regimes=plan.regimes[2:])
+    save_config(plan, tmp_path / 'plan.yaml')
+    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+    command = [sys.executable, str(ROOT / 'benchmark' / 'fair_comparison.py')]
+    command += [str(tmp_path / 'plan.yaml'), '--cache', str(tmp_path / 'cache'), '--out']
+    subprocess.run([*command, str(whole)], check=True)
+    for sign in ('trainings/*/checkpoint.pt', 'partial/*/*.npz'):
+        child = subprocess.Popen([*command, str(killed)])
+        while not list(killed.glob(sign)):
+            assert child.poll() is None, 'it ended before it could be killed'
+            time.sleep(0.05)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    subprocess.run([*command, str(killed)], check=True)
+    one, two = (json.loads((folder / 'comparison.json').read_text()) for folder in (whole, killed))
+    assert one['figures'] == two['figures'] and len(one['figures']) == 2 * 2 * 3
+    page = (killed / 'comparison.md').read_text()
+    assert '| `mc.1` |' in page and '## What may be said' in page
+
+
 @pytest.mark.parametrize(
     ('changes', 'words'),
     [
@@ -231,6 +290,18 @@ def test_the_plans_of_the_project_are_whole(name):
     assert {'lf', 'mo', 'br', 'vd', 'vn', 'oo', 'mc', 'ml', 'sector', 'absent'} <= settings
     assert sum(code.startswith('image_') for code in settings) == 12
     assert plan.scoring.drives * plan.scoring.per_drive >= 400
+
+
+def test_the_forms_of_the_decoder_are_held_against_the_same_reference():
+    folder = resource_path('config') / 'comparison'
+    forms, fuser = (
+        load_config(Comparison, folder / f'{name}.yaml')
+        for name in ('decoder_forms', 'fuser_frozen')
+    )
+    assert forms.reference == fuser.reference and forms.shares_encoders
+    for plain in ('training', 'start', 'seeds', 'data', 'sweep'):
+        assert getattr(forms, plain) == getattr(fuser, plain)
+    assert len({forms.model_of(c).hash for c in forms.contestants}) == len(forms.contestants)
 
 
 def test_settings_are_named_by_group_or_id_and_each_counts_once():
