@@ -11,6 +11,7 @@ from metabev_ros.lab.datasets.synthetic.sensor_drive import SensorDrive
 from metabev_ros.lab.datasets.synthetic.timing import TimingConfig
 from metabev_ros.lab.datasets.synthetic.vehicle import VehicleDrive
 from metabev_ros.lab.datasets.synthetic.vehicle_config import VehicleConfig
+from metabev_ros.lab.simulation.vehicle import StreetVehicleDrive
 
 
 class World(enum.Enum):
@@ -57,9 +58,6 @@ def drive_through(
         ConfigError: as the drives, and for recorded traffic in another world.
     """
     if world is World.STREETS:
-        # Here, so that boxes need no embreex, which is not built for every platform.
-        from metabev_ros.lab.simulation.vehicle import StreetVehicleDrive
-
         return StreetVehicleDrive(rig, seed, seconds, config, timing, traffic=traffic)
     find_world(world.value, traffic)
     return VehicleDrive(rig, seed, seconds, config, timing)
