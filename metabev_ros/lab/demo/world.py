@@ -18,6 +18,7 @@ from metabev_ros.lab.datasets.synthetic.vehicle_bag import write_vehicle_bag
 from metabev_ros.lab.simulation.worlds import DEFAULT_WORLD, World, drive_through
 
 CRUISE = 15.0  # m/s where no turn slows the vehicle down; a street says that itself
+STREET_PICTURES = 0.5  # of their size: no network sees more, and rays cost more than boxes
 NEAREST_NS = 200_000_000  # a sweep this near says who can be seen
 
 
@@ -28,6 +29,9 @@ def vehicle_drive(
     config = drive_for_rig(rig_path)
     if world is World.BOXES:
         config = dataclasses.replace(config, cruise=CRUISE)
+    else:
+        cameras = tuple(mount.scaled(STREET_PICTURES) for mount in config.cameras)
+        config = dataclasses.replace(config, cameras=cameras)
     rig = load_config(RigConfig, rig_path)
     return drive_through(world, rig, seed, seconds, config, find_timing(config.timing))
 

@@ -26,6 +26,7 @@ from metabev_ros.lab.datasets.synthetic.ground import DRIVABLE
 from metabev_ros.lab.datasets.synthetic.measured import OWN
 from metabev_ros.lab.datasets.synthetic.presets import drive_for_rig, find_timing
 from metabev_ros.lab.datasets.synthetic.timing import Event, Kind, TimingConfig
+from metabev_ros.lab.datasets.synthetic.vehicle_config import CameraMount
 from metabev_ros.lab.simulation.carrier import carrier_mesh
 from metabev_ros.lab.simulation.vehicle import StreetVehicleDrive
 from metabev_ros.lab.simulation.worlds import World, drive_through, find_world
@@ -293,6 +294,19 @@ def test_boxes_stay_the_world_unless_streets_are_asked_for(name: str | None, wor
 def test_a_world_that_is_not_there_is_refused():
     with pytest.raises(ConfigError, match='boxes, streets'):
         find_world('mars')
+
+
+def test_a_scaled_mount_sees_the_same_in_fewer_pixels():
+    mount = CameraMount('a', (1, 0, 1), width=704, height=256, focal=500.0, centre=(351.5, 75.5))
+    half = mount.scaled(0.5)
+    assert (half.width, half.height, half.focal) == (352, 128, 250.0)
+    # Left, right, top and bottom border of the picture lie in the same directions.
+    for axis, size in ((0, 'width'), (1, 'height')):
+        for whole, small in (
+            (-0.5, -0.5),
+            (getattr(mount, size) - 0.5, getattr(half, size) - 0.5),
+        ):
+            assert (whole - mount.centre[axis]) / 500 == (small - half.centre[axis]) / 250
 
 
 @pytest.mark.slow
