@@ -68,7 +68,7 @@ def test_every_source_of_the_page_is_a_command(repo_root: Path) -> None:
 
     text = (repo_root / 'docs/your_data.md').read_text(encoding='utf-8')
     named = set(re.findall(r'metabev import ([a-z0-9-]+)', text))
-    assert named == {'bag', 'nuscenes', 'kitti', 'kitti-tracking', 'av2', 'synthetic'}
+    assert named == {'bag', 'nuscenes', 'kitti', 'kitti-tracking', 'av2', 'synthetic', 'traffic'}
     for name in named:
         shown = CliRunner().invoke(app, ['import', name, '--help'])
         assert shown.exit_code == 0, name

@@ -98,7 +98,7 @@ class StreetVehicleDrive(SensorDrive):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of it, one sentence each."""
+        """Remarks for a person who makes it, one sentence each."""
         notes, usual = super().notes, VehicleConfig()
         if (self.config.cruise, self.config.turn_radius) != (usual.cruise, usual.turn_radius):
             notes += ('cruise and turn_radius are not used: the street says how it is driven',)

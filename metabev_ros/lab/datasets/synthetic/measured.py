@@ -1,4 +1,4 @@
-"""What the sensors of a vehicle give at one event, whichever world they are in."""
+"""Measurements of a vehicle's sensors at one event, whichever world they are in."""
 
 from __future__ import annotations
 

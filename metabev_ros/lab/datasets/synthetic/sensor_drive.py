@@ -83,7 +83,7 @@ class SensorDrive(ABC):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of it, one sentence each."""
+        """Remarks for a person who makes it, one sentence each."""
         return self.mounts.notes
 
     @cached_property
