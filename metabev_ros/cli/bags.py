@@ -28,7 +28,12 @@ T = TypeVar('T')
 def simulate(
     out: Annotated[Path, typer.Argument(help='The bag to write (.mcap).')],
     seed: Annotated[int, typer.Option(min=0, help='Seed of the world.')] = 900_000,
-    seconds: Annotated[float, typer.Option(min=0.1, max=3600)] = 10.0,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1, max=3600, help='Default: 10, or as long as the recording of --traffic.'
+        ),
+    ] = None,
     rig: RigOption = None,
     drive: Annotated[
         str | None,
@@ -44,23 +49,44 @@ def simulate(
             "config/drives/timing/; default: the drive's."
         ),
     ] = None,
+    world: Annotated[
+        str | None,
+        typer.Option(
+            help='streets, or boxes: the default until there are weights that know streets.'
+        ),
+    ] = None,
+    traffic: Annotated[
+        Path | None,
+        typer.Option(
+            help='A recorded scene (.npz) to drive again, through streets. For evaluation only.'
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help='Processes that render.')] = 2,
 ) -> None:
     """Render a vehicle's drive with ground truth into a bag."""
     from metabev_ros.lab.datasets.synthetic import (
-        VehicleDrive,
         drive_for_rig,
         find_drive,
         find_timing,
         write_vehicle_bag,
     )
+    from metabev_ros.lab.simulation.traffic_file import read_traffic
+    from metabev_ros.lab.simulation.worlds import drive_through, find_world
 
     name = resource_path(DEFAULT_RIG) if rig is None else rig
     config = find_drive(drive) if drive else drive_for_rig(name)
-    made = VehicleDrive(
-        rig_config(rig), seed, seconds, config, find_timing(timing or config.timing)
+    if seconds is None:
+        seconds = 10.0 if traffic is None else read_traffic(traffic).seconds
+    made = drive_through(
+        find_world(world, traffic),
+        rig_config(rig),
+        seed,
+        seconds,
+        config,
+        find_timing(timing or config.timing),
+        traffic,
     )
-    for note in made.mounts.notes:
+    for note in made.notes:
         console.print(note, markup=False)
     with progress_bar('Rendering') as update:
         write_vehicle_bag(made, out, workers, lambda done, total: update(done, total))

@@ -258,6 +258,29 @@ def import_streets(
     run_import(source, out, model, workers, pictures)
 
 
+@import_app.command('traffic')
+def import_traffic(
+    files: Annotated[
+        list[Path], typer.Argument(help='Recorded scenes (.npz); each is driven again.')
+    ],
+    out: RecordsOption,
+    first_seed: Annotated[int, typer.Option(min=0, help='Seed of the first drive.')] = 0,
+    variants: Annotated[
+        int, typer.Option(min=1, help='Drives of each scene: other rigs and weather.')
+    ] = 1,
+    spacing: Annotated[float, typer.Option(min=0.1, help='Seconds between samples.')] = 1.5,
+    cameras: Annotated[bool, typer.Option(help='With pictures.')] = True,
+    model: ImportModelOption = None,
+    workers: WorkersOption = 2,
+    pictures: PicturesOption = 8,
+) -> None:
+    """Drive recorded traffic again with simulated sensors. For evaluation, never to learn from."""
+    from metabev_ros.lab.simulation.traffic_records import TrafficDrives
+
+    source = TrafficDrives(tuple(files), first_seed, variants, spacing, cameras)
+    run_import(source, out, model, workers, pictures)
+
+
 @import_app.command('bag')
 def import_bag(
     paths: Annotated[

@@ -42,6 +42,7 @@ from metabev_ros.lab.demo.video import write_video
 from metabev_ros.lab.demo.world import TrueMotion, make_drive, planned_arrivals, vehicle_drive
 from metabev_ros.lab.evaluation.records import merge_records
 from metabev_ros.lab.evaluation.run import HELD_OUT_FIRST_SEED
+from metabev_ros.lab.simulation.worlds import DEFAULT_WORLD, World
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG, resource_path
 
@@ -61,6 +62,7 @@ class DemoConfig:
         record: merge the figures into this file of result records.
         command: what a person typed, for the records.
         plan: what fails when; one that `targets.require_judgeable` accepts.
+        world: what the vehicle is driven through.
     """
 
     out: Path = Path('out/demo')
@@ -69,6 +71,7 @@ class DemoConfig:
     record: Path | None = None
     command: str = 'make demo'
     plan: FaultPlan = field(default_factory=lambda: find_plan(PLAN))
+    world: World = DEFAULT_WORLD
 
     def __post_init__(self) -> None:
         if self.seed < HELD_OUT_FIRST_SEED:
@@ -114,7 +117,7 @@ def run_demo(config: DemoConfig, console: Console) -> bool:
 
 # ------------------------------------------------------------------------------- before, live
 def _make_world(config: DemoConfig, rig_path: Path, console: Console) -> Setting:
-    drive = vehicle_drive(rig_path, config.seed, drive_seconds(config.plan))
+    drive = vehicle_drive(rig_path, config.seed, drive_seconds(config.plan), config.world)
     rig = drive.rig
     require_judgeable(config.plan, rig)
     total = len(drive.events)

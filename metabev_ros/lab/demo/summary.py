@@ -13,7 +13,7 @@ import numpy as np
 
 from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.faults.plan import FaultPlan, PlannedFault
-from metabev_ros.lab.datasets.synthetic.vehicle import VehicleDrive
+from metabev_ros.lab.datasets.synthetic.sensor_drive import SensorDrive
 from metabev_ros.lab.demo.correctness import Quality
 from metabev_ros.lab.demo.events import EventMeasure
 from metabev_ros.lab.demo.evidence import Evidence
@@ -33,7 +33,7 @@ class Setting:
     rig: RigConfig
     sensing: SensingConfig
     plan: FaultPlan
-    drive: VehicleDrive
+    drive: SensorDrive
     truths: Truths
     mounting: Mounting
 
@@ -152,15 +152,15 @@ def headline(setting: Setting) -> str:
     )
 
 
-def _speeds(drive: VehicleDrive) -> np.ndarray:
+def _speeds(drive: SensorDrive) -> np.ndarray:
     """m/s at every tenth of a second."""
     times = np.arange(0.0, drive.seconds, 0.1)
-    return np.array([np.hypot(*drive.world.ego.velocity(float(t))[:2]) for t in times])
+    return np.array([np.hypot(*drive.ego.velocity(float(t))[:2]) for t in times])
 
 
-def _turned(drive: VehicleDrive) -> float:
+def _turned(drive: SensorDrive) -> float:
     """Degrees that the vehicle turned through in all."""
-    headings = drive.world.ego.planar(np.arange(0.0, drive.seconds, 0.1))[:, 2]
+    headings = drive.ego.planar(np.arange(0.0, drive.seconds, 0.1))[:, 2]
     return float(np.degrees(np.abs(np.diff(headings)).sum()))
 
 

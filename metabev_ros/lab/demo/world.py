@@ -12,24 +12,33 @@ from metabev_ros.config import RigConfig, load_config
 from metabev_ros.geometry import inverse_rigid
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.synthetic.presets import drive_for_rig, find_timing
+from metabev_ros.lab.datasets.synthetic.sensor_drive import SensorDrive
 from metabev_ros.lab.datasets.synthetic.timing import Event, Kind
-from metabev_ros.lab.datasets.synthetic.vehicle import VehicleDrive
 from metabev_ros.lab.datasets.synthetic.vehicle_bag import write_vehicle_bag
+from metabev_ros.lab.simulation.worlds import DEFAULT_WORLD, World, drive_through
 
-CRUISE = 15.0  # m/s where no turn slows the vehicle down
+CRUISE = 15.0  # m/s where no turn slows the vehicle down; a street says that itself
+STREET_PICTURES = 0.5  # of their size: no network sees more, and rays cost more than boxes
 NEAREST_NS = 200_000_000  # a sweep this near says who can be seen
 
 
-def vehicle_drive(rig_path: Path, seed: int, seconds: float) -> VehicleDrive:
+def vehicle_drive(
+    rig_path: Path, seed: int, seconds: float, world: World = DEFAULT_WORLD
+) -> SensorDrive:
     """The drive of a rig by its presets, at the speed of the demonstration."""
-    config = dataclasses.replace(drive_for_rig(rig_path), cruise=CRUISE)
+    config = drive_for_rig(rig_path)
+    if world is World.BOXES:
+        config = dataclasses.replace(config, cruise=CRUISE)
+    else:
+        cameras = tuple(mount.scaled(STREET_PICTURES) for mount in config.cameras)
+        config = dataclasses.replace(config, cameras=cameras)
     rig = load_config(RigConfig, rig_path)
-    return VehicleDrive(rig, seed, seconds, config, find_timing(config.timing))
+    return drive_through(world, rig, seed, seconds, config, find_timing(config.timing))
 
 
 def make_drive(
     path: Path,
-    drive: VehicleDrive,
+    drive: SensorDrive,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> Truths:
@@ -50,7 +59,7 @@ class Truths:
         measured: stamp -> truth with what the sensors could see, at the stamps of one sensor.
     """
 
-    def __init__(self, drive: VehicleDrive, measured: Mapping[int, GroundTruth]) -> None:
+    def __init__(self, drive: SensorDrive, measured: Mapping[int, GroundTruth]) -> None:
         self._drive, self._measured = drive, dict(measured)
         self._stamps = np.array(sorted(self._measured), np.int64)
 
@@ -82,7 +91,7 @@ class Truths:
 class TrueMotion:
     """The vehicle's true motion, for drawing only."""
 
-    def __init__(self, drive: VehicleDrive) -> None:
+    def __init__(self, drive: SensorDrive) -> None:
         self._drive = drive
 
     def between(self, target_ns: int, source_ns: int) -> np.ndarray:
@@ -91,13 +100,13 @@ class TrueMotion:
 
     def twist(self, stamp_ns: int) -> np.ndarray:
         """(3,) vx, vy in m/s and yaw rate in rad/s at a stamp, in the ego frame."""
-        return self._drive.world.ego.velocity((stamp_ns - self._drive.start_ns) * 1e-9)
+        return self._drive.ego.velocity((stamp_ns - self._drive.start_ns) * 1e-9)
 
     def _pose(self, stamp_ns: int) -> np.ndarray:
-        return self._drive.world.ego.world_from_ego((stamp_ns - self._drive.start_ns) * 1e-9)
+        return self._drive.ego.world_from_ego((stamp_ns - self._drive.start_ns) * 1e-9)
 
 
-def planned_arrivals(drive: VehicleDrive) -> dict[str, dict[int, int]]:
+def planned_arrivals(drive: SensorDrive) -> dict[str, dict[int, int]]:
     """Sensor name -> stamp -> when its message arrives, both on the drive's clock."""
     found: dict[str, dict[int, int]] = {sensor.name: {} for sensor in drive.rig.sensors}
     for event in drive.events:

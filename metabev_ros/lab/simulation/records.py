@@ -23,7 +23,7 @@ from metabev_ros.lab.simulation.cameras.render import Shot, Shutter, render
 from metabev_ros.lab.simulation.rays import RayMesh
 from metabev_ros.lab.simulation.rigs import draw_rig
 from metabev_ros.lab.simulation.scanning import OWN, scan
-from metabev_ros.lab.simulation.street import Instant
+from metabev_ros.lab.simulation.street import Instant, Street
 from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.sensing.sweeps import SweepHistory, points_in_ego
 from metabev_ros.structures import DETECTION_CLASSES, CameraCalibration
@@ -31,7 +31,7 @@ from metabev_ros.structures import DETECTION_CLASSES, CameraCalibration
 TRUTH_RANGE = 60.0  # metres around the ego
 START_NS = 1_700_000_000_000_000_000
 _KEEP_RANGE = 62.0  # metres: what is farther never enters a network
-_FIRST = 0.25  # seconds after the start, so that earlier sweeps are there
+FIRST = 0.25  # seconds after the start, so that earlier sweeps are there
 _DRIFT = 0.012  # metres by which odometry is wrong over a sweep at most, one deviation
 
 
@@ -89,30 +89,39 @@ class StreetDrives:
         self, scene: str, maker: RecordMaker, done: frozenset[str]
     ) -> Iterator[SampleRecord]:
         """Records of one world, but for the tokens that are done."""
-        seed = int(scene)
-        missing = [k for k in range(self.frames_per_world) if token_of(seed, k) not in done]
+        times = FIRST + self.spacing * np.arange(self.frames_per_world)
+        missing = missing_frames(scene, times, done)
         if not missing:
             return
-        drive = StreetDrive(seed, _FIRST + self.frames_per_world * self.spacing, maker.model)
-        for index in missing:
-            yield drive.record(index, _FIRST + index * self.spacing, self.cameras)
+        seed, seconds = int(scene), FIRST + self.frames_per_world * self.spacing
+        street = build_street(seed, seconds, every_class=seed % 4 == 0)
+        drive = StreetDrive(seed, street, maker.model, scene)
+        for index, t in missing.items():
+            yield drive.record(index, t, self.cameras)
 
 
-def token_of(seed: int, index: int) -> str:
+def token_of(scene: str, index: int) -> str:
     """Name of a frame of a drive."""
-    return f'{seed:07d}_{index:03d}'
+    return f'{scene}_{index:03d}'
+
+
+def missing_frames(scene: str, times: np.ndarray, done: frozenset[str]) -> dict[int, float]:
+    """Index -> seconds of the frames of a drive whose tokens are not done."""
+    return {k: t for k, t in enumerate(times.tolist()) if token_of(scene, k) not in done}
 
 
 class StreetDrive:
     """One world, one rig, one weather.
 
     Args:
+        seed: of rig, weather and noise.
+        street: the world.
         model: gives size of the images, stride of the features and number of sweeps.
+        scene: what its frames are called after.
     """
 
-    def __init__(self, seed: int, seconds: float, model: ModelConfig) -> None:
-        self.seed, self._model = seed, model
-        self.street = build_street(seed, seconds, every_class=seed % 4 == 0)
+    def __init__(self, seed: int, street: Street, model: ModelConfig, scene: str) -> None:
+        self.seed, self.street, self.scene, self._model = seed, street, scene, model
         rng = np.random.default_rng([seed, 31])
         self.rig, self.light = draw_rig(rng), draw_light(rng)
         self._own = RayMesh(own_vehicle(self.rig.own_box, rng))
@@ -128,8 +137,8 @@ class StreetDrive:
         views = self._views(t, instant, rng) if cameras else []
         near = np.hypot(instant.boxes[:, 0], instant.boxes[:, 1]) < TRUTH_RANGE
         return SampleRecord(
-            token=token_of(self.seed, index),
-            scene=f'{self.seed:07d}',
+            token=token_of(self.scene, index),
+            scene=self.scene,
             stamp_ns=_stamp(t),
             cameras=tuple(self._fitted) if cameras else (),
             **self._pictures(t, views),

@@ -14,6 +14,11 @@ import numpy as np
 from metabev_ros.errors import ConfigError, clean_text
 
 PERIOD = 0.1  # seconds between frames
+LICENCE = 'CC BY-NC-SA 4.0'  # of the recordings
+ATTRIBUTION = 'nuScenes (Caesar et al., CVPR 2020), Motional; excerpt of MetaDrive'
+EVALUATION_ONLY = (
+    f'recorded traffic ({LICENCE}, not commercial): for evaluation only, not to be trained on'
+)
 _MOST_BYTES = 256 * 2**20  # of all arrays, unpacked
 _MOST_FRAMES, _MOST_TRACKS, _MOST_LINES, _MOST_POINTS = 6000, 3000, 50_000, 2_000_000
 _FARTHEST = 1e6  # metres from the city's origin

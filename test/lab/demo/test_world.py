@@ -16,11 +16,12 @@ from metabev_ros.lab.demo.world import (
     planned_arrivals,
     vehicle_drive,
 )
+from metabev_ros.lab.simulation.worlds import World
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG, resource_path
 from metabev_ros.structures import Modality
 
-SEED = 900_321
+SEED, LIDAR_RIG = 900_321, 'config/rigs/lidar_only.yaml'
 
 
 @pytest.fixture(scope='module')
@@ -116,6 +117,16 @@ def test_an_instant_of_the_drive_becomes_a_sample_of_all_sensors(drive, written)
     sample = sample_at(path, pipeline, drive.rig, SensingConfig(), stamp)
     assert sample.stamp_ns == stamp and sample.modality is Modality.FUSED
     assert all(image is not None for image in sample.cameras.values())
+
+
+def test_the_demonstration_can_be_driven_through_streets(tmp_path):
+    drive = vehicle_drive(resource_path(LIDAR_RIG), SEED, 0.15, World.STREETS)
+    truths = make_drive(tmp_path / 'drive.mcap', drive, 1)
+    motion, stamp = TrueMotion(drive), drive.start_ns + 50_000_000
+    assert truths.at(stamp).num_lidar_pts.sum() and truths.at(stamp + 20_000_000) is not None
+    moved = motion.between(stamp, stamp + 50_000_000)
+    assert moved[0, 3] == pytest.approx(0.05 * motion.twist(stamp)[0], abs=0.02)
+    assert motion.between(drive.start_ns, stamp)[2, 2] == pytest.approx(1, abs=1e-3)
 
 
 def test_a_world_that_may_have_been_trained_on_is_refused():

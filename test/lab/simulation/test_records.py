@@ -15,6 +15,7 @@ from metabev_ros.geometry import inverse_rigid, points_in_box, transform_points
 from metabev_ros.lab.datasets.point_packing import pack_points
 from metabev_ros.lab.datasets.sample_record import SampleRecord
 from metabev_ros.lab.datasets.sources.frame import RecordMaker
+from metabev_ros.lab.simulation.building import build_street
 from metabev_ros.lab.simulation.records import StreetDrive, StreetDrives
 
 MODEL = dataclasses.replace(
@@ -25,7 +26,7 @@ SEED, AT = 3, 1.0
 
 @cache
 def drive() -> StreetDrive:
-    return StreetDrive(SEED, 3.0, MODEL)
+    return StreetDrive(SEED, build_street(SEED, 3.0), MODEL, '0000003')
 
 
 @cache
@@ -34,7 +35,8 @@ def record() -> SampleRecord:
 
 
 def test_a_sample_is_a_function_of_its_seed_and_index():
-    again = StreetDrive(SEED, 3.0, MODEL).record(1, AT, True)
+    street = build_street(SEED, 3.0)
+    again = StreetDrive(SEED, street, MODEL, '0000003').record(1, AT, True)
     for field in dataclasses.fields(SampleRecord):
         mine, other = getattr(record(), field.name), getattr(again, field.name)
         np.testing.assert_array_equal(mine, other, err_msg=field.name)

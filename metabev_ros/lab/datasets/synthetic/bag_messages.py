@@ -13,8 +13,8 @@ from metabev_ros.config import LidarConfig, TimeUnit
 from metabev_ros.errors import SensorDataError
 from metabev_ros.geometry import NUSCENES_MAP_GRID, rotation_to_quaternion
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
+from metabev_ros.lab.datasets.synthetic.measured import Sweep
 from metabev_ros.lab.datasets.synthetic.rig import LIDAR_ELEVATIONS
-from metabev_ros.lab.datasets.synthetic.spinning import Sweep
 from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES, CameraCalibration
 
 ODOM_FRAME = 'odom'

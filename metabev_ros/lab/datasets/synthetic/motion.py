@@ -15,7 +15,7 @@ _FINE = 0.05  # metres between the samples of a route
 
 
 class EgoMotion(Protocol):
-    """Place of the vehicle; the world is flat, so a pose is x, y and a heading."""
+    """Place of the vehicle; its way is one in the plane, its pose may lie on a slope."""
 
     def world_from_ego(self, t: float) -> np.ndarray:
         """(4, 4) pose at `t` seconds."""

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from metabev_ros.config import CameraConfig, LidarConfig, RigConfig
-from metabev_ros.config.yaml import require
 from metabev_ros.geometry import rigid_transform, rotation_z
 from metabev_ros.lab.datasets.synthetic.rig import BODY_FROM_OPTICAL
-from metabev_ros.lab.datasets.synthetic.spinning import Spinner
 from metabev_ros.lab.datasets.synthetic.vehicle_config import (
     CameraMount,
     LidarMount,
@@ -28,12 +26,12 @@ class Mounts:
 
     Attributes:
         cameras: name -> calibration; without distortion where the images are rectified.
-        lidars: name -> the sensor; poses: name -> (4, 4) ego_from_lidar.
+        lidars: name -> its beams and columns; poses: name -> (4, 4) ego_from_lidar, which counts.
         notes: what had to be made up.
     """
 
     cameras: dict[str, CameraCalibration]
-    lidars: dict[str, Spinner]
+    lidars: dict[str, LidarMount]
     poses: dict[str, np.ndarray]
     notes: tuple[str, ...]
 
@@ -42,7 +40,7 @@ def place_sensors(rig: RigConfig, config: VehicleConfig) -> Mounts:
     """Give every sensor of the rig a lens and a place.
 
     Raises:
-        ConfigError: if a pose of the rig file is none, or a LiDAR does not stand upright.
+        ConfigError: if a pose of the rig file is none.
     """
     cameras, lidars, poses = {}, {}, {}
     notes: list[str] = []
@@ -62,7 +60,7 @@ def place_sensors(rig: RigConfig, config: VehicleConfig) -> Mounts:
             mount = LidarMount(lidar.name)
             notes.append(f'{lidar.name}: no mount in the drive preset, taken as 32 beams')
         poses[lidar.name] = _lidar_pose(lidar, mount)
-        lidars[lidar.name] = _spinner(poses[lidar.name], mount)
+        lidars[lidar.name] = mount
     return Mounts(cameras, lidars, poses, tuple(notes))
 
 
@@ -106,18 +104,4 @@ def _calibration(camera: CameraConfig, mount: CameraMount) -> CameraCalibration:
 def _lidar_pose(lidar: LidarConfig, mount: LidarMount) -> np.ndarray:
     if lidar.ego_from_lidar is None:
         return rigid_transform(rotation_z(float(np.deg2rad(mount.yaw))), mount.position)
-    where = f'rig.lidars.{lidar.name}.ego_from_lidar'
-    pose = fixed_pose(where, lidar.ego_from_lidar)
-    require(pose[2, 2] > 1 - 1e-6, where, 'a LiDAR that stands upright', pose[:3, :3].tolist())
-    return pose
-
-
-def _spinner(pose: np.ndarray, mount: LidarMount) -> Spinner:
-    return Spinner(
-        np.deg2rad(np.linspace(mount.lowest, mount.highest, mount.beams)),
-        mount.azimuths,
-        float(np.deg2rad(mount.last)),
-        pose[:3, 3],
-        float(np.arctan2(pose[1, 0], pose[0, 0])),
-        mount.reach,
-    )
+    return fixed_pose(f'rig.lidars.{lidar.name}.ego_from_lidar', lidar.ego_from_lidar)

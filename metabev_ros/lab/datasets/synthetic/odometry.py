@@ -17,7 +17,7 @@ class Believed:
     """One measurement.
 
     Attributes:
-        odom_from_ego: (4, 4); odom is where the drive begins.
+        odom_from_ego: (4, 4); odom is where the drive begins, with z straight up.
         velocity: (3,) vx, vy in m/s and yaw rate in rad/s, in the ego frame.
     """
 
@@ -30,7 +30,7 @@ class Odometry:
 
     def __init__(self, ego: EgoMotion, noise: OdometryNoise, seed: int) -> None:
         self._ego, self._noise, self._seed = ego, noise, seed
-        self._odom_from_world = inverse_rigid(ego.world_from_ego(0.0))
+        self._odom_from_world = inverse_rigid(_upright(ego.world_from_ego(0.0)))
         rng = source_rng(seed, 6, 'drift')
         bearing = rng.uniform(-np.pi, np.pi)
         self._drift = noise.drift * np.array([np.cos(bearing), np.sin(bearing), 0.0])
@@ -52,3 +52,9 @@ class Odometry:
         return Believed(
             drifted @ self.true_pose(t) @ off, velocity + rng.standard_normal(3) * deviations
         )
+
+
+def _upright(pose: np.ndarray) -> np.ndarray:
+    """The pose without pitch and roll."""
+    yaw = float(np.arctan2(pose[1, 0], pose[0, 0]))
+    return rigid_transform(rotation_z(yaw), pose[:3, 3])

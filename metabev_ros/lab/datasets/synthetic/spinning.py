@@ -13,6 +13,7 @@ import numpy as np
 from metabev_ros.lab.datasets.synthetic.faces import Scene
 from metabev_ros.lab.datasets.synthetic.ground import MATERIAL_REFLECTIVITY, Ground
 from metabev_ros.lab.datasets.synthetic.lidar import RANGE_NOISE, in_ego, returned
+from metabev_ros.lab.datasets.synthetic.measured import Sweep
 
 _MIN_RANGE = 1.5
 
@@ -52,23 +53,6 @@ class Instants:
     pose: np.ndarray
     velocity: np.ndarray
     pivot: np.ndarray
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """Returns of one sweep.
-
-    Attributes:
-        xyz: (P, 3) float32 in the LiDAR frame at the time of each point, metres.
-        intensity: (P,) float32 0..255; lag: (P,) float32 seconds, at most 0.
-        ring: (P,) uint16; owner: (P,) actor row, -1 elsewhere.
-    """
-
-    xyz: np.ndarray
-    intensity: np.ndarray
-    lag: np.ndarray
-    ring: np.ndarray
-    owner: np.ndarray
 
 
 def spin(

@@ -1,13 +1,8 @@
-"""A drive as a vehicle's sensors give it: each at its own rate and phase, in motion.
-
-Everything is a pure function of the rig, the configuration, the seed and an event, so that
-several processes may render one drive.
-"""
+"""A drive through the city of solids as a vehicle's sensors give it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,55 +13,20 @@ from metabev_ros.lab.datasets.synthetic.camera import Drawing, draw, expose
 from metabev_ros.lab.datasets.synthetic.city import build_city
 from metabev_ros.lab.datasets.synthetic.faces import Scene
 from metabev_ros.lab.datasets.synthetic.lens import LensMap, is_ideal, lens_map
-from metabev_ros.lab.datasets.synthetic.mounts import Mounts, place_sensors
-from metabev_ros.lab.datasets.synthetic.odometry import Odometry
-from metabev_ros.lab.datasets.synthetic.spinning import Instants, Sweep, spin
-from metabev_ros.lab.datasets.synthetic.timing import (
-    Event,
-    Kind,
-    SensorTiming,
-    TimingConfig,
-    schedule,
-    source_rng,
-)
-from metabev_ros.lab.datasets.synthetic.vehicle_config import VehicleConfig
+from metabev_ros.lab.datasets.synthetic.measured import Sweep, View
+from metabev_ros.lab.datasets.synthetic.motion import EgoMotion
+from metabev_ros.lab.datasets.synthetic.sensor_drive import START_NS, SensorDrive, truth_of
+from metabev_ros.lab.datasets.synthetic.spinning import Instants, Spinner, spin
+from metabev_ros.lab.datasets.synthetic.timing import Event, Kind, TimingConfig, source_rng
+from metabev_ros.lab.datasets.synthetic.vehicle_config import LidarMount, VehicleConfig
 from metabev_ros.lab.datasets.synthetic.world import TRUTH_RANGE, World
 from metabev_ros.structures import CameraCalibration
 
-START_NS = 1_700_000_000_000_000_000
 BANDS = 8  # of a picture with a rolling shutter
 
 
-@dataclass(frozen=True)
-class View:
-    """One image, and whom it shows.
-
-    Attributes:
-        pixels: (H, W, 3) uint8 RGB.
-        owner: (H, W) int32 track id of each pixel, -1 elsewhere.
-        seen: track id -> (pixels that show the actor, pixels it would cover alone).
-    """
-
-    pixels: np.ndarray
-    owner: np.ndarray
-    seen: dict[int, tuple[int, int]]
-
-
-class VehicleDrive:
-    """A drive of a rig through the city.
-
-    Args:
-        rig: the sensors.
-        seed: of everything random, not negative.
-        seconds: how long it lasts.
-        config, timing: how it drives, and when the sensors measure.
-        start_ns: the clock at the start.
-
-    Attributes:
-        events: all measurements in the order of their arrival.
-        mounts: where the sensors sit.
-        truth_source: the sensor at whose stamps there is truth.
-    """
+class VehicleDrive(SensorDrive):
+    """A drive of a rig through the city; its LiDARs stand upright."""
 
     def __init__(
         self,
@@ -77,33 +37,24 @@ class VehicleDrive:
         timing: TimingConfig | None = None,
         start_ns: int = START_NS,
     ) -> None:
-        require(seed >= 0, 'drive.seed', 'a whole number that is not negative', seed)
-        require(0.1 <= seconds <= 3600, 'drive.seconds', '0.1..3600', seconds)
-        self.rig, self.seed, self.seconds, self.start_ns = rig, int(seed), seconds, start_ns
-        self.config, self.timing = config or VehicleConfig(), timing or TimingConfig()
-        self.mounts: Mounts = place_sensors(rig, self.config)
-        self.events: list[Event] = schedule(
-            rig,
-            self.timing,
-            {name: _bearing(camera) for name, camera in self.mounts.cameras.items()},
-            {name: spinner.last for name, spinner in self.mounts.lidars.items()},
-            self.seed,
-            seconds,
-            start_ns,
-        )
-        self.truth_source = (*rig.lidars, *rig.cameras)[0].name
+        super().__init__(rig, seed, seconds, config, timing, start_ns)
+        self._spinners = {
+            name: _spinner(name, self.mounts.poses[name], mount)
+            for name, mount in self.mounts.lidars.items()
+        }
         self.world: World = build_city(
             self.seed, seconds, self.config.cruise, self.config.turn_radius, self.config.weather
         )
-        self.odometry = Odometry(self.world.ego, self.config.odometry, self.seed)
         self._lenses: dict[str, LensMap] = {}
-        self._rates = {sensor.name: sensor.rate_hz for sensor in rig.sensors}
+
+    @property
+    def ego(self) -> EgoMotion:
+        """The true motion of the vehicle, on flat ground."""
+        return self.world.ego
 
     def view(self, event: Event) -> View:
         """The image of an event."""
-        require(event.kind is Kind.IMAGE, 'drive.view', 'the event of a camera', event)
-        camera = self.mounts.cameras[event.source]
-        readout = self.timing.of(event.source, self.timing.cameras).readout
+        camera, readout = self.camera_of(event), self.readout(event.source)
         t = event.time_ns * 1e-9
         seen: dict[int, tuple[int, int]] = {}
         if readout == 0:
@@ -173,18 +124,13 @@ class VehicleDrive:
     def sweep(self, event: Event) -> tuple[Sweep, dict[int, int]]:
         """The sweep of an event, and track id -> points on the actor."""
         require(event.kind is Kind.SWEEP, 'drive.sweep', 'the event of a LiDAR', event)
-        t, spinner = event.time_ns * 1e-9, self.mounts.lidars[event.source]
+        t, spinner = event.time_ns * 1e-9, self._spinners[event.source]
         scene, boxes, tracks = self.scene(t)
-        instants = self._instants(t, self._period(event.source), spinner.azimuths, scene, boxes,
+        instants = self._instants(t, self.period(event.source), spinner.azimuths, scene, boxes,
                                   tracks)  # fmt: skip
         rng = source_rng(self.seed, 9, event.source, event.index)
         sweep = spin(spinner, scene, self.world.ground, instants, rng)
-        counts = np.bincount(sweep.owner[sweep.owner >= 0], minlength=len(tracks))
-        return sweep, {int(tracks[k]): int(counts[k]) for k in np.flatnonzero(counts)}
-
-    def _period(self, name: str) -> float:
-        own: SensorTiming = self.timing.of(name, self.timing.lidars)
-        return 1 / (own.rate_hz or self._rates[name])
+        return sweep, sweep.counts(tracks)
 
     def _instants(
         self,
@@ -212,53 +158,29 @@ class VehicleDrive:
         pivot = np.where(is_actor, np.append(boxes[:, :2], np.zeros((1, 2)), axis=0)[owner], 0.0)
         return Instants(lag, np.stack([x, y, delta[:, 2]], axis=-1), velocity, pivot)
 
-    def truth(
-        self, event: Event, points: Mapping[int, int], views: Mapping[str, View] | None = None
-    ) -> GroundTruth:
-        """The truth at the time of an event.
-
-        Args:
-            points: track id -> points on it, as `sweep` gives them.
-            views: the newest image of each camera; without them nobody counts as seen.
-        """
-        seen = [view.seen for view in (views or {}).values()]
-        return with_visibility(self.bare_truth(event, points), seen)
-
     def bare_truth(self, event: Event, points: Mapping[int, int]) -> GroundTruth:
-        """The same without what the cameras saw."""
+        """The truth at the time of an event without what the cameras saw."""
         scene, boxes, tracks = self.scene(event.time_ns * 1e-9)
         near = np.hypot(boxes[:, 0], boxes[:, 1]) < TRUTH_RANGE
-        boxes, tracks = boxes[near].astype(np.float32), tracks[near].astype(np.int64)
-        return GroundTruth(
-            boxes,
-            self.world.population.labels[tracks].astype(np.int64),
-            np.array([points.get(int(track), 0) for track in tracks], dtype=np.int64),
-            np.zeros(len(boxes), dtype=np.float32),
-            tracks,
-            self.world.map_layers(scene.world_from_ego),
-        )
+        boxes, tracks = boxes[near], tracks[near]
+        labels = self.world.population.labels[tracks]
+        layers = self.world.map_layers(scene.world_from_ego)
+        return truth_of(boxes, labels, tracks, points, layers)
 
 
-def with_visibility(truth: GroundTruth, seen: list[dict[int, tuple[int, int]]]) -> GroundTruth:
-    """The truth with the share of each box that these images show."""
-    pairs = np.array(
-        [
-            np.sum([one.get(int(track), (0, 0)) for one in seen] or [(0, 0)], axis=0)
-            for track in truth.track_ids
-        ],
-        dtype=np.float64,
-    ).reshape(-1, 2)
-    share = np.where(pairs[:, 1] > 0, pairs[:, 0] / np.maximum(pairs[:, 1], 1), 0.0)
-    return GroundTruth(
-        truth.boxes,
-        truth.labels,
-        truth.num_lidar_pts,
-        np.clip(share, 0, 1).astype(np.float32),
-        truth.track_ids,
-        truth.map_layers,
+def _spinner(name: str, pose: np.ndarray, mount: LidarMount) -> Spinner:
+    """The LiDAR of a mount.
+
+    Raises:
+        ConfigError: if it does not stand upright.
+    """
+    where = f'rig.lidars.{name}.ego_from_lidar'
+    require(pose[2, 2] > 1 - 1e-6, where, 'a LiDAR that stands upright', pose[:3, :3].tolist())
+    return Spinner(
+        np.deg2rad(np.linspace(mount.lowest, mount.highest, mount.beams)),
+        mount.azimuths,
+        float(np.deg2rad(mount.last)),
+        pose[:3, 3],
+        float(np.arctan2(pose[1, 0], pose[0, 0])),
+        mount.reach,
     )
-
-
-def _bearing(camera: CameraCalibration) -> float:
-    """Radians of a camera's axis in the ego frame."""
-    return float(np.arctan2(camera.ego_from_camera[1, 2], camera.ego_from_camera[0, 2]))

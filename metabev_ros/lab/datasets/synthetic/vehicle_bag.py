@@ -1,6 +1,6 @@
 """A vehicle's drive as an MCAP bag: on the rig's topics, in the order of arrival.
 
-The truth is on /ground_truth/*, as in `bag`, at the stamps of `VehicleDrive.truth_source`; there
+The truth is on /ground_truth/*, as in `bag`, at the stamps of `SensorDrive.truth_source`; there
 /ground_truth/odometry says where the vehicle is, without the errors of its odometry.
 """
 
@@ -16,7 +16,6 @@ import cv2
 
 from metabev_ros import wire
 from metabev_ros.bags import BagWriter
-from metabev_ros.config import RigConfig
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.synthetic import bag_messages as made
 from metabev_ros.lab.datasets.synthetic.bag import (
@@ -25,9 +24,8 @@ from metabev_ros.lab.datasets.synthetic.bag import (
     TRUTH_OBJECTS,
     TRUTH_ODOMETRY,
 )
-from metabev_ros.lab.datasets.synthetic.timing import Event, Kind, TimingConfig
-from metabev_ros.lab.datasets.synthetic.vehicle import VehicleDrive, with_visibility
-from metabev_ros.lab.datasets.synthetic.vehicle_config import VehicleConfig
+from metabev_ros.lab.datasets.synthetic.sensor_drive import SensorDrive, with_visibility
+from metabev_ros.lab.datasets.synthetic.timing import Event, Kind
 from metabev_ros.lab.datasets.synthetic.vehicle_messages import (
     TF_TYPE,
     OutMessage,
@@ -50,7 +48,7 @@ class VehicleBag:
         truths: stamp in nanoseconds -> truth of what was taken so far, where they are kept.
     """
 
-    def __init__(self, drive: VehicleDrive, workers: int = 1, keep_truths: bool = False) -> None:
+    def __init__(self, drive: SensorDrive, workers: int = 1, keep_truths: bool = False) -> None:
         self.drive, self._workers, self._keeps_truths = drive, workers, keep_truths
         self.truths: dict[int, GroundTruth] = {}
 
@@ -69,11 +67,8 @@ class VehicleBag:
             yield from self._walk(lambda index: render_event(self.drive, self.drive.events[index]))
             return
         # `spawn`: a forked child could inherit a lock that a thread of this process holds.
-        drive = self.drive
-        arguments = (drive.rig, drive.seed, drive.seconds, drive.config, drive.timing,
-                     drive.start_ns)  # fmt: skip
         with ProcessPoolExecutor(
-            self._workers, get_context('spawn'), _enter_worker, arguments
+            self._workers, get_context('spawn'), _enter_worker, (self.drive,)
         ) as pool:
             ahead = _Ahead(pool, len(self), IN_FLIGHT * self._workers)
             try:
@@ -107,7 +102,7 @@ class VehicleBag:
         objects = made.truth_objects(event.stamp_ns, truth, ego)
         yield message_of(TRUTH_OBJECTS, 'sensor_msgs/msg/PointCloud2', event, objects)
         t = event.time_ns * 1e-9
-        pose, velocity = self.drive.odometry.true_pose(t), self.drive.world.ego.velocity(t)
+        pose, velocity = self.drive.odometry.true_pose(t), self.drive.ego.velocity(t)
         place = made.odometry(event.stamp_ns, pose, velocity, ('world', ego))
         yield message_of(TRUTH_ODOMETRY, 'nav_msgs/msg/Odometry', event, place)
         layers = made.truth_map(event.stamp_ns, truth, ego)
@@ -135,7 +130,7 @@ class VehicleBag:
 class _Shots:
     """Whom the newest images show, by the index of their events; older ones are forgotten."""
 
-    def __init__(self, drive: VehicleDrive) -> None:
+    def __init__(self, drive: SensorDrive) -> None:
         self._seen: dict[int, dict[int, tuple[int, int]]] = {}
         self._times: dict[str, list[tuple[int, int]]] = {}
         for index, event in enumerate(drive.events):
@@ -197,20 +192,13 @@ class _Ahead:
             future.cancel()
 
 
-_drive: VehicleDrive | None = None  # of a worker process
+_drive: SensorDrive | None = None  # of a worker process
 
 
-def _enter_worker(
-    rig: RigConfig,
-    seed: int,
-    seconds: float,
-    config: VehicleConfig,
-    timing: TimingConfig,
-    start_ns: int,
-) -> None:
+def _enter_worker(drive: SensorDrive) -> None:
     global _drive
     cv2.setNumThreads(1)  # the workers share the cores already
-    _drive = VehicleDrive(rig, seed, seconds, config, timing, start_ns)
+    _drive = drive
 
 
 def _render(index: int) -> Rendered:
@@ -219,7 +207,7 @@ def _render(index: int) -> Rendered:
 
 
 def write_vehicle_bag(
-    drive: VehicleDrive,
+    drive: SensorDrive,
     path: Path | str,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from metabev_ros.config.yaml import require
 from metabev_ros.lab.datasets.synthetic.config import Weather
@@ -60,6 +60,17 @@ class CameraMount:
             f'{where}.distortion',
             f'{" or ".join(map(str, lengths))} numbers for {self.distortion_model.value}',
             len(self.distortion),
+        )
+
+    def scaled(self, share: float) -> CameraMount:
+        """The same view in another number of pixels."""
+        centre = self.centre
+        return replace(
+            self,
+            width=round(self.width * share),
+            height=round(self.height * share),
+            focal=self.focal * share,
+            centre=centre and tuple((value + 0.5) * share - 0.5 for value in centre),
         )
 
 

@@ -10,8 +10,8 @@ from metabev_ros.config import Transport
 from metabev_ros.errors import assert_never
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.synthetic import bag_messages as made
+from metabev_ros.lab.datasets.synthetic.sensor_drive import SensorDrive
 from metabev_ros.lab.datasets.synthetic.timing import Event, Kind
-from metabev_ros.lab.datasets.synthetic.vehicle import VehicleDrive
 from metabev_ros.sensing.topics import image_type
 
 TF_TYPE = 'tf2_msgs/msg/TFMessage'
@@ -47,7 +47,7 @@ class Rendered:
     truth: GroundTruth | None
 
 
-def render_event(drive: VehicleDrive, event: Event) -> Rendered:
+def render_event(drive: SensorDrive, event: Event) -> Rendered:
     """Measure, and put it into messages."""
     seen: dict[int, tuple[int, int]] = {}
     points: dict[int, int] = {}
@@ -72,7 +72,7 @@ def message_of(topic: str, msgtype: str, event: Event, message: Any) -> OutMessa
     )
 
 
-def _image_messages(drive: VehicleDrive, event: Event, pixels: Any) -> list[OutMessage]:
+def _image_messages(drive: SensorDrive, event: Event, pixels: Any) -> list[OutMessage]:
     camera = next(one for one in drive.rig.cameras if one.name == event.source)
     messages: list[OutMessage] = []
     if camera.info_topic:
@@ -89,7 +89,7 @@ def _image_messages(drive: VehicleDrive, event: Event, pixels: Any) -> list[OutM
     return messages
 
 
-def _motion_message(drive: VehicleDrive, event: Event) -> OutMessage:
+def _motion_message(drive: SensorDrive, event: Event) -> OutMessage:
     rig, noise = drive.rig, drive.config.odometry
     believed = drive.odometry.measure(event.source, event.index, event.time_ns * 1e-9)
     odom = rig.motion_frame or made.ODOM_FRAME
