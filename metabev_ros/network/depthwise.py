@@ -16,38 +16,40 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 
-def depthwise_conv(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+def depthwise_conv(x: Tensor, weight: Tensor, stride: int, border: tuple[int, int]) -> Tensor:
     """(B, C, H, W) and kernels (C, 1, K, K) -> (B, C, H', W'); on a CPU.
 
     Inside `torch.autocast` it runs in its dtype, as any convolution.
+
+    Args:
+        border: zeros added above and to the left, and below and to the right.
     """
     if torch.is_autocast_enabled('cpu'):
         dtype = torch.get_autocast_dtype('cpu')
         x, weight = x.to(dtype), weight.to(dtype)
-    if padding:
-        x = F.pad(x, (padding,) * 4)
-    return _DepthwiseConv.apply(x, weight, stride)
+    return _DepthwiseConv.apply(x, weight, stride, border)
 
 
 class _DepthwiseConv(Function):
-    """Without padding: a border is part of the input."""
-
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.stride = stride
-        return _convolve(x, weight, stride)
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, stride: int, border: tuple[int, int]
+    ) -> Tensor:
+        padded = F.pad(x, border * 2) if any(border) else x
+        ctx.save_for_backward(padded, weight)
+        ctx.stride, ctx.border = stride, border
+        return _convolve(padded, weight, stride)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        x, weight = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        padded, weight = ctx.saved_tensors
         to_x = to_weight = None
         if ctx.needs_input_grad[0]:
-            to_x = _input_gradient(gradient, weight, x, ctx.stride)
+            to_x = _input_gradient(gradient, weight, padded, ctx.stride, ctx.border)
         if ctx.needs_input_grad[1]:
-            to_weight = _weight_gradient(gradient, weight, x, ctx.stride)
-        return to_x, to_weight, None
+            to_weight = _weight_gradient(gradient, weight, padded, ctx.stride)
+        return to_x, to_weight, None, None
 
 
 def _convolve(
@@ -57,23 +59,31 @@ def _convolve(
         return F.conv2d(x, weight, None, stride, padding, 1, len(weight))
 
 
-def _input_gradient(gradient: Tensor, weight: Tensor, x: Tensor, stride: int) -> Tensor:
+def _input_gradient(
+    gradient: Tensor, weight: Tensor, padded: Tensor, stride: int, border: tuple[int, int]
+) -> Tensor:
     """One convolution for the inputs of each phase of the stride, with the taps that reach it."""
-    size = weight.shape[2]
-    last = [(count - 1) * stride + size for count in gradient.shape[2:]]
-    is_covered = size >= stride and last == list(x.shape[2:])
-    result = torch.empty_like(x) if is_covered else torch.zeros_like(x)
-    for row in range(min(stride, weight.shape[2])):
-        for column in range(min(stride, weight.shape[3])):
+    size, (low, high) = weight.shape[2], border
+    if stride == 1 and low == high:
+        return _convolve(gradient, weight.flip(-1, -2), padding=size - 1 - low)
+    height, width = (count - low - high for count in padded.shape[2:])
+    inside = padded[:, :, :height, :width]
+    # What no window reads keeps its zero.
+    result = torch.zeros_like(inside, memory_format=torch.channels_last)
+    for row in range(min(stride, size)):
+        for column in range(min(stride, size)):
             taps = weight[:, :, row::stride, column::stride].flip(-1, -2)
-            border = taps.shape[2] - 1, taps.shape[3] - 1
-            part = _convolve(gradient, taps, padding=border)
-            phase = result[:, :, row::stride, column::stride]
-            # Rows and columns beyond the last window are read by no output.
-            height = min(part.shape[2], phase.shape[2])
-            width = min(part.shape[3], phase.shape[3])
-            phase[:, :, :height, :width] = part[:, :, :height, :width]
+            part = _convolve(gradient, taps, padding=(taps.shape[2] - 1, taps.shape[3] - 1))
+            part = part[:, :, _before(row, low, stride) :, _before(column, low, stride) :]
+            phase = result[:, :, (row - low) % stride :: stride, (column - low) % stride :: stride]
+            rows, columns = min(part.shape[2], phase.shape[2]), min(part.shape[3], phase.shape[3])
+            phase[:, :, :rows, :columns] = part[:, :, :rows, :columns]
     return result
+
+
+def _before(phase: int, border: int, stride: int) -> int:
+    """Inputs of a phase that lie in the border."""
+    return max(0, -((phase - border) // stride))
 
 
 def _weight_gradient(gradient: Tensor, weight: Tensor, x: Tensor, stride: int) -> Tensor:

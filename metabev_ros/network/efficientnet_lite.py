@@ -69,11 +69,11 @@ class SameConv(nn.Conv2d):
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The convolution with another weight, and a bias."""
-        if self.border is not None:
-            x = F.pad(x, self.border)
         if not self._is_dear(x):
+            x = x if self.border is None else F.pad(x, self.border)
             return self._conv_forward(x, weight, bias)
-        y = depthwise_conv(x, weight, self.stride[0], self.padding[0])
+        border = (self.padding[0],) * 2 if self.border is None else self.border[:2]
+        y = depthwise_conv(x, weight, self.stride[0], border)
         return y if bias is None else y + bias[:, None, None].to(y.dtype)
 
     def _is_dear(self, x: Tensor) -> bool:

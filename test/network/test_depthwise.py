@@ -6,19 +6,24 @@ from torch.nn import functional as F
 from metabev_ros.network.depthwise import depthwise_conv
 from metabev_ros.network.efficientnet_lite import SameConv
 
-SHAPES = [  # kernel, stride, padding, height, width
-    (3, 2, 0, 9, 13),
-    (5, 2, 0, 11, 15),
-    (5, 1, 2, 6, 7),
-    (3, 1, 1, 6, 7),
-    (3, 2, 1, 8, 6),  # the last row and column are read by nothing
-    (1, 2, 0, 6, 5),  # a kernel smaller than the stride
+SHAPES = [  # kernel, stride, border, height, width
+    (3, 2, (0, 0), 9, 13),
+    (3, 2, (0, 1), 8, 12),
+    (5, 2, (1, 2), 8, 12),
+    (5, 1, (2, 2), 6, 7),
+    (3, 1, (1, 1), 6, 7),
+    (3, 1, (0, 2), 6, 7),
+    (3, 2, (1, 1), 8, 6),
+    (3, 2, (0, 0), 8, 6),  # the last row and column are read by nothing
+    (1, 2, (0, 0), 6, 5),  # a kernel smaller than the stride
 ]
 
 
 @pytest.mark.parametrize('shape', SHAPES)
-def test_values_and_gradients_equal_torchs_convolution(shape: tuple[int, ...]) -> None:
-    kernel, stride, padding, height, width = shape
+def test_values_and_gradients_equal_torchs_convolution(
+    shape: tuple[int, int, tuple[int, int], int, int],
+) -> None:
+    kernel, stride, border, height, width = shape
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 4, height, width, generator=generator, dtype=torch.float64)
     weight = torch.randn(4, 1, kernel, kernel, generator=generator, dtype=torch.float64)
@@ -26,8 +31,8 @@ def test_values_and_gradients_equal_torchs_convolution(shape: tuple[int, ...]) -
     weight.requires_grad_()
     results: list[list[Tensor]] = []
     for y in (
-        depthwise_conv(x, weight, stride, padding),
-        F.conv2d(x, weight, None, stride, padding, 1, 4),
+        depthwise_conv(x, weight, stride, border),
+        F.conv2d(F.pad(x, border * 2), weight, None, stride, 0, 1, 4),
     ):
         weighting = torch.arange(y.numel(), dtype=y.dtype).reshape(y.shape).cos()
         results.append([y, *torch.autograd.grad(y, (x, weight), weighting)])
@@ -42,7 +47,7 @@ def test_under_autocast_it_runs_in_bfloat16_and_the_weights_gradient_is_float32(
     weight = torch.randn(4, 1, 5, 5, generator=generator).requires_grad_()
     exact = F.conv2d(x, weight, None, 2, 0, 1, 4)
     with torch.autocast('cpu', torch.bfloat16):
-        y = depthwise_conv(x, weight, 2, 0)
+        y = depthwise_conv(x, weight, 2, (0, 0))
     assert y.dtype is torch.bfloat16
     torch.testing.assert_close(y.float(), exact, rtol=0.02, atol=0.1)
     expected: tuple[Tensor, ...] = torch.autograd.grad(exact, (x, weight), torch.ones_like(exact))
