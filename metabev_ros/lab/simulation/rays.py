@@ -1,31 +1,24 @@
 """Rays against meshes that stand still and bodies that move.
 
-A body is built once, in its unit box. For each object the rays near it are moved into its box *as
-it stands at the time of each ray*: motion is exact for every ray, and nothing is built again from
-one instant to the next.
+A body is built once, in its unit box. All objects of an instant are placed beside what stands, each
+with its motion, so that every ray meets each of them *as it stands at the time of the ray*.
 """
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from metabev_ros.errors import MissingDependencyError
+from metabev_ros.lab.simulation.embree import EmbreeScene, matrices_of
 from metabev_ros.lab.simulation.meshes import Mesh
 
-try:
-    from embreex.mesh_construction import TriangleMesh
-    from embreex.rtcore_scene import EmbreeScene
-except ImportError:  # there are wheels for x86-64 only
-    TriangleMesh = EmbreeScene = typing.cast(typing.Any, None)
-
-_NOTHING = np.float32(1e30)  # embree gives more where a ray meets nothing
 _TILE = 16  # rays along each side of a tile of a grid
 _PAD = 0.3  # metres around an object that are looked at too
+_SPAN = 0.1  # seconds: what moves is placed for the lags between two multiples of it
 
 
 class RayMesh:
@@ -36,17 +29,8 @@ class RayMesh:
     """
 
     def __init__(self, mesh: Mesh) -> None:
-        if EmbreeScene is None:
-            raise MissingDependencyError(
-                'simulated streets',
-                'the package embreex',
-                'none',
-                'pip install embreex; it has wheels for x86-64 only: elsewhere use --world boxes',
-            )
         self.mesh = mesh
-        self._scene = EmbreeScene()
-        if len(mesh.triangles):
-            TriangleMesh(self._scene, mesh.vertices, mesh.triangles)
+        self.scene = EmbreeScene.triangles(mesh.vertices, mesh.triangles)
 
     def cast(
         self, origins: np.ndarray, directions: np.ndarray
@@ -60,38 +44,14 @@ class RayMesh:
             (N,) float32 distances, inf where nothing is met; (N,) int32 triangles, -1 there;
             (N, 2) float32 weights of the triangle's second and third corner.
         """
-        if not len(self.mesh.triangles) or not len(origins):
-            return _no_hits(len(origins))
-        found = self._scene.run(
-            np.ascontiguousarray(origins, np.float32),
-            np.ascontiguousarray(directions, np.float32),
-            output=1,
-        )
-        distance = found['tfar']
-        distance[distance > _NOTHING] = np.inf
-        return distance, found['primID'], np.stack([found['u'], found['v']], axis=-1)
+        distance, triangle, _, weights = self.scene.nearest(origins, directions)
+        return distance, triangle, weights
 
     def blocks(
-        self, origins: np.ndarray, directions: np.ndarray, reach: np.ndarray | None = None
+        self, origins: np.ndarray, directions: np.ndarray, reach: np.ndarray | float = np.inf
     ) -> np.ndarray:
-        """(N,) bool: which rays meet anything, within (N,) float32 `reach` if given."""
-        if not len(self.mesh.triangles) or not len(origins):
-            return np.zeros(len(origins), dtype=bool)
-        found = self._scene.run(
-            np.ascontiguousarray(origins, np.float32),
-            np.ascontiguousarray(directions, np.float32),
-            dists=None if reach is None else np.ascontiguousarray(reach, np.float32),
-            query='OCCLUDED',
-        )
-        return found != -1
-
-
-def _no_hits(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return (
-        np.full(count, np.inf, np.float32),
-        np.full(count, -1, np.int32),
-        np.zeros((count, 2), np.float32),
-    )
+        """(N,) bool: which rays meet anything, within `reach` metres, (N,) or of all."""
+        return self.scene.blocks(origins, directions, reach=reach)
 
 
 @dataclass(frozen=True)
@@ -204,7 +164,7 @@ class RayTiles:
         return rows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Movers:
     """Objects of one instant.
 
@@ -239,43 +199,107 @@ class Hits:
         mover: (N,) int32 row of `Movers`; -1 for what stands still and for nothing.
         triangle: (N,) int32 of the body's or the still mesh, -1 for nothing.
         weights: (N, 2) float32 of the second and third corner.
-        alone: (M,) int64 rays that would meet each object if it were alone.
     """
 
     distance: np.ndarray
     mover: np.ndarray
     triangle: np.ndarray
     weights: np.ndarray
-    alone: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """Objects of an instant, placed for the rays between two lags.
+
+    Attributes:
+        scene: what stands, and after it the objects.
+        first, last: seconds.
+        still: as it was given.
+    """
+
+    scene: EmbreeScene
+    first: float
+    last: float
+    still: RayMesh
+
+    def times(self, lag: np.ndarray) -> np.ndarray | None:
+        """(N,) lags as Embree counts them, 0..1."""
+        if self.first >= self.last:
+            return None
+        return (lag - np.float32(self.first)) * np.float32(1 / (self.last - self.first))
+
+
+_known: WeakKeyDictionary[Movers, _Placed] = WeakKeyDictionary()
+_UNMOVED = np.eye(4, dtype=np.float32)[None, :3]
+
+
+def _placed(rays: Rays, still: RayMesh, bodies: Sequence[RayMesh], movers: Movers) -> _Placed:
+    """What stands and what moves, for the lags of some rays; kept from call to call."""
+    known = _known.get(movers)
+    first = np.floor(min(float(rays.lag.min()), 0.0) / _SPAN) * _SPAN
+    last = np.ceil(max(float(rays.lag.max()), 0.0) / _SPAN) * _SPAN
+    if known is not None and known.still is still:
+        if known.first <= first and last <= known.last:
+            return known
+        first, last = min(first, known.first), max(last, known.last)
+    matrices = [
+        matrices_of(movers.world_from_box[k], movers.velocity[k], movers.yaw_rate[k], first, last)
+        for k in range(len(movers))
+    ]
+    scenes = [still.scene, *(bodies[k].scene for k in movers.body)]
+    whole = EmbreeScene.instances(scenes, [_UNMOVED, *matrices])
+    _known[movers] = _Placed(whole, first, last, still)
+    return _known[movers]
 
 
 def cast(rays: Rays, still: RayMesh, bodies: Sequence[RayMesh], movers: Movers) -> Hits:
     """Nearest hits of rays among what stands and what moves."""
-    distance, triangle, weights = still.cast(rays.origin, rays.direction)
-    mover = np.full(len(rays), -1, np.int32)
-    alone = np.zeros(len(movers), np.int64)
+    if not len(rays):
+        nothing = np.zeros(0, np.int32)
+        return Hits(np.zeros(0, np.float32), nothing, nothing, np.zeros((0, 2), np.float32))
+    placed = _placed(rays, still, bodies, movers)
+    distance, triangle, which, weights = placed.scene.nearest(
+        rays.origin, rays.direction, placed.times(rays.lag)
+    )
+    return Hits(distance, np.maximum(which - 1, -1), triangle, weights)
+
+
+def blocked(
+    rays: Rays, still: RayMesh, bodies: Sequence[RayMesh], movers: Movers, reach: float
+) -> np.ndarray:
+    """(N,) bool: which rays meet anything that stands or moves within `reach` metres."""
+    if not len(rays):
+        return np.zeros(0, bool)
+    placed = _placed(rays, still, bodies, movers)
+    return placed.scene.blocks(rays.origin, rays.direction, placed.times(rays.lag), reach)
+
+
+def count_alone(rays: Rays, hits: Hits, bodies: Sequence[RayMesh], movers: Movers) -> np.ndarray:
+    """(M,) int64 rays that would meet each object if it were alone."""
+    count = np.bincount(hits.mover[hits.mover >= 0], minlength=len(movers)).astype(np.int64)
     if not len(movers) or not len(rays):
-        return Hits(distance, mover, triangle, weights, alone)
+        return count
     longest = float(np.abs(rays.lag).max())
     radius = movers.radius + _PAD + np.linalg.norm(movers.velocity, axis=1) * longest
     centre = movers.world_from_box[:, :3, 3]
-    box_from_world = np.linalg.inv(movers.world_from_box[:, :3, :3])
     for k, rows in enumerate(RayTiles(rays).near(centre, radius)):
-        if not len(rows):
-            continue
-        origin, direction = into_box(rays.take(rows), movers, k, box_from_world[k])
-        far, which, corners = bodies[movers.body[k]].cast(origin, direction)
-        alone[k] = int(np.isfinite(far).sum())
-        nearer = far < distance[rows]
-        rows = rows[nearer]
-        distance[rows], mover[rows] = far[nearer], k
-        triangle[rows], weights[rows] = which[nearer], corners[nearer]
-    return Hits(distance, mover, triangle, weights, alone)
+        # What was met beyond an object, or on it, says already whether the ray meets it.
+        apart = rays.origin[rows[:1]].astype(np.float64) - centre[k]
+        beyond = np.linalg.norm(apart, axis=1) + radius[k] + _PAD
+        hidden = (hits.mover[rows] != k) & (hits.distance[rows] < beyond)
+        rows = rows[hidden]
+        if len(rows):
+            count[k] += int(_meets(rays.take(rows), bodies, movers, k).sum())
+    return count
 
 
-def into_box(
-    rays: Rays, movers: Movers, k: int, box_from_world: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _meets(rays: Rays, bodies: Sequence[RayMesh], movers: Movers, k: int) -> np.ndarray:
+    """(N,) bool: which rays meet an object that is alone."""
+    origin, direction = into_box(rays, movers, k)
+    return bodies[movers.body[k]].blocks(origin, direction)
+
+
+def into_box(rays: Rays, movers: Movers, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Rays in the unit box of an object as it stands at the time of each ray."""
     origin = rays.origin - movers.world_from_box[k, :3, 3].astype(np.float32)
     direction, rate = rays.direction, float(movers.yaw_rate[k])
@@ -284,7 +308,7 @@ def into_box(
     if rate:
         origin = turned(origin, -rate * rays.lag)
         direction = turned(direction, -rate * rays.lag)
-    matrix = box_from_world.T.astype(np.float32)
+    matrix = np.linalg.inv(movers.world_from_box[k, :3, :3]).T.astype(np.float32)
     return origin @ matrix, direction @ matrix
 
 

@@ -140,4 +140,4 @@ def _met(eye: Eye, rays: Rays) -> Hits:
         return eye.scene.cast(rays, eye.moment)
     distance, triangle, weights = eye.scene.still.cast(rays.origin, rays.direction)
     nobody = np.full(len(rays), -1, np.int32)
-    return Hits(distance, nobody, triangle, weights, np.zeros(0, np.int64))
+    return Hits(distance, nobody, triangle, weights)

@@ -17,7 +17,7 @@ from metabev_ros.lab.simulation.cameras.patch import Eye
 from metabev_ros.lab.simulation.cameras.radiance import radiance
 from metabev_ros.lab.simulation.cameras.scene import Moment, Scene, backdrop
 from metabev_ros.lab.simulation.cameras.vectors import grey, unit
-from metabev_ros.lab.simulation.rays import Hits, Rays
+from metabev_ros.lab.simulation.rays import Hits, Rays, count_alone
 from metabev_ros.structures import CameraCalibration
 
 _TOGETHER = 140_000  # rays that are shaded at once
@@ -157,7 +157,7 @@ def _look(eye: Eye, views: Sequence[_View], band: slice) -> None:
         axis = view.lens.direction[band].reshape(-1, 3)[seen, 2]
         view.depth[band].reshape(-1)[seen] = hits.distance * axis
         view.owner[band].reshape(-1)[seen] = hits.mover
-        view.alone[:] += hits.alone
+        view.alone[:] += count_alone(rays, hits, eye.scene.ray_bodies, eye.moment.movers)
         parts.append(rays)
         found.append(hits)
         valid.append(seen)
@@ -174,7 +174,6 @@ def _joined(parts: Sequence[Hits]) -> Hits:
         np.concatenate([part.mover for part in parts]),
         np.concatenate([part.triangle for part in parts]),
         np.concatenate([part.weights for part in parts]),
-        parts[0].alone,
     )
 
 
