@@ -31,6 +31,7 @@ _COHERENT = 1 << 16
 _NOBODY = np.uint32(0xFFFFFFFF)
 _LARGEST_STEP = 0.02  # radians that something turns between two of its matrices
 _MOST_STEPS = 33
+MOST_MASKS = 32  # scenes that rays can tell apart
 
 
 class _Library:
@@ -67,6 +68,7 @@ class _Library:
         self.set_matrix = bound(
             'rtcSetGeometryTransform', None, pointer, number, ctypes.c_int, pointer
         )
+        self.set_mask = bound('rtcSetGeometryMask', None, pointer, number)
         self.intersect = bound('rtcIntersect16', None, pointer, pointer, pointer, pointer)
         self.occluded = bound('rtcOccluded16', None, pointer, pointer, pointer, pointer)
         self.error = bound('rtcGetDeviceError', ctypes.c_int, pointer)
@@ -138,13 +140,14 @@ class EmbreeScene:
 
     @classmethod
     def instances(
-        cls, scenes: Sequence[EmbreeScene], matrices: Sequence[np.ndarray]
+        cls, scenes: Sequence[EmbreeScene], matrices: Sequence[np.ndarray], masked: bool = False
     ) -> EmbreeScene:
         """A scene of others, each moved.
 
         Args:
             matrices: of each scene (steps, 3, 4) float32 world_from_scene at equal steps of the
                 rays' time from 0 to 1.
+            masked: scene k is met only by rays whose mask has bit k; there are `MOST_MASKS`.
         """
         whole = cls(tuple(scenes))
         call = whole._library
@@ -156,11 +159,12 @@ class EmbreeScene:
                 call.set_steps(geometry, len(data))
             for step in range(len(data)):
                 call.set_matrix(geometry, step, _FLOAT3X4_BY_ROWS, data[step].ctypes.data)
-            whole._add(geometry, number)
+            whole._add(geometry, number, 1 << number if masked else int(_NOBODY))
         whole._commit()
         return whole
 
-    def _add(self, geometry: int, number: int) -> None:
+    def _add(self, geometry: int, number: int, mask: int = int(_NOBODY)) -> None:
+        self._library.set_mask(geometry, mask)
         self._library.commit_geometry(geometry)
         self._library.attach(self.handle, geometry, number)
         self._library.release_geometry(geometry)
@@ -205,13 +209,20 @@ class EmbreeScene:
         directions: np.ndarray,
         times: np.ndarray | None = None,
         reach: np.ndarray | float = np.inf,
+        masks: np.ndarray | None = None,
     ) -> np.ndarray:
-        """(N,) bool: which rays meet anything within `reach`; the arguments of `nearest`."""
+        """(N,) bool: which rays meet anything within `reach`; the arguments of `nearest`.
+
+        Args:
+            masks: (N,) uint32 bits of the scenes that each ray may meet, all if None.
+        """
         packets = _packets(origins, directions, times, _RAY_ROWS)
         if np.ndim(reach):
             _fill(packets, _FAR, np.asarray(reach))
         else:
             packets[:, _FAR] = reach
+        if masks is not None:
+            _fill(packets.view(np.uint32), _MASK, masks)
         self._run(self._library.occluded, packets)
         return np.isneginf(packets[:, _FAR]).reshape(-1)[: len(origins)]
 

@@ -17,7 +17,6 @@ from metabev_ros.lab.simulation.embree import EmbreeScene, matrices_of
 from metabev_ros.lab.simulation.meshes import Mesh
 
 _TILE = 16  # rays along each side of a tile of a grid
-_PAD = 0.3  # metres around an object that are looked at too
 _SPAN = 0.1  # seconds: what moves is placed for the lags between two multiples of it
 
 
@@ -85,7 +84,7 @@ class Rays:
             np.broadcast_to(np.asarray(origin, np.float32), direction.shape).reshape(count, 3),
             np.asarray(direction, np.float32).reshape(count, 3),
             np.broadcast_to(np.asarray(lag, np.float32), (height, width)).reshape(count),
-            _tiles_of_grid(height, width),
+            tiles_of_grid(height, width),
         )
 
     @classmethod
@@ -114,54 +113,12 @@ class Rays:
 
 
 @lru_cache(maxsize=64)
-def _tiles_of_grid(height: int, width: int) -> np.ndarray:
+def tiles_of_grid(height: int, width: int) -> np.ndarray:
     across = -(-width // _TILE)
     rows, columns = np.arange(height) // _TILE, np.arange(width) // _TILE
     tiles = (rows[:, None] * across + columns).reshape(-1).astype(np.int32)
     tiles.setflags(write=False)
     return tiles
-
-
-class RayTiles:
-    """Rays sorted by tile, with the cone that holds each tile's rays."""
-
-    def __init__(self, rays: Rays) -> None:
-        # NumPy sorts whole numbers of 16 bits several times faster than longer ones.
-        few = len(rays) > 0 and int(rays.tile.max()) < 1 << 16
-        tile = rays.tile.astype(np.uint16) if few else rays.tile
-        self._order = np.argsort(tile, kind='stable')
-        sorted_tiles = tile[self._order]
-        first = np.flatnonzero(np.append(True, sorted_tiles[1:] != sorted_tiles[:-1]))
-        self._first, self._last = first, np.append(first[1:], len(sorted_tiles))
-        count = (self._last - self._first)[:, None]
-        direction = rays.direction[self._order]
-        axis = np.add.reduceat(direction, first, axis=0) / count
-        self._axis = axis / np.maximum(np.linalg.norm(axis, axis=1, keepdims=True), 1e-9)
-        cosine = np.einsum('ij,ij->i', direction, np.repeat(self._axis, count[:, 0], axis=0))
-        self._half = np.arccos(np.clip(np.minimum.reduceat(cosine, first), -1, 1))
-        origin = rays.origin[self._order]
-        self._apex = np.add.reduceat(origin, first, axis=0) / count
-        apart = origin - np.repeat(self._apex, count[:, 0], axis=0)
-        square = np.einsum('ij,ij->i', apart, apart)
-        self._spread = np.sqrt(np.maximum.reduceat(square, first))
-
-    def near(self, centre: np.ndarray, radius: np.ndarray) -> list[np.ndarray]:
-        """Rows of the rays that may meet each of (M, 3) spheres of (M,) metres."""
-        delta = centre[:, None] - self._apex  # (M, tiles, 3)
-        away = np.linalg.norm(delta, axis=2)
-        reach = radius[:, None] + self._spread
-        cosine = (delta * self._axis).sum(2) / np.maximum(away, 1e-9)
-        aside = np.arccos(np.clip(cosine, -1, 1))
-        wide = self._half + np.arcsin(np.clip(reach / np.maximum(away, 1e-9), 0, 1))
-        chosen = (away <= reach) | (aside <= wide)
-        rows = []
-        for tiles in chosen:
-            parts = [
-                self._order[a:b]
-                for a, b in zip(self._first[tiles], self._last[tiles], strict=True)
-            ]
-            rows.append(np.concatenate(parts) if parts else self._order[:0])
-        return rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +145,13 @@ class Movers:
     def radius(self) -> np.ndarray:
         """(M,) metres of the sphere around each box."""
         return np.linalg.norm(self.world_from_box[:, :3, :3], axis=(1, 2)) / 2
+
+    def matrices(self, first: float, last: float) -> list[np.ndarray]:
+        """(steps, 3, 4) world_from_box of each between two times in seconds from the instant."""
+        return [
+            matrices_of(self.world_from_box[k], self.velocity[k], self.yaw_rate[k], first, last)
+            for k in range(len(self))
+        ]
 
 
 @dataclass(frozen=True)
@@ -242,10 +206,7 @@ def _placed(rays: Rays, still: RayMesh, bodies: Sequence[RayMesh], movers: Mover
         if known.first <= first and last <= known.last:
             return known
         first, last = min(first, known.first), max(last, known.last)
-    matrices = [
-        matrices_of(movers.world_from_box[k], movers.velocity[k], movers.yaw_rate[k], first, last)
-        for k in range(len(movers))
-    ]
+    matrices = movers.matrices(first, last)
     scenes = [still.scene, *(bodies[k].scene for k in movers.body)]
     whole = EmbreeScene.instances(scenes, [_UNMOVED, *matrices])
     _known[movers] = _Placed(whole, first, last, still)
@@ -272,48 +233,3 @@ def blocked(
         return np.zeros(0, bool)
     placed = _placed(rays, still, bodies, movers)
     return placed.scene.blocks(rays.origin, rays.direction, placed.times(rays.lag), reach)
-
-
-def count_alone(rays: Rays, hits: Hits, bodies: Sequence[RayMesh], movers: Movers) -> np.ndarray:
-    """(M,) int64 rays that would meet each object if it were alone."""
-    count = np.bincount(hits.mover[hits.mover >= 0], minlength=len(movers)).astype(np.int64)
-    if not len(movers) or not len(rays):
-        return count
-    longest = float(np.abs(rays.lag).max())
-    radius = movers.radius + _PAD + np.linalg.norm(movers.velocity, axis=1) * longest
-    centre = movers.world_from_box[:, :3, 3]
-    for k, rows in enumerate(RayTiles(rays).near(centre, radius)):
-        # What was met beyond an object, or on it, says already whether the ray meets it.
-        apart = rays.origin[rows[:1]].astype(np.float64) - centre[k]
-        beyond = np.linalg.norm(apart, axis=1) + radius[k] + _PAD
-        hidden = (hits.mover[rows] != k) & (hits.distance[rows] < beyond)
-        rows = rows[hidden]
-        if len(rows):
-            count[k] += int(_meets(rays.take(rows), bodies, movers, k).sum())
-    return count
-
-
-def _meets(rays: Rays, bodies: Sequence[RayMesh], movers: Movers, k: int) -> np.ndarray:
-    """(N,) bool: which rays meet an object that is alone."""
-    origin, direction = into_box(rays, movers, k)
-    return bodies[movers.body[k]].blocks(origin, direction)
-
-
-def into_box(rays: Rays, movers: Movers, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rays in the unit box of an object as it stands at the time of each ray."""
-    origin = rays.origin - movers.world_from_box[k, :3, 3].astype(np.float32)
-    direction, rate = rays.direction, float(movers.yaw_rate[k])
-    if movers.velocity[k].any():
-        origin = origin - rays.lag[:, None] * movers.velocity[k].astype(np.float32)
-    if rate:
-        origin = turned(origin, -rate * rays.lag)
-        direction = turned(direction, -rate * rays.lag)
-    matrix = np.linalg.inv(movers.world_from_box[k, :3, :3]).T.astype(np.float32)
-    return origin @ matrix, direction @ matrix
-
-
-def turned(vectors: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """(N, 3) vectors turned about z by (N,) radians."""
-    c, s = np.cos(angle), np.sin(angle)
-    x, y = vectors[:, 0], vectors[:, 1]
-    return np.stack([c * x - s * y, s * x + c * y, vectors[:, 2]], axis=-1)

@@ -10,7 +10,8 @@ from metabev_ros.geometry import rotation_z
 from metabev_ros.lab.simulation import embree
 from metabev_ros.lab.simulation.materials import Material
 from metabev_ros.lab.simulation.meshes import Mesh
-from metabev_ros.lab.simulation.rays import Movers, RayMesh, Rays, cast, count_alone
+from metabev_ros.lab.simulation.rays import Movers, RayMesh, Rays, cast
+from metabev_ros.lab.simulation.visibility import count_alone
 
 CORNERS = np.array([[x, y, z] for z in (-0.5, 0.5) for y in (-0.5, 0.5) for x in (-0.5, 0.5)])
 QUADS = np.array(
