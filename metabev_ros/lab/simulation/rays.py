@@ -146,12 +146,11 @@ class Movers:
         """(M,) metres of the sphere around each box."""
         return np.linalg.norm(self.world_from_box[:, :3, :3], axis=(1, 2)) / 2
 
-    def matrices(self, first: float, last: float) -> list[np.ndarray]:
-        """(steps, 3, 4) world_from_box of each between two times in seconds from the instant."""
-        return [
-            matrices_of(self.world_from_box[k], self.velocity[k], self.yaw_rate[k], first, last)
-            for k in range(len(self))
-        ]
+    def matrices(self, k: int, first: float, last: float) -> np.ndarray:
+        """(steps, 3, 4) world_from_box of one between two times in seconds from the instant."""
+        return matrices_of(
+            self.world_from_box[k], self.velocity[k], float(self.yaw_rate[k]), first, last
+        )
 
 
 @dataclass(frozen=True)
@@ -206,7 +205,7 @@ def _placed(rays: Rays, still: RayMesh, bodies: Sequence[RayMesh], movers: Mover
         if known.first <= first and last <= known.last:
             return known
         first, last = min(first, known.first), max(last, known.last)
-    matrices = movers.matrices(first, last)
+    matrices = [movers.matrices(k, first, last) for k in range(len(movers))]
     scenes = [still.scene, *(bodies[k].scene for k in movers.body)]
     whole = EmbreeScene.instances(scenes, [_UNMOVED, *matrices])
     _known[movers] = _Placed(whole, first, last, still)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from metabev_ros.lab.simulation.cameras.vectors import dot
 from metabev_ros.lab.simulation.embree import MOST_MASKS, EmbreeScene
 from metabev_ros.lab.simulation.rays import Hits, Movers, RayMesh, Rays
 
@@ -86,33 +87,32 @@ def count_alone(
     tiles = RayTiles(rays.origin, rays.direction, rays.tile) if tiles is None else tiles
     which, rows = tiles.near(place, radius)
     # What was met beyond an object, or on it, says already whether the ray meets it.
-    delta = (centre[which] - rays.origin[rows]).astype(np.float32)
-    along = np.einsum('ij,ij->i', delta, rays.direction[rows])
-    square = np.einsum('ij,ij->i', delta, delta) - along * along
-    wide = radius[which].astype(np.float32)
-    hidden = (hits.mover[rows] != which) & (hits.distance[rows] < along + wide)
-    asked = np.flatnonzero(hidden & (square < wide * wide) & (along > -wide))
+    hidden = np.flatnonzero(hits.mover.take(rows) != which)
+    which, rows = which[hidden], rows[hidden]
+    delta = centre.astype(np.float32)[which] - rays.origin.take(rows, axis=0)
+    along = dot(delta, rays.direction.take(rows, axis=0))
+    square = dot(delta, delta) - along * along
+    wide = radius.astype(np.float32)[which]
+    before = hits.distance.take(rows) < along + wide
+    asked = np.flatnonzero(before & (square < wide * wide) & (along > -wide))
     which, rows = which[asked], rows[asked]
     met = _meets(rays.take(rows), which, bodies, movers)
     return count + np.bincount(which[met], minlength=len(movers))
 
 
-def _meets(
-    rays: Rays, which: np.ndarray, bodies: Sequence[RayMesh], movers: Movers
-) -> np.ndarray:
+def _meets(rays: Rays, which: np.ndarray, bodies: Sequence[RayMesh], movers: Movers) -> np.ndarray:
     """(N,) bool: which rays meet the object (N,) `which` that is asked for, whatever is before."""
     found = np.zeros(len(rays), bool)
     if not len(rays):
         return found
     first, last = min(float(rays.lag.min()), 0.0), max(float(rays.lag.max()), 0.0)
     times = (rays.lag - np.float32(first)) * np.float32(1 / max(last - first, 1e-9))
-    matrices = movers.matrices(first, last)
     asked = np.unique(which)
     for start in range(0, len(asked), MOST_MASKS):
         group = asked[start : start + MOST_MASKS]
-        scene = EmbreeScene.instances(
-            [bodies[movers.body[k]].scene for k in group], [matrices[k] for k in group], True
-        )
+        scenes = [bodies[movers.body[k]].scene for k in group]
+        matrices = [movers.matrices(k, first, last) for k in group]
+        scene = EmbreeScene.instances(scenes, matrices, masked=True)
         rows = np.flatnonzero((which >= group[0]) & (which <= group[-1]))
         masks = np.left_shift(np.uint32(1), np.searchsorted(group, which[rows]).astype(np.uint32))
         part = rays.take(rows)
