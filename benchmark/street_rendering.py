@@ -71,7 +71,7 @@ def main() -> None:
     lidar = dataclasses.replace(model.lidar, sweeps=arguments.sweeps)
     model = dataclasses.replace(model, lidar=lidar)
     measure(SEED, 1, model)  # the shelf of bodies, once in a process
-    found = []
+    found: list[dict[str, float]] = []
     for seed in range(SEED, SEED + arguments.worlds):
         found.append(measure(seed, arguments.frames, model))
         print(seed, {name: round(value, 3) for name, value in found[-1].items()}, flush=True)

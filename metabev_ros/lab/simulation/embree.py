@@ -43,11 +43,11 @@ class _Library:
 
     def __init__(self, path: Path) -> None:
         # Sixteen rays take a microsecond: the lock of the interpreter is not worth giving up.
-        library = ctypes.PyDLL(str(path))
+        shared = ctypes.PyDLL(str(path))
         pointer, number = ctypes.c_void_p, ctypes.c_uint
 
         def bound(name: str, result: type | None, *arguments: type) -> ctypes._NamedFuncPointer:
-            function = library[name]
+            function = shared[name]
             function.restype, function.argtypes = result, arguments
             return function
 
@@ -75,9 +75,8 @@ class _Library:
         self.device = bound('rtcNewDevice', pointer, ctypes.c_char_p)(b'threads=1')
 
 
-@cache
-def _library() -> _Library:
-    """The library, loaded once in a process.
+def open_library() -> _Library:
+    """The library, with a device of its own.
 
     Raises:
         MissingDependencyError: without embreex, or where its library is elsewhere.
@@ -91,6 +90,9 @@ def _library() -> _Library:
             'pip install embreex; it has wheels for x86-64 only: elsewhere use --world boxes',
         )
     return _Library(found)
+
+
+library = cache(open_library)  # scenes of one process must be of one device
 
 
 def library_path() -> Path | None:
@@ -108,7 +110,7 @@ class EmbreeScene:
     """A scene that rays can be cast against; see `triangles` and `instances`."""
 
     def __init__(self, kept: Sequence[object]) -> None:
-        self._library = _library()
+        self._library = library()
         self._kept = kept
         self.handle = self._library.new_scene(self._library.device)
         weakref.finalize(self, self._library.release_scene, self.handle)

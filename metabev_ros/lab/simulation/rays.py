@@ -1,7 +1,7 @@
 """Rays against meshes that stand still and bodies that move.
 
-A body is built once, in its unit box. All objects of an instant are placed beside what stands, each
-with its motion, so that every ray meets each of them *as it stands at the time of the ray*.
+A body is built once, in its unit box. All objects of an instant are placed beside what stands,
+each with its motion, so that every ray meets each of them *as it stands at the time of the ray*.
 """
 
 from __future__ import annotations
@@ -114,6 +114,7 @@ class Rays:
 
 @lru_cache(maxsize=64)
 def tiles_of_grid(height: int, width: int) -> np.ndarray:
+    """(height * width,) int32 tile of each ray of a grid, row by row."""
     across = -(-width // _TILE)
     rows, columns = np.arange(height) // _TILE, np.arange(width) // _TILE
     tiles = (rows[:, None] * across + columns).reshape(-1).astype(np.int32)

@@ -80,12 +80,9 @@ def surface_at(
     weights = hits.weights.take(rows, axis=0)
     # Rows of bodies' triangles are made to fit the table of what stands, and set after it.
     moving = np.flatnonzero(mover >= 0)
-    which = np.zeros(0, np.int64)
-    if len(moving):
-        who = mover[moving]
-        which = bodies.first[movers.body[who]] + triangle[moving]
-        if len(still.material):
-            triangle[moving] = 0
+    who = mover[moving]
+    which = bodies.first[movers.body[who]] + triangle[moving]
+    triangle[moving] = 0
     if len(moving) < len(rows):
         material = still.material.take(triangle)
         colour = still.colours(triangle, weights)

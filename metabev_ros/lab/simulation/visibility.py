@@ -110,8 +110,8 @@ def _meets(rays: Rays, which: np.ndarray, bodies: Sequence[RayMesh], movers: Mov
     asked = np.unique(which)
     for start in range(0, len(asked), MOST_MASKS):
         group = asked[start : start + MOST_MASKS]
-        scenes = [bodies[movers.body[k]].scene for k in group]
-        matrices = [movers.matrices(k, first, last) for k in group]
+        scenes = [bodies[int(movers.body[k])].scene for k in group]
+        matrices = [movers.matrices(int(k), first, last) for k in group]
         scene = EmbreeScene.instances(scenes, matrices, masked=True)
         rows = np.flatnonzero((which >= group[0]) & (which <= group[-1]))
         masks = np.left_shift(np.uint32(1), np.searchsorted(group, which[rows]).astype(np.uint32))

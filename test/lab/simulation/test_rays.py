@@ -154,7 +154,7 @@ def test_joined_grids_keep_their_rays_and_never_share_a_tile():
 
 def test_without_embree_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(embree, 'library_path', lambda: None)
-    embree._library.cache_clear()
+    monkeypatch.setattr(embree, 'library', embree.open_library)
     with pytest.raises(MissingDependencyError, match='embreex.*x86-64.*--world boxes') as raised:
         unit_cube()
     assert '\n' not in str(raised.value)
