@@ -23,6 +23,8 @@ class LidarModel:
         nearest: metres below which nothing is given.
         noise: standard deviation of the range, metres.
         gain: factor on the intensity; gamma: exponent on its share of 255.
+        falloff: exponent of 10 m over the range on the intensity; 0 where the sensor makes up
+            for the range.
         beam: radians between the edges of a ray: at an edge it sees two surfaces.
     """
 
@@ -35,6 +37,7 @@ class LidarModel:
     noise: float = 0.02
     gain: float = 1.0
     gamma: float = 1.0
+    falloff: float = 0.0
     beam: float = 0.003
 
     def __post_init__(self) -> None:

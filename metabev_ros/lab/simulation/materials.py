@@ -83,7 +83,7 @@ _OPTICS = {
     Material.WOOD: Optics(20, 0.4),
     Material.LEAF: Optics(16, 0.5),
     Material.BARK: Optics(14, 0.4),
-    Material.CAR_PAINT: Optics(7, 0.9, 0.5),
+    Material.CAR_PAINT: Optics(9, 1.2, 0.4),
     Material.CAR_GLASS: Optics(2, 0.5, 0.85, 0.6),
     Material.RUBBER: Optics(3, 0.3),
     Material.PLASTIC: Optics(6, 0.6, 0.2),

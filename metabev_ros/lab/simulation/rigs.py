@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -117,7 +117,15 @@ def _draw_lidar(rng: np.random.Generator, own_box: Sequence[float]) -> Mounted:
     body = _pitched(float(tilt[0])) @ _rolled(float(tilt[1])) @ turn
     pose = rigid_transform(body, (x, rng.normal(0, 0.05), height))
     rate = model.rate_hz if rng.uniform() < 0.7 else float(rng.choice([10.0, 20.0]))
-    return Mounted(model, pose, float(rng.uniform(-np.pi, np.pi)), 1 / rate)
+    unit = replace(
+        model,
+        gain=float(np.exp(rng.uniform(np.log(0.7), np.log(5.0)))),
+        gamma=float(rng.uniform(0.75, 1.2)),
+        falloff=float(rng.uniform(0.0, 0.7)) if rng.uniform() < 0.5 else 0.0,
+        reach=model.reach * float(rng.uniform(0.8, 1.25)),
+        noise=model.noise * float(rng.uniform(0.6, 1.6)),
+    )
+    return Mounted(unit, pose, float(rng.uniform(-np.pi, np.pi)), 1 / rate)
 
 
 def _pitched(angle: float) -> np.ndarray:

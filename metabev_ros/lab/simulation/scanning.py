@@ -102,7 +102,8 @@ def scan(
     rows = np.flatnonzero(keep)
     noisy = distance[rows] + rng.normal(0, model.noise, len(rows))
     beams = model.beams
-    value = 255 * model.gain * (np.clip(intensity[rows], 0, 255) / 255) ** model.gamma
+    near = (10.0 / np.maximum(distance[rows], 3.0)) ** model.falloff
+    value = 255 * model.gain * near * (np.clip(intensity[rows], 0, 255) / 255) ** model.gamma
     return Returns(
         (flat[rows] * noisy[:, None]).astype(np.float32),
         np.clip(np.rint(value), 0, 255).astype(np.float32),
