@@ -56,7 +56,7 @@ class Path:
         s = np.linspace(s0, s1, max(2, int(abs(s1 - s0) / step) + 2))
         both = np.concatenate([s, s[::-1]])
         aside = np.repeat([d0, d1], len(s))
-        return np.array(self.pose(both, aside)[:2]).T
+        return np.stack(self.pose(both, aside)[:2], axis=-1)
 
     def line(self, s0: float, s1: float, d: float, step: float = 2.0) -> np.ndarray:
         """(M, 2) world polyline at one offset."""
