@@ -177,12 +177,17 @@ OPTIONAL = {
     'KITTI_NAMES',
     'PasteCounts',  # checks itself that it has every class
     '_BODY_COLOURS',
+    '_COMMON',
     '_LANE_MIX',
+    '_MIX',
     '_MOVING',
     '_QUEUE_MIX',
     '_STILL',
     '_STRIP_MIX',
     '_TURNING_MIX',
+    '_UPRIGHT',
+    '_VEHICLES',
+    'shelf',
 }
 
 

@@ -23,7 +23,7 @@ from metabev_ros.network.fpn import build_camera_neck
 from metabev_ros.network.hornet import HorNet, build_hornet
 from metabev_ros.network.layers import ConvBlock, HalvingConv, ResidualBlock
 from metabev_ros.network.resnet import ResNet50
-from metabev_ros.network.row_tables import look_up_once, row_sums, weighted_row_sums
+from metabev_ros.network.row_tables import look_up_once, row_sums, sums_of_rows, weighted_row_sums
 from metabev_ros.network.swin import SwinTransformer
 
 # ImageNet statistics on a 0..255 scale.
@@ -198,7 +198,5 @@ class CameraEncoder(nn.Module):
 
 def _sum_cells(row_sum: Tensor, tables: dict[str, Tensor]) -> Tensor:
     """Sums of table rows (R, C) -> sums of BEV cells (Y X, C), zero where no point falls."""
-    c = row_sum.shape[1]
-    cells = tables['cell_table']
-    cell_sum = look_up_once(row_sum, cells).reshape(-1, cells.shape[1], c).sum(1)
+    cell_sum = sums_of_rows(row_sum, tables['cell_table'])
     return look_up_once(cell_sum, tables['grid_table'][:, None])

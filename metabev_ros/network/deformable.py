@@ -8,7 +8,8 @@ Differences from Algorithm 1 (its listing has slips): offsets are divided by the
 as in Deformable-DETR; the concatenation and the softmax run over the points; the output is
 returned. Value maps may be finer than the query grid, which normalised reference points allow.
 
-Sampling has two forms with equal results (`Sampling`): the export chooses, see `export/forms.py`.
+Sampling has forms with equal results (`Sampling`): the trainer chooses one, and the export, see
+`export/forms.py`.
 """
 
 from __future__ import annotations
@@ -23,17 +24,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metabev_ros.errors import assert_never
+from metabev_ros.network.weighted_rows import bilinear_shares, weighted_sums
 
 
 class Sampling(enum.Enum):
     """Operators that take bilinear samples; the results are equal.
 
-    `GRID` is GridSample, for training and ONNX Runtime. `GATHER` looks up the four corners, for
-    TensorRT, whose engines have computed GridSample wrongly here without a word.
+    `GRID` is GridSample, for training on a GPU and ONNX Runtime. `GATHER` looks up the four
+    corners, for TensorRT, whose engines have computed GridSample wrongly here without a word.
+    `ROWS` sums them row by row, for training on a CPU, where its gradients are several times
+    cheaper than GridSample's.
     """
 
     GRID = 'grid'
     GATHER = 'gather'
+    ROWS = 'rows'
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -63,6 +68,8 @@ def sample_sources(
             sample = _sample_grid
         case Sampling.GATHER:
             sample = _gather_corners
+        case Sampling.ROWS:
+            sample = _sum_rows
         case _:
             assert_never(sampling)
     total = 0.0
@@ -98,6 +105,19 @@ def _gather_corners(value: Tensor, where: Tensor, weight: Tensor) -> Tensor:
     picked = rows.index_select(0, cell.flatten()).reshape(b * q * heads, 4 * points, -1)
     share = (share * weight[..., None]).reshape(-1, 1, 4 * points)
     return (share @ picked).reshape(b, q, -1)
+
+
+def _sum_rows(value: Tensor, where: Tensor, weight: Tensor) -> Tensor:
+    """`_sample_grid` as weighted sums of the cells' rows of each head's channels; on a CPU."""
+    b, q, heads, points, _ = where.shape
+    height, width = value.shape[-2:]
+    rows = at_least_float32(value).permute(0, 2, 3, 1).reshape(b * height * width * heads, -1)
+    cells, shares = bilinear_shares(where.to(rows.dtype), weight.to(rows.dtype), height, width)
+    sample = torch.arange(b, dtype=torch.int32)[:, None] * (height * width * heads)
+    first = sample + torch.arange(heads, dtype=torch.int32)
+    table = (cells * heads).add_(first[:, None, :, None, None])
+    sums = weighted_sums(rows, table.reshape(-1, 4 * points), shares.reshape(-1, 4 * points))
+    return sums.reshape(b, q, -1)
 
 
 def corners(where: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metabev_ros.network.depthwise import depthwise_conv
+
 STEM_CHANNELS = 32
 NORM = {'eps': 1e-3, 'momentum': 0.01}
 
@@ -67,9 +69,19 @@ class SameConv(nn.Conv2d):
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The convolution with another weight, and a bias."""
-        return self._conv_forward(
-            x if self.border is None else F.pad(x, self.border), weight, bias
+        if not self._is_dear(x):
+            x = x if self.border is None else F.pad(x, self.border)
+            return self._conv_forward(x, weight, bias)
+        border = (self.padding[0],) * 2 if self.border is None else self.border[:2]
+        y = depthwise_conv(x, weight, self.stride[0], border)
+        return y if bias is None else y + bias[:, None, None].to(y.dtype)
+
+    def _is_dear(self, x: Tensor) -> bool:
+        """Tell whether torch's gradient would be slow, and is wanted; an export wants none."""
+        is_slow = self.groups == self.in_channels > 1 and (
+            self.stride[0] > 1 or self.kernel_size[0] > 3
         )
+        return is_slow and x.device.type == 'cpu' and x.requires_grad and torch.is_grad_enabled()
 
 
 class ConvNorm(nn.Sequential):

@@ -10,6 +10,7 @@ from metabev_ros.errors import assert_never
 from metabev_ros.geometry import BevGrid
 from metabev_ros.network.deformable import Sampling, at_least_float32
 from metabev_ros.network.layers import ConvBlock
+from metabev_ros.network.weighted_rows import bilinear_shares, weighted_sums
 
 
 class MapHead(nn.Module):
@@ -58,10 +59,25 @@ class MapHead(nn.Module):
             case Sampling.GRID:
                 grid = self.where.to(x.dtype).expand(x.shape[0], -1, -1, -1)
                 return F.grid_sample(x, grid, align_corners=False)
+            case Sampling.ROWS:
+                return self._sum_rows(x)
             case Sampling.GATHER:
                 return self.row_shares.to(x.dtype) @ x @ self.column_shares.to(x.dtype).t()
             case _:
                 assert_never(self.sampling)
+
+    def _sum_rows(self, x: Tensor) -> Tensor:
+        (batch, channels, height, width), (rows, columns) = x.shape, self.where.shape[1:3]
+        where, weight = (self.where[0].to(x.dtype) + 1) / 2, x.new_ones(rows, columns)
+        cells, shares = bilinear_shares(where, weight, height, width)
+        first = torch.arange(batch, dtype=torch.int32) * (height * width)
+        table = (cells + first[:, None, None, None]).reshape(-1, 4)
+        sums = weighted_sums(
+            x.permute(0, 2, 3, 1).reshape(-1, channels),
+            table,
+            shares.reshape(-1, 4).repeat(batch, 1),
+        )
+        return sums.reshape(batch, rows, columns, channels).permute(0, 3, 1, 2)
 
 
 def _shares(where: Tensor, cells: int) -> Tensor:

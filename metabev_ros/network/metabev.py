@@ -14,6 +14,7 @@ from metabev_ros.errors import assert_never
 from metabev_ros.network.camera import CameraEncoder
 from metabev_ros.network.center_head import CenterHead, CompactCenterHead
 from metabev_ros.network.decoder import splits_tasks
+from metabev_ros.network.deformable import DeformableAttention, Sampling
 from metabev_ros.network.fusers import build_fuser
 from metabev_ros.network.interaction import build_interaction
 from metabev_ros.network.lidar import build_lidar_encoder
@@ -178,6 +179,13 @@ class MetaBev(nn.Module):
         for i, bev in zip(present, encoded, strict=True):
             bevs[i] = bev
         return bevs
+
+
+def use_sampling(network: nn.Module, sampling: Sampling) -> None:
+    """Take all bilinear samples in one form from now on."""
+    for module in network.modules():
+        if isinstance(module, (DeformableAttention, MapHead)):
+            module.sampling = sampling
 
 
 def build_detection_head(

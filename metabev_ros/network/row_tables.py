@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from metabev_ros.network.weighted_rows import weighted_sums
+
 
 def with_zeros(x: Tensor) -> Tensor:
     """(V, C) -> (V + 1, C), the last row zero."""
@@ -55,6 +57,17 @@ def look_around(x: Tensor, neighbours: Tensor) -> Tensor:
     return _LookAround.apply(x, neighbours) if _learns(x) else look_up(x, neighbours)
 
 
+def sums_of_rows(x: Tensor, table: Tensor) -> Tensor:
+    """Sum of the rows that a table names: (V, C) and (V', K) -> (V', C).
+
+    Args:
+        table: int32, names every row once at most.
+    """
+    if _learns(x) and x.device.type == 'cpu' and x.dtype in (torch.float32, torch.float64):
+        return weighted_sums(with_zeros(x), table, x.new_ones(table.shape))
+    return look_up_once(x, table).reshape(*table.shape, -1).sum(1)
+
+
 def largest(x: Tensor, table: Tensor) -> Tensor:
     """Largest value over the rows that a table names: (P, C) and (V, S) -> (V, C).
 
@@ -86,6 +99,10 @@ def weighted_row_sums(
         (R, C).
     """
     if _learns(depth) and _learns(pixels):
+        if depth.device.type == 'cpu' and depth.dtype == pixels.dtype:
+            return weighted_sums(
+                pixels, pixel_table, look_up_once(depth.reshape(-1, 1), depth_table)
+            )
         return _WeightedRowSums.apply(depth, pixels, depth_table, pixel_table)
     return row_sums(depth, pixels, depth_table, pixel_table)
 

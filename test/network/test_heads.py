@@ -222,10 +222,15 @@ def test_a_map_head_as_wide_as_the_neck_reduces_nothing():
     assert kernels == [(3, 3), (3, 3), (1, 1)]
 
 
+@pytest.mark.parametrize('form', [Sampling.GATHER, Sampling.ROWS])
 @pytest.mark.parametrize('target', [TARGET, BevGrid(-8.4, 8.4, -6.0, 6.0, 0.3)])
-def test_the_map_head_without_grid_sample_gives_the_same_also_outside_the_grid(target):
+def test_the_map_head_without_grid_sample_gives_the_same_also_outside_the_grid(target, form):
     head = MapHead(8, 4, 3, BEV, target, 1).eval()
-    x = torch.randn(2, 8, 8, 16)
+    x = torch.randn(2, 8, 8, 16).requires_grad_()
     expected = head(x)
-    head.sampling = Sampling.GATHER
-    torch.testing.assert_close(head(x), expected, atol=1e-5, rtol=1e-5)
+    (slope,) = torch.autograd.grad(expected.sin().sum(), x)
+    head.sampling = form
+    found = head(x)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    (found_slope,) = torch.autograd.grad(found.sin().sum(), x)
+    torch.testing.assert_close(found_slope, slope, atol=1e-5, rtol=1e-5)

@@ -62,10 +62,11 @@ class Pairs:
 
     def average_precision(self, times: np.ndarray) -> float:
         """Average precision where square b is there `times[b]` times."""
-        errors = np.full((len(self.scores), len(TP_ERRORS)), np.nan)
-        truths = np.bincount(self.truth_block, minlength=len(times))
-        matches = Matches(self.scores, self.hits, errors, self.block, truths)
-        return average_precision(matches.drawn(times).curve().precision)
+        rows = np.repeat(np.arange(len(self.scores)), times[self.block])
+        errors = np.full((len(rows), len(TP_ERRORS)), np.nan)
+        truths = np.bincount(self.truth_block, minlength=len(times)) * times
+        matches = Matches(self.scores[rows], self.hits[rows], errors, self.block[rows], truths)
+        return average_precision(matches.curve().precision)
 
 
 class RealFrames:

@@ -16,9 +16,9 @@ from torch import nn
 
 from metabev_ros.contract import GraphForm
 from metabev_ros.errors import assert_never
-from metabev_ros.network.deformable import DeformableAttention, Sampling
+from metabev_ros.network.deformable import Sampling
 from metabev_ros.network.expert_forms import ExpertForm
-from metabev_ros.network.map_head import MapHead
+from metabev_ros.network.metabev import use_sampling
 from metabev_ros.network.moe import ExpertPool
 
 DENSE_LIMIT = 4  # experts up to which computing all of them is the cheapest
@@ -30,10 +30,9 @@ def written_for(network: Network, form: GraphForm) -> Network:
     """A copy that shares the weights and computes the same in the operators of the form."""
     shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
     written = copy.deepcopy(network, shared)
+    use_sampling(written, _sampling(form))
     for module in written.modules():
-        if isinstance(module, (DeformableAttention, MapHead)):
-            module.sampling = _sampling(form)
-        elif isinstance(module, ExpertPool):
+        if isinstance(module, ExpertPool):
             module.form = expert_form(module, form)
     return written
 

@@ -35,7 +35,8 @@ class NodeGrid:
         rows, columns = self.values.shape[:2]
         x = (xy[..., 0] - self.origin[0]) / self.cell
         y = (xy[..., 1] - self.origin[1]) / self.cell
-        x, y = np.clip(x, 0, columns - 1), np.clip(y, 0, rows - 1)
+        x = np.minimum(np.maximum(x, 0), columns - 1)
+        y = np.minimum(np.maximum(y, 0), rows - 1)
         column = np.minimum(x.astype(np.int32), columns - 2)
         row = np.minimum(y.astype(np.int32), rows - 2)
         u, v = x - column, y - row
@@ -43,11 +44,17 @@ class NodeGrid:
         below = u >= v
         flat = self.values.reshape(rows * columns, -1)
         middle = np.where(below, first + 1, first + columns)
-        a, b, c = (np.take(flat, index, axis=0) for index in (first, middle, first + columns + 1))
+        a, b = flat.take(first, axis=0), flat.take(middle, axis=0)
+        c = flat.take(first + (columns + 1), axis=0)
         dtype = np.result_type(self.values.dtype, np.float32)
         near = np.maximum(u, v).astype(dtype)[..., None]
         far = np.minimum(u, v).astype(dtype)[..., None]
-        mixed = a + near * (b - a) + far * (c - b)
+        c -= b
+        b -= a
+        c *= far
+        b *= near
+        mixed = a + b
+        mixed += c
         return mixed[..., 0] if self.values.ndim == 2 else mixed
 
     def points(self) -> np.ndarray:

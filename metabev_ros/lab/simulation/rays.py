@@ -1,31 +1,23 @@
 """Rays against meshes that stand still and bodies that move.
 
-A body is built once, in its unit box. For each object the rays near it are moved into its box *as
-it stands at the time of each ray*: motion is exact for every ray, and nothing is built again from
-one instant to the next.
+A body is built once, in its unit box. All objects of an instant are placed beside what stands,
+each with its motion, so that every ray meets each of them *as it stands at the time of the ray*.
 """
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from metabev_ros.errors import MissingDependencyError
+from metabev_ros.lab.simulation.embree import EmbreeScene, matrices_of
 from metabev_ros.lab.simulation.meshes import Mesh
 
-try:
-    from embreex.mesh_construction import TriangleMesh
-    from embreex.rtcore_scene import EmbreeScene
-except ImportError:  # there are wheels for x86-64 only
-    TriangleMesh = EmbreeScene = typing.cast(typing.Any, None)
-
-_NOTHING = np.float32(1e30)  # embree gives more where a ray meets nothing
 _TILE = 16  # rays along each side of a tile of a grid
-_PAD = 0.3  # metres around an object that are looked at too
+_SPAN = 0.1  # seconds: what moves is placed for the lags between two multiples of it
 
 
 class RayMesh:
@@ -36,17 +28,8 @@ class RayMesh:
     """
 
     def __init__(self, mesh: Mesh) -> None:
-        if EmbreeScene is None:
-            raise MissingDependencyError(
-                'simulated streets',
-                'the package embreex',
-                'none',
-                'pip install embreex; it has wheels for x86-64 only: elsewhere use --world boxes',
-            )
         self.mesh = mesh
-        self._scene = EmbreeScene()
-        if len(mesh.triangles):
-            TriangleMesh(self._scene, mesh.vertices, mesh.triangles)
+        self.scene = EmbreeScene.triangles(mesh.vertices, mesh.triangles)
 
     def cast(
         self, origins: np.ndarray, directions: np.ndarray
@@ -60,38 +43,14 @@ class RayMesh:
             (N,) float32 distances, inf where nothing is met; (N,) int32 triangles, -1 there;
             (N, 2) float32 weights of the triangle's second and third corner.
         """
-        if not len(self.mesh.triangles) or not len(origins):
-            return _no_hits(len(origins))
-        found = self._scene.run(
-            np.ascontiguousarray(origins, np.float32),
-            np.ascontiguousarray(directions, np.float32),
-            output=1,
-        )
-        distance = found['tfar']
-        distance[distance > _NOTHING] = np.inf
-        return distance, found['primID'], np.stack([found['u'], found['v']], axis=-1)
+        distance, triangle, _, weights = self.scene.nearest(origins, directions)
+        return distance, triangle, weights
 
     def blocks(
-        self, origins: np.ndarray, directions: np.ndarray, reach: np.ndarray | None = None
+        self, origins: np.ndarray, directions: np.ndarray, reach: np.ndarray | float = np.inf
     ) -> np.ndarray:
-        """(N,) bool: which rays meet anything, within (N,) float32 `reach` if given."""
-        if not len(self.mesh.triangles) or not len(origins):
-            return np.zeros(len(origins), dtype=bool)
-        found = self._scene.run(
-            np.ascontiguousarray(origins, np.float32),
-            np.ascontiguousarray(directions, np.float32),
-            dists=None if reach is None else np.ascontiguousarray(reach, np.float32),
-            query='OCCLUDED',
-        )
-        return found != -1
-
-
-def _no_hits(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return (
-        np.full(count, np.inf, np.float32),
-        np.full(count, -1, np.int32),
-        np.zeros((count, 2), np.float32),
-    )
+        """(N,) bool: which rays meet anything, within `reach` metres, (N,) or of all."""
+        return self.scene.blocks(origins, directions, reach=reach)
 
 
 @dataclass(frozen=True)
@@ -125,7 +84,7 @@ class Rays:
             np.broadcast_to(np.asarray(origin, np.float32), direction.shape).reshape(count, 3),
             np.asarray(direction, np.float32).reshape(count, 3),
             np.broadcast_to(np.asarray(lag, np.float32), (height, width)).reshape(count),
-            _tiles_of_grid(height, width),
+            tiles_of_grid(height, width),
         )
 
     @classmethod
@@ -154,7 +113,8 @@ class Rays:
 
 
 @lru_cache(maxsize=64)
-def _tiles_of_grid(height: int, width: int) -> np.ndarray:
+def tiles_of_grid(height: int, width: int) -> np.ndarray:
+    """(height * width,) int32 tile of each ray of a grid, row by row."""
     across = -(-width // _TILE)
     rows, columns = np.arange(height) // _TILE, np.arange(width) // _TILE
     tiles = (rows[:, None] * across + columns).reshape(-1).astype(np.int32)
@@ -162,49 +122,7 @@ def _tiles_of_grid(height: int, width: int) -> np.ndarray:
     return tiles
 
 
-class RayTiles:
-    """Rays sorted by tile, with the cone that holds each tile's rays."""
-
-    def __init__(self, rays: Rays) -> None:
-        # NumPy sorts whole numbers of 16 bits several times faster than longer ones.
-        few = len(rays) > 0 and int(rays.tile.max()) < 1 << 16
-        tile = rays.tile.astype(np.uint16) if few else rays.tile
-        self._order = np.argsort(tile, kind='stable')
-        sorted_tiles = tile[self._order]
-        first = np.flatnonzero(np.append(True, sorted_tiles[1:] != sorted_tiles[:-1]))
-        self._first, self._last = first, np.append(first[1:], len(sorted_tiles))
-        count = (self._last - self._first)[:, None]
-        direction = rays.direction[self._order]
-        axis = np.add.reduceat(direction, first, axis=0) / count
-        self._axis = axis / np.maximum(np.linalg.norm(axis, axis=1, keepdims=True), 1e-9)
-        cosine = np.einsum('ij,ij->i', direction, np.repeat(self._axis, count[:, 0], axis=0))
-        self._half = np.arccos(np.clip(np.minimum.reduceat(cosine, first), -1, 1))
-        origin = rays.origin[self._order]
-        self._apex = np.add.reduceat(origin, first, axis=0) / count
-        apart = origin - np.repeat(self._apex, count[:, 0], axis=0)
-        square = np.einsum('ij,ij->i', apart, apart)
-        self._spread = np.sqrt(np.maximum.reduceat(square, first))
-
-    def near(self, centre: np.ndarray, radius: np.ndarray) -> list[np.ndarray]:
-        """Rows of the rays that may meet each of (M, 3) spheres of (M,) metres."""
-        delta = centre[:, None] - self._apex  # (M, tiles, 3)
-        away = np.linalg.norm(delta, axis=2)
-        reach = radius[:, None] + self._spread
-        cosine = (delta * self._axis).sum(2) / np.maximum(away, 1e-9)
-        aside = np.arccos(np.clip(cosine, -1, 1))
-        wide = self._half + np.arcsin(np.clip(reach / np.maximum(away, 1e-9), 0, 1))
-        chosen = (away <= reach) | (aside <= wide)
-        rows = []
-        for tiles in chosen:
-            parts = [
-                self._order[a:b]
-                for a, b in zip(self._first[tiles], self._last[tiles], strict=True)
-            ]
-            rows.append(np.concatenate(parts) if parts else self._order[:0])
-        return rows
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Movers:
     """Objects of one instant.
 
@@ -229,6 +147,12 @@ class Movers:
         """(M,) metres of the sphere around each box."""
         return np.linalg.norm(self.world_from_box[:, :3, :3], axis=(1, 2)) / 2
 
+    def matrices(self, k: int, first: float, last: float) -> np.ndarray:
+        """(steps, 3, 4) world_from_box of one between two times in seconds from the instant."""
+        return matrices_of(
+            self.world_from_box[k], self.velocity[k], float(self.yaw_rate[k]), first, last
+        )
+
 
 @dataclass(frozen=True)
 class Hits:
@@ -239,57 +163,73 @@ class Hits:
         mover: (N,) int32 row of `Movers`; -1 for what stands still and for nothing.
         triangle: (N,) int32 of the body's or the still mesh, -1 for nothing.
         weights: (N, 2) float32 of the second and third corner.
-        alone: (M,) int64 rays that would meet each object if it were alone.
     """
 
     distance: np.ndarray
     mover: np.ndarray
     triangle: np.ndarray
     weights: np.ndarray
-    alone: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """Objects of an instant, placed for the rays between two lags.
+
+    Attributes:
+        scene: what stands, and after it the objects.
+        first, last: seconds.
+        still: as it was given.
+    """
+
+    scene: EmbreeScene
+    first: float
+    last: float
+    still: RayMesh
+
+    def times(self, lag: np.ndarray) -> np.ndarray | None:
+        """(N,) lags as Embree counts them, 0..1."""
+        if self.first >= self.last:
+            return None
+        return (lag - np.float32(self.first)) * np.float32(1 / (self.last - self.first))
+
+
+_known: WeakKeyDictionary[Movers, _Placed] = WeakKeyDictionary()
+_UNMOVED = np.eye(4, dtype=np.float32)[None, :3]
+
+
+def _placed(rays: Rays, still: RayMesh, bodies: Sequence[RayMesh], movers: Movers) -> _Placed:
+    """What stands and what moves, for the lags of some rays; kept from call to call."""
+    known = _known.get(movers)
+    first = np.floor(min(float(rays.lag.min()), 0.0) / _SPAN) * _SPAN
+    last = np.ceil(max(float(rays.lag.max()), 0.0) / _SPAN) * _SPAN
+    if known is not None and known.still is still:
+        if known.first <= first and last <= known.last:
+            return known
+        first, last = min(first, known.first), max(last, known.last)
+    matrices = [movers.matrices(k, first, last) for k in range(len(movers))]
+    scenes = [still.scene, *(bodies[k].scene for k in movers.body)]
+    whole = EmbreeScene.instances(scenes, [_UNMOVED, *matrices])
+    _known[movers] = _Placed(whole, first, last, still)
+    return _known[movers]
 
 
 def cast(rays: Rays, still: RayMesh, bodies: Sequence[RayMesh], movers: Movers) -> Hits:
     """Nearest hits of rays among what stands and what moves."""
-    distance, triangle, weights = still.cast(rays.origin, rays.direction)
-    mover = np.full(len(rays), -1, np.int32)
-    alone = np.zeros(len(movers), np.int64)
-    if not len(movers) or not len(rays):
-        return Hits(distance, mover, triangle, weights, alone)
-    longest = float(np.abs(rays.lag).max())
-    radius = movers.radius + _PAD + np.linalg.norm(movers.velocity, axis=1) * longest
-    centre = movers.world_from_box[:, :3, 3]
-    box_from_world = np.linalg.inv(movers.world_from_box[:, :3, :3])
-    for k, rows in enumerate(RayTiles(rays).near(centre, radius)):
-        if not len(rows):
-            continue
-        origin, direction = into_box(rays.take(rows), movers, k, box_from_world[k])
-        far, which, corners = bodies[movers.body[k]].cast(origin, direction)
-        alone[k] = int(np.isfinite(far).sum())
-        nearer = far < distance[rows]
-        rows = rows[nearer]
-        distance[rows], mover[rows] = far[nearer], k
-        triangle[rows], weights[rows] = which[nearer], corners[nearer]
-    return Hits(distance, mover, triangle, weights, alone)
+    if not len(rays):
+        nothing = np.zeros(0, np.int32)
+        return Hits(np.zeros(0, np.float32), nothing, nothing, np.zeros((0, 2), np.float32))
+    placed = _placed(rays, still, bodies, movers)
+    distance, triangle, which, weights = placed.scene.nearest(
+        rays.origin, rays.direction, placed.times(rays.lag)
+    )
+    return Hits(distance, np.maximum(which - 1, -1), triangle, weights)
 
 
-def into_box(
-    rays: Rays, movers: Movers, k: int, box_from_world: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rays in the unit box of an object as it stands at the time of each ray."""
-    origin = rays.origin - movers.world_from_box[k, :3, 3].astype(np.float32)
-    direction, rate = rays.direction, float(movers.yaw_rate[k])
-    if movers.velocity[k].any():
-        origin = origin - rays.lag[:, None] * movers.velocity[k].astype(np.float32)
-    if rate:
-        origin = turned(origin, -rate * rays.lag)
-        direction = turned(direction, -rate * rays.lag)
-    matrix = box_from_world.T.astype(np.float32)
-    return origin @ matrix, direction @ matrix
-
-
-def turned(vectors: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """(N, 3) vectors turned about z by (N,) radians."""
-    c, s = np.cos(angle), np.sin(angle)
-    x, y = vectors[:, 0], vectors[:, 1]
-    return np.stack([c * x - s * y, s * x + c * y, vectors[:, 2]], axis=-1)
+def blocked(
+    rays: Rays, still: RayMesh, bodies: Sequence[RayMesh], movers: Movers, reach: float
+) -> np.ndarray:
+    """(N,) bool: which rays meet anything that stands or moves within `reach` metres."""
+    if not len(rays):
+        return np.zeros(0, bool)
+    placed = _placed(rays, still, bodies, movers)
+    return placed.scene.blocks(rays.origin, rays.direction, placed.times(rays.lag), reach)

@@ -195,7 +195,7 @@ class StreetDrive:
         """Pictures of all cameras, each at the time of its exposure."""
         shutters = [Shutter(-self.rig.exposures[name]) for name in self._fitted]
         return render(
-            self.street, instant, list(self._fitted.values()), self.light, rng, 3, shutters
+            self.street, instant, list(self._fitted.values()), self.light, rng, 2, shutters
         )
 
     def _pictures(self, t: float, views: list[Shot]) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ from metabev_ros.lab.simulation.rays import Hits, RayMesh, Rays
 from metabev_ros.lab.simulation.street import Instant, Street
 from metabev_ros.lab.simulation.surfaces import Surface
 
+_POSES = 33  # of the vehicle in a sweep
 _BEHIND = 0.02  # metres behind a pane from which a ray goes on
 _INTENSITY = column('intensity')
 _GLOSS = column('gloss')
@@ -121,31 +122,55 @@ def _columns(mounted: Mounted, rng: np.random.Generator) -> tuple[np.ndarray, np
 
 
 def _directions(model: LidarModel, azimuth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(azimuths, beams, 3) unit vectors in the LiDAR frame, x right, y forward."""
+    """(azimuths, beams, 3) float32 unit vectors in the LiDAR frame, x right, y forward."""
     elevation = np.deg2rad(np.asarray(model.elevations))
     elevation = elevation + rng.normal(0, np.deg2rad(0.02), len(elevation))  # of this unit
-    c, s = np.cos(azimuth)[:, None], np.sin(azimuth)[:, None]
-    level, up = np.cos(elevation), np.sin(elevation)
-    up = np.broadcast_to(up, (len(azimuth), len(elevation)))
-    return np.stack([c * level, s * level, up], axis=-1)
+    level = np.cos(elevation)
+    local = np.empty((len(azimuth), len(elevation), 3), np.float32)
+    local[..., 0] = np.cos(azimuth)[:, None] * level
+    local[..., 1] = np.sin(azimuth)[:, None] * level
+    local[..., 2] = np.sin(elevation)
+    return local
 
 
 def _world_rays(
     street: Street, t: float, mounted: Mounted, local: np.ndarray, lag: np.ndarray
 ) -> Rays:
     """The rays where the sensor is at the time of each column."""
-    pose = street.ego_poses(t + lag) @ mounted.ego_from_lidar  # (azimuths, 4, 4)
-    direction = np.einsum('cij,cbj->cbi', pose[:, :3, :3], local)
-    origin = np.broadcast_to(pose[:, None, :3, 3], direction.shape)
+    pose = _poses(street, t, lag) @ mounted.ego_from_lidar  # (azimuths, 4, 4)
+    direction = np.matmul(local, pose[:, :3, :3].transpose(0, 2, 1).astype(np.float32))
+    origin = np.broadcast_to(pose[:, None, :3, 3].astype(np.float32), direction.shape)
     return Rays.grid(origin, direction, lag[:, None])
 
 
+def _poses(street: Street, t: float, lag: np.ndarray) -> np.ndarray:
+    """(columns, 4, 4) world_from_ego, straight between poses that are milliseconds apart."""
+    if len(lag) <= _POSES or lag[0] == lag[-1]:
+        return street.ego_poses(t + lag)
+    knots = np.linspace(lag[0], lag[-1], _POSES)
+    poses = street.ego_poses(t + knots)
+    place = (lag - knots[0]) / (knots[1] - knots[0])
+    first = np.clip(place.astype(int), 0, _POSES - 2)
+    part = (place - first)[:, None, None]
+    return poses[first] + part * (poses[first + 1] - poses[first])
+
+
 def _own_distances(own: RayMesh, mounted: Mounted, local: np.ndarray) -> np.ndarray:
-    """(N,) metres to our own vehicle, inf where the ray misses it."""
-    pose = mounted.ego_from_lidar
+    """(N,) float32 metres to our own vehicle, inf where the ray misses it."""
+    found = np.full(len(local), np.inf, np.float32)
+    if not len(own.mesh.triangles):
+        return found
+    pose = mounted.ego_from_lidar.astype(np.float32)
     direction = local @ pose[:3, :3].T
-    origin = np.broadcast_to(pose[:3, 3], direction.shape)
-    return own.cast(origin.astype(np.float32), direction.astype(np.float32))[0]
+    # Rays that pass above the roof's farthest corner need not be asked.
+    low, high = own.mesh.bounds
+    above = float(pose[2, 3] - high[2])
+    far = float(np.hypot(*np.maximum(np.abs(low - pose[:3, 3]), np.abs(high - pose[:3, 3]))[:2]))
+    steepest = -above / np.hypot(above, far) if above > 0 else 1.0
+    rows = np.flatnonzero(direction[:, 2] <= steepest + 1e-3)
+    origin = np.broadcast_to(pose[:3, 3], (len(rows), 3))
+    found[rows] = own.cast(origin, direction[rows])[0]
+    return found
 
 
 def _echoes(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metabev_ros.lab.simulation.cameras.vectors import dot, unit
 from metabev_ros.lab.simulation.meshes import FIXED, PRIMARY, Mesh
 from metabev_ros.lab.simulation.rays import Hits, Movers, Rays
 
@@ -44,19 +45,27 @@ class Triangles:
 
     def colours(self, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """(K, 3) float32 colours between the corners of some triangles."""
-        corners = self.colour[rows].astype(np.float32)
-        second, third = weights[:, :1], weights[:, 1:]
-        return (
-            corners[:, 0] * (1 - second - third) + corners[:, 1] * second + corners[:, 2] * third
-        )
+        corners = self.colour.take(rows, axis=0).astype(np.float32)
+        first = corners[:, 0]
+        found = corners[:, 1]
+        found -= first
+        found *= weights[:, :1]
+        found += first
+        corners[:, 2] -= first
+        corners[:, 2] *= weights[:, 1:]
+        found += corners[:, 2]
+        return found
 
 
 def _normals(mesh: Mesh) -> np.ndarray:
-    a, b, c = (mesh.vertices[mesh.triangles[:, k]] for k in range(3))
-    normal = np.cross(b - a, c - a)
-    return (normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-20)).astype(
-        np.float32
-    )
+    a, b, c = (mesh.vertices.take(mesh.triangles[:, k], axis=0).T for k in range(3))
+    normal = np.empty((3, len(mesh.triangles)), np.float32)
+    u, v = b - a, c - a
+    for k in range(3):
+        i, j = (k + 1) % 3, (k + 2) % 3
+        normal[k] = u[i] * v[j] - u[j] * v[i]
+    normal /= np.maximum(np.sqrt((normal * normal).sum(0)), np.float32(1e-20))
+    return np.ascontiguousarray(normal.T)
 
 
 def surface_at(
@@ -67,27 +76,29 @@ def surface_at(
     Args:
         rows: (K,) rays that met something.
     """
-    mover, triangle = hits.mover[rows], hits.triangle[rows]
-    weights = hits.weights[rows]
-    moves = mover >= 0
-    material = np.empty(len(rows), np.uint8)
-    colour = np.empty((len(rows), 3), np.float32)
-    normal = np.empty((len(rows), 3), np.float32)
-    stands = np.flatnonzero(~moves)
-    material[stands] = still.material[triangle[stands]]
-    colour[stands] = still.colours(triangle[stands], weights[stands])
-    normal[stands] = still.normal[triangle[stands]]
-    moving = np.flatnonzero(moves)
+    mover, triangle = hits.mover.take(rows), hits.triangle.take(rows)
+    weights = hits.weights.take(rows, axis=0)
+    # Rows of bodies' triangles are made to fit the table of what stands, and set after it.
+    moving = np.flatnonzero(mover >= 0)
+    who = mover[moving]
+    which = bodies.first[movers.body[who]] + triangle[moving]
+    triangle[moving] = 0
+    if len(moving) < len(rows):
+        material = still.material.take(triangle)
+        colour = still.colours(triangle, weights)
+        normal = still.normal.take(triangle, axis=0)
+    else:
+        material = np.empty(len(rows), np.uint8)
+        colour = np.empty((len(rows), 3), np.float32)
+        normal = np.empty((len(rows), 3), np.float32)
     if len(moving):
-        who = mover[moving]
-        which = bodies.first[movers.body[who]] + triangle[moving]
         material[moving] = bodies.material[which]
         colour[moving] = bodies.colours(which, weights[moving]) * _paint(
             bodies, movers, which, who
         )
         normal[moving] = _into_world(bodies.normal[which], movers, who)
-    facing = -np.einsum('ij,ij->i', rays.direction[rows], normal)
-    normal[facing < 0] *= -1
+    facing = -dot(rays.direction.take(rows, axis=0), normal)
+    normal *= np.copysign(np.float32(1), facing)[:, None]
     return Surface(material, colour, normal, np.minimum(np.abs(facing), 1.0))
 
 
@@ -101,5 +112,4 @@ def _paint(bodies: Triangles, movers: Movers, which: np.ndarray, who: np.ndarray
 def _into_world(normal: np.ndarray, movers: Movers, who: np.ndarray) -> np.ndarray:
     """Unit normals of boxes in the world; a stretched box bends them by its inverse."""
     inverse = np.linalg.inv(movers.world_from_box[:, :3, :3]).astype(np.float32)
-    bent = np.einsum('ki,kij->kj', normal, inverse[who])
-    return bent / np.maximum(np.linalg.norm(bent, axis=1, keepdims=True), 1e-20)
+    return unit(np.einsum('ki,kij->kj', normal, inverse[who]))

@@ -17,6 +17,7 @@ from metabev_ros.lab.datasets.synthetic.ground import (
     WALKWAY,
     Ground,
 )
+from metabev_ros.lab.simulation.cameras.vectors import crossed
 from metabev_ros.lab.simulation.edges import node_distance
 from metabev_ros.lab.simulation.node_grid import NodeGrid, straightened
 from metabev_ros.lab.simulation.relief import Relief, draw_relief
@@ -144,10 +145,10 @@ class Terrain:
         roll = (z @ signs[:, 1]) / (4 * side)
         forward = np.concatenate([ahead, pitch[:, None]], axis=-1)
         sideways = np.concatenate([left, roll[:, None]], axis=-1)
-        up = np.cross(forward, sideways)
+        up = crossed(forward, sideways)
         poses[:, :3, 0] = forward / np.linalg.norm(forward, axis=-1, keepdims=True)
         poses[:, :3, 2] = up / np.linalg.norm(up, axis=-1, keepdims=True)
-        poses[:, :3, 1] = np.cross(poses[:, :3, 2], poses[:, :3, 0])
+        poses[:, :3, 1] = crossed(poses[:, :3, 2], poses[:, :3, 0])
         poses[:, 2, 3] = z.mean(axis=-1)
         return poses
 

@@ -49,8 +49,9 @@ from metabev_ros.lab.training.validation import Validation, hold_out
 from metabev_ros.lab.training.warm_start import freeze, initialise, train_unfrozen
 from metabev_ros.network.adamv import experts_used, use_experts
 from metabev_ros.network.auxiliary import AuxiliaryHeads
+from metabev_ros.network.deformable import Sampling
 from metabev_ros.network.interaction import take_offset_statistics, watch_offsets
-from metabev_ros.network.metabev import MetaBev
+from metabev_ros.network.metabev import MetaBev, use_sampling
 
 ALONE = Processes()
 MOST_OUTSIDE = 0.3  # of the samples of task interaction; more and it collapses
@@ -113,7 +114,9 @@ class Trainer:
             self._load()
 
     def _prepared(self, step: TrainingStep) -> nn.Module:
-        """The step as the trainer calls it: recomputing, synchronised, distributed."""
+        """The step as the trainer calls it: quick, recomputing, synchronised, distributed."""
+        if self.device.type == 'cpu':
+            use_sampling(self.network, Sampling.ROWS)
         if self.config.recompute:
             enable_recompute(self.network)
         if self.processes.world > 1 and self.device.type == 'cuda':

@@ -7,10 +7,11 @@ import pytest
 
 from metabev_ros.errors import MissingDependencyError
 from metabev_ros.geometry import rotation_z
-from metabev_ros.lab.simulation import rays as rays_module
+from metabev_ros.lab.simulation import embree
 from metabev_ros.lab.simulation.materials import Material
 from metabev_ros.lab.simulation.meshes import Mesh
 from metabev_ros.lab.simulation.rays import Movers, RayMesh, Rays, cast
+from metabev_ros.lab.simulation.visibility import count_alone
 
 CORNERS = np.array([[x, y, z] for z in (-0.5, 0.5) for y in (-0.5, 0.5) for x in (-0.5, 0.5)])
 QUADS = np.array(
@@ -84,7 +85,8 @@ def test_boxes_and_ground_are_met_where_slabs_in_float64_say():
     centres = np.column_stack([rng.uniform(-40, 40, (40, 2)), np.full(40, 0.9)])
     yaws, size = rng.uniform(-3, 3, 40), (4.4, 1.9, 1.6)
     rays = sweep_rays()
-    hits = cast(rays, plain(), [unit_cube()], movers(centres, yaws, size))
+    those = movers(centres, yaws, size)
+    hits = cast(rays, plain(), [unit_cube()], those)
     ground = np.where(rays.direction[:, 2] < 0, -1.8 / rays.direction[:, 2], np.inf)
     ground[ground > 280] = np.inf
     alone = [
@@ -94,7 +96,8 @@ def test_boxes_and_ground_are_met_where_slabs_in_float64_say():
     expected = np.minimum(np.min(alone, axis=0), ground)
     near = expected < 150
     assert agree(hits.distance[near], expected[near])
-    assert [int(np.isfinite(a).sum()) for a in alone] == pytest.approx(hits.alone, abs=3)
+    counted = count_alone(rays, hits, [unit_cube()], those)
+    assert [int(np.isfinite(a).sum()) for a in alone] == pytest.approx(counted, abs=3)
 
 
 def test_a_box_that_drives_and_turns_is_met_where_it_is_at_the_time_of_each_ray():
@@ -122,7 +125,7 @@ def test_what_is_nearer_hides_what_is_behind_it():
     hits = cast(rays, plain(), [unit_cube()], pair)
     assert hits.mover.tolist() == [0]
     assert hits.distance[0] == pytest.approx(9.0, abs=1e-5)
-    assert hits.alone.tolist() == [1, 1]
+    assert count_alone(rays, hits, [unit_cube()], pair).tolist() == [1, 1]
 
 
 def test_rays_into_nothing_have_no_hit():
@@ -150,7 +153,8 @@ def test_joined_grids_keep_their_rays_and_never_share_a_tile():
 
 
 def test_without_embree_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rays_module, 'EmbreeScene', None)
+    monkeypatch.setattr(embree, 'library_path', lambda: None)
+    monkeypatch.setattr(embree, 'library', embree.open_library)
     with pytest.raises(MissingDependencyError, match='embreex.*x86-64.*--world boxes') as raised:
         unit_cube()
     assert '\n' not in str(raised.value)

@@ -46,3 +46,24 @@ def test_an_unknown_switch_is_named(tmp_path):
     path.write_text(yaml.safe_dump({'training': {'curriculum': {'snow': 1.0}}}))
     with pytest.raises(ConfigError, match=r'training.curriculum.*snow'):
         load_config(RunConfig, path)
+
+
+@pytest.mark.parametrize('name', ['streets_lidar', 'streets'])
+def test_recipes_of_streets_train_the_network_of_a_cpu(repo_root, name):
+    run = load_config(RunConfig, repo_root / f'config/training/{name}.yaml')
+    assert run.model == load_config(
+        ModelConfig, repo_root / 'config/models/metabev_nano_lite.yaml'
+    )
+    assert len(run.training.batch) * run.training.steps >= 30_000
+
+
+def test_both_stages_of_streets_show_a_hundred_thousand_samples(repo_root):
+    runs = [
+        load_config(RunConfig, repo_root / f'config/training/{name}.yaml')
+        for name in ('streets_lidar', 'streets')
+    ]
+    assert sum(len(run.training.batch) * run.training.steps for run in runs) >= 100_000
+    seeds = [
+        range(s.first_seed, s.first_seed + s.worlds) for s in (r.data[0].streets for r in runs)
+    ]
+    assert not set(seeds[0]) & set(seeds[1])

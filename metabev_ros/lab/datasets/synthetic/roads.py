@@ -38,23 +38,25 @@ class Path:
         Beyond its ends the path goes straight on.
         """
         s = np.asarray(s, dtype=np.float64)
-        place = np.clip((s - self.start) / STEP, 0, len(self.xy) - 1.000001)
+        # Asked for thousands of short lines: np.clip alone would take a third of the time.
+        place = np.minimum(np.maximum((s - self.start) / STEP, 0), len(self.xy) - 1.000001)
         index = place.astype(np.int64)
         part = place - index
         point = self.xy[index] + part[..., None] * (self.xy[index + 1] - self.xy[index])
         turn = self.heading[index + 1] - self.heading[index]
         heading = self.heading[index] + part * turn
-        beyond = s - np.clip(s, self.start, self.end)
-        x = point[..., 0] + beyond * np.cos(heading) - d * np.sin(heading)
-        y = point[..., 1] + beyond * np.sin(heading) + d * np.cos(heading)
+        beyond = s - np.minimum(np.maximum(s, self.start), self.end)
+        cosine, sine = np.cos(heading), np.sin(heading)
+        x = point[..., 0] + beyond * cosine - d * sine
+        y = point[..., 1] + beyond * sine + d * cosine
         return x, y, heading, np.where(beyond == 0, turn / STEP, 0.0)
 
     def ribbon(self, s0: float, s1: float, d0: float, d1: float, step: float = 2.0) -> np.ndarray:
         """(M, 2) world polygon of the strip between two arc lengths and two offsets."""
         s = np.linspace(s0, s1, max(2, int(abs(s1 - s0) / step) + 2))
-        near = np.stack(self.pose(s, d0)[:2], axis=-1)
-        far = np.stack(self.pose(s[::-1], d1)[:2], axis=-1)
-        return np.concatenate([near, far])
+        both = np.concatenate([s, s[::-1]])
+        aside = np.repeat([d0, d1], len(s))
+        return np.stack(self.pose(both, aside)[:2], axis=-1)
 
     def line(self, s0: float, s1: float, d: float, step: float = 2.0) -> np.ndarray:
         """(M, 2) world polyline at one offset."""

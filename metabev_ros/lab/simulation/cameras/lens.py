@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
 
+from metabev_ros.lab.simulation.rays import tiles_of_grid
+from metabev_ros.lab.simulation.visibility import RayTiles
 from metabev_ros.structures import CameraCalibration, DistortionModel
 
 _HALF_SPHERE = np.deg2rad(89.0)  # a fisheye sees this far from its axis
@@ -29,6 +31,13 @@ class Lens:
     down: np.ndarray
     angle: np.ndarray
     valid: np.ndarray
+
+    @cached_property
+    def tiles(self) -> RayTiles:
+        """The rays of all pixels by tile."""
+        direction = self.direction.reshape(-1, 3)
+        height, width = self.valid.shape
+        return RayTiles(np.zeros_like(direction), direction, tiles_of_grid(height, width))
 
 
 def lens_of(camera: CameraCalibration) -> Lens:

@@ -19,7 +19,8 @@ _BEHIND = np.float32(0.01)  # metres behind a pane from which a ray goes on
 _FINE = by_material(0.03, CAR_PAINT=0.012)
 _FINE_WATER = np.float32(0.12)
 _BEHIND_PANES = (0.035, 0.012)
-_LEAST = 0.03  # share of light below which a mirror is not looked into
+_LITTLE = 0.03  # share of the surface below which water is none
+_LEAST = 0.05  # share of light below which a mirror is not looked into
 # Share of light that is mirrored straight on; 0: not at all.
 _MIRROR = by_material(
     0.0, WINDOW=0.10, CAR_GLASS=0.06, CAR_PAINT=0.05, STEEL=0.25, LAMP=0.06, TAIL_LAMP=0.05
@@ -95,7 +96,7 @@ def _simple(eye: Eye, rays: Rays, hits: Hits, angle: np.ndarray) -> tuple[np.nda
 
 def _mirror(eye: Eye, rays: Rays, patch: Patch, seen: np.ndarray, angle: np.ndarray) -> None:
     """Add what glass, paint, metal and water mirror, in place."""
-    rows = np.flatnonzero((_MIRROR[patch.material] > 0) | (patch.wet > _LEAST))
+    rows = np.flatnonzero((_MIRROR[patch.material] > 0) | (patch.wet > _LITTLE))
     if not len(rows):
         return
     wet = patch.wet[rows]
@@ -107,7 +108,9 @@ def _mirror(eye: Eye, rays: Rays, patch: Patch, seen: np.ndarray, angle: np.ndar
     colour = sky(back, eye.light, disc=False)
     # Far ones mirror a skyline instead of what is there.
     colour *= np.clip(back[:, 2:] * 5 + np.float32(0.3), 0.25, 1)
-    near = patch.footprint[rows] < np.where(wet > _LEAST, _FINE_WATER, _FINE[patch.material[rows]])
+    near = patch.footprint[rows] < np.where(
+        wet > _LITTLE, _FINE_WATER, _FINE[patch.material[rows]]
+    )
     near = np.flatnonzero(near & (share > _LEAST))
     which = patch.rows[rows[near]]
     origin = patch.place[rows[near]] + patch.flat[rows[near]] * _OFF
@@ -140,4 +143,4 @@ def _met(eye: Eye, rays: Rays) -> Hits:
         return eye.scene.cast(rays, eye.moment)
     distance, triangle, weights = eye.scene.still.cast(rays.origin, rays.direction)
     nobody = np.full(len(rays), -1, np.int32)
-    return Hits(distance, nobody, triangle, weights, np.zeros(0, np.int64))
+    return Hits(distance, nobody, triangle, weights)

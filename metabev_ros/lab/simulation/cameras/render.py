@@ -18,6 +18,7 @@ from metabev_ros.lab.simulation.cameras.radiance import radiance
 from metabev_ros.lab.simulation.cameras.scene import Moment, Scene, backdrop
 from metabev_ros.lab.simulation.cameras.vectors import grey, unit
 from metabev_ros.lab.simulation.rays import Hits, Rays
+from metabev_ros.lab.simulation.visibility import count_alone
 from metabev_ros.structures import CameraCalibration
 
 _TOGETHER = 140_000  # rays that are shaded at once
@@ -157,7 +158,7 @@ def _look(eye: Eye, views: Sequence[_View], band: slice) -> None:
         axis = view.lens.direction[band].reshape(-1, 3)[seen, 2]
         view.depth[band].reshape(-1)[seen] = hits.distance * axis
         view.owner[band].reshape(-1)[seen] = hits.mover
-        view.alone[:] += hits.alone
+        view.alone[:] += _alone(eye, view, rays, hits)
         parts.append(rays)
         found.append(hits)
         valid.append(seen)
@@ -168,13 +169,21 @@ def _look(eye: Eye, views: Sequence[_View], band: slice) -> None:
         view.picture[band].reshape(-1, 3)[seen] = piece
 
 
+def _alone(eye: Eye, view: _View, rays: Rays, hits: Hits) -> np.ndarray:
+    """(M,) pixels that each object would cover alone."""
+    bodies, movers = eye.scene.ray_bodies, eye.moment.movers
+    whole = len(rays) == view.depth.size
+    if len(view.poses) > 1 or not whole:
+        return count_alone(rays, hits, bodies, movers)
+    return count_alone(rays, hits, bodies, movers, view.lens.tiles, view.poses[0])
+
+
 def _joined(parts: Sequence[Hits]) -> Hits:
     return Hits(
         np.concatenate([part.distance for part in parts]),
         np.concatenate([part.mover for part in parts]),
         np.concatenate([part.triangle for part in parts]),
         np.concatenate([part.weights for part in parts]),
-        parts[0].alone,
     )
 
 

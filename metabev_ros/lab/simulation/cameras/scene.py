@@ -15,7 +15,7 @@ from metabev_ros.lab.simulation.materials import Material
 from metabev_ros.lab.simulation.rays import Hits, Movers, RayMesh
 from metabev_ros.lab.simulation.surfaces import Surface
 
-_CELL = 2.5  # metres of the map of how much sky is seen
+_CELL = 3.5  # metres of the map of how much sky is seen
 _ABOVE = 0.35  # metres above the ground from where that is looked at
 _LAMP_HEIGHT = 3.2  # metres above which a lamp lights the street
 _LAMP_GROUP = 1.5  # metres within which its triangles are one lamp

@@ -16,6 +16,7 @@ from metabev_ros.lab.simulation.rays import Rays
 
 _OFF = np.float32(0.02)  # metres off a surface from which rays start
 _GROUND_CELL = 4.0
+_FAINT = 0.04  # light of the sun below which nobody sees its shadows, as in rain
 # Strength of highlights of the sun, and the exponent of their lobe.
 _SHINE = by_material(
     0.0, CAR_PAINT=0.35, STEEL=0.25, PLASTIC=0.08, TARPAULIN=0.05, WINDOW=0.8, CAR_GLASS=0.9
@@ -70,7 +71,7 @@ def _sun(eye: Eye, rays: Rays, patch: Patch, shadows: bool) -> np.ndarray:
     rows = np.flatnonzero(((flat > 0) | through) & (facing > 0))
     part = np.zeros(len(patch.rows), np.float32)
     part[rows] = facing[rows]
-    if shadows and len(rows) and light.sun_colour.max() > 0.02:
+    if shadows and len(rows) and light.sun_colour.max() > _FAINT:
         side = np.where(through[rows], -_OFF, _OFF)[:, None]
         origin = patch.place[rows] + patch.flat[rows] * side
         lag = rays.lag[patch.rows[rows]]

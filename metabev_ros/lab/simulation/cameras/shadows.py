@@ -6,9 +6,8 @@ import numpy as np
 
 from metabev_ros.lab.simulation.cameras.buckets import Buckets
 from metabev_ros.lab.simulation.cameras.scene import Moment, Scene
-from metabev_ros.lab.simulation.rays import Rays, into_box
+from metabev_ros.lab.simulation.rays import Rays, blocked
 
-_CELL = 1.0  # metres of the cells in which points are sorted
 _FURTHEST = 260.0  # metres: what stands further away throws no shadow
 
 
@@ -29,13 +28,9 @@ def sunlit(
     """
     count = len(points)
     along = _jittered(sun, softness, count, rng)
-    blocked = scene.still.blocks(points.origin, along, np.full(count, _FURTHEST, np.float32))
-    open_rows = np.flatnonzero(~blocked)
-    if len(open_rows) and len(moment.movers):
-        rays = points.take(open_rows)
-        rays = Rays(rays.origin, along[open_rows], rays.lag, rays.tile)
-        blocked[open_rows] = _behind_movers(scene, moment, rays, sun)
-    return 1.0 - blocked.astype(np.float32)
+    rays = Rays(points.origin, along, points.lag, points.tile)
+    hidden = blocked(rays, scene.still, scene.ray_bodies, moment.movers, _FURTHEST)
+    return 1.0 - hidden.astype(np.float32)
 
 
 def _jittered(
@@ -56,28 +51,6 @@ def _across(sun: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     a = np.cross(sun, side)
     a /= np.linalg.norm(a)
     return a.astype(np.float32), np.cross(sun, a).astype(np.float32)
-
-
-def _behind_movers(scene: Scene, moment: Moment, rays: Rays, sun: np.ndarray) -> np.ndarray:
-    movers = moment.movers
-    a, b = _across(sun)
-    plane = np.stack([a, b], axis=-1)
-    flat = rays.origin @ plane
-    depth = rays.origin @ sun
-    buckets = Buckets(flat, _CELL)
-    centre = movers.world_from_box[:, :3, 3].astype(np.float32)
-    middle, far = centre @ plane, centre @ sun
-    lag = float(np.abs(rays.lag).max())
-    radius = movers.radius + np.linalg.norm(movers.velocity, axis=1) * lag
-    inverse = np.linalg.inv(movers.world_from_box[:, :3, :3])
-    blocked = np.zeros(len(rays), bool)
-    for k, near in buckets.each_near(middle, radius):
-        rows = near[(depth[near] < far[k] + radius[k]) & ~blocked[near]]
-        if not len(rows):
-            continue
-        origin, direction = into_box(rays.take(rows), movers, k, inverse[k])
-        blocked[rows] = scene.ray_bodies[movers.body[k]].blocks(origin, direction)
-    return blocked
 
 
 def dimmed_by_movers(

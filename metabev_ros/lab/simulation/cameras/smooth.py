@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metabev_ros.lab.simulation.cameras.vectors import dot, unit
+from metabev_ros.lab.simulation.cameras.vectors import crossed, dot, unit
 from metabev_ros.lab.simulation.materials import Material
 from metabev_ros.lab.simulation.meshes import Mesh
 
@@ -60,7 +60,7 @@ def roundness(mesh: Mesh) -> Roundness:
     chosen = np.flatnonzero(~flat_kinds)
     part = mesh.triangles[chosen]
     corners = mesh.vertices[part]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    cross = crossed(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     smooth, bends = _smoothed(cross, _places(mesh)[part.reshape(-1)])
     row = np.full(len(mesh.triangles), -1, np.int32)
     row[chosen[bends]] = np.arange(int(bends.sum()))
@@ -71,19 +71,21 @@ def _smoothed(cross: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndar
     """(T, 3, 3) normals of corners, and (T,) bool where they differ from the triangle's."""
     if not len(cross):
         return np.zeros((0, 3, 3), np.float32), np.zeros(0, bool)
-    flat = unit(cross.astype(np.float32))
+    flat = unit(cross)
     order = np.argsort(place, kind='stable')
-    place = place[order]
-    normal = flat[order // 3]
-    weighted = cross.astype(np.float32)[order // 3]
+    place = place.take(order)
+    normal = flat.take(order // 3, axis=0)
+    weighted = cross.take(order // 3, axis=0)
     total = weighted.copy()
+    near = np.arange(len(place))
     for step in range(1, _NEIGHBOURS):
-        near = np.flatnonzero(place[step:] == place[:-step])
+        near = near[: np.searchsorted(near, len(place) - step)]
+        near = near[place.take(near) == place.take(near + step)]
         if not len(near):
             break
-        near = near[dot(normal[near], normal[near + step]) > _CREASE]
-        total[near] += weighted[near + step]
-        total[near + step] += weighted[near]
+        alike = near[dot(normal.take(near, axis=0), normal.take(near + step, axis=0)) > _CREASE]
+        total[alike] += weighted.take(alike + step, axis=0)
+        total[alike + step] += weighted.take(alike, axis=0)
     found = np.empty_like(total)
     found[order] = unit(total)
     found = found.reshape(-1, 3, 3)

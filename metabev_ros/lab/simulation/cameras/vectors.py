@@ -28,3 +28,12 @@ def brightest(colour: np.ndarray) -> np.ndarray:
 def grey(colour: np.ndarray) -> np.ndarray:
     """(...) mean of the three parts of (..., 3) colours."""
     return (colour[..., 0] + colour[..., 1] + colour[..., 2]) * np.float32(1 / 3)
+
+
+def crossed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N, 3) cross products of (N, 3) vectors."""
+    found = np.empty_like(a)
+    for k in range(3):
+        i, j = (k + 1) % 3, (k + 2) % 3
+        found[:, k] = a[:, i] * b[:, j] - a[:, j] * b[:, i]
+    return found
