@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from metabev_ros.config import LidarBranchConfig
 from metabev_ros.geometry import BevGrid
@@ -22,6 +23,7 @@ from metabev_ros.network.row_tables import (
     look_around,
     look_up_once,
     moved_tables,
+    spare_rows,
 )
 from metabev_ros.network.sparse_encoder import RowBatchNorm
 
@@ -46,7 +48,8 @@ class Merge(nn.Module):
         self.norm = RowBatchNorm(c_out)
 
     def forward(self, x: Tensor, table: Tensor) -> Tensor:
-        return self.norm(self.linear(look_up_once(x, table))).relu()
+        spare = spare_rows(x, len(table))
+        return self.norm(_without(self.linear(look_up_once(x, table, spare)), spare)).relu()
 
 
 class AroundBlock(nn.Module):
@@ -60,9 +63,19 @@ class AroundBlock(nn.Module):
         self.second_norm = RowBatchNorm(channels)
 
     def forward(self, x: Tensor, neighbours: Tensor) -> Tensor:
-        inner = self.first_norm(self.first(look_around(x, neighbours))).relu()
-        inner = self.second_norm(self.second(look_around(inner, neighbours)))
+        inner = self.first_norm(_around(self.first, x, neighbours)).relu()
+        inner = self.second_norm(_around(self.second, inner, neighbours))
         return (x + inner).relu()
+
+
+def _around(linear: nn.Module, x: Tensor, neighbours: Tensor) -> Tensor:
+    spare = spare_rows(x, len(neighbours))
+    return _without(linear(look_around(x, neighbours, spare)), spare)
+
+
+def _without(x: Tensor, spare: int) -> Tensor:
+    """The rows before the last `spare`."""
+    return x[: len(x) - spare] if spare else x
 
 
 class FinePillarEncoder(nn.Module):
@@ -119,6 +132,9 @@ class FinePillarEncoder(nn.Module):
         Returns:
             (B, C, Y, X): `bev_table` has (B Y X) entries.
         """
+        spare = spare_rows(self.point[0].weight, len(points))
+        if spare:  # no pillar names them
+            points = F.pad(points, (0, 0, 0, spare))
         x = self.norm(largest(self.point(points), point_table)).relu()
         x = self.to_fine(x, fine_table)
         for block in self.fine:

@@ -31,30 +31,44 @@ def moved_tables(tables: list[Tensor], counts: list[int]) -> list[Tensor]:
     return moved
 
 
-def look_up(x: Tensor, table: Tensor) -> Tensor:
-    """(V, C) rows and a table (V', K) -> (V', K C)."""
-    return with_zeros(x).index_select(0, table.reshape(-1)).reshape(len(table), -1)
+def look_up(x: Tensor, table: Tensor, spare: int = 0) -> Tensor:
+    """(V, C) rows and a table (V', K) -> (V' + spare, K C), the spare rows zero."""
+    index = table.reshape(-1)
+    if spare:
+        index = torch.cat([index, index.new_full((spare * table.shape[1],), len(x))])
+    return with_zeros(x).index_select(0, index).reshape(len(table) + spare, -1)
 
 
-def look_up_once(x: Tensor, table: Tensor) -> Tensor:
+def look_up_once(x: Tensor, table: Tensor, spare: int = 0) -> Tensor:
     """`look_up` with a table in which every row is named once at most.
 
     Args:
         x: (V, C).
         table: (V', K) int32.
+        spare: rows of zeros behind the result.
     """
-    return _LookUpOnce.apply(x, table) if _learns(x) else look_up(x, table)
+    return _LookUpOnce.apply(x, table, spare) if _learns(x) else look_up(x, table, spare)
 
 
-def look_around(x: Tensor, neighbours: Tensor) -> Tensor:
+def look_around(x: Tensor, neighbours: Tensor, spare: int = 0) -> Tensor:
     """`look_up` with a table of neighbours, which is symmetric.
 
     Args:
         x: (V, C).
         neighbours: (V, K) int32: where row v names u in column k, row u names v in column
             K - 1 - k.
+        spare: rows of zeros behind the result.
     """
-    return _LookAround.apply(x, neighbours) if _learns(x) else look_up(x, neighbours)
+    return _LookAround.apply(x, neighbours, spare) if _learns(x) else look_up(x, neighbours, spare)
+
+
+def spare_rows(x: Tensor, count: int) -> int:
+    """Rows that make `count` a number that comes again, an eighth of it at most.
+
+    oneDNN makes code for every size of a matrix product and keeps that of a thousand: with a size
+    of its own for every batch, gigabytes of a training's memory. 0 where nothing learns.
+    """
+    return -count % (1 << max(0, count.bit_length() - 4)) if _learns(x) else 0
 
 
 def sums_of_rows(x: Tensor, table: Tensor) -> Tensor:
@@ -146,37 +160,38 @@ class _WeightedRowSums(Function):
 
 class _LookUpOnce(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, table: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, table: Tensor, spare: int) -> Tensor:
         ctx.save_for_backward(table)
         ctx.shape = x.shape
-        return look_up(x, table)
+        return look_up(x, table, spare)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (table,) = ctx.saved_tensors
         rows, channels = ctx.shape
         result = gradient.new_zeros(rows + 1, channels)
-        result.index_copy_(0, table.reshape(-1).long(), gradient.reshape(-1, channels))
-        return result[:-1], None
+        parts = gradient[: len(table)].reshape(-1, channels)
+        result.index_copy_(0, table.reshape(-1).long(), parts)
+        return result[:-1], None, None
 
 
 class _LookAround(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, neighbours: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, neighbours: Tensor, spare: int) -> Tensor:
         ctx.save_for_backward(neighbours)
-        return look_up(x, neighbours)
+        return look_up(x, neighbours, spare)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (neighbours,) = ctx.saved_tensors
         count, width = neighbours.shape
-        parts = gradient.reshape(count * width, -1)
+        parts = gradient[:count].reshape(count * width, -1)
         column = torch.arange(width - 1, -1, -1, device=gradient.device, dtype=torch.int32)
         # What `count` names begins behind the last part, whatever its column.
         places = (neighbours * width + column).clamp(max=count * width)
-        return look_up(parts, places).reshape(count, width, -1).sum(1), None
+        return look_up(parts, places).reshape(count, width, -1).sum(1), None, None
 
 
 class _Largest(Function):

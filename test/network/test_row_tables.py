@@ -9,6 +9,7 @@ from metabev_ros.network.row_tables import (
     look_up_once,
     moved_tables,
     row_sums,
+    spare_rows,
     weighted_row_sums,
 )
 
@@ -49,6 +50,31 @@ def test_a_quick_look_up_gives_what_a_plain_one_gives_forward_and_backward(
     quick, plain = plain_and_quick(function, look_up, ROWS, table)
     for a, b in zip(quick, plain, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize('function', [look_up_once, look_around])
+def test_spare_rows_are_zero_and_change_no_gradient(function) -> None:
+    x = torch.randn(ROWS, 3, dtype=torch.float64)
+    table = line_of_neighbours()
+    if function is look_up_once:
+        table = table[:, 1:2]
+    slopes = []
+    for spare in (0, 5):
+        leaf = x.clone().requires_grad_()
+        out = function(leaf, table, spare)
+        assert out.shape[0] == ROWS + spare
+        assert not out[ROWS:].any()
+        (slope,) = torch.autograd.grad(out.sin().sum(), leaf)
+        slopes.append(slope)
+    torch.testing.assert_close(slopes[0], slopes[1], rtol=0, atol=1e-12)
+
+
+def test_numbers_of_rows_come_again_in_training_and_stay_as_they_are_elsewhere() -> None:
+    learning = torch.zeros(1, requires_grad=True)
+    sizes = {count + spare_rows(learning, count) for count in range(16_000, 32_000)}
+    assert len(sizes) <= 10
+    assert all(0 <= spare_rows(learning, n) <= n / 8 for n in range(1, 5000))
+    assert spare_rows(torch.zeros(1), 12_345) == 0
 
 
 def test_the_largest_value_sends_its_gradient_to_the_row_that_has_it() -> None:
