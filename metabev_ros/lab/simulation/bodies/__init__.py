@@ -1,1 +1,1 @@
-"""Shapes of everything that moves or is parked: parametric, with optional assets."""
+"""Shapes of everything that moves or is parked: parametric."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
 from metabev_ros.config.yaml import require
-from metabev_ros.lab.simulation.bodies.assets import asset_bodies
 from metabev_ros.lab.simulation.bodies.barriers import barriers, cones
 from metabev_ros.lab.simulation.bodies.body import STILL, Body
 from metabev_ros.lab.simulation.bodies.buses import buses
@@ -207,16 +205,8 @@ def _random(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 @cache
-def shelf(assets: Path | None = None) -> BodyShelf:
-    """All bodies, built once in a process.
-
-    Args:
-        assets: wheel of metadrive-simulator 0.2.6.0 or an unpacked folder of it, three of whose
-            vehicles come in addition; only the parametric bodies without.
-
-    Raises:
-        ConfigError: `assets` is not what it should be.
-    """
+def shelf() -> BodyShelf:
+    """All bodies, built once in a process."""
     bodies = [
         *cars(),
         *trucks(),
@@ -229,6 +219,4 @@ def shelf(assets: Path | None = None) -> BodyShelf:
         *pedestrians(),
         *cones(),
     ]
-    if assets is not None:
-        bodies += asset_bodies(assets)
     return BodyShelf(tuple(bodies))
