@@ -35,8 +35,9 @@ def look_up(x: Tensor, table: Tensor, spare: int = 0) -> Tensor:
     """(V, C) rows and a table (V', K) -> (V' + spare, K C), the spare rows zero."""
     index = table.reshape(-1)
     if spare:
-        index = torch.cat([index, index.new_full((spare * table.shape[1],), len(x))])
-    return with_zeros(x).index_select(0, index).reshape(len(table) + spare, -1)
+        index = torch.cat([index, index.new_full((spare * table.shape[1],), x.shape[0])])
+    # No len(): to an export that is a number, and the size one of the sample that is traced.
+    return with_zeros(x).index_select(0, index).reshape(table.shape[0] + spare, -1)
 
 
 def look_up_once(x: Tensor, table: Tensor, spare: int = 0) -> Tensor:

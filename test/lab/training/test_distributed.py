@@ -61,7 +61,10 @@ def test_two_processes_give_the_loss_and_the_weights_of_one(tmp_path, tiny_recor
     assert len(one) == len(two) == 3  # only the first process writes
     for a, b in zip(one, two, strict=True):
         for name in set(a) - {'seconds', 'samples_per_s'}:
-            assert abs(a[name] - b[name]) <= 2e-4 * abs(a[name]) + 1e-6, (name, a, b)
+            # Adam's first step takes no account of how small a gradient is: where it is zero but
+            # for the last bit, weights part by twice the rate. The norm of the next one shows it.
+            share = 5e-4 if name == 'grad_norm' and a['step'] > 1 else 2e-4
+            assert abs(a[name] - b[name]) <= share * abs(a[name]) + 1e-6, (name, a, b)
     ours = load_file(tmp_path / '2' / 'weights.safetensors')
     for name, value in load_file(tmp_path / '1' / 'weights.safetensors').items():
         if value.is_floating_point():
