@@ -198,7 +198,7 @@ _UNMOVED = np.eye(4, dtype=np.float32)[None, :3]
 
 
 def _placed(rays: Rays, still: RayMesh, bodies: Sequence[RayMesh], movers: Movers) -> _Placed:
-    """What stands and what moves, for the lags of some rays; kept from call to call."""
+    """Still and moving things for the lags of some rays; kept from call to call."""
     known = _known.get(movers)
     first = np.floor(min(float(rays.lag.min()), 0.0) / _SPAN) * _SPAN
     last = np.ceil(max(float(rays.lag.max()), 0.0) / _SPAN) * _SPAN

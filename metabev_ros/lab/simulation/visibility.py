@@ -1,4 +1,4 @@
-"""How much of each object rays would meet if nothing else were there."""
+"""Rays that would meet each object if nothing else were there."""
 
 from __future__ import annotations
 
