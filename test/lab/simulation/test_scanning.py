@@ -137,3 +137,18 @@ def test_every_kind_of_lidar_gives_its_rings_and_no_more(model: LidarModel):
     told = np.deg2rad(np.array(few.elevations))[returns.ring]
     assert np.abs(elevation - told).max() < np.deg2rad(0.15)
     assert (returns.lag == 0).all()
+
+
+def test_gain_and_falloff_of_a_unit_change_intensities_and_no_place():
+    plain = swept(mounted())
+    strong = swept(mounted(dataclasses.replace(MODEL, gain=2.0)))
+    fading = swept(mounted(dataclasses.replace(MODEL, falloff=0.6)))
+    np.testing.assert_array_equal(strong.xyz, plain.xyz)
+    middle = (plain.intensity >= 10) & (plain.intensity <= 100)
+    assert np.median(strong.intensity[middle] / plain.intensity[middle]) == pytest.approx(
+        2, rel=0.05
+    )
+    away = np.linalg.norm(plain.xyz, axis=1)
+    ratio = fading.intensity / np.maximum(plain.intensity, 1)
+    assert np.median(ratio[middle & (away > 30)]) < 0.75
+    assert np.median(ratio[middle & (away < 7)]) > 1.2
