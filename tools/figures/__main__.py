@@ -117,5 +117,28 @@ def street(
     draw_street(seed, Style(style), Weather(weather), second, camera, out)
 
 
+@app.command()
+def streets(out: Out = IMAGES / 'streets.jpg') -> None:
+    """The simulated world by day, at night, in rain and at dusk."""
+    from figures.street import draw_streets
+
+    draw_streets(out)
+
+
+@app.command()
+def lidar_views(
+    keyframe: Annotated[Path, typer.Argument(help='Folder of a key frame of nuScenes.')],
+    seed: Annotated[int, typer.Option(help='Of the world.')] = 3,
+    style: Annotated[str, typer.Option(help='Kind of place.')] = 'residential',
+    second: Annotated[float, typer.Option(help='Of the drive.')] = 4.0,
+    out: Out = IMAGES / 'lidar_views.png',
+) -> None:
+    """A simulated sweep beside a real one, from above."""
+    from figures.lidar_views import draw_lidar_views
+    from metabev_ros.lab.simulation.style import Style
+
+    draw_lidar_views(keyframe, seed, Style(style), second, out)
+
+
 if __name__ == '__main__':
     app()

@@ -23,17 +23,22 @@ from metabev_ros.lab.training.plain_detr import focal_sum, set_losses
 
 # Weights of dx dy z log-l log-w log-h sin cos vx vy; velocity as in BEVFusion (0.2).
 BOX_WEIGHTS = (2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.2, 0.2)
+HEADING = slice(6, 8)  # sine and cosine
 QUERY_BOX_WEIGHTS = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.2, 0.2)
 
 
 def detection_loss(
-    output: dict[str, Tensor], targets: Sequence[dict[str, Tensor]], config: ModelConfig
+    output: dict[str, Tensor],
+    targets: Sequence[dict[str, Tensor]],
+    config: ModelConfig,
+    either_way: float = 0.0,
 ) -> dict[str, Tensor]:
     """Unweighted loss terms of the detection head that the configuration names.
 
     Args:
         output: `NetworkOutput.detection`.
         targets: per sample what `targets.detection_targets` gives, on the same device.
+        either_way: of `box_loss`, for centre heads.
 
     Returns:
         `heatmap`, `boxes` and, for TransFusion and Plain-DETR, `classes`, for the latter also
@@ -43,7 +48,7 @@ def detection_loss(
     truth, asked = torch.stack([target['heatmap'] for target in targets]), stacked_asked(targets)
     match config.head.detection:
         case DetectionHead.CENTER:
-            return _center_loss(output, truth, asked, targets, config)
+            return _center_loss(output, truth, asked, targets, config, either_way)
         case DetectionHead.TRANSFUSION:
             classes, boxes = query_loss(output['class_logits'], output['boxes'], targets, config)
             return {
@@ -66,6 +71,7 @@ def _center_loss(
     asked: Tensor | None,
     targets: Sequence[dict[str, Tensor]],
     config: ModelConfig,
+    either_way: float,
 ) -> dict[str, Tensor]:
     """Terms of the centre heads; `truth` (B, K, Y, X) is the heatmap to be learnt."""
     counts = [len(group) for group in config.detection_groups]
@@ -82,6 +88,7 @@ def _center_loss(
             part,
             [t['cells'][m] for t, m in zip(targets, mine, strict=True)],
             [t['channels'][m] for t, m in zip(targets, mine, strict=True)],
+            either_way,
         )
         first += count
     return terms
@@ -117,16 +124,29 @@ def heatmap_loss(logits: Tensor, target: Tensor, asked: Tensor | None = None) ->
     return -total / peaks.clamp(min=1)
 
 
-def box_loss(maps: Tensor, cells: list[Tensor], channels: list[Tensor]) -> Tensor:
+def box_loss(
+    maps: Tensor, cells: list[Tensor], channels: list[Tensor], either_way: float = 0.0
+) -> Tensor:
     """L1 at the centre cells, averaged over boxes.
+
+    An object that looks the same from both ends is as likely to head one way as the other where
+    scenes are turned at will. L1 is then the same for any vector between both headings, and
+    nothing is learnt, not even the axis. Like SECOND (Yan et al. 2018, section 3.2.2), a part of
+    the loss takes a heading and its opposite as one.
 
     Args:
         maps: (B, 10, Y, X) of one group of classes.
         cells, channels: per sample (M,) flat cells and (M, 10) targets.
+        either_way: share of the heading's loss that is towards the nearer of both headings.
     """
-    flat = maps.float().flatten(2)
+    flat, wanted = maps.float().flatten(2), torch.cat(channels)
     predicted = torch.cat([flat[i][:, c].t() for i, c in enumerate(cells)])
-    error = known_error(predicted, torch.cat(channels)) * predicted.new_tensor(BOX_WEIGHTS)
+    error = known_error(predicted, wanted) * predicted.new_tensor(BOX_WEIGHTS)
+    if either_way:
+        heading = error[:, HEADING].sum(1)
+        opposite = (predicted + wanted)[:, HEADING].abs().sum(1)
+        saved = either_way * (heading - opposite).clamp(min=0)
+        error = torch.cat([error, -saved[:, None]], 1)
     total, boxes = sum_over_ranks(torch.stack([error.sum(), error.new_tensor(len(predicted))]))
     return total / boxes.clamp(min=1)
 

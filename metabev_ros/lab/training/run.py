@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from metabev_ros.config import ModelConfig
+from metabev_ros.config import DetectionHead, ModelConfig
+from metabev_ros.config.yaml import require
 from metabev_ros.lab.training.config import Device, TrainingConfig
 from metabev_ros.lab.training.data import (
     DataSource,
@@ -37,6 +38,13 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         require_sources(self.data)
+        head = self.model.head.detection
+        require(
+            self.training.either_way == 0 or head is DetectionHead.CENTER,
+            'training.either_way',
+            f'0 with detection: {head.value}',
+            self.training.either_way,
+        )
 
 
 def say_nothing(*_: object) -> None:

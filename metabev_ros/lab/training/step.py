@@ -101,7 +101,7 @@ class TrainingStep(nn.Module):
         config, terms = self.config, {}
         if 'detection' in config.tasks:
             for name, term in detection_loss(
-                output.detection, targets, self.network.config
+                output.detection, targets, self.network.config, config.either_way
             ).items():
                 weight = config.box_weight if name == 'boxes' else 1.0
                 terms[name] = config.detection_weight * weight * term

@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from support.small_networks import DETECTION_HEADS, sample_of, small_base, small_model
 
-from metabev_ros.config import DecoderFfn, Fuser
+from metabev_ros.config import DecoderFfn, DetectionHead, Fuser
+from metabev_ros.errors import ConfigError
+from metabev_ros.lab.training.data import DataSource
 from metabev_ros.lab.training.losses import (
+    HEADING,
     absolute_channels,
     box_loss,
     depth_loss,
@@ -13,6 +18,7 @@ from metabev_ros.lab.training.losses import (
     map_loss,
     query_loss,
 )
+from metabev_ros.lab.training.run import RunConfig
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.network.moe import take_balance_loss
 
@@ -209,3 +215,46 @@ def test_the_loss_under_bfloat16_autocast_is_near_that_in_float32(head):
     losses[1].backward()
     assert float(losses[1].detach()) == pytest.approx(float(losses[0].detach()), rel=0.05)
     assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
+
+
+def heading_learnt(either_way: float) -> torch.Tensor:
+    """(2,) sine and cosine that one cell learns from cars that head both ways along 0.6 rad."""
+    maps = torch.full((1, 10, 1, 1), 0.05, requires_grad=True)
+    ahead = torch.zeros(10)
+    ahead[HEADING] = torch.tensor([0.6, 0.6 + torch.pi / 2]).sin()
+    back = ahead.clone()
+    back[HEADING] *= -1
+    optimiser = torch.optim.SGD([maps], lr=0.05)
+    cells = [torch.zeros(4, dtype=torch.int64)]
+    for _ in range(200):
+        optimiser.zero_grad()
+        box_loss(maps, cells, [torch.stack([ahead, back, ahead, back])], either_way).backward()
+        optimiser.step()
+    return maps.detach()[0, HEADING, 0, 0]
+
+
+def test_the_axis_is_learnt_where_half_of_the_cars_head_the_other_way():
+    axis = torch.tensor([0.6, 0.6 + torch.pi / 2]).sin()
+    assert heading_learnt(0.0).norm() < 0.2  # L1 is the same for all vectors between both
+    assert (heading_learnt(0.8) * axis).sum().abs() > 0.9
+
+
+def test_the_true_direction_costs_least_however_much_may_be_turned():
+    truth = torch.zeros(1, 10)
+    truth[0, HEADING] = torch.tensor([0.0, 1.0])
+    losses = []
+    for cosine in (1.0, -1.0, 0.0):
+        maps = torch.zeros(1, 10, 1, 1)
+        maps[0, HEADING, 0, 0] = torch.tensor([0.0, cosine])
+        losses.append(float(box_loss(maps, [torch.zeros(1, dtype=torch.int64)], [truth], 0.8)))
+    right, wrong, none = losses
+    assert right == 0 and wrong == pytest.approx(2 * 0.2) and none == pytest.approx(1.0)
+
+
+def test_query_heads_do_not_take_both_directions_as_one():
+    config = RunConfig(data=(DataSource(records='somewhere'),))
+    heads = replace(config.model.head, detection=DetectionHead.TRANSFUSION)
+    turned = replace(config.training, either_way=0.5)
+    assert replace(config, training=turned).training.either_way == 0.5
+    with pytest.raises(ConfigError, match='either_way'):
+        replace(config, model=replace(config.model, head=heads), training=turned)
