@@ -48,21 +48,27 @@ def test_an_unknown_switch_is_named(tmp_path):
         load_config(RunConfig, path)
 
 
-@pytest.mark.parametrize('name', ['streets_lidar', 'streets'])
+STREETS = ('streets_lidar', 'streets_cameras', 'streets')  # the stages of one recipe
+
+
+@pytest.mark.parametrize('name', STREETS)
 def test_recipes_of_streets_train_the_network_of_a_cpu(repo_root, name):
     run = load_config(RunConfig, repo_root / f'config/training/{name}.yaml')
     assert run.model == load_config(
         ModelConfig, repo_root / 'config/models/metabev_nano_lite.yaml'
     )
-    assert len(run.training.batch) * run.training.steps >= 30_000
 
 
-def test_both_stages_of_streets_show_a_hundred_thousand_samples(repo_root):
-    runs = [
-        load_config(RunConfig, repo_root / f'config/training/{name}.yaml')
-        for name in ('streets_lidar', 'streets')
-    ]
-    assert sum(len(run.training.batch) * run.training.steps for run in runs) >= 100_000
+def test_each_stage_of_streets_starts_from_the_one_before(repo_root):
+    runs = [load_config(RunConfig, repo_root / f'config/training/{n}.yaml') for n in STREETS]
+    assert runs[0].training.init is None
+    for before, run in zip(STREETS, runs[1:], strict=False):
+        assert run.training.init.path == f'runs/{before}/weights.safetensors'
+    assert len({run.training.seed for run in runs}) == len(runs)
+
+
+def test_cameras_of_streets_learn_in_other_worlds_than_the_lidar_did(repo_root):
+    runs = [load_config(RunConfig, repo_root / f'config/training/{n}.yaml') for n in STREETS[:2]]
     seeds = [
         range(s.first_seed, s.first_seed + s.worlds) for s in (r.data[0].streets for r in runs)
     ]
