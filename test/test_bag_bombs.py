@@ -18,7 +18,6 @@ from rosbags.rosbag2 import Writer as RosbagWriter
 
 from metabev_ros import bags, wire
 from metabev_ros.bags import BagReader, BagWriter, merge
-from metabev_ros.errors import SensorDataError
 
 HEADER = 'std_msgs/msg/Header'
 MB = 2**20
@@ -210,30 +209,11 @@ def sqlite_bag(folder, messages, padding=0, definition='int8 x\n'):
 def test_row_104_an_sqlite_bag_says_how_its_own_types_are_made(tmp_path):
     reader = BagReader(sqlite_bag(tmp_path / 'bag', 3))
     assert 'int8 x' in reader.schemas['my_msgs/msg/Own']
-    reader.skip_unknown_types()
     assert not reader.integrity.skipped_topics
     with BagWriter(tmp_path / 'a.mcap', reader.schemas) as writer:
         for m in reader:
             writer.write(m.topic, m.msgtype, m.log_time_ns, m.cdr)
     assert len(list(BagReader(tmp_path / 'a.mcap'))) == 6
-
-
-def test_row_104_types_that_nobody_defines_are_skipped_by_name_when_asked(tmp_path):
-    path = tmp_path / 'a.mcap'
-    with path.open('wb') as file:
-        writer = McapWriter(file)
-        writer.start()
-        for topic, name in (('/own', 'my_msgs/msg/Own'), ('/a', HEADER)):
-            channel = writer.register_channel(
-                topic, 'cdr', writer.register_schema(name, 'ros2msg', b'')
-            )
-            writer.add_message(channel, 1, b'', 1)
-        writer.finish()
-    reader = BagReader(path)
-    assert reader.integrity.messages == 2
-    reader.skip_unknown_types()
-    assert 'my_msgs/msg/Own' in reader.integrity.skipped_topics['/own']
-    assert [m.topic for m in reader] == ['/a'] and reader.integrity.messages == 1
 
 
 def test_a_damaged_sqlite_bag_gives_what_is_sound_and_counts_the_rest(tmp_path):
@@ -246,10 +226,3 @@ def test_a_damaged_sqlite_bag_gives_what_is_sound_and_counts_the_rest(tmp_path):
     reader = BagReader(folder)
     found = list(reader)
     assert 0 < len(found) < 40 and reader.integrity.is_lossy
-
-
-# ---------------------------------------------------------------------------------- the writer
-def test_an_empty_definition_of_an_unknown_type_is_refused_by_name(tmp_path):
-    with BagWriter(tmp_path / 'a.mcap', {'my_msgs/msg/Own': ''}) as writer:
-        with pytest.raises(SensorDataError, match='my_msgs/msg/Own'):
-            writer.write('/own', 'my_msgs/msg/Own', 1, b'')
