@@ -102,8 +102,14 @@ class Database:
     # ------------------------------------------------------------------------------- messages
     def counts(self, keys: Container[object]) -> Counter[Any]:
         """Messages of the topics with these keys; every row is looked at."""
-        rows = self._rows('SELECT topic_id FROM messages')
-        return Counter(key for (key,) in rows if key in keys)
+        counts: Counter[Any] = Counter()
+        try:
+            for (key,) in self._file.execute('SELECT topic_id FROM messages'):
+                if key in keys:
+                    counts[key] += 1
+        except UNREADABLE:  # what the rest is like is found out when it is read
+            pass
+        return counts
 
     def first_ns(self) -> int:
         """Time of the first message; 0 where there is none."""

@@ -28,7 +28,7 @@ from metabev_ros.bags.records import (
 )
 from metabev_ros.errors import clean_text
 
-MERGE_LIMIT = 128 * 2**20  # bytes of the chunks that are merged at a time
+MERGE_LIMIT = 96 * 2**20  # bytes of the chunks that are merged at a time
 OPEN_FILES = 64  # of a split bag at a time; a process may have some 1000
 _PLACE_BYTES, _CHUNK_BYTES = 20, 1000  # of a message's place and of an open chunk
 

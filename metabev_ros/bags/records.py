@@ -16,8 +16,8 @@ from mcap.opcode import Opcode
 from metabev_ros.errors import clean_text
 
 MAGIC = bytes((137, 77, 67, 65, 80, 48, 13, 10))
-RECORD_LIMIT = 128 * 2**20  # bytes of a record that is read at once
-UNPACKED_LIMIT = 64 * 2**20  # bytes of a decompressed chunk: they are held while it is merged
+UNPACKED_LIMIT = 64 * 2**20  # bytes of a decompressed chunk or message
+RECORD_LIMIT = UNPACKED_LIMIT + 2**20  # bytes of a record or row that is read at once
 DEFINITION_LIMIT = 2**20  # bytes of a schema or channel
 DEFINITIONS_LIMIT = 16 * 2**20  # bytes of all definitions of a file that are kept
 ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'  # begins a frame; CDR begins with a zero byte (RFC 8878, 3.1.1)
