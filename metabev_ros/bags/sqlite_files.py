@@ -57,7 +57,8 @@ class SqliteFiles:
 
     def messages(self) -> Iterator[BagMessage]:
         """Yield all messages by time, file and row; each file is open from its first one on."""
-        waiting, heap, newest = self._files[::-1], [], 0
+        waiting, newest = self._files[::-1], 0
+        heap: list[tuple[int, int, int]] = []  # time, number of the file, row
         readings: dict[int, _Reading] = {}
         while waiting or heap:
             if waiting and (not heap or waiting[-1][0] <= heap[0][0]):
