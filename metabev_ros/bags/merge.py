@@ -2,31 +2,38 @@
 
 A compressed chunk is held unpacked while it is merged; of any other only the places of its
 messages are held. Chunks that overlap in time are held together: `within_budget` refuses those
-for which there is no room.
+for which there is no room. What a chunk announces of itself is checked when it is opened.
 """
 
 from __future__ import annotations
 
 import heapq
 from array import array
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from pathlib import Path
+from typing import BinaryIO, Protocol
 
 import numpy as np
+from mcap.opcode import Opcode
 
 from metabev_ros.bags.records import (
+    BROKEN_CHUNK,
     MESSAGE_HEAD,
-    message_heads,
+    WorkBudget,
     read_chunk,
+    split_records,
     unpack_chunk,
 )
+from metabev_ros.errors import clean_text
 
-MERGE_LIMIT = 128 * 2**20  # bytes of the chunks that are merged at a time
+MERGE_LIMIT = 96 * 2**20  # bytes of the chunks that are merged at a time
+OPEN_FILES = 64  # of a split bag at a time; a process may have some 1000
 _PLACE_BYTES, _CHUNK_BYTES = 20, 1000  # of a message's place and of an open chunk
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Span:
     """A chunk, or a run of messages outside of chunks.
 
@@ -36,6 +43,7 @@ class Span:
         offset, length: of the bytes to read: a chunk's body, or the records of a run.
         messages: how many it holds.
         unpacked: bytes it has to be held in; 0 where messages are read from the file.
+        is_announced: nobody has looked into the chunk: all this is what the file says of it.
     """
 
     first_ns: int
@@ -46,6 +54,7 @@ class Span:
     messages: int
     unpacked: int
     is_chunk: bool
+    is_announced: bool = False
 
     @property
     def order(self) -> tuple[int, int, int]:
@@ -76,29 +85,91 @@ def within_budget(spans: Iterable[Span]) -> tuple[list[Span], list[Span]]:
     return kept, refused
 
 
-class _Cursor:
-    """The messages of an open span in log-time order."""
+class MergedFile(Protocol):
+    """What merging asks of a file."""
 
-    def __init__(self, span: Span, file: BinaryIO, wanted: Callable[[int], bool]) -> None:
-        self.span, self._file = span, file
-        file.seek(span.offset)
-        body = file.read(span.length)
-        data: bytes | memoryview = body
+    path: Path
+    size: int
+
+    def wants(self, channel: int) -> bool:
+        """Tell whether the messages of a channel are offered."""
+        ...
+
+    def check_definition(self, opcode: int, body: bytes) -> None:
+        """Compare a schema or channel within an announced chunk with what is known of it.
+
+        Raises:
+            ValueError: it is another one.
+        """
+        ...
+
+
+class _OpenFiles:
+    """Files of a bag, open for reading; the one that was used longest ago is closed."""
+
+    def __init__(self, files: Sequence[MergedFile]) -> None:
+        self._files = files
+        self._open: OrderedDict[int, BinaryIO] = OrderedDict()
+
+    def read(self, number: int, offset: int, length: int) -> bytes:
+        if number not in self._open:
+            if len(self._open) == OPEN_FILES:
+                self._open.popitem(last=False)[1].close()
+            self._open[number] = self._files[number].path.open('rb')
+        self._open.move_to_end(number)
+        file = self._open[number]
+        file.seek(offset)
+        return file.read(length)
+
+    def close(self) -> None:
+        for file in self._open.values():
+            file.close()
+
+
+class _Cursor:
+    """The messages of an open span in log-time order.
+
+    Raises:
+        one of BROKEN_CHUNK: it cannot be unpacked, or is not what it announces.
+    """
+
+    def __init__(
+        self, span: Span, files: _OpenFiles, file: MergedFile, budget: WorkBudget
+    ) -> None:
+        self.span, self._files = span, files
+        data: bytes | memoryview = files.read(span.file, span.offset, span.length)
         self._base = span.offset
         if span.is_chunk:
-            chunk = read_chunk(body)
+            chunk = read_chunk(data)
+            if chunk.compression:
+                budget.unpack(chunk.unpacked_size)
             data = unpack_chunk(chunk)
             self._base += chunk.offset
         self._data = data if span.unpacked else None
-        times, begins, ends = array('Q'), array('I'), array('I')
-        for channel, log_time, begin, end in message_heads(data):
-            if wanted(channel):
-                times.append(log_time)
-                begins.append(begin)
-                ends.append(end)
-        self._times, self._begins, self._ends = times, begins, ends
-        self._order = _rising(times)
+        self._times, self._begins, self._ends = array('Q'), array('I'), array('I')
+        self._take(data, file, budget)
+        self._order = _rising(self._times)
         self._at = -1
+
+    def _take(self, data: bytes | memoryview, file: MergedFile, budget: WorkBudget) -> None:
+        """Note the places of the messages that are wanted."""
+        span, count, wants = self.span, 0, file.wants
+        for opcode, begin, end in split_records(data):
+            if span.unpacked:
+                budget.record()
+            if opcode == Opcode.MESSAGE and end - begin >= MESSAGE_HEAD.size:
+                channel, _, log_time, _ = MESSAGE_HEAD.unpack_from(data, begin)
+                count += 1
+                if not span.first_ns <= log_time <= span.last_ns:
+                    raise ValueError('it holds another time than it announces')
+                if wants(channel):
+                    self._times.append(log_time)
+                    self._begins.append(begin)
+                    self._ends.append(end)
+            elif span.is_announced and opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
+                file.check_definition(opcode, bytes(data[begin:end]))
+        if count != span.messages:
+            raise ValueError('it holds other messages than its index says')
 
     def advance(self) -> tuple[int, int, int, int] | None:
         """Go on to the next message; its (log time, file, offset, number), None at the end."""
@@ -116,9 +187,10 @@ class _Cursor:
         """(channel, log time, serialized message) of the present one."""
         begin, end = self._begins[self._number], self._ends[self._number]
         if self._data is None:
-            self._file.seek(self._base + begin)
-            head = self._file.read(MESSAGE_HEAD.size)
-            cdr = self._file.read(end - begin - MESSAGE_HEAD.size)
+            number, begin, end = self.span.file, self._base + begin, self._base + end
+            head = self._files.read(number, begin, MESSAGE_HEAD.size)
+            begin += MESSAGE_HEAD.size
+            cdr = self._files.read(number, begin, end - begin)
         else:
             head = self._data[begin : begin + MESSAGE_HEAD.size]
             cdr = bytes(self._data[begin + MESSAGE_HEAD.size : end])
@@ -136,17 +208,19 @@ def _rising(times: array[int]) -> np.ndarray | None:
 
 def merge_spans(
     spans: Iterable[Span],
-    files: Sequence[BinaryIO],
-    wanted: Sequence[Callable[[int], bool]],
+    files: Sequence[MergedFile],
+    budgets: Sequence[WorkBudget],
+    refuse: Callable[[str], None],
 ) -> Iterator[tuple[int, int, int, bytes]]:
     """Yield (file, channel, log time, serialized message) by log time, file, offset and number.
 
     Args:
         spans: in their order.
-        files: open for reading.
-        wanted: for each file, whether the messages of a channel are offered.
+        budgets: of the files.
+        refuse: called with the reason for each span that cannot be used.
     """
     heap: list[tuple[tuple[int, int, int, int], _Cursor]] = []
+    handles = _OpenFiles(files)
 
     def pop() -> tuple[int, int, int, bytes]:
         cursor = heap[0][1]
@@ -158,13 +232,20 @@ def merge_spans(
             heapq.heapreplace(heap, (place, cursor))
         return message
 
-    for span in spans:
-        while heap and heap[0][0][0] < span.first_ns:
+    try:
+        for span in spans:
+            while heap and heap[0][0][0] < span.first_ns:
+                yield pop()
+            try:
+                cursor = _Cursor(span, handles, files[span.file], budgets[span.file])
+            except BROKEN_CHUNK as error:
+                refuse(clean_text(error))
+                continue
+            place = cursor.advance()
+            if place is not None:
+                heapq.heappush(heap, (place, cursor))
+            del cursor  # an exhausted one must not live on in this name
+        while heap:
             yield pop()
-        cursor = _Cursor(span, files[span.file], wanted[span.file])
-        place = cursor.advance()
-        if place is not None:
-            heapq.heappush(heap, (place, cursor))
-        del cursor  # an exhausted one must not live on in this name
-    while heap:
-        yield pop()
+    finally:
+        handles.close()

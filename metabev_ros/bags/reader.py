@@ -1,38 +1,37 @@
 """Reading ROS 2 bags without ROS; damaged files give what is sound and say the rest.
 
-MCAP files are scanned record by record: an index is a hint of the writer and is never trusted.
-Memory and work are bounded, whatever a file unpacks to (`records`, `merge`).
+Memory and work are bounded, whatever a file unpacks to (`records`, `merge`, `database`).
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
+import copy
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rosbags.interfaces import MessageDefinitionFormat
-from rosbags.rosbag2 import Reader as RosbagReader
-
-from metabev_ros.bags.merge import merge_spans, within_budget
-from metabev_ros.bags.records import BagIntegrity, BagMessage
-from metabev_ros.bags.scan import FileScan
-from metabev_ros.errors import SensorDataError, clean_text
-from metabev_ros.wire import knows_type
-
-_END_NS = 2**64  # log times lie below it
+from metabev_ros.bags.contents import BagContents, BagMessage
+from metabev_ros.bags.folder import PACKED, find_files, unpack_file
+from metabev_ros.bags.mcap_files import McapFiles
+from metabev_ros.bags.sqlite_files import SqliteFiles
+from metabev_ros.errors import SensorDataError
 
 
 class BagReader:
-    """All messages of a bag in log-time order; ties keep the order of the file.
+    """All messages of a bag in log-time order; ties keep the order of the files.
+
+    A large bag is opened without being read, and read chunk by chunk. What rosbag2 compressed is
+    unpacked: messages while they are read, whole files into the folder for temporary files, from
+    which they vanish with the reader.
 
     Args:
         path: an .mcap file, an SQLite .db3 file, or a rosbag2 folder.
 
     Attributes:
-        topics: topic -> message type.
-        schemas: message type -> its .msg text, where the bag has one.
-        counts: topic -> messages.
+        topics, schemas, counts: see `BagContents`.
+        integrity: findings of opening the bag, and of reading it the last time.
 
     Raises:
         SensorDataError: reason 'bag' if there is nothing readable at all.
@@ -40,113 +39,55 @@ class BagReader:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self.integrity = BagIntegrity()
-        self.topics: dict[str, str] = {}
-        self.schemas: dict[str, str] = {}
-        self.counts: Counter[str] = Counter()  # the skipped ones too
-        self._files = _mcap_files(self.path)
-        self._scans: list[FileScan] = []
-        if self._files:
-            self._scan_mcap()
-        else:
-            self._scan_sqlite()
-        self._count()
-
-    def __iter__(self) -> Iterator[BagMessage]:
-        return self._iterate_mcap() if self._files else self._iterate_sqlite()
-
-    def skip_unknown_types(self) -> None:
-        """Skip the topics whose type neither this package nor the bag defines.
-
-        Their messages can be played by whoever knows the type, but not written again.
-        """
-        for topic, msgtype in self.topics.items():
-            if not (self.schemas.get(msgtype) or knows_type(msgtype)):
-                self.integrity.skipped_topics.setdefault(
-                    topic, f'the bag does not define {clean_text(msgtype)}'
-                )
-        self._count()
-
-    def _count(self) -> None:
-        skipped = self.integrity.skipped_topics
-        self.integrity.messages = sum(
-            count for topic, count in self.counts.items() if topic not in skipped
+        contents = BagContents()
+        self.integrity = contents.integrity
+        self.topics, self.schemas, self.counts = contents.topics, contents.schemas, contents.counts
+        files = find_files(self.path, self.integrity)
+        paths = self._at_hand(files.paths)
+        self._files = (
+            McapFiles(paths, contents)
+            if files.kind == '.mcap'
+            else SqliteFiles(paths, contents, files.counts)
         )
-
-    # -------------------------------------------------------------------------------- MCAP
-    def _scan_mcap(self) -> None:
-        for number, path in enumerate(self._files):
-            scan = FileScan(path, number, self.integrity, self.topics, self.schemas)
-            self._scans.append(scan)
-        spans = (span for scan in self._scans for span in scan.spans)
-        self._spans, refused = within_budget(spans)
-        for span in refused:
-            self._scans[span.file].forget(span)
-        for scan in self._scans:
-            for channel, count in scan.counts.items():
-                topic = scan.channels.get(channel)
-                if topic is None:
-                    self.integrity.lost_messages += count
-                else:
-                    self.counts[topic] += count
-            scan.spans.clear()
-
-    def _iterate_mcap(self) -> Iterator[BagMessage]:
-        skipped = self.integrity.skipped_topics
-        offered = [
-            {c: topic for c, topic in scan.channels.items() if topic not in skipped}
-            for scan in self._scans
-        ]
-        with ExitStack() as stack:
-            files = [stack.enter_context(path.open('rb')) for path in self._files]
-            wanted = [topics.__contains__ for topics in offered]
-            for file, channel, log_time, cdr in merge_spans(self._spans, files, wanted):
-                topic = offered[file][channel]
-                yield BagMessage(topic, self.topics[topic], log_time, cdr)
-
-    # ------------------------------------------------------------------------------ SQLite
-    def _scan_sqlite(self) -> None:
-        try:
-            with RosbagReader(self.path) as reader:
-                for connection in reader.connections:
-                    topic, msgtype = connection.topic, connection.msgtype
-                    self.counts[topic] += connection.msgcount
-                    if self.topics.setdefault(topic, msgtype) != msgtype:
-                        self.integrity.skipped_topics[topic] = 'two message types'
-                    if connection.msgdef.format is MessageDefinitionFormat.MSG:
-                        self.schemas.setdefault(msgtype, connection.msgdef.data)
-        except Exception as error:  # rosbags and sqlite3 raise many kinds for a bad file
+        if self._files.is_empty:
             raise SensorDataError(
                 'bag',
                 str(self.path),
                 'an .mcap or .db3 file or a bag folder',
-                clean_text(str(error), 200),
-            ) from error
+                '; '.join(self.integrity.broken_files.values())[:200],
+            )
+        skipped = self.integrity.skipped_topics
+        self.integrity.messages = sum(
+            count for topic, count in self.counts.items() if topic not in skipped
+        )
+        self._opened = copy.deepcopy(self.integrity)
 
-    def _iterate_sqlite(self) -> Iterator[BagMessage]:
-        skipped, seen = self.integrity.skipped_topics, 0
-        with RosbagReader(self.path) as reader:
-            messages = reader.messages()
-            while True:
-                try:
-                    connection, stamp, data = next(messages)
-                except StopIteration:
-                    return
-                except Exception:  # a damaged page, in one of the many kinds of rosbags and SQLite
-                    self.integrity.lost_messages += max(self.integrity.messages - seen, 1)
-                    return
-                if connection.topic in skipped:
-                    continue
-                seen += 1
-                if 0 <= stamp < _END_NS:
-                    yield BagMessage(connection.topic, connection.msgtype, stamp, bytes(data))
-                else:
-                    self.integrity.lost_messages += 1
+    def __iter__(self) -> Iterator[BagMessage]:
+        self.integrity.restore(self._opened)
+        count = 0
+        for message in self._files.messages():
+            count += 1
+            yield message
+        self.integrity.messages = count
 
+    def _at_hand(self, paths: Sequence[Path]) -> list[Path]:
+        """The files as they are read: those that are there, unpacked."""
+        found: list[Path] = []
+        broken, folder = self.integrity.broken_files, None
+        for path in paths:
+            if not path.is_file():
+                broken[path.name] = 'it is not there'
+            elif path.suffix == PACKED:
+                folder = folder or self._new_folder()
+                found.append(folder / path.name.removesuffix(PACKED))
+                why = unpack_file(path, found[-1])
+                broken.update({path.name: why} if why else {})
+            else:
+                found.append(path)
+        return found
 
-def _mcap_files(path: Path) -> list[Path]:
-    if path.is_dir():
-        return sorted(path.glob('*.mcap'))
-    if not path.is_file():
-        raise SensorDataError('bag', str(path), 'an existing file or folder', 'nothing there')
-    return [path] if path.suffix == '.mcap' else []
+    def _new_folder(self) -> Path:
+        """A folder that is there as long as the reader is."""
+        folder = tempfile.mkdtemp(prefix='metabev_')
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)

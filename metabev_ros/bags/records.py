@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 import lz4.frame
@@ -17,8 +16,11 @@ from mcap.opcode import Opcode
 from metabev_ros.errors import clean_text
 
 MAGIC = bytes((137, 77, 67, 65, 80, 48, 13, 10))
-RECORD_LIMIT = 128 * 2**20  # bytes of a record that is read at once
-UNPACKED_LIMIT = 64 * 2**20  # bytes of a decompressed chunk: they are held while it is merged
+UNPACKED_LIMIT = 64 * 2**20  # bytes of a decompressed chunk or message
+RECORD_LIMIT = UNPACKED_LIMIT + 2**20  # bytes of a record or row that is read at once
+DEFINITION_LIMIT = 2**20  # bytes of a schema or channel
+DEFINITIONS_LIMIT = 16 * 2**20  # bytes of all definitions of a file that are kept
+ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'  # begins a frame; CDR begins with a zero byte (RFC 8878, 3.1.1)
 RECORD_HEAD = struct.Struct('<BQ')  # opcode, length
 MESSAGE_HEAD = struct.Struct('<HIQQ')  # channel, sequence, log time, publish time
 CHUNK_HEAD = struct.Struct('<QQQII')  # first and last time, unpacked size, CRC, length of a name
@@ -28,73 +30,10 @@ BROKEN_CHUNK = (*MALFORMED, RuntimeError, zstandard.ZstdError)
 # The work that a file may cause for each of its bytes; a recording stays far below.
 UNPACK_RATIO, UNPACK_FREE = 1000, 256 * 2**20  # decompressed bytes
 RECORDS_FREE = 20_000  # records in compressed chunks: one a byte, and these
-_REASONS_TOLD = 5
-
-
-@dataclass(frozen=True)
-class BagMessage:
-    """One recorded message, still serialized."""
-
-    topic: str
-    msgtype: str
-    log_time_ns: int
-    cdr: bytes
-
-
-@dataclass
-class BagIntegrity:
-    """Findings of a scan.
-
-    Attributes:
-        messages: readable messages.
-        is_finalised: the writer closed the file.
-        lost_bytes: bytes behind the place where the file breaks.
-        bad_chunks: chunks refused: CRC, size limit, or undecodable.
-        refusals: why -> chunks refused for it.
-        unverified_chunks: chunks that carry no CRC.
-        lost_messages: messages of undefined channels, or that could not be read.
-        skipped_topics: topic -> why its messages are not offered.
-    """
-
-    messages: int = 0
-    is_finalised: bool = True
-    lost_bytes: int = 0
-    bad_chunks: int = 0
-    refusals: Counter[str] = field(default_factory=Counter)
-    unverified_chunks: int = 0
-    lost_messages: int = 0
-    skipped_topics: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def is_lossy(self) -> bool:
-        """Tell whether something that was recorded could not be read."""
-        return bool(self.lost_bytes or self.bad_chunks or self.lost_messages)
-
-    def refuse_chunk(self, reason: str) -> None:
-        """Count a chunk that is not used."""
-        self.bad_chunks += 1
-        self.refusals[reason] += 1
-
-    def describe(self) -> str:
-        """One line for people."""
-        parts = [f'{self.messages} messages']
-        parts += [] if self.is_finalised else ['file was not finalised']
-        reasons = '; '.join(
-            f'{count} x {reason}' for reason, count in self.refusals.most_common(_REASONS_TOLD)
-        )
-        for value, text in (
-            (self.lost_bytes, 'bytes unreadable at the end'),
-            (self.bad_chunks, f'damaged chunks refused ({reasons})'),
-            (self.lost_messages, 'messages without a channel or unreadable'),
-            (self.unverified_chunks, 'chunks without CRC'),
-            (len(self.skipped_topics), 'topics skipped'),
-        ):
-            parts += [f'{value} {text}'] if value else []
-        return ', '.join(parts)
 
 
 class WorkBudget:
-    """Bounds what the compressed chunks of one file may unpack to.
+    """Bounds what the compressed chunks and messages of one file may unpack to.
 
     Args:
         size: bytes of the file.
@@ -180,6 +119,22 @@ def unpack_chunk(chunk: Chunk) -> bytes | memoryview:
     if chunk.crc and zlib.crc32(data) != chunk.crc:
         raise ValueError('CRC')
     return data
+
+
+def unpack_message(data: bytes, budget: WorkBudget) -> bytes:
+    """A message as it was before rosbag2 compressed it; any other as it is.
+
+    Raises:
+        ValueError: with the reason, in a few words.
+        zstandard.ZstdError: what the decompressor trips over.
+    """
+    if not data.startswith(ZSTD_MAGIC):
+        return data
+    size = zstandard.frame_content_size(data)
+    if not 0 <= size <= UNPACKED_LIMIT:
+        raise ValueError(f'it does not say that it unpacks to at most {UNPACKED_LIMIT} bytes')
+    budget.unpack(size)
+    return zstandard.ZstdDecompressor(max_window_size=UNPACKED_LIMIT).decompress(data)
 
 
 def split_records(data: bytes | memoryview) -> Iterator[tuple[int, int, int]]:

@@ -32,7 +32,8 @@ class BagWriter:
 
     Args:
         path: the file to make or replace; its folder is made.
-        schemas: .msg texts of types this package does not know (BagReader.schemas).
+        schemas: .msg texts of types this package does not know (BagReader.schemas); messages
+            of a type with an empty one are written without a definition.
     """
 
     def __init__(self, path: Path | str, schemas: dict[str, str] | None = None) -> None:
@@ -93,12 +94,16 @@ class BagWriter:
     def _register(self, topic: str, msgtype: str) -> int:
         if msgtype not in self._schemas:
             text = self._schema_texts.get(msgtype)
-            if not text and not knows_type(msgtype):
+            is_known = knows_type(msgtype)
+            if text is None and not is_known:
                 raise SensorDataError(
                     'type', f'bag topic {topic}', 'a known message type', clean_text(msgtype)
                 )
-            data = (text or type_definition(msgtype)).encode()
-            self._schemas[msgtype] = self._writer.register_schema(msgtype, 'ros2msg', data)
+            if not text and is_known:
+                text = type_definition(msgtype)
+            self._schemas[msgtype] = self._writer.register_schema(
+                msgtype, 'ros2msg' if text else '', (text or '').encode()
+            )
         latched = topic.rsplit('/', 1)[-1] in LATCHED_NAMES
         return self._writer.register_channel(
             topic,

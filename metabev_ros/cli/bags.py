@@ -135,7 +135,10 @@ def replay(
         ),
     ] = None,
 ) -> None:
-    """Run the node's own perception over a bag, without ROS; outputs lie beside the inputs."""
+    """Run the node's own perception over a bag, without ROS; outputs lie beside the inputs.
+
+    Exit code 1: nothing was perceived; 3: a part of the bag could not be read.
+    """
     from metabev_ros.replay.run import NODE_NAME, replay_bag
 
     node, given = read_node_config(params, settings or (), NODE_NAME)
@@ -164,8 +167,8 @@ def replay(
     console.print('\n'.join(summary.lines()), markup=False)
     is_drawn = video is not None and summary.outputs and not summary.video_lost
     console.print(f'written: {out}' + (f' and {video}' if is_drawn else ''), markup=False)
-    if summary.video_lost:
-        raise typer.Exit(2)
+    if summary.is_blind or summary.video_lost:
+        raise typer.Exit(1 if summary.is_blind else 2)
     if summary.is_lossy:
         raise typer.Exit(3)
 

@@ -75,7 +75,6 @@ def inject_bag(
             'inject', 'an output beside the input', str(bag_out), 'choose another output name'
         )
     reader = BagReader(bag_in)
-    reader.skip_unknown_types()
     skipped = reader.integrity.skipped_topics
     readable = {t: msgtype for t, msgtype in reader.topics.items() if t not in skipped}
     summary = InjectionSummary(integrity=reader.integrity)

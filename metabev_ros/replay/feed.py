@@ -19,6 +19,11 @@ from metabev_ros.sensing.topics import INJECTION_TOPIC
 from metabev_ros.structures import Modality, Sample, SensorReport
 
 FLUSH_MARGIN_NS = 2_000_000_000  # a period of the slowest sensor
+SENSOR_TYPES = (
+    'sensor_msgs/msg/Image',
+    'sensor_msgs/msg/CompressedImage',
+    'sensor_msgs/msg/PointCloud2',
+)
 TIME_END_NS = (2**31 - 3600) * 1_000_000_000  # an hour before the end of ROS's time
 
 
@@ -52,6 +57,7 @@ class BagFeed:
 
     Attributes:
         not_heard: topics of the rig that the bag lacks, or has with another type, and why.
+        unnamed: topics of the bag that the rig does not name -> type; pictures and points first.
         beats: the heartbeats so far.
         recorded_ns: time between the first and the last message so far.
     """
@@ -64,6 +70,13 @@ class BagFeed:
             topic.lstrip('/'): msgtype for topic, msgtype in front_end.subscriptions().items()
         }
         self.not_heard = self._missing()
+        self.unnamed = {
+            topic: msgtype
+            for topic, msgtype in sorted(
+                reader.topics.items(), key=lambda pair: pair[1] not in SENSOR_TYPES
+            )
+            if topic.lstrip('/') not in self._inputs
+        }
         self.beats = Beats()
         self._first_ns: int | None = None
         self._now_ns = 0

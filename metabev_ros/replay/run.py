@@ -54,7 +54,6 @@ def replay_bag(
     """
     _check_names(bag_in, bag_out, video)
     reader = BagReader(bag_in)
-    reader.skip_unknown_types()
     pipeline = Pipeline.load(model_dir, backend, threads, precision, provider)
     pictures = VideoWriter(video, rig, pipeline.config.camera)
     with BagWriter(bag_out, reader.schemas) as writer, pictures:
@@ -121,14 +120,20 @@ class _Replay:
                 done += 1
                 progress(done, self.summary.integrity.messages)
         last_ns = end_ns + BEAT_NS  # the last word: also a bag shorter than a beat has one
-        self._beat(last_ns, self._front_end.modality(last_ns), self._front_end.reports(last_ns))
-        self._sum_up()
+        sensors = self._front_end.reports(last_ns)
+        self._beat(last_ns, self._front_end.modality(last_ns), sensors)
+        self._sum_up(sensors)
 
-    def _sum_up(self) -> None:
+    def _sum_up(self, sensors: tuple[SensorReport, ...]) -> None:
         summary, timeout = self.summary, self._sensing.start_timeout
         beats = self._feed.beats
+        if summary.is_blind:
+            summary.unused = {
+                sensor.name: f'{sensor.state.name}: {sensor.reason}' for sensor in sensors
+            }
+            summary.unnamed = self._feed.unnamed
         summary.jumped, summary.jumped_s = beats.jumped, beats.jumped_ns * 1e-9
-        if not summary.outputs and summary.not_heard and self._feed.recorded_ns < timeout * 1e9:
+        if summary.is_blind and summary.not_heard and self._feed.recorded_ns < timeout * 1e9:
             summary.hint = (
                 f'the bag ends before sensing.start_timeout ({timeout:g} s), until which a sensor '
                 'that never spoke is waited for; a smaller one lets the others go ahead'

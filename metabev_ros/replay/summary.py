@@ -21,6 +21,8 @@ class ReplaySummary:
         outputs: modality name -> published samples.
         rejected: 'source: reason' -> messages refused.
         not_heard: topics of the rig that the bag lacks, or has with another type.
+        unused: where nothing was perceived: sensor -> its state and why, at the end of the bag.
+        unnamed: where nothing was perceived: topics of the bag that the rig does not name -> type.
         failed: samples on which inference failed.
         jumped: pauses of the recording that were not beaten through to their end.
         jumped_s: seconds without heartbeats in them.
@@ -34,6 +36,8 @@ class ReplaySummary:
     outputs: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     not_heard: dict[str, str] = field(default_factory=dict)
+    unused: dict[str, str] = field(default_factory=dict)
+    unnamed: dict[str, str] = field(default_factory=dict)
     jumped: int = 0
     jumped_s: float = 0.0
     hint: str = ''
@@ -45,6 +49,11 @@ class ReplaySummary:
         """Tell whether the bag held data that could not be read."""
         return self.integrity.is_lossy
 
+    @property
+    def is_blind(self) -> bool:
+        """Tell whether there was never anything to look at, or looking always failed."""
+        return not self.outputs
+
     def lines(self) -> list[str]:
         """For people."""
         made = ', '.join(f'{count} {name}' for name, count in sorted(self.outputs.items()))
@@ -54,6 +63,8 @@ class ReplaySummary:
         ]
         lines += [f'refused: {count} x {what}' for what, count in self.rejected.most_common()]
         lines += _named('not heard', self.not_heard.items())
+        lines += _named('not used', self.unused.items())
+        lines += _named('in the bag, not in the rig', self.unnamed.items())
         lines += _named('skipped', self.integrity.skipped_topics.items())
         if self.jumped:
             lines.append(
@@ -62,6 +73,7 @@ class ReplaySummary:
         lines += [f'inference failed on {self.failed} samples'] if self.failed else []
         lines += ['the input is LOSSY: part of it could not be read'] if self.is_lossy else []
         lines += [f'hint: {self.hint}'] if self.hint else []
+        lines += ['NOTHING was perceived: see what was not heard, used or refused'] * self.is_blind
         lines += [f'the video is LOST: {self.video_lost}'] if self.video_lost else []
         return lines
 

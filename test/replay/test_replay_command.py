@@ -69,6 +69,24 @@ def test_an_option_wins_over_the_file_and_a_wrong_rig_in_the_file_is_named(
     assert metabev(*words, '--rig', folder / 'rig.yaml')[0] == 0
 
 
+def test_a_replay_that_never_saw_anything_says_why_and_is_no_success(metabev, folder, tmp_path):
+    """A rig with other topics, and one whose cameras are heard but have no calibration."""
+    rig = (folder / 'rig.yaml').read_text()
+    (tmp_path / 'rig.yaml').write_text(rig.replace('topic: ', 'topic: other/'))
+    words = ('replay', folder / 'in.mcap', '-o', tmp_path / 'out.mcap')
+    code, text = metabev(*words, '--rig', tmp_path / 'rig.yaml')
+    assert code == 1 and 'NOTHING was perceived' in text
+    assert 'not used: LIDAR_TOP (NEVER: nothing received)' in text
+    assert 'not in the bag' in text
+    assert f'in the bag, not in the rig: /{LIDAR}/points (sensor_msgs/msg/PointCloud2)' in text
+    assert BagReader(tmp_path / 'out.mcap').counts['/perception/status'] > 5
+    rig = rig.replace('camera_info', 'info').replace(f'{LIDAR}/points', 'other')
+    (tmp_path / 'rig.yaml').write_text(rig)
+    code, text = metabev(*words, '--rig', tmp_path / 'rig.yaml')
+    assert code == 1 and 'not used: CAM_FRONT (UNCALIBRATED' in text
+    assert 'in the bag, not in the rig: /CAM_FRONT/camera_info' in text
+
+
 @pytest.mark.parametrize(
     ('words', 'said'),
     [

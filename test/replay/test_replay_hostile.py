@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagWriter
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
@@ -127,21 +126,6 @@ def test_row_104_a_custom_type_in_an_sqlite_bag_is_copied(tmp_path):
     replay(tmp_path / 'in', tmp_path / 'out.mcap')
     copied = [m.topic for m in BagReader(tmp_path / 'out.mcap') if m.topic in ('/own', '/a')]
     assert copied == ['/own', '/a']
-
-
-def test_row_104_a_topic_whose_type_nobody_defines_is_skipped_and_named(tmp_path):
-    with (tmp_path / 'in.mcap').open('wb') as file:
-        writer = McapWriter(file)
-        writer.start()
-        for topic, name in (('/own', 'my_msgs/msg/Own'), ('/a', HEADER)):
-            schema = writer.register_schema(name, 'ros2msg', b'')
-            writer.add_message(writer.register_channel(topic, 'cdr', schema), 1, header_cdr(), 1)
-        writer.finish()
-    summary = replay(tmp_path / 'in.mcap', tmp_path / 'out.mcap')
-    assert any('skipped: /own' in line and 'my_msgs/msg/Own' in line for line in summary.lines())
-    assert summary.integrity.messages == 1 and not summary.is_lossy
-    topics = {m.topic for m in BagReader(tmp_path / 'out.mcap')}
-    assert '/a' in topics and '/own' not in topics
 
 
 # --------------------------------------------------------------------------------- the bag's end

@@ -161,7 +161,6 @@ class LabelledBags:
             raise ConfigError(error.where, error.expected, error.got, 'check the path') from error
         found = collect(reader, self.rig, self.labels)
         self._require_classes(path, found)
-        reader.skip_unknown_types()  # as a replay does
         yield from _Drive(self, scene, reader, found, maker).records(done)
 
     def _require_classes(self, path: Path, found: BagLabels) -> None:
