@@ -9,7 +9,6 @@ from rclpy.node import Node
 from rclpy.subscription import Subscription
 
 from metabev_ros import wire
-from metabev_ros.bags import LATCHED_NAMES
 from metabev_ros.config import RigConfig
 from metabev_ros.errors import ConfigError, clean_text
 from metabev_ros.node import ros_support
@@ -108,7 +107,7 @@ class InputSubscriptions:
             depth = waiting_depth(msgtype, queue_depth)
             if msgtype.startswith('sensor_msgs/'):
                 depth = min(depth, FRAME_DEPTH)
-            latched = topic.rsplit('/', 1)[-1] in LATCHED_NAMES
+            latched = wire.is_latched(topic)
             qos = ros_support.latched_qos(depth) if latched else ros_support.sensor_qos(depth)
             inputs.append(Input(topic, msgtype, qos))
         self._inputs = tuple(inputs)
