@@ -129,10 +129,17 @@ class InputSubscriptions:
             kind = ros_support.message_type(item.msgtype)
             try:
                 subscription = self._node.create_subscription(
-                    kind, item.topic, receiver.callback, item.qos, raw=True
+                    kind,
+                    item.topic,
+                    receiver.callback,
+                    item.qos,
+                    qos_overriding_options=ros_support.overridable(),
+                    raw=True,
                 )
             except Exception as error:  # the middleware has classes of its own for each reason
-                raise _bad_topic(item.topic, 'a topic that can be subscribed', error) from error
+                raise _bad_topic(
+                    item.topic, 'a topic and QoS that can be subscribed', error
+                ) from error
             self._subscriptions.append(subscription)
         return len(self._subscriptions)
 
