@@ -103,7 +103,9 @@ class PerceptionNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the workers, subscribe, start the heartbeat."""
-        return self._do('activate', partial(self._activate, state), undo=self._stop)
+        return self._do(
+            'activate', partial(self._activate, state), undo=partial(self._deactivate, state)
+        )
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop the data; the model stays loaded."""
@@ -139,13 +141,13 @@ class PerceptionNode(LifecycleNode):
             return TransitionCallbackReturn.SUCCESS
         except MetaBevError as error:
             self._tell(error)
-            if undo is None:
-                return TransitionCallbackReturn.ERROR
-            undo()
-            return TransitionCallbackReturn.FAILURE
         except Exception as error:
             self._tell(_unforeseen(transition, error))
             return TransitionCallbackReturn.ERROR
+        undone = undo is not None and self._do(f'back from {transition}', undo)
+        if undone is TransitionCallbackReturn.SUCCESS:
+            return TransitionCallbackReturn.FAILURE
+        return TransitionCallbackReturn.ERROR
 
     def _tell(self, error: MetaBevError) -> None:
         self._refusal = error

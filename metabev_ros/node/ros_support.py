@@ -86,7 +86,7 @@ def latched_qos(depth: int) -> QoSProfile:
 
 
 def overridable() -> QoSOverridingOptions:
-    """What parameters `qos_overrides./topic.subscription.<policy>` may change of a topic's QoS."""
+    """The policies that parameters `qos_overrides./topic.subscription.<policy>` may change."""
     return QoSOverridingOptions(
         [QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY, QoSPolicyKind.DEPTH]
     )
