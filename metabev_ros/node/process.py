@@ -32,7 +32,7 @@ def _initialise(arguments: list[str] | None) -> None:
     try:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # rclpy's own class is private; its text names the file
-        if 'logging' in str(error) or 'log directory' in str(error):
+        if any(words in str(error) for words in ('log directory', 'logging', 'for writing')):
             raise ConfigError(
                 'the folder of the log files',
                 'one that can be written',

@@ -29,8 +29,7 @@ for folder in /tmp /home /var/log /var/lib /var/cache; do mount -t tmpfs tmpfs $
 for folder in /var/log /var/lib /var/cache; do
     mkdir $folder/metabev
     mount --bind $folder/metabev $folder/metabev
-    mount -o remount,ro $folder
-    mount -o remount,rw,bind $folder/metabev
+    mount -o remount,ro,bind $folder
 done
 mount -o remount,ro,bind /mnt
 mount -o remount,ro,bind /
