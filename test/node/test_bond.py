@@ -36,8 +36,9 @@ def managed(graph):
     thread.start()
     yield node
     executor.shutdown()
-    context.try_shutdown()
     thread.join()
+    node.destroy_node()
+    context.try_shutdown()
 
 
 def manager_bond(graph, name: str = 'perception'):
@@ -46,6 +47,7 @@ def manager_bond(graph, name: str = 'perception'):
 
     bond = bondpy.Bond(graph.node, 'bond', name)
     bond.heartbeat_timeout, bond.heartbeat_period = 4.0, 0.1
+    bond.connect_timeout = 60.0  # a loaded machine discovers slowly
     bond.start()
     return bond
 
