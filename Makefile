@@ -2,8 +2,8 @@
 .DEFAULT_GOAL := help
 RUN = .venv/bin/metabev-env
 METABEV = .venv/bin/metabev
-.PHONY: setup setup-dev demo test test-nightly test-training test-devkit coverage audit lint train \
-	evaluate export engines gpu-check precision bench clean help fresh-machine format
+.PHONY: setup setup-dev demo test test-nightly test-training test-devkit test-distribution coverage \
+	audit lint train evaluate export engines gpu-check precision bench clean help fresh-machine format
 
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## *\(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
@@ -30,6 +30,9 @@ test-devkit: setup-dev ## what is nuScenes' beside its own devkit, which gets a 
 	@.venv-devkit/bin/python -m pip install -q -r requirements/nuscenes_devkit.txt
 	@METABEV_DEVKIT_PYTHON=$(CURDIR)/.venv-devkit/bin/python \
 		$(RUN) python -m pytest -q -m devkit $(ARGS)
+test-distribution: setup-dev ## what needs launch, ros2cli, bond, ...: UNDERLAY=/opt/ros/jazzy
+	@test -e "$(UNDERLAY)/setup.sh" || { echo 'UNDERLAY: expected a prefix with a setup.sh'; exit 2; }
+	@$(RUN) sh -c '. "$(UNDERLAY)/setup.sh" && exec python -m pytest -q -m distribution $(ARGS)'
 coverage: setup-dev ## lines and branches from message to output that its tests reach
 	@$(RUN) python -m pip install -q -r requirements/coverage.txt
 	@mkdir -p out/coverage && $(RUN) python -m coverage erase

@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 SHARE = 'share/metabev_ros'
-FOLDERS = ('msg', 'config', 'models', 'launch', 'rviz')
+FOLDERS = ('msg', 'config', 'models', 'launch', 'rviz', 'requirements')
 # Weights for training and comparison stay in the source tree.
 NOT_INSTALLED = ('bevfusion_nano', 'metabev_nano_pretrained')
 

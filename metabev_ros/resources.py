@@ -12,7 +12,7 @@ PACKAGE_NAME = 'metabev_ros'
 DEFAULT_RIG = 'config/rigs/nuscenes_like.yaml'
 DEFAULT_MODEL = 'models/metabev_nano'
 # The folders that are installed, as share/metabev_ros/<folder>.
-FOLDERS = ('msg', 'config', 'models', 'launch', 'rviz')
+FOLDERS = ('msg', 'config', 'models', 'launch', 'rviz', 'requirements')
 
 
 def resource_root(package_dir: Path) -> Path:

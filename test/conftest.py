@@ -27,13 +27,17 @@ def shared_data() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `ros` or `devkit` skip, with the remedy, where what they need is not there."""
+    """Tests whose marker needs what is not there skip, with the remedy."""
     missing = {}
     if not (importlib.util.find_spec('rclpy') and importlib.util.find_spec('metabev_ros.msg')):
         missing['ros'] = 'needs ROS and our messages: make setup, then .venv/bin/metabev-env'
     if not os.environ.get('METABEV_DEVKIT_PYTHON'):
         missing['devkit'] = (
             'needs METABEV_DEVKIT_PYTHON, a Python with the devkit: make test-devkit'
+        )
+    if not all(map(importlib.util.find_spec, ('launch_ros', 'ros2launch', 'bondpy'))):
+        missing['distribution'] = (
+            'needs launch_ros, ros2launch and bondpy: make test-distribution UNDERLAY=/opt/ros/...'
         )
     for item in items:
         for marker, reason in missing.items():

@@ -11,6 +11,7 @@ from support.source_tree import PACKAGE, imported_modules, package_modules
 
 # From the top: a module imports only from rows below its own; names in one row are siblings.
 LAYERS = (
+    ('entry',),
     ('cli',),
     ('lab',),
     ('node', 'replay'),

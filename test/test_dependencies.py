@@ -47,6 +47,12 @@ def test_every_requirement_names_one_exact_version(repo_root):
             assert specifier.operator == '==' and '*' not in specifier.version, requirement
 
 
+def test_what_the_live_node_needs_is_part_of_what_the_commands_need(repo_root):
+    node, commands = pins(repo_root, 'node'), pins(repo_root, 'distribution')
+    assert {'rosbags', 'onnxruntime', 'numpy'} == set(node)
+    assert {name: str(commands[name]) for name in node} == {n: str(r) for n, r in node.items()}
+
+
 @pytest.mark.parametrize('name', ['installer', 'train', 'datasets', 'dev'])
 def test_what_is_installed_is_what_is_pinned(repo_root, name):
     for package, requirement in pins(repo_root, name).items():

@@ -49,7 +49,7 @@ PIP_INSTALL = (
     '--progress-bar',
     'off',
 )
-INSTALLED = ('metabev_ros', 'config', 'launch', 'models', 'rviz')
+INSTALLED = ('metabev_ros', 'config', 'launch', 'models', 'requirements', 'rviz')
 # On x86_64 PyPI's torch brings CUDA: CPU builds come from PyTorch's own index.
 TORCH_CPU_INDEX = 'https://download.pytorch.org/whl/cpu'
 TORCH_DOWNLOAD, TORCH_ON_DISK = 'about 3 GB', 'about 5 GB'
@@ -194,6 +194,7 @@ def build_messages(stamp: dict, distribution: str, env: dict[str, str]) -> dict:
         ROOT / 'tools/tf2_msgs',
         ROOT / 'tools/venv_prefix.cmake',
         ROOT / 'requirements/ros_jazzy.txt',
+        ROOT / 'requirements/colcon.txt',  # what it writes beside the messages: setup.bash
     ]
     # Links in the install tree follow changed files, but do not know of new ones. With the wheels
     # the checkout itself is first on the path.

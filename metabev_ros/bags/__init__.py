@@ -3,11 +3,10 @@
 from metabev_ros.bags.contents import BagIntegrity, BagMessage
 from metabev_ros.bags.reader import BagReader
 from metabev_ros.bags.records import MAGIC, RECORD_LIMIT
-from metabev_ros.bags.writer import CHUNK_SIZE, LATCHED_NAMES, BagWriter
+from metabev_ros.bags.writer import CHUNK_SIZE, BagWriter
 
 __all__ = [
     'CHUNK_SIZE',
-    'LATCHED_NAMES',
     'MAGIC',
     'RECORD_LIMIT',
     'BagIntegrity',

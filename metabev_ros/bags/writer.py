@@ -13,10 +13,9 @@ from mcap.writer import CompressionType
 from mcap.writer import Writer as McapWriter
 
 from metabev_ros.errors import OutputError, SensorDataError, clean_text
-from metabev_ros.wire import knows_type, type_definition
+from metabev_ros.wire import is_latched, knows_type, type_definition
 
 CHUNK_SIZE = 2**20
-LATCHED_NAMES = ('tf_static', 'fault_injection')  # last parts of topics
 # rosbag2's form of "reliable, transient local, keep last 1", so that a player latches it.
 LATCHED_QOS = (
     '- history: 1\n  depth: 1\n  reliability: 1\n  durability: 1\n'
@@ -104,7 +103,7 @@ class BagWriter:
             self._schemas[msgtype] = self._writer.register_schema(
                 msgtype, 'ros2msg' if text else '', (text or '').encode()
             )
-        latched = topic.rsplit('/', 1)[-1] in LATCHED_NAMES
+        latched = is_latched(topic)
         return self._writer.register_channel(
             topic,
             'cdr',

@@ -1,6 +1,7 @@
 """SROS2 policy (version 0.2.0) of what the node may hear and say, made from a rig file.
 
-The node needs no more than this: with `ROS_SECURITY_STRATEGY=Enforce` everything else is refused
+Made on a machine that has the packages of the vehicle: a node that can bond (bond.py) does. The
+node needs no more than this: with `ROS_SECURITY_STRATEGY=Enforce` everything else is refused
 by the middleware. Topics of other nodes are theirs to permit.
 """
 
@@ -10,6 +11,8 @@ import xml.etree.ElementTree as ET
 
 from metabev_ros import wire
 from metabev_ros.config import RigConfig
+from metabev_ros.node.bond import TOPIC as BOND
+from metabev_ros.node.bond import can_bond
 from metabev_ros.sensing.topics import rig_topics
 
 # Of every rclpy lifecycle node.
@@ -40,8 +43,10 @@ def access_policy(
     Args:
         sim_time: also listen to /clock; for replay only: on a vehicle a false clock is an attack.
     """
-    heard = [*rig_topics(rig), *(['/clock'] if sim_time else [])]
+    bond = [BOND] if can_bond() else []
+    heard = [*rig_topics(rig), *bond, *(['/clock'] if sim_time else [])]
     said = [
+        *bond,
         *(name if name.startswith('/') else f'~/{name}' for name in wire.OUTPUT_TYPES),
         *NODE_TOPICS,
     ]

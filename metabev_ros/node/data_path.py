@@ -27,7 +27,7 @@ from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import Modality, PerceptionResult, SensorReport
 from metabev_ros.wire import Counters, StatusReport
 
-JOIN_LIMIT = 5.0  # seconds a worker may need to end; one that hangs dies with the process
+JOIN_LIMIT = 1.0  # seconds that the workers together may need to end: the executor waits for them
 SNAPSHOT_LIMIT = 2.0  # seconds; an older one means that the sensing thread hangs
 NO_CLOCK = 'use_sim_time is set, but nothing comes on /clock'
 
@@ -125,15 +125,21 @@ class DataPath:
         self._heartbeat.start()
         return inputs
 
-    def stop(self) -> None:
-        """No more data: subscriptions go, the workers are joined."""
+    def stop(self) -> bool:
+        """No more data: subscriptions go, the workers are told to end; may be called again.
+
+        Returns:
+            True when the workers have ended; one that hangs dies with the process.
+        """
         self._inputs.destroy()
         workers = (self._heartbeat, self._sensing, self._inference)
         for worker in workers:
             worker.stop()
+        end = time.monotonic() + JOIN_LIMIT
         for worker in workers:
             if worker.is_alive():
-                worker.join(JOIN_LIMIT)
+                worker.join(max(0.0, end - time.monotonic()))
+        return not any(worker.is_alive() for worker in workers)
 
     @property
     def fault(self) -> str:

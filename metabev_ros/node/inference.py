@@ -34,6 +34,7 @@ class ExitCode(enum.IntEnum):
     REFUSED = 2  # wrong parameters, rig or model: starting again is no cure
     HUNG = 3  # inference did not return within hang_limit
     DEVICE_LOST = 4  # the accelerator needs a new process
+    FAILED = 5  # a transition failed, and cleaning up after it failed too
 
 
 class InferenceWorker(threading.Thread):

@@ -9,7 +9,6 @@ from rclpy.node import Node
 from rclpy.subscription import Subscription
 
 from metabev_ros import wire
-from metabev_ros.bags import LATCHED_NAMES
 from metabev_ros.config import RigConfig
 from metabev_ros.errors import ConfigError, clean_text
 from metabev_ros.node import ros_support
@@ -108,7 +107,7 @@ class InputSubscriptions:
             depth = waiting_depth(msgtype, queue_depth)
             if msgtype.startswith('sensor_msgs/'):
                 depth = min(depth, FRAME_DEPTH)
-            latched = topic.rsplit('/', 1)[-1] in LATCHED_NAMES
+            latched = wire.is_latched(topic)
             qos = ros_support.latched_qos(depth) if latched else ros_support.sensor_qos(depth)
             inputs.append(Input(topic, msgtype, qos))
         self._inputs = tuple(inputs)
@@ -130,10 +129,17 @@ class InputSubscriptions:
             kind = ros_support.message_type(item.msgtype)
             try:
                 subscription = self._node.create_subscription(
-                    kind, item.topic, receiver.callback, item.qos, raw=True
+                    kind,
+                    item.topic,
+                    receiver.callback,
+                    item.qos,
+                    qos_overriding_options=ros_support.overridable(),
+                    raw=True,
                 )
             except Exception as error:  # the middleware has classes of its own for each reason
-                raise _bad_topic(item.topic, 'a topic that can be subscribed', error) from error
+                raise _bad_topic(
+                    item.topic, 'a topic and QoS that can be subscribed', error
+                ) from error
             self._subscriptions.append(subscription)
         return len(self._subscriptions)
 

@@ -88,16 +88,37 @@ def declare_parameters(node: Node) -> None:
         )
 
 
-def refuse_changes(parameters: list[RosParameter]) -> SetParametersResult:
+def refuse_changes(node: Node, parameters: list[RosParameter]) -> SetParametersResult:
     """Refuse every change at run time, also of what rclpy itself declares.
 
-    `use_sim_time` would take the node's clock away, and with it every output.
+    `use_sim_time` would take the node's clock away, and with it every output. A parameter that is
+    being declared, as the QoS of a new subscription is, comes through here too.
     """
-    names = ', '.join(clean_text(cast(str, parameter.name)) for parameter in parameters[:5])
+    changed = [p for p in parameters if node.has_parameter(cast(str, p.name))]
+    if not changed:
+        return SetParametersResult(successful=True)
+    names = ', '.join(clean_text(cast(str, parameter.name)) for parameter in changed[:5])
     return SetParametersResult(
         successful=False,
         reason=f'{names}: read-only while the node runs; set it at the start of the process',
     )
+
+
+def check_qos_overrides(node: Node) -> None:
+    """Every QoS that was given belongs to a topic of the node; a misspelt one would do nothing.
+
+    Raises:
+        ConfigError: naming the parameter.
+    """
+    for name in sorted(_overrides(node)):
+        if name.startswith('qos_overrides.') and not node.has_parameter(name):
+            raise ConfigError(
+                f'parameter {clean_text(name, 200)}',
+                'qos_overrides./full/topic.subscription (or publisher).reliability, durability '
+                'or depth of a topic of this node',
+                'a name that belongs to none',
+                '`ros2 topic list` has the full names',
+            )
 
 
 def _overrides(node: Node) -> dict[str, Any]:

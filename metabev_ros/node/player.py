@@ -20,7 +20,7 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 
 from metabev_ros import wire
-from metabev_ros.bags import LATCHED_NAMES, BagMessage, BagReader
+from metabev_ros.bags import BagMessage, BagReader
 from metabev_ros.errors import ConfigError
 from metabev_ros.node import ros_support
 
@@ -104,7 +104,7 @@ class BagPlayer:
         return True
 
     def _advertise(self, topic: str, msgtype: str) -> Publisher:
-        static = topic.rsplit('/', 1)[-1] in LATCHED_NAMES
+        static = wire.is_latched(topic)
         qos = ros_support.latched_qos(STATIC_DEPTH) if static else ros_support.reliable_qos(DEPTH)
         return self._node.create_publisher(ros_support.message_type(msgtype), topic, qos)
 

@@ -12,7 +12,6 @@ import rclpy
 import rclpy.utilities
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 
@@ -29,26 +28,17 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 STOP_LIMIT = 8.0  # seconds from a signal to the end, whatever hangs; systemd's unit waits for 10
 
 
-def _start(node: PerceptionNode) -> None:
-    """Configure and activate.
-
-    Raises:
-        MetaBevError: why a transition failed.
-    """
-    for transition in (node.trigger_configure, node.trigger_activate):
-        if transition() is not TransitionCallbackReturn.SUCCESS:
-            raise node.refusal or ConfigError(
-                'start-up',
-                'a node that can be activated',
-                'a failed transition',
-                'start it again with --log-level debug, which says more',
-            )
-
-
 def _initialise(arguments: list[str] | None) -> None:
     try:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # rclpy's own class is private; its text names the file
+        if any(words in str(error) for words in ('log directory', 'logging', 'for writing')):
+            raise ConfigError(
+                'the folder of the log files',
+                'one that can be written',
+                clean_text(error, 200),
+                'name another one: ROS_LOG_DIR',
+            ) from error
         raise ConfigError(
             'command line or parameter file', 'arguments ROS can parse', str(error), REMEDY
         ) from error
@@ -77,7 +67,7 @@ def _create() -> PerceptionNode:
 
 def _run(node: PerceptionNode, stop: threading.Event) -> ExitCode:
     if node.autostart:
-        _start(node)
+        node.start()
     executor = input_executor()
     executor.add_node(node)
     try:

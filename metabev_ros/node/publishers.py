@@ -8,6 +8,7 @@ from typing import cast
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 
 from metabev_ros import wire
+from metabev_ros.errors import ConfigError, clean_text
 from metabev_ros.node import ros_support
 from metabev_ros.wire import OutMessage
 
@@ -20,21 +21,38 @@ def private_name(topic: str) -> str:
     return topic if topic.startswith('/') else f'~/{topic}'
 
 
+def _publisher(node: LifecycleNode, topic: str, msgtype: str) -> LifecyclePublisher:
+    kind = ros_support.message_type(msgtype)
+    qos = ros_support.reliable_qos(DEPTHS.get(topic, 5))
+    try:
+        publisher = node.create_lifecycle_publisher(
+            kind,
+            private_name(topic),
+            qos,
+            qos_overriding_options=ros_support.overridable(),
+        )
+    except Exception as error:  # the middleware has classes of its own for each reason
+        raise ConfigError(
+            f'output {topic}',
+            'a topic and QoS that can be published',
+            clean_text(str(error).partition('\n')[0] or type(error).__name__, 200),
+            'correct the remapping or the qos_overrides',
+        ) from error
+    return cast(LifecyclePublisher, publisher)
+
+
 class OutputPublishers:
-    """One lifecycle publisher an output topic; silent while the node is not active."""
+    """One lifecycle publisher an output topic; silent while the node is not active.
+
+    Raises:
+        ConfigError: from the constructor, for a topic or QoS that cannot be.
+        MissingDependencyError: from the constructor, for a message type that is not installed.
+    """
 
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node
         self._publishers = {
-            topic: cast(
-                LifecyclePublisher,
-                node.create_lifecycle_publisher(
-                    ros_support.message_type(msgtype),
-                    private_name(topic),
-                    ros_support.reliable_qos(DEPTHS.get(topic, 5)),
-                ),
-            )
-            for topic, msgtype in wire.OUTPUT_TYPES.items()
+            topic: _publisher(node, topic, msgtype) for topic, msgtype in wire.OUTPUT_TYPES.items()
         }
 
     @property

@@ -1,8 +1,9 @@
 """ROS 2 messages as CDR bytes, in and out, without ROS.
 
 `budget` says what a message may cost, `cdr` reads and writes bytes, `foreign` reads types that
-only a bag defines; `outputs` and `status` say what this package publishes, where and as which
-type. Node and replay send what is made here, byte for byte.
+only a bag defines; `latched` knows which topics are kept for late subscribers; `outputs` and
+`status` say what this package publishes, where and as which type. Node and replay send what is
+made here, byte for byte.
 """
 
 from metabev_ros.errors import TEXT_LIMIT, clean_text
@@ -21,6 +22,7 @@ from metabev_ros.wire.cdr import (
     with_stamp,
 )
 from metabev_ros.wire.foreign import ForeignType
+from metabev_ros.wire.latched import is_latched
 from metabev_ros.wire.outputs import (
     BEV_MAP,
     DETECTIONS,
@@ -67,6 +69,7 @@ __all__ = [
     'encode_status',
     'has_header_first',
     'header',
+    'is_latched',
     'knows_type',
     'message_class',
     'read_stamp',

@@ -55,4 +55,5 @@ def test_only_a_replay_policy_lets_the_node_hear_the_clock():
 
 def test_the_node_may_not_ask_any_service_nor_publish_an_input():
     assert not listed('request')
-    assert not {name for name in listed('publish') if name in listed('subscribe')}
+    # A bond is one topic for both sides, where the package is installed.
+    assert listed('publish') & listed('subscribe') <= {'/bond'}

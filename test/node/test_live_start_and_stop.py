@@ -48,6 +48,7 @@ def test_row_096_a_wrong_parameter_stops_start_up_with_one_line(tmp_path, parame
     ('change', 'expected'),
     [
         (('odometry_topic: odom', 'odometry_topic: odom//etry'), 'odom//etry'),
+        (('odometry_topic: odom', 'odometry_topic: odom-etry'), 'odom-etry'),
         (('odometry_topic: odom', 'odometry_topic: tf_static'), 'tf_static'),
         (('odometry_topic: odom', 'odometry_topic: /perception/bev_map'), 'as output bev_map'),
         (('LIDAR_TOP/points', '/CAM_FRONT/image_rect_compressed'), 'CAM_FRONT'),
@@ -85,6 +86,16 @@ def test_a_node_that_cannot_enter_its_enclave_is_refused(tmp_path, monkeypatch):
     assert node.wait() == 2
     assert 'start-up refused' in node.log and 'enclave' in node.log
     assert 'Traceback' not in node.log and 'active:' not in node.log
+
+
+def test_a_log_folder_that_cannot_be_written_is_named_with_its_cure(tmp_path, monkeypatch):
+    """As under systemd's ProtectHome."""
+    from support.live_graph import NodeProcess
+
+    monkeypatch.setenv('ROS_LOG_DIR', '/proc/no_such_folder')
+    node = NodeProcess(tmp_path)
+    assert node.wait() == 2
+    assert 'start-up refused' in node.log and 'name another one: ROS_LOG_DIR' in node.log
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from metabev_ros import wire
-from metabev_ros.bags import LATCHED_NAMES, BagReader
+from metabev_ros.bags import BagReader
 from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.errors import SensorDataError
 from metabev_ros.pipeline import Pipeline
@@ -25,10 +25,9 @@ def sample_at(
     front_end = pipeline.front_end(rig, sensing)
     found: list[Sample] = []
     for message in BagReader(bag):
-        is_latched = message.topic.rsplit('/', 1)[-1] in LATCHED_NAMES
         if message.log_time_ns > stamp_ns + TAIL_NS:
             break
-        if message.log_time_ns < stamp_ns - LEAD_NS and not is_latched:
+        if message.log_time_ns < stamp_ns - LEAD_NS and not wire.is_latched(message.topic):
             continue
         # The past of what is latched is none of the clock that the sensors' messages have.
         arrival_ns = max(message.log_time_ns, stamp_ns - LEAD_NS)
