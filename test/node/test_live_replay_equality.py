@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from support import rig_messages
+from support.keyframe_rig import keyframe_rig
 from support.rig_messages import CAMERAS, LIDAR, PERIOD_NS
 
 from metabev_ros import wire
 from metabev_ros.bags import BagReader, BagWriter
-from metabev_ros.config import RigConfig, SensingConfig, load_config, save_config
+from metabev_ros.config import RigConfig, SensingConfig, save_config
 from metabev_ros.replay.run import output_topic, replay_bag
-from metabev_ros.resources import resource_path
 
 pytestmark = pytest.mark.ros
 
@@ -163,7 +163,7 @@ def test_live_and_replay_are_equal_bit_for_bit(both, topic):
 def test_the_real_keyframe_gives_the_same_bytes_live_and_in_replay(
     graph, model, shared_data, tmp_path
 ):
-    rig = load_config(RigConfig, resource_path('config/rigs/nuscenes_like.yaml'))
+    rig = keyframe_rig()
     live, replayed = live_and_replayed(
         graph, model, shared_data / 'bags' / 'nuscenes_keyframe', rig, tmp_path
     )

@@ -50,7 +50,7 @@ def test_row_096_a_wrong_parameter_stops_start_up_with_one_line(tmp_path, parame
         (('odometry_topic: odom', 'odometry_topic: odom//etry'), 'odom//etry'),
         (('odometry_topic: odom', 'odometry_topic: tf_static'), 'tf_static'),
         (('odometry_topic: odom', 'odometry_topic: /perception/bev_map'), 'as output bev_map'),
-        (('LIDAR_TOP/points', '/CAM_FRONT/image_rect_compressed'), 'CAM_FRONT'),
+        (('LIDAR_TOP/points', '/CAM_FRONT/image_rect/compressed'), 'CAM_FRONT'),
         (('rate_hz: 5.0', 'rate_hz: five'), 'rate_hz'),
         (('frame: CAM_FRONT', 'frame: [1, 2]'), 'frame'),
     ],
