@@ -1,8 +1,8 @@
 """Every camera that RViz and Foxglove show is one that the shipped rig sends, under its own name.
 
 RViz takes the transport from the last part of a topic's name: `compressed`, `compressedDepth` and
-`theora` are transports of the topic before it, everything else is a raw image (rviz_default_plugins,
-get_transport_from_topic.cpp).
+`theora` are transports of the topic before it, everything else is a raw image
+(rviz_default_plugins, get_transport_from_topic.cpp).
 """
 
 from __future__ import annotations
@@ -29,10 +29,13 @@ def transport_of(topic: str) -> str:
 
 
 def fits(camera: CameraConfig) -> bool:
-    return transport_of(camera.topic) == {
-        Transport.RAW: 'raw',
-        Transport.COMPRESSED: 'compressed',
-    }[camera.transport]
+    return (
+        transport_of(camera.topic)
+        == {
+            Transport.RAW: 'raw',
+            Transport.COMPRESSED: 'compressed',
+        }[camera.transport]
+    )
 
 
 def rviz_displays() -> list[dict[str, Any]]:

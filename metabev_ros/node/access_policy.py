@@ -41,8 +41,9 @@ def access_policy(
         sim_time: also listen to /clock; for replay only: on a vehicle a false clock is an attack.
     """
     heard = [*rig_topics(rig), *(['/clock'] if sim_time else [])]
+    outputs = (*wire.OUTPUT_TYPES, *wire.standard_outputs())
     said = [
-        *(name if name.startswith('/') else f'~/{name}' for name in wire.OUTPUT_TYPES),
+        *(name if name.startswith('/') else f'~/{name}' for name in outputs),
         *NODE_TOPICS,
     ]
     policy = ET.Element('policy', version='0.2.0')

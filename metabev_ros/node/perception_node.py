@@ -11,10 +11,13 @@ import logging
 import time
 from typing import Any, cast
 
+from rcl_interfaces.msg import SetParametersResult
+
 # Where it is since Humble; the module that defines it has moved since then.
 from rclpy.clock import Clock, ClockType  # pyright: ignore[reportPrivateImportUsage]
 from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from rclpy.timer import Timer
 
 from metabev_ros import wire
@@ -24,13 +27,14 @@ from metabev_ros.errors import ConfigError, MetaBevError
 from metabev_ros.node.data_path import DataPath, load_pipeline
 from metabev_ros.node.inference import ExitCode
 from metabev_ros.node.parameters import (
+    changed_config,
     declare_parameters,
     load_rig,
     read_parameters,
-    refuse_changes,
 )
-from metabev_ros.node.publishers import OutputPublishers
+from metabev_ros.node.publishers import OutputPublishers, available_outputs
 from metabev_ros.node.workers import ThrottledLog
+from metabev_ros.outputs import check_settings
 from metabev_ros.pipeline import Pipeline
 
 NODE_NAME = 'perception'
@@ -48,7 +52,7 @@ class PerceptionNode(LifecycleNode):
         super().__init__(node_name)
         declare_parameters(self)
         # After the declarations, which go through the same callback.
-        self.add_on_set_parameters_callback(refuse_changes)
+        self.add_on_set_parameters_callback(self._change_parameters)
         self._log = ThrottledLog(self._warn, self._info)
         self._config: NodeConfig | None = None
         self._rig: RigConfig | None = None
@@ -79,11 +83,14 @@ class PerceptionNode(LifecycleNode):
             self._rig = load_rig(self._config.rig)
             started = time.monotonic()
             self._pipeline = load_pipeline(self._config, self._rig)
-            self._outputs = OutputPublishers(self)
+            model = self._pipeline.model
+            check_settings(self._config.settings, model)
+            self._outputs = OutputPublishers(
+                self, available_outputs(self._config.outputs, model.map_classes, self._info)
+            )
         except Exception as error:  # rclpy would swallow it without a word
             self._release()
             return self._refuse(_as_refusal('configure', error))
-        model = self._pipeline.model
         self.get_logger().info(
             f'model {model.name} {model.hash[: wire.HASH_DIGITS]} on {model.backend} '
             f'({model.provider} on {model.device}, {model.precision}'
@@ -113,6 +120,20 @@ class PerceptionNode(LifecycleNode):
         ]
         self.get_logger().info(f'active: {inputs} inputs, waiting for sensors')
         return result
+
+    def _change_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        """Take a change as a whole, or refuse it as a whole and say why."""
+        try:
+            config = changed_config(self, parameters)
+            if self._pipeline is not None:
+                check_settings(config.settings, self._pipeline.model)
+        except MetaBevError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        if self._config is not None:
+            self._config = config
+        if self._path is not None:
+            self._path.change(config)
+        return SetParametersResult(successful=True)
 
     def _refuse(self, error: MetaBevError) -> TransitionCallbackReturn:
         self.refusal = error

@@ -20,6 +20,14 @@ from metabev_ros.wire.cdr import (
     typestore,
     with_stamp,
 )
+from metabev_ros.wire.definitions import (
+    AUTOWARE,
+    AUTOWARE_TRACKS,
+    DEFINITIONS,
+    GRID_MAP,
+    SCENE,
+    VISION,
+)
 from metabev_ros.wire.foreign import ForeignType
 from metabev_ros.wire.outputs import (
     BEV_MAP,
@@ -32,7 +40,17 @@ from metabev_ros.wire.outputs import (
     STATUS,
     OutMessage,
     check_result,
+    covariances,
     encode_result,
+)
+from metabev_ros.wire.standard import (
+    StandardOutput,
+    chosen_outputs,
+    encode_standard,
+    is_latched,
+    layer_topic,
+    mode_of,
+    standard_outputs,
 )
 from metabev_ros.wire.status import (
     INJECTION_ACTIVE,
@@ -44,6 +62,19 @@ from metabev_ros.wire.status import (
 )
 
 __all__ = [
+    'AUTOWARE',
+    'AUTOWARE_TRACKS',
+    'DEFINITIONS',
+    'GRID_MAP',
+    'SCENE',
+    'VISION',
+    'StandardOutput',
+    'chosen_outputs',
+    'encode_standard',
+    'is_latched',
+    'layer_topic',
+    'mode_of',
+    'standard_outputs',
     'BEV_MAP',
     'DETECTIONS',
     'DIAGNOSTICS',
@@ -61,6 +92,7 @@ __all__ = [
     'StatusReport',
     'check_result',
     'clean_text',
+    'covariances',
     'deserialize',
     'encode_diagnostics',
     'encode_result',

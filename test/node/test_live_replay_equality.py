@@ -14,14 +14,28 @@ from support.rig_messages import CAMERAS, LIDAR, PERIOD_NS
 
 from metabev_ros import wire
 from metabev_ros.bags import BagReader, BagWriter
-from metabev_ros.config import RigConfig, SensingConfig, save_config
+from metabev_ros.config import (
+    DetectionsConfig,
+    MarkersConfig,
+    OutputsConfig,
+    OutputSettings,
+    RigConfig,
+    SensingConfig,
+    save_config,
+    to_plain,
+)
 from metabev_ros.replay.run import output_topic, replay_bag
 
 pytestmark = pytest.mark.ros
 
 TICKS = 14
-# Not the markers: their bytes end off a multiple of four, and DDS pads those.
-COMPARED = (wire.DETECTIONS, wire.BEV_MAP, wire.DRIVABLE_AREA)
+COMPARED = (wire.DETECTIONS, wire.BEV_MAP, wire.DRIVABLE_AREA, wire.MARKERS)
+REQUIRED = OutputsConfig(layers='require', overlay_compressed='require')
+EXTRA = ('layers/walkway', 'overlay/compressed')  # of what that asks for
+SETTINGS = OutputSettings(
+    DetectionsConfig(scores='all=0.1, all@20=0.2', nms_scale=0.8),
+    MarkersConfig(min_score=0.15, lifetime=0.7, text=True),
+)
 CLOCK_TYPE = 'rosgraph_msgs/msg/Clock'
 PATIENCE = 60.0  # seconds for one step on a machine that is busy with other things
 
@@ -94,14 +108,24 @@ class Lockstep:
             )
 
 
-def live_and_replayed(graph, model: str, bag: Path, rig: RigConfig, folder: Path):
+def live_and_replayed(
+    graph,
+    model: str,
+    bag: Path,
+    rig: RigConfig,
+    folder: Path,
+    required: OutputsConfig | None = None,
+    settings: OutputSettings | None = None,
+):
     """Outputs of the live node and of replay: two dicts topic -> list of bytes."""
     from support.live_graph import NodeProcess
 
-    replay_bag(bag, folder / 'out.mcap', model, rig, SensingConfig(deadline=0.1))
+    sensing, said = SensingConfig(deadline=0.1), settings or OutputSettings()
+    replay_bag(bag, folder / 'out.mcap', model, rig, sensing, outputs=required, settings=settings)
+    topics = COMPARED if required is None else (*COMPARED, *EXTRA)
     outputs = list(BagReader(folder / 'out.mcap'))
     replayed = {
-        topic: [m.cdr for m in outputs if m.topic == output_topic(topic)] for topic in COMPARED
+        topic: [m.cdr for m in outputs if m.topic == output_topic(topic)] for topic in topics
     }
     made = [m.log_time_ns for m in outputs if m.topic == output_topic(wire.DETECTIONS)]
     first = len(graph.records)
@@ -118,6 +142,12 @@ def live_and_replayed(graph, model: str, bag: Path, rig: RigConfig, folder: Path
             'inference.table_wait': 30.0,
             'inference.time_limit': 60.0,
             'inference.hang_limit': 120.0,
+            **{
+                f'{group}.{name}': value
+                for group, values in to_plain(said).items()
+                for name, value in values.items()
+                if value != ''
+            },
         },
     )
     try:
@@ -127,10 +157,17 @@ def live_and_replayed(graph, model: str, bag: Path, rig: RigConfig, folder: Path
     finally:
         code = node.stop(signal.SIGTERM)
     assert code == 0
-    live = {
-        topic: [r.cdr for r in graph.records[first:] if r.topic == topic] for topic in COMPARED
-    }
-    return live, replayed
+    live = {topic: [r.cdr for r in graph.records[first:] if r.topic == topic] for topic in topics}
+    return {topic: unpadded(live[topic], replayed[topic]) for topic in topics}, replayed
+
+
+def unpadded(live: list[bytes], replayed: list[bytes]) -> list[bytes]:
+    """What DDS delivered without the zeros by which it fills up to four bytes."""
+    sizes = [len(cdr) for cdr in replayed]
+    return [
+        cdr[:size] if len(cdr) - size < 4 and not any(cdr[size:]) else cdr
+        for cdr, size in zip(live, sizes, strict=False)
+    ] + live[len(sizes) :]
 
 
 @pytest.fixture(scope='module')
@@ -139,7 +176,12 @@ def both(graph, model, tmp_path_factory):
     folder = tmp_path_factory.mktemp('equality')
     with BagWriter(folder / 'in.mcap') as writer:
         rig_messages.write_drive(writer, TICKS, skip=skipped)
-    return live_and_replayed(graph, model, folder / 'in.mcap', rig_messages.rig(), folder)
+    every = wire.standard_outputs()
+    for topic in EXTRA:
+        graph.record(topic, every[topic].msgtype)
+    return live_and_replayed(
+        graph, model, folder / 'in.mcap', rig_messages.rig(), folder, REQUIRED, SETTINGS
+    )
 
 
 def test_replay_made_every_modality(both):
@@ -153,7 +195,7 @@ def test_replay_made_every_modality(both):
     assert stamps[-1] - stamps[0] >= (TICKS - 4) * PERIOD_NS
 
 
-@pytest.mark.parametrize('topic', COMPARED)
+@pytest.mark.parametrize('topic', [*COMPARED, *EXTRA])
 def test_live_and_replay_are_equal_bit_for_bit(both, topic):
     live, replayed = both
     assert len(replayed[topic]) >= TICKS - 3

@@ -20,6 +20,11 @@ pytestmark = pytest.mark.ros
             'parameter sensing.deadline: expected a number (write 1.0, not 1) in 0.001..5, got 1',
         ),
         ({'sensing.dedline': 0.1}, 'did you mean sensing.deadline?'),
+        (
+            {'outputs.vision': 'on'},
+            'parameter outputs.vision: expected one of auto, require, never',
+        ),
+        ({'detections.scores': 'tram=0.5'}, 'parameter detections.scores: expected classes of'),
         ({'threads': 0}, 'parameter threads: expected an integer in 1..64, got 0'),
         (
             {'use_sim_time': 1},

@@ -14,9 +14,9 @@ from metabev_ros.bags import BagReader
 from metabev_ros.config import SensingConfig
 from metabev_ros.geometry import inverse_rigid, project_points, rotation_z, transform_points
 from metabev_ros.lab.datasets.sources.frame import RecordMaker
-from metabev_ros.lab.datasets.sources.label_types import VISION
 from metabev_ros.lab.datasets.sources.labelled_bags import LabelledBags
 from metabev_ros.structures import Modality
+from metabev_ros.wire.definitions import VISION
 
 
 @pytest.fixture(scope='module')
