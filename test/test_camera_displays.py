@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from metabev_ros import wire
 from metabev_ros.config import CameraConfig, RigConfig, Transport, load_config
 from metabev_ros.resources import DEFAULT_RIG, resource_path
 
@@ -63,6 +64,18 @@ def test_every_camera_display_of_rviz_names_a_topic_that_the_rig_publishes() -> 
     rig = load_config(RigConfig, resource_path(DEFAULT_RIG))
     shown = [topic for topic in rviz_topics('Image') if not topic.startswith(NODE)]
     assert sorted(shown) == sorted(f'/{camera.topic}' for camera in rig.cameras)
+
+
+def test_every_other_display_names_an_output_and_grids_are_asked_for_as_latched() -> None:
+    outputs = {f'{NODE}{topic}' for topic in (*wire.OUTPUT_TYPES, *wire.standard_outputs())}
+    shown = {topic for kind in ('Map', 'MarkerArray') for topic in rviz_topics(kind)}
+    shown |= {topic for topic in rviz_topics('Image') if topic.startswith(NODE)}
+    assert shown <= outputs
+    grids = {f'{NODE}{topic}' for topic in wire.standard_outputs() if wire.is_latched(topic)}
+    assert set(rviz_topics('Map')) == grids | {f'{NODE}{wire.DRIVABLE_AREA}'}
+    for display in rviz_displays():
+        if display['Class'].endswith('/Map'):
+            assert display['Topic']['Durability Policy'] == 'Transient Local', display['Name']
 
 
 def test_every_camera_panel_of_foxglove_names_a_topic_that_the_rig_publishes() -> None:

@@ -24,8 +24,8 @@ from metabev_ros.wire.poses import (
     with_covariance,
 )
 
-# Names of ObjectClassification's constants; Autoware has none for what is missing here.
-AUTOWARE_CLASSES = {
+UNKNOWN = 'UNKNOWN'  # what Autoware has no class for, also of other models
+AUTOWARE_CLASSES = {  # names of ObjectClassification's constants
     'car': 'CAR',
     'truck': 'TRUCK',
     'construction_vehicle': 'TRUCK',
@@ -34,6 +34,8 @@ AUTOWARE_CLASSES = {
     'motorcycle': 'MOTORCYCLE',
     'bicycle': 'BICYCLE',
     'pedestrian': 'PEDESTRIAN',
+    'barrier': UNKNOWN,
+    'traffic_cone': UNKNOWN,
 }
 # A barrier looks the same from both sides, a cone from all: what is known of their heading.
 _ORIENTATIONS = {'barrier': 'SIGN_UNKNOWN', 'traffic_cone': 'UNAVAILABLE'}
@@ -139,7 +141,7 @@ def _track(track: FollowedBox, name: str) -> Any:
 
 def _classification(name: str, probability: float) -> Any:
     kind = _message('ObjectClassification')
-    label = getattr(kind, AUTOWARE_CLASSES.get(name, 'UNKNOWN'))
+    label = getattr(kind, AUTOWARE_CLASSES.get(name, UNKNOWN))
     return kind(label=label, probability=float(probability))
 
 
