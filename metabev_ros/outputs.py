@@ -19,7 +19,7 @@ from metabev_ros.config.score_rules import (
 from metabev_ros.coverage import seen_cells
 from metabev_ros.drawing import draw_overlay
 from metabev_ros.postprocess import circle_nms
-from metabev_ros.structures import Detections, ModelInfo, PerceptionResult
+from metabev_ros.structures import Detections, Modality, ModelInfo, PerceptionResult, Sample
 from metabev_ros.wire import OutMessage
 
 
@@ -98,3 +98,19 @@ def result_messages(
         return messages
     picture = functools.partial(draw_overlay, result, model, markers.min_score)
     return messages + wire.encode_standard(result, model, frame, markers, seen, picture, wanted)
+
+
+def warm_up(model: ModelInfo, frame: str, topics: Collection[str]) -> None:
+    """Encode one made-up box as everything, so that the first real output is not late.
+
+    What writes a type is made when the type is first written.
+
+    Args:
+        topics: of `wire.standard_outputs`.
+    """
+    box = np.array([[0, 0, 0, 1, 1, 1, 0, 0, 0]], np.float32)
+    found = Detections(box, np.ones(1, np.float32), np.zeros(1, np.int64))
+    layers = np.zeros((len(model.map_classes), *model.map_grid.shape), np.float32)
+    nothing = Sample(0, {}, None, Modality.NONE)
+    result = PerceptionResult(nothing, found, layers, {})
+    result_messages(result, model, frame, MarkersConfig(text=True), topics)

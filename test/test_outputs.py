@@ -20,7 +20,13 @@ from metabev_ros.config import (
 )
 from metabev_ros.config.class_sizes import MEAN_SIZES
 from metabev_ros.errors import BackendError, ConfigError
-from metabev_ros.outputs import apply_settings, check_settings, result_messages, select_boxes
+from metabev_ros.outputs import (
+    apply_settings,
+    check_settings,
+    result_messages,
+    select_boxes,
+    warm_up,
+)
 from metabev_ros.structures import DETECTION_CLASSES, Detections
 
 CAR, BUS, PERSON = (DETECTION_CLASSES.index(name) for name in ('car', 'bus', 'pedestrian'))
@@ -162,3 +168,13 @@ def test_what_is_not_as_shipped_is_named() -> None:
         == 'heartbeat_rate=20.0; detections.scores=car=0.3; markers.text=True'
     )
     assert changed_parameters(changed.settings) == 'detections.scores=car=0.3; markers.text=True'
+
+
+def test_warming_up_makes_what_writes_every_type_before_the_first_output() -> None:
+    ready = wire.typestore().cache  # by type: the code with which rosbags writes it
+    ready.clear()
+    warm_up(MODEL, 'base_link', tuple(wire.standard_outputs()))
+    types = {output.msgtype for output in wire.standard_outputs().values()}
+    assert types | {wire.OUTPUT_TYPES[wire.DETECTIONS], wire.OUTPUT_TYPES[wire.MARKERS]} <= set(
+        ready
+    )

@@ -34,7 +34,7 @@ from metabev_ros.node.parameters import (
 )
 from metabev_ros.node.publishers import OutputPublishers, available_outputs
 from metabev_ros.node.workers import ThrottledLog
-from metabev_ros.outputs import check_settings
+from metabev_ros.outputs import check_settings, warm_up
 from metabev_ros.pipeline import Pipeline
 
 NODE_NAME = 'perception'
@@ -85,9 +85,9 @@ class PerceptionNode(LifecycleNode):
             self._pipeline = load_pipeline(self._config, self._rig)
             model = self._pipeline.model
             check_settings(self._config.settings, model)
-            self._outputs = OutputPublishers(
-                self, available_outputs(self._config.outputs, model.map_classes, self._info)
-            )
+            standard = available_outputs(self._config.outputs, model.map_classes, self._info)
+            warm_up(model, self._rig.ego_frame, standard)
+            self._outputs = OutputPublishers(self, standard)
         except Exception as error:  # rclpy would swallow it without a word
             self._release()
             return self._refuse(_as_refusal('configure', error))

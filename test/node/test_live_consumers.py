@@ -104,7 +104,7 @@ def test_vision_msgs_and_autoware_users_get_the_boxes_that_we_say(graph, rig, co
     objects = consume('autoware_objects', PLANNING)
     vision.wait(rig.tick)
     objects.wait(rig.tick)
-    rig.tick_until_fused(graph, timeout=120)
+    time.sleep(2.0)  # the rig is silent: what is under way arrives
     stamp = wire.stamp_to_ns(vision.got[-1].header.stamp)
     (ours,) = [r.message for r in graph.of(wire.DETECTIONS) if r.stamp_ns == stamp]
     (theirs,) = [m for m in objects.got if wire.stamp_to_ns(m.header.stamp) == stamp]

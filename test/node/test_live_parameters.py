@@ -73,7 +73,6 @@ def settings_of(graph, since: float) -> set[str]:
 
 
 def test_row_098_a_least_score_holds_for_the_outputs_whose_label_names_it(graph, rig, asked):
-    rig.tick_until_fused(graph, timeout=120)
     since = time.monotonic()
     assert asked.set('detections.scores', 'all=0.05, all@10=1.0') == ''
     named: list[int] = []
