@@ -1,22 +1,30 @@
 """Outputs as their consumers take them: with their types and their quality of service.
 
-docs/topics_and_parameters.md says which test stands for which consumer.
+docs/topics_and_parameters.md says which test stands for which consumer. What comes is held against
+a replay of the same bag.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+from support import rig_messages
+from support.lockstep import PATIENT, Lockstep
 
 from metabev_ros import wire
+from metabev_ros.bags import BagReader, BagWriter
+from metabev_ros.config import OutputsConfig, SensingConfig
 from metabev_ros.node import ros_support
+from metabev_ros.replay.run import output_topic, replay_bag
 
 pytestmark = pytest.mark.ros
 
+TICKS = 4
 # nav2_costmap_2d's StaticLayer with map_subscribe_transient_local, which is its default.
 STATIC_LAYER = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
@@ -24,91 +32,127 @@ STATIC_LAYER = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
-DISPLAY = ros_support.sensor_qos(5)  # rviz/perception.rviz: best effort, volatile
+DISPLAY = ros_support.sensor_qos(5)  # cameras in rviz/perception.rviz: best effort, volatile
 PLANNING = ros_support.reliable_qos(1)  # Autoware's rclcpp::QoS{1}; vision_msgs' users likewise
 GRIDS = (wire.DRIVABLE_AREA, 'layers/walkway')
+QOS = {
+    **dict.fromkeys(GRIDS, STATIC_LAYER),
+    wire.MARKERS: ros_support.reliable_qos(5),
+    'overlay': DISPLAY,
+    'overlay/compressed': DISPLAY,
+    'vision_detections': PLANNING,
+    'autoware_objects': PLANNING,
+    'grid_map': DISPLAY,
+}
+TYPES = wire.OUTPUT_TYPES | {
+    topic: output.msgtype for topic, output in wire.standard_outputs().items()
+}
 
 
 class Consumer:
     """A subscriber with the real type; keeps what comes."""
 
-    def __init__(self, graph, topic: str, msgtype: str, qos: QoSProfile) -> None:
+    def __init__(self, graph, topic: str) -> None:
         self.got: list[Any] = []
         self._node = graph.node
         self._subscription = graph.node.create_subscription(
-            ros_support.message_type(msgtype), f'/perception/{topic}', self.got.append, qos
+            ros_support.message_type(TYPES[topic]),
+            f'/perception/{topic}',
+            self.got.append,
+            QOS[topic],
         )
 
-    def wait(self, meanwhile: Callable[[], object], timeout: float = 120.0) -> Any:
+    def wait(self, count: int, timeout: float = 60.0) -> list[Any]:
+        """The first messages."""
         end = time.monotonic() + timeout
-        while not self.got:
-            assert time.monotonic() < end, 'nothing came'
-            meanwhile()
-        return self.got[-1]
+        while len(self.got) < count:
+            assert time.monotonic() < end, f'{len(self.got)} of {count} messages came'
+            time.sleep(0.05)
+        return self.got[:count]
 
     def close(self) -> None:
         self._node.destroy_subscription(self._subscription)
 
 
-@pytest.fixture
-def consume(graph, rig):
-    opened: list[Consumer] = []
+class Played:
+    """A small bag through the live node, with all consumers there, and through a replay."""
 
-    def subscribe(topic: str, qos: QoSProfile) -> Consumer:
-        kinds = wire.OUTPUT_TYPES | {
-            name: output.msgtype for name, output in wire.standard_outputs().items()
+    def __init__(self, consumers: dict[str, Consumer], replayed: dict[str, list[bytes]]) -> None:
+        self.consumers, self._replayed = consumers, replayed
+
+    def of(self, topic: str) -> tuple[list[Any], list[Any]]:
+        """What the consumer of a topic got, and the replay's messages in its type."""
+        kind = ros_support.message_type(TYPES[topic])
+        expected = [deserialize_message(cdr, kind) for cdr in self._replayed[topic]]
+        assert len(expected) >= TICKS - 2
+        return self.consumers[topic].wait(len(expected)), expected
+
+
+@pytest.fixture(scope='module')
+def played(graph, model, tmp_path_factory):
+    from support.live_graph import NodeProcess
+
+    folder, rig = tmp_path_factory.mktemp('consumers'), rig_messages.rig()
+    with BagWriter(folder / 'in.mcap') as writer:
+        rig_messages.write_drive(writer, TICKS)
+    every = OutputsConfig(*['require'] * 7)
+    sensing = SensingConfig(deadline=0.1)
+    replay_bag(folder / 'in.mcap', folder / 'out.mcap', model, rig, sensing, outputs=every)
+    outputs = list(BagReader(folder / 'out.mcap'))
+    replayed = {topic: [m.cdr for m in outputs if m.topic == output_topic(topic)] for topic in QOS}
+    made = [m.log_time_ns for m in outputs if m.topic == output_topic(wire.DETECTIONS)]
+    node = NodeProcess(folder, model=model, **PATIENT)
+    consumers: dict[str, Consumer] = {}
+    try:
+        node.wait_for_log('active:')
+        consumers |= {
+            topic: Consumer(graph, topic)
+            for topic in QOS
+            if ros_support.has_message_type(TYPES[topic])
         }
-        opened.append(Consumer(graph, topic, kinds[topic], qos))
-        return opened[-1]
-
-    yield subscribe
-    for consumer in opened:
-        consumer.close()
+        Lockstep(graph, rig, made).play(BagReader(folder / 'in.mcap'))
+        yield Played(consumers, replayed)
+    finally:
+        for consumer in consumers.values():
+            consumer.close()
+        node.stop()
 
 
 @pytest.mark.parametrize('topic', GRIDS)
-def test_nav2s_static_layer_gets_a_grid_also_when_it_comes_late(graph, rig, consume, topic):
-    first = consume(topic, STATIC_LAYER)
-    grid = first.wait(rig.tick)
-    assert (grid.info.width, grid.info.height) == (200, 200)
-    assert grid.header.frame_id == 'base_link'
-    assert set(grid.data) <= set(range(-1, 101)) and -1 in grid.data and max(grid.data) > -1
-    time.sleep(3.0)  # the rig is silent: no new grid comes
-    newest = first.got[-1].header.stamp
-    late = consume(topic, STATIC_LAYER)
-    assert late.wait(lambda: time.sleep(0.1), 30).header.stamp == newest
+def test_nav2s_static_layer_gets_a_grid_also_when_it_comes_late(graph, played, topic):
+    got, expected = played.of(topic)
+    assert got == expected
+    grid = got[-1]
+    assert (grid.header.frame_id, grid.info.width, grid.info.height) == ('base_link', 200, 200)
+    values = set(grid.data)
+    assert -1 in values and values <= set(range(-1, 101)) and len(values) > 1
+    late = Consumer(graph, topic)  # the bag is over: no new grid comes
+    try:
+        assert late.wait(1) == expected[-1:]
+    finally:
+        late.close()
 
 
-def test_rviz_gets_the_overlay_raw_and_compressed(graph, rig, consume):
-    raw, jpeg = consume('overlay', DISPLAY), consume('overlay/compressed', DISPLAY)
-    picture = raw.wait(rig.tick)
-    assert picture.encoding == 'rgb8' and len(picture.data) == picture.step * picture.height
-    assert bytes(jpeg.wait(rig.tick).data)[:3] == b'\xff\xd8\xff'
-
-
-def test_rviz_gets_markers(graph, rig, consume):
-    markers = consume(wire.MARKERS, ros_support.reliable_qos(5))
-    assert markers.wait(rig.tick).markers
+@pytest.mark.parametrize('topic', [wire.MARKERS, 'overlay', 'overlay/compressed'])
+def test_rviz_gets_markers_and_the_overlay_raw_and_compressed(played, topic):
+    got, expected = played.of(topic)
+    assert got == expected
 
 
 @pytest.mark.distribution
-def test_users_of_grid_map_get_every_layer(graph, rig, consume):
-    message = consume('grid_map', DISPLAY).wait(rig.tick)
-    assert message.layers[0] == 'drivable_area' and len(message.layers) == len(message.data) == 6
-    assert {len(layer.data) for layer in message.data} == {200 * 200}
+@pytest.mark.parametrize(
+    ('topic', 'boxes'), [('vision_detections', 'detections'), ('autoware_objects', 'objects')]
+)
+def test_vision_msgs_and_autowares_planning_get_the_boxes_in_their_types(played, topic, boxes):
+    got, expected = played.of(topic)
+    assert got == expected
+    assert any(getattr(message, boxes) for message in got)
 
 
 @pytest.mark.distribution
-def test_vision_msgs_and_autoware_users_get_the_boxes_that_we_say(graph, rig, consume):
-    vision = consume('vision_detections', PLANNING)
-    objects = consume('autoware_objects', PLANNING)
-    vision.wait(rig.tick)
-    objects.wait(rig.tick)
-    time.sleep(2.0)  # the rig is silent: what is under way arrives
-    stamp = wire.stamp_to_ns(vision.got[-1].header.stamp)
-    (ours,) = [r.message for r in graph.of(wire.DETECTIONS) if r.stamp_ns == stamp]
-    (theirs,) = [m for m in objects.got if wire.stamp_to_ns(m.header.stamp) == stamp]
-    named = [d.results[0].hypothesis.class_id for d in vision.got[-1].detections]
-    assert named == [d.class_name for d in ours.detections]
-    scores = [round(o.existence_probability, 6) for o in theirs.objects]
-    assert scores == [round(d.score, 6) for d in ours.detections]
+def test_users_of_grid_map_get_every_layer(played):
+    got, expected = played.of('grid_map')
+    for ours, theirs in zip(got, expected, strict=True):
+        assert ours.layers == theirs.layers and len(ours.layers) == len(ours.data) == 6
+        for layer, other in zip(ours.data, theirs.data, strict=True):
+            assert np.array_equal(layer.data, other.data, equal_nan=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
 from support import rig_messages
 from support.keyframe_rig import keyframe_rig
+from support.lockstep import PATIENT, Lockstep
 from support.rig_messages import CAMERAS, LIDAR, PERIOD_NS
 
 from metabev_ros import wire
@@ -36,76 +36,11 @@ SETTINGS = OutputSettings(
     DetectionsConfig(scores='all=0.1, all@20=0.2', nms_scale=0.8),
     MarkersConfig(min_score=0.15, lifetime=0.7, text=True),
 )
-CLOCK_TYPE = 'rosgraph_msgs/msg/Clock'
-PATIENCE = 60.0  # seconds for one step on a machine that is busy with other things
 
 
 def skipped(sensor: str, tick: int) -> bool:
     """The cameras die, then the LiDAR: all three modalities are compared."""
     return sensor in CAMERAS and 3 <= tick < 6 or sensor == LIDAR and 8 <= tick < 11
-
-
-class Lockstep:
-    """Plays a bag as slowly as the node needs it: the next message goes out when the last one
-    was taken and the outputs due by then have come."""
-
-    def __init__(self, graph, rig: RigConfig, made_ns: list[int]) -> None:
-        self._graph, self._first, self._made_ns = graph, len(graph.records), made_ns
-        self._clock = graph.publisher('/clock', CLOCK_TYPE)
-        topics = [*(camera.topic for camera in rig.cameras), rig.lidars[0].topic]
-        self._sensors = {f'/{topic}': index for index, topic in enumerate(topics)}
-        self._collected = 0
-        self._received: Counter[int] = Counter()
-
-    def play(self, bag: BagReader) -> None:
-        for topic, msgtype in bag.topics.items():
-            self._graph.publisher(topic, msgtype, latched=topic == '/tf_static')
-        self._graph.wait_until_heard([*bag.topics, '/clock'])
-        time.sleep(1.0)  # the other side may need a moment longer to know of the match
-        for message in bag:
-            self._collect_until(message.log_time_ns)
-            self._set_clock(message.log_time_ns)
-            self._graph.publisher(message.topic, message.msgtype).publish(message.cdr)
-            self._wait_until_taken(message.topic)
-        self._collect_until(message.log_time_ns + 10**9)
-
-    def _collect_until(self, now_ns: int) -> None:
-        """Let time pass to every moment before now at which replay had an output."""
-        while self._collected < len(self._made_ns) and self._made_ns[self._collected] < now_ns:
-            self._set_clock(self._made_ns[self._collected])
-            self._collected += 1
-            self._wait(lambda: self._outputs() >= self._collected)
-
-    def _beats(self) -> list:
-        return [r for r in self._graph.records[self._first :] if r.topic == wire.STATUS]
-
-    def _outputs(self) -> int:
-        return sum(r.topic == wire.DETECTIONS for r in self._graph.records[self._first :])
-
-    def _wait(self, arrived) -> None:
-        end = time.monotonic() + PATIENCE
-        while not arrived():
-            assert time.monotonic() < end, 'the node does not follow'
-            time.sleep(0.01)
-
-    def _set_clock(self, now_ns: int) -> None:
-        cdr = wire.serialize(
-            wire.message_class(CLOCK_TYPE)(clock=wire.header(now_ns, '').stamp), CLOCK_TYPE
-        )
-
-        def follows() -> bool:
-            self._clock.publish(cdr)  # again: /clock is best effort
-            return any(beat.stamp_ns >= now_ns for beat in self._beats()[-3:])
-
-        self._wait(follows)
-
-    def _wait_until_taken(self, topic: str) -> None:
-        if topic in self._sensors:
-            index = self._sensors[topic]
-            self._received[index] += 1
-            self._wait(
-                lambda: self._beats()[-1].message.sensors[index].received >= self._received[index]
-            )
 
 
 def live_and_replayed(
@@ -130,25 +65,12 @@ def live_and_replayed(
     made = [m.log_time_ns for m in outputs if m.topic == output_topic(wire.DETECTIONS)]
     first = len(graph.records)
     save_config(rig, folder / 'this_rig.yaml')
-    # Replay takes the time it needs, for tables and for outputs; so must the node where bytes are
-    # compared, however busy the machine is.
     node = NodeProcess(
         folder,
         model=model,
         rig=folder / 'this_rig.yaml',
-        use_sim_time=True,
-        heartbeat_rate=50.0,
-        **{
-            'inference.table_wait': 30.0,
-            'inference.time_limit': 60.0,
-            'inference.hang_limit': 120.0,
-            **{
-                f'{group}.{name}': value
-                for group, values in to_plain(said).items()
-                for name, value in values.items()
-                if value != ''
-            },
-        },
+        **PATIENT,
+        **parameters_of_settings(said),
     )
     try:
         node.wait_for_log('active:')
@@ -159,6 +81,16 @@ def live_and_replayed(
     assert code == 0
     live = {topic: [r.cdr for r in graph.records[first:] if r.topic == topic] for topic in topics}
     return {topic: unpadded(live[topic], replayed[topic]) for topic in topics}, replayed
+
+
+def parameters_of_settings(settings: OutputSettings) -> dict[str, object]:
+    """Parameters of a node by name; empty texts cannot be given on a command line."""
+    return {
+        f'{group}.{name}': value
+        for group, values in to_plain(settings).items()
+        for name, value in values.items()
+        if value != ''
+    }
 
 
 def unpadded(live: list[bytes], replayed: list[bytes]) -> list[bytes]:
