@@ -18,6 +18,7 @@ from typing import Any, TypeAlias, Union, cast
 from metabev_ros.config import ModelConfig, from_plain, to_plain
 from metabev_ros.errors import ConfigError, ContractError
 from metabev_ros.graph_specs import TensorSpec, graph_inputs, graph_outputs
+from metabev_ros.measured_errors import MeasuredErrors
 from metabev_ros.score_calibration import ScoreCalibration
 
 JsonValue: TypeAlias = Union[  # noqa: UP007  evaluated when the module is loaded: names itself
@@ -64,6 +65,7 @@ class Contract:
             contracts from before the forms do not either.
         score_calibration: None, and no field of the file: scores are published as the
             network gives them.
+        measured_errors: None, and no field of the file: nothing is known of the boxes' errors.
     """
 
     config: ModelConfig
@@ -74,12 +76,15 @@ class Contract:
     weights_sha256: str
     form: GraphForm = GraphForm.ONNXRUNTIME
     score_calibration: ScoreCalibration | None = None
+    measured_errors: MeasuredErrors | None = None
 
     def __post_init__(self) -> None:
-        fitted = self.score_calibration
-        if fitted is not None and fitted.weights_sha256 != self.weights_sha256:
+        for name in ('score_calibration', 'measured_errors'):
+            fitted: ScoreCalibration | MeasuredErrors | None = getattr(self, name)
+            if fitted is None or fitted.weights_sha256 == self.weights_sha256:
+                continue
             raise ConfigError(
-                'score_calibration: weights_sha256',
+                f'{name}: weights_sha256',
                 f'{self.weights_sha256[:16]}..., the weights of the graphs',
                 f'{fitted.weights_sha256[:16]}...',
                 'run `metabev calibrate` for these weights',
@@ -87,8 +92,8 @@ class Contract:
 
     @property
     def graphs_hash(self) -> str:
-        """Hash of the contract without its calibration, which engines do not depend on."""
-        return dataclasses.replace(self, score_calibration=None).hash
+        """Hash of the contract without what was measured, which engines do not depend on."""
+        return dataclasses.replace(self, score_calibration=None, measured_errors=None).hash
 
     @property
     def hash(self) -> str:
@@ -107,6 +112,8 @@ class Contract:
         form = {} if self.form is GraphForm.ONNXRUNTIME else {'form': self.form.value}
         fitted = self.score_calibration
         calibration = {} if fitted is None else {'score_calibration': fitted.to_plain()}
+        errors = self.measured_errors
+        measured = {} if errors is None else {'measured_errors': errors.to_plain()}
         return {
             **form,
             'format': FORMAT,
@@ -124,6 +131,7 @@ class Contract:
             'outputs': specs(graph_outputs(self.config)),
             'config': to_plain(self.config),
             **calibration,
+            **measured,
         }
 
     def save(self, path: Path) -> None:
@@ -150,6 +158,7 @@ def load_contract(folder: Path) -> Contract:
             plain['weights_sha256'],
             GraphForm(plain.get('form', GraphForm.ONNXRUNTIME.value)),
             _calibration(plain, config),
+            _errors(plain, config),
         )
     except KeyError as error:
         raise ContractError(
@@ -192,6 +201,26 @@ def _calibration(plain: dict[str, Any], config: ModelConfig) -> ScoreCalibration
     return ScoreCalibration.from_plain(
         plain['score_calibration'], config.detection_classes, config.map_classes
     )
+
+
+def _errors(plain: dict[str, Any], config: ModelConfig) -> MeasuredErrors | None:
+    """The measured errors in a contract's JSON; None where there are none.
+
+    Raises:
+        ConfigError: for some that are damaged or of other classes.
+    """
+    if 'measured_errors' not in plain:
+        return None
+    return MeasuredErrors.from_plain(plain['measured_errors'], config.detection_classes)
+
+
+def measured_errors_for(model: Path, weights_sha256: str) -> MeasuredErrors | None:
+    """The errors that a model folder holds for these weights, as `score_calibration_for`."""
+    try:
+        contract = load_contract(model)
+    except ContractError:
+        return None
+    return contract.measured_errors if contract.weights_sha256 == weights_sha256 else None
 
 
 def score_calibration_for(model: Path, weights_sha256: str) -> ScoreCalibration | None:
@@ -253,11 +282,12 @@ def require_current_variant(model: Path, form: GraphForm, precision: GraphPrecis
         return
     whole, variant = load_contract(model), load_contract(folder)
     ours, theirs = whole.weights_sha256, variant.weights_sha256
-    if ours == theirs and whole.score_calibration != variant.score_calibration:
+    measured = (whole.score_calibration, whole.measured_errors)
+    if ours == theirs and measured != (variant.score_calibration, variant.measured_errors):
         raise ContractError(
-            f'{folder}/contract.json: score_calibration',
-            'that of the fp32 graphs',
-            'another one, or none',
+            f'{folder}/contract.json: score_calibration, measured_errors',
+            'those of the fp32 graphs',
+            'others, or none',
             'run `metabev calibrate MODEL` again: it writes the contracts of all variants',
         )
     if ours != theirs:

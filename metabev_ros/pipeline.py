@@ -57,7 +57,7 @@ class Pipeline:
         )
         self.preprocess = Preprocessor(config, tables=self._tables)
         self.backend = backend
-        scores = backend.score_calibration
+        scores, errors = backend.score_calibration, backend.measured_errors
         self.postprocess = Postprocessor(config, scores)
         self.prepare_image = self.preprocess.prepare_image
         self.model = ModelInfo(
@@ -71,6 +71,9 @@ class Pipeline:
             backend.precision,
             backend.provider,
             calibrated_on='' if scores is None else scores.fitted_on,
+            score_floor=config.head.score_threshold,
+            camera_reach=config.camera.depth_max,
+            errors={} if errors is None else errors.branches,
         )
 
     @classmethod

@@ -7,11 +7,13 @@ Frames are REP 103: ego = `base_link` (x forward, y left, z up), camera = optica
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from metabev_ros.class_errors import ClassErrors
 from metabev_ros.errors import ConfigError
 from metabev_ros.geometry import BevGrid
 
@@ -279,6 +281,9 @@ class ModelInfo:
         gpu_memory: bytes that the loaded model took on the GPU, 0 without one.
         calibrated_on: samples that its scores were calibrated on, in words; '': they are published
             as the network gives them.
+        score_floor: boxes with less were dropped before anybody saw them.
+        camera_reach: metres up to which its cameras' features lie on the map.
+        errors: branch -> class -> what was measured; classes without a figure are missing.
     """
 
     name: str
@@ -292,6 +297,11 @@ class ModelInfo:
     provider: str = 'cpu'
     gpu_memory: int = 0
     calibrated_on: str = ''
+    score_floor: float = 0.0
+    camera_reach: float = math.inf
+    errors: Mapping[Modality, Mapping[str, ClassErrors]] = field(
+        default_factory=dict[Modality, Mapping[str, ClassErrors]]
+    )
 
 
 @dataclass(frozen=True)

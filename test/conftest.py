@@ -31,6 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = {}
     if not (importlib.util.find_spec('rclpy') and importlib.util.find_spec('metabev_ros.msg')):
         missing['ros'] = 'needs ROS and our messages: make setup, then .venv/bin/metabev-env'
+    packages = ('vision_msgs', 'autoware_perception_msgs', 'grid_map_msgs')
+    if absent := [name for name in packages if not importlib.util.find_spec(name)]:
+        missing['distribution'] = f'needs a ROS distribution with {", ".join(absent)}'
     if not os.environ.get('METABEV_DEVKIT_PYTHON'):
         missing['devkit'] = (
             'needs METABEV_DEVKIT_PYTHON, a Python with the devkit: make test-devkit'

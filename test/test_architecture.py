@@ -15,14 +15,14 @@ LAYERS = (
     ('cli',),
     ('lab',),
     ('node', 'replay'),
-    ('pipeline',),
+    ('pipeline', 'outputs'),
     ('preprocess', 'backends', 'postprocess', 'drawing', 'faults'),
     ('network',),
     ('sensing', 'contract', 'wire', 'bags'),
-    ('graph_specs', 'score_calibration'),
+    ('graph_specs', 'score_calibration', 'measured_errors', 'coverage'),
     ('config',),
     ('structures', 'resources'),
-    ('geometry',),
+    ('geometry', 'class_errors'),
     ('errors',),
 )
 # Rooms of `lab`, off the vehicle; only `cli` may import it.

@@ -275,6 +275,4 @@ def test_a_function_that_is_not_there_is_found(repo_root):
         with pytest.raises(AssertionError):
             function_tree(repo_root, name)
     with pytest.raises(AssertionError, match='does not call'):
-        assert_calls(
-            repo_root, PUBLISH, ['wire.status.encode_status', 'wire.outputs.encode_result']
-        )
+        assert_calls(repo_root, PUBLISH, ['wire.status.encode_status', 'outputs.result_messages'])

@@ -100,7 +100,7 @@ def test_warm_up_of_a_live_pipeline_runs_the_camera_graphs_however_slow_the_tabl
         """The backend, and which inputs it was given."""
 
         name, device, precision, provider = 'onnxruntime', 'cpu', 'fp32', 'cpu'
-        gpu_memory, score_calibration = 4096, None
+        gpu_memory, score_calibration, measured_errors = 4096, None, None
 
         def run(self, camera, lidar):
             ran.append(Modality.from_presence(camera is not None, lidar is not None))

@@ -15,6 +15,7 @@ from metabev_ros.config import ModelConfig
 from metabev_ros.contract import load_contract, read_checked
 from metabev_ros.errors import BackendError, MissingDependencyError
 from metabev_ros.graph_specs import FUSION_OF, GRAPHS, graph_inputs, output_names
+from metabev_ros.measured_errors import MeasuredErrors
 from metabev_ros.score_calibration import ScoreCalibration
 from metabev_ros.structures import Modality
 
@@ -114,6 +115,11 @@ class OnnxRuntimeBackend:
     def score_calibration(self) -> ScoreCalibration | None:
         """See `Backend.score_calibration`."""
         return self.contract.score_calibration
+
+    @property
+    def measured_errors(self) -> MeasuredErrors | None:
+        """See `Backend.measured_errors`."""
+        return self.contract.measured_errors
 
     def run(self, camera: Arrays | None, lidar: Arrays | None) -> Arrays:
         """See `Backend.run`."""

@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from metabev_ros.config import ModelConfig
+from metabev_ros.measured_errors import MeasuredErrors
 from metabev_ros.score_calibration import ScoreCalibration
 
 Arrays: TypeAlias = dict[str, np.ndarray]  # tensor name -> array, names as in the contract
@@ -26,6 +27,7 @@ class Backend(Protocol):
         provider: the part of the runtime that computes ('cpu', 'cuda', ...).
         gpu_memory: bytes taken on the GPU, 0 without one.
         score_calibration: which the postprocessor applies; None: there is none.
+        measured_errors: of the boxes; None: nobody measured.
     """
 
     @property
@@ -66,6 +68,11 @@ class Backend(Protocol):
     @property
     def score_calibration(self) -> ScoreCalibration | None:
         """Calibration of the scores; None without one."""
+        ...
+
+    @property
+    def measured_errors(self) -> MeasuredErrors | None:
+        """Errors of the boxes; None where nobody measured."""
         ...
 
     def run(self, camera: Arrays | None, lidar: Arrays | None) -> Arrays:

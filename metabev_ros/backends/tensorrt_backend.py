@@ -17,6 +17,7 @@ from metabev_ros.config import ModelConfig
 from metabev_ros.contract import Contract, GraphForm, GraphPrecision, load_contract, variant_folder
 from metabev_ros.errors import BackendError, ContractError, assert_never
 from metabev_ros.graph_specs import ENCODERS, FUSION_OF, GRAPHS, graph_inputs, graph_outputs
+from metabev_ros.measured_errors import MeasuredErrors
 from metabev_ros.score_calibration import ScoreCalibration
 from metabev_ros.structures import Modality
 
@@ -127,6 +128,11 @@ class TensorRtBackend:
     def score_calibration(self) -> ScoreCalibration | None:
         """See `Backend.score_calibration`."""
         return self.contract.score_calibration
+
+    @property
+    def measured_errors(self) -> MeasuredErrors | None:
+        """See `Backend.measured_errors`."""
+        return self.contract.measured_errors
 
     @property
     def cuda_graphs(self) -> tuple[str, ...]:

@@ -13,9 +13,10 @@ from safetensors import SafetensorError
 
 from metabev_ros.backends.protocol import Arrays
 from metabev_ros.config import ModelConfig, load_config
-from metabev_ros.contract import score_calibration_for, sha256_of
+from metabev_ros.contract import measured_errors_for, score_calibration_for, sha256_of
 from metabev_ros.errors import BackendError, ContractError
 from metabev_ros.graph_specs import output_names
+from metabev_ros.measured_errors import MeasuredErrors
 from metabev_ros.network.metabev import MetaBev, NetworkOutput
 from metabev_ros.score_calibration import ScoreCalibration
 
@@ -50,7 +51,7 @@ class TorchBackend:
         network: in evaluation mode.
         config: its configuration.
         model_hash: names the weights in outputs.
-        score_calibration: of these weights.
+        score_calibration, measured_errors: of these weights.
     """
 
     name, device, precision, provider = 'torch', 'cpu', 'fp32', 'cpu'
@@ -62,15 +63,16 @@ class TorchBackend:
         config: ModelConfig,
         model_hash: str = 'unsaved',
         score_calibration: ScoreCalibration | None = None,
+        measured_errors: MeasuredErrors | None = None,
     ) -> None:
         self.network, self.config, self.model_hash = network.eval(), config, model_hash
-        self.score_calibration = score_calibration
+        self.score_calibration, self.measured_errors = score_calibration, measured_errors
 
     @classmethod
     def load(cls, folder: Path) -> TorchBackend:
         """The backend of config.yaml and weights.safetensors; needs no contract.
 
-        Where there is one of the same weights its calibration is taken.
+        Where there is one of the same weights, what was measured of them is taken from it.
 
         Raises:
             ContractError: if weights and configuration do not fit.
@@ -80,7 +82,7 @@ class TorchBackend:
         fitted = score_calibration_for(Path(folder), weights)
         text = config.hash + weights + ('' if fitted is None else json.dumps(fitted.to_plain()))
         model_hash = hashlib.sha256(text.encode()).hexdigest()[:16]
-        return cls(network, config, model_hash, fitted)
+        return cls(network, config, model_hash, fitted, measured_errors_for(folder, weights))
 
     @torch.inference_mode()
     def run(self, camera: Arrays | None, lidar: Arrays | None) -> Arrays:

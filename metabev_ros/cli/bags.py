@@ -125,7 +125,8 @@ def replay(
             '--params',
             help="The node's parameter file (config/perception.param.yaml). Its rig, model, "
             'backend, provider, precision and threads count where no option says otherwise; '
-            'rates and time limits of the live node have no meaning here.',
+            'rates and time limits of the live node have no meaning here. Of `outputs.*` those '
+            'that say `require` are written.',
         ),
     ] = None,
     settings: Annotated[
@@ -163,6 +164,8 @@ def replay(
             lambda done, total: update(done, total),
             chosen('precision', precision, node.precision),
             chosen('provider', provider, node.provider),
+            node.outputs,
+            node.settings,
         )
     console.print('\n'.join(summary.lines()), markup=False)
     is_drawn = video is not None and summary.outputs and not summary.video_lost

@@ -51,6 +51,8 @@ def calibrate_command(
 ) -> None:
     """Make scores say how often they are right, per branch and class; written to contract.json.
 
+    The errors of true boxes are measured and written too: of them covariances are made.
+
     Contracts of other forms and precisions of the same weights get it too.
     """
     if data and (drives or per_drive):
@@ -67,5 +69,5 @@ def calibrate_command(
     if record is not None:
         merge_records(record, outcome.records(command_line()))
     if not dry_run:
-        for path in store_calibration(model, outcome.calibration):
+        for path in store_calibration(model, outcome.calibration, outcome.measured):
             console.print(f'written: {path}', markup=False)

@@ -14,8 +14,14 @@ from metabev_ros.config.heads import BevNeckKind, DetectionHead, HeadConfig
 from metabev_ros.config.hornet import HorNetConfig, HorNetSize, Mixing
 from metabev_ros.config.interaction import InteractionKind, PositionCode, TaskInteractionConfig
 from metabev_ros.config.model import ModelConfig
-from metabev_ros.config.node import InferenceConfig, NodeConfig
-from metabev_ros.config.parameter import Parameter, parameters_of
+from metabev_ros.config.node import InferenceConfig, NodeConfig, parameter_groups
+from metabev_ros.config.outputs import (
+    DetectionsConfig,
+    MarkersConfig,
+    OutputsConfig,
+    OutputSettings,
+)
+from metabev_ros.config.parameter import Parameter, changed_parameters, parameters_of
 from metabev_ros.config.parameter_file import read_node_config
 from metabev_ros.config.plain_detr import PlainDetrConfig, QueryContent, RpbMode
 from metabev_ros.config.rig import (
@@ -41,6 +47,7 @@ __all__ = [
     'DecoderConfig',
     'DecoderFfn',
     'DetectionHead',
+    'DetectionsConfig',
     'EgoBox',
     'Fuser',
     'HeadConfig',
@@ -52,9 +59,12 @@ __all__ = [
     'LidarBranchConfig',
     'LidarConfig',
     'LidarEncoder',
+    'MarkersConfig',
     'Mixing',
     'ModelConfig',
     'NodeConfig',
+    'OutputSettings',
+    'OutputsConfig',
     'Parameter',
     'PlainDetrConfig',
     'PointTime',
@@ -69,8 +79,10 @@ __all__ = [
     'TimeUnit',
     'Transport',
     'ViewTransform',
+    'changed_parameters',
     'from_plain',
     'load_config',
+    'parameter_groups',
     'parameters_of',
     'read_node_config',
     'save_config',

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from metabev_ros.config.parameter import check_ranges, parameter
+from metabev_ros.config.outputs import (
+    DetectionsConfig,
+    MarkersConfig,
+    OutputsConfig,
+    OutputSettings,
+)
+from metabev_ros.config.parameter import check_ranges, parameter, parameters_of
 from metabev_ros.config.sensing import SensingConfig
 from metabev_ros.errors import ConfigError
 from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG
@@ -49,7 +55,7 @@ class InferenceConfig:
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """Every parameter; the fields of `inference` and `sensing` have these names before theirs."""
+    """Every parameter; those of a nested group have its name before theirs."""
 
     autostart: bool = parameter(
         True, 'configure and activate at start-up; false: a lifecycle manager does it'
@@ -71,13 +77,29 @@ class NodeConfig:
         'again',
     )
     threads: int = parameter(2, 'inference threads', within=(1, 64))
-    heartbeat_rate: float = parameter(10.0, 'PerceptionStatus heartbeats', 'Hz', (5, 50))
+    heartbeat_rate: float = parameter(
+        10.0, 'PerceptionStatus heartbeats', 'Hz', (5, 50), is_live=True
+    )
     diagnostics_rate: float = parameter(5.0, '/diagnostics messages', 'Hz', (1, 10))
     queue_depth: int = parameter(
         5, 'waiting messages of a sensor before the oldest is dropped', within=(1, 50)
     )
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     sensing: SensingConfig = field(default_factory=SensingConfig)
+    outputs: OutputsConfig = field(default_factory=OutputsConfig)
+    detections: DetectionsConfig = field(default_factory=DetectionsConfig)
+    markers: MarkersConfig = field(default_factory=MarkersConfig)
 
     def __post_init__(self) -> None:
         check_ranges(self, 'parameter ')
+
+    @property
+    def settings(self) -> OutputSettings:
+        """What of the outputs may change while the node runs."""
+        return OutputSettings(self.detections, self.markers)
+
+
+def parameter_groups() -> tuple[str, ...]:
+    """The beginnings of the names of grouped parameters: 'sensing.' and so on."""
+    groups = (parameter.name.rpartition('.')[0] for parameter in parameters_of(NodeConfig))
+    return tuple(f'{name}.' for name in dict.fromkeys(groups) if name)

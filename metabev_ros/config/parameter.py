@@ -34,6 +34,8 @@ class Parameter:
         unit: SI symbol; '' without one.
         within: lowest and highest value; None for text and booleans.
         name: dotted for a field of a nested dataclass.
+        choices: the texts that it may be; empty: any.
+        is_live: it may be changed while the node runs.
     """
 
     default: bool | int | float | str
@@ -41,6 +43,8 @@ class Parameter:
     unit: str = ''
     within: tuple[float, float] | None = None
     name: str = ''
+    choices: tuple[str, ...] = ()
+    is_live: bool = False
 
     @property
     def range(self) -> str:
@@ -50,18 +54,25 @@ class Parameter:
     @property
     def expected(self) -> str:
         """The type and the range in words."""
+        if self.choices:
+            return f'one of {", ".join(self.choices)}'
         kind = _KINDS[type(self.default)]
         return f'{kind} in {self.range}' if self.range else kind
 
 
 def parameter(
-    default: Value, text: str, unit: str = '', within: tuple[float, float] | None = None
+    default: Value,
+    text: str,
+    unit: str = '',
+    within: tuple[float, float] | None = None,
+    choices: tuple[str, ...] = (),
+    is_live: bool = False,
 ) -> Value:
     """Declare a field of a dataclass as a parameter; the arguments are those of `Parameter`.
 
     The annotated type is the default's: a type checker sees a field with this default.
     """
-    declared = Parameter(default, text, unit, within)
+    declared = Parameter(default, text, unit, within, choices=choices, is_live=is_live)
     return field(default=default, metadata={_KEY: declared})
 
 
@@ -76,7 +87,7 @@ def parameters_of(kind: type, prefix: str = '') -> Iterator[Parameter]:
 
 
 def check_ranges(config: Any, prefix: str) -> None:
-    """Refuse a value of `config` that is out of its range; not a number is out of every range.
+    """Refuse a value that is out of its range or choices; not a number is out of every range.
 
     Args:
         prefix: stands before a field's name in the error.
@@ -86,7 +97,23 @@ def check_ranges(config: Any, prefix: str) -> None:
     """
     for item in dataclasses.fields(config):
         declared = item.metadata.get(_KEY)
-        if declared is not None and declared.within is not None:
+        if declared is None:
+            continue
+        value, where = getattr(config, item.name), f'{prefix}{item.name}'
+        if declared.within is not None:
             low, high = declared.within
-            value = getattr(config, item.name)
-            require(low <= value <= high, f'{prefix}{item.name}', declared.range, value)
+            require(low <= value <= high, where, declared.range, value)
+        if declared.choices:
+            require(value in declared.choices, where, declared.expected, repr(value))
+
+
+def changed_parameters(config: Any) -> str:
+    """'name=value; ...' of the parameters that may change at run time and are not as shipped."""
+    changed: list[str] = []
+    for parameter in parameters_of(type(config)):
+        value = config
+        for part in parameter.name.split('.'):
+            value = getattr(value, part)
+        if parameter.is_live and value != parameter.default:
+            changed.append(f'{parameter.name}={value}')
+    return '; '.join(changed)

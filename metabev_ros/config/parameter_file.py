@@ -9,12 +9,11 @@ from typing import Any, cast
 
 import yaml
 
-from metabev_ros.config.node import REMEDY, NodeConfig
+from metabev_ros.config.node import REMEDY, NodeConfig, parameter_groups
 from metabev_ros.config.parameter import parameters_of
 from metabev_ros.config.yaml import from_plain, load_yaml
 from metabev_ros.errors import ConfigError, clean_text
 
-_GROUPS = ('sensing.', 'inference.')
 _KEY = 'ros__parameters'
 
 
@@ -104,7 +103,7 @@ def _is_known(name: str, where: str, may_be_foreign: bool = True) -> bool:
     if name in known:
         return True
     similar = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-    if may_be_foreign and not similar and not f'{name}.'.startswith(_GROUPS):
+    if may_be_foreign and not similar and not f'{name}.'.startswith(parameter_groups()):
         return False
     hint = f'did you mean {similar[0]}?' if similar else 'they stand in docs/parameters.md'
     raise ConfigError(

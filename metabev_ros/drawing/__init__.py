@@ -6,6 +6,7 @@ left, so what is left of the vehicle is left in the picture.
 
 from metabev_ros.drawing.bev import BevView, draw_bev, draw_map
 from metabev_ros.drawing.boxes import draw_boxes_on_image
+from metabev_ros.drawing.overlay import draw_cameras, draw_overlay
 from metabev_ros.drawing.panel import PanelLayout, compose_panel
 from metabev_ros.drawing.panel_parts import draw_banner, draw_sensor_table
 from metabev_ros.drawing.style import (
@@ -28,7 +29,9 @@ __all__ = [
     'draw_banner',
     'draw_bev',
     'draw_boxes_on_image',
+    'draw_cameras',
     'draw_map',
+    'draw_overlay',
     'draw_sensor_table',
     'put_text',
 ]

@@ -45,9 +45,10 @@ def access_policy(
     """
     bond = [BOND] if can_bond() else []
     heard = [*rig_topics(rig), *bond, *(['/clock'] if sim_time else [])]
+    outputs = (*wire.OUTPUT_TYPES, *wire.standard_outputs())
     said = [
         *bond,
-        *(name if name.startswith('/') else f'~/{name}' for name in wire.OUTPUT_TYPES),
+        *(name if name.startswith('/') else f'~/{name}' for name in outputs),
         *NODE_TOPICS,
     ]
     policy = ET.Element('policy', version='0.2.0')

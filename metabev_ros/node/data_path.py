@@ -14,7 +14,7 @@ from rclpy.clock import ROSClock  # pyright: ignore[reportPrivateImportUsage]
 from rclpy.lifecycle import LifecycleNode
 
 from metabev_ros import wire
-from metabev_ros.config import NodeConfig, RigConfig
+from metabev_ros.config import NodeConfig, RigConfig, changed_parameters
 from metabev_ros.node.graph_watch import GraphFindings
 from metabev_ros.node.heartbeat import ClockWatch, Heartbeat
 from metabev_ros.node.inference import ExitCode, InferenceWorker
@@ -23,6 +23,7 @@ from metabev_ros.node.parameters import model_folder
 from metabev_ros.node.publishers import OutputPublishers
 from metabev_ros.node.queues import TopicQueue, topic_bytes
 from metabev_ros.node.workers import Mailbox, SensingWorker, ThrottledLog
+from metabev_ros.outputs import apply_settings, result_messages
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import Modality, PerceptionResult, SensorReport
 from metabev_ros.wire import Counters, StatusReport
@@ -125,6 +126,14 @@ class DataPath:
         self._heartbeat.start()
         return inputs
 
+    def change(self, config: NodeConfig) -> None:
+        """Go on with these parameters, which differ in those that may change at run time.
+
+        An output is made by the old ones or by the new ones as a whole.
+        """
+        self._config = config
+        self._heartbeat.set_rate(config.heartbeat_rate)
+
     def stop(self) -> bool:
         """No more data: subscriptions go, the workers are told to end; may be called again.
 
@@ -166,8 +175,9 @@ class DataPath:
 
     def _publish(self, result: PerceptionResult) -> None:
         """The label first (invariant "Label first"), then what it labels."""
-        model, frame = self.pipeline.model, self._rig.ego_frame
-        outputs = wire.encode_result(result, model, frame)
+        model, frame, config = self.pipeline.model, self._rig.ego_frame, self._config
+        result = apply_settings(result, model, config.settings)
+        outputs = result_messages(result, model, frame, config.markers, self._outputs.wanted)
         self.published += 1
         sample = result.sample
         status = StatusReport(
@@ -179,6 +189,7 @@ class DataPath:
             latency_s=result.latency_s,
             latency=(self._now_ns() - sample.stamp_ns) * 1e-9,
             injection=sample.injection,
+            settings=changed_parameters(config),
         )
         self._outputs.send([wire.encode_status(status, model, frame), *outputs])
 
@@ -235,6 +246,7 @@ class DataPath:
             is_heartbeat=True,
             fault=fault,
             injection=snapshot.injection,
+            settings=changed_parameters(self._config),
         )
 
     def _clock_fault(self) -> str:

@@ -21,8 +21,13 @@ class Heartbeat(threading.Thread):
 
     def __init__(self, beat: Callable[[], None], rate_hz: float, log: ThrottledLog) -> None:
         super().__init__(name='heartbeat', daemon=True)
-        self._beat, self._period, self._log = beat, 1 / rate_hz, log
+        self._beat, self._log = beat, log
+        self.set_rate(rate_hz)
         self._stop_event = threading.Event()
+
+    def set_rate(self, rate_hz: float) -> None:
+        """Beat at another rate from the next beat on."""
+        self._period = 1 / rate_hz
 
     def stop(self) -> None:
         """End the thread after the beat that it sends."""

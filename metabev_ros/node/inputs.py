@@ -156,7 +156,8 @@ def _check_names(node: Node, inputs: tuple[Input, ...]) -> None:
     Raises:
         ConfigError: naming the topics.
     """
-    taken = {resolved(node, private_name(topic)): f'output {topic}' for topic in wire.OUTPUT_TYPES}
+    outputs = (*wire.OUTPUT_TYPES, *wire.standard_outputs())
+    taken = {resolved(node, private_name(topic)): f'output {topic}' for topic in outputs}
     del taken[resolved(node, wire.DIAGNOSTICS)]  # of everybody
     for item in inputs:
         name = resolved(node, item.topic)

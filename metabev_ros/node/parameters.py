@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from rcl_interfaces.msg import (
-    FloatingPointRange,
-    IntegerRange,
-    ParameterDescriptor,
-    SetParametersResult,
-)
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import (
     InvalidParameterException,
     InvalidParameterTypeException,
@@ -27,6 +23,7 @@ from metabev_ros.config import (
     RigConfig,
     from_plain,
     load_config,
+    parameter_groups,
     parameters_of,
 )
 from metabev_ros.config.node import REMEDY
@@ -42,7 +39,7 @@ def descriptor(parameter: Parameter) -> ParameterDescriptor:
     described = ParameterDescriptor(
         name=parameter.name,
         description=f'{parameter.text}{unit}',
-        read_only=True,
+        read_only=not parameter.is_live,
         additional_constraints=parameter.expected,
     )
     if parameter.within is None:
@@ -88,20 +85,30 @@ def declare_parameters(node: Node) -> None:
         )
 
 
-def refuse_changes(node: Node, parameters: list[RosParameter]) -> SetParametersResult:
-    """Refuse every change at run time, also of what rclpy itself declares.
+LIVE = frozenset(parameter.name for parameter in PARAMETERS if parameter.is_live)
 
-    `use_sim_time` would take the node's clock away, and with it every output. A parameter that is
-    being declared, as the QoS of a new subscription is, comes through here too.
+
+def changed_config(node: Node, parameters: list[RosParameter]) -> NodeConfig:
+    """The configuration with these values in the place of the declared ones, checked as a whole.
+
+    Also what rclpy itself declares stays: `use_sim_time` would take the node's clock away, and
+    with it every output. A parameter that is being declared, as the QoS of a new subscription is,
+    comes through here too, and changes nothing.
+
+    Raises:
+        ConfigError: naming what is read-only, or does not fit.
     """
-    changed = [p for p in parameters if node.has_parameter(cast(str, p.name))]
-    if not changed:
-        return SetParametersResult(successful=True)
-    names = ', '.join(clean_text(cast(str, parameter.name)) for parameter in changed[:5])
-    return SetParametersResult(
-        successful=False,
-        reason=f'{names}: read-only while the node runs; set it at the start of the process',
-    )
+    known = [p for p in parameters if node.has_parameter(cast(str, p.name))]
+    changes = {cast(str, parameter.name): parameter.value for parameter in known}
+    fixed = sorted(changes.keys() - LIVE)
+    if fixed:
+        raise ConfigError(
+            f'parameter {clean_text(", ".join(fixed[:5]))}',
+            'no change: read-only while the node runs',
+            'a new value',
+            'set it at the start of the process',
+        )
+    return read_parameters(node, changes)
 
 
 def check_qos_overrides(node: Node) -> None:
@@ -134,7 +141,7 @@ def _wrong_names(node: Node) -> list[ConfigError]:
         if name in known:
             continue
         similar = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-        if name.startswith(('sensing.', 'inference.')) or similar:
+        if name.startswith(parameter_groups()) or similar:
             hint = f'did you mean {similar[0]}?' if similar else f'known: {", ".join(known)}'
             errors.append(
                 ConfigError(
@@ -144,17 +151,22 @@ def _wrong_names(node: Node) -> list[ConfigError]:
     return errors
 
 
-def read_parameters(node: Node) -> NodeConfig:
+def read_parameters(node: Node, changes: Mapping[str, Any] | None = None) -> NodeConfig:
     """The declared values, checked against each other.
+
+    Args:
+        changes: name -> value of those that are about to change.
 
     Raises:
         ConfigError: naming the parameter.
     """
     plain: dict[str, Any] = {}
+    given = changes or {}
     for parameter in PARAMETERS:
         group, _, name = parameter.name.rpartition('.')
         values: dict[str, Any] = plain.setdefault(group, {}) if group else plain
-        values[name] = node.get_parameter(parameter.name).value
+        value = given.get(parameter.name, node.get_parameter(parameter.name).value)
+        values[name] = value
     config = from_plain(NodeConfig, plain, 'parameters')
     runtimes = [kind.value for kind in BackendKind]
     if config.fallback_backend and config.fallback_backend not in runtimes:

@@ -14,10 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from rcl_interfaces.msg import SetParametersResult
+
 # Where it is since Humble; the module that defines it has moved since then.
 from rclpy.clock import Clock, ClockType  # pyright: ignore[reportPrivateImportUsage]
 from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from rclpy.timer import Timer
 
 from metabev_ros import wire
@@ -28,14 +31,15 @@ from metabev_ros.node.bond import Bond, can_bond
 from metabev_ros.node.data_path import DataPath, load_pipeline
 from metabev_ros.node.inference import ExitCode
 from metabev_ros.node.parameters import (
+    changed_config,
     check_qos_overrides,
     declare_parameters,
     load_rig,
     read_parameters,
-    refuse_changes,
 )
-from metabev_ros.node.publishers import OutputPublishers
+from metabev_ros.node.publishers import OutputPublishers, available_outputs
 from metabev_ros.node.workers import ThrottledLog
+from metabev_ros.outputs import check_settings, warm_up
 from metabev_ros.pipeline import Pipeline
 
 NODE_NAME = 'perception'
@@ -52,7 +56,8 @@ class PerceptionNode(LifecycleNode):
     def __init__(self, node_name: str = NODE_NAME) -> None:
         super().__init__(node_name)
         declare_parameters(self)
-        self.add_on_set_parameters_callback(partial(refuse_changes, self))
+        # After the declarations, which go through the same callback.
+        self.add_on_set_parameters_callback(self._change_parameters)
         self._log = ThrottledLog(self._warn, self._info)
         self._config: NodeConfig | None = None
         self._rig: RigConfig | None = None
@@ -159,8 +164,11 @@ class PerceptionNode(LifecycleNode):
         self._rig = load_rig(self._config.rig)
         started = time.monotonic()
         self._pipeline = load_pipeline(self._config, self._rig)
-        self._outputs = OutputPublishers(self)
         model = self._pipeline.model
+        check_settings(self._config.settings, model)
+        standard = available_outputs(self._config.outputs, model.map_classes, self._info)
+        warm_up(model, self._rig.ego_frame, standard)
+        self._outputs = OutputPublishers(self, standard)
         self.get_logger().info(
             f'model {model.name} {model.hash[: wire.HASH_DIGITS]} on {model.backend} '
             f'({model.provider} on {model.device}, {model.precision}'
@@ -193,6 +201,20 @@ class PerceptionNode(LifecycleNode):
         if can_bond():
             self._bond = Bond(self, self._log)
         self.get_logger().info(f'active: {inputs} inputs, waiting for sensors')
+
+    def _change_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        """Take a change as a whole, or refuse it as a whole and say why."""
+        try:
+            config = changed_config(self, parameters)
+            if self._pipeline is not None:
+                check_settings(config.settings, self._pipeline.model)
+        except MetaBevError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        if self._config is not None:
+            self._config = config
+        if self._path is not None:
+            self._path.change(config)
+        return SetParametersResult(successful=True)
 
     def _deactivate(self, state: LifecycleState) -> None:
         self._stop()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 
 from metabev_ros import wire
+from metabev_ros.config import OutputsConfig
+from metabev_ros.config.outputs import REQUIRE
 from metabev_ros.errors import ConfigError, clean_text
 from metabev_ros.node import ros_support
 from metabev_ros.wire import OutMessage
@@ -23,7 +25,8 @@ def private_name(topic: str) -> str:
 
 def _publisher(node: LifecycleNode, topic: str, msgtype: str) -> LifecyclePublisher:
     kind = ros_support.message_type(msgtype)
-    qos = ros_support.reliable_qos(DEPTHS.get(topic, 5))
+    latched = wire.is_latched_output(topic)
+    qos = ros_support.latched_qos(1) if latched else ros_support.reliable_qos(DEPTHS.get(topic, 5))
     try:
         publisher = node.create_lifecycle_publisher(
             kind,
@@ -41,28 +44,66 @@ def _publisher(node: LifecycleNode, topic: str, msgtype: str) -> LifecyclePublis
     return cast(LifecyclePublisher, publisher)
 
 
+def available_outputs(
+    config: OutputsConfig, map_classes: Iterable[str], tell: Callable[[str], None]
+) -> dict[str, str]:
+    """Topic -> type of the standard outputs that are wanted and can be published here.
+
+    Args:
+        tell: gets one line that names the packages of those that cannot.
+
+    Raises:
+        MissingDependencyError: for one that the configuration requires.
+    """
+    available: dict[str, str] = {}
+    missing: dict[str, list[str]] = {}
+    for topic, output in wire.chosen_outputs(config, map_classes, with_auto=True).items():
+        if ros_support.has_message_type(output.msgtype):
+            available[topic] = output.msgtype
+        elif wire.mode_of(config, output) == REQUIRE:
+            ros_support.message_type(output.msgtype)  # says what is missing
+        else:
+            missing.setdefault(output.package, []).append(private_name(topic))
+    if missing:
+        hints = [
+            f'{", ".join(topics)} ({ros_support.install_hint(package)})'
+            for package, topics in missing.items()
+        ]
+        tell(f'not offered, for want of their message packages: {"; ".join(hints)}')
+    return available
+
+
 class OutputPublishers:
     """One lifecycle publisher an output topic; silent while the node is not active.
+
+    Args:
+        standard: topic -> type of outputs that are made only while somebody subscribes.
 
     Raises:
         ConfigError: from the constructor, for a topic or QoS that cannot be.
         MissingDependencyError: from the constructor, for a message type that is not installed.
     """
 
-    def __init__(self, node: LifecycleNode) -> None:
-        self._node = node
+    def __init__(self, node: LifecycleNode, standard: dict[str, str]) -> None:
+        self._node, self._standard = node, tuple(standard)
         self._publishers = {
-            topic: _publisher(node, topic, msgtype) for topic, msgtype in wire.OUTPUT_TYPES.items()
+            topic: _publisher(node, topic, msgtype)
+            for topic, msgtype in (wire.OUTPUT_TYPES | standard).items()
         }
+
+    def _is_taken(self, topic: str) -> bool:
+        publisher = self._publishers.get(topic)  # none once they were destroyed
+        return publisher is not None and publisher.get_subscription_count() > 0
 
     @property
     def is_read(self) -> bool:
         """True while anybody subscribes to a result; the label alone does not count."""
-        return any(
-            publisher.get_subscription_count() > 0
-            for topic, publisher in self._publishers.items()
-            if topic in RESULTS
-        )
+        return any(self._is_taken(topic) for topic in (*RESULTS, *self._standard))
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The standard outputs that somebody subscribes to."""
+        return tuple(topic for topic in self._standard if self._is_taken(topic))
 
     def send(self, messages: Iterable[OutMessage]) -> None:
         """Publish in the given order; nothing once ROS was shut down by a signal."""

@@ -37,8 +37,13 @@ def message_type(msgtype: str) -> type:
             f'message type {msgtype}',
             f'the Python package {package}.msg',
             str(error),
-            _INSTALL.get(package, f'install the ROS package {package}'),
+            _INSTALL.get(package, install_hint(package)),
         ) from error
+
+
+def install_hint(package: str) -> str:
+    """What puts a ROS package onto the machine."""
+    return f'apt install ros-$ROS_DISTRO-{package.replace("_", "-")}'
 
 
 def has_message_type(msgtype: str) -> bool:
@@ -76,7 +81,7 @@ def reliable_qos(depth: int) -> QoSProfile:
 
 
 def latched_qos(depth: int) -> QoSProfile:
-    """Reliable and kept for late joiners: /tf_static."""
+    """Reliable and kept for late joiners: /tf_static, and grids for nav2's StaticLayer."""
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=depth,

@@ -11,14 +11,21 @@ from pathlib import Path
 
 from metabev_ros import wire
 from metabev_ros.bags import BagMessage, BagReader, BagWriter
-from metabev_ros.config import RigConfig, SensingConfig
+from metabev_ros.config import (
+    OutputsConfig,
+    OutputSettings,
+    RigConfig,
+    SensingConfig,
+    changed_parameters,
+)
 from metabev_ros.errors import BackendError, ConfigError
+from metabev_ros.outputs import apply_settings, check_settings, result_messages
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.replay.beats import BEAT_NS
 from metabev_ros.replay.feed import BagFeed, Moment
 from metabev_ros.replay.summary import ReplaySummary
 from metabev_ros.replay.video import VideoWriter
-from metabev_ros.structures import Modality, Sample, SensorReport
+from metabev_ros.structures import Modality, ModelInfo, Sample, SensorReport
 from metabev_ros.wire import Counters, StatusReport
 
 NODE_NAME = 'perception'  # outputs bear the topics of the node under its default name
@@ -44,8 +51,14 @@ def replay_bag(
     progress: Progress | None = None,
     precision: str = 'fp32',
     provider: str = 'cpu',
+    outputs: OutputsConfig | None = None,
+    settings: OutputSettings | None = None,
 ) -> ReplaySummary:
     """Replay `bag_in` (an .mcap or .db3 file or a bag folder) into `bag_out` (.mcap).
+
+    Args:
+        outputs: those that it requires are written beside our own; None: none.
+        settings: of the outputs, as the live node has them; None: as shipped.
 
     Raises:
         SensorDataError: the bag is unreadable from its first byte.
@@ -55,9 +68,10 @@ def replay_bag(
     _check_names(bag_in, bag_out, video)
     reader = BagReader(bag_in)
     pipeline = Pipeline.load(model_dir, backend, threads, precision, provider)
+    say = _Say(outputs or OutputsConfig(), settings or OutputSettings(), pipeline.model)
     pictures = VideoWriter(video, rig, pipeline.config.camera)
     with BagWriter(bag_out, reader.schemas) as writer, pictures:
-        run = _Replay(reader, writer, pipeline, rig, sensing, pictures)
+        run = _Replay(reader, writer, pipeline, rig, sensing, pictures, say)
         run.run(progress or (lambda done, total: None))
     run.summary.video_lost = pictures.failure
     return run.summary
@@ -83,6 +97,23 @@ def _check_names(bag_in: Path | str, bag_out: Path | str, video: Path | str | No
         taken.add(Path(path).resolve())
 
 
+class _Say:
+    """What of a result is written, and how.
+
+    Attributes:
+        topics: all that this run may write, relative to the node.
+
+    Raises:
+        ConfigError: for settings that the model cannot follow.
+    """
+
+    def __init__(self, outputs: OutputsConfig, settings: OutputSettings, model: ModelInfo) -> None:
+        check_settings(settings, model)
+        self.settings, self.changes = settings, changed_parameters(settings)
+        self.wanted = wire.chosen_outputs(outputs, model.map_classes, with_auto=False)
+        self.topics = (*wire.OUTPUT_TYPES, *wire.standard_outputs(model.map_classes))
+
+
 class _Replay:
     """The state of one run."""
 
@@ -94,13 +125,15 @@ class _Replay:
         rig: RigConfig,
         sensing: SensingConfig,
         pictures: VideoWriter,
+        say: _Say,
     ) -> None:
         self._writer, self._pipeline = writer, pipeline
         self._frame, self._pictures = rig.ego_frame, pictures
         self._sensing = sensing
         self._front_end = pipeline.front_end(rig, sensing)
         self._feed = BagFeed(reader, self._front_end, sensing)
-        self._outputs = {output_topic(topic) for topic in wire.OUTPUT_TYPES}
+        self._say = say
+        self._outputs = {output_topic(topic) for topic in say.topics}
         self.summary = ReplaySummary(integrity=reader.integrity, not_heard=self._feed.not_heard)
         self._seen: Counter[str] = Counter()  # refused messages already in the summary
         self._fault = ''
@@ -168,8 +201,16 @@ class _Replay:
     def _process(self, sample: Sample, now_ns: int) -> None:
         """Publish as the node does: the label first."""
         try:
-            result = self._pipeline(sample)
-            outputs = wire.encode_result(result, self._pipeline.model, self._frame)
+            result = apply_settings(
+                self._pipeline(sample), self._pipeline.model, self._say.settings
+            )
+            outputs = result_messages(
+                result,
+                self._pipeline.model,
+                self._frame,
+                self._say.settings.markers,
+                self._say.wanted,
+            )
         except BackendError as error:
             self.summary.failed += 1
             self._fault = f'inference failed: {error}'
@@ -185,6 +226,7 @@ class _Replay:
             latency_s=result.latency_s,
             latency=(now_ns - sample.stamp_ns) * 1e-9,
             injection=sample.injection,
+            settings=self._say.changes,
         )
         model = self._pipeline.model
         for message in (wire.encode_status(status, model, self._frame), *outputs):
@@ -210,6 +252,7 @@ class _Replay:
             is_heartbeat=True,
             fault=self._fault,
             injection=front_end.injection,
+            settings=self._say.changes,
         )
         messages = [wire.encode_status(report, model, self._frame)]
         if self.summary.heartbeats % DIAGNOSTICS_EVERY == 0:

@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from metabev_ros.config import CameraBranchConfig, RigConfig
-from metabev_ros.drawing import BevView, PanelLayout, compose_panel, draw_bev, draw_boxes_on_image
+from metabev_ros.drawing import BevView, PanelLayout, compose_panel, draw_bev, draw_cameras
 from metabev_ros.errors import ConfigError, MissingDependencyError, OutputError, clean_text
 from metabev_ros.geometry import transform_points
 from metabev_ros.structures import ModelInfo, PerceptionResult
@@ -28,13 +28,7 @@ def draw_result(result: PerceptionResult, model: ModelInfo, layout: PanelLayout)
     sample, found = result.sample, result.detections
     shown = found.scores >= SHOWN_SCORE
     boxes, labels, scores = found.boxes[shown], found.labels[shown], found.scores[shown]
-    classes = model.detection_classes
-    images = {
-        name: None
-        if image is None
-        else draw_boxes_on_image(image.pixels, boxes, labels, scores, image.calibration, classes)
-        for name, image in sample.cameras.items()
-    }
+    images = draw_cameras(result, model, SHOWN_SCORE)
     points = None
     if sample.sweep is not None:
         points = transform_points(sample.sweep.ego_from_lidar, sample.sweep.points[:, :3])
@@ -46,7 +40,7 @@ def draw_result(result: PerceptionResult, model: ModelInfo, layout: PanelLayout)
         boxes,
         labels,
         scores,
-        class_names=classes,
+        class_names=model.detection_classes,
         map_classes=model.map_classes,
     )
     return compose_panel(

@@ -1,6 +1,6 @@
 """CDR bytes into message objects and back, without ROS; bytes are treated as hostile.
 
-Types are those of ROS 2 Jazzy plus this package's `msg/*.msg`.
+Types are those of ROS 2 Jazzy, this package's `msg/*.msg` and those of `definitions`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from rosbags.typesys.store import Typestore
 from metabev_ros.errors import SensorDataError, clean_text
 from metabev_ros.resources import resource_path
 from metabev_ros.wire.budget import check_budget
+from metabev_ros.wire.definitions import DEFINITIONS
 
 if TYPE_CHECKING:
     from rosbags.interfaces.typing import Typesdict  # exists for type checkers only
@@ -32,12 +33,14 @@ class TimeMessage(Protocol):
 
 @functools.cache
 def typestore() -> Typestore:
-    """The message types this package can read and write (rosbags Jazzy store + msg/*.msg)."""
+    """The message types this package can read and write."""
     store = get_typestore(Stores.ROS2_JAZZY)
     definitions: Typesdict = {}
     for path in sorted(resource_path('msg').glob('*.msg')):
         text = path.read_text(encoding='utf-8')
         definitions.update(get_types_from_msg(text, f'{PACKAGE}/msg/{path.stem}'))
+    for msgtype, text in DEFINITIONS.items():
+        definitions.update(get_types_from_msg(text, msgtype))
     store.register(definitions)
     return store
 

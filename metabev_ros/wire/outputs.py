@@ -12,16 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from metabev_ros.class_errors import ClassErrors
+from metabev_ros.config import MarkersConfig
+from metabev_ros.coverage import seen_cells
 from metabev_ros.errors import BackendError
-from metabev_ros.geometry import BOX_EDGES, box_corners
 from metabev_ros.structures import (
     DRIVABLE_CLASS,
-    Detections,
     ModelInfo,
     PerceptionResult,
-    class_colour,
 )
 from metabev_ros.wire.cdr import PACKAGE, header, message_class, serialize
+from metabev_ros.wire.grids import occupancy_grid
+from metabev_ros.wire.markers import marker_array
+from metabev_ros.wire.poses import point, pose_covariance, vector, velocity_covariance
 
 HASH_DIGITS = 16  # of the model's hash, in messages
 
@@ -35,11 +38,7 @@ OUTPUT_TYPES = {
     DRIVABLE_AREA: 'nav_msgs/msg/OccupancyGrid',
     DIAGNOSTICS: 'diagnostic_msgs/msg/DiagnosticArray',
 }
-MARKER_SCORE = 0.2  # boxes below are in DetectionArray, but only clutter a view
-MARKER_LIMIT = 100
 MOST_BOXES = 2000  # of one output; more is a broken model, not a crowded road
-MARKER_LIFETIME_NS = 500_000_000
-MARKER_EDGES = (*BOX_EDGES, (0, 7), (3, 4))  # the last two cross the front face
 
 
 @dataclass(frozen=True)
@@ -94,21 +93,35 @@ def check_result(result: PerceptionResult, classes: int) -> None:
             )
 
 
-def encode_result(result: PerceptionResult, model: ModelInfo, frame: str) -> list[OutMessage]:
+def encode_result(
+    result: PerceptionResult,
+    model: ModelInfo,
+    frame: str,
+    markers: MarkersConfig | None = None,
+    seen: np.ndarray | None = None,
+) -> list[OutMessage]:
     """DetectionArray, BevMap, MarkerArray and OccupancyGrid of one result.
 
     The bytes are a pure function of the arguments.
+
+    Args:
+        markers: None: as shipped.
+        seen: (Y, X) bool, cells that the sensors looked at; None: found out here.
 
     Raises:
         BackendError: if the result is not finite and valid.
     """
     check_result(result, len(model.detection_classes))
     head = header(result.sample.stamp_ns, frame)
+    if seen is None:
+        seen = seen_cells(result.sample, model.map_grid, model.camera_reach)
+    drivable = result.map_probabilities[model.map_classes.index(DRIVABLE_CLASS)]
+    blocked, found = 1 - np.clip(drivable, 0, 1), result.detections
     return [
         out_message(DETECTIONS, _detection_array(result, model, head)),
         out_message(BEV_MAP, _bev_map(result, model, head)),
-        out_message(MARKERS, _marker_array(result.detections, model, head)),
-        out_message(DRIVABLE_AREA, _occupancy_grid(result, model, head)),
+        out_message(MARKERS, marker_array(found, model, head, markers or MarkersConfig())),
+        out_message(DRIVABLE_AREA, occupancy_grid(blocked, seen, result, model, frame)),
     ]
 
 
@@ -122,18 +135,17 @@ def _detection_array(result: PerceptionResult, model: ModelInfo, head: Any) -> A
     names, ages = _used(result)
     classes = model.detection_classes
     kind = message_class(f'{PACKAGE}/msg/Detection')
-    found = result.detections
+    found, measured = result.detections, model.errors.get(result.sample.modality, {})
     detections = [
         kind(
             class_name=classes[label],
             class_id=int(label),
             score=float(score),
-            center=_point(*box[:3]),
-            size=_vector(*box[3:6]),
+            center=point(*box[:3]),
+            size=vector(*box[3:6]),
             yaw=float(box[6]),
-            velocity=_vector(box[7], box[8], 0.0),
-            has_covariance=False,
-            position_covariance=np.zeros(9),
+            velocity=vector(box[7], box[8], 0.0),
+            **covariances(measured.get(classes[label])),
         )
         for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True)
     ]
@@ -161,93 +173,19 @@ def _bev_map(result: PerceptionResult, model: ModelInfo, head: Any) -> Any:
         resolution=grid.cell,
         width=grid.columns,
         height=grid.rows,
-        origin=_point(grid.x_min, grid.y_min, 0.0),
+        origin=point(grid.x_min, grid.y_min, 0.0),
         data=data.reshape(-1),
     )
 
 
-def _occupancy_grid(result: PerceptionResult, model: ModelInfo, head: Any) -> Any:
-    grid = model.map_grid
-    layer = model.map_classes.index(DRIVABLE_CLASS)
-    free = np.clip(result.map_probabilities[layer], 0, 1)
-    info = message_class('nav_msgs/msg/MapMetaData')(
-        map_load_time=head.stamp,
-        resolution=grid.cell,
-        width=grid.columns,
-        height=grid.rows,
-        origin=_pose(grid.x_min, grid.y_min, 0.0),
-    )
-    return message_class(OUTPUT_TYPES[DRIVABLE_AREA])(
-        header=head,
-        info=info,
-        data=np.rint((1 - free) * np.float32(100)).astype(np.int8).reshape(-1),
-    )
-
-
-def _marker_array(found: Detections, model: ModelInfo, head: Any) -> Any:
-    """One LINE_LIST a class: a handful of markers however many boxes (a cube each costs 10x)."""
-    shown = found.scores >= MARKER_SCORE
-    shown[MARKER_LIMIT:] = False  # best first
-    edges = box_corners(found.boxes[shown])[:, np.array(MARKER_EDGES).reshape(-1)]
-    labels = found.labels[shown]
-    names = model.detection_classes
-    return message_class(OUTPUT_TYPES[MARKERS])(
-        markers=[
-            _line_list(head, name, edges[labels == index].reshape(-1, 3))
-            for index, name in enumerate(names)
-        ]
-    )
-
-
-def _line_list(head: Any, name: str, points: np.ndarray) -> Any:
-    kind = message_class('visualization_msgs/msg/Marker')
-    point = message_class('geometry_msgs/msg/Point')
-    red, green, blue = (part / 255 for part in class_colour(name))
-    color = message_class('std_msgs/msg/ColorRGBA')(r=red, g=green, b=blue, a=1.0)
-    clear = not len(points)  # an empty LINE_LIST is an error in RViz: delete the old one instead
-    return kind(
-        header=head,
-        ns=name,
-        id=0,
-        type=kind.LINE_LIST,
-        action=kind.DELETE if clear else kind.ADD,
-        pose=_pose(0.0, 0.0, 0.0),
-        scale=_vector(0.08, 0.0, 0.0),
-        color=color,
-        lifetime=message_class('builtin_interfaces/msg/Duration')(
-            sec=0, nanosec=MARKER_LIFETIME_NS
-        ),
-        frame_locked=False,
-        points=[point(*xyz) for xyz in points.tolist()],
-        colors=[],
-        texture_resource='',
-        texture=_no_texture(),
-        uv_coordinates=[],
-        text='',
-        mesh_resource='',
-        mesh_file=message_class('visualization_msgs/msg/MeshFile')(
-            filename='', data=np.zeros(0, np.uint8)
-        ),
-        mesh_use_embedded_materials=False,
-    )
-
-
-def _no_texture() -> Any:
-    return message_class('sensor_msgs/msg/CompressedImage')(
-        header=header(0, ''), format='', data=np.zeros(0, np.uint8)
-    )
-
-
-def _point(x: float, y: float, z: float) -> Any:
-    return message_class('geometry_msgs/msg/Point')(x=float(x), y=float(y), z=float(z))
-
-
-def _vector(x: float, y: float, z: float) -> Any:
-    return message_class('geometry_msgs/msg/Vector3')(x=float(x), y=float(y), z=float(z))
-
-
-def _pose(x: float, y: float, z: float) -> Any:
-    quaternion = message_class('geometry_msgs/msg/Quaternion')(x=0.0, y=0.0, z=0.0, w=1.0)
-    return message_class('geometry_msgs/msg/Pose')(
-        position=_point(x, y, z), orientation=quaternion
-    )
+def covariances(errors: ClassErrors | None) -> dict[str, Any]:
+    """The fields of a Detection that say what is known of its errors; all zero without."""
+    moving = None if errors is None else errors.velocity
+    of_box = pose_covariance(errors)
+    return {
+        'has_covariance': errors is not None,
+        'position_covariance': of_box[:3, :3].reshape(-1),
+        'yaw_variance': float(of_box[5, 5]),
+        'has_velocity_covariance': moving is not None,
+        'velocity_covariance': velocity_covariance(errors)[:3, :3].reshape(-1),
+    }

@@ -22,6 +22,7 @@ from metabev_ros.wire.outputs import (
 )
 
 INJECTION_ACTIVE = 'INJECTION ACTIVE'  # begins the reason of a status while faults are injected
+MOST_SETTINGS = 2048  # characters: a hundred score rules
 _OK, _WARN, _ERROR = 0, 1, 2
 _WARN_STATES = (SensorState.LATE, SensorState.MISSING, SensorState.SUSPECT, SensorState.RECOVERING)
 
@@ -46,6 +47,7 @@ class StatusReport:
         latency: seconds from the reference stamp to publication.
         fault: why nothing can be looked at although sensors may be well.
         injection: what injects faults into the inputs; '' when nothing does.
+        settings: run-time parameters that are not as shipped.
     """
 
     stamp_ns: int
@@ -58,6 +60,7 @@ class StatusReport:
     latency: float = 0.0
     fault: str = ''
     injection: str = ''
+    settings: str = ''
 
     @property
     def reason(self) -> str:
@@ -100,6 +103,7 @@ def encode_status(report: StatusReport, model: ModelInfo, frame: str) -> OutMess
             precision=model.precision,
             provider=model.provider,
             gpu_memory=model.gpu_memory,
+            settings=clean_text(report.settings, MOST_SETTINGS),
             epoch=report.epoch,
             outputs=report.counters.outputs,
             dropped_samples=report.counters.dropped_samples,

@@ -64,7 +64,7 @@ def test_the_injected_bag_is_marked_first_and_holds_what_the_truth_says(bag, tmp
         zlib.crc32(m.cdr) for m in messages[1:]
     )
     dropped = {t.topic for t in truths if t.action == DROPPED}
-    assert dropped == {'CAM_BACK/image_rect_compressed', 'CAM_BACK/camera_info'}
+    assert dropped == {'CAM_BACK/image_rect/compressed', 'CAM_BACK/camera_info'}
     assert summary.touched == {'dead': sum(t.action == DROPPED for t in truths)}
     assert summary.written == len(messages) - 1 and summary.idle == []
 

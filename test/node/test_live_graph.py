@@ -140,7 +140,7 @@ def test_row_067_a_publisher_whose_quality_of_service_never_matches_is_named(
     watched = GraphWatch(
         other_node,
         rig_messages.rig(),
-        (Input(f'{CAMERA}/image_rect_compressed', rig_messages.IMAGE_TYPE, qos),),
+        (Input(f'{CAMERA}/image_rect/compressed', rig_messages.IMAGE_TYPE, qos),),
     )
     end = time.monotonic() + 30
     while not (reasons := watched.look().reasons):

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import signal
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
 from support import rig_messages
+from support.keyframe_rig import keyframe_rig
+from support.lockstep import PATIENT, Lockstep
 from support.rig_messages import CAMERAS, LIDAR, PERIOD_NS
 
 from metabev_ros import wire
 from metabev_ros.bags import BagReader, BagWriter
-from metabev_ros.config import RigConfig, SensingConfig, load_config, save_config
+from metabev_ros.config import (
+    DetectionsConfig,
+    MarkersConfig,
+    OutputsConfig,
+    OutputSettings,
+    RigConfig,
+    SensingConfig,
+    save_config,
+    to_plain,
+)
 from metabev_ros.replay.run import output_topic, replay_bag
-from metabev_ros.resources import resource_path
 
 pytestmark = pytest.mark.ros
 
 TICKS = 14
-# Not the markers: their bytes end off a multiple of four, and DDS pads those.
-COMPARED = (wire.DETECTIONS, wire.BEV_MAP, wire.DRIVABLE_AREA)
-CLOCK_TYPE = 'rosgraph_msgs/msg/Clock'
-PATIENCE = 60.0  # seconds for one step on a machine that is busy with other things
+COMPARED = (wire.DETECTIONS, wire.BEV_MAP, wire.DRIVABLE_AREA, wire.MARKERS)
+REQUIRED = OutputsConfig(layers='require', overlay_compressed='require')
+EXTRA = ('layers/walkway', 'overlay/compressed')  # of what that asks for
+SETTINGS = OutputSettings(
+    DetectionsConfig(scores='all=0.1, all@20=0.2', nms_scale=0.8),
+    MarkersConfig(min_score=0.15, lifetime=0.7, text=True),
+)
 
 
 def skipped(sensor: str, tick: int) -> bool:
@@ -31,94 +43,34 @@ def skipped(sensor: str, tick: int) -> bool:
     return sensor in CAMERAS and 3 <= tick < 6 or sensor == LIDAR and 8 <= tick < 11
 
 
-class Lockstep:
-    """Plays a bag as slowly as the node needs it: the next message goes out when the last one
-    was taken and the outputs due by then have come."""
-
-    def __init__(self, graph, rig: RigConfig, made_ns: list[int]) -> None:
-        self._graph, self._first, self._made_ns = graph, len(graph.records), made_ns
-        self._clock = graph.publisher('/clock', CLOCK_TYPE)
-        topics = [*(camera.topic for camera in rig.cameras), rig.lidars[0].topic]
-        self._sensors = {f'/{topic}': index for index, topic in enumerate(topics)}
-        self._collected = 0
-        self._received: Counter[int] = Counter()
-
-    def play(self, bag: BagReader) -> None:
-        for topic, msgtype in bag.topics.items():
-            self._graph.publisher(topic, msgtype, latched=topic == '/tf_static')
-        self._graph.wait_until_heard([*bag.topics, '/clock'])
-        time.sleep(1.0)  # the other side may need a moment longer to know of the match
-        for message in bag:
-            self._collect_until(message.log_time_ns)
-            self._set_clock(message.log_time_ns)
-            self._graph.publisher(message.topic, message.msgtype).publish(message.cdr)
-            self._wait_until_taken(message.topic)
-        self._collect_until(message.log_time_ns + 10**9)
-
-    def _collect_until(self, now_ns: int) -> None:
-        """Let time pass to every moment before now at which replay had an output."""
-        while self._collected < len(self._made_ns) and self._made_ns[self._collected] < now_ns:
-            self._set_clock(self._made_ns[self._collected])
-            self._collected += 1
-            self._wait(lambda: self._outputs() >= self._collected)
-
-    def _beats(self) -> list:
-        return [r for r in self._graph.records[self._first :] if r.topic == wire.STATUS]
-
-    def _outputs(self) -> int:
-        return sum(r.topic == wire.DETECTIONS for r in self._graph.records[self._first :])
-
-    def _wait(self, arrived) -> None:
-        end = time.monotonic() + PATIENCE
-        while not arrived():
-            assert time.monotonic() < end, 'the node does not follow'
-            time.sleep(0.01)
-
-    def _set_clock(self, now_ns: int) -> None:
-        cdr = wire.serialize(
-            wire.message_class(CLOCK_TYPE)(clock=wire.header(now_ns, '').stamp), CLOCK_TYPE
-        )
-
-        def follows() -> bool:
-            self._clock.publish(cdr)  # again: /clock is best effort
-            return any(beat.stamp_ns >= now_ns for beat in self._beats()[-3:])
-
-        self._wait(follows)
-
-    def _wait_until_taken(self, topic: str) -> None:
-        if topic in self._sensors:
-            index = self._sensors[topic]
-            self._received[index] += 1
-            self._wait(
-                lambda: self._beats()[-1].message.sensors[index].received >= self._received[index]
-            )
-
-
-def live_and_replayed(graph, model: str, bag: Path, rig: RigConfig, folder: Path):
+def live_and_replayed(
+    graph,
+    model: str,
+    bag: Path,
+    rig: RigConfig,
+    folder: Path,
+    required: OutputsConfig | None = None,
+    settings: OutputSettings | None = None,
+):
     """Outputs of the live node and of replay: two dicts topic -> list of bytes."""
     from support.live_graph import NodeProcess
 
-    replay_bag(bag, folder / 'out.mcap', model, rig, SensingConfig(deadline=0.1))
+    sensing, said = SensingConfig(deadline=0.1), settings or OutputSettings()
+    replay_bag(bag, folder / 'out.mcap', model, rig, sensing, outputs=required, settings=settings)
+    topics = COMPARED if required is None else (*COMPARED, *EXTRA)
     outputs = list(BagReader(folder / 'out.mcap'))
     replayed = {
-        topic: [m.cdr for m in outputs if m.topic == output_topic(topic)] for topic in COMPARED
+        topic: [m.cdr for m in outputs if m.topic == output_topic(topic)] for topic in topics
     }
     made = [m.log_time_ns for m in outputs if m.topic == output_topic(wire.DETECTIONS)]
     first = len(graph.records)
     save_config(rig, folder / 'this_rig.yaml')
-    # Replay takes the time it needs, for tables and for outputs; so must the node where bytes are
-    # compared, however busy the machine is.
     node = NodeProcess(
         folder,
         model=model,
         rig=folder / 'this_rig.yaml',
-        use_sim_time=True,
-        heartbeat_rate=50.0,
-        **{
-            'inference.table_wait': 30.0,
-            'inference.time_limit': 60.0,
-            'inference.hang_limit': 120.0,
-        },
+        **PATIENT,
+        **parameters_of_settings(said),
     )
     try:
         node.wait_for_log('active:')
@@ -127,10 +79,27 @@ def live_and_replayed(graph, model: str, bag: Path, rig: RigConfig, folder: Path
     finally:
         code = node.stop(signal.SIGTERM)
     assert code == 0
-    live = {
-        topic: [r.cdr for r in graph.records[first:] if r.topic == topic] for topic in COMPARED
+    live = {topic: [r.cdr for r in graph.records[first:] if r.topic == topic] for topic in topics}
+    return {topic: unpadded(live[topic], replayed[topic]) for topic in topics}, replayed
+
+
+def parameters_of_settings(settings: OutputSettings) -> dict[str, object]:
+    """Parameters of a node by name; empty texts cannot be given on a command line."""
+    return {
+        f'{group}.{name}': value
+        for group, values in to_plain(settings).items()
+        for name, value in values.items()
+        if value != ''
     }
-    return live, replayed
+
+
+def unpadded(live: list[bytes], replayed: list[bytes]) -> list[bytes]:
+    """What DDS delivered without the zeros by which it fills up to four bytes."""
+    sizes = [len(cdr) for cdr in replayed]
+    return [
+        cdr[:size] if len(cdr) - size < 4 and not any(cdr[size:]) else cdr
+        for cdr, size in zip(live, sizes, strict=False)
+    ] + live[len(sizes) :]
 
 
 @pytest.fixture(scope='module')
@@ -139,7 +108,12 @@ def both(graph, model, tmp_path_factory):
     folder = tmp_path_factory.mktemp('equality')
     with BagWriter(folder / 'in.mcap') as writer:
         rig_messages.write_drive(writer, TICKS, skip=skipped)
-    return live_and_replayed(graph, model, folder / 'in.mcap', rig_messages.rig(), folder)
+    every = wire.standard_outputs()
+    for topic in EXTRA:
+        graph.record(topic, every[topic].msgtype)
+    return live_and_replayed(
+        graph, model, folder / 'in.mcap', rig_messages.rig(), folder, REQUIRED, SETTINGS
+    )
 
 
 def test_replay_made_every_modality(both):
@@ -153,7 +127,7 @@ def test_replay_made_every_modality(both):
     assert stamps[-1] - stamps[0] >= (TICKS - 4) * PERIOD_NS
 
 
-@pytest.mark.parametrize('topic', COMPARED)
+@pytest.mark.parametrize('topic', [*COMPARED, *EXTRA])
 def test_live_and_replay_are_equal_bit_for_bit(both, topic):
     live, replayed = both
     assert len(replayed[topic]) >= TICKS - 3
@@ -163,7 +137,7 @@ def test_live_and_replay_are_equal_bit_for_bit(both, topic):
 def test_the_real_keyframe_gives_the_same_bytes_live_and_in_replay(
     graph, model, shared_data, tmp_path
 ):
-    rig = load_config(RigConfig, resource_path('config/rigs/nuscenes_like.yaml'))
+    rig = keyframe_rig()
     live, replayed = live_and_replayed(
         graph, model, shared_data / 'bags' / 'nuscenes_keyframe', rig, tmp_path
     )

@@ -20,6 +20,11 @@ pytestmark = pytest.mark.ros
             'parameter sensing.deadline: expected a number (write 1.0, not 1) in 0.001..5, got 1',
         ),
         ({'sensing.dedline': 0.1}, 'did you mean sensing.deadline?'),
+        (
+            {'outputs.vision': 'on'},
+            'parameter outputs.vision: expected one of auto, require, never',
+        ),
+        ({'detections.scores': 'tram=0.5'}, 'parameter detections.scores: expected classes of'),
         ({'threads': 0}, 'parameter threads: expected an integer in 1..64, got 0'),
         (
             {'use_sim_time': 1},
@@ -51,7 +56,7 @@ def test_row_096_a_wrong_parameter_stops_start_up_with_one_line(tmp_path, parame
         (('odometry_topic: odom', 'odometry_topic: odom-etry'), 'odom-etry'),
         (('odometry_topic: odom', 'odometry_topic: tf_static'), 'tf_static'),
         (('odometry_topic: odom', 'odometry_topic: /perception/bev_map'), 'as output bev_map'),
-        (('LIDAR_TOP/points', '/CAM_FRONT/image_rect_compressed'), 'CAM_FRONT'),
+        (('LIDAR_TOP/points', '/CAM_FRONT/image_rect/compressed'), 'CAM_FRONT'),
         (('rate_hz: 5.0', 'rate_hz: five'), 'rate_hz'),
         (('frame: CAM_FRONT', 'frame: [1, 2]'), 'frame'),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from support import rig_messages
+from support.keyframe_rig import keyframe_rig
 from support.rig_messages import CAMERAS, LIDAR, PERIOD_NS
 
 from metabev_ros import wire
@@ -167,7 +168,7 @@ def test_no_bag_at_all_is_refused_and_leaves_no_output(model, tmp_path):
 def test_the_real_keyframe_gives_one_fused_output_of_all_sensors_and_a_video(
     model, shared_data, tmp_path
 ):
-    rig = load_config(RigConfig, resource_path('config/rigs/nuscenes_like.yaml'))
+    rig = keyframe_rig()
     summary = replay_bag(
         shared_data / 'bags' / 'nuscenes_keyframe',
         tmp_path / 'out.mcap',

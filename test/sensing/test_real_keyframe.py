@@ -10,8 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.keyframe_rig import keyframe_rig
 
-from metabev_ros.config import RigConfig, SensingConfig, load_config
+from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.geometry import inverse_rigid, points_in_box, project_points, transform_points
 from metabev_ros.sensing.front_end import SensorFrontEnd
 from metabev_ros.sensing.image_reader import ImageSize
@@ -40,9 +41,9 @@ def messages(shared_data) -> list:
 
 
 @pytest.fixture(scope='module')
-def rig(repo_root) -> RigConfig:
-    found = load_config(RigConfig, repo_root / 'config' / 'rigs' / 'nuscenes_like.yaml')
-    return dataclasses.replace(found, ego_box=None)  # what is published counts the vehicle's own
+def rig() -> RigConfig:
+    # What is published counts the vehicle's own.
+    return dataclasses.replace(keyframe_rig(), ego_box=None)
 
 
 def samples_of(rig, messages, **options):
@@ -101,8 +102,8 @@ def test_decoding_at_a_quarter_shows_the_same_picture(rig, messages, sample):
         assert apart.mean() < 2
 
 
-def test_the_vehicles_own_returns_are_left_out(repo_root, messages, sample):
-    boxed = load_config(RigConfig, repo_root / 'config' / 'rigs' / 'nuscenes_like.yaml')
+def test_the_vehicles_own_returns_are_left_out(messages, sample):
+    boxed = keyframe_rig()
     _, (found,) = samples_of(boxed, messages)
     points = transform_points(
         sample.sweep.ego_from_lidar, sample.sweep.points[:, :3].astype(np.float64)

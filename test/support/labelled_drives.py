@@ -22,11 +22,11 @@ from metabev_ros.config import (
 )
 from metabev_ros.geometry import rotation_to_quaternion, rotation_z
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
-from metabev_ros.lab.datasets.sources.label_types import DEFINITIONS, SCENE, VISION
 from metabev_ros.lab.datasets.synthetic.vehicle import VehicleDrive
 from metabev_ros.lab.datasets.synthetic.vehicle_bag import write_vehicle_bag
 from metabev_ros.lab.datasets.synthetic.vehicle_config import OdometryNoise, VehicleConfig
 from metabev_ros.structures import DETECTION_CLASSES
+from metabev_ros.wire.definitions import DEFINITIONS, SCENE, VISION
 
 EXACT = OdometryNoise(0, 0, 0, 0, 0, 0)
 SEED, SECONDS = 5, 0.9

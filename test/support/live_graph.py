@@ -55,12 +55,14 @@ class Graph:
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
         for topic in outputs:
-            self._record(topic, wire.OUTPUT_TYPES[topic])
+            self.record(topic, wire.OUTPUT_TYPES[topic])
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._spin)
         self._thread.start()
 
-    def _record(self, topic: str, msgtype: str) -> None:
+    def record(self, topic: str, msgtype: str) -> None:
+        """Record this output of the perception node too."""
+
         def receive(cdr, info) -> None:
             self.records.append(
                 Received(topic, bytes(cdr), time.monotonic(), info['source_timestamp'])

@@ -28,7 +28,7 @@ def rig() -> RigConfig:
         tuple(
             CameraConfig(
                 name,
-                f'{name}/image_rect_compressed',
+                f'{name}/image_rect/compressed',
                 name,
                 Transport.COMPRESSED,
                 True,
@@ -43,7 +43,7 @@ def rig() -> RigConfig:
 
 def topic_of(sensor: str) -> str:
     """The data topic of a sensor."""
-    return f'/{sensor}/points' if sensor == LIDAR else f'/{sensor}/image_rect_compressed'
+    return f'/{sensor}/points' if sensor == LIDAR else f'/{sensor}/image_rect/compressed'
 
 
 def type_of(sensor: str) -> str:

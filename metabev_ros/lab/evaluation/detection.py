@@ -35,6 +35,7 @@ from metabev_ros.lab.evaluation.matching import (
     Matches,
     average_precision,
     match_boxes,
+    pair_boxes,
 )
 from metabev_ros.structures import DETECTION_CLASSES, Detections
 
@@ -292,6 +293,16 @@ class DetectionEvaluator:
             label: index into DETECTION_CLASSES.
             distance: a detection may match a truth nearer than this, metres.
         """
+        return match_boxes(*self._of_class(label), distance, DETECTION_CLASSES[label])
+
+    def pairs(self, label: int, distance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(P,) scores, (P, 9) boxes and (P, 9) true boxes of a class's matches."""
+        return pair_boxes(*self._of_class(label), distance)
+
+    def _of_class(
+        self, label: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+        """Boxes, scores, samples and truth of a class, as `match_boxes` takes them."""
         truth = [
             (boxes[labels == label], attributes[labels == label])
             for boxes, labels, attributes in self._truth
@@ -303,7 +314,7 @@ class DetectionEvaluator:
         boxes = np.concatenate([np.zeros((0, 9)), *(b for b, _ in found)])
         scores = np.concatenate([np.zeros(0), *(s for _, s in found)])
         sample = np.repeat(np.arange(len(found)), [len(s) for _, s in found])
-        return match_boxes(boxes, scores, sample, truth, distance, DETECTION_CLASSES[label])
+        return boxes, scores, sample, truth
 
 
 def _in_range(boxes: np.ndarray, labels: np.ndarray) -> np.ndarray:

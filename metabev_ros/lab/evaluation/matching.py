@@ -93,6 +93,33 @@ def match_boxes(
         distance: exclusive limit of a match, metres.
         name: of the class.
     """
+    order, hits, taken, attributes = _match(boxes, scores, sample, truth, distance)
+    errors = np.full((len(boxes), len(TP_ERRORS)), np.nan)
+    errors[hits] = _pair_errors(boxes[hits], taken[hits], attributes[hits], name)
+    truths = np.array([len(t) for t, _ in truth], np.int64)
+    return Matches(scores[order], hits[order], errors[order], sample[order], truths)
+
+
+def pair_boxes(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    sample: np.ndarray,
+    truth: Sequence[tuple[np.ndarray, np.ndarray]],
+    distance: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `match_boxes` matches: (P,) scores, (P, 9) found boxes, (P, 9) theirs of the truth."""
+    _, hits, taken, _ = _match(boxes, scores, sample, truth, distance)
+    return scores[hits], boxes[hits], taken[hits]
+
+
+def _match(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    sample: np.ndarray,
+    truth: Sequence[tuple[np.ndarray, np.ndarray]],
+    distance: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The order of choice, and per box whether it matches, with which box and attribute."""
     order = np.lexsort((np.arange(len(scores)), scores))[::-1]  # ties: the later box first
     free = [np.ones(len(t), dtype=bool) for t, _ in truth]
     hits, taken = np.zeros(len(boxes), dtype=bool), np.zeros((len(boxes), 9))
@@ -108,10 +135,13 @@ def match_boxes(
             free[s][nearest] = False
             hits[row], taken[row] = True, truth[s][0][nearest]
             attributes[row] = truth[s][1][nearest]
-    errors = np.full((len(boxes), len(TP_ERRORS)), np.nan)
-    errors[hits] = _pair_errors(boxes[hits], taken[hits], attributes[hits], name)
-    truths = np.array([len(t) for t, _ in truth], np.int64)
-    return Matches(scores[order], hits[order], errors[order], sample[order], truths)
+    return order, hits, taken, attributes
+
+
+def turns(found: np.ndarray, truth: np.ndarray, name: str) -> np.ndarray:
+    """(N,) radians from found to true headings; a barrier looks the same from both sides."""
+    period = np.pi if name == 'barrier' else 2 * np.pi
+    return (truth[:, 6] - found[:, 6] + period / 2) % period - period / 2
 
 
 def _pair_errors(
@@ -120,8 +150,7 @@ def _pair_errors(
     """(N, 5) TP errors of matched pairs; NaN where the truth has no velocity or attribute."""
     shared = np.minimum(found[:, 3:6], truth[:, 3:6]).prod(axis=1)
     union = found[:, 3:6].prod(axis=1) + truth[:, 3:6].prod(axis=1) - shared
-    period = np.pi if name == 'barrier' else 2 * np.pi
-    turn = np.abs((truth[:, 6] - found[:, 6] + period / 2) % period - period / 2)
+    turn = np.abs(turns(found, truth, name))
     velocity = np.linalg.norm(found[:, 7:9] - truth[:, 7:9], axis=1)
     labels = np.full(len(found), DETECTION_CLASSES.index(name))
     attribute = (attributes_by_speed(found, labels) != attributes).astype(float)

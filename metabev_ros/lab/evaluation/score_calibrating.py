@@ -13,6 +13,7 @@ from metabev_ros.contract import GraphForm, GraphPrecision, load_contract, varia
 from metabev_ros.errors import ConfigError, ContractError
 from metabev_ros.lab.datasets.corruptions import Failure, Setting, corrupt
 from metabev_ros.lab.datasets.samples import LabelledSample, restrict_to
+from metabev_ros.lab.evaluation.box_errors import measure_errors
 from metabev_ros.lab.evaluation.labelled_drives import LabelledDrives
 from metabev_ros.lab.evaluation.records import ResultRecord, make_record
 from metabev_ros.lab.evaluation.score_fitting import (
@@ -23,6 +24,7 @@ from metabev_ros.lab.evaluation.score_fitting import (
     fit_calibration,
 )
 from metabev_ros.lab.evaluation.sharing import SharedRuns
+from metabev_ros.measured_errors import MeasuredErrors
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.score_calibration import ScoreCalibration
 from metabev_ros.structures import Modality, Sample
@@ -63,6 +65,7 @@ class CalibrationOutcome:
     calibration: ScoreCalibration
     errors: dict[str, StateErrors]
     samples: int
+    measured: MeasuredErrors
 
     def lines(self) -> list[str]:
         """For people."""
@@ -76,7 +79,12 @@ class CalibrationOutcome:
             + f'{e.after.chance:8.4f}'
             for state, e in self.errors.items()
         ]
-        return ['expected calibration error, before > after', header, *rows]
+        return ['expected calibration error, before > after', header, *rows, *self._box_lines()]
+
+    def _box_lines(self) -> list[str]:
+        """How many classes of each branch have measured errors of their boxes."""
+        counts = [f'{m.name} {len(c)}' for m, c in self.measured.branches.items()]
+        return [f'classes with measured errors of boxes: {", ".join(counts) or "none"}']
 
     def records(self, command: str) -> list[ResultRecord]:
         """For docs/results: calibration.<state>.<what>.before and after, and .chance."""
@@ -134,8 +142,10 @@ def calibrate(
         raise ConfigError('metabev calibrate', 'labelled samples', 'none')
     threshold = pipeline.config.head.score_threshold
     errors = cross_fitted_errors(cases, branch_of, threshold)
-    fitted = fit_calibration(cases, contract.weights_sha256, drives.words)
-    return CalibrationOutcome(fitted, errors, samples)
+    weights = contract.weights_sha256
+    fitted = fit_calibration(cases, weights, drives.words)
+    measured = measure_errors(cases, fitted, threshold, weights, drives.words)
+    return CalibrationOutcome(fitted, errors, samples, measured)
 
 
 def _states(labelled: LabelledSample, seed: int) -> Iterator[tuple[State, Sample]]:
@@ -150,8 +160,13 @@ def _states(labelled: LabelledSample, seed: int) -> Iterator[tuple[State, Sample
             yield state, restrict_to(sample, state.modality)
 
 
-def store_calibration(model: Path, calibration: ScoreCalibration) -> list[Path]:
+def store_calibration(
+    model: Path, calibration: ScoreCalibration, measured: MeasuredErrors | None = None
+) -> list[Path]:
     """Put a calibration into the contracts of a model's graphs, variants of the same weights too.
+
+    Args:
+        measured: errors of the boxes of the same weights; None: there are none any more.
 
     Returns:
         the files that were written.
@@ -168,7 +183,9 @@ def store_calibration(model: Path, calibration: ScoreCalibration) -> list[Path]:
                 continue
             contract = load_contract(folder)
             if contract.weights_sha256 == calibration.weights_sha256:
-                dataclasses.replace(contract, score_calibration=calibration).save(path)
+                dataclasses.replace(
+                    contract, score_calibration=calibration, measured_errors=measured
+                ).save(path)
                 written.append(path)
     if not written:
         raise ContractError(

@@ -77,6 +77,10 @@ class DriveCases:
         matches = self._boxes.matches(label, TP_DISTANCE_M)
         return matches.scores, matches.hits
 
+    def pairs(self, label: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(P,) raw scores, (P, 9) boxes and (P, 9) true boxes of a class, matched at 2 m."""
+        return self._boxes.pairs(label, TP_DISTANCE_M)
+
 
 def bin_logits() -> np.ndarray:
     """(LOGIT_BINS,) the logit in the middle of every bin."""

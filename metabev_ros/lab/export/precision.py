@@ -20,6 +20,7 @@ from metabev_ros.contract import (
     GraphForm,
     GraphPrecision,
     load_contract,
+    measured_errors_for,
     read_checked,
     score_calibration_for,
     sha256_of,
@@ -147,17 +148,19 @@ def _graph_inputs(reference: OnnxRuntimeBackend, samples: CalibrationSet) -> dic
 
 def _write_fp16(scratch: Path, model: Path, form: GraphForm, report: Report) -> Contract:
     network, config = load_network(model)
+    weights = sha256_of(model / 'weights.safetensors')
     contract = dataclasses.replace(
         write_graphs(
             scratch,
             compute_in_half(network),
             config,
             form,
-            sha256_of(model / 'weights.safetensors'),
+            weights,
             report,
         ),
         precision=GraphPrecision.FP16.value,
-        score_calibration=score_calibration_for(model, sha256_of(model / 'weights.safetensors')),
+        score_calibration=score_calibration_for(model, weights),
+        measured_errors=measured_errors_for(model, weights),
     )
     contract.save(scratch / 'contract.json')
     return contract

@@ -24,6 +24,7 @@ from metabev_ros.contract import (
     Contract,
     GraphForm,
     GraphPrecision,
+    measured_errors_for,
     score_calibration_for,
     sha256_of,
     variant_folder,
@@ -226,7 +227,7 @@ def write_graphs(
 def keep_calibration(
     contract: Contract, folder: Path, scratch: Path, report: Callable[[str], object]
 ) -> Contract:
-    """Keep the calibration that the model folder has for these weights; one of others goes.
+    """Keep what the model folder says was measured of these weights; of others it goes.
 
     Args:
         contract: of the new graphs, in `scratch`.
@@ -237,7 +238,8 @@ def keep_calibration(
         report('scores: not calibrated; `metabev calibrate` does it')
         return contract
     report(f'scores: calibrated on {fitted.fitted_on}')
-    contract = dataclasses.replace(contract, score_calibration=fitted)
+    measured = measured_errors_for(folder, contract.weights_sha256)
+    contract = dataclasses.replace(contract, score_calibration=fitted, measured_errors=measured)
     contract.save(scratch / 'contract.json')
     return contract
 

@@ -68,7 +68,7 @@ def test_points_and_pictures_come_back(drive, messages):
     for column, name in enumerate(('x', 'y', 'z', 'intensity', 'time')):
         assert np.array_equal(points[name], frame.points[:, column]), name
     assert points['ring'].max() <= 31 and len(np.unique(points['ring'])) > 20
-    _, image = of_topic(messages, '/CAM_BACK/image_rect_compressed')[1]
+    _, image = of_topic(messages, '/CAM_BACK/image_rect/compressed')[1]
     pixels = cv2.cvtColor(cv2.imdecode(image.data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     assert np.abs(pixels.astype(int) - frame.images['CAM_BACK']).mean() < 6
 

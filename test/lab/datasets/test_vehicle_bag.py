@@ -165,7 +165,7 @@ def test_equal_seeds_give_equal_bytes_for_any_number_of_workers(tmp_path):
         for messages in VehicleBag(drive_of('two_lidars', 0.3, seed=4), 1)
         for message in messages
     ]
-    sensors = ('/points', 'image_rect_compressed', '/odom', '/ground_truth/detections')
+    sensors = ('/points', 'image_rect/compressed', '/odom', '/ground_truth/detections')
     mine, theirs = ({m.cdr for m in ms if m.topic.endswith(sensors)} for ms in (alone, other))
     assert len(mine) > 20 and not mine & theirs
 

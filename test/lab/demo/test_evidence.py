@@ -68,7 +68,7 @@ def write_run(path, with_start=True):
             header=wire.header(START, 'CAM_FRONT'), format='', data=np.zeros(4, np.uint8)
         )
         writer.write(
-            '/CAM_FRONT/image_rect_compressed',
+            '/CAM_FRONT/image_rect/compressed',
             'sensor_msgs/msg/CompressedImage',
             START + 1000,
             wire.serialize(image, 'sensor_msgs/msg/CompressedImage'),

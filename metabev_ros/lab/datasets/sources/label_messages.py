@@ -11,7 +11,6 @@ from typing import Any, Protocol, cast
 
 from metabev_ros import wire
 from metabev_ros.errors import ConfigError, SensorDataError
-from metabev_ros.lab.datasets.sources.label_types import DEFINITIONS, SCENE, VISION
 from metabev_ros.lab.datasets.sources.labels import (
     MAX_NAME,
     MOST_BOXES,
@@ -21,6 +20,7 @@ from metabev_ros.lab.datasets.sources.labels import (
 )
 from metabev_ros.sensing.messages import Header
 from metabev_ros.sensing.untrusted import header_stamp_ns
+from metabev_ros.wire.definitions import DEFINITIONS, SCENE, VISION
 
 DETECTIONS = wire.OUTPUT_TYPES[wire.DETECTIONS]
 BOX_TYPES = (DETECTIONS, VISION, SCENE)

@@ -249,8 +249,7 @@ def truth_boxes(stamp_ns: int, truth: GroundTruth, ego_frame: str) -> Any:
             size=_vector(truth.boxes[k, 3:6]),
             yaw=float(truth.boxes[k, 6]),
             velocity=_vector((*truth.boxes[k, 7:9], 0)),
-            has_covariance=False,
-            position_covariance=np.zeros(9),
+            **wire.covariances(None),
         )
         for k in shown
     ]

@@ -10,7 +10,7 @@ from support.labelled_drives import Maker, scene_cdr
 
 from metabev_ros.errors import ConfigError, SensorDataError
 from metabev_ros.lab.datasets.sources.label_messages import CLASS_KEYS, reader_for
-from metabev_ros.lab.datasets.sources.label_types import DEFINITIONS, SCENE, VISION
+from metabev_ros.wire.definitions import DEFINITIONS, SCENE, VISION
 
 S = 1_000_000_000
 T0 = 100 * S

@@ -29,13 +29,13 @@ from metabev_ros.lab.datasets.record_folder import RecordFolder
 from metabev_ros.lab.datasets.sample_record import read_record
 from metabev_ros.lab.datasets.sources.frame import RecordMaker
 from metabev_ros.lab.datasets.sources.label_collection import LabelTopics
-from metabev_ros.lab.datasets.sources.label_types import DEFINITIONS, SCENE, VISION
 from metabev_ros.lab.datasets.sources.labelled_bags import LabelledBags
 from metabev_ros.lab.datasets.synthetic.vehicle_config import OdometryNoise
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.replay.run import replay_bag
 from metabev_ros.resources import resource_path
 from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES
+from metabev_ros.wire.definitions import DEFINITIONS, SCENE, VISION
 
 MS = 1_000_000
 

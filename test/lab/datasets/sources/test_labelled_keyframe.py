@@ -6,17 +6,17 @@ import pickle
 
 import numpy as np
 import pytest
+from support.keyframe_rig import keyframe_rig
 from support.labelled_drives import Maker, rewrite
 from support.tiny import TINY
 
 from metabev_ros.bags import BagReader
-from metabev_ros.config import RigConfig, SensingConfig, load_config
+from metabev_ros.config import SensingConfig
 from metabev_ros.geometry import inverse_rigid, project_points, rotation_z, transform_points
 from metabev_ros.lab.datasets.sources.frame import RecordMaker
-from metabev_ros.lab.datasets.sources.label_types import VISION
 from metabev_ros.lab.datasets.sources.labelled_bags import LabelledBags
-from metabev_ros.resources import resource_path
 from metabev_ros.structures import Modality
+from metabev_ros.wire.definitions import VISION
 
 
 @pytest.fixture(scope='module')
@@ -42,7 +42,7 @@ def record(shared_data, keyframe, tmp_path_factory):
     ]
     labels = ('/annotations', VISION, stamp, maker.detections(stamp, 'LIDAR_TOP', found))
     path = rewrite(source, tmp_path_factory.mktemp('bag') / 'keyframe.mcap', [labels])
-    rig = load_config(RigConfig, resource_path('config/rigs/nuscenes_like.yaml'))
+    rig = keyframe_rig()
     names = ('car', 'truck', 'trailer', 'bus', 'construction_vehicle', 'bicycle', 'motorcycle',
              'pedestrian', 'traffic_cone', 'barrier')  # fmt: skip
     # What is none of the ten classes shall be counted here as well.

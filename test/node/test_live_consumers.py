@@ -1,0 +1,158 @@
+"""Outputs as their consumers take them: with their types and their quality of service.
+
+docs/topics_and_parameters.md says which test stands for which consumer. What comes is held against
+a replay of the same bag.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+from support import rig_messages
+from support.lockstep import PATIENT, Lockstep
+
+from metabev_ros import wire
+from metabev_ros.bags import BagReader, BagWriter
+from metabev_ros.config import OutputsConfig, SensingConfig
+from metabev_ros.node import ros_support
+from metabev_ros.replay.run import output_topic, replay_bag
+
+pytestmark = pytest.mark.ros
+
+TICKS = 4
+# nav2_costmap_2d's StaticLayer with map_subscribe_transient_local, which is its default.
+STATIC_LAYER = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+DISPLAY = ros_support.sensor_qos(5)  # cameras in rviz/perception.rviz: best effort, volatile
+PLANNING = ros_support.reliable_qos(1)  # Autoware's rclcpp::QoS{1}; vision_msgs' users likewise
+GRIDS = (wire.DRIVABLE_AREA, 'layers/walkway')
+QOS = {
+    **dict.fromkeys(GRIDS, STATIC_LAYER),
+    wire.MARKERS: ros_support.reliable_qos(5),
+    'overlay': DISPLAY,
+    'overlay/compressed': DISPLAY,
+    'vision_detections': PLANNING,
+    'autoware_objects': PLANNING,
+    'grid_map': DISPLAY,
+}
+TYPES = wire.OUTPUT_TYPES | {
+    topic: output.msgtype for topic, output in wire.standard_outputs().items()
+}
+
+
+class Consumer:
+    """A subscriber with the real type; keeps what comes."""
+
+    def __init__(self, graph, topic: str) -> None:
+        self.got: list[Any] = []
+        self._node = graph.node
+        self._subscription = graph.node.create_subscription(
+            ros_support.message_type(TYPES[topic]),
+            f'/perception/{topic}',
+            self.got.append,
+            QOS[topic],
+        )
+
+    def wait(self, count: int, timeout: float = 60.0) -> list[Any]:
+        """The first messages."""
+        end = time.monotonic() + timeout
+        while len(self.got) < count:
+            assert time.monotonic() < end, f'{len(self.got)} of {count} messages came'
+            time.sleep(0.05)
+        return self.got[:count]
+
+    def close(self) -> None:
+        self._node.destroy_subscription(self._subscription)
+
+
+class Played:
+    """A small bag through the live node, with all consumers there, and through a replay."""
+
+    def __init__(self, consumers: dict[str, Consumer], replayed: dict[str, list[bytes]]) -> None:
+        self.consumers, self._replayed = consumers, replayed
+
+    def of(self, topic: str) -> tuple[list[Any], list[Any]]:
+        """What the consumer of a topic got, and the replay's messages in its type."""
+        kind = ros_support.message_type(TYPES[topic])
+        expected = [deserialize_message(cdr, kind) for cdr in self._replayed[topic]]
+        assert len(expected) >= TICKS - 2
+        return self.consumers[topic].wait(len(expected)), expected
+
+
+@pytest.fixture(scope='module')
+def played(graph, model, tmp_path_factory):
+    from support.live_graph import NodeProcess
+
+    folder, rig = tmp_path_factory.mktemp('consumers'), rig_messages.rig()
+    with BagWriter(folder / 'in.mcap') as writer:
+        rig_messages.write_drive(writer, TICKS)
+    every = OutputsConfig(*['require'] * 7)
+    sensing = SensingConfig(deadline=0.1)
+    replay_bag(folder / 'in.mcap', folder / 'out.mcap', model, rig, sensing, outputs=every)
+    outputs = list(BagReader(folder / 'out.mcap'))
+    replayed = {topic: [m.cdr for m in outputs if m.topic == output_topic(topic)] for topic in QOS}
+    made = [m.log_time_ns for m in outputs if m.topic == output_topic(wire.DETECTIONS)]
+    node = NodeProcess(folder, model=model, **PATIENT)
+    consumers: dict[str, Consumer] = {}
+    try:
+        node.wait_for_log('active:')
+        consumers |= {
+            topic: Consumer(graph, topic)
+            for topic in QOS
+            if ros_support.has_message_type(TYPES[topic])
+        }
+        Lockstep(graph, rig, made).play(BagReader(folder / 'in.mcap'))
+        yield Played(consumers, replayed)
+    finally:
+        for consumer in consumers.values():
+            consumer.close()
+        node.stop()
+
+
+@pytest.mark.parametrize('topic', GRIDS)
+def test_nav2s_static_layer_gets_a_grid_also_when_it_comes_late(graph, played, topic):
+    got, expected = played.of(topic)
+    assert got == expected
+    grid = got[-1]
+    assert (grid.header.frame_id, grid.info.width, grid.info.height) == ('base_link', 200, 200)
+    values = set(grid.data)
+    assert -1 in values and values <= set(range(-1, 101)) and len(values) > 1
+    late = Consumer(graph, topic)  # the bag is over: no new grid comes
+    try:
+        assert late.wait(1) == expected[-1:]
+    finally:
+        late.close()
+
+
+@pytest.mark.parametrize('topic', [wire.MARKERS, 'overlay', 'overlay/compressed'])
+def test_rviz_gets_markers_and_the_overlay_raw_and_compressed(played, topic):
+    got, expected = played.of(topic)
+    assert got == expected
+
+
+@pytest.mark.distribution
+@pytest.mark.parametrize(
+    ('topic', 'boxes'), [('vision_detections', 'detections'), ('autoware_objects', 'objects')]
+)
+def test_vision_msgs_and_autowares_planning_get_the_boxes_in_their_types(played, topic, boxes):
+    got, expected = played.of(topic)
+    assert got == expected
+    assert any(getattr(message, boxes) for message in got)
+
+
+@pytest.mark.distribution
+def test_users_of_grid_map_get_every_layer(played):
+    got, expected = played.of('grid_map')
+    for ours, theirs in zip(got, expected, strict=True):
+        assert ours.layers == theirs.layers and len(ours.layers) == len(ours.data) == 6
+        for layer, other in zip(ours.data, theirs.data, strict=True):
+            assert np.array_equal(layer.data, other.data, equal_nan=True)
