@@ -160,6 +160,7 @@ def replay(
             lambda done, total: update(done, total),
             chosen('precision', precision, node.precision),
             chosen('provider', provider, node.provider),
+            node.tracking,
         )
     console.print('\n'.join(summary.lines()), markup=False)
     is_drawn = video is not None and summary.outputs and not summary.video_lost

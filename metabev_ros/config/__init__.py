@@ -29,6 +29,7 @@ from metabev_ros.config.rig import (
     Transport,
 )
 from metabev_ros.config.sensing import SensingConfig
+from metabev_ros.config.tracking import TrackingConfig
 from metabev_ros.config.yaml import from_plain, load_config, save_config, to_plain
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     'TaskInteractionConfig',
     'TaskStream',
     'TimeUnit',
+    'TrackingConfig',
     'Transport',
     'ViewTransform',
     'from_plain',

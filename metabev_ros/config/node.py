@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from metabev_ros.config.parameter import check_ranges, parameter
 from metabev_ros.config.sensing import SensingConfig
+from metabev_ros.config.tracking import TrackingConfig
 from metabev_ros.errors import ConfigError
 from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG
 
@@ -49,7 +50,7 @@ class InferenceConfig:
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """Every parameter; the fields of `inference` and `sensing` have these names before theirs."""
+    """Every parameter; fields of a group have its name before theirs."""
 
     autostart: bool = parameter(
         True, 'configure and activate at start-up; false: a lifecycle manager does it'
@@ -78,6 +79,7 @@ class NodeConfig:
     )
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     sensing: SensingConfig = field(default_factory=SensingConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
         check_ranges(self, 'parameter ')

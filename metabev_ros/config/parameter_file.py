@@ -14,7 +14,7 @@ from metabev_ros.config.parameter import parameters_of
 from metabev_ros.config.yaml import from_plain, load_yaml
 from metabev_ros.errors import ConfigError, clean_text
 
-_GROUPS = ('sensing.', 'inference.')
+_GROUPS = ('sensing.', 'inference.', 'tracking.')
 _KEY = 'ros__parameters'
 
 

@@ -113,7 +113,7 @@ def _wrong_names(node: Node) -> list[ConfigError]:
         if name in known:
             continue
         similar = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-        if name.startswith(('sensing.', 'inference.')) or similar:
+        if name.startswith(('sensing.', 'inference.', 'tracking.')) or similar:
             hint = f'did you mean {similar[0]}?' if similar else f'known: {", ".join(known)}'
             errors.append(
                 ConfigError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
+from itertools import count
 from typing import Any, cast
 
 # Where it is since Humble; the module that defines it has moved since then.
@@ -57,6 +58,7 @@ class PerceptionNode(LifecycleNode):
         self._timers_made: list[Timer] = []
         self._path: DataPath | None = None  # while the node is active
         self._published = self._escaped = 0
+        self._track_ids = count(1)  # never used again, whatever the lifecycle does
         self.refusal: MetaBevError | None = None  # why the last transition failed
         self.is_finalized = False  # by the transition `shutdown`: the process has to end
 
@@ -100,7 +102,16 @@ class PerceptionNode(LifecycleNode):
         if config is None or rig is None or pipeline is None or outputs is None:
             return TransitionCallbackReturn.FAILURE  # the lifecycle configures first
         try:
-            path = DataPath(self, config, rig, pipeline, outputs, self._log, self._published)
+            path = DataPath(
+                self,
+                config,
+                rig,
+                pipeline,
+                outputs,
+                self._log,
+                self._published,
+                self._track_ids,
+            )
             self._path = path
             inputs = path.start()
         except Exception as error:  # rclpy would swallow it without a word

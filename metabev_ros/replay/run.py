@@ -6,12 +6,12 @@ Recorded log times take the place of arrival times, so the same bag gives the sa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from metabev_ros import wire
 from metabev_ros.bags import BagMessage, BagReader, BagWriter
-from metabev_ros.config import RigConfig, SensingConfig
+from metabev_ros.config import RigConfig, SensingConfig, TrackingConfig
 from metabev_ros.errors import BackendError, ConfigError
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.replay.beats import BEAT_NS
@@ -19,10 +19,12 @@ from metabev_ros.replay.feed import BagFeed, Moment
 from metabev_ros.replay.summary import ReplaySummary
 from metabev_ros.replay.video import VideoWriter
 from metabev_ros.structures import Modality, Sample, SensorReport
+from metabev_ros.tracking import Tracker
 from metabev_ros.wire import Counters, StatusReport
 
 NODE_NAME = 'perception'  # outputs bear the topics of the node under its default name
 DIAGNOSTICS_EVERY = 2
+DEFAULT_TRACKING = TrackingConfig()
 
 Progress = Callable[[int, int], None]  # messages done, messages in all
 
@@ -44,6 +46,7 @@ def replay_bag(
     progress: Progress | None = None,
     precision: str = 'fp32',
     provider: str = 'cpu',
+    tracking: TrackingConfig = DEFAULT_TRACKING,
 ) -> ReplaySummary:
     """Replay `bag_in` (an .mcap or .db3 file or a bag folder) into `bag_out` (.mcap).
 
@@ -58,7 +61,7 @@ def replay_bag(
     pipeline = Pipeline.load(model_dir, backend, threads, precision, provider)
     pictures = VideoWriter(video, rig, pipeline.config.camera)
     with BagWriter(bag_out, reader.schemas) as writer, pictures:
-        run = _Replay(reader, writer, pipeline, rig, sensing, pictures)
+        run = _Replay(reader, writer, pipeline, rig, sensing, tracking, pictures)
         run.run(progress or (lambda done, total: None))
     run.summary.video_lost = pictures.failure
     return run.summary
@@ -94,11 +97,14 @@ class _Replay:
         pipeline: Pipeline,
         rig: RigConfig,
         sensing: SensingConfig,
+        tracking: TrackingConfig,
         pictures: VideoWriter,
     ) -> None:
         self._writer, self._pipeline = writer, pipeline
         self._frame, self._pictures = rig.ego_frame, pictures
         self._sensing = sensing
+        classes = pipeline.model.detection_classes
+        self._tracker = Tracker(tracking, classes) if tracking.enabled else None
         self._front_end = pipeline.front_end(rig, sensing)
         self._feed = BagFeed(reader, self._front_end, sensing)
         self._outputs = {output_topic(topic) for topic in wire.OUTPUT_TYPES}
@@ -182,9 +188,15 @@ class _Replay:
             injection=sample.injection,
         )
         model = self._pipeline.model
-        for message in (wire.encode_status(status, model, self._frame), *outputs):
-            self._writer.write(output_topic(message.topic), message.msgtype, now_ns, message.cdr)
+        self._write([wire.encode_status(status, model, self._frame), *outputs], now_ns)
+        if self._tracker is not None:
+            tracks = self._tracker.update(result)
+            self._write([wire.encode_tracks(tracks, model, self._frame)], now_ns)
         self._pictures.add(result, self._pipeline.model)
+
+    def _write(self, messages: Iterable[wire.OutMessage], now_ns: int) -> None:
+        for message in messages:
+            self._writer.write(output_topic(message.topic), message.msgtype, now_ns, message.cdr)
 
     def _counters(self) -> Counters:
         return Counters(
@@ -209,6 +221,10 @@ class _Replay:
         messages = [wire.encode_status(report, model, self._frame)]
         if self.summary.heartbeats % DIAGNOSTICS_EVERY == 0:
             messages.append(wire.encode_diagnostics(report, model, NODE_NAME))
-        for message in messages:
-            self._writer.write(output_topic(message.topic), message.msgtype, now_ns, message.cdr)
+        if self._tracker is not None and report.modality is Modality.NONE:
+            poses = front_end.ego_poses(now_ns)
+            coasting = self._tracker.coast(now_ns, poses, front_end.epoch)
+            if coasting is not None:
+                messages.append(wire.encode_tracks(coasting, model, self._frame))
+        self._write(messages, now_ns)
         self.summary.heartbeats += 1

@@ -1,8 +1,8 @@
 """ROS 2 messages as CDR bytes, in and out, without ROS.
 
 `budget` says what a message may cost, `cdr` reads and writes bytes, `foreign` reads types that
-only a bag defines; `outputs` and `status` say what this package publishes, where and as which
-type. Node and replay send what is made here, byte for byte.
+only a bag defines; `outputs`, `tracks` and `status` say what this package publishes, where and as
+which type. Node and replay send what is made here, byte for byte.
 """
 
 from metabev_ros.errors import TEXT_LIMIT, clean_text
@@ -30,6 +30,7 @@ from metabev_ros.wire.outputs import (
     MARKERS,
     OUTPUT_TYPES,
     STATUS,
+    TRACKS,
     OutMessage,
     check_result,
     encode_result,
@@ -42,6 +43,7 @@ from metabev_ros.wire.status import (
     encode_status,
     sensor_level,
 )
+from metabev_ros.wire.tracks import encode_tracks
 
 __all__ = [
     'BEV_MAP',
@@ -55,6 +57,7 @@ __all__ = [
     'OUTPUT_TYPES',
     'STATUS',
     'TEXT_LIMIT',
+    'TRACKS',
     'Counters',
     'ForeignType',
     'OutMessage',
@@ -65,6 +68,7 @@ __all__ = [
     'encode_diagnostics',
     'encode_result',
     'encode_status',
+    'encode_tracks',
     'has_header_first',
     'header',
     'knows_type',

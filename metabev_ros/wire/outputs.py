@@ -27,12 +27,14 @@ HASH_DIGITS = 16  # of the model's hash, in messages
 
 DETECTIONS, BEV_MAP, STATUS = 'detections', 'bev_map', 'status'
 MARKERS, DRIVABLE_AREA, DIAGNOSTICS = 'markers', 'drivable_area', '/diagnostics'
+TRACKS = 'tracks'
 OUTPUT_TYPES = {
     STATUS: f'{PACKAGE}/msg/PerceptionStatus',
     DETECTIONS: f'{PACKAGE}/msg/DetectionArray',
     BEV_MAP: f'{PACKAGE}/msg/BevMap',
     MARKERS: 'visualization_msgs/msg/MarkerArray',
     DRIVABLE_AREA: 'nav_msgs/msg/OccupancyGrid',
+    TRACKS: f'{PACKAGE}/msg/TrackArray',
     DIAGNOSTICS: 'diagnostic_msgs/msg/DiagnosticArray',
 }
 MARKER_SCORE = 0.2  # boxes below are in DetectionArray, but only clutter a view
@@ -128,10 +130,10 @@ def _detection_array(result: PerceptionResult, model: ModelInfo, head: Any) -> A
             class_name=classes[label],
             class_id=int(label),
             score=float(score),
-            center=_point(*box[:3]),
-            size=_vector(*box[3:6]),
+            center=point(*box[:3]),
+            size=vector(*box[3:6]),
             yaw=float(box[6]),
-            velocity=_vector(box[7], box[8], 0.0),
+            velocity=vector(box[7], box[8], 0.0),
             has_covariance=False,
             position_covariance=np.zeros(9),
         )
@@ -161,7 +163,7 @@ def _bev_map(result: PerceptionResult, model: ModelInfo, head: Any) -> Any:
         resolution=grid.cell,
         width=grid.columns,
         height=grid.rows,
-        origin=_point(grid.x_min, grid.y_min, 0.0),
+        origin=point(grid.x_min, grid.y_min, 0.0),
         data=data.reshape(-1),
     )
 
@@ -212,7 +214,7 @@ def _line_list(head: Any, name: str, points: np.ndarray) -> Any:
         type=kind.LINE_LIST,
         action=kind.DELETE if clear else kind.ADD,
         pose=_pose(0.0, 0.0, 0.0),
-        scale=_vector(0.08, 0.0, 0.0),
+        scale=vector(0.08, 0.0, 0.0),
         color=color,
         lifetime=message_class('builtin_interfaces/msg/Duration')(
             sec=0, nanosec=MARKER_LIFETIME_NS
@@ -238,16 +240,16 @@ def _no_texture() -> Any:
     )
 
 
-def _point(x: float, y: float, z: float) -> Any:
+def point(x: float, y: float, z: float) -> Any:
+    """geometry_msgs/Point."""
     return message_class('geometry_msgs/msg/Point')(x=float(x), y=float(y), z=float(z))
 
 
-def _vector(x: float, y: float, z: float) -> Any:
+def vector(x: float, y: float, z: float) -> Any:
+    """geometry_msgs/Vector3."""
     return message_class('geometry_msgs/msg/Vector3')(x=float(x), y=float(y), z=float(z))
 
 
 def _pose(x: float, y: float, z: float) -> Any:
     quaternion = message_class('geometry_msgs/msg/Quaternion')(x=0.0, y=0.0, z=0.0, w=1.0)
-    return message_class('geometry_msgs/msg/Pose')(
-        position=_point(x, y, z), orientation=quaternion
-    )
+    return message_class('geometry_msgs/msg/Pose')(position=point(x, y, z), orientation=quaternion)

@@ -10,11 +10,23 @@ import pytest
 import yaml
 
 from metabev_ros import wire
-from metabev_ros.config import InferenceConfig, NodeConfig, Parameter, SensingConfig, parameters_of
+from metabev_ros.config import (
+    InferenceConfig,
+    NodeConfig,
+    Parameter,
+    SensingConfig,
+    TrackingConfig,
+    parameters_of,
+)
 from metabev_ros.errors import ConfigError
 
 PARAMETERS = tuple(parameters_of(NodeConfig))
-GROUPS = {'inference': InferenceConfig, 'sensing': SensingConfig, '': NodeConfig}
+GROUPS = {
+    'inference': InferenceConfig,
+    'sensing': SensingConfig,
+    'tracking': TrackingConfig,
+    '': NodeConfig,
+}
 RANGED = [parameter for parameter in PARAMETERS if parameter.within is not None]
 
 
@@ -27,7 +39,9 @@ def flat(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
     return values
 
 
-def configured(parameter: Parameter, value: float) -> NodeConfig | InferenceConfig | SensingConfig:
+def configured(
+    parameter: Parameter, value: float
+) -> NodeConfig | InferenceConfig | SensingConfig | TrackingConfig:
     """The dataclass of a parameter with this value."""
     group, _, name = parameter.name.rpartition('.')
     longest = {'hang_limit': 600.0} if name == 'time_limit' else {}
