@@ -24,24 +24,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from tracking_errors import box_errors, consistency, deviation, identities
+from tracking_runs import Failure, Finder, Frame, World, drives_of, follow
 
-ROOT = Path(__file__).resolve().parent
-sys.path.insert(0, str(ROOT))
+from metabev_ros.config import TrackingConfig
+from metabev_ros.geometry import transform_points
+from metabev_ros.lab.evaluation.records import ResultRecord, make_record, merge_records
+from metabev_ros.pipeline import Pipeline
+from metabev_ros.resources import DEFAULT_MODEL, resource_path
+from metabev_ros.tracks import TrackedObjects, TrackState
 
-from tracking_errors import box_errors, consistency, identities  # noqa: E402
-from tracking_runs import Failure, Finder, Frame, World, drives_of, follow  # noqa: E402
-
-from metabev_ros.config import TrackingConfig  # noqa: E402
-from metabev_ros.geometry import transform_points  # noqa: E402
-from metabev_ros.lab.evaluation.records import (  # noqa: E402
-    ResultRecord,
-    make_record,
-    merge_records,
-)
-from metabev_ros.pipeline import Pipeline  # noqa: E402
-from metabev_ros.resources import DEFAULT_MODEL, resource_path  # noqa: E402
-from metabev_ros.tracks import TrackedObjects, TrackState  # noqa: E402
-
+ORACLE = Path(__file__).with_name('tracking_oracle.py')
 SHORT = 0.001  # seconds: a track ends with its first miss
 TRACKERS = {
     'coasting': TrackingConfig(),
@@ -68,14 +61,14 @@ def main() -> None:
         finder, count = Finder(model, frames), count + len(frames)
         for case in cases:
             found = finder.under(case)
-            errors += box_errors(frames, found)
             for name, config in TRACKERS.items():
                 told = follow(frames, found, config, model.model.detection_classes)
-                every[case, name][drive] = _scene(frames, told, model.model.detection_classes)
+                every[case, name][drive] = scene_of(frames, told, model.model.detection_classes)
                 if case is Failure.LIDAR_DEAD:
                     kept[name] += identities(frames, told)
                 if name == 'coasting':
                     ratios += consistency(frames, told)
+        errors += box_errors(finder.looks)
     records = _identity_records(world, kept, command)
     for (case, name), scenes in every.items():
         said = devkit_answer(options.devkit, scenes) if options.devkit else {}
@@ -120,7 +113,7 @@ def devkit_answer(python: str, scenes: Scenes) -> dict[str, float]:
         path = Path(folder) / 'tracks.json'
         path.write_text(json.dumps({'scenes': scenes}), encoding='utf-8')
         done = subprocess.run(
-            [python, '-W', 'ignore', str(ROOT / 'tracking_oracle.py'), str(path)],
+            [python, '-W', 'ignore', str(ORACLE), str(path)],
             capture_output=True,
             text=True,
             env={'PATH': '/usr/bin:/bin', 'MPLBACKEND': 'agg', 'HOME': folder},
@@ -131,7 +124,7 @@ def devkit_answer(python: str, scenes: Scenes) -> dict[str, float]:
     return json.loads(done.stdout.partition('ANSWER')[2])
 
 
-def _scene(
+def scene_of(
     frames: Sequence[Frame], told: Sequence[TrackedObjects], names: Sequence[str]
 ) -> list[dict[str, Any]]:
     """The samples of a drive as the oracle takes them: what has points, and believed tracks."""
@@ -189,16 +182,15 @@ def _identity_records(
 def _error_records(
     world: World, errors: Sequence[tuple[str, float]], ratios: Sequence[float], command: str
 ) -> list[ResultRecord]:
-    """Root mean squares of what boxes err by, and the median NEES of two degrees of freedom."""
+    """Deviations of what boxes err by, and the median NEES of two degrees of freedom."""
     records: list[ResultRecord] = []
     for what in sorted({name for name, _ in errors}):
         values = np.array([value for name, value in errors if name == what])
-        rms = float(np.sqrt(np.mean(values**2)))
         unit = what.rpartition('.')[2]
         records.append(
             make_record(
                 f'tracking.{world.value}.box_error.{what.rpartition(".")[0]}',
-                rms,
+                deviation(values),
                 unit,
                 command,
                 len(values),

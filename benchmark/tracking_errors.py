@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from tracking_runs import FAILS_AT, LIDAR_IS_DEAD, Found, Frame
@@ -54,24 +54,27 @@ def _tracked_cars(frame: Frame, told: TrackedObjects) -> dict[int, int]:
     return tracked
 
 
-def box_errors(frames: Sequence[Frame], found: Sequence[Found | None]) -> list[tuple[str, float]]:
+def box_errors(looks: Iterable[tuple[Frame, Found]]) -> list[tuple[str, float]]:
     """Errors of sure boxes by branch and distance: 'camera.15_30.along.m' and so on."""
     errors: list[tuple[str, float]] = []
-    for frame, seen in zip(frames, found, strict=True):
-        if seen is None:
-            continue
+    for frame, seen in looks:
         sure = seen.detections.scores >= SURE
-        boxes, labels = (
-            seen.detections.boxes[sure].astype(np.float64),
-            seen.detections.labels[sure],
-        )
-        for box, label in zip(boxes, labels, strict=True):
+        boxes = seen.detections.boxes[sure].astype(np.float64)
+        for box, label in zip(boxes, seen.detections.labels[sure], strict=True):
             same = frame.boxes[frame.labels == label]
             apart = np.hypot(*(same[:, :2] - box[:2]).T)
             if len(same) and apart.min() < 2 * MATCH:
                 branch = seen.modality.name.lower()
                 errors += _errors(box, same[apart.argmin()], branch)
     return errors
+
+
+def deviation(errors: np.ndarray) -> float:
+    """Standard deviation by the median of the absolute errors.
+
+    A few wrong matches between neighbours leave it as it is.
+    """
+    return float(np.median(np.abs(errors)) / 0.6745)
 
 
 def _errors(box: np.ndarray, truth: np.ndarray, branch: str) -> list[tuple[str, float]]:
@@ -83,7 +86,7 @@ def _errors(box: np.ndarray, truth: np.ndarray, branch: str) -> list[tuple[str, 
     off = box[:2] - truth[:2]
     turned = float(wrap_angle(np.array(box[6] - truth[6])))
     turned = min(abs(turned), np.pi - abs(turned))  # a flip is turned back by the tracker
-    speed = float(np.hypot(*(box[7:9] - truth[7:9])))
+    speed = float(ray @ (box[7:9] - truth[7:9]))
     said = {
         'along.m': float(off @ ray),
         'across.m': float(ray[0] * off[1] - ray[1] * off[0]),

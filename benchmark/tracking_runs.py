@@ -179,11 +179,16 @@ class Found:
 
 
 class Finder:
-    """A model on the frames of one drive; what a failure does not change is computed once."""
+    """A model on the frames of one drive; what a failure does not change is computed once.
+
+    Attributes:
+        looks: every frame that was looked at with what was found, each once.
+    """
 
     def __init__(self, model: Pipeline, frames: Sequence[Frame]) -> None:
         self._model, self._frames = model, frames
         self._found: dict[tuple[int, Failure], Found | None] = {}
+        self.looks: list[tuple[Frame, Found]] = []
 
     def under(self, failure: Failure) -> list[Found | None]:
         """What is found in every frame; None where there is nothing to look at."""
@@ -193,14 +198,17 @@ class Finder:
             t = (frame.sample.stamp_ns - start_ns) * 1e-9
             key = index, failure if failure.lasts(t) else Failure.CLEAN
             if key not in self._found:
-                self._found[key] = self._look(failing(frame.sample, key[1]))
+                self._found[key] = self._look(frame, key[1])
             found.append(self._found[key])
         return found
 
-    def _look(self, sample: Sample | None) -> Found | None:
+    def _look(self, frame: Frame, failure: Failure) -> Found | None:
+        sample = failing(frame.sample, failure)
         if sample is None:
             return None
-        return Found(self._model(sample).detections, sample.modality)
+        found = Found(self._model(sample).detections, sample.modality)
+        self.looks.append((frame, found))
+        return found
 
 
 # ------------------------------------------------------------------------------------- tracking
