@@ -93,7 +93,7 @@ class ThrottledLog:
 class Snapshot:
     """Latest knowledge of the sensing thread; read by the heartbeat without a lock.
 
-    `ego_poses` are those at `now_ns`, at most `PLACE_PERIOD` before the rest was taken.
+    `ego_poses` are those at `now_ns`, at most `PLACE_PERIOD_NS` before the rest was taken.
     """
 
     sensors: tuple[SensorReport, ...]

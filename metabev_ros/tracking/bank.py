@@ -152,12 +152,8 @@ class TrackBank:
         is_back = np.abs(off) > np.pi / 2
         off = np.where(is_back, wrap_angle(off + np.pi), off)
         gain = self.yaw_variance / (self.yaw_variance + seen.yaw_variance)
-        yaw, facing = (
-            self.yaw + gain * off,
-            self.facing + np.where(is_back, -seen.scores, seen.scores),
-        )
-        turns = facing < 0
-        yaw = wrap_angle(np.where(turns, yaw + np.pi, yaw))
+        facing = self.facing + np.where(is_back, -seen.scores, seen.scores)
+        yaw = wrap_angle(self.yaw + gain * off + np.where(facing < 0, np.pi, 0.0))
         return yaw, (1 - gain) * self.yaw_variance, np.abs(facing)
 
 

@@ -1,4 +1,4 @@
-"""What the boxes of each branch err by; `benchmark/tracking.py` measures it.
+"""Noise of the boxes of each branch, set near what `benchmark/tracking.py` measures of a model.
 
 Cameras see where an object is to the left and right, and guess how far away: their error lies
 along the ray and grows with the distance.

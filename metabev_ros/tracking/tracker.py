@@ -30,6 +30,7 @@ TENTATIVE_WEAR = 3.0  # times as fast as a believed one, a tentative track ends
 ENDED = 1 - 1e-9  # of `worn`: shares of a second do not add up to it exactly
 MOST_TRACKS = 500
 MOST_BOXES = 500  # of one sample: the best
+FARTHEST = 10_000.0  # metres; no sensor sees an object there, and squares stay small
 
 Poses = Mapping[str, np.ndarray]  # frame at rest -> (4, 4) rest_from_ego
 
@@ -137,7 +138,9 @@ class Tracker:
         self, stamp_ns: int, found: Detections, modality: Modality, rest_from_ego: np.ndarray
     ) -> Seen:
         """The detections that may go on with a track, in the frame at rest."""
-        kept = np.flatnonzero(found.scores >= self._config.least_score)[:MOST_BOXES]
+        is_near = (np.abs(found.boxes[:, :3]) < FARTHEST).all(axis=1)
+        is_sure = found.scores >= self._config.least_score
+        kept = np.flatnonzero(is_near & is_sure)[:MOST_BOXES]
         boxes = found.boxes[kept].astype(np.float64)
         turn, noise = rest_from_ego[:3, :3], BOX_NOISE[modality]
         covariances = turn @ noise.covariances(boxes[:, :3]) @ turn.T

@@ -327,6 +327,11 @@ def test_whatever_comes_tracks_are_possible_and_the_same_again():
         assert run(seed) == run(seed)
 
 
+def test_a_box_that_no_sensor_can_see_begins_no_track():
+    far = boxes((10.0, 0.0), (3e38, -3e38), (0.0, 20_000.0))
+    assert len(follow(tracker(), lambda t: found(far), 0.5).tracks) == 1
+
+
 def test_a_crowd_is_bounded():
     rng = np.random.default_rng(0)
     following = tracker()
