@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,6 +96,21 @@ def inverse_rigid(target_from_source: np.ndarray) -> np.ndarray:
     """source_from_target of a (4, 4) rigid transform."""
     rotation = target_from_source[:3, :3].T
     return rigid_transform(rotation, -rotation @ target_from_source[:3, 3])
+
+
+def shared_motion(
+    target: Mapping[str, np.ndarray], source: Mapping[str, np.ndarray]
+) -> np.ndarray | None:
+    """target_from_source of two poses in the first frame that knows both; None without one.
+
+    Args:
+        target: name of a frame -> (4, 4) frame_from_target.
+        source: the same of the other pose.
+    """
+    for frame, frame_from_target in target.items():
+        if frame in source:
+            return inverse_rigid(frame_from_target) @ source[frame]
+    return None
 
 
 def quaternion_to_rotation(x: float, y: float, z: float, w: float) -> np.ndarray:

@@ -222,6 +222,8 @@ class Sample:
         sensors: one report per configured sensor, in rig order.
         epoch: counts clock resets (bag loops).
         injection: what injects faults into the inputs; '' when nothing does.
+        ego_poses: frame at rest -> (4, 4) float64 rest_from_ego at the stamp. The vehicle's motion
+            between two samples is known where they share a frame.
     """
 
     stamp_ns: int
@@ -231,6 +233,7 @@ class Sample:
     sensors: tuple[SensorReport, ...] = ()
     epoch: int = 0
     injection: str = ''
+    ego_poses: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
 
     def __post_init__(self) -> None:
         camera = any(image is not None for image in self.cameras.values())

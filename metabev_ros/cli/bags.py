@@ -166,6 +166,7 @@ def replay(
             chosen('provider', provider, node.provider),
             node.outputs,
             node.settings,
+            node.tracking,
         )
     console.print('\n'.join(summary.lines()), markup=False)
     is_drawn = video is not None and summary.outputs and not summary.video_lost

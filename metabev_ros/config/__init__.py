@@ -35,6 +35,7 @@ from metabev_ros.config.rig import (
     Transport,
 )
 from metabev_ros.config.sensing import SensingConfig
+from metabev_ros.config.tracking import TrackingConfig
 from metabev_ros.config.yaml import from_plain, load_config, save_config, to_plain
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     'TaskInteractionConfig',
     'TaskStream',
     'TimeUnit',
+    'TrackingConfig',
     'Transport',
     'ViewTransform',
     'changed_parameters',

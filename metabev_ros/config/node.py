@@ -12,6 +12,7 @@ from metabev_ros.config.outputs import (
 )
 from metabev_ros.config.parameter import check_ranges, parameter, parameters_of
 from metabev_ros.config.sensing import SensingConfig
+from metabev_ros.config.tracking import TrackingConfig
 from metabev_ros.errors import ConfigError
 from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG
 
@@ -89,6 +90,7 @@ class NodeConfig:
     outputs: OutputsConfig = field(default_factory=OutputsConfig)
     detections: DetectionsConfig = field(default_factory=DetectionsConfig)
     markers: MarkersConfig = field(default_factory=MarkersConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
         check_ranges(self, 'parameter ')

@@ -6,6 +6,7 @@ Subscription -> TopicQueue -> SensingWorker -> Mailbox -> InferenceWorker -> pub
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
 
@@ -26,6 +27,7 @@ from metabev_ros.node.workers import Mailbox, SensingWorker, ThrottledLog
 from metabev_ros.outputs import apply_settings, result_messages
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import Modality, PerceptionResult, SensorReport
+from metabev_ros.tracking import Tracker
 from metabev_ros.wire import Counters, StatusReport
 
 JOIN_LIMIT = 1.0  # seconds that the workers together may need to end: the executor waits for them
@@ -62,6 +64,7 @@ class DataPath:
         node: gives clock, graph and subscriptions.
         outputs: take what is published.
         published: samples that were published before.
+        track_ids: gives numbers of tracks that no earlier one bears.
 
     Attributes:
         pipeline: the one in use; another one after repeated failures.
@@ -80,10 +83,16 @@ class DataPath:
         outputs: OutputPublishers,
         log: ThrottledLog,
         published: int,
+        track_ids: Iterator[int],
     ) -> None:
         self._node, self._config, self._log = node, config, log
         self._rig, self._outputs = rig, outputs
         self.pipeline, self.published = pipeline, published
+        self._tracker = (
+            Tracker(config.tracking, pipeline.model.detection_classes, track_ids)
+            if config.tracking.enabled
+            else None
+        )
         self._findings = GraphFindings()
         front_end = pipeline.front_end(self._rig, config.sensing)
         self._front_end = front_end
@@ -192,12 +201,20 @@ class DataPath:
             settings=changed_parameters(config),
         )
         self._outputs.send([wire.encode_status(status, model, frame), *outputs])
+        if self._tracker is not None:
+            self._outputs.send([wire.encode_tracks(self._tracker.update(result), model, frame)])
 
     # ---------------------------------------------------------------------------- the timers
     def beat(self) -> None:
-        """Send the heartbeat; on a thread of its own."""
-        model = self.pipeline.model
-        self._outputs.send([wire.encode_status(self._report(), model, self._rig.ego_frame)])
+        """Send the heartbeat and, with NONE, the tracks that coast; on a thread of its own."""
+        model, frame, report = self.pipeline.model, self._rig.ego_frame, self._report()
+        self._outputs.send([wire.encode_status(report, model, frame)])
+        if self._tracker is None or report.modality is not Modality.NONE:
+            return
+        snapshot = self._sensing.snapshot
+        coasting = self._tracker.coast(snapshot.now_ns, snapshot.ego_poses, snapshot.epoch)
+        if coasting is not None:
+            self._outputs.send([wire.encode_tracks(coasting, model, frame)])
 
     def diagnose(self) -> None:
         """Send the diagnostics."""

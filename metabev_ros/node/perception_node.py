@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -68,6 +69,7 @@ class PerceptionNode(LifecycleNode):
         self._ending: DataPath | None = None  # of an activation whose last sample is worked on
         self._bond: Bond | None = None  # while the node is active
         self._published = self._escaped = 0
+        self._track_ids = count(1)  # never used again, whatever the lifecycle does
         self._is_starting = False
         self._refusal: MetaBevError | None = None  # why the last transition failed
         self._is_beyond_repair = False  # letting everything go after an error failed too
@@ -189,7 +191,9 @@ class PerceptionNode(LifecycleNode):
                 f'activate later; after inference.hang_limit the node ends with {ExitCode.HUNG}',
             )
         self._ending = None
-        path = DataPath(self, config, rig, pipeline, outputs, self._log, self._published)
+        path = DataPath(
+            self, config, rig, pipeline, outputs, self._log, self._published, self._track_ids
+        )
         self._path = path
         inputs = path.start()
         check_qos_overrides(self)

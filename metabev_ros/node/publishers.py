@@ -14,7 +14,7 @@ from metabev_ros.errors import ConfigError, clean_text
 from metabev_ros.node import ros_support
 from metabev_ros.wire import OutMessage
 
-RESULTS = (wire.DETECTIONS, wire.BEV_MAP, wire.MARKERS, wire.DRIVABLE_AREA)
+RESULTS = (wire.DETECTIONS, wire.BEV_MAP, wire.MARKERS, wire.DRIVABLE_AREA, wire.TRACKS)
 DEPTHS = {wire.STATUS: 100, wire.DIAGNOSTICS: 10}
 
 

@@ -12,7 +12,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from metabev_ros import wire
 from metabev_ros.errors import SensorDataError
@@ -24,6 +26,7 @@ LOG_PERIOD = 5.0  # seconds between two lines of one source and reason (invarian
 # A source that flaps has a new reason each time: so many lines at once, then as many a second.
 LOG_BURST, LOG_RATE = 8, 0.4
 LONGEST_WAIT = 0.05  # the snapshot for the heartbeat is never older than this and one message
+PLACE_PERIOD_NS = 50_000_000  # the vehicle's place is asked no more often than this
 DEADLINE_CHECK = 0.01  # under simulated time a deadline cannot be slept for exactly
 
 
@@ -88,7 +91,10 @@ class ThrottledLog:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Latest knowledge of the sensing thread; read by the heartbeat without a lock."""
+    """Latest knowledge of the sensing thread; read by the heartbeat without a lock.
+
+    `ego_poses` are those at `now_ns`, at most `PLACE_PERIOD_NS` before the rest was taken.
+    """
 
     sensors: tuple[SensorReport, ...]
     modality: Modality
@@ -96,6 +102,8 @@ class Snapshot:
     rejected: int  # unusable messages of all topics since the start
     taken: float  # monotonic seconds
     injection: str = ''  # what injects faults into the inputs
+    now_ns: int = 0
+    ego_poses: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
 
 
 class SensingWorker(threading.Thread):
@@ -123,6 +131,7 @@ class SensingWorker(threading.Thread):
         self._rejected: dict[str, int] = {}
         self.conflicts: Mapping[str, str] = {}  # topics that are not believed, and why
         self._escaped = 0  # exceptions that only the last line of defence caught
+        self._place: tuple[int, int, Mapping[str, np.ndarray]] | None = None
         self.snapshot = self._look(now_ns())
 
     def stop(self) -> None:
@@ -187,13 +196,18 @@ class SensingWorker(threading.Thread):
     def _look(self, now_ns: int) -> Snapshot:
         reports = self._front_end.reports(now_ns)
         rejected = sum(report.rejected for report in reports)
+        place = self._place
+        epoch = self._front_end.epoch
+        if place is None or place[0] != epoch or not 0 <= now_ns - place[1] < PLACE_PERIOD_NS:
+            place = self._place = (epoch, now_ns, self._front_end.ego_poses(now_ns))
         return Snapshot(
             reports,
             self._front_end.modality(now_ns),
-            self._front_end.epoch,
+            epoch,
             rejected + self._front_end.rejected_other + self._escaped,
             time.monotonic(),
             self._front_end.injection,
+            *place[1:],
         )
 
     def _tell(self, reports: tuple[SensorReport, ...]) -> None:

@@ -6,7 +6,7 @@ Recorded log times take the place of arrival times, so the same bag gives the sa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from metabev_ros import wire
@@ -16,6 +16,7 @@ from metabev_ros.config import (
     OutputSettings,
     RigConfig,
     SensingConfig,
+    TrackingConfig,
     changed_parameters,
 )
 from metabev_ros.errors import BackendError, ConfigError
@@ -26,10 +27,12 @@ from metabev_ros.replay.feed import BagFeed, Moment
 from metabev_ros.replay.summary import ReplaySummary
 from metabev_ros.replay.video import VideoWriter
 from metabev_ros.structures import Modality, ModelInfo, Sample, SensorReport
+from metabev_ros.tracking import Tracker
 from metabev_ros.wire import Counters, StatusReport
 
 NODE_NAME = 'perception'  # outputs bear the topics of the node under its default name
 DIAGNOSTICS_EVERY = 2
+DEFAULT_TRACKING = TrackingConfig()
 
 Progress = Callable[[int, int], None]  # messages done, messages in all
 
@@ -53,6 +56,7 @@ def replay_bag(
     provider: str = 'cpu',
     outputs: OutputsConfig | None = None,
     settings: OutputSettings | None = None,
+    tracking: TrackingConfig = DEFAULT_TRACKING,
 ) -> ReplaySummary:
     """Replay `bag_in` (an .mcap or .db3 file or a bag folder) into `bag_out` (.mcap).
 
@@ -71,7 +75,7 @@ def replay_bag(
     say = _Say(outputs or OutputsConfig(), settings or OutputSettings(), pipeline.model)
     pictures = VideoWriter(video, rig, pipeline.config.camera)
     with BagWriter(bag_out, reader.schemas) as writer, pictures:
-        run = _Replay(reader, writer, pipeline, rig, sensing, pictures, say)
+        run = _Replay(reader, writer, pipeline, rig, sensing, tracking, pictures, say)
         run.run(progress or (lambda done, total: None))
     run.summary.video_lost = pictures.failure
     return run.summary
@@ -124,12 +128,15 @@ class _Replay:
         pipeline: Pipeline,
         rig: RigConfig,
         sensing: SensingConfig,
+        tracking: TrackingConfig,
         pictures: VideoWriter,
         say: _Say,
     ) -> None:
         self._writer, self._pipeline = writer, pipeline
         self._frame, self._pictures = rig.ego_frame, pictures
         self._sensing = sensing
+        classes = pipeline.model.detection_classes
+        self._tracker = Tracker(tracking, classes) if tracking.enabled else None
         self._front_end = pipeline.front_end(rig, sensing)
         self._feed = BagFeed(reader, self._front_end, sensing)
         self._say = say
@@ -229,9 +236,15 @@ class _Replay:
             settings=self._say.changes,
         )
         model = self._pipeline.model
-        for message in (wire.encode_status(status, model, self._frame), *outputs):
-            self._writer.write(output_topic(message.topic), message.msgtype, now_ns, message.cdr)
+        self._write([wire.encode_status(status, model, self._frame), *outputs], now_ns)
+        if self._tracker is not None:
+            tracks = self._tracker.update(result)
+            self._write([wire.encode_tracks(tracks, model, self._frame)], now_ns)
         self._pictures.add(result, self._pipeline.model)
+
+    def _write(self, messages: Iterable[wire.OutMessage], now_ns: int) -> None:
+        for message in messages:
+            self._writer.write(output_topic(message.topic), message.msgtype, now_ns, message.cdr)
 
     def _counters(self) -> Counters:
         return Counters(
@@ -257,6 +270,10 @@ class _Replay:
         messages = [wire.encode_status(report, model, self._frame)]
         if self.summary.heartbeats % DIAGNOSTICS_EVERY == 0:
             messages.append(wire.encode_diagnostics(report, model, NODE_NAME))
-        for message in messages:
-            self._writer.write(output_topic(message.topic), message.msgtype, now_ns, message.cdr)
+        if self._tracker is not None and report.modality is Modality.NONE:
+            poses = front_end.ego_poses(now_ns)
+            coasting = self._tracker.coast(now_ns, poses, front_end.epoch)
+            if coasting is not None:
+                messages.append(wire.encode_tracks(coasting, model, self._frame))
+        self._write(messages, now_ns)
         self.summary.heartbeats += 1

@@ -82,6 +82,20 @@ class EgoMotion:
         motion = self._from_odometry(target_ns, source_ns)
         return self._from_tf(target_ns, source_ns) if motion is None else motion
 
+    def poses(self, stamp_ns: int) -> dict[str, np.ndarray]:
+        """The vehicle's poses at a stamp: name of a frame at rest -> (4, 4) float64 rest_from_ego.
+
+        Each source has frames of its own, another one behind each jump. What two stamps share
+        leads from one to the other, as `motion` does, and later than that is kept: a name means
+        the same until `clear`.
+        """
+        poses: dict[str, np.ndarray] = {}
+        if (moving := self._odometry.moving(stamp_ns)) is not None:
+            poses[f'odometry {moving[1]}'] = moving[0].matrix()
+        if (placed := self._tf.motion_from_ego(stamp_ns)) is not None:
+            poses[f'tf {placed[1]}'] = placed[0]
+        return poses
+
     def _from_odometry(self, target_ns: int, source_ns: int) -> np.ndarray | None:
         target, source = self._odometry.moving(target_ns), self._odometry.moving(source_ns)
         if target is None or source is None or target[1] != source[1]:

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.errors import SensorDataError, assert_never, clean_text
 from metabev_ros.sensing.camera_input import CameraInput
@@ -180,6 +182,10 @@ class SensorFrontEnd:
         self._synchroniser.tick(now_ns)
         present = {name: monitor.state.is_usable for name, monitor in self._monitors.items()}
         return choose_modality(present, self._rig.kinds, self._config.min_cameras)
+
+    def ego_poses(self, now_ns: int) -> dict[str, np.ndarray]:
+        """The vehicle's poses now, as in `Sample.ego_poses`; empty where they are not known."""
+        return self._motion.poses(now_ns)
 
     def _begin_epoch(self) -> None:
         self._maker.begin_epoch()

@@ -98,7 +98,16 @@ class SampleMaker:
             else:
                 refused[name] = f'fewer than {self._min_cameras} cameras'
         reports = self._reports(reference, used, refused)
-        return Sample(reference, cameras, sweep, modality, reports, self.epoch, self.injection)
+        return Sample(
+            reference,
+            cameras,
+            sweep,
+            modality,
+            reports,
+            self.epoch,
+            self.injection,
+            self._motion.poses(reference),
+        )
 
     def _reports(
         self, reference: int, used: Mapping[str, _Used], refused: Mapping[str, str]

@@ -1,8 +1,8 @@
 """ROS 2 messages as CDR bytes, in and out, without ROS.
 
 `budget` says what a message may cost, `cdr` reads and writes bytes, `foreign` reads types that
-only a bag defines; `latched` knows which topics are kept for late subscribers; `outputs` and
-`status` say what this package publishes, where and as which type. Node and replay send what is
+only a bag defines; `latched` knows which topics are kept for late subscribers; `outputs`, `tracks`
+and `status` say what this package publishes, where and as which type. Node and replay send what is
 made here, byte for byte.
 """
 
@@ -40,6 +40,7 @@ from metabev_ros.wire.outputs import (
     MARKERS,
     OUTPUT_TYPES,
     STATUS,
+    TRACKS,
     OutMessage,
     check_result,
     covariances,
@@ -62,6 +63,7 @@ from metabev_ros.wire.status import (
     encode_status,
     sensor_level,
 )
+from metabev_ros.wire.tracks import encode_tracks
 
 __all__ = [
     'AUTOWARE',
@@ -80,6 +82,7 @@ __all__ = [
     'SCENE',
     'STATUS',
     'TEXT_LIMIT',
+    'TRACKS',
     'VISION',
     'Counters',
     'ForeignType',
@@ -95,6 +98,7 @@ __all__ = [
     'encode_result',
     'encode_standard',
     'encode_status',
+    'encode_tracks',
     'has_header_first',
     'header',
     'is_latched',

@@ -30,12 +30,14 @@ HASH_DIGITS = 16  # of the model's hash, in messages
 
 DETECTIONS, BEV_MAP, STATUS = 'detections', 'bev_map', 'status'
 MARKERS, DRIVABLE_AREA, DIAGNOSTICS = 'markers', 'drivable_area', '/diagnostics'
+TRACKS = 'tracks'
 OUTPUT_TYPES = {
     STATUS: f'{PACKAGE}/msg/PerceptionStatus',
     DETECTIONS: f'{PACKAGE}/msg/DetectionArray',
     BEV_MAP: f'{PACKAGE}/msg/BevMap',
     MARKERS: 'visualization_msgs/msg/MarkerArray',
     DRIVABLE_AREA: 'nav_msgs/msg/OccupancyGrid',
+    TRACKS: f'{PACKAGE}/msg/TrackArray',
     DIAGNOSTICS: 'diagnostic_msgs/msg/DiagnosticArray',
 }
 MOST_BOXES = 2000  # of one output; more is a broken model, not a crowded road

@@ -17,6 +17,7 @@ from metabev_ros.config import (
     NodeConfig,
     Parameter,
     SensingConfig,
+    TrackingConfig,
     parameters_of,
 )
 from metabev_ros.errors import ConfigError
@@ -25,6 +26,7 @@ PARAMETERS = tuple(parameters_of(NodeConfig))
 GROUPS = {
     'inference': InferenceConfig,
     'sensing': SensingConfig,
+    'tracking': TrackingConfig,
     'detections': DetectionsConfig,
     'markers': MarkersConfig,
     '': NodeConfig,

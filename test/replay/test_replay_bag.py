@@ -16,6 +16,7 @@ from metabev_ros.config import (
     LidarConfig,
     RigConfig,
     SensingConfig,
+    TrackingConfig,
     Transport,
     load_config,
 )
@@ -48,7 +49,7 @@ def replayed(model, tmp_path_factory):
         return sensor in CAMERAS and 2 <= tick < 5 or sensor == LIDAR and tick >= TICKS - 2
 
     with BagWriter(folder / 'in.mcap') as writer:
-        rig_messages.write_drive(writer, TICKS, skip=skip)
+        rig_messages.write_drive(writer, TICKS, skip=skip, with_odometry=True)
     calls = []
     summary = replay_bag(
         folder / 'in.mcap',
@@ -116,6 +117,47 @@ def test_heartbeats_come_at_ten_hertz_of_recorded_time(replayed):
     assert set(np.diff(beats)[:-1]) == {100_000_000}
 
 
+def test_every_sample_has_tracks_with_its_stamp_and_its_label(replayed):
+    folder, _, _ = replayed
+    arrays = messages_of(folder / 'out.mcap', wire.DETECTIONS)
+    tracks = [m for m in messages_of(folder / 'out.mcap', wire.TRACKS) if not m.is_heartbeat]
+    assert [(wire.stamp_to_ns(m.header.stamp), m.modality) for m in tracks] == [
+        (wire.stamp_to_ns(m.header.stamp), m.modality) for m in arrays
+    ]
+    assert all(m.is_motion_known and m.model_hash == arrays[0].model_hash for m in tracks)
+
+
+def test_tracks_coast_with_the_heartbeats_while_everything_is_dead_and_then_end(model, tmp_path):
+    """Boxes of noise are weak: each begins a track that is believed at once."""
+    with BagWriter(tmp_path / 'in.mcap') as writer:
+        rig_messages.write_drive(writer, 16, skip=lambda _, tick: tick > 3, with_odometry=True)
+    believed = TrackingConfig(start_score=0.06, least_score=0.06, confirm_hits=1, coast_blind=1.5)
+    replay_bag(
+        tmp_path / 'in.mcap',
+        tmp_path / 'out.mcap',
+        model,
+        rig_messages.rig(),
+        SensingConfig(deadline=0.1),
+        tracking=believed,
+    )
+    arrays = messages_of(tmp_path / 'out.mcap', wire.TRACKS)
+    last = [array for array in arrays if not array.is_heartbeat][-1]
+    assert last.tracks, 'the model finds nothing in noise: choose a lower score'
+    beats = [array for array in arrays if array.is_heartbeat]
+    *coasting, end = beats
+    assert len(coasting) >= 5 and not end.tracks
+    assert all(beat.modality == beat.MODALITY_NONE and beat.is_motion_known for beat in beats)
+    for beat in coasting:
+        assert {track.state for track in beat.tracks} == {beat.tracks[0].STATE_COASTING}
+        assert {track.id for track in beat.tracks} <= {track.id for track in last.tracks}
+        assert all(track.since_seen < believed.coast_blind for track in beat.tracks)
+    statuses = messages_of(tmp_path / 'out.mcap', wire.STATUS)
+    none = {
+        wire.stamp_to_ns(s.header.stamp) for s in statuses if s.is_heartbeat and s.modality == 0
+    }
+    assert {wire.stamp_to_ns(beat.header.stamp) for beat in beats} <= none
+
+
 def test_a_second_replay_gives_the_same_bytes_and_replaces_the_first_ones_outputs(replayed, model):
     folder, _, _ = replayed
     replay_bag(
@@ -126,7 +168,8 @@ def test_a_second_replay_gives_the_same_bytes_and_replaces_the_first_ones_output
         SensingConfig(deadline=0.1),
         threads=1,
     )
-    for topic in (wire.DETECTIONS, wire.BEV_MAP, wire.MARKERS, wire.DRIVABLE_AREA):
+    topics = (wire.DETECTIONS, wire.BEV_MAP, wire.MARKERS, wire.DRIVABLE_AREA, wire.TRACKS)
+    for topic in topics:
         first, second = (
             [m.cdr for m in BagReader(folder / name) if m.topic == output_topic(topic)]
             for name in ('out.mcap', 'again.mcap')

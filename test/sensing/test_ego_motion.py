@@ -9,7 +9,7 @@ import pytest
 from support.fake_drive import MS, T0, odometry, tf_message, transform
 
 from metabev_ros.errors import SensorDataError
-from metabev_ros.geometry import inverse_rigid, rigid_transform, rotation_z
+from metabev_ros.geometry import inverse_rigid, rigid_transform, rotation_z, shared_motion
 from metabev_ros.sensing.ego_motion import EgoMotion
 from metabev_ros.sensing.tf_tree import TfTree
 
@@ -336,3 +336,36 @@ def test_tf_that_gives_the_resting_frame_in_the_vehicle_is_the_same_motion():
         link = transform('base_link', 'odom', (-SPEED * k * 0.02, 0, 0), ns=T0 + k * 20 * MS)
         assert tree.update(tf_message(link), False) == []
     assert ego.motion(T0 + 311 * MS, T0 + 268 * MS)[0, 3] == pytest.approx(-SPEED * 0.043)
+
+
+def test_poses_of_two_stamps_share_a_frame_exactly_where_the_motion_between_them_is_known(ego):
+    for k in range(20):
+        assert not take(ego, odometry(T0 + 20 * k * MS, SPEED * 0.02 * k))
+    source = ego if isinstance(ego, EgoMotion) else ego.motion_from_tf
+    early, late = source.poses(T0 + 100 * MS), source.poses(T0 + 330 * MS)
+    moved = shared_motion(late, early)
+    np.testing.assert_allclose(moved, source.motion(T0 + 330 * MS, T0 + 100 * MS), atol=1e-12)
+    assert moved[0, 3] == pytest.approx(-SPEED * 0.23)
+    assert source.poses(T0 + 900 * MS) == {} and shared_motion({}, early) is None
+
+
+def test_poses_before_and_behind_a_jump_share_no_frame(ego):
+    for k in range(20):
+        take(ego, odometry(T0 + 20 * k * MS, SPEED * 0.02 * k))
+    for k in range(20, 40):
+        take(ego, odometry(T0 + 20 * k * MS, 900 + SPEED * 0.02 * k))
+    source = ego if isinstance(ego, EgoMotion) else ego.motion_from_tf
+    before, behind = source.poses(T0 + 100 * MS), source.poses(T0 + 700 * MS)
+    assert before and behind and shared_motion(behind, before) is None
+
+
+def test_poses_that_were_kept_lead_on_when_the_track_has_forgotten_them():
+    """A sample may be older than what is remembered: two seconds."""
+    source = motion_of()
+    first = None
+    for k in range(1500):
+        source.update_odometry(odometry(T0 + 10 * k * MS, SPEED * 0.01 * k), T0 + 10**12)
+        first = source.poses(T0 + 50 * MS) if k == 20 else first
+    now = T0 + 14_900 * MS
+    assert source.motion(now, T0 + 50 * MS) is None
+    assert shared_motion(source.poses(now), first)[0, 3] == pytest.approx(-SPEED * 14.85)

@@ -20,6 +20,8 @@ VARIANTS = 23  # more than the frames that count as frozen content if they come 
 IMAGE_TYPE = 'sensor_msgs/msg/CompressedImage'
 CLOUD_TYPE = 'sensor_msgs/msg/PointCloud2'
 TF_TYPE = 'tf2_msgs/msg/TFMessage'
+ODOMETRY_TYPE = 'nav_msgs/msg/Odometry'
+ODOMETRY_EVERY_NS = 50_000_000
 
 
 def rig() -> RigConfig:
@@ -138,13 +140,38 @@ def static_transforms(stamp_ns: int) -> bytes:
     return wire.serialize(wire.message_class(TF_TYPE)(transforms=transforms), TF_TYPE)
 
 
+def odometry(stamp_ns: int) -> bytes:
+    """A vehicle that stands somewhere."""
+    made = wire.message_class
+    xyz = made('geometry_msgs/msg/Vector3')(0.0, 0.0, 0.0)
+    pose = made('geometry_msgs/msg/Pose')(
+        position=made('geometry_msgs/msg/Point')(40.0, -7.0, 0.0),
+        orientation=made('geometry_msgs/msg/Quaternion')(0.0, 0.0, 0.6, 0.8),
+    )
+    twist = made('geometry_msgs/msg/Twist')(linear=xyz, angular=xyz)
+    message = made(ODOMETRY_TYPE)(
+        header=wire.header(stamp_ns, 'odom'),
+        child_frame_id='base_link',
+        pose=made('geometry_msgs/msg/PoseWithCovariance')(pose=pose, covariance=np.zeros(36)),
+        twist=made('geometry_msgs/msg/TwistWithCovariance')(twist=twist, covariance=np.zeros(36)),
+    )
+    return wire.serialize(message, ODOMETRY_TYPE)
+
+
 def write_drive(
-    writer, ticks: int, start_ns: int = 1_700_000_000_000_000_000, skip=lambda sensor, tick: False
+    writer,
+    ticks: int,
+    start_ns: int = 1_700_000_000_000_000_000,
+    skip=lambda sensor, tick: False,
+    with_odometry: bool = False,
 ) -> None:
     """Write a drive into a BagWriter: every sensor at every tick unless `skip(sensor, tick)`."""
     writer.write('/tf_static', TF_TYPE, start_ns - PERIOD_NS, static_transforms(start_ns))
     for tick in range(ticks):
         stamp = start_ns + tick * PERIOD_NS
+        for back in range(PERIOD_NS // ODOMETRY_EVERY_NS if with_odometry else 0, 0, -1):
+            told = stamp - (back - 1) * ODOMETRY_EVERY_NS
+            writer.write('/odom', ODOMETRY_TYPE, told, odometry(told))
         for order, sensor in enumerate(SENSORS):
             if skip(sensor, tick):
                 continue
