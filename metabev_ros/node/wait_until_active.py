@@ -51,7 +51,7 @@ def wait(node: Node, name: str, timeout: float) -> bool:
                 asked, future = time.monotonic(), client.call_async(GetState.Request())
             executor.spin_once(timeout_sec=0.1)
             if future is not None and future.done():
-                answer: Any = future.result()
+                answer = cast(Any, future.result())
                 if answer.current_state.id == State.PRIMARY_STATE_ACTIVE:
                     return True
                 future = None
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Wait; returns the exit code."""
     try:
         rclpy.init(args=arguments)
-        words = cast('list[str]', rclpy.utilities.remove_ros_args(arguments))
+        words = rclpy.utilities.remove_ros_args(arguments)
         options = _parse(words[1:] if arguments is None else words)
         node = Node('wait_until_active')
         if wait(node, options.node, options.timeout):

@@ -74,18 +74,15 @@ def autoware_objects(result: PerceptionResult, model: ModelInfo, frame: str) -> 
     """DetectedObjects: a twist only where the errors of velocities were measured."""
     errors = model.errors.get(result.sample.modality, {})
     found = result.detections
+    names = [model.detection_classes[int(label)] for label in found.labels]
     objects = [
         _message('DetectedObject')(
             existence_probability=float(score),
-            classification=[_classification(model.detection_classes[label], 1.0)],
-            kinematics=_kinematics(
-                box,
-                model.detection_classes[label],
-                errors.get(model.detection_classes[label]),
-            ),
+            classification=[_classification(name, 1.0)],
+            kinematics=_kinematics(box, name, errors.get(name)),
             shape=_shape(box),
         )
-        for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True)
+        for box, score, name in zip(found.boxes, found.scores, names, strict=True)
     ]
     return message_class(AUTOWARE)(header=header(result.sample.stamp_ns, frame), objects=objects)
 

@@ -48,7 +48,7 @@ def marker_array(found: Detections, model: ModelInfo, head: Any, markers: Marker
     texts: list[Any] = []
     if markers.text:  # what is not written again vanishes with its lifetime
         for number, (box, score, label) in enumerate(zip(boxes, scores, labels, strict=True)):
-            texts.append(_text(head, number, box, label_text(names[label], score), lifetime))
+            texts.append(_text(head, number, box, label_text(names[int(label)], score), lifetime))
     return message_class('visualization_msgs/msg/MarkerArray')(markers=[*lists, *texts])
 
 
@@ -88,7 +88,7 @@ def _text(head: Any, number: int, box: np.ndarray, text: str, lifetime: Any) -> 
 
 def _marker(**fields: Any) -> Any:
     """A Marker with these fields; the others say nothing."""
-    plain = {
+    plain: dict[str, Any] = {
         'id': 0,
         'pose': pose(0.0, 0.0, 0.0),
         'frame_locked': False,

@@ -147,7 +147,7 @@ def _detection_array(result: PerceptionResult, model: ModelInfo, head: Any) -> A
             size=vector(*box[3:6]),
             yaw=float(box[6]),
             velocity=vector(box[7], box[8], 0.0),
-            **covariances(measured.get(classes[label])),
+            **covariances(measured.get(classes[int(label)])),
         )
         for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True)
     ]

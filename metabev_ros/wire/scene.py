@@ -28,7 +28,7 @@ def scene_update(
     for box, score, label in zip(
         found.boxes[shown], found.scores[shown], found.labels[shown], strict=True
     ):
-        name = classes[label]
+        name = classes[int(label)]
         cubes[name].append(_cube(box, name))
         if markers.text:
             texts[name].append(_text(box, name, float(score)))

@@ -20,7 +20,7 @@ def vision_detections(result: PerceptionResult, model: ModelInfo, frame: str) ->
     classes, found = model.detection_classes, result.detections
     detections: list[Any] = []
     for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True):
-        name = classes[label]
+        name = classes[int(label)]
         place = pose(*box[:3], yaw=float(box[6]))
         hypothesis = _message('ObjectHypothesisWithPose')(
             hypothesis=_message('ObjectHypothesis')(class_id=name, score=float(score)),
