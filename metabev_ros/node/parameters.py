@@ -99,7 +99,7 @@ def changed_config(node: Node, parameters: list[RosParameter]) -> NodeConfig:
         ConfigError: naming what is read-only, or does not fit.
     """
     known = [p for p in parameters if node.has_parameter(cast(str, p.name))]
-    changes = {cast(str, parameter.name): parameter.value for parameter in known}
+    changes = {cast(str, p.name): cast(Any, p.value) for p in known}
     fixed = sorted(changes.keys() - LIVE)
     if fixed:
         raise ConfigError(
@@ -165,8 +165,8 @@ def read_parameters(node: Node, changes: Mapping[str, Any] | None = None) -> Nod
     for parameter in PARAMETERS:
         group, _, name = parameter.name.rpartition('.')
         values: dict[str, Any] = plain.setdefault(group, {}) if group else plain
-        value = given.get(parameter.name, node.get_parameter(parameter.name).value)
-        values[name] = value
+        declared = cast(Any, node.get_parameter(parameter.name).value)
+        values[name] = given.get(parameter.name, declared)
     config = from_plain(NodeConfig, plain, 'parameters')
     runtimes = [kind.value for kind in BackendKind]
     if config.fallback_backend and config.fallback_backend not in runtimes:
