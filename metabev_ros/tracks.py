@@ -11,7 +11,7 @@ from metabev_ros.structures import Modality
 
 
 class TrackState(enum.IntEnum):
-    """How far a track is believed; the values are those of Track.msg."""
+    """Degree to which a track is believed; the values are those of Track.msg."""
 
     TENTATIVE = 1  # seen too seldom to be believed yet
     CONFIRMED = 2  # believed, and seen in this sample

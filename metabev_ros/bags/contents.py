@@ -1,4 +1,4 @@
-"""What is found in a bag: its topics, types and messages, and what of it could not be read."""
+"""Contents of a bag: its topics, types and messages, and what of it could not be read."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class BagIntegrity:
 
 @dataclass
 class BagContents:
-    """What the files of a bag define; each file adds what it holds.
+    """Definitions of the files of a bag; each file adds what it holds.
 
     Attributes:
         topics: topic -> message type, spelt 'package/msg/Name'.

@@ -86,7 +86,7 @@ def within_budget(spans: Iterable[Span]) -> tuple[list[Span], list[Span]]:
 
 
 class MergedFile(Protocol):
-    """What merging asks of a file."""
+    """Protocol of a file that is merged."""
 
     path: Path
     size: int

@@ -97,7 +97,7 @@ class NodeConfig:
 
     @property
     def settings(self) -> OutputSettings:
-        """What of the outputs may change while the node runs."""
+        """The part of the outputs that may change while the node runs."""
         return OutputSettings(self.detections, self.markers)
 
 

@@ -1,4 +1,4 @@
-"""What the node says beside its own messages, and what may be changed of it while it runs."""
+"""Outputs beside our own messages, and the part of them that may change at run time."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class MarkersConfig:
 
 @dataclass(frozen=True)
 class OutputSettings:
-    """What of the outputs may change from one to the next."""
+    """The part of the outputs that may change from one to the next."""
 
     detections: DetectionsConfig = field(default_factory=DetectionsConfig)
     markers: MarkersConfig = field(default_factory=MarkersConfig)

@@ -42,7 +42,7 @@ def message_type(msgtype: str) -> type:
 
 
 def install_hint(package: str) -> str:
-    """What puts a ROS package onto the machine."""
+    """The command that puts a ROS package onto the machine."""
     return f'apt install ros-$ROS_DISTRO-{package.replace("_", "-")}'
 
 

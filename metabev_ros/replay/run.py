@@ -102,7 +102,7 @@ def _check_names(bag_in: Path | str, bag_out: Path | str, video: Path | str | No
 
 
 class _Say:
-    """What of a result is written, and how.
+    """The choice of what is written of a result, and how.
 
     Attributes:
         topics: all that this run may write, relative to the node.

@@ -1,4 +1,4 @@
-"""Which detection is whose: the likeliest pair first, each track and each detection once.
+"""Matching of detections to tracks: the likeliest pair first, each track and each detection once.
 
 Greedy, as CenterPoint's tracker (Yin et al., CVPR 2021, section 4.2); by likelihood in place of
 distance, so that a pair counts as near by what is known of both (Chiu et al., Probabilistic 3D

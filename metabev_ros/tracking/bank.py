@@ -104,7 +104,7 @@ class TrackBank:
         return (getattr(self, field.name) for field in dataclasses.fields(self))
 
     def moved(self, seconds: float, motion: MotionTable) -> TrackBank:
-        """Where they are some seconds later, and how uncertain."""
+        """Places some seconds later, and their uncertainty."""
         labels = self.labels
         mean, covariance = kalman.predict(
             self.mean, self.covariance, seconds, motion.acceleration[labels] ** 2, CLIMB

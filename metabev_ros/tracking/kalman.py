@@ -17,7 +17,7 @@ _POSITION, _VELOCITY = np.array([0, 1]), np.array([3, 4])
 def predict(
     mean: np.ndarray, covariance: np.ndarray, seconds: float, density: np.ndarray, climb: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where N objects are later.
+    """Places of N objects later.
 
     Args:
         mean: (N, 5).

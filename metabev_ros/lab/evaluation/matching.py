@@ -107,7 +107,7 @@ def pair_boxes(
     truth: Sequence[tuple[np.ndarray, np.ndarray]],
     distance: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What `match_boxes` matches: (P,) scores, (P, 9) found boxes, (P, 9) theirs of the truth."""
+    """Pairs of `match_boxes`: (P,) scores, (P, 9) found boxes, (P, 9) theirs of the truth."""
     _, hits, taken, _ = _match(boxes, scores, sample, truth, distance)
     return scores[hits], boxes[hits], taken[hits]
 

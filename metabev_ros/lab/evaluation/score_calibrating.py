@@ -82,7 +82,7 @@ class CalibrationOutcome:
         return ['expected calibration error, before > after', header, *rows, *self._box_lines()]
 
     def _box_lines(self) -> list[str]:
-        """How many classes of each branch have measured errors of their boxes."""
+        """Number of classes of each branch that have measured errors of their boxes."""
         counts = [f'{m.name} {len(c)}' for m, c in self.measured.branches.items()]
         return [f'classes with measured errors of boxes: {", ".join(counts) or "none"}']
 
