@@ -1,4 +1,4 @@
-"""Motion of the objects of each class: gates, process noise, and which classes are taken for another.
+"""Motion of the objects of each class: gates, process noise, and classes that are mistaken.
 
 Gates are the 99.9 % quantiles of what detectors err by in half a second, as CenterPoint's public
 tracker has them (Yin et al., CVPR 2021; that of motorcycles, 13 m, is cut to 4 m), and 1 m for
