@@ -1,8 +1,9 @@
 """SROS2 policy (version 0.2.0) of what the node may hear and say, made from a rig file.
 
-Made on a machine that has the packages of the vehicle: a node that can bond (bond.py) does. The
-node needs no more than this: with `ROS_SECURITY_STRATEGY=Enforce` everything else is refused
-by the middleware. Topics of other nodes are theirs to permit.
+Made on a machine that has the packages of the vehicle: a node that can bond (bond.py) does, and it
+offers the outputs whose message types it has. The node needs no more than this: with
+`ROS_SECURITY_STRATEGY=Enforce` everything else is refused by the middleware. Topics of other nodes
+are theirs to permit.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from metabev_ros import wire
 from metabev_ros.config import RigConfig
 from metabev_ros.node.bond import TOPIC as BOND
 from metabev_ros.node.bond import can_bond
+from metabev_ros.node.publishers import private_name
+from metabev_ros.node.ros_support import has_message_type
 from metabev_ros.sensing.topics import rig_topics
 
 # Of every rclpy lifecycle node.
@@ -45,10 +48,11 @@ def access_policy(
     """
     bond = [BOND] if can_bond() else []
     heard = [*rig_topics(rig), *bond, *(['/clock'] if sim_time else [])]
-    outputs = (*wire.OUTPUT_TYPES, *wire.standard_outputs())
+    standard = wire.standard_outputs().items()
+    offered = [topic for topic, output in standard if has_message_type(output.msgtype)]
     said = [
         *bond,
-        *(name if name.startswith('/') else f'~/{name}' for name in outputs),
+        *(private_name(topic) for topic in (*wire.OUTPUT_TYPES, *offered)),
         *NODE_TOPICS,
     ]
     policy = ET.Element('policy', version='0.2.0')
