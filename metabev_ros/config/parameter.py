@@ -10,7 +10,7 @@ import dataclasses
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from metabev_ros.config.yaml import require
 
@@ -110,7 +110,7 @@ def check_ranges(config: Any, prefix: str) -> None:
 def changed_parameters(config: Any) -> str:
     """'name=value; ...' of the parameters that may change at run time and are not as shipped."""
     changed: list[str] = []
-    for parameter in parameters_of(type(config)):
+    for parameter in parameters_of(cast('type[Any]', type(config))):
         value = config
         for part in parameter.name.split('.'):
             value = getattr(value, part)
