@@ -52,7 +52,7 @@ class StubBackend:
     """Gives the same few boxes for whatever comes in."""
 
     name, device, precision, provider, gpu_memory = 'stub', 'cpu', 'fp32', 'cpu', 0
-    score_calibration = None
+    score_calibration = measured_errors = None
 
     def __init__(self, config: ModelConfig) -> None:
         grid, ground = config.bev_grid, config.map_grid
