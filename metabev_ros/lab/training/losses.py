@@ -141,13 +141,14 @@ def box_loss(
     """
     flat, wanted = maps.float().flatten(2), torch.cat(channels)
     predicted = torch.cat([flat[i][:, c].t() for i, c in enumerate(cells)])
-    error = known_error(predicted, wanted) * predicted.new_tensor(BOX_WEIGHTS)
+    weights = predicted.new_tensor(BOX_WEIGHTS)
+    error = known_error(predicted, wanted) * weights
+    loss = error.sum()
     if either_way:
-        heading = error[:, HEADING].sum(1)
-        opposite = (predicted + wanted)[:, HEADING].abs().sum(1)
-        saved = either_way * (heading - opposite).clamp(min=0)
-        error = torch.cat([error, -saved[:, None]], 1)
-    total, boxes = sum_over_ranks(torch.stack([error.sum(), error.new_tensor(len(predicted))]))
+        opposite = ((predicted + wanted).abs() * weights)[:, HEADING].sum(1)
+        nearer = (error[:, HEADING].sum(1) - opposite).clamp(min=0)
+        loss = loss - either_way * nearer.sum()
+    total, boxes = sum_over_ranks(torch.stack([loss, error.new_tensor(len(predicted))]))
     return total / boxes.clamp(min=1)
 
 
