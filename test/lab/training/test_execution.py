@@ -54,7 +54,8 @@ def test_spconv_and_our_layers_give_the_same_losses_through_a_run(tmp_path):
     assert len(ours) == len(theirs) == 3
     for a, b in zip(ours, theirs, strict=True):
         for name in set(a) - {'seconds', 'samples_per_s'}:
-            assert b[name] == pytest.approx(a[name], rel=1e-5), name
+            # The log keeps five digits: equal values may be rounded to neighbours.
+            assert b[name] == pytest.approx(a[name], rel=1e-4), name
     # What was learnt fits both: it is one set of names and shapes.
     tables = dataclasses.replace(training, execution=SparseExecution.TABLES)
     Trainer(tmp_path / 'spconv', SPARSE, tables)
