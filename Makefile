@@ -14,8 +14,8 @@ setup-dev:  ## the same, and what training and the tests need
 	@sh tools/setup.sh --dev
 demo: setup ## sensors die and come back while the real node runs: out/demo/report.html
 	@$(METABEV) demo $(ARGS)
-test: setup-dev lint ## everything but the tests marked slow
-	@$(RUN) python -m pytest -q -m 'not slow' $(ARGS)
+test: setup-dev lint ## everything but the tests marked slow, in two processes
+	@OMP_NUM_THREADS=1 $(RUN) python -m pytest -q -m 'not slow' -n 2 --dist loadfile $(ARGS)
 test-nightly: setup-dev ## rows too slow for every commit, mutants, TensorRT-RTX's parser and builder
 	@$(RUN) python -m pip install -q -r requirements/tensorrt.txt
 	@$(RUN) python -m pytest -q -m 'slow or tensorrt' --ignore test/lab/training $(ARGS)
