@@ -112,7 +112,9 @@ class Pipeline:
         prepared = perf_counter()
         outputs = self.backend.run(camera, lidar)
         inferred = perf_counter()
-        detections, map_probabilities = self.postprocess(outputs, sample.modality)
+        detections, map_probabilities = self.postprocess(
+            outputs, sample.modality, sample.own_vehicle
+        )
         return PerceptionResult(
             sample,
             detections,

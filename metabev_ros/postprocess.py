@@ -27,6 +27,8 @@ class Postprocessor:
     Scores and map are calibrated for their branch here and nowhere else, before the threshold is
     applied: it is a threshold of calibrated scores. A box keeps its class.
 
+    A box whose centre lies in our own vehicle is our own vehicle, and is dropped.
+
     Args:
         calibration: of the model; None: scores are published as the network gives them.
     """
@@ -45,13 +47,17 @@ class Postprocessor:
         )
 
     def __call__(
-        self, outputs: dict[str, np.ndarray], modality: Modality | None = None
+        self,
+        outputs: dict[str, np.ndarray],
+        modality: Modality | None = None,
+        own_vehicle: np.ndarray | None = None,
     ) -> tuple[Detections, np.ndarray]:
         """Decode one sample.
 
         Args:
             outputs: the arrays of `graph_specs.output_names`, batch axis 1.
             modality: branch that they come from; None only without a calibration.
+            own_vehicle: as in `Sample`.
 
         Returns:
             detections (best first, at most `max_detections`) and (L, Ym, Xm) float32.
@@ -69,7 +75,10 @@ class Postprocessor:
                     f'{np.count_nonzero(~np.isfinite(array))} non-finite',
                 )
         probabilities = sigmoid(scores.map_logits(outputs['map_logits'][0]))
-        return self._detections(outputs, scores), probabilities
+        detections = self._detections(outputs, scores)
+        if own_vehicle is not None:
+            detections = without_own_vehicle(detections, own_vehicle)
+        return detections, probabilities
 
     def _scores_of(self, modality: Modality | None) -> BranchScores:
         if self._calibration is None:
@@ -124,6 +133,18 @@ class Postprocessor:
         order = np.flatnonzero(keep)
         order = order[np.argsort(-best[order], kind='stable')][: self._config.head.max_detections]
         return Detections(boxes[order], best[order], labels[order])
+
+
+def without_own_vehicle(detections: Detections, own_vehicle: np.ndarray) -> Detections:
+    """The boxes whose centres lie outside our own vehicle.
+
+    Args:
+        own_vehicle: (4,) x_min, x_max, y_min, y_max in the ego frame, metres, bounds included.
+    """
+    x_min, x_max, y_min, y_max = own_vehicle
+    x, y = detections.boxes[:, 0], detections.boxes[:, 1]
+    keep = ~((x >= x_min) & (x <= x_max) & (y >= y_min) & (y <= y_max))
+    return Detections(detections.boxes[keep], detections.scores[keep], detections.labels[keep])
 
 
 def find_peaks(

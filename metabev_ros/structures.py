@@ -224,6 +224,8 @@ class Sample:
         injection: what injects faults into the inputs; '' when nothing does.
         ego_poses: frame at rest -> (4, 4) float64 rest_from_ego at the stamp. The vehicle's motion
             between two samples is known where they share a frame.
+        own_vehicle: (4,) float64 x_min, x_max, y_min, y_max of the vehicle itself in the ego
+            frame, metres; None where nobody says. Nothing else can have its centre in there.
     """
 
     stamp_ns: int
@@ -234,6 +236,7 @@ class Sample:
     epoch: int = 0
     injection: str = ''
     ego_poses: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+    own_vehicle: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         camera = any(image is not None for image in self.cameras.values())

@@ -19,7 +19,9 @@ from metabev_ros.postprocess import (
     decode_boxes,
     find_peaks,
     sigmoid,
+    without_own_vehicle,
 )
+from metabev_ros.structures import Detections
 
 CONFIG = ModelConfig()
 GROUPS = dataclasses.replace(CONFIG, head=HeadConfig(groups=CENTERPOINT_GROUPS))
@@ -48,6 +50,14 @@ def test_one_peak_becomes_one_box_at_its_metric_place():
     assert len(detections) == 1 and detections.labels[0] == 8
     assert detections.scores[0] == pytest.approx(1 / (1 + np.exp(-2.0)))
     np.testing.assert_array_equal(probabilities, 0.5)
+
+
+def test_a_box_in_our_own_vehicle_is_published_only_where_nobody_says_how_large_it_is():
+    raw = outputs()
+    raw['heatmap'][0, 0, 64, 66] = 2.0  # 1.6 m ahead, in the middle
+    assert len(Postprocessor(CONFIG)(raw)[0]) == 1
+    own = np.array([-1.0, 3.7, -0.95, 0.95])
+    assert len(Postprocessor(CONFIG)(raw, own_vehicle=own)[0]) == 0
 
 
 def test_peaks_equal_a_loop_over_neighbourhoods():
@@ -207,3 +217,14 @@ def test_hostile_finite_queries_still_give_valid_boxes():
     assert np.isfinite(detections.boxes).all() and (detections.boxes[:, 3:6] > 0).all()
     assert ((detections.scores >= 0) & (detections.scores <= 1)).all()
     assert (np.abs(detections.boxes[:, 6]) <= np.pi).all()
+
+
+def test_boxes_with_their_centre_in_our_own_vehicle_are_dropped_and_others_stay():
+    boxes = np.zeros((5, 9), np.float32)
+    boxes[:, 3:6] = (4.6, 1.8, 1.6)
+    boxes[:, :2] = [(1.3, 0.0), (3.5, 0.9), (1.3, 1.3), (3.6, 0.0), (-1.2, 0.0)]
+    found = Detections(boxes, np.linspace(0.9, 0.5, 5, dtype=np.float32), np.arange(5))
+    kept = without_own_vehicle(found, np.array([-1.0, 3.5, -0.9, 0.9]))
+    assert kept.labels.tolist() == [2, 3, 4]
+    np.testing.assert_array_equal(kept.boxes, boxes[2:])
+    np.testing.assert_array_equal(kept.scores, found.scores[2:])

@@ -11,6 +11,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import numpy as np
+
 from metabev_ros.config.yaml import require
 from metabev_ros.structures import DistortionModel, Modality, SensorKind
 
@@ -91,6 +93,11 @@ class EgoBox:
                 'min < max, within 30 m',
                 (low, high),
             )
+
+    @property
+    def footprint(self) -> np.ndarray:
+        """(4,) float64 x_min, x_max, y_min, y_max, as `Sample.own_vehicle`."""
+        return np.array([self.x_min, self.x_max, self.y_min, self.y_max])
 
 
 @dataclass(frozen=True)
@@ -208,7 +215,7 @@ class RigConfig:
         odometry_topic: nav_msgs/Odometry of `ego_frame`; empty for none.
         motion_frame: TF frame that the vehicle moves in, used where odometry is silent; empty
             for none.
-        ego_box: returns inside are the vehicle's own and are left out.
+        ego_box: returns and centres of boxes inside are the vehicle's own and are left out.
     """
 
     cameras: tuple[CameraConfig, ...] = ()

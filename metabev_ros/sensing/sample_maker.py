@@ -107,6 +107,7 @@ class SampleMaker:
             self.epoch,
             self.injection,
             self._motion.poses(reference),
+            None if self._rig.ego_box is None else self._rig.ego_box.footprint,
         )
 
     def _reports(

@@ -112,6 +112,9 @@ def test_the_vehicles_own_returns_are_left_out(messages, sample):
     low, high = [box.x_min, box.y_min, box.z_min], [box.x_max, box.y_max, box.z_max]
     own = ((points >= low) & (points <= high)).all(axis=1)
     assert own.sum() > 1000 and len(found.sweep.points) == len(points) - own.sum()
+    # Nor is a box in there reported.
+    assert found.own_vehicle.tolist() == [box.x_min, box.x_max, box.y_min, box.y_max]
+    assert sample.own_vehicle is None
 
 
 def test_the_poses_are_those_of_the_dataset(sample, keyframe):

@@ -104,6 +104,7 @@ class StreetSource:
             _motion if self.has_motion else _no_motion,
             np.eye(4),
             truth,
+            None,
         )
 
     def _points(self, rng: np.random.Generator) -> np.ndarray:

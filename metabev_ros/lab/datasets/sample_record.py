@@ -64,6 +64,7 @@ class SampleRecord:
         ego_from_lidar: (4, 4) float64, identity where the points are in the ego frame.
         lidar_mount: (4, 4) float64 pose in the ego frame of the LiDAR whose sweep is the newest;
             None where it is not known.
+        own_vehicle: as in `Sample`.
         world_from_ego: (4, 4) float64 at the reference stamp, a frame that stands still for the
             length of a scene; NaN where it is not known.
         boxes, labels, num_lidar_pts, visibility, track_ids, map_layers, attributes, map_known,
@@ -94,6 +95,7 @@ class SampleRecord:
     map_known: np.ndarray | None = None
     objects_known: np.ndarray | None = None
     lidar_mount: np.ndarray | None = None
+    own_vehicle: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name, expected in self._shapes().items():
@@ -127,6 +129,7 @@ class SampleRecord:
             'ignored_labels': (r,),
             'objects_known': grid,
             'lidar_mount': (4, 4),
+            'own_vehicle': (4,),
         }
 
     def _check_content(self) -> None:
@@ -178,7 +181,14 @@ class SampleRecord:
         sweep = None
         if len(self.points):
             sweep = Sweep(self.stamp_ns, self.points, self.ego_from_lidar)
-        return Sample(self.stamp_ns, cameras, sweep, self.modality, self._reports())
+        return Sample(
+            self.stamp_ns,
+            cameras,
+            sweep,
+            self.modality,
+            self._reports(),
+            own_vehicle=self.own_vehicle,
+        )
 
     def _reports(self) -> tuple[SensorReport, ...]:
         ages = dict(zip(self.cameras, self.camera_ages_ns.tolist(), strict=True))

@@ -73,12 +73,16 @@ class RealFrames:
     """Boxes of one branch on the frames of one data set, and their figures.
 
     `figures` takes how often each square is there: once, or as a draw of the bootstrap has it.
+
+    Attributes:
+        own_centres: boxes whose centre lies in our own vehicle, which is reported there.
+        own_boxes: boxes that reach into it, neighbours in the wrong place included.
     """
 
     def __init__(self) -> None:
         self._evaluator = DetectionEvaluator()
         self._drives: list[str] = []
-        self.own_boxes = 0
+        self.own_boxes = self.own_centres = 0
 
     def add(self, drive: str, detections: Detections, truth: GroundTruth) -> None:
         """Add one frame.
@@ -90,6 +94,8 @@ class RealFrames:
         self._drives.append(drive)
         if len(detections):
             self.own_boxes += int((footprint_iou(detections.boxes, OWN_VEHICLE) > 0).sum())
+            away = np.abs(detections.boxes[:, :2] - OWN_VEHICLE[0, :2])
+            self.own_centres += int((away < OWN_VEHICLE[0, 3:5] / 2).all(axis=1).sum())
 
     @property
     def frames(self) -> int:

@@ -101,7 +101,8 @@ class SharedRuns:
                 lambda: pipeline.backend.encode_lidar(pipeline.preprocess.lidar_inputs(sweep)),
             )
         self.fused += 1
-        return pipeline.postprocess(pipeline.backend.fuse(camera_bev, lidar_bev), sample.modality)
+        outputs = pipeline.backend.fuse(camera_bev, lidar_bev)
+        return pipeline.postprocess(outputs, sample.modality, sample.own_vehicle)
 
     def _nothing(self) -> tuple[Detections, np.ndarray]:
         config = self._pipeline.config

@@ -95,11 +95,11 @@ def test_heading_recall_and_false_cars_are_what_a_person_counts():
     assert figures['car.recall_35_50'] == 0
 
 
-def test_the_own_vehicle_is_reported_where_a_box_overlaps_it():
+def test_the_own_vehicle_is_reported_where_a_centre_is_in_it_and_others_may_reach_into_it():
     frames, none = RealFrames(), truth_of(boxes_at())
-    frames.add('a', found_of(boxes_at((1.0, 0.3)), [0.06]), none)
+    frames.add('a', found_of(boxes_at((1.0, 0.3), (4.0, 0.5)), [0.06, 0.9]), none)
     frames.add('a', found_of(boxes_at((8.0, 0.0), (0.0, 3.0)), [0.9, 0.9]), none)
-    assert frames.own_boxes == 1
+    assert frames.own_centres == 1 and frames.own_boxes == 2
 
 
 def test_what_has_nothing_behind_it_is_no_figure():
@@ -170,7 +170,8 @@ def test_the_ledger_has_what_is_asked_of_every_data_set(seen):
     for asked in ASKED:
         record = records[f'reality.start.{asked.id}']
         assert record.target == asked.target and f'{record.id}_low' in records
-    own = records['reality.start.all.own_boxes']
+    own = records['reality.start.all.own_centres']
+    assert own.target == '<= 0'
     assert own.n == 6 + 4 + 4  # frames of the LiDAR, fused and camera branches
 
 

@@ -54,7 +54,7 @@ def sweeps_of(rng):
 def record():
     [still] = SyntheticDrives(5000, 1, 1).records('0005000', RecordMaker(TINY), frozenset())
     sweeps = sweeps_of(np.random.default_rng(0))
-    frame = SourceFrame('t', 's', NOW_NS, (), sweeps, motion, np.eye(4), still.truth)
+    frame = SourceFrame('t', 's', NOW_NS, (), sweeps, motion, np.eye(4), still.truth, None)
     return RecordMaker(MODEL).make(frame), sweeps
 
 

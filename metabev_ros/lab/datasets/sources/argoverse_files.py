@@ -24,6 +24,8 @@ from metabev_ros.structures import CameraCalibration
 
 AXLE_HEIGHT = 0.33  # metres
 EGO_FROM_AXLE = rigid_transform(np.eye(3), (0.0, 0.0, AXLE_HEIGHT))
+# A Ford Fusion: 4.87 m long, 1.85 m wide, 1.1 m of it behind the rear axle.
+OWN_VEHICLE = np.array([-1.1, 3.77, -0.93, 0.93])
 RING_CAMERAS = (
     'ring_front_center',
     'ring_front_left',

@@ -13,6 +13,7 @@ from metabev_ros.geometry import NUSCENES_MAP_GRID, transform_points
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.sources.argoverse_files import (
     EGO_FROM_AXLE,
+    OWN_VEHICLE,
     RING_CAMERAS,
     Annotations,
     Poses,
@@ -143,6 +144,7 @@ class ArgoverseLog:
             self._poses.motion,
             self.pose(stamp_ns),
             self._truth(stamp_ns, clouds[0].points),
+            OWN_VEHICLE,
         )
 
     def _pictures(self, stamp_ns: int) -> Iterator[SourceImage]:

@@ -115,5 +115,6 @@ def record_of(
         points=np.zeros((0, 5), np.float32) if sweep is None else sweep.points,
         ego_from_lidar=np.eye(4) if sweep is None else sweep.ego_from_lidar,
         world_from_ego=world_from_ego,
+        own_vehicle=sample.own_vehicle,
         **{name: getattr(truth, name) for name in names},
     )

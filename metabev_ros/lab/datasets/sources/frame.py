@@ -72,6 +72,7 @@ class SourceFrame:
         motion: the vehicle's; (target_ns, source_ns) -> ego(target)_from_ego(source).
         world_from_ego: (4, 4) float64 at `stamp_ns`; NaN where it is not known.
         truth: at `stamp_ns`; `num_lidar_pts` below 0 are counted.
+        own_vehicle: as in `Sample`.
     """
 
     token: str
@@ -82,6 +83,7 @@ class SourceFrame:
     motion: Motion
     world_from_ego: np.ndarray
     truth: GroundTruth
+    own_vehicle: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,7 @@ class RecordMaker:
             points=points,
             ego_from_lidar=np.eye(4),
             lidar_mount=frame.sweeps[0].ego_from_lidar if frame.sweeps else None,
+            own_vehicle=frame.own_vehicle,
             world_from_ego=frame.world_from_ego,
             num_lidar_pts=lidar_points.astype(np.int64),
             **kept,

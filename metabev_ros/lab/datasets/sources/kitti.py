@@ -31,7 +31,11 @@ from metabev_ros.lab.datasets.sources.frame import (
     SourceInfo,
     SourceSweep,
 )
-from metabev_ros.lab.datasets.sources.kitti_calibration import EGO_FROM_LIDAR, read_calibration
+from metabev_ros.lab.datasets.sources.kitti_calibration import (
+    EGO_FROM_LIDAR,
+    OWN_VEHICLE,
+    read_calibration,
+)
 from metabev_ros.lab.datasets.sources.kitti_files import (
     read_image,
     read_labels,
@@ -148,6 +152,7 @@ class KittiObject:
             motion_between({}),
             np.full((4, 4), np.nan),
             truth_of(where, view, points, self._class_map, view.labels.truncation),
+            OWN_VEHICLE,
         )
 
     def view(self, token: str) -> KittiView:

@@ -26,6 +26,8 @@ from metabev_ros.lab.datasets.sources.kitti_files import KittiLabels, numbers, r
 from metabev_ros.structures import CameraCalibration
 
 EGO_FROM_LIDAR = rigid_transform(np.eye(3), (0.81 - 0.05, 0.0, 0.93 + 0.80))
+# A Volkswagen Passat B6 Variant: 4.77 m long, 1.82 m wide, 1.1 m of it behind the rear axle.
+OWN_VEHICLE = np.array([-1.1, 3.67, -0.91, 0.91])
 COLUMN_HEIGHTS = np.linspace(0.0, 2.0, 9)  # of an upright object, metres above the ground
 EARTH_RADIUS = 6378137.0  # as KITTI's development kit
 _NEAREST = 0.1  # metres in front of the camera; nearer nothing is projected

@@ -12,6 +12,7 @@ from metabev_ros.lab.datasets.sources.classes import ClassMap
 from metabev_ros.lab.datasets.sources.frame import SourceFrame, SourceImage, SourceSweep
 from metabev_ros.lab.datasets.sources.kitti_calibration import (
     EGO_FROM_LIDAR,
+    OWN_VEHICLE,
     KittiCalibration,
     read_calibration,
     read_poses,
@@ -127,6 +128,7 @@ class KittiSequence:
             motion_between(self._poses),
             self._poses.get(stamp_of(frame), np.full((4, 4), np.nan)),
             truth,
+            OWN_VEHICLE,
         )
 
     def _points(self, frame: int) -> np.ndarray:

@@ -28,6 +28,8 @@ CAMERAS = (  # in this order; others after them
     'CAM_BACK_LEFT',
     'CAM_FRONT_LEFT',
 )
+# A Renault Zoe: 4.08 m long, 1.73 m wide, 0.65 m of it behind the rear axle.
+OWN_VEHICLE = np.array([-0.65, 3.43, -0.865, 0.865])
 _POINT_BYTES = 20  # five float32: x y z intensity ring
 _IMAGE_BYTES = 64 << 20
 
@@ -111,6 +113,7 @@ class Drive:
             motion=self._poses.motion,
             world_from_ego=world_from_ego,
             truth=truth,
+            own_vehicle=OWN_VEHICLE,
         )
 
     def _require_fit(self, token: str, sweep: SourceSweep, truth: GroundTruth) -> None:
