@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from metabev_ros.lab.evaluation.accuracy_band import (
-    FrozenSet,
+    FROZEN_SET,
     band_records,
     frozen_drives,
     frozen_scores,
@@ -36,12 +36,12 @@ def main() -> None:
     command = shlex.join(['python', 'benchmark/accuracy_band.py', *sys.argv[1:]])
     start = time.monotonic()
     pipeline = Pipeline.load(options.model, 'onnxruntime', options.threads)
-    scores = frozen_scores(pipeline, frozen_drives(pipeline, FrozenSet()))
+    scores = frozen_scores(pipeline, frozen_drives(pipeline))
     seconds = time.monotonic() - start
     records = band_records(scores, command)
     for record in records:
         sys.stdout.write(f'{record.id:36} {record.value:8.5f} {record.unit}\n')
-    sys.stdout.write(f'{FrozenSet().words}: rendered and scored in {seconds:.0f} s\n')
+    sys.stdout.write(f'{FROZEN_SET.words}: rendered and scored in {seconds:.0f} s\n')
     if options.record is not None:
         merge_records(options.record, records)
 

@@ -26,8 +26,8 @@ from metabev_ros.contract import GraphForm, GraphPrecision, load_contract, varia
 from metabev_ros.errors import ContractError
 from metabev_ros.graph_specs import GRAPHS
 from metabev_ros.lab.datasets.samples import LabelledSample
+from metabev_ros.lab.evaluation.held_out import CHOICE_FIRST_SEED, HeldOutDrives
 from metabev_ros.lab.evaluation.records import ResultRecord, make_record, merge_records
-from metabev_ros.lab.evaluation.run import held_out_samples
 from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.lab.export.calibration import synthetic_set
 from metabev_ros.lab.export.precision import export_precision
@@ -189,11 +189,11 @@ def main() -> None:
         for name in names
     }
     pipeline = Pipeline(backends['fp32'].config, backends['fp32'], backends['fp32'].model_hash)
-    samples = held_out_samples(pipeline, options.drives, options.per_drive)
-    scores, seconds = measure(backends, pipeline, samples, len(samples))
-    records = records_of(
-        scores, seconds, copy, names, shlex.join(['python', *sys.argv]), len(samples)
-    )
+    test_set = HeldOutDrives(options.drives, options.per_drive, CHOICE_FIRST_SEED)
+    samples = (s for drive in test_set.all_drives for s in test_set.samples(drive, pipeline))
+    count = options.drives * options.per_drive
+    scores, seconds = measure(backends, pipeline, samples, count)
+    records = records_of(scores, seconds, copy, names, shlex.join(['python', *sys.argv]), count)
     for record in records:
         print(f'{record.id:45} {record.value:9.4f} {record.unit}')
     if options.record:

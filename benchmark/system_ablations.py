@@ -29,10 +29,9 @@ from metabev_ros.config import ModelConfig
 from metabev_ros.lab.datasets.corruptions import CLEAN, Failure, Setting
 from metabev_ros.lab.datasets.samples import restrict_to
 from metabev_ros.lab.datasets.sources.synthetic import SyntheticDrives
-from metabev_ros.lab.evaluation.held_out import HeldOutDrives
+from metabev_ros.lab.evaluation.held_out import CHOICE_FIRST_SEED, HeldOutDrives
 from metabev_ros.lab.evaluation.records import ResultRecord, make_record, merge_records
 from metabev_ros.lab.evaluation.robustness import ModelSource, evaluate_robustness
-from metabev_ros.lab.evaluation.run import held_out_samples
 from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.lab.evaluation.spreading import Spread
 from metabev_ros.lab.export.to_onnx import export_model
@@ -210,8 +209,9 @@ def latency_records(names: list[str], seed: int, options, command: str) -> list[
         if not (folder / 'contract.json').exists():
             export_model(folder, run_folder(options.out, name, seed), report=lambda line: None)
         pipelines[name] = Pipeline.load(folder, 'onnxruntime', threads=1)
-    samples = held_out_samples(pipelines['base'], drives=LATENCY_DRIVES)
-    times = time_in_turns(pipelines, [labelled.sample for labelled in samples])
+    test_set, base = HeldOutDrives(LATENCY_DRIVES, 3, CHOICE_FIRST_SEED), pipelines['base']
+    samples = [s.sample for drive in test_set.all_drives for s in test_set.samples(drive, base)]
+    times = time_in_turns(pipelines, samples)
     records = []
     for (name, modality), values in times.items():
         ratio = float(np.median(values / times['base', modality]))

@@ -22,7 +22,6 @@ from metabev_ros.lab.training.run import RunConfig
 from metabev_ros.lab.training.warm_start import InitConfig
 
 SWEEP_SEED = 9_001  # trainings that choose a learning rate; never one of the comparison
-CHOICE_FIRST_SEED = 900_000  # worlds for choices, which no figure uses
 # Of a training, what a contestant may have of its own: nothing that an input depends on.
 OWN_TRAINING = ('weight_decay', 'decay_norms', 'clip_norm', 'balance_weight', 'warmup_steps')
 # Parts of a model that decide what its inputs are.

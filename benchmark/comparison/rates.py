@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.comparison.plan import (
-    CHOICE_FIRST_SEED,
     SWEEP_SEED,
     Comparison,
     RateSweep,
@@ -19,7 +18,7 @@ from benchmark.comparison.plan import (
 )
 from benchmark.comparison.scores import Progress, drives_of, evaluate, model_of
 from benchmark.comparison.trainings import Stepped, Training, finish, training_at
-from metabev_ros.lab.evaluation.held_out import HeldOutDrives
+from metabev_ros.lab.evaluation.held_out import CHOICE_FIRST_SEED, HeldOutDrives
 from metabev_ros.lab.evaluation.robustness import stored_scores
 from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.lab.training.checkpoint import replace_file

@@ -70,8 +70,9 @@ def simulate(
         find_timing,
         write_vehicle_bag,
     )
+    from metabev_ros.lab.simulation.drives import drive_through
     from metabev_ros.lab.simulation.traffic_file import read_traffic
-    from metabev_ros.lab.simulation.worlds import drive_through, find_world
+    from metabev_ros.lab.simulation.worlds import find_world
 
     name = resource_path(DEFAULT_RIG) if rig is None else rig
     config = find_drive(drive) if drive else drive_for_rig(name)

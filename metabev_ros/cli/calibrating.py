@@ -24,6 +24,7 @@ from metabev_ros.lab.evaluation.score_calibrating import (
     calibrate,
     store_calibration,
 )
+from metabev_ros.lab.simulation.worlds import find_world
 
 
 @app.command('calibrate')
@@ -41,6 +42,9 @@ def calibrate_command(
     per_drive: Annotated[
         int | None, typer.Option(min=1, help='Samples of each; default 5.')
     ] = None,
+    world: Annotated[
+        str | None, typer.Option(help='Of synthetic drives: boxes (default) or streets.')
+    ] = None,
     threads: ThreadsOption = 2,
     dry_run: Annotated[
         bool, typer.Option('--dry-run', help='Say what it would give; change no contract.')
@@ -55,13 +59,15 @@ def calibrate_command(
 
     Contracts of other forms and precisions of the same weights get it too.
     """
-    if data and (drives or per_drive):
-        raise ConfigError('--drives, --per-drive', 'synthetic drives', '--data', 'leave one away')
+    if data and (drives or per_drive or world):
+        raise ConfigError(
+            '--drives, --per-drive, --world', 'synthetic drives', '--data', 'leave one away'
+        )
     test_set: LabelledDrives
     if data:
         test_set = RecordDrives(tuple(data))
     else:
-        test_set = HeldOutDrives(drives or 40, per_drive or 5, FIRST_SEED)
+        test_set = HeldOutDrives(drives or 40, per_drive or 5, FIRST_SEED, world=find_world(world))
     with progress_bar('Calibrating') as update:
         outcome = calibrate(model, test_set, threads, update)
     for line in outcome.lines():

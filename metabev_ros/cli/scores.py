@@ -24,7 +24,7 @@ from metabev_ros.lab.datasets.corruptions import SettingGroup
 from metabev_ros.lab.datasets.sources.label_collection import LabelTopics
 from metabev_ros.lab.datasets.sources.labelled_bags import LabelledBags
 from metabev_ros.lab.evaluation.bootstrap import RESAMPLES
-from metabev_ros.lab.evaluation.held_out import HeldOutDrives
+from metabev_ros.lab.evaluation.held_out import CHOICE_FIRST_SEED, HeldOutDrives
 from metabev_ros.lab.evaluation.model_results import ModelResults
 from metabev_ros.lab.evaluation.record_runs import SubmissionRequest
 from metabev_ros.lab.evaluation.records import merge_records
@@ -32,6 +32,7 @@ from metabev_ros.lab.evaluation.robustness_claims import claim_records
 from metabev_ros.lab.evaluation.robustness_report import write_comparison
 from metabev_ros.lab.evaluation.run import MODALITIES
 from metabev_ros.lab.evaluation.spreading import Spread
+from metabev_ros.lab.simulation.worlds import find_world
 from metabev_ros.structures import Modality
 
 ModalityName = Literal['FUSED', 'LIDAR', 'CAMERA']
@@ -89,6 +90,9 @@ def evaluate(
     per_drive: Annotated[
         int | None, typer.Option(min=1, help='Samples of each; default 3, with --settings 20.')
     ] = None,
+    world: Annotated[
+        str | None, typer.Option(help='Of held-out drives: boxes (default) or streets.')
+    ] = None,
     workers: Annotated[
         int, typer.Option(min=1, max=256, help='With --settings: processes, one thread each.')
     ] = 1,
@@ -125,7 +129,7 @@ def evaluate(
     """
     folders = models or [str(model_dir(None))]
     scoring.require_sense(
-        folders, bool(data or bag), settings, drives or per_drive, modality or submission
+        folders, bool(data or bag), settings, drives or per_drive or world, modality or submission
     )
     of_bags = {'--rig': rig, '--boxes': boxes, '--class': classes}
     scoring.require_bag(bag, of_bags | {'--labelled-range': labelled_range})
@@ -142,7 +146,7 @@ def evaluate(
             )
             data = [*(data or ()), scoring.import_bags(labelled, made / 'records', sources[0])]
         if settings is not None:
-            test_set = HeldOutDrives(drives or 20, per_drive or 20)
+            test_set = HeldOutDrives(drives or 20, per_drive or 20, world=find_world(world))
             spread = Spread(workers, ray_address)
             scoring.evaluate_settings(
                 sources, settings, data or test_set, spread, resamples, out, record
@@ -154,9 +158,10 @@ def evaluate(
                 sources[0], threads, data, chosen, request, original, out, record
             )
         else:
-            scoring.evaluate_modalities(
-                sources[0], threads, drives or 40, per_drive or 3, out, record
+            test_set = HeldOutDrives(
+                drives or 40, per_drive or 3, CHOICE_FIRST_SEED, 2.0, find_world(world)
             )
+            scoring.evaluate_modalities(sources[0], threads, test_set, out, record)
 
 
 @app.command()

@@ -24,7 +24,7 @@ from metabev_ros.lab.evaluation.report_records import class_records, evaluation_
 from metabev_ros.lab.evaluation.robustness import ModelSource, evaluate_robustness, with_backend
 from metabev_ros.lab.evaluation.robustness_claims import claim_records, robustness_records
 from metabev_ros.lab.evaluation.robustness_report import write_comparison
-from metabev_ros.lab.evaluation.run import Evaluation, evaluate_on_synthetic
+from metabev_ros.lab.evaluation.run import Evaluation, evaluate_on_drives
 from metabev_ros.lab.evaluation.spreading import Spread
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import Modality
@@ -74,18 +74,22 @@ def require_sense(
     models: list[str],
     data: bool,
     settings: SettingGroup | None,
-    counts: int | None,
+    held_out: int | str | None,
     single: str | Path | None,
 ) -> None:
     """Refuse options that do not go together.
+
+    Args:
+        held_out: an option of held-out drives that was given.
 
     Raises:
         ConfigError
     """
     if settings is None and len(models) != 1:
         raise ConfigError('evaluate', 'one model without --settings', str(models))
-    if data and counts is not None:
-        raise ConfigError('--drives, --per-drive', 'synthetic drives', '--data', 'leave one away')
+    if data and held_out:
+        got, remedy = '--data', 'leave one away'
+        raise ConfigError('--drives, --per-drive, --world', 'held-out drives', got, remedy)
     if single and (settings is not None or not data):
         got = 'no --data' if not data else '--settings'
         raise ConfigError('--modality, --submission', '--data without --settings', got)
@@ -159,13 +163,16 @@ def model_source(text: str, backend: str) -> ModelSource:
 
 
 def evaluate_modalities(
-    source: ModelSource, threads: int, drives: int, per_drive: int, out: Path, record: Path | None
+    source: ModelSource,
+    threads: int,
+    test_set: HeldOutDrives,
+    out: Path,
+    record: Path | None,
 ) -> None:
-    """Score one model on synthetic drives, once per modality."""
+    """Score one model on held-out drives, once per modality."""
+    pipeline = Pipeline.load(source.folder, source.backend, threads)
     with progress_bar('Evaluating') as update:
-        evaluation = evaluate_on_synthetic(
-            source.folder, source.backend, threads, drives, per_drive, progress=_counted(update)
-        )
+        evaluation = evaluate_on_drives(pipeline, test_set, _counted(update))
     if record is not None:
         merge_records(record, evaluation_records(evaluation, command_line()))
     print_report(evaluation, out)

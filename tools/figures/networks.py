@@ -17,8 +17,8 @@ from metabev_ros.config import HorNetConfig, HorNetSize, Mixing, ModelConfig, Ta
 from metabev_ros.drawing.bev import BevView, draw_bev
 from metabev_ros.lab.datasets.samples import LabelledSample
 from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
+from metabev_ros.lab.evaluation.held_out import CHOICE_FIRST_SEED, HeldOutDrives
 from metabev_ros.lab.evaluation.interaction_cost import deformable_cost, global_macs
-from metabev_ros.lab.evaluation.run import held_out_samples
 from metabev_ros.network.camera import PIXEL_MEAN, PIXEL_STD
 from metabev_ros.network.decoder import reference_points
 from metabev_ros.network.gnconv import GnConv
@@ -235,7 +235,8 @@ def draw_inter_task(folder: Path, path: Path) -> None:
     """Where inter-task attention of a trained network looks, and what it costs."""
     network, config = load_network(folder)
     pipeline = Pipeline(config, TorchBackend(network, config), 'picture')
-    labelled = next(iter(held_out_samples(pipeline, 1, 1)))
+    test_set = HeldOutDrives(1, 1, CHOICE_FIRST_SEED)
+    labelled = next(test_set.samples(test_set.all_drives[0], pipeline))
     figure, panels = plt.subplots(1, 3, figsize=(14, 4.8), layout='constrained')
     for axes, task in zip(panels, TASKS, strict=False):
         _draw_places(axes, network, pipeline, labelled, task)

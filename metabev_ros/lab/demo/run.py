@@ -40,8 +40,8 @@ from metabev_ros.lab.demo.summary import Findings, Setting, facts, headline, wri
 from metabev_ros.lab.demo.targets import drive_seconds, make_checks, require_judgeable
 from metabev_ros.lab.demo.video import write_video
 from metabev_ros.lab.demo.world import TrueMotion, make_drive, planned_arrivals, vehicle_drive
+from metabev_ros.lab.evaluation.held_out import CHOICE_FIRST_SEED
 from metabev_ros.lab.evaluation.records import merge_records
-from metabev_ros.lab.evaluation.run import HELD_OUT_FIRST_SEED
 from metabev_ros.lab.simulation.worlds import DEFAULT_WORLD, World
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG, resource_path
@@ -74,10 +74,10 @@ class DemoConfig:
     world: World = DEFAULT_WORLD
 
     def __post_init__(self) -> None:
-        if self.seed < HELD_OUT_FIRST_SEED:
+        if self.seed < CHOICE_FIRST_SEED:
             raise ConfigError(
                 'demo seed',
-                f'a held-out world, {HELD_OUT_FIRST_SEED} or above',
+                f'a held-out world, {CHOICE_FIRST_SEED} or above',
                 str(self.seed),
                 'smaller seeds may have been trained on',
             )

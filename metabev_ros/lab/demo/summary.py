@@ -22,8 +22,8 @@ from metabev_ros.lab.demo.scene import Mounting
 from metabev_ros.lab.demo.sensors import SensorMeasure
 from metabev_ros.lab.demo.targets import Check, drive_seconds
 from metabev_ros.lab.demo.world import Truths
+from metabev_ros.lab.evaluation.held_out import CHOICE_FIRST_SEED
 from metabev_ros.lab.evaluation.records import current_commit, machine_name
-from metabev_ros.lab.evaluation.run import HELD_OUT_FIRST_SEED
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def facts(
     timing, speeds = drive.timing, _speeds(drive)
     spans = (f'{f.title}: {f.begin:g} to {f.end:g} s' for f in setting.plan.faults)
     texts = {
-        'drive': f'synthetic, seed {seed} (held out: {HELD_OUT_FIRST_SEED} and above), '
+        'drive': f'synthetic, seed {seed} (held out: {CHOICE_FIRST_SEED} and above), '
         f'{len(drive.events)} messages; {speeds.min():.0f} to {speeds.max():.0f} m/s, '
         f'{_turned(drive):.0f} degrees of turns',
         'timing': f'timing preset {drive.config.timing}: messages '

@@ -15,7 +15,8 @@ from metabev_ros.lab.datasets.synthetic.presets import drive_for_rig, find_timin
 from metabev_ros.lab.datasets.synthetic.sensor_drive import SensorDrive
 from metabev_ros.lab.datasets.synthetic.timing import Event, Kind
 from metabev_ros.lab.datasets.synthetic.vehicle_bag import write_vehicle_bag
-from metabev_ros.lab.simulation.worlds import DEFAULT_WORLD, World, drive_through
+from metabev_ros.lab.simulation.drives import drive_through
+from metabev_ros.lab.simulation.worlds import DEFAULT_WORLD, World
 
 CRUISE = 15.0  # m/s where no turn slows the vehicle down; a street says that itself
 STREET_PICTURES = 0.5  # of their size: no network sees more, and rays cost more than boxes

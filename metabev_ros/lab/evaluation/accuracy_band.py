@@ -17,31 +17,17 @@ import numpy as np
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.samples import LabelledSample, restrict_to
 from metabev_ros.lab.evaluation.bootstrap import LEVEL, resampled_figures
+from metabev_ros.lab.evaluation.held_out import HeldOutDrives
 from metabev_ros.lab.evaluation.records import ResultRecord, make_record
-from metabev_ros.lab.evaluation.run import MODALITIES, held_out_samples
+from metabev_ros.lab.evaluation.run import MODALITIES
 from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.lab.evaluation.sharing import SharedRuns
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import Modality
 
 TOPIC = 'accuracy_band'
-FIRST_SEED = 970_000  # worlds that serve for nothing else
+FROZEN_SET = HeldOutDrives(12, 2, 970_000, spacing_s=2.0)  # worlds that serve for nothing else
 UNITS = {'nds': 'NDS', 'miou': 'mIoU'}
-
-
-@dataclass(frozen=True)
-class FrozenSet:
-    """The worlds of the band, and samples of each."""
-
-    drives: int = 12
-    per_drive: int = 2
-    first_seed: int = FIRST_SEED
-
-    @property
-    def words(self) -> str:
-        """The set in words."""
-        last = self.first_seed + self.drives - 1
-        return f'seeds {self.first_seed}..{last}, {self.per_drive} samples each'
 
 
 @dataclass(frozen=True)
@@ -64,10 +50,9 @@ class Band:
 Scores = dict[Modality, list[Score]]  # one score a drive
 
 
-def frozen_drives(pipeline: Pipeline, frozen: FrozenSet) -> list[list[LabelledSample]]:
+def frozen_drives(pipeline: Pipeline) -> list[list[LabelledSample]]:
     """The samples of every drive of the set, rendered for a model's images and sweeps."""
-    samples = held_out_samples(pipeline, frozen.drives, frozen.per_drive, frozen.first_seed)
-    return [list(samples.drive(seed)) for seed in samples.seeds]
+    return [list(FROZEN_SET.samples(drive, pipeline)) for drive in FROZEN_SET.all_drives]
 
 
 def frozen_scores(

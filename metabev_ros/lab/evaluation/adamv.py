@@ -17,7 +17,7 @@ from metabev_ros.errors import ContractError, MissingDependencyError
 from metabev_ros.geometry import BevGrid
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.samples import restrict_to
-from metabev_ros.lab.evaluation.run import held_out_samples
+from metabev_ros.lab.evaluation.held_out import CHOICE_FIRST_SEED, HeldOutDrives
 from metabev_ros.network.adamv import AdaptiveExperts, experts_used
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.network.moe import TASKS
@@ -86,7 +86,8 @@ def report_experts(folder: Path, out: Path, drives: int = 2) -> list[Path]:
             'name a model with AdaMV-MoE',
         )
     pipeline = Pipeline(config, TorchBackend(network, config), 'experts')
-    samples = list(held_out_samples(pipeline, drives, 1))
+    test_set = HeldOutDrives(drives, 1, CHOICE_FIRST_SEED)
+    samples = [s for drive in test_set.all_drives for s in test_set.samples(drive, pipeline)]
     gates = {
         modality: [
             record_gates(network, pipeline, restrict_to(s.sample, modality)) for s in samples

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from metabev_ros.errors import BackendError
-from metabev_ros.lab.datasets.samples import LabelledSample, SyntheticSamples, restrict_to
-from metabev_ros.lab.datasets.synthetic import DriveConfig
+from metabev_ros.lab.datasets.samples import LabelledSample, restrict_to
 from metabev_ros.lab.evaluation.calibration import ScoreErrorCount, ScoreErrors
 from metabev_ros.lab.evaluation.detection import DetectionEvaluator, DetectionResult
+from metabev_ros.lab.evaluation.held_out import HeldOutDrives
 from metabev_ros.lab.evaluation.map_segmentation import MapEvaluator, MapResult
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.score_calibration import ScoreCalibration, branch_scores
 from metabev_ros.structures import Detections, Modality, PerceptionResult, Sample
 
 MODALITIES = (Modality.FUSED, Modality.LIDAR, Modality.CAMERA)
-SWEEP_RATE_HZ = 20  # of the drives of a model that takes several sweeps
 BY_SPEED = (
     'no attribute is annotated, AAE is the share of wrong moving / standing states (0.2 m/s)'
 )
-HELD_OUT_FIRST_SEED = 900_000  # training takes its worlds from seed 100 000 on
 
 
 @dataclass(frozen=True)
@@ -92,25 +89,6 @@ class Evaluation:
                 for modality, result in self.modalities.items()
             },
         }
-
-
-def held_out_samples(
-    pipeline: Pipeline, drives: int = 40, per_drive: int = 3, first_seed: int = HELD_OUT_FIRST_SEED
-) -> SyntheticSamples:
-    """Synthetic samples that no training saw: a few instants, seconds apart, of many worlds."""
-    sweeps = pipeline.config.lidar.sweeps
-    rate_hz, stride = (0.5, 1) if sweeps == 1 else (SWEEP_RATE_HZ, 2 * SWEEP_RATE_HZ)
-    config = DriveConfig(frames=sweeps + (per_drive - 1) * stride, rate_hz=rate_hz)
-    seeds = tuple(range(first_seed, first_seed + drives))
-    return SyntheticSamples(
-        seeds,
-        per_drive,
-        config,
-        pipeline.prepare_image,
-        stride=stride,
-        first=sweeps - 1,
-        sweeps=sweeps,
-    )
 
 
 def evaluate_model(
@@ -207,35 +185,28 @@ class ModalityScores:
         }
 
 
-def evaluate_on_synthetic(
-    model_dir: Path | str,
-    backend: str = 'onnxruntime',
-    threads: int = 2,
-    drives: int = 40,
-    per_drive: int = 3,
-    first_seed: int = HELD_OUT_FIRST_SEED,
+def evaluate_on_drives(
+    pipeline: Pipeline,
+    test_set: HeldOutDrives,
     progress: Callable[[str, int], None] | None = None,
 ) -> Evaluation:
-    """Load a model and score it on held-out synthetic drives.
+    """Score a model on held-out drives.
 
     Args:
         progress: called with (sample's source, number of samples in all) after each sample.
     """
-    pipeline = Pipeline.load(model_dir, backend, threads)
-    samples = held_out_samples(pipeline, drives, per_drive, first_seed)
-    report = None if progress is None else lambda source: progress(source, len(samples))
+    total = test_set.drives * test_set.per_drive
+    samples = (s for drive in test_set.all_drives for s in test_set.samples(drive, pipeline))
+    report = None if progress is None else lambda source: progress(source, total)
     results = evaluate_model(
         pipeline, samples, progress=report, calibration=pipeline.backend.score_calibration
-    )
-    source = (
-        f'synthetic drives, seeds {first_seed}..{first_seed + drives - 1}, {per_drive} frames each'
     )
     return Evaluation(
         pipeline.model.name,
         pipeline.model.hash,
         pipeline.model.backend,
-        source,
-        len(samples),
+        test_set.words,
+        total,
         results,
         calibrated_on=pipeline.model.calibrated_on,
     )

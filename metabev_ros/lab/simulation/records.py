@@ -21,7 +21,7 @@ from metabev_ros.lab.simulation.building import build_street
 from metabev_ros.lab.simulation.cameras.light import draw_light
 from metabev_ros.lab.simulation.cameras.render import Shot, Shutter, render
 from metabev_ros.lab.simulation.rays import RayMesh
-from metabev_ros.lab.simulation.rigs import draw_rig
+from metabev_ros.lab.simulation.rigs import RigForm, draw_rig
 from metabev_ros.lab.simulation.scanning import OWN, scan
 from metabev_ros.lab.simulation.street import Instant, Street
 from metabev_ros.preprocess.preprocessor import Preprocessor
@@ -44,6 +44,7 @@ class StreetDrives:
         worlds: number of seeds, one drive each.
         frames_per_world: samples of each drive, `spacing` seconds apart.
         cameras: whether there are pictures.
+        form: what all rigs have in common; None: rigs are drawn.
     """
 
     first_seed: int = 1_000_000
@@ -51,6 +52,7 @@ class StreetDrives:
     frames_per_world: int = 6
     spacing: float = 1.5
     cameras: bool = True
+    form: RigForm | None = None
 
     def __post_init__(self) -> None:
         for name, least in (('first_seed', 0), ('worlds', 1), ('frames_per_world', 1)):
@@ -65,7 +67,8 @@ class StreetDrives:
     def name(self) -> str:
         """Name of a folder of these."""
         kind = 'streets' if self.cameras else 'streets_lidar'
-        return f'{kind}_{self.first_seed}_{self.worlds}x{self.frames_per_world}_{self.spacing:g}s'
+        name = f'{kind}_{self.first_seed}_{self.worlds}x{self.frames_per_world}_{self.spacing:g}s'
+        return name if self.form is None else f'{name}_{self.form.name}'
 
     @property
     def info(self) -> SourceInfo:
@@ -73,7 +76,8 @@ class StreetDrives:
         return SourceInfo(
             f'simulated streets {self.first_seed}..{self.first_seed + self.worlds - 1}, '
             f'{self.frames_per_world} frames, {self.spacing:g} s apart'
-            + ('' if self.cameras else ', LiDAR only'),
+            + ('' if self.cameras else ', LiDAR only')
+            + ('' if self.form is None else f', rigs of {self.form}'),
             'Apache-2.0',
             True,
             'the authors of metabev_ros',
@@ -93,11 +97,18 @@ class StreetDrives:
         missing = missing_frames(scene, times, done)
         if not missing:
             return
-        seed, seconds = int(scene), FIRST + self.frames_per_world * self.spacing
-        street = build_street(seed, seconds, every_class=seed % 4 == 0)
-        drive = StreetDrive(seed, street, maker.model, scene)
+        seconds = FIRST + self.frames_per_world * self.spacing
+        drive = drive_of(int(scene), seconds, maker.model, scene, self.form)
         for index, t in missing.items():
             yield drive.record(index, t, self.cameras)
+
+
+def drive_of(
+    seed: int, seconds: float, model: ModelConfig, scene: str, form: RigForm | None = None
+) -> StreetDrive:
+    """The drive of a seed, so many seconds long; every fourth one meets every class."""
+    street = build_street(seed, seconds, every_class=seed % 4 == 0)
+    return StreetDrive(seed, street, model, scene, form)
 
 
 def token_of(scene: str, index: int) -> str:
@@ -118,12 +129,22 @@ class StreetDrive:
         street: the world.
         model: gives size of the images, stride of the features and number of sweeps.
         scene: what its frames are called after.
+        form: of the rig; None: drawn.
     """
 
-    def __init__(self, seed: int, street: Street, model: ModelConfig, scene: str) -> None:
+    def __init__(
+        self,
+        seed: int,
+        street: Street,
+        model: ModelConfig,
+        scene: str,
+        form: RigForm | None = None,
+    ) -> None:
         self.seed, self.street, self.scene, self._model = seed, street, scene, model
         rng = np.random.default_rng([seed, 31])
         self.rig, self.light = draw_rig(rng), draw_light(rng)
+        if form is not None:  # in the same light as without it
+            self.rig = draw_rig(np.random.default_rng([seed, 31]), form)
         self._own = RayMesh(own_vehicle(self.rig.own_box, rng))
         self._keeps_own = rng.uniform() < 0.5  # a rig file need not say where the vehicle is
         self._drift = rng.uniform(0, _DRIFT)
@@ -145,6 +166,7 @@ class StreetDrive:
             points=points,
             ego_from_lidar=np.eye(4),
             lidar_mount=self.rig.lidar.ego_from_lidar,
+            own_vehicle=np.array(self.rig.own_box[:4]),
             world_from_ego=instant.world_from_ego,
             boxes=instant.boxes[near].astype(np.float32),
             labels=instant.labels[near],

@@ -1,4 +1,4 @@
-"""Rigs to train on: cameras and a LiDAR as vehicles have them, drawn at random."""
+"""Rigs: cameras and a LiDAR as vehicles have them, drawn at random or with a given form."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from metabev_ros.config.yaml import require
 from metabev_ros.geometry import rigid_transform, rotation_z
 from metabev_ros.lab.simulation.lidar_models import LIDAR_MODELS, LidarModel
 from metabev_ros.lab.simulation.scanning import Mounted
@@ -31,6 +32,40 @@ _ARRANGEMENTS = (
 )  # fmt: skip
 
 
+_BY_COUNT = {len(cameras): cameras for cameras, _ in _ARRANGEMENTS}
+_LIDARS = {model.name: model for model in LIDAR_MODELS}
+
+
+@dataclass(frozen=True)
+class RigForm:
+    """The properties of a rig that a comparison of rigs fixes; the rest is drawn.
+
+    Attributes:
+        cameras: their number.
+        lift: metres by which all sensors stand higher than drawn.
+        view: factor on the half fields of view of the cameras.
+        lidar: name of a model of `LIDAR_MODELS`.
+    """
+
+    cameras: int = 6
+    lift: float = 0.0
+    view: float = 1.0
+    lidar: str = '32 beams, uneven'
+
+    def __post_init__(self) -> None:
+        require(self.cameras in _BY_COUNT, 'rig.cameras', f'{sorted(_BY_COUNT)}', self.cameras)
+        require(self.lidar in _LIDARS, 'rig.lidar', f'one of {sorted(_LIDARS)}', self.lidar)
+        require(-1.0 <= self.lift <= 2.0, 'rig.lift', '-1..2 m', self.lift)
+        require(0.3 <= self.view <= 1.35, 'rig.view', '0.3..1.35', self.view)
+
+    @property
+    def name(self) -> str:
+        """Letters, digits, - and _."""
+        lidar = ''.join(c if c.isalnum() else '-' for c in self.lidar)
+        lift, view = (f'{value:g}'.replace('.', '-') for value in (self.lift, self.view))
+        return f'{self.cameras}_cameras_lift_{lift}_view_{view}_{lidar}'
+
+
 @dataclass(frozen=True)
 class TrainingRig:
     """Sensors of one vehicle.
@@ -48,20 +83,27 @@ class TrainingRig:
     own_box: tuple[float, float, float, float, float]
 
 
-def draw_rig(rng: np.random.Generator) -> TrainingRig:
-    """Cameras, LiDAR and vehicle of a drive."""
+def draw_rig(rng: np.random.Generator, form: RigForm | None = None) -> TrainingRig:
+    """Cameras, LiDAR and vehicle of a drive.
+
+    Args:
+        form: fixes a part; the same numbers are drawn with and without it.
+    """
     length, width = rng.uniform(3.9, 5.1), rng.uniform(1.72, 2.05)
     rear, top = rng.uniform(0.8, 1.1), rng.uniform(1.45, 1.95)
     own_box = (-rear, length - rear, -width / 2, width / 2, top)
-    lidar = _draw_lidar(rng, own_box)
+    lidar = _draw_lidar(rng, own_box, form)
     shares = np.array([share for _, share in _ARRANGEMENTS])
     arrangement = _ARRANGEMENTS[int(rng.choice(len(shares), p=shares / shares.sum()))][0]
     height = top + rng.uniform(-0.25, 0.15)
     if rng.uniform() < 0.1:
         height += rng.uniform(0.3, 1.0)  # a van or a lorry
+    view = 1.0
+    if form is not None:
+        arrangement, height, view = _BY_COUNT[form.cameras], height + form.lift, form.view
     cameras = {}
     for name, bearing, half in arrangement:
-        cameras[name] = _camera(rng, own_box, height, bearing, half)
+        cameras[name] = _camera(rng, own_box, height, bearing, half * view)
     exposures = {name: float(v) for name, v in zip(cameras, _exposures(rng, cameras), strict=True)}
     return TrainingRig(cameras, exposures, lidar, own_box)
 
@@ -105,12 +147,18 @@ def _camera(
     return CameraCalibration(width, height_px, matrix, pose)
 
 
-def _draw_lidar(rng: np.random.Generator, own_box: Sequence[float]) -> Mounted:
+def _draw_lidar(
+    rng: np.random.Generator, own_box: Sequence[float], form: RigForm | None
+) -> Mounted:
     model: LidarModel = LIDAR_MODELS[int(rng.integers(len(LIDAR_MODELS)))]
+    if form is not None:
+        model = _LIDARS[form.lidar]
     x0, x1, _, _, top = own_box
     height = max(top + rng.uniform(0.05, 0.45), 1.55)
     if rng.uniform() < 0.1:
         height += rng.uniform(0.2, 0.9)
+    if form is not None:
+        height += form.lift
     x = (x0 + x1) / 2 + rng.uniform(-0.6, 0.6)
     tilt = rng.normal(0, np.deg2rad(0.8), 2) if rng.uniform() < 0.6 else np.zeros(2)
     turn = rotation_z(float(rng.uniform(-np.pi, np.pi)))

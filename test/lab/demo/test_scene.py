@@ -15,6 +15,7 @@ from metabev_ros.lab.demo.messages import Output
 from metabev_ros.lab.demo.moment import sample_at
 from metabev_ros.lab.demo.scene import Mounting, scene_at, scene_points
 from metabev_ros.lab.demo.world import TrueMotion, make_drive, planned_arrivals, vehicle_drive
+from metabev_ros.lab.simulation.worlds import World
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG, resource_path
 from metabev_ros.structures import Modality
@@ -24,7 +25,7 @@ LATER_NS = 1_000_000_000  # the run is played so much after the time of the bag
 
 @pytest.fixture(scope='module')
 def drive():
-    return vehicle_drive(resource_path(DEFAULT_RIG), 900_321, 0.45)
+    return vehicle_drive(resource_path(DEFAULT_RIG), 900_321, 0.45, World.BOXES)
 
 
 @pytest.fixture(scope='module')

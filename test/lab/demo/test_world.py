@@ -26,7 +26,7 @@ SEED, LIDAR_RIG = 900_321, 'config/rigs/lidar_only.yaml'
 
 @pytest.fixture(scope='module')
 def drive():
-    return vehicle_drive(resource_path(DEFAULT_RIG), SEED, 0.6)
+    return vehicle_drive(resource_path(DEFAULT_RIG), SEED, 0.6, World.BOXES)
 
 
 @pytest.fixture(scope='module')

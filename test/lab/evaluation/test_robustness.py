@@ -25,12 +25,13 @@ from metabev_ros.lab.evaluation.robustness import (
 from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.lab.evaluation.sharing import SharedRuns
 from metabev_ros.lab.evaluation.spreading import Spread
+from metabev_ros.lab.simulation.worlds import World
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import resource_path
 from metabev_ros.structures import Modality, ModelInfo
 
 MODEL = ModelSource('nano', resource_path('models/metabev_nano'), 'onnxruntime')
-TEST_SET = HeldOutDrives(2, 1, 990_000)
+TEST_SET = HeldOutDrives(2, 1, 990_000, world=World.BOXES)
 FIRST, SECOND = TEST_SET.all_drives
 FEW = (CLEAN, Setting(Failure.LIMITED_FIELD, 120), Setting(Failure.MISSING_CAMERA, 1))
 
@@ -98,7 +99,7 @@ def test_without_any_sensor_nothing_is_found_and_it_is_scored_as_such(pipeline, 
 
 
 def test_the_samples_of_the_test_set_have_their_past_and_lie_a_second_apart(pipeline):
-    test_set = HeldOutDrives(1, 2, 990_000)
+    test_set = HeldOutDrives(1, 2, 990_000, world=World.BOXES)
     samples = test_set.samples(test_set.all_drives[0], pipeline)
     first, second = samples
     assert second.sample.stamp_ns - first.sample.stamp_ns == 1_000_000_000
@@ -162,8 +163,8 @@ def test_partial_results_of_other_weights_or_test_sets_are_not_used(serial, tmp_
     store, info = PartialResults(folder), infos['nano']
     assert store.finished(info, FIRST) == {s.id for s in FEW}
     assert not store.finished(dataclasses.replace(info, hash='another'), FIRST)
-    assert not store.finished(info, HeldOutDrives(2, 2, 990_000).all_drives[0])
-    assert store.finished(info, HeldOutDrives(9, 1, 990_000).all_drives[0])
+    assert not store.finished(info, HeldOutDrives(2, 2, 990_000, world=World.BOXES).all_drives[0])
+    assert store.finished(info, HeldOutDrives(9, 1, 990_000, world=World.BOXES).all_drives[0])
 
 
 def test_partial_results_lie_where_earlier_versions_put_them(tmp_path):
@@ -190,7 +191,7 @@ def test_failures_are_drawn_by_the_drive_and_the_sample_not_by_the_model(monkeyp
         return corrupt(labelled, setting, seed)
 
     monkeypatch.setattr(robustness, 'corrupt', watch)
-    test_set = HeldOutDrives(1, 2, 990_001)
+    test_set = HeldOutDrives(1, 2, 990_001, world=World.BOXES)
     models = (MODEL, dataclasses.replace(MODEL, name='twin'))
     run_drive(DriveJob(test_set.all_drives[0], models, (CLEAN,), test_set))
     assert list(seen.values()) == [{990_001_000}, {990_001_001}]

@@ -26,6 +26,7 @@ from metabev_ros.lab.evaluation.score_fitting import (
     fit_line,
 )
 from metabev_ros.lab.evaluation.sharing import SharedRuns
+from metabev_ros.lab.simulation.worlds import World
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import resource_path
@@ -215,7 +216,7 @@ def test_the_scores_of_the_shipped_model_are_calibrated_and_nothing_is_stored_un
     model = tmp_path / 'model'
     shutil.copytree(resource_path('models/metabev_nano'), model)
     untouched = (model / 'contract.json').read_bytes()
-    outcome = calibrate(model, HeldOutDrives(2, 1, 980_000), threads=1)
+    outcome = calibrate(model, HeldOutDrives(2, 1, 980_000, world=World.BOXES), threads=1)
     assert (model / 'contract.json').read_bytes() == untouched
     assert set(outcome.errors) >= {'fused', 'lidar', 'camera', 'fused_lidar_120'}
     for state in ('fused', 'lidar', 'camera'):

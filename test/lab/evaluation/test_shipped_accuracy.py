@@ -7,7 +7,6 @@ import pytest
 import safetensors.numpy
 
 from metabev_ros.lab.evaluation.accuracy_band import (
-    FrozenSet,
     frozen_drives,
     frozen_scores,
     outside,
@@ -28,7 +27,7 @@ def bands(repo_root):
 
 @pytest.fixture(scope='module')
 def drives():
-    return frozen_drives(Pipeline.load(MODEL), FrozenSet())
+    return frozen_drives(Pipeline.load(MODEL))
 
 
 def test_the_shipped_weights_lie_in_their_band_in_every_modality(drives, bands):

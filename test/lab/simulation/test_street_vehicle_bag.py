@@ -19,7 +19,8 @@ from metabev_ros.geometry import quaternion_to_rotation
 from metabev_ros.lab.datasets.synthetic.bag import TRUTH_DETECTIONS
 from metabev_ros.lab.datasets.synthetic.presets import find_drive, find_timing
 from metabev_ros.lab.datasets.synthetic.vehicle_bag import VehicleBag, write_vehicle_bag
-from metabev_ros.lab.simulation.worlds import World, drive_through
+from metabev_ros.lab.simulation.drives import drive_through
+from metabev_ros.lab.simulation.worlds import World
 from metabev_ros.replay.run import replay_bag
 from metabev_ros.resources import DEFAULT_MODEL, resource_path
 

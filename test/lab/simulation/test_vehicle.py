@@ -28,8 +28,9 @@ from metabev_ros.lab.datasets.synthetic.presets import drive_for_rig, find_timin
 from metabev_ros.lab.datasets.synthetic.timing import Event, Kind, TimingConfig
 from metabev_ros.lab.datasets.synthetic.vehicle_config import CameraMount
 from metabev_ros.lab.simulation.carrier import carrier_mesh
+from metabev_ros.lab.simulation.drives import drive_through
 from metabev_ros.lab.simulation.vehicle import StreetVehicleDrive
-from metabev_ros.lab.simulation.worlds import World, drive_through, find_world
+from metabev_ros.lab.simulation.worlds import World, find_world
 from metabev_ros.resources import resource_path
 from metabev_ros.sensing.sweeps import moved_points, points_in_ego
 from metabev_ros.structures import CameraCalibration, DistortionModel
