@@ -33,7 +33,7 @@ class SetReason(enum.Enum):
     """Reason for what a set has and has not: the first one that is true of any topic."""
 
     LATE = 'late'  # the deadline came before a message that was expected
-    LOST = 'lost'  # silent, never heard or unusable: nobody waited for it
+    LOST = 'lost'  # silent, never heard or unusable: nobody waits for it for long
     NOT_DUE = 'not due'  # a slower topic has nothing within the tolerance of this set
     COMPLETE = 'complete'
 
@@ -137,7 +137,8 @@ class MessageSets:
             topic: SensorMonitor(topic, SensorKind.LIDAR, rate, config)
             for topic, rate in zip(topics, rates, strict=True)
         }
-        self._unmeasured = {} if rates_hz else {topic: MeasuredRate() for topic in topics}
+        is_told = rates_hz is not None
+        self._unmeasured = {} if is_told else {topic: MeasuredRate() for topic in topics}
         self._synchroniser: Synchroniser[StampedMessage, MessageSet] = Synchroniser(
             self._monitors,
             config,
@@ -246,11 +247,10 @@ def _reason_of(state: SensorState) -> SetReason:
 
 
 def _check(topics: Sequence[str], rates: Sequence[float], queue_size: int) -> None:
-    where = 'MessageSets'
     if not topics or len(set(topics)) < len(topics):
-        raise ConfigError(f'{where}.topics', 'topics of different names', str(list(topics)))
+        raise ConfigError('MessageSets.topics', 'topics of different names', str(list(topics)))
     if len(rates) != len(topics) or not all(0.01 <= rate <= 1000 for rate in rates):
         expected = f'{len(topics)} rates of 0.01 to 1000 Hz, one a topic'
-        raise ConfigError(f'{where}.rates_hz', expected, str(list(rates)))
+        raise ConfigError('MessageSets.rates_hz', expected, str(list(rates)))
     if queue_size < 1:
-        raise ConfigError(f'{where}.queue_size', 'at least 1', str(queue_size))
+        raise ConfigError('MessageSets.queue_size', 'at least 1', str(queue_size))
