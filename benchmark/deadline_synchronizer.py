@@ -190,6 +190,7 @@ def main() -> None:
             )
             for which, values in figures.items()
             for key, value in values.items()
+            if not (key == 'slowest_after' and values['after'] == 0)  # no set has no delay
         ]
     if arguments.record:
         merge_records(arguments.record, records)
