@@ -46,7 +46,7 @@ SLOW, SLOWEST, LOST = 1 / 20, 0.040, 1 / 200
 
 @dataclass
 class Heard:
-    """What a filter made of the stream.
+    """Outcome of one filter on one stream.
 
     Attributes:
         sets: (time, delay, is complete) of each call back: nanoseconds, seconds from its oldest

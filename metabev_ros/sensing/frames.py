@@ -16,7 +16,7 @@ from metabev_ros.structures import CameraCalibration, CameraImage
 
 
 class Stamped(Protocol):
-    """What the synchroniser knows of a frame, whatever it holds; both in nanoseconds."""
+    """Times of a frame, in nanoseconds: all that the synchroniser knows of it."""
 
     @property
     def stamp_ns(self) -> int:
