@@ -25,7 +25,7 @@ class Stamped(Protocol):
 
     @property
     def arrival_ns(self) -> int:
-        """When its message came."""
+        """Arrival of its message."""
         ...
 
 
