@@ -32,7 +32,8 @@ test-devkit: setup-dev ## what is nuScenes' beside its own devkit, which gets a 
 		$(RUN) python -m pytest -q -m devkit $(ARGS)
 test-distribution: setup-dev ## what needs launch, ros2cli, bond, ...: UNDERLAY=/opt/ros/jazzy
 	@test -e "$(UNDERLAY)/setup.sh" || { echo 'UNDERLAY: expected a prefix with a setup.sh'; exit 2; }
-	@$(RUN) sh -c '. "$(UNDERLAY)/setup.sh" && exec python -m pytest -q -m distribution $(ARGS)'
+	@$(RUN) sh -c '. "$(UNDERLAY)/setup.sh" && exec python -m pytest -q \
+		-m "distribution or ros_packages" $(ARGS)'
 coverage: setup-dev ## lines and branches from message to output that its tests reach
 	@$(RUN) python -m pip install -q -r requirements/coverage.txt
 	@mkdir -p out/coverage && $(RUN) python -m coverage erase

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -11,6 +13,36 @@ from metabev_ros.sensing.decoding import PackedImage
 from metabev_ros.sensing.measures import Picture
 from metabev_ros.sensing.sweeps import STILL_SECONDS
 from metabev_ros.structures import CameraCalibration, CameraImage
+
+
+class Stamped(Protocol):
+    """Times of a frame, in nanoseconds: all that the synchroniser knows of it."""
+
+    @property
+    def stamp_ns(self) -> int:
+        """Moment that it shows."""
+        ...
+
+    @property
+    def arrival_ns(self) -> int:
+        """Arrival of its message."""
+        ...
+
+
+FrameT = TypeVar('FrameT', bound=Stamped)
+
+
+@dataclass(frozen=True)
+class Collected(Generic[FrameT]):
+    """Frames that one sample closed with, by the name of their sensor.
+
+    Attributes:
+        is_wanted: somebody will look at the sample; else nobody has looked at its frames.
+    """
+
+    reference_ns: int
+    frames: Mapping[str, FrameT]
+    is_wanted: bool = True
 
 
 @dataclass

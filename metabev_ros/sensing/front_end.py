@@ -20,7 +20,6 @@ from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.errors import SensorDataError, assert_never, clean_text
 from metabev_ros.sensing.camera_input import CameraInput
 from metabev_ros.sensing.checks import GOOD, Verdict
-from metabev_ros.sensing.clock import ClockWatch
 from metabev_ros.sensing.ego_motion import EgoMotion
 from metabev_ros.sensing.image_reader import CameraEyes, ImageReader, ImageSize, PrepareImage
 from metabev_ros.sensing.inputs import Reading, SensorInput
@@ -29,11 +28,11 @@ from metabev_ros.sensing.modality import choose_modality
 from metabev_ros.sensing.sample_maker import SampleMaker
 from metabev_ros.sensing.synchroniser import Synchroniser
 from metabev_ros.sensing.tf_tree import TfTree
+from metabev_ros.sensing.timeline import Timeline, told
 from metabev_ros.sensing.topics import Content, Topic, rig_topics
 from metabev_ros.sensing.untrusted import header_stamp_ns
 from metabev_ros.structures import Modality, Sample, SensorReport, SensorState
 
-_IGNORED = ('duplicate', 'backwards', 'old', 'late', 'measuring')
 _HELD = {'calibration': SensorState.UNCALIBRATED, 'transform': SensorState.NO_TF}
 
 
@@ -73,11 +72,12 @@ class SensorFrontEnd:
         frames = [item.frame for item in self._inputs.values()]
         self._tf = TfTree(rig.ego_frame, [*frames, *filter(None, [rig.motion_frame])])
         self._motion = EgoMotion(rig.ego_frame, rig.motion_frame, self._tf)
-        self._clock = ClockWatch(config, len(self._inputs))
         self._maker = SampleMaker(rig, config, self._monitors, self._motion, sweeps)
         self._synchroniser = Synchroniser(
             self._monitors, config, self._eyes.look, self._maker.make, lambda: self.is_wanted()
         )
+        self._timeline = Timeline(self._monitors, self._synchroniser, config, self._begin_epoch)
+        self._clock = self._timeline.clock
         self._topics = {name.lstrip('/'): topic for name, topic in rig_topics(rig).items()}
         self.rejected_other = 0
         self.is_wanted: Callable[[], bool] = lambda: True
@@ -164,9 +164,7 @@ class SensorFrontEnd:
 
     def poll(self, now_ns: int) -> list[Sample]:
         """Close what is due until now."""
-        if self._clock.went_back(now_ns):
-            self._begin_epoch()
-        return self._synchroniser.advance(self._clock.now_ns)
+        return self._timeline.poll(now_ns)
 
     def next_deadline_ns(self) -> int | None:
         """Time at which `poll` has something to do even if nothing arrives; None for none."""
@@ -189,13 +187,10 @@ class SensorFrontEnd:
 
     def _begin_epoch(self) -> None:
         self._maker.begin_epoch()
-        self._clock.reset()
         self._tf.clear_dynamic()
         self._motion.clear()
-        self._synchroniser.reset(self._clock.now_ns)
         for item in self._inputs.values():
             item.pending = None
-            item.monitor.new_epoch(self._clock.now_ns)
 
     # ------------------------------------------------------------------------ images and sweeps
     def _on_image(self, camera: CameraInput, message: Any) -> list[Sample]:
@@ -210,7 +205,7 @@ class SensorFrontEnd:
         """Go on with an image; one that was held for its calibration comes here again."""
         monitor, now_ns = camera.monitor, self._clock.now_ns
         if not camera.accept_content(reading):
-            return self._give_up(camera)
+            return self._timeline.give_up(monitor)
         try:
             frame = camera.place(reading, self._tf)
         except SensorDataError as error:
@@ -222,9 +217,9 @@ class SensorFrontEnd:
             verdict = self._eyes.look_now(monitor.name, frame, verdict)
             if verdict.state is SensorState.INVALID:
                 monitor.bad(verdict.state, verdict.reason, reading.arrival_ns, reading.stamp_ns)
-                return self._give_up(camera)
+                return self._timeline.give_up(monitor)
             if not monitor.good(reading.stamp_ns, now_ns, verdict, self._is_needed(camera)):
-                return self._give_up(camera)
+                return self._timeline.give_up(monitor)
         return self._synchroniser.add(monitor.name, frame, now_ns)
 
     def _on_points(self, lidar: LidarInput, message: Any) -> list[Sample]:
@@ -238,18 +233,18 @@ class SensorFrontEnd:
         """Go on with a decoded sweep; one that was held for its transform comes here again."""
         monitor, now_ns = lidar.monitor, self._clock.now_ns
         if not lidar.accept_content(reading):
-            return self._give_up(lidar)
+            return self._timeline.give_up(monitor)
         try:
             frame = lidar.place(reading, self._tf)
         except SensorDataError as error:
             return self._hold(lidar, reading, error)
         verdict: Verdict = lidar.flag(reading.verdict)
         if not monitor.good(reading.stamp_ns, now_ns, verdict, self._is_needed(lidar)):
-            return self._give_up(lidar)
+            return self._timeline.give_up(monitor)
         return self._synchroniser.add(monitor.name, frame, now_ns)
 
     def _check_time(self, item: SensorInput[Any], message: Any) -> int:
-        """Count a frame and give its stamp; begin a new epoch where the clock has stepped.
+        """Count a frame and give its stamp.
 
         Raises:
             SensorDataError: for a stamp that cannot be current.
@@ -258,16 +253,7 @@ class SensorFrontEnd:
         monitor.received += 1
         usual_ns = self._clock.offset_ns or 0
         stamp_ns = item.offset.apply(header_stamp_ns(message.header), now_ns, usual_ns)
-        if self._clock.has_stepped(monitor.name, stamp_ns, monitor.newest_ns):
-            self._begin_epoch()
-        monitor.check_stamp(stamp_ns)
-        monitor.note_skew(self._clock.take(monitor.name, stamp_ns))
-        monitor.note = item.offset.note or self._clock.note
-        try:
-            self._synchroniser.check_timely(monitor.name, stamp_ns, now_ns)
-        except SensorDataError:
-            monitor.late(stamp_ns, now_ns)
-            raise
+        self._timeline.check(monitor, stamp_ns, item.offset.note)
         return stamp_ns
 
     def _is_needed(self, item: SensorInput[Any]) -> bool:
@@ -288,7 +274,7 @@ class SensorFrontEnd:
             raise error
         item.pending = reading
         item.monitor.held(_HELD[error.reason], f'{error.where}: {error.got}', self._clock.now_ns)
-        return self._give_up(item) if item.monitor.ever else []
+        return self._timeline.give_up(item.monitor) if item.monitor.ever else []
 
     def _retry(self, item: CameraInput | LidarInput) -> list[Sample]:
         """Calibration came: use the frame that waited for it, if it is still current."""
@@ -332,19 +318,8 @@ class SensorFrontEnd:
             self.rejected_other += 1
             return []
         item = self._inputs[topic.sensor]
-        reason = f'{error.reason}: {error.got}' if error.got else error.reason
-        if error.reason in _IGNORED:
-            item.monitor.ignored(reason)
-            return []
-        if error.reason in _HELD:
-            item.monitor.rejected += 1
-            item.monitor.held(_HELD[error.reason], reason, self._clock.now_ns)
-        else:
-            item.monitor.bad(SensorState.INVALID, reason, self._clock.now_ns)
-        return self._give_up(item)
-
-    def _give_up(self, item: SensorInput[Any]) -> list[Sample]:
-        """Let no sample wait for this sensor any longer."""
-        if item.monitor.lost:
-            self._synchroniser.drop(item.monitor.name)
-        return self._synchroniser.refuse(item.monitor.name, self._clock.now_ns)
+        if error.reason not in _HELD:
+            return self._timeline.refuse(item.monitor, error)
+        item.monitor.rejected += 1
+        item.monitor.held(_HELD[error.reason], told(error), self._clock.now_ns)
+        return self._timeline.give_up(item.monitor)

@@ -9,7 +9,7 @@ import numpy as np
 
 from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.sensing.ego_motion import EgoMotion
-from metabev_ros.sensing.frames import CameraFrame, Frame, LidarFrame
+from metabev_ros.sensing.frames import CameraFrame, Collected, Frame, LidarFrame
 from metabev_ros.sensing.health import SensorMonitor
 from metabev_ros.sensing.modality import choose_modality
 from metabev_ros.sensing.sweeps import (
@@ -18,7 +18,6 @@ from metabev_ros.sensing.sweeps import (
     moved_points,
     points_in_ego,
 )
-from metabev_ros.sensing.synchroniser import Collected
 from metabev_ros.structures import CameraImage, Modality, Sample, SensorReport, Sweep
 
 _STILL_NS = 1_000_000  # this close to the reference, an unknown motion is not worth a note
@@ -71,7 +70,7 @@ class SampleMaker:
         self.epoch += 1
         self._history.clear()
 
-    def make(self, collected: Collected) -> Sample | None:
+    def make(self, collected: Collected[Frame]) -> Sample | None:
         """Label what a sample closed with; None where that makes no branch.
 
         Called at the moment of closing, when the monitors say what is true then.

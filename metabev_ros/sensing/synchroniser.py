@@ -10,32 +10,21 @@ give the same samples.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from metabev_ros.config import SensingConfig
 from metabev_ros.errors import SensorDataError
-from metabev_ros.sensing.frames import Frame
+from metabev_ros.sensing.frames import Collected, FrameT
 from metabev_ros.sensing.health import SensorMonitor, to_ns
 from metabev_ros.sensing.leader import Leadership
-from metabev_ros.structures import Sample, SensorKind
+from metabev_ros.structures import SensorKind
 
 _BUFFER = ''  # leads a sample that was opened without its leader, from frames that waited
 
-Look = Callable[[Mapping[str, Frame]], Sequence[str]]
-
-
-@dataclass(frozen=True)
-class Collected:
-    """Frames that one sample closed with, by the name of their sensor.
-
-    Attributes:
-        is_wanted: somebody will look at the sample; else nobody has looked at its frames.
-    """
-
-    reference_ns: int
-    frames: Mapping[str, Frame]
-    is_wanted: bool = True
+SampleT = TypeVar('SampleT')
 
 
 @dataclass
@@ -49,7 +38,7 @@ class _Open:
     given_up: set[str] = field(default_factory=set[str])
 
 
-class Synchroniser:
+class Synchroniser(Generic[FrameT, SampleT]):
     """Collects placed frames; knows nothing of messages.
 
     Args:
@@ -59,6 +48,8 @@ class Synchroniser:
             whose frames turn out to be of no use.
         make: labels what a sample closed with; None where that makes no branch.
         is_wanted: tells whether a sample that closes now will be used: else it costs little.
+        most: frames of one sensor that are kept, the newest.
+        holds_old: a frame beyond the tolerance serves while its sensor's next one is not due.
 
     Attributes:
         leadership: which sensor leads.
@@ -68,20 +59,23 @@ class Synchroniser:
         self,
         monitors: Mapping[str, SensorMonitor],
         config: SensingConfig,
-        look: Look,
-        make: Callable[[Collected], Sample | None],
+        look: Callable[[Mapping[str, FrameT]], Sequence[str]],
+        make: Callable[[Collected[FrameT]], SampleT | None],
         is_wanted: Callable[[], bool] = lambda: True,
+        most: int = sys.maxsize,
+        holds_old: bool = True,
     ) -> None:
         self._monitors, self._config = monitors, config
         self._look, self._make, self._is_wanted = look, make, is_wanted
         self._deadline = to_ns(config.deadline)
         self._tolerance = to_ns(config.tolerance)
+        self._most, self._holds_old = most, holds_old
         self.leadership = Leadership(monitors, config)
         self.reset(None)
 
     def reset(self, now_ns: int | None) -> None:
         """Forget all frames: the start, or a new epoch at `now_ns`."""
-        self._frames: dict[str, list[Frame]] = {name: [] for name in self._monitors}
+        self._frames: dict[str, list[FrameT]] = {name: [] for name in self._monitors}
         self._used_ns: dict[str, int] = {}
         self._open: _Open | None = None
         self._last: _Open | None = None  # the newest closed sample
@@ -116,9 +110,9 @@ class Synchroniser:
                 'late', 'header.stamp', 'a frame in time', f'{behind:.0f} ms behind'
             )
 
-    def add(self, name: str, frame: Frame, now_ns: int) -> list[Sample]:
+    def add(self, name: str, frame: FrameT, now_ns: int) -> list[SampleT]:
         """Take a placed frame: it opens a sample, or waits for one."""
-        closed: list[Sample] = []
+        closed: list[SampleT] = []
         self._keep(name, frame)
         leads = self.leadership.at(now_ns, just_came=name) == name
         self.leadership.came(name, now_ns)
@@ -137,7 +131,7 @@ class Synchroniser:
                 self._monitors[name].ignored('late: its sample is closed')
         return closed + self.settle(now_ns)
 
-    def _keep(self, name: str, frame: Frame) -> None:
+    def _keep(self, name: str, frame: FrameT) -> None:
         """Keep a frame and those before it that a sample may still hold."""
         frames, last = [*self._frames[name], frame], self._last
         oldest_ns = min(frame.stamp_ns - self._tolerance, self._next_reference_ns(frame))
@@ -146,9 +140,9 @@ class Synchroniser:
             # A later sample is nearer to the newest of the frames up to the last reference.
             passed = sum(f.stamp_ns <= last.reference_ns for f in frames)
             frames = frames[max(0, passed - 1) :]
-        self._frames[name] = frames
+        self._frames[name] = frames[-self._most :]
 
-    def _next_reference_ns(self, frame: Frame) -> int:
+    def _next_reference_ns(self, frame: FrameT) -> int:
         """Reference of the open sample, else of the next one; a leader may lag far behind."""
         if self._open is not None:
             return self._open.reference_ns
@@ -160,7 +154,7 @@ class Synchroniser:
         """Forget the frames of a sensor that was just lost."""
         self._frames[name] = []
 
-    def refuse(self, name: str, now_ns: int) -> list[Sample]:
+    def refuse(self, name: str, now_ns: int) -> list[SampleT]:
         """A frame of this sensor came and cannot be used: nothing waits for it any longer."""
         if self._open is not None:
             self._open.given_up.add(name)
@@ -176,9 +170,9 @@ class Synchroniser:
         leader = self.leadership.at(self._at_ns)
         return None if leader is None else self.leadership.end_ns(leader)
 
-    def advance(self, now_ns: int) -> list[Sample]:
+    def advance(self, now_ns: int) -> list[SampleT]:
         """Do everything that is due until `now_ns`, each at its own time."""
-        closed: list[Sample] = []
+        closed: list[SampleT] = []
         while (due := self.next_deadline_ns()) is not None and due <= now_ns:
             leader = self.leadership.at(self._at_ns)
             self._at_ns = max(self._at_ns, due)
@@ -250,6 +244,8 @@ class Synchroniser:
     # ------------------------------------------------------------------------------- choosing
     def _max_age(self, name: str) -> int:
         """Age beyond which no frame of a sensor is in a sample."""
+        if not self._holds_old:
+            return self._tolerance
         period = self._monitors[name].nominal_ns
         return max(self._tolerance, round(self._config.max_age_periods * period))
 
@@ -269,7 +265,7 @@ class Synchroniser:
         slack = self._deadline // 2
         return self._is_due(name, waiting) and (due is None or due[1] + slack <= now_ns)
 
-    def _choose(self, name: str, waiting: _Open, now_ns: int) -> Frame | None:
+    def _choose(self, name: str, waiting: _Open, now_ns: int) -> FrameT | None:
         """The frame nearest to the reference.
 
         A used or an old one serves only until the next one is due, and while the newest is sound.
@@ -285,7 +281,7 @@ class Synchroniser:
         near = [f for f in frames if oldest <= f.stamp_ns <= reference + self._tolerance]
         return min(near, key=lambda frame: abs(frame.stamp_ns - reference), default=None)
 
-    def settle(self, now_ns: int) -> list[Sample]:
+    def settle(self, now_ns: int) -> list[SampleT]:
         """Close the open sample if nothing is worth waiting for."""
         waiting = self._open
         if waiting is None or any(
@@ -320,7 +316,7 @@ class Synchroniser:
         return not is_close or gain > arrival - waiting.opened_ns
 
     # -------------------------------------------------------------------------------- closing
-    def _close(self, waiting: _Open, now_ns: int) -> list[Sample]:
+    def _close(self, waiting: _Open, now_ns: int) -> list[SampleT]:
         is_wanted = self._is_wanted()
         chosen = (self._look_at_chosen if is_wanted else self._choose_all)(waiting, now_ns)
         for name, frame in chosen.items():
@@ -334,11 +330,11 @@ class Synchroniser:
         sample = self._make(Collected(waiting.reference_ns, chosen, is_wanted))
         return [] if sample is None else [sample]
 
-    def _choose_all(self, waiting: _Open, now_ns: int) -> dict[str, Frame]:
+    def _choose_all(self, waiting: _Open, now_ns: int) -> dict[str, FrameT]:
         found = {name: self._choose(name, waiting, now_ns) for name in self._monitors}
         return {name: frame for name, frame in found.items() if frame is not None}
 
-    def _look_at_chosen(self, waiting: _Open, now_ns: int) -> dict[str, Frame]:
+    def _look_at_chosen(self, waiting: _Open, now_ns: int) -> dict[str, FrameT]:
         """Frames of the sample; in place of one that cannot be used, the next nearest."""
         while True:
             chosen = self._choose_all(waiting, now_ns)

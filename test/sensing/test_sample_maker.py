@@ -8,10 +8,9 @@ from support.fake_drive import MS, T0, report
 
 from metabev_ros.config import LidarConfig, RigConfig, SensingConfig
 from metabev_ros.sensing.ego_motion import EgoMotion
-from metabev_ros.sensing.frames import LidarFrame
+from metabev_ros.sensing.frames import Collected, LidarFrame
 from metabev_ros.sensing.health import SensorMonitor
 from metabev_ros.sensing.sample_maker import SampleMaker
-from metabev_ros.sensing.synchroniser import Collected
 from metabev_ros.sensing.tf_tree import TfTree
 from metabev_ros.structures import SensorKind
 

@@ -26,10 +26,14 @@ class Admission:
         self.ever = False
         self.lost = False
         self._config = config
-        self._gap_ns = _GAP * nominal_ns
+        self.set_period(nominal_ns)
         self._good = 0  # frames in a row since it was lost
         self._losses: deque[int] = deque(maxlen=config.flap_limit + 1)
         self._quarantine_ns: int | None = None  # its end
+
+    def set_period(self, nominal_ns: int) -> None:
+        """Take another nominal period."""
+        self._gap_ns = _GAP * nominal_ns
 
     def lose(self, now_ns: int) -> None:
         """Trust the sensor no longer; into quarantine where that happens too often."""

@@ -46,6 +46,11 @@ class SensorMonitor:
         self._flaw = ''  # of the newest sound frame
         self._said = ''  # the newest reason that was given for anything
 
+    def set_rate(self, rate_hz: float) -> None:
+        """Take another nominal rate: of a topic whose rate nobody has said and was measured."""
+        self._stamps.set_rate(rate_hz)
+        self._admission.set_period(self.nominal_ns)
+
     # ------------------------------------------------------------------------------- messages
     def check_stamp(self, stamp_ns: int) -> None:
         """Refuse an old stamp, or the same one again.

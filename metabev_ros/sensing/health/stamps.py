@@ -30,12 +30,15 @@ class Stamps:
 
     def __init__(self, rate_hz: float) -> None:
         """Begin without stamps, at the nominal rate."""
-        self.nominal_ns = self.period_ns = to_ns(1 / rate_hz)
+        self.set_rate(rate_hz)
         self.newest_ns: int | None = None
         self._kept: deque[int] = deque(maxlen=_KEPT)
         self._lags: deque[int] = deque(maxlen=_LAGS)
         self._arrivals: deque[int] = deque(maxlen=_STEPS + 1)
-        self.pace_ns = self.period_ns
+
+    def set_rate(self, rate_hz: float) -> None:
+        """Take another nominal rate; the next stamps may still show a slower one."""
+        self.nominal_ns = self.period_ns = self.pace_ns = to_ns(1 / rate_hz)
 
     def check(self, stamp_ns: int) -> None:
         """Refuse an old stamp, or the same one again.
