@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from rosbags.interfaces import Nodetype
 from rosbags.typesys import get_types_from_msg
-from test_wire_standard import ERRORS, MEASURED, FollowedCar, wide_result
+from test_wire_standard import CAR, ERRORS, MEASURED, followed, wide_result
 
 from metabev_ros import wire
 from metabev_ros.config import MarkersConfig
@@ -52,7 +53,9 @@ def test_every_field_is_that_of_the_package(msgtype: str) -> None:
 
 def bytes_of(msgtype: str) -> bytes:
     if msgtype == wire.AUTOWARE_TRACKS:
-        message = autoware_tracks([FollowedCar(), FollowedCar(id=7)], 5, MEASURED, 'base_link')
+        message = autoware_tracks(
+            followed(CAR, dataclasses.replace(CAR, id=7)), MEASURED, 'base_link'
+        )
         return wire.serialize(message, msgtype)
     result = wide_result(np.full((6, 200, 200), 0.25, np.float32))
     topics = (TOPICS[msgtype],)

@@ -6,6 +6,7 @@ a replay of the same bag.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import Any
 
@@ -18,7 +19,7 @@ from support.lockstep import PATIENT, Lockstep
 
 from metabev_ros import wire
 from metabev_ros.bags import BagReader, BagWriter
-from metabev_ros.config import OutputsConfig, SensingConfig
+from metabev_ros.config import OutputsConfig, SensingConfig, TrackingConfig, to_plain
 from metabev_ros.node import ros_support
 from metabev_ros.replay.run import output_topic, replay_bag
 
@@ -42,8 +43,13 @@ QOS = {
     'overlay/compressed': DISPLAY,
     'vision_detections': PLANNING,
     'autoware_objects': PLANNING,
+    'autoware_tracks': PLANNING,
+    'track_markers': ros_support.reliable_qos(5),
+    'sensor_panel': DISPLAY,
     'grid_map': DISPLAY,
 }
+# Boxes of noise are weak: each begins a track that is believed at once.
+TRACKING = TrackingConfig(start_score=0.06, least_score=0.06, confirm_hits=1)
 TYPES = wire.OUTPUT_TYPES | {
     topic: output.msgtype for topic, output in wire.standard_outputs().items()
 }
@@ -94,14 +100,22 @@ def played(graph, model, tmp_path_factory):
 
     folder, rig = tmp_path_factory.mktemp('consumers'), rig_messages.rig()
     with BagWriter(folder / 'in.mcap') as writer:
-        rig_messages.write_drive(writer, TICKS)
-    every = OutputsConfig(*['require'] * 7)
-    sensing = SensingConfig(deadline=0.1)
-    replay_bag(folder / 'in.mcap', folder / 'out.mcap', model, rig, sensing, outputs=every)
+        rig_messages.write_drive(writer, TICKS, with_odometry=True)
+    every = OutputsConfig(*['require'] * len(dataclasses.fields(OutputsConfig)))
+    replay_bag(
+        folder / 'in.mcap',
+        folder / 'out.mcap',
+        model,
+        rig,
+        SensingConfig(deadline=0.1),
+        outputs=every,
+        tracking=TRACKING,
+    )
     outputs = list(BagReader(folder / 'out.mcap'))
     replayed = {topic: [m.cdr for m in outputs if m.topic == output_topic(topic)] for topic in QOS}
     made = [m.log_time_ns for m in outputs if m.topic == output_topic(wire.DETECTIONS)]
-    node = NodeProcess(folder, model=model, **PATIENT)
+    following = {f'tracking.{name}': value for name, value in to_plain(TRACKING).items()}
+    node = NodeProcess(folder, model=model, **PATIENT, **following)
     consumers: dict[str, Consumer] = {}
     try:
         node.wait_for_log('active:')
@@ -137,6 +151,37 @@ def test_nav2s_static_layer_gets_a_grid_also_when_it_comes_late(graph, played, t
 def test_rviz_gets_markers_and_the_overlay_raw_and_compressed(played, topic):
     got, expected = played.of(topic)
     assert got == expected
+
+
+def of_samples(played, topic: str) -> tuple[list[Any], list[Any]]:
+    """As `Played.of`, without heartbeats: they are not at the same times."""
+    samples = {str(m.header.stamp) for m in played.of('overlay')[1]}
+
+    def is_of_sample(message) -> bool:
+        header = getattr(message, 'header', None) or message.markers[0].header
+        return str(header.stamp) in samples
+
+    return tuple([m for m in found if is_of_sample(m)] for found in played.of(topic))
+
+
+def test_rviz_gets_the_tracks_with_their_tails(played):
+    got, expected = of_samples(played, 'track_markers')
+    assert got == expected and len(got) >= TICKS - 2
+    assert any(marker.points for marker in got[-1].markers if marker.ns == 'tails')
+
+
+def test_rviz_gets_the_states_of_the_sensors_as_a_picture(played):
+    for picture in played.consumers['sensor_panel'].wait(2):
+        assert (picture.encoding, picture.step) == ('rgb8', 3 * picture.width)
+        assert len(set(bytes(picture.data))) > 10
+
+
+@pytest.mark.distribution
+def test_autowares_planning_gets_the_tracks_with_their_identities(played):
+    got, expected = of_samples(played, 'autoware_tracks')
+    assert got == expected and len(got) >= TICKS - 2
+    last, before = ({bytes(o.object_id.uuid) for o in m.objects} for m in (got[-1], got[-2]))
+    assert last & before
 
 
 @pytest.mark.distribution
