@@ -132,18 +132,15 @@ def draw_sensor_table(width: int, height: int, reports: Sequence[SensorReport]) 
 def draw_sensor_panel(
     modality: Modality, reports: Sequence[SensorReport], text: str
 ) -> np.ndarray:
-    """The banner, a text and the table of the sensors: what a vehicle's display shows of them.
+    """The modality, a text and the table of the sensors: what a vehicle's display shows of them.
 
     Returns:
         (H, PANEL_WIDTH, 3) uint8 RGB, of the same size for all samples of a rig.
     """
-    top, table = PANEL_BANNER + PANEL_ROW, PANEL_ROW * len(reports)
-    panel = np.full((top + table, PANEL_WIDTH, 3), BACKGROUND, dtype=np.uint8)
-    panel[:PANEL_BANNER] = draw_banner(PANEL_WIDTH, PANEL_BANNER, modality, reports)
-    put_text(panel, fit_text(text, 11, PANEL_WIDTH - 24), 12, top - 8, 11)
-    if reports:
-        panel[top:] = draw_sensor_table(PANEL_WIDTH, table, reports)
-    return panel
+    banner = draw_banner(PANEL_WIDTH, PANEL_BANNER, modality, text=text)
+    return np.concatenate(
+        [banner, draw_sensor_table(PANEL_WIDTH, PANEL_ROW * len(reports), reports)]
+    )
 
 
 def draw_legend(width: int, height: int) -> np.ndarray:
