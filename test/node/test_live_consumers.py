@@ -43,10 +43,12 @@ QOS = {
     'overlay/compressed': DISPLAY,
     'vision_detections': PLANNING,
     'autoware_objects': PLANNING,
+    wire.TRACKS: PLANNING,
     'autoware_tracks': PLANNING,
     'track_markers': ros_support.reliable_qos(5),
     'sensor_panel': DISPLAY,
     'grid_map': DISPLAY,
+    'scene': PLANNING,
 }
 # Boxes of noise are weak: each begins a track that is believed at once.
 TRACKING = TrackingConfig(start_score=0.06, least_score=0.06, confirm_hits=1)
@@ -154,14 +156,21 @@ def test_rviz_gets_markers_and_the_overlay_raw_and_compressed(played, topic):
 
 
 def of_samples(played, topic: str) -> tuple[list[Any], list[Any]]:
-    """As `Played.of`, without heartbeats: they are not at the same times."""
-    samples = {str(m.header.stamp) for m in played.of('overlay')[1]}
+    """As `Played.of`, without heartbeats: they are not at the same times.
 
-    def is_of_sample(message) -> bool:
-        header = getattr(message, 'header', None) or message.markers[0].header
-        return str(header.stamp) in samples
+    What is made of tracks does not say whether it is one; the tracks, sent before it, do.
+    """
 
-    return tuple([m for m in found if is_of_sample(m)] for found in played.of(topic))
+    def kept(found: list[Any], tracks: list[Any]) -> list[Any]:
+        said = [t for t in tracks if t.is_motion_known or topic != 'autoware_tracks']
+        return [m for m, t in zip(found, said, strict=False) if not t.is_heartbeat]
+
+    expected = kept(played.of(topic)[1], played.of(wire.TRACKS)[1])
+    live, tracks = (played.consumers[name].got for name in (topic, wire.TRACKS))
+    end = time.monotonic() + 60
+    while len(kept(live, tracks)) < len(expected) and time.monotonic() < end:
+        time.sleep(0.05)
+    return kept(live, tracks), expected
 
 
 def test_rviz_gets_the_tracks_with_their_tails(played):
@@ -192,6 +201,15 @@ def test_vision_msgs_and_autowares_planning_get_the_boxes_in_their_types(played,
     got, expected = played.of(topic)
     assert got == expected
     assert any(getattr(message, boxes) for message in got)
+
+
+@pytest.mark.skipif(
+    not ros_support.has_message_type(wire.SCENE), reason='needs the package foxglove_msgs'
+)
+def test_foxglove_gets_the_boxes_as_a_scene(played):
+    got, expected = played.of('scene')
+    assert got == expected
+    assert any(entity.cubes for entity in got[-1].entities)
 
 
 @pytest.mark.distribution

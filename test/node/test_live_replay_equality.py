@@ -48,16 +48,13 @@ def skipped(sensor: str, tick: int) -> bool:
 
 def of_samples(messages: dict[str, list[bytes]]) -> dict[str, list[bytes]]:
     """What is not of tracks that coast: heartbeats are not at the same times."""
-    samples = {wire.read_stamp(cdr) for cdr in messages[wire.DETECTIONS]}
-
-    def stamp(topic: str, cdr: bytes) -> int:
-        if topic == wire.TRACKS:
-            return wire.read_stamp(cdr)
-        (first, *_) = wire.deserialize(cdr, wire.OUTPUT_TYPES[wire.MARKERS]).markers
-        return wire.stamp_to_ns(first.header.stamp)
-
+    tracks = [
+        wire.deserialize(cdr, wire.OUTPUT_TYPES[wire.TRACKS]) for cdr in messages[wire.TRACKS]
+    ]
     return messages | {
-        topic: [cdr for cdr in messages[topic] if stamp(topic, cdr) in samples]
+        topic: [
+            cdr for cdr, said in zip(messages[topic], tracks, strict=True) if not said.is_heartbeat
+        ]
         for topic in (wire.TRACKS, 'track_markers')
         if topic in messages
     }
