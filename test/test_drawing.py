@@ -368,4 +368,6 @@ def test_the_sensor_panel_has_a_row_for_each_sensor_and_one_size_whatever_happen
     assert table == 48 and rows.min() < table
     below = rows[rows >= table] - table
     assert set(below // 26) == {[r.name for r in reports].index('CAM_FRONT')}
+    other = draw_sensor_panel(Modality.FUSED, reports, 'one sensor is late')
+    assert changed(well, other)[:table].any() and not changed(well, other)[table:].any()
     assert draw_sensor_panel(Modality.NONE, (), '').shape[1] == well.shape[1]
