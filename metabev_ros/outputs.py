@@ -17,10 +17,11 @@ from metabev_ros.config.score_rules import (
     rules_of_class,
 )
 from metabev_ros.coverage import seen_cells
-from metabev_ros.drawing import draw_overlay
+from metabev_ros.drawing import draw_overlay, draw_sensor_panel
 from metabev_ros.postprocess import circle_nms
 from metabev_ros.structures import Detections, Modality, ModelInfo, PerceptionResult, Sample
-from metabev_ros.wire import OutMessage
+from metabev_ros.tracks import Track, TrackedObjects, TrackState
+from metabev_ros.wire import OutMessage, StatusReport
 
 
 def check_settings(settings: OutputSettings, model: ModelInfo) -> None:
@@ -100,6 +101,37 @@ def result_messages(
     return messages + wire.encode_standard(result, model, frame, markers, seen, picture, wanted)
 
 
+def track_messages(
+    objects: TrackedObjects,
+    model: ModelInfo,
+    frame: str,
+    markers: MarkersConfig,
+    wanted: Collection[str] = (),
+) -> list[OutMessage]:
+    """Tracks as our own message and as what is wanted of `wire.standard_outputs`.
+
+    Raises:
+        BackendError: if a track is not finite.
+    """
+    own = wire.encode_tracks(objects, model, frame)
+    return [own, *wire.encode_standard_tracks(objects, model, frame, markers, wanted)]
+
+
+def diagnostic_messages(
+    report: StatusReport,
+    model: ModelInfo,
+    frame: str,
+    node_name: str,
+    wanted: Collection[str] = (),
+) -> list[OutMessage]:
+    """The sensors' states as diagnostics and, where it is wanted, as a picture."""
+    messages = [wire.encode_diagnostics(report, model, node_name)]
+    if wire.SENSOR_PANEL in wanted:
+        picture = draw_sensor_panel(report.modality, report.sensors, report.reason)
+        messages.append(wire.encode_sensor_panel(picture, report.stamp_ns, frame))
+    return messages
+
+
 def warm_up(model: ModelInfo, frame: str, topics: Collection[str]) -> None:
     """Encode one made-up box as everything, so that the first real output is not late.
 
@@ -112,5 +144,25 @@ def warm_up(model: ModelInfo, frame: str, topics: Collection[str]) -> None:
     found = Detections(box, np.ones(1, np.float32), np.zeros(1, np.int64))
     layers = np.zeros((len(model.map_classes), *model.map_grid.shape), np.float32)
     nothing = Sample(0, {}, None, Modality.NONE)
-    result = PerceptionResult(nothing, found, layers, {})
-    result_messages(result, model, frame, MarkersConfig(text=True), topics)
+    result, markers = PerceptionResult(nothing, found, layers, {}), MarkersConfig(text=True)
+    result_messages(result, model, frame, markers, topics)
+    track_messages(TrackedObjects(0, 0, Modality.NONE, (_MADE_UP,)), model, frame, markers, topics)
+    diagnostic_messages(StatusReport(0, Modality.NONE, ()), model, frame, 'node', topics)
+
+
+_MADE_UP = Track(
+    id=0,
+    state=TrackState.CONFIRMED,
+    label=0,
+    share=1.0,
+    score=1.0,
+    hits=1,
+    first_ns=0,
+    age_s=0.0,
+    unseen_s=0.0,
+    seen_modality=Modality.NONE,
+    box=np.array([0, 0, 0, 1.0, 1, 1, 0, 0, 0]),
+    yaw_variance=1.0,
+    covariance=np.eye(5),
+    tail=np.zeros((1, 3)),
+)

@@ -28,12 +28,14 @@ class Track:
         share: of the votes, in (0, 1].
         score: mean of its detections; unseen it falls to 0 at its expiry.
         hits: detections so far.
+        first_ns: stamp of the first one.
         age_s: seconds since it was first seen.
         unseen_s: seconds since its newest detection.
         seen_modality: what that was made from.
         box: (9,) float64 as in `Detections`; the velocity is over ground, along the ego's axes.
         yaw_variance: square radians.
         covariance: (5, 5) float64 of x, y, z, vx, vy; metres and metres a second, squared.
+        tail: (T, 3) float64 places where it was, oldest first, in the ego frame of this stamp.
     """
 
     id: int
@@ -42,12 +44,14 @@ class Track:
     share: float
     score: float
     hits: int
+    first_ns: int
     age_s: float
     unseen_s: float
     seen_modality: Modality
     box: np.ndarray
     yaw_variance: float
     covariance: np.ndarray
+    tail: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from metabev_ros.drawing import (
     draw_bev,
     draw_boxes_on_image,
     draw_map,
+    draw_sensor_panel,
 )
 from metabev_ros.drawing.boxes import NEAR_PLANE_M, clip_near
 from metabev_ros.drawing.style import BACKGROUND, MAP_COLOURS, MODALITY_COLOURS, STATE_COLOURS
@@ -353,3 +354,20 @@ def test_boxes_of_a_real_keyframe_lie_on_their_lidar_points_in_the_picture(share
         assert hit[in_image].all()
         seen += in_image.any()
     assert seen >= 5
+
+
+def test_the_sensor_panel_has_a_row_for_each_sensor_and_one_size_whatever_happens():
+    reports = reports_with(SensorState.OK, 'CAM_FRONT')
+    well = draw_sensor_panel(Modality.FUSED, reports, 'all sensors are well')
+    lost = draw_sensor_panel(
+        Modality.LIDAR, reports_with(SensorState.STALE, 'CAM_FRONT'), 'CAM_FRONT STALE' * 40
+    )
+    assert well.shape == lost.shape
+    rows = np.flatnonzero(changed(well, lost).any(axis=1))
+    table = len(well) - 26 * len(reports)
+    assert table == 48 and rows.min() < table
+    below = rows[rows >= table] - table
+    assert set(below // 26) == {[r.name for r in reports].index('CAM_FRONT')}
+    other = draw_sensor_panel(Modality.FUSED, reports, 'one sensor is late')
+    assert changed(well, other)[:table].any() and not changed(well, other)[table:].any()
+    assert draw_sensor_panel(Modality.NONE, (), '').shape[1] == well.shape[1]

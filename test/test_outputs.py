@@ -23,12 +23,18 @@ from metabev_ros.errors import BackendError, ConfigError
 from metabev_ros.outputs import (
     apply_settings,
     check_settings,
+    diagnostic_messages,
     result_messages,
     select_boxes,
+    track_messages,
     warm_up,
 )
-from metabev_ros.structures import DETECTION_CLASSES, Detections
+from metabev_ros.structures import DETECTION_CLASSES, Detections, Modality
+from metabev_ros.tracks import TrackedObjects
+from metabev_ros.wire import MadeOf, StatusReport
 
+TRACKS = TrackedObjects(0, 0, Modality.FUSED)
+REPORT = StatusReport(0, Modality.NONE, ())
 CAR, BUS, PERSON = (DETECTION_CLASSES.index(name) for name in ('car', 'bus', 'pedestrian'))
 
 
@@ -124,8 +130,14 @@ def test_only_what_somebody_takes_is_made() -> None:
     plain = {m.topic for m in result_messages(result, MODEL, 'b', markers)}
     assert plain == {wire.DETECTIONS, wire.BEV_MAP, wire.MARKERS, wire.DRIVABLE_AREA}
     for topic, output in wire.standard_outputs().items():
-        (extra,) = result_messages(result, MODEL, 'b', markers, (topic,))[4:]
+        made = {
+            MadeOf.RESULT: result_messages(result, MODEL, 'b', markers, (topic,))[4:],
+            MadeOf.TRACKS: track_messages(TRACKS, MODEL, 'b', markers, (topic,))[1:],
+            MadeOf.STATUS: diagnostic_messages(REPORT, MODEL, 'b', 'n', (topic,))[1:],
+        }
+        (extra,) = made.pop(output.made_of)
         assert (extra.topic, extra.msgtype) == (topic, output.msgtype)
+        assert list(made.values()) == [[], []]
 
 
 def test_the_same_result_and_settings_give_the_same_bytes() -> None:
@@ -134,7 +146,9 @@ def test_the_same_result_and_settings_give_the_same_bytes() -> None:
         result_messages(make_result(), MODEL, 'b', MarkersConfig(text=True), topics)
         for _ in range(2)
     )
-    assert [m.cdr for m in first] == [m.cdr for m in again] and len(first) == 4 + len(topics)
+    of_result = [o for o in wire.standard_outputs().values() if o.made_of is MadeOf.RESULT]
+    assert [m.cdr for m in first] == [m.cdr for m in again]
+    assert len(first) == 4 + len(of_result)
 
 
 def test_a_live_node_offers_auto_and_a_replay_writes_what_is_required() -> None:

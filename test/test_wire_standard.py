@@ -14,9 +14,10 @@ from test_wire import STAMP, decoded, make_result
 from metabev_ros import wire
 from metabev_ros.class_errors import ClassErrors
 from metabev_ros.config import MarkersConfig
-from metabev_ros.outputs import result_messages
+from metabev_ros.outputs import result_messages, track_messages
 from metabev_ros.sensing.decoding import read_compressed_image
 from metabev_ros.structures import CameraCalibration, CameraImage, Modality, PerceptionResult
+from metabev_ros.tracks import Track, TrackedObjects, TrackState
 from metabev_ros.wire.autoware import AUTOWARE_CLASSES, autoware_tracks
 
 ERRORS = {
@@ -115,28 +116,62 @@ def test_every_class_is_one_of_autowares_or_unknown_and_says_what_its_heading_is
     assert yaw_of(cone.pose_with_covariance.pose.orientation) == 0
 
 
-@dataclasses.dataclass(frozen=True)
-class FollowedCar:
-    """What a tracker says of one object."""
+CAR = Track(
+    id=2**40 + 3,
+    state=TrackState.CONFIRMED,
+    label=0,
+    share=0.8,
+    score=0.7,
+    hits=5,
+    first_ns=STAMP - 2_500_000_000,
+    age_s=2.5,
+    unseen_s=0.0,
+    seen_modality=Modality.FUSED,
+    box=np.array([1.0, 2, 3, 4.5, 1.8, 1.6, math.pi / 2, 0.0, 2.0]),
+    yaw_variance=0.05,
+    covariance=np.diag([1.0, 2.0, 3.0, 4.0, 5.0]),
+    tail=np.array([[1.0, -2, 3], [1.0, 0, 3]]),
+)
 
-    id: int = 2**40 + 3
-    label: int = 0
-    share: float = 0.8
-    score: float = 0.7
-    box: np.ndarray = dataclasses.field(
-        default_factory=lambda: np.array([1.0, 2, 3, 4.5, 1.8, 1.6, math.pi / 2, 0.0, 2.0])
+
+def followed(*tracks: Track, is_motion_known: bool = True) -> TrackedObjects:
+    return TrackedObjects(STAMP, 0, Modality.FUSED, tracks, is_motion_known=is_motion_known)
+
+
+def autowares(*tracks: Track) -> list:
+    """What Autoware reads of these tracks."""
+    cdr = wire.serialize(
+        autoware_tracks(followed(*tracks), MODEL, 'base_link'), wire.AUTOWARE_TRACKS
     )
-    yaw_variance: float = 0.05
-    covariance: np.ndarray = dataclasses.field(
-        default_factory=lambda: np.diag([1.0, 2.0, 3.0, 4.0, 5.0])
-    )
+    return wire.deserialize(cdr, wire.AUTOWARE_TRACKS).objects
 
 
-def test_a_track_has_its_identity_and_its_covariances_in_autowares_frames() -> None:
-    message = autoware_tracks([FollowedCar()], STAMP, MODEL, 'base_link')
-    cdr = wire.serialize(message, wire.AUTOWARE_TRACKS)
-    (track,) = wire.deserialize(cdr, wire.AUTOWARE_TRACKS).objects
-    assert int.from_bytes(bytes(track.object_id.uuid), 'big') == 2**40 + 3
+def test_a_track_keeps_its_identity_and_no_other_track_or_process_has_it() -> None:
+    later = dataclasses.replace(CAR, age_s=7.0, hits=50, score=0.1, state=TrackState.COASTING)
+    other = dataclasses.replace(CAR, id=CAR.id + 1)
+    restarted = dataclasses.replace(CAR, first_ns=CAR.first_ns + 1)
+    named = [bytes(o.object_id.uuid) for o in autowares(CAR, later, other, restarted)]
+    assert named[0] == named[1] and len(set(named)) == 3
+    assert int.from_bytes(named[0][8:], 'big') == CAR.id  # as in ~/tracks
+
+
+def test_autoware_hears_of_coasting_tracks_by_their_probability_and_of_no_tentative_one() -> None:
+    coasting = dataclasses.replace(CAR, state=TrackState.COASTING, score=0.2, unseen_s=1.0)
+    tentative = dataclasses.replace(CAR, state=TrackState.TENTATIVE)
+    found = autowares(CAR, tentative, coasting)
+    assert [o.existence_probability for o in found] == pytest.approx([0.7, 0.2])
+
+
+def test_autoware_is_told_nothing_where_the_vehicles_motion_is_not_known() -> None:
+    topics = tuple(wire.standard_outputs())
+    for is_known in (True, False):
+        objects = followed(is_motion_known=is_known)
+        made = track_messages(objects, MODEL, 'base_link', MarkersConfig(), topics)
+        assert ('autoware_tracks' in {m.topic for m in made}) is is_known
+
+
+def test_a_track_has_its_covariances_in_autowares_frames() -> None:
+    (track,) = autowares(CAR)
     assert track.classification[0].probability == pytest.approx(0.8)
     place = matrix(track.kinematics.pose_with_covariance.covariance)
     assert np.diag(place) == pytest.approx([1, 2, 3, 0, 0, 0.05])

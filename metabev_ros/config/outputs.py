@@ -24,11 +24,14 @@ class OutputsConfig:
 
     vision: str = _output('~/vision_detections, vision_msgs/Detection3DArray')
     autoware: str = _output('~/autoware_objects, autoware_perception_msgs/DetectedObjects')
+    autoware_tracks: str = _output('~/autoware_tracks, autoware_perception_msgs/TrackedObjects')
+    track_markers: str = _output('~/track_markers, tracks with their tails for RViz and Foxglove')
     grid_map: str = _output('~/grid_map, all map layers in one grid_map_msgs/GridMap')
     layers: str = _output('~/layers/NAME, an OccupancyGrid for each other layer of the map')
     scene: str = _output('~/scene, foxglove_msgs/SceneUpdate')
     overlay: str = _output('~/overlay, the cameras with boxes on them as sensor_msgs/Image')
     overlay_compressed: str = _output('~/overlay/compressed, the same picture as a JPEG')
+    sensor_panel: str = _output("~/sensor_panel, the sensors' states as a sensor_msgs/Image")
 
     def __post_init__(self) -> None:
         check_ranges(self, 'parameter outputs.')
@@ -59,7 +62,7 @@ class DetectionsConfig:
 
 @dataclass(frozen=True)
 class MarkersConfig:
-    """Looks of the boxes in RViz and Foxglove, ~/markers and ~/scene."""
+    """Looks of boxes and tracks in RViz and Foxglove: ~/markers, ~/track_markers and ~/scene."""
 
     min_score: float = parameter(
         0.2, 'boxes with less are not drawn', within=(0.0, 1.0), is_live=True

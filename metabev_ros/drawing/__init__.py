@@ -8,7 +8,7 @@ from metabev_ros.drawing.bev import BevView, draw_bev, draw_map
 from metabev_ros.drawing.boxes import draw_boxes_on_image
 from metabev_ros.drawing.overlay import draw_cameras, draw_overlay
 from metabev_ros.drawing.panel import PanelLayout, compose_panel
-from metabev_ros.drawing.panel_parts import draw_banner, draw_sensor_table
+from metabev_ros.drawing.panel_parts import draw_banner, draw_sensor_panel, draw_sensor_table
 from metabev_ros.drawing.style import (
     MAP_COLOURS,
     MODALITY_COLOURS,
@@ -32,6 +32,7 @@ __all__ = [
     'draw_cameras',
     'draw_map',
     'draw_overlay',
+    'draw_sensor_panel',
     'draw_sensor_table',
     'put_text',
 ]

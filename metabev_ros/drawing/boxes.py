@@ -68,8 +68,10 @@ def clip_near(polygon: np.ndarray, near: float = NEAR_PLANE_M) -> np.ndarray:
 
     Sutherland-Hodgman; returns (K, 3), K = 0 when nothing is left.
     """
+    if (polygon[:, 2] >= near).all():
+        return polygon
     kept: list[np.ndarray] = []
-    for start, end in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+    for start, end in zip(polygon, [*polygon[1:], polygon[0]], strict=True):
         if start[2] >= near:
             kept.append(start)
         if (start[2] >= near) != (end[2] >= near):
@@ -88,6 +90,8 @@ def _draw_camera_box(
     picture: np.ndarray, corners: np.ndarray, intrinsics: np.ndarray, colour: Colour, text: str
 ) -> None:
     height, width = picture.shape[:2]
+    if (corners[:, 2] < NEAR_PLANE_M).all():
+        return
     segments = [clip_near(corners[list(edge)])[:2] for edge in BOX_EDGES]
     segments = [_fixed_point(intrinsics, s) for s in segments if len(s) == 2]
     if not segments:

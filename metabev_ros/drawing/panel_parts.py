@@ -20,6 +20,7 @@ from metabev_ros.drawing.style import (
 )
 from metabev_ros.structures import CLASS_COLOURS, Colour, Modality, SensorReport, SensorState
 
+PANEL_WIDTH, PANEL_BANNER, PANEL_ROW = 960, 48, 26  # pixels
 CHIP_LABELS = {
     'CAM_FRONT_LEFT': 'FL',
     'CAM_FRONT': 'F',
@@ -126,6 +127,20 @@ def draw_sensor_table(width: int, height: int, reports: Sequence[SensorReport]) 
             DIM_COLOUR,
         )
     return table
+
+
+def draw_sensor_panel(
+    modality: Modality, reports: Sequence[SensorReport], text: str
+) -> np.ndarray:
+    """The modality, a text and the table of the sensors: what a vehicle's display shows of them.
+
+    Returns:
+        (H, PANEL_WIDTH, 3) uint8 RGB, of the same size for all samples of a rig.
+    """
+    banner = draw_banner(PANEL_WIDTH, PANEL_BANNER, modality, text=text)
+    return np.concatenate(
+        [banner, draw_sensor_table(PANEL_WIDTH, PANEL_ROW * len(reports), reports)]
+    )
 
 
 def draw_legend(width: int, height: int) -> np.ndarray:

@@ -24,10 +24,16 @@ from metabev_ros.node.parameters import model_folder
 from metabev_ros.node.publishers import OutputPublishers
 from metabev_ros.node.queues import TopicQueue, topic_bytes
 from metabev_ros.node.workers import Mailbox, SensingWorker, ThrottledLog
-from metabev_ros.outputs import apply_settings, result_messages
+from metabev_ros.outputs import (
+    apply_settings,
+    diagnostic_messages,
+    result_messages,
+    track_messages,
+)
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import Modality, PerceptionResult, SensorReport
 from metabev_ros.tracking import Tracker
+from metabev_ros.tracks import TrackedObjects
 from metabev_ros.wire import Counters, StatusReport
 
 JOIN_LIMIT = 1.0  # seconds that the workers together may need to end: the executor waits for them
@@ -202,7 +208,7 @@ class DataPath:
         )
         self._outputs.send([wire.encode_status(status, model, frame), *outputs])
         if self._tracker is not None:
-            self._outputs.send([wire.encode_tracks(self._tracker.update(result), model, frame)])
+            self._send_tracks(self._tracker.update(result))
 
     # ---------------------------------------------------------------------------- the timers
     def beat(self) -> None:
@@ -214,12 +220,17 @@ class DataPath:
         snapshot = self._sensing.snapshot
         coasting = self._tracker.coast(snapshot.now_ns, snapshot.ego_poses, snapshot.epoch)
         if coasting is not None:
-            self._outputs.send([wire.encode_tracks(coasting, model, frame)])
+            self._send_tracks(coasting)
+
+    def _send_tracks(self, objects: TrackedObjects) -> None:
+        model, frame, markers = self.pipeline.model, self._rig.ego_frame, self._config.markers
+        self._outputs.send(track_messages(objects, model, frame, markers, self._outputs.wanted))
 
     def diagnose(self) -> None:
         """Send the diagnostics."""
         name = self._node.get_fully_qualified_name().strip('/')
-        self._outputs.send([wire.encode_diagnostics(self._report(), self.pipeline.model, name)])
+        model, frame, wanted = self.pipeline.model, self._rig.ego_frame, self._outputs.wanted
+        self._outputs.send(diagnostic_messages(self._report(), model, frame, name, wanted))
 
     def look_at_graph(self) -> None:
         """Find out who publishes the inputs."""

@@ -86,6 +86,7 @@ class OutputPublishers:
 
     def __init__(self, node: LifecycleNode, standard: dict[str, str]) -> None:
         self._node, self._standard = node, tuple(standard)
+        self._results = (*RESULTS, *(t for t in standard if t != wire.SENSOR_PANEL))
         self._publishers = {
             topic: _publisher(node, topic, msgtype)
             for topic, msgtype in (wire.OUTPUT_TYPES | standard).items()
@@ -97,8 +98,8 @@ class OutputPublishers:
 
     @property
     def is_read(self) -> bool:
-        """True while anybody subscribes to a result; the label alone does not count."""
-        return any(self._is_taken(topic) for topic in (*RESULTS, *self._standard))
+        """True while anybody subscribes to a result; the label and the panel do not count."""
+        return any(self._is_taken(topic) for topic in self._results)
 
     @property
     def wanted(self) -> tuple[str, ...]:

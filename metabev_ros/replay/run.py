@@ -20,7 +20,13 @@ from metabev_ros.config import (
     changed_parameters,
 )
 from metabev_ros.errors import BackendError, ConfigError
-from metabev_ros.outputs import apply_settings, check_settings, result_messages
+from metabev_ros.outputs import (
+    apply_settings,
+    check_settings,
+    diagnostic_messages,
+    result_messages,
+    track_messages,
+)
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.replay.beats import BEAT_NS
 from metabev_ros.replay.feed import BagFeed, Moment
@@ -28,6 +34,7 @@ from metabev_ros.replay.summary import ReplaySummary
 from metabev_ros.replay.video import VideoWriter
 from metabev_ros.structures import Modality, ModelInfo, Sample, SensorReport
 from metabev_ros.tracking import Tracker
+from metabev_ros.tracks import TrackedObjects
 from metabev_ros.wire import Counters, StatusReport
 
 NODE_NAME = 'perception'  # outputs bear the topics of the node under its default name
@@ -238,9 +245,12 @@ class _Replay:
         model = self._pipeline.model
         self._write([wire.encode_status(status, model, self._frame), *outputs], now_ns)
         if self._tracker is not None:
-            tracks = self._tracker.update(result)
-            self._write([wire.encode_tracks(tracks, model, self._frame)], now_ns)
+            self._write(self._track_messages(self._tracker.update(result)), now_ns)
         self._pictures.add(result, self._pipeline.model)
+
+    def _track_messages(self, objects: TrackedObjects) -> list[wire.OutMessage]:
+        markers, wanted = self._say.settings.markers, self._say.wanted
+        return track_messages(objects, self._pipeline.model, self._frame, markers, wanted)
 
     def _write(self, messages: Iterable[wire.OutMessage], now_ns: int) -> None:
         for message in messages:
@@ -269,11 +279,12 @@ class _Replay:
         )
         messages = [wire.encode_status(report, model, self._frame)]
         if self.summary.heartbeats % DIAGNOSTICS_EVERY == 0:
-            messages.append(wire.encode_diagnostics(report, model, NODE_NAME))
+            wanted = self._say.wanted
+            messages += diagnostic_messages(report, model, self._frame, NODE_NAME, wanted)
         if self._tracker is not None and report.modality is Modality.NONE:
             poses = front_end.ego_poses(now_ns)
             coasting = self._tracker.coast(now_ns, poses, front_end.epoch)
             if coasting is not None:
-                messages.append(wire.encode_tracks(coasting, model, self._frame))
+                messages += self._track_messages(coasting)
         self._write(messages, now_ns)
         self.summary.heartbeats += 1

@@ -14,6 +14,8 @@ from metabev_ros.tracking import kalman
 from metabev_ros.tracking.motion import CLIMB, LEAST_VARIANCE, MotionTable
 
 STEADY_SIZE = 30.0  # detections of score 1 after which a size moves no slower
+TAIL = 20  # places that a tail holds
+TAIL_STEP_NS = 150_000_000  # between two of them, at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,8 @@ class TrackBank:
         seen_modality: of the newest one.
         worn: 0 when seen, 1 when the track ends.
         is_believed: whether it had enough detections.
+        tail: (N, TAIL, 3) places in the frame at rest, the newest last; NaN before the first.
+        tail_ns: stamps of the newest of them.
     """
 
     ids: np.ndarray
@@ -82,6 +86,8 @@ class TrackBank:
     seen_modality: np.ndarray
     worn: np.ndarray
     is_believed: np.ndarray
+    tail: np.ndarray
+    tail_ns: np.ndarray
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -113,6 +119,13 @@ class TrackBank:
         return dataclasses.replace(
             self, mean=mean, covariance=covariance, yaw_variance=yaw_variance
         )
+
+    def trailed(self, stamp_ns: int) -> TrackBank:
+        """With the places of this stamp at the end of those tails that are due."""
+        due = stamp_ns - self.tail_ns >= TAIL_STEP_NS
+        tail = self.tail.copy()
+        tail[due, :-1], tail[due, -1] = self.tail[due, 1:], self.mean[due, :3]
+        return dataclasses.replace(self, tail=tail, tail_ns=np.where(due, stamp_ns, self.tail_ns))
 
     def seen_as(self, seen: Seen, confirm_hits: int) -> TrackBank:
         """Each with the detection of the same row."""
@@ -173,6 +186,8 @@ def begun(seen: Seen, ids: np.ndarray, motion: MotionTable, confirm_hits: int) -
     # Of two classes without any score the first would win: a score of 0 votes as well.
     votes[rows, seen.labels] = np.maximum(seen.scores, LEAST_VARIANCE)
     stamps = np.full(count, seen.stamp_ns, np.int64)
+    tail = np.full((count, TAIL, 3), np.nan)
+    tail[:, -1] = seen.boxes[:, :3]
     return TrackBank(
         ids=ids,
         mean=seen.boxes[:, [0, 1, 2, 7, 8]],
@@ -189,6 +204,8 @@ def begun(seen: Seen, ids: np.ndarray, motion: MotionTable, confirm_hits: int) -
         seen_modality=np.full(count, int(seen.modality), np.int64),
         worn=np.zeros(count),
         is_believed=np.full(count, confirm_hits <= 1),
+        tail=tail,
+        tail_ns=stamps,
     )
 
 

@@ -169,7 +169,7 @@ class Tracker:
         new = self._starts(free, matched)[: max(0, MOST_TRACKS - len(kept))]
         ids = np.fromiter(islice(self._ids, len(new)), np.int64, len(new))
         bank = kept.joined(begun(free.take(new), ids, self._motion, self._config.confirm_hits))
-        return bank.take(np.argsort(bank.ids))
+        return bank.take(np.argsort(bank.ids)).trailed(seen.stamp_ns)
 
     def _costs(self, bank: TrackBank, seen: Seen) -> np.ndarray:
         """(N, M) cost of each pair, inf where a pair cannot be."""
@@ -261,13 +261,20 @@ def _tracks(bank: TrackBank, stamp_ns: int, rest_from_ego: np.ndarray) -> tuple[
     whole = np.zeros((5, 5))
     whole[:3, :3], whole[3:, 3:] = turn, turn[:2, :2]
     covariances = whole @ bank.covariance @ whole.T
+    tails = transform_points(ego_from_rest, bank.tail)
     return tuple(
-        _track(bank, row, stamp_ns, boxes[row], covariances[row]) for row in range(len(bank))
+        _track(bank, row, stamp_ns, boxes[row], covariances[row], tails[row])
+        for row in range(len(bank))
     )
 
 
 def _track(
-    bank: TrackBank, row: int, stamp_ns: int, box: np.ndarray, covariance: np.ndarray
+    bank: TrackBank,
+    row: int,
+    stamp_ns: int,
+    box: np.ndarray,
+    covariance: np.ndarray,
+    tail: np.ndarray,
 ) -> Track:
     votes, unseen_ns = bank.votes[row], stamp_ns - int(bank.seen_ns[row])
     label, total = int(votes.argmax()), float(votes.sum())
@@ -282,10 +289,12 @@ def _track(
         share=float(votes[label]) / total,
         score=min(total / hits, 1.0) * max(0.0, 1 - float(bank.worn[row])),
         hits=hits,
+        first_ns=int(bank.first_ns[row]),
         age_s=(stamp_ns - int(bank.first_ns[row])) * 1e-9,
         unseen_s=unseen_ns * 1e-9,
         seen_modality=Modality(int(bank.seen_modality[row])),
         box=box,
         yaw_variance=float(bank.yaw_variance[row]),
         covariance=covariance,
+        tail=tail[~np.isnan(tail[:, 0])],
     )

@@ -6,13 +6,13 @@ Twists are in the object's own frame, x along its heading, as Autoware's detecto
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from metabev_ros.class_errors import ClassErrors
 from metabev_ros.structures import ModelInfo, PerceptionResult
+from metabev_ros.tracks import Track, TrackedObjects, TrackState
 from metabev_ros.wire.cdr import header, message_class
 from metabev_ros.wire.definitions import AUTOWARE, AUTOWARE_TRACKS
 from metabev_ros.wire.poses import (
@@ -42,34 +42,6 @@ _ORIENTATIONS = {'barrier': 'SIGN_UNKNOWN', 'traffic_cone': 'UNAVAILABLE'}
 STANDSTILL = 0.5  # metres a second below which a track is called stationary
 
 
-class FollowedBox(Protocol):
-    """A tracked object.
-
-    Attributes:
-        id: of one object.
-        label: index into the model's classes, believed with the probability `share`.
-        score: in [0, 1].
-        box: (9,) as in `Detections`.
-        yaw_variance: square radians.
-        covariance: (5, 5) of x, y, z, vx, vy along the ego's axes.
-    """
-
-    @property
-    def id(self) -> int: ...  # noqa: D102
-    @property
-    def label(self) -> int: ...  # noqa: D102
-    @property
-    def share(self) -> float: ...  # noqa: D102
-    @property
-    def score(self) -> float: ...  # noqa: D102
-    @property
-    def box(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def yaw_variance(self) -> float: ...  # noqa: D102
-    @property
-    def covariance(self) -> np.ndarray: ...  # noqa: D102
-
-
 def autoware_objects(result: PerceptionResult, model: ModelInfo, frame: str) -> Any:
     """DetectedObjects: a twist only where the errors of velocities were measured."""
     errors = model.errors.get(result.sample.modality, {})
@@ -87,14 +59,29 @@ def autoware_objects(result: PerceptionResult, model: ModelInfo, frame: str) -> 
     return message_class(AUTOWARE)(header=header(result.sample.stamp_ns, frame), objects=objects)
 
 
-def autoware_tracks(
-    tracks: Iterable[FollowedBox], stamp_ns: int, model: ModelInfo, frame: str
-) -> Any:
-    """TrackedObjects of what a tracker says at one stamp."""
+def autoware_tracks(objects: TrackedObjects, model: ModelInfo, frame: str) -> Any:
+    """TrackedObjects of what a tracker believes at one stamp.
+
+    The type has no word for a track that coasts: its existence probability falls to 0 at its
+    expiry and its covariance grows. Tentative tracks would look believed, so they are left out.
+    """
     return message_class(AUTOWARE_TRACKS)(
-        header=header(stamp_ns, frame),
-        objects=[_track(track, model.detection_classes[track.label]) for track in tracks],
+        header=header(objects.stamp_ns, frame),
+        objects=[
+            _track(track, model.detection_classes[track.label])
+            for track in objects.tracks
+            if track.state is not TrackState.TENTATIVE
+        ],
     )
+
+
+def track_uuid(track: Track) -> np.ndarray:
+    """(16,) uint8: stamp of the first detection, then the track's number, big-endian.
+
+    Numbers begin anew with a process; with the stamp no two tracks share an identity.
+    """
+    first = track.first_ns.to_bytes(8, 'big', signed=True)
+    return np.frombuffer(first + track.id.to_bytes(8, 'big'), np.uint8)
 
 
 def _kinematics(box: np.ndarray, name: str, errors: ClassErrors | None) -> Any:
@@ -112,7 +99,7 @@ def _kinematics(box: np.ndarray, name: str, errors: ClassErrors | None) -> Any:
     )
 
 
-def _track(track: FollowedBox, name: str) -> Any:
+def _track(track: Track, name: str) -> Any:
     kind = _message('TrackedObjectKinematics')
     place = np.zeros((6, 6))
     place[:3, :3], place[5, 5] = track.covariance[:3, :3], track.yaw_variance
@@ -126,9 +113,8 @@ def _track(track: FollowedBox, name: str) -> Any:
         orientation_availability=_orientation(kind, name),
         is_stationary=bool(np.hypot(track.box[7], track.box[8]) < STANDSTILL),
     )
-    identity = np.frombuffer(track.id.to_bytes(16, 'big'), np.uint8)
     return _message('TrackedObject')(
-        object_id=message_class('unique_identifier_msgs/msg/UUID')(uuid=identity),
+        object_id=message_class('unique_identifier_msgs/msg/UUID')(uuid=track_uuid(track)),
         existence_probability=float(track.score),
         classification=[_classification(name, track.share)],
         kinematics=kinematics,

@@ -1,7 +1,8 @@
-"""visualization_msgs/MarkerArray of boxes, for RViz and Foxglove."""
+"""visualization_msgs/MarkerArray of boxes, and parts of one for others: for RViz and Foxglove."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from metabev_ros.wire.cdr import header, message_class
 from metabev_ros.wire.poses import pose, vector
 
 MARKER_LIMIT = 100
+LINE_WIDTH = 0.08  # metres
 MARKER_TEXT = 0.6  # metres, its height above a box and that of its letters
 MARKER_EDGES = (*BOX_EDGES, (0, 7), (3, 4))  # the last two cross the front face
 
@@ -48,28 +50,50 @@ def marker_array(found: Detections, model: ModelInfo, head: Any, markers: Marker
     texts: list[Any] = []
     if markers.text:  # what is not written again vanishes with its lifetime
         for number, (box, score, label) in enumerate(zip(boxes, scores, labels, strict=True)):
-            texts.append(_text(head, number, box, label_text(names[int(label)], score), lifetime))
+            texts.append(
+                text_marker(head, number, box, label_text(names[int(label)], score), lifetime)
+            )
     return message_class('visualization_msgs/msg/MarkerArray')(markers=[*lists, *texts])
 
 
 def _line_list(head: Any, name: str, points: np.ndarray, lifetime: Any) -> Any:
+    red, green, blue = (part / 255 for part in class_colour(name))
+    colour = message_class('std_msgs/msg/ColorRGBA')(r=red, g=green, b=blue, a=1.0)
+    return lines_marker(head, name, points, lifetime, colour)
+
+
+def lines_marker(
+    head: Any,
+    namespace: str,
+    points: np.ndarray,
+    lifetime: Any,
+    colour: Any,
+    colours: Sequence[Any] = (),
+) -> Any:
+    """A LINE_LIST of (P, 3) points, two a line; it deletes the one before where there is none.
+
+    Args:
+        colour: std_msgs/ColorRGBA of all.
+        colours: of each point, in its place.
+    """
     kind = message_class('visualization_msgs/msg/Marker')
     corner = message_class('geometry_msgs/msg/Point')
-    red, green, blue = (part / 255 for part in class_colour(name))
-    clear = not len(points)  # an empty LINE_LIST is an error in RViz: delete the old one instead
+    clear = not len(points)  # an empty LINE_LIST is an error in RViz
     return _marker(
         header=head,
-        ns=name,
+        ns=namespace,
         type=kind.LINE_LIST,
         action=kind.DELETE if clear else kind.ADD,
-        scale=vector(0.08, 0.0, 0.0),
-        color=message_class('std_msgs/msg/ColorRGBA')(r=red, g=green, b=blue, a=1.0),
+        scale=vector(LINE_WIDTH, 0.0, 0.0),
+        color=colour,
         lifetime=lifetime,
         points=[corner(*xyz) for xyz in points.tolist()],
+        colors=list(colours),
     )
 
 
-def _text(head: Any, number: int, box: np.ndarray, text: str, lifetime: Any) -> Any:
+def text_marker(head: Any, number: int, box: np.ndarray, text: str, lifetime: Any) -> Any:
+    """Text above a box, which always faces who looks."""
     kind = message_class('visualization_msgs/msg/Marker')
     top = float(box[2] + box[5] / 2)
     return _marker(

@@ -6,6 +6,7 @@ a replay of the same bag.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import Any
 
@@ -18,7 +19,7 @@ from support.lockstep import PATIENT, Lockstep
 
 from metabev_ros import wire
 from metabev_ros.bags import BagReader, BagWriter
-from metabev_ros.config import OutputsConfig, SensingConfig
+from metabev_ros.config import OutputsConfig, SensingConfig, TrackingConfig, to_plain
 from metabev_ros.node import ros_support
 from metabev_ros.replay.run import output_topic, replay_bag
 
@@ -42,8 +43,15 @@ QOS = {
     'overlay/compressed': DISPLAY,
     'vision_detections': PLANNING,
     'autoware_objects': PLANNING,
+    wire.TRACKS: PLANNING,
+    'autoware_tracks': PLANNING,
+    'track_markers': ros_support.reliable_qos(5),
+    'sensor_panel': DISPLAY,
     'grid_map': DISPLAY,
+    'scene': PLANNING,
 }
+# Boxes of noise are weak: each begins a track that is believed at once.
+TRACKING = TrackingConfig(start_score=0.06, least_score=0.06, confirm_hits=1)
 TYPES = wire.OUTPUT_TYPES | {
     topic: output.msgtype for topic, output in wire.standard_outputs().items()
 }
@@ -94,14 +102,22 @@ def played(graph, model, tmp_path_factory):
 
     folder, rig = tmp_path_factory.mktemp('consumers'), rig_messages.rig()
     with BagWriter(folder / 'in.mcap') as writer:
-        rig_messages.write_drive(writer, TICKS)
-    every = OutputsConfig(*['require'] * 7)
-    sensing = SensingConfig(deadline=0.1)
-    replay_bag(folder / 'in.mcap', folder / 'out.mcap', model, rig, sensing, outputs=every)
+        rig_messages.write_drive(writer, TICKS, with_odometry=True)
+    every = OutputsConfig(*['require'] * len(dataclasses.fields(OutputsConfig)))
+    replay_bag(
+        folder / 'in.mcap',
+        folder / 'out.mcap',
+        model,
+        rig,
+        SensingConfig(deadline=0.1),
+        outputs=every,
+        tracking=TRACKING,
+    )
     outputs = list(BagReader(folder / 'out.mcap'))
     replayed = {topic: [m.cdr for m in outputs if m.topic == output_topic(topic)] for topic in QOS}
     made = [m.log_time_ns for m in outputs if m.topic == output_topic(wire.DETECTIONS)]
-    node = NodeProcess(folder, model=model, **PATIENT)
+    following = {f'tracking.{name}': value for name, value in to_plain(TRACKING).items()}
+    node = NodeProcess(folder, model=model, **PATIENT, **following)
     consumers: dict[str, Consumer] = {}
     try:
         node.wait_for_log('active:')
@@ -139,6 +155,44 @@ def test_rviz_gets_markers_and_the_overlay_raw_and_compressed(played, topic):
     assert got == expected
 
 
+def of_samples(played, topic: str) -> tuple[list[Any], list[Any]]:
+    """As `Played.of`, without heartbeats: they are not at the same times.
+
+    What is made of tracks does not say whether it is one; the tracks, sent before it, do.
+    """
+
+    def kept(found: list[Any], tracks: list[Any]) -> list[Any]:
+        said = [t for t in tracks if t.is_motion_known or topic != 'autoware_tracks']
+        return [m for m, t in zip(found, said, strict=False) if not t.is_heartbeat]
+
+    expected = kept(played.of(topic)[1], played.of(wire.TRACKS)[1])
+    live, tracks = (played.consumers[name].got for name in (topic, wire.TRACKS))
+    end = time.monotonic() + 60
+    while len(kept(live, tracks)) < len(expected) and time.monotonic() < end:
+        time.sleep(0.05)
+    return kept(live, tracks), expected
+
+
+def test_rviz_gets_the_tracks_with_their_tails(played):
+    got, expected = of_samples(played, 'track_markers')
+    assert got == expected and len(got) >= TICKS - 2
+    assert any(marker.points for marker in got[-1].markers if marker.ns == 'tails')
+
+
+def test_rviz_gets_the_states_of_the_sensors_as_a_picture(played):
+    for picture in played.consumers['sensor_panel'].wait(2):
+        assert (picture.encoding, picture.step) == ('rgb8', 3 * picture.width)
+        assert len(set(bytes(picture.data))) > 10
+
+
+@pytest.mark.distribution
+def test_autowares_planning_gets_the_tracks_with_their_identities(played):
+    got, expected = of_samples(played, 'autoware_tracks')
+    assert got == expected and len(got) >= TICKS - 2
+    last, before = ({bytes(o.object_id.uuid) for o in m.objects} for m in (got[-1], got[-2]))
+    assert last & before
+
+
 @pytest.mark.distribution
 @pytest.mark.parametrize(
     ('topic', 'boxes'), [('vision_detections', 'detections'), ('autoware_objects', 'objects')]
@@ -147,6 +201,15 @@ def test_vision_msgs_and_autowares_planning_get_the_boxes_in_their_types(played,
     got, expected = played.of(topic)
     assert got == expected
     assert any(getattr(message, boxes) for message in got)
+
+
+@pytest.mark.skipif(
+    not ros_support.has_message_type(wire.SCENE), reason='needs the package foxglove_msgs'
+)
+def test_foxglove_gets_the_boxes_as_a_scene(played):
+    got, expected = played.of('scene')
+    assert got == expected
+    assert any(entity.cubes for entity in got[-1].entities)
 
 
 @pytest.mark.distribution

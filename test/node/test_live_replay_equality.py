@@ -31,8 +31,8 @@ pytestmark = pytest.mark.ros
 
 TICKS = 14
 COMPARED = (wire.DETECTIONS, wire.BEV_MAP, wire.DRIVABLE_AREA, wire.MARKERS, wire.TRACKS)
-REQUIRED = OutputsConfig(layers='require', overlay_compressed='require')
-EXTRA = ('layers/walkway', 'overlay/compressed')  # of what that asks for
+REQUIRED = OutputsConfig(layers='require', overlay_compressed='require', track_markers='require')
+EXTRA = ('layers/walkway', 'overlay/compressed', 'track_markers')  # of what that asks for
 SETTINGS = OutputSettings(
     DetectionsConfig(scores='all=0.1, all@20=0.2', nms_scale=0.8),
     MarkersConfig(min_score=0.15, lifetime=0.7, text=True),
@@ -46,9 +46,18 @@ def skipped(sensor: str, tick: int) -> bool:
     return sensor in CAMERAS and 3 <= tick < 6 or sensor == LIDAR and 8 <= tick < 11
 
 
-def is_of_sample(topic: str, cdr: bytes) -> bool:
-    """False for tracks that coast: heartbeats are not at the same times."""
-    return topic != wire.TRACKS or not wire.deserialize(cdr, wire.OUTPUT_TYPES[topic]).is_heartbeat
+def of_samples(messages: dict[str, list[bytes]]) -> dict[str, list[bytes]]:
+    """What is not of tracks that coast: heartbeats are not at the same times."""
+    tracks = [
+        wire.deserialize(cdr, wire.OUTPUT_TYPES[wire.TRACKS]) for cdr in messages[wire.TRACKS]
+    ]
+    return messages | {
+        topic: [
+            cdr for cdr, said in zip(messages[topic], tracks, strict=True) if not said.is_heartbeat
+        ]
+        for topic in (wire.TRACKS, 'track_markers')
+        if topic in messages
+    }
 
 
 def live_and_replayed(
@@ -76,12 +85,9 @@ def live_and_replayed(
     )
     topics = COMPARED if required is None else (*COMPARED, *EXTRA)
     outputs = list(BagReader(folder / 'out.mcap'))
-    replayed = {
-        topic: [
-            m.cdr for m in outputs if m.topic == output_topic(topic) and is_of_sample(topic, m.cdr)
-        ]
-        for topic in topics
-    }
+    replayed = of_samples(
+        {t: [m.cdr for m in outputs if m.topic == output_topic(t)] for t in topics}
+    )
     made = [m.log_time_ns for m in outputs if m.topic == output_topic(wire.DETECTIONS)]
     first = len(graph.records)
     save_config(rig, folder / 'this_rig.yaml')
@@ -100,12 +106,7 @@ def live_and_replayed(
     finally:
         code = node.stop(signal.SIGTERM)
     assert code == 0
-    live = {
-        topic: [
-            r.cdr for r in graph.records[first:] if r.topic == topic and is_of_sample(topic, r.cdr)
-        ]
-        for topic in topics
-    }
+    live = of_samples({t: [r.cdr for r in graph.records[first:] if r.topic == t] for t in topics})
     return {topic: unpadded(live[topic], replayed[topic]) for topic in topics}, replayed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import pytest
@@ -47,7 +48,7 @@ def test_what_is_not_installed_is_told_once_with_the_command_that_installs_it() 
 
 def test_what_is_never_wanted_is_neither_offered_nor_told() -> None:
     told: list[str] = []
-    never = OutputsConfig(*['never'] * 7)
+    never = OutputsConfig(*['never'] * len(dataclasses.fields(OutputsConfig)))
     assert available_outputs(never, MAP_CLASSES, told.append) == {} and not told
 
 

@@ -23,8 +23,10 @@ from support.tracked_worlds import (
 
 from metabev_ros.config import TrackingConfig
 from metabev_ros.errors import ConfigError
+from metabev_ros.geometry import transform_points
 from metabev_ros.structures import DETECTION_CLASSES, Modality
 from metabev_ros.tracking import Tracker
+from metabev_ros.tracking.bank import TAIL
 from metabev_ros.tracks import TrackState
 
 
@@ -341,3 +343,31 @@ def test_a_crowd_is_bounded():
             ns(step * 0.1), found(crowd, labels=[BICYCLE] * 2000), Modality.LIDAR, pose()
         )
     assert 400 <= len(following._state.bank) <= 500 and len(told.tracks) <= 500
+
+
+def test_a_tail_is_where_the_object_was_seen_from_where_the_vehicle_is_now():
+    following = tracker()
+    for step in range(80):
+        t = step * 0.1
+        poses = pose(12 * t, 0.0, 0.05 * t)
+        told = following.look(
+            ns(t), found(from_vehicle(boxes((20 + 6 * t, 4.0)), poses)), Modality.LIDAR, poses
+        )
+    (track,) = told.tracks
+    assert track.first_ns == ns(0) and len(track.tail) == TAIL
+    (rest_from_ego,) = poses.values()
+    in_rest = transform_points(rest_from_ego, track.tail)
+    assert in_rest[:, 1] == pytest.approx(4.0, abs=0.05)
+    assert np.diff(in_rest[:, 0]) == pytest.approx(6 * 0.2, abs=0.1)  # a place every 0.2 s
+    assert 0 <= 20 + 6 * t - in_rest[-1, 0] <= 6 * 0.2 + 0.1
+
+
+def test_a_tail_stays_where_it_was_while_its_track_coasts_and_in_a_heartbeat():
+    following = tracker()
+    told = follow(following, lambda t: found(boxes((10 + 5 * t, 2.0))), 1.0)
+    beat = following.coast(ns(1.5), pose(), 0)
+    assert np.array_equal(beat.tracks[0].tail, told.tracks[0].tail)
+    assert beat.tracks[0].box[0] > told.tracks[0].box[0] + 2
+    later = following.look(ns(1.6), found(), Modality.LIDAR, pose())
+    assert later.tracks[0].state is TrackState.COASTING
+    assert np.array_equal(later.tracks[0].tail[:-1], told.tracks[0].tail)

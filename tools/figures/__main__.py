@@ -140,5 +140,16 @@ def lidar_views(
     draw_lidar_views(keyframe, seed, Style(style), second, out)
 
 
+@app.command()
+def views(
+    seed: Annotated[int, typer.Argument(help='Of the held-out drive.')] = 900_300,
+    out: Out = IMAGES / 'views.jpg',
+) -> None:
+    """What the displays of RViz and Foxglove show, drawn from a replay's messages."""
+    from figures.views import draw_views
+
+    draw_views(seed, out)
+
+
 if __name__ == '__main__':
     app()
