@@ -224,7 +224,8 @@ class SensingWorker(threading.Thread):
                         report.state is SensorState.OK,
                     )
             if report.rejected > self._rejected.get(report.name, 0):
+                reason = report.reason or 'and the next ones are good again'
                 self._log.line(
-                    report.name, 'rejected', f'{report.name}: message refused, {report.reason}'
+                    report.name, 'rejected', f'{report.name}: message refused, {reason}'
                 )
             self._rejected[report.name] = report.rejected
