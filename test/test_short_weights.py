@@ -5,14 +5,15 @@ import pytest
 from short_weights import LOST_BITS, shortened
 
 
-def test_every_value_is_the_nearest_of_those_with_zero_bits():
+@pytest.mark.parametrize('lost', [1, LOST_BITS, 15])
+def test_every_value_is_the_nearest_of_those_with_zero_bits(lost):
     values = np.random.default_rng(0).normal(0, 1, 20_000).astype(np.float32)
-    got = shortened(values)
+    got = shortened(values, lost)
     bits = got.view(np.uint32)
-    assert not (bits & ((1 << LOST_BITS) - 1)).any()
-    step = np.spacing(np.abs(values)).astype(np.float64) * 2**LOST_BITS
+    assert not (bits & ((1 << lost) - 1)).any()
+    step = np.spacing(np.abs(values)).astype(np.float64) * 2**lost
     assert (np.abs(got.astype(np.float64) - values) <= step / 2).all()
-    np.testing.assert_array_equal(shortened(got), got)
+    np.testing.assert_array_equal(shortened(got, lost), got)
 
 
 @pytest.mark.parametrize('value', [0.0, -0.0, np.inf, -np.inf, np.finfo(np.float32).max, 1e-45])

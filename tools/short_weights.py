@@ -1,9 +1,10 @@
 """Round weights to fewer bits, which a repository packs smaller; half of them are enough.
 
-    .venv/bin/metabev-env python tools/short_weights.py runs/streets/weights.safetensors
+    .venv/bin/metabev-env python tools/short_weights.py runs/streets/weights.safetensors [--lost-bits 15]
 
-A float32 has 23 bits of fraction. Here the last 13 become zero, to the nearest, which changes a
-weight by at most one part in 2048, as bfloat16 autocast did in every step of the training.
+A float32 has 23 bits of fraction. Here the last 13 become zero, to the nearest: a weight changes by
+at most one part in 2048. With 15 it is one in 512, as bfloat16 autocast has it in every step of a
+training.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ def main() -> None:
     """Round a file in place."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition('\n')[0])
     parser.add_argument('weights', type=Path)
-    path = parser.parse_args().weights
+    parser.add_argument('--lost-bits', type=int, default=LOST_BITS, choices=range(1, 20))
+    options = parser.parse_args()
+    path, lost = options.weights, options.lost_bits
     with safe_open(path, 'numpy') as file:
-        weights = {name: shortened(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+        names = list(file.keys())
+        weights = {name: shortened(file.get_tensor(name), lost) for name in names}
         metadata = file.metadata()
     replace_file(path, lambda part: save_file(weights, part, metadata))
 
