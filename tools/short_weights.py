@@ -1,10 +1,10 @@
 """Round weights to fewer bits, which a repository packs smaller; half of them are enough.
 
-    .venv/bin/metabev-env python tools/short_weights.py runs/streets/weights.safetensors [--lost-bits 15]
+    .venv/bin/metabev-env python tools/short_weights.py WEIGHTS.safetensors [--lost-bits 15]
 
-A float32 has 23 bits of fraction. Here the last 13 become zero, to the nearest: a weight changes by
-at most one part in 2048. With 15 it is one in 512, as bfloat16 autocast has it in every step of a
-training.
+A float32 has 23 bits of fraction. Here the last 13 become zero, to the nearest: a weight changes
+by at most one part in 2048. With 15 it is one in 512, as bfloat16 autocast has it in every step
+of a training.
 """
 
 from __future__ import annotations
