@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from metabev_ros.bags import BagWriter
 from metabev_ros.config import RigConfig, load_config
 from metabev_ros.errors import BackendError
 from metabev_ros.faults.plan import find_plan
@@ -20,6 +19,8 @@ from metabev_ros.lab.demo.live import (
     run_live,
 )
 from metabev_ros.lab.demo.run import DemoConfig, run_demo
+from metabev_ros.lab.demo.world import make_drive, vehicle_drive
+from metabev_ros.lab.simulation.worlds import World
 from metabev_ros.resources import resource_path
 
 RIG = 'config/rigs/nuscenes_like.yaml'
@@ -36,8 +37,8 @@ def test_a_domain_that_is_in_use_is_not_taken():
 def test_a_node_that_refuses_to_start_ends_the_demonstration_with_its_own_words(tmp_path):
     rig_path = resource_path(RIG)
     rig = load_config(RigConfig, rig_path)
-    with BagWriter(tmp_path / 'in.mcap'):
-        pass
+    # A drive whose topics the faults know: else the rehearsal may refuse before the node does.
+    make_drive(tmp_path / 'in.mcap', vehicle_drive(rig_path, 900_100, 0.2, World.BOXES), 1)
     plan = find_plan('sensor_loss')
     rehearsal = make_rehearsal(tmp_path / 'in.mcap', tmp_path / 'out.mcap', plan, rig)
     with pytest.raises(BackendError, match='start-up refused'):
