@@ -171,7 +171,7 @@ def test_the_ledger_has_what_is_asked_of_every_data_set(seen):
         record = records[f'reality.start.{asked.id}']
         assert record.target == asked.target and f'{record.id}_low' in records
     own = records['reality.start.all.own_centres']
-    assert own.target == '<= 0'
+    assert own.target == '<= 0' and own.value == 0
     assert own.n == 6 + 4 + 4  # frames of the LiDAR, fused and camera branches
 
 
