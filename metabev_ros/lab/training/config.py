@@ -87,6 +87,7 @@ class TrainingConfig:
         auxiliary_weight: of the heads on each modality's own BEV map; 0: there are none.
         either_way: share of the heading's loss that takes both directions as one (centre heads):
             where scenes are turned at will, headings are not learnt without it.
+        direction_weight: of the loss that tells a heading from its opposite (centre heads).
         balance_weight: of the load-balancing term of routed experts.
         importance_weight, load_weight: of AdaMV-MoE's balancing terms.
         interaction_offset_rate: learning rate of the sampling offsets of task interaction over
@@ -127,6 +128,7 @@ class TrainingConfig:
     dice_weight: float = 3.0
     auxiliary_weight: float = 0.0
     either_way: float = 0.0
+    direction_weight: float = 0.0
     balance_weight: float = 0.01
     importance_weight: float = 0.005
     load_weight: float = 0.005
@@ -193,7 +195,12 @@ class TrainingConfig:
     def _check_numbers(self) -> None:
         require(0 < self.rise < 1, 'training.rise', 'between 0 and 1', self.rise)
         require(0 <= self.ema_decay < 1, 'training.ema_decay', '[0, 1)', self.ema_decay)
-        require(0 <= self.either_way < 1, 'training.either_way', '[0, 1)', self.either_way)
+        require(
+            0 <= self.either_way < 1 or (self.either_way == 1 and self.direction_weight > 0),
+            'training.either_way',
+            '[0, 1), or 1 with a direction_weight',
+            self.either_way,
+        )
         for name in (
             'steps',
             'threads',

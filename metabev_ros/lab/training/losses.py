@@ -8,6 +8,7 @@ x 0.25).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,21 +25,42 @@ from metabev_ros.lab.training.plain_detr import focal_sum, set_losses
 # Weights of dx dy z log-l log-w log-h sin cos vx vy; velocity as in BEVFusion (0.2).
 BOX_WEIGHTS = (2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.2, 0.2)
 HEADING = slice(6, 8)  # sine and cosine
+DIRECTION_SLOPE = 2.0
 QUERY_BOX_WEIGHTS = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.2, 0.2)
+
+
+@dataclass(frozen=True)
+class HeadingLoss:
+    """How the headings of centre heads count.
+
+    An object that looks the same from both ends is as likely to head one way as the other where
+    scenes are turned at will. L1 is then the same for any vector between both headings, and
+    nothing is learnt, not even the axis. Like SECOND (Yan et al. 2018, section 3.2.2), a part of
+    the loss takes a heading and its opposite as one, and a second one asks which of both it is.
+
+    Attributes:
+        either_way: share of L1 that is towards the nearer of both headings.
+        direction_weight: of the logistic loss of the product of both vectors. At 1.5 it turns
+            every heading round against an L1 that takes both directions as one, and leaves the
+            axis where the direction cannot be known.
+    """
+
+    either_way: float = 0.0
+    direction_weight: float = 0.0
 
 
 def detection_loss(
     output: dict[str, Tensor],
     targets: Sequence[dict[str, Tensor]],
     config: ModelConfig,
-    either_way: float = 0.0,
+    heading: HeadingLoss = HeadingLoss(),
 ) -> dict[str, Tensor]:
     """Unweighted loss terms of the detection head that the configuration names.
 
     Args:
         output: `NetworkOutput.detection`.
         targets: per sample what `targets.detection_targets` gives, on the same device.
-        either_way: of `box_loss`, for centre heads.
+        heading: of `box_loss`, for centre heads.
 
     Returns:
         `heatmap`, `boxes` and, for TransFusion and Plain-DETR, `classes`, for the latter also
@@ -48,7 +70,7 @@ def detection_loss(
     truth, asked = torch.stack([target['heatmap'] for target in targets]), stacked_asked(targets)
     match config.head.detection:
         case DetectionHead.CENTER:
-            return _center_loss(output, truth, asked, targets, config, either_way)
+            return _center_loss(output, truth, asked, targets, config, heading)
         case DetectionHead.TRANSFUSION:
             classes, boxes = query_loss(output['class_logits'], output['boxes'], targets, config)
             return {
@@ -71,7 +93,7 @@ def _center_loss(
     asked: Tensor | None,
     targets: Sequence[dict[str, Tensor]],
     config: ModelConfig,
-    either_way: float,
+    heading: HeadingLoss,
 ) -> dict[str, Tensor]:
     """Terms of the centre heads; `truth` (B, K, Y, X) is the heatmap to be learnt."""
     counts = [len(group) for group in config.detection_groups]
@@ -88,7 +110,7 @@ def _center_loss(
             part,
             [t['cells'][m] for t, m in zip(targets, mine, strict=True)],
             [t['channels'][m] for t, m in zip(targets, mine, strict=True)],
-            either_way,
+            heading,
         )
         first += count
     return terms
@@ -125,29 +147,30 @@ def heatmap_loss(logits: Tensor, target: Tensor, asked: Tensor | None = None) ->
 
 
 def box_loss(
-    maps: Tensor, cells: list[Tensor], channels: list[Tensor], either_way: float = 0.0
+    maps: Tensor,
+    cells: list[Tensor],
+    channels: list[Tensor],
+    heading: HeadingLoss = HeadingLoss(),
 ) -> Tensor:
     """L1 at the centre cells, averaged over boxes.
-
-    An object that looks the same from both ends is as likely to head one way as the other where
-    scenes are turned at will. L1 is then the same for any vector between both headings, and
-    nothing is learnt, not even the axis. Like SECOND (Yan et al. 2018, section 3.2.2), a part of
-    the loss takes a heading and its opposite as one.
 
     Args:
         maps: (B, 10, Y, X) of one group of classes.
         cells, channels: per sample (M,) flat cells and (M, 10) targets.
-        either_way: share of the heading's loss that is towards the nearer of both headings.
+        heading: how headings count.
     """
     flat, wanted = maps.float().flatten(2), torch.cat(channels)
     predicted = torch.cat([flat[i][:, c].t() for i, c in enumerate(cells)])
     weights = predicted.new_tensor(BOX_WEIGHTS)
     error = known_error(predicted, wanted) * weights
     loss = error.sum()
-    if either_way:
+    if heading.either_way:
         opposite = ((predicted + wanted).abs() * weights)[:, HEADING].sum(1)
         nearer = (error[:, HEADING].sum(1) - opposite).clamp(min=0)
-        loss = loss - either_way * nearer.sum()
+        loss = loss - heading.either_way * nearer.sum()
+    if heading.direction_weight:
+        along = (predicted * wanted)[:, HEADING].sum(1)
+        loss = loss + heading.direction_weight * F.softplus(-DIRECTION_SLOPE * along).sum()
     total, boxes = sum_over_ranks(torch.stack([loss, error.new_tensor(len(predicted))]))
     return total / boxes.clamp(min=1)
 

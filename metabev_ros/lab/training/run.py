@@ -39,12 +39,14 @@ class RunConfig:
     def __post_init__(self) -> None:
         require_sources(self.data)
         head = self.model.head.detection
-        require(
-            self.training.either_way == 0 or head is DetectionHead.CENTER,
-            'training.either_way',
-            f'0 with detection: {head.value}',
-            self.training.either_way,
-        )
+        for name in ('either_way', 'direction_weight'):
+            value = getattr(self.training, name)
+            require(
+                value == 0 or head is DetectionHead.CENTER,
+                f'training.{name}',
+                f'0 with detection: {head.value}',
+                value,
+            )
 
 
 def say_nothing(*_: object) -> None:

@@ -6,7 +6,7 @@ processes, draw the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -75,21 +75,33 @@ def draw_modalities(config: TrainingConfig, step: int, world: int = 1) -> list[M
     return drawn * (size // count)
 
 
-def draw_sources(shares: np.ndarray, size: int, seed: int, step: int) -> np.ndarray:
-    """(size,) index of the source of every slot of a step.
+def draw_sources(
+    shares: Mapping[Modality, np.ndarray], modalities: Sequence[Modality], seed: int, step: int
+) -> np.ndarray:
+    """(slots,) index of the source of every slot of a step.
 
     Args:
-        shares: (sources,) probabilities.
+        shares: of `source_shares`.
+        modalities: that the slots ask for.
     """
-    if len(shares) == 1:
-        return np.zeros(size, np.int64)
-    return np.random.default_rng([seed, step, _SOURCE]).choice(len(shares), size, p=shares)
+    limits = np.stack([shares[asked].cumsum() for asked in modalities])
+    drawn = np.random.default_rng([seed, step, _SOURCE]).random(len(limits))
+    return (limits <= drawn[:, None] * limits[:, -1:]).sum(1)
 
 
-def source_shares(sets: Sequence[RecordSet]) -> np.ndarray:
-    """(sources,) probabilities: by weight, or by the number of records."""
-    weights = [len(s) if s.weight is None else s.weight for s in sets]
-    return np.array(weights, np.float64) / sum(weights)
+def source_shares(sets: Sequence[RecordSet]) -> dict[Modality, np.ndarray]:
+    """(sources,) probabilities for every modality that can be asked for.
+
+    By weight, or by the number of records. A source with a record that lacks a sensor asked for
+    is left out, unless they all have one.
+    """
+    weights = np.array([len(s) if s.weight is None else s.weight for s in sets], np.float64)
+    shares = {}
+    for asked in (Modality.FUSED, Modality.CAMERA, Modality.LIDAR):
+        whole = np.array([all(asked & record == asked for record in s.modalities) for s in sets])
+        shares[asked] = weights * whole if whole.any() else weights
+        shares[asked] = shares[asked] / shares[asked].sum()
+    return shares
 
 
 def available(asked: Modality, record: Modality) -> Modality:
@@ -130,7 +142,8 @@ class _Walk:
 class BatchKeys(torch.utils.data.Sampler):
     """Keys of one process's part of every batch from step `start` on.
 
-    Every slot draws its source by weight and takes the next record of that source's own epochs.
+    Every slot draws its source by weight, among those with the sensors that it asks for, and takes
+    the next record of that source's own epochs.
 
     Args:
         sets: the sources.
@@ -164,10 +177,10 @@ class BatchKeys(torch.utils.data.Sampler):
                 str(list(config.batch)),
             )
         self._modalities = [m for records in sets for m in records.modalities]
-        if world > 1:
-            _require_alike(set(self._modalities), config, world)
-        self._walks = [_Walk(records, i, config) for i, records in enumerate(sets)]
         self._shares = source_shares(sets)
+        if world > 1:
+            _require_alike(sets, self._shares, config, world)
+        self._walks = [_Walk(records, i, config) for i, records in enumerate(sets)]
         self._first = np.cumsum([0, *(len(records) for records in sets)]).tolist()
 
     def __len__(self) -> int:
@@ -181,7 +194,8 @@ class BatchKeys(torch.utils.data.Sampler):
         for step in range(self._start, config.steps):
             modalities = draw_modalities(config, step, self._world)
             keys: list[SampleKey] = []
-            for slot, source in enumerate(draw_sources(self._shares, size, config.seed, step)):
+            sources = draw_sources(self._shares, modalities, config.seed, step)
+            for slot, source in enumerate(sources):
                 if slot in mine:
                     record = self._first[source] + self._walks[source][taken[source]]
                     modality = available(modalities[slot], self._modalities[record])
@@ -191,17 +205,20 @@ class BatchKeys(torch.utils.data.Sampler):
 
     def _taken_before(self, step: int) -> list[int]:
         """Number of records that the steps before have taken of every source."""
-        size, sources = len(self._config.batch), len(self._shares)
-        if sources == 1:
-            return [step * size]
-        taken = np.zeros(sources, np.int64)
+        config, taken = self._config, np.zeros(len(self._walks), np.int64)
         for earlier in range(step):
-            drawn = draw_sources(self._shares, size, self._config.seed, earlier)
-            taken += np.bincount(drawn, minlength=sources)
+            modalities = draw_modalities(config, earlier, self._world)
+            drawn = draw_sources(self._shares, modalities, config.seed, earlier)
+            taken += np.bincount(drawn, minlength=len(taken))
         return taken.tolist()
 
 
-def _require_alike(records: set[Modality], config: TrainingConfig, world: int) -> None:
+def _require_alike(
+    sets: Sequence[RecordSet],
+    shares: Mapping[Modality, np.ndarray],
+    config: TrainingConfig,
+    world: int,
+) -> None:
     """Stop where records lack sensors and so would make the processes differ.
 
     Synchronised batch norms wait for every process: all must run the same encoders.
@@ -210,6 +227,12 @@ def _require_alike(records: set[Modality], config: TrainingConfig, world: int) -
         ConfigError
     """
     for asked in (Modality.FUSED, Modality.CAMERA, Modality.LIDAR):
+        records = {
+            record
+            for source, share in zip(sets, shares[asked], strict=True)
+            if share
+            for record in source.modalities
+        }
         given = sorted({available(asked, record).name for record in records})
         if len(given) > 1 and asked in _asked(config):
             raise ConfigError(

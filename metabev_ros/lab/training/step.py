@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from metabev_ros.lab.training.config import Precision, TrainingConfig
 from metabev_ros.lab.training.losses import (
+    HeadingLoss,
     depth_loss,
     detection_loss,
     heatmap_loss,
@@ -100,8 +101,9 @@ class TrainingStep(nn.Module):
         """Terms of the tasks that are learned."""
         config, terms = self.config, {}
         if 'detection' in config.tasks:
+            heading = HeadingLoss(config.either_way, config.direction_weight)
             for name, term in detection_loss(
-                output.detection, targets, self.network.config, config.either_way
+                output.detection, targets, self.network.config, heading
             ).items():
                 weight = config.box_weight if name == 'boxes' else 1.0
                 terms[name] = config.detection_weight * weight * term

@@ -7,9 +7,11 @@ from support.small_networks import DETECTION_HEADS, sample_of, small_base, small
 
 from metabev_ros.config import DecoderFfn, DetectionHead, Fuser
 from metabev_ros.errors import ConfigError
+from metabev_ros.lab.training.config import TrainingConfig
 from metabev_ros.lab.training.data import DataSource
 from metabev_ros.lab.training.losses import (
     HEADING,
+    HeadingLoss,
     absolute_channels,
     box_loss,
     depth_loss,
@@ -217,36 +219,56 @@ def test_the_loss_under_bfloat16_autocast_is_near_that_in_float32(head):
     assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
 
 
-def heading_learnt(either_way: float) -> torch.Tensor:
-    """(2,) sine and cosine that one cell learns from cars that head both ways along 0.6 rad."""
-    maps = torch.full((1, 10, 1, 1), 0.05, requires_grad=True)
-    ahead = torch.zeros(10)
-    ahead[HEADING] = torch.tensor([0.6, 0.6 + torch.pi / 2]).sin()
-    back = ahead.clone()
+def heading_learnt(loss: HeadingLoss, ahead: int = 2, start: float = 0.05) -> torch.Tensor:
+    """(2,) sine and cosine that one cell learns from four cars along 0.6 rad.
+
+    Args:
+        ahead: number of cars that head that way and not the other.
+        start: of all channels.
+    """
+    maps = torch.full((1, 10, 1, 1), start, requires_grad=True)
+    forward = torch.zeros(10)
+    forward[HEADING] = torch.tensor([0.6, 0.6 + torch.pi / 2]).sin()
+    back = forward.clone()
     back[HEADING] *= -1
+    cars = torch.stack([forward] * ahead + [back] * (4 - ahead))
     optimiser = torch.optim.SGD([maps], lr=0.05)
     cells = [torch.zeros(4, dtype=torch.int64)]
     for _ in range(200):
         optimiser.zero_grad()
-        box_loss(maps, cells, [torch.stack([ahead, back, ahead, back])], either_way).backward()
+        box_loss(maps, cells, [cars], loss).backward()
         optimiser.step()
     return maps.detach()[0, HEADING, 0, 0]
 
 
 def test_the_axis_is_learnt_where_half_of_the_cars_head_the_other_way():
     axis = torch.tensor([0.6, 0.6 + torch.pi / 2]).sin()
-    assert heading_learnt(0.0).norm() < 0.2  # L1 is the same for all vectors between both
-    assert (heading_learnt(0.8) * axis).sum().abs() > 0.9
+    assert heading_learnt(HeadingLoss()).norm() < 0.2  # L1 is the same for all between both
+    for loss in (HeadingLoss(0.8), HeadingLoss(1.0, direction_weight=1.5)):
+        assert (heading_learnt(loss) * axis).sum().abs() > 0.8
+
+
+def test_a_heading_is_turned_round_by_the_direction_loss_alone():
+    axis = torch.tensor([0.6, 0.6 + torch.pi / 2]).sin()
+    trapped = heading_learnt(HeadingLoss(0.8), ahead=4, start=-0.8)
+    turned = heading_learnt(HeadingLoss(1.0, direction_weight=1.5), ahead=4, start=-0.8)
+    assert (trapped * axis).sum() < -0.8 and (turned * axis).sum() > 0.9
+
+
+def test_a_direction_is_needed_to_take_both_as_one_wholly():
+    with pytest.raises(ConfigError, match='either_way'):
+        TrainingConfig(either_way=1.0)
+    assert TrainingConfig(either_way=1.0, direction_weight=0.5).either_way == 1.0
 
 
 def test_the_true_direction_costs_least_however_much_may_be_turned():
     truth = torch.zeros(1, 10)
     truth[0, HEADING] = torch.tensor([0.0, 1.0])
-    losses = []
+    losses, loss = [], HeadingLoss(0.8)
     for cosine in (1.0, -1.0, 0.0):
         maps = torch.zeros(1, 10, 1, 1)
         maps[0, HEADING, 0, 0] = torch.tensor([0.0, cosine])
-        losses.append(float(box_loss(maps, [torch.zeros(1, dtype=torch.int64)], [truth], 0.8)))
+        losses.append(float(box_loss(maps, [torch.zeros(1, dtype=torch.int64)], [truth], loss)))
     right, wrong, none = losses
     assert right == 0 and wrong == pytest.approx(2 * 0.2) and none == pytest.approx(1.0)
 
@@ -254,7 +276,8 @@ def test_the_true_direction_costs_least_however_much_may_be_turned():
 def test_query_heads_do_not_take_both_directions_as_one():
     config = RunConfig(data=(DataSource(records='somewhere'),))
     heads = replace(config.model.head, detection=DetectionHead.TRANSFUSION)
-    turned = replace(config.training, either_way=0.5)
-    assert replace(config, training=turned).training.either_way == 0.5
-    with pytest.raises(ConfigError, match='either_way'):
-        replace(config, model=replace(config.model, head=heads), training=turned)
+    for name in ('either_way', 'direction_weight'):
+        turned = replace(config.training, **{name: 0.5})
+        assert getattr(replace(config, training=turned).training, name) == 0.5
+        with pytest.raises(ConfigError, match=name):
+            replace(config, model=replace(config.model, head=heads), training=turned)

@@ -1,6 +1,7 @@
 """Batches are a function of seed and step; balance and shares are what was asked for."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -154,9 +155,23 @@ def test_a_record_gives_what_it_has_of_what_is_asked():
         assert {Modality(key.modality).name for key in keys} == {modality}
 
 
+def test_a_slot_draws_from_sources_with_the_sensors_that_it_asks_for():
+    c = config(steps=200, batch=('fused', 'lidar', 'camera') * 2)
+    data = (*sets(6), *sets(6, modality='LIDAR'))
+    drawn = Counter()
+    for keys in BatchKeys(data, c, 0):
+        assert [Modality(key.modality).name.lower() for key in keys] == list(c.batch)
+        assert all(key.record < 6 for key in keys if key.slot % 3 != 1)
+        drawn.update(key.record >= 6 for key in keys if key.slot % 3 == 1)
+    assert drawn[True] / drawn.total() == pytest.approx(0.5, abs=0.06)
+    parts = [list(BatchKeys(data, c, 100, rank, 2)) for rank in range(2)]
+    assert list(BatchKeys(data, c, 100)) == [a + b for a, b in zip(*parts, strict=True)]
+
+
 def test_processes_that_would_differ_are_refused():
     c = config(batch=('fused', 'fused'))
-    mixed = (*sets(4), *sets(4, modality='LIDAR'))
+    (whole,), (blind,) = sets(4), sets(4, modality='LIDAR')
+    mixed = (replace(whole, entries=whole.entries + blind.entries),)
     BatchKeys(mixed, c, 0)
     with pytest.raises(ConfigError, match='some give FUSED, some LIDAR'):
         BatchKeys(mixed, c, 0, 0, 2)
