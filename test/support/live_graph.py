@@ -112,9 +112,13 @@ class Graph:
             time.sleep(0.05)
         raise AssertionError(f'nothing wanted on {topic} within {timeout} s')
 
-    def close(self) -> None:
+    def rest(self) -> None:
+        """Spin no more; what others made on the node can then be destroyed."""
         self._stop.set()
         self._thread.join()
+
+    def close(self) -> None:
+        self.rest()
         self._executor.shutdown()
         self.node.destroy_node()
         self.context.try_shutdown()
