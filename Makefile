@@ -61,7 +61,7 @@ train: setup-dev ## the shipped model anew: runs/metabev_nano
 evaluate: setup ## the shipped model on held-out drives
 	@$(METABEV) evaluate $(ARGS)
 export: setup-dev ## the trained weights to ONNX: models/metabev_nano
-	@$(METABEV) export models/metabev_nano --run runs/metabev_nano $(ARGS)
+	@$(METABEV) export models/metabev_nano --run runs/metabev_nano --force $(ARGS)
 engines: setup-dev ## TensorRT engines of the shipped model for this GPU (docs/engines.md)
 	@$(METABEV) build-engines models/metabev_nano $(ARGS)
 gpu-check: setup-dev ## every engine and runtime on this GPU: parity, latency, memory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -94,3 +95,46 @@ def resource_path(name: str) -> Path:
             'check the name, or install the package again',
         )
     return path
+
+
+def model_folder(name: str) -> Path:
+    """A model's folder: one that is there, else the package's model of that name.
+
+    Args:
+        name: path or name; '' is the default model.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    return _given(name, DEFAULT_MODEL, 'models/{}', 'model', Path.is_dir)
+
+
+def rig_file(name: Path | None) -> Path:
+    """A rig file: one that is there, else the package's rig of that name.
+
+    Args:
+        name: path, or name with or without `.yaml`; None is the default rig.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    text = str(name or '')
+    shipped = 'config/rigs/{}' if text.endswith('.yaml') else 'config/rigs/{}.yaml'
+    return _given(text, DEFAULT_RIG, shipped, 'rig', Path.is_file)
+
+
+def _given(
+    name: str, default: str, shipped: str, what: str, is_there: Callable[[Path], bool]
+) -> Path:
+    if not name:
+        return resource_path(default)
+    try:
+        if is_there(Path(name)):
+            return Path(name)
+        if len(Path(name).parts) == 1 and name not in ('.', '..'):
+            return resource_path(shipped.format(name))
+    except (OSError, ValueError):  # too long for a path, or with a NUL
+        pass
+    except ConfigError as error:
+        raise ConfigError(what, 'a path or a name', f'{name[:64]!r}', error.got) from error
+    raise ConfigError(what, 'a path or a name', f'{name[:64]!r}, which is not there')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+import json
 import shlex
 import sys
 from collections.abc import Generator
@@ -20,36 +22,82 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from metabev_ros.backends import BackendKind
 from metabev_ros.config import RigConfig, load_config
-from metabev_ros.errors import MetaBevError, clean_text
-from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG, package_version, resource_path
+from metabev_ros.errors import ConfigError, MetaBevError, clean_text
+from metabev_ros.resources import model_folder, package_version, rig_file
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 console = Console()
 
+
+def choices(kinds: type[enum.Enum]) -> str:
+    """Values that may be typed, as the help shows them."""
+    return '|'.join(str(kind.value) for kind in kinds)
+
+
 ModelOption = Annotated[
-    Path | None, typer.Option('--model', help='Model folder; default: the shipped metabev_nano.')
+    Path | None,
+    typer.Option(
+        '--model',
+        metavar='NAME|FOLDER',
+        help='One of `metabev models`, or a model folder; default: metabev_nano.',
+    ),
 ]
 RigOption = Annotated[
-    Path | None, typer.Option('--rig', help='Rig YAML; default: the shipped nuScenes-like rig.')
+    Path | None,
+    typer.Option(
+        '--rig',
+        metavar='NAME|FILE',
+        help='Rig YAML, or the name of one in config/rigs/; default: nuscenes_like.',
+    ),
 ]
-BackendOption = Annotated[str, typer.Option(help='Inference runtime.')]
+BackendOption = Annotated[
+    str,
+    typer.Option(metavar='|'.join(kind.value for kind in BackendKind), help='Inference runtime.'),
+]
 ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help='Inference threads.')]
+ForceOption = Annotated[bool, typer.Option('--force', help='Write over what is there.')]
+JsonOption = Annotated[bool, typer.Option('--json', help='Print JSON, for other programs.')]
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: what a person would type."""
+    return 'Examples:\n\n' + '\n\n'.join(lines)
 
 
 def model_dir(model: Path | None) -> Path:
-    """The model folder that was asked for, or the shipped one."""
-    return resource_path(DEFAULT_MODEL) if model is None else model
+    """The model folder that was asked for, by path or by name, or the shipped one."""
+    return model_folder(str(model or ''))
 
 
 def rig_config(rig: Path | None) -> RigConfig:
-    """The rig that was asked for, or the nuScenes-like one."""
-    path = resource_path(DEFAULT_RIG) if rig is None else rig
-    return load_config(RigConfig, path)
+    """The rig that was asked for, by path or by name, or the nuScenes-like one."""
+    return load_config(RigConfig, rig_file(rig))
+
+
+def require_free(is_forced: bool, *paths: Path | None) -> None:
+    """Refuse to write over files that are there.
+
+    Raises:
+        ConfigError
+    """
+    for path in paths:
+        if path is not None and path.is_file() and not is_forced:
+            raise ConfigError(
+                clean_text(path, 300),
+                'the name of a new file',
+                'one that is there',
+                'name another, or write over it with --force',
+            )
+
+
+def say_json(plain: object) -> None:
+    """Print for other programs, on one stream with nothing else."""
+    sys.stdout.write(json.dumps(plain, indent=2) + '\n')
 
 
 def _print_version(wanted: bool) -> None:

@@ -9,11 +9,15 @@ from typing import Annotated
 import typer
 
 from metabev_ros.cli.app import (
+    ForceOption,
     RigOption,
     app,
     command_line,
     console,
+    examples,
+    model_dir,
     progress_bar,
+    require_free,
     rig_config,
 )
 from metabev_ros.config import load_config
@@ -21,7 +25,12 @@ from metabev_ros.contract import Contract, GraphForm, GraphPrecision, variant_fo
 from metabev_ros.errors import ConfigError
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        'metabev export models/mine --run runs/mine',
+        'metabev export models/mine --form tensorrt --precision fp16',
+    )
+)
 def export(
     model: Annotated[Path, typer.Argument(help='Model folder to write.')],
     run: Annotated[
@@ -51,6 +60,7 @@ def export(
             min=0, help='Seed of the parity inputs; default: a new one, which is printed.'
         ),
     ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Weights -> ONNX graphs and contract.json, through the parity gate."""
     from metabev_ros.lab.export.to_onnx import export_model
@@ -58,6 +68,8 @@ def export(
     def report(line: str) -> None:
         console.print(line, markup=False)
 
+    if run is not None:
+        require_free(force, model / 'weights.safetensors')
     if precision is GraphPrecision.FP32:
         if calibration_bag is not None:
             raise ConfigError(
@@ -107,11 +119,20 @@ def _export_precision(
     return contract
 
 
-@app.command('build-engines')
+@app.command(
+    'build-engines',
+    epilog=examples(
+        'metabev build-engines models/mine --precision fp16',
+    ),
+)
 def build_engines_command(
     model: Annotated[Path, typer.Argument(help='Model folder with a TensorRT variant.')],
-    precision: Annotated[str, typer.Option(help='fp32, fp16 or int8.')] = 'fp16',
-    flavour: Annotated[str, typer.Option(help='tensorrt or tensorrt_rtx.')] = 'tensorrt',
+    precision: Annotated[
+        str, typer.Option(metavar='fp32|fp16|int8', help='Of the engines.')
+    ] = 'fp16',
+    flavour: Annotated[
+        str, typer.Option(metavar='tensorrt|tensorrt_rtx', help='Of the library.')
+    ] = 'tensorrt',
     build_only: Annotated[
         bool,
         typer.Option(
@@ -121,7 +142,11 @@ def build_engines_command(
         ),
     ] = False,
     stale: Annotated[
-        str, typer.Option(help='Engines for other files, GPUs or versions: rebuild or refuse.')
+        str,
+        typer.Option(
+            metavar='rebuild|refuse',
+            help='What to do with engines for other files, GPUs or versions.',
+        ),
     ] = 'rebuild',
     force: Annotated[bool, typer.Option('--force', help='Build current ones too.')] = False,
     cameras: Annotated[int, typer.Option(help='Most cameras at once.')] = 6,
@@ -145,7 +170,7 @@ def build_engines_command(
     from metabev_ros.lab.export.parity import parity_inputs
 
     request = EngineRequest(
-        model,
+        model_dir(model),
         parse_precision(precision),
         parse_flavour(flavour),
         build_only,
@@ -172,11 +197,20 @@ def build_engines_command(
         )
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        'metabev convert bevfusion-det.pth --source bevfusion '
+        '--config config/models/metabev_base.yaml --out bevfusion.safetensors',
+    )
+)
 def convert(
     checkpoint: Annotated[Path, typer.Argument(help='.pth, .pt or .safetensors file.')],
     source: Annotated[
-        str, typer.Option(help='Project it comes from, see docs/pretrained_weights.md.')
+        str,
+        typer.Option(
+            metavar='bevfusion|timm_swin|...',
+            help='Project it comes from: all are in docs/pretrained_weights.md.',
+        ),
     ],
     config: Annotated[Path, typer.Option(help='Model YAML, see config/models/.')],
     out: Annotated[Path, typer.Option(help='The safetensors file to write.')],
@@ -184,6 +218,7 @@ def convert(
         list[str] | None,
         typer.Option(help='Leave out a part of the table by its name; may be repeated.'),
     ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Weights of BEVFusion, mmdetection3d, timm or torchvision -> our names, as safetensors."""
     from metabev_ros.config import ModelConfig
@@ -191,6 +226,7 @@ def convert(
     from metabev_ros.lab.conversion.coverage import coverage_table
     from metabev_ros.lab.conversion.sources import parse_source
 
+    require_free(force, out)
     result = convert_checkpoint(
         checkpoint, parse_source(source), load_config(ModelConfig, config), out, skip or ()
     )

@@ -9,22 +9,30 @@ import typer
 
 from metabev_ros.cli.app import (
     BackendOption,
+    ForceOption,
     ModelOption,
     RigOption,
     ThreadsOption,
     app,
     console,
+    examples,
     model_dir,
     progress_bar,
+    require_free,
     rig_config,
 )
 from metabev_ros.config import read_node_config
-from metabev_ros.resources import DEFAULT_RIG, resource_path
+from metabev_ros.resources import rig_file
 
 T = TypeVar('T')
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        'metabev simulate drive.mcap --seconds 5',
+        'metabev simulate drive.mcap --rig four_cameras --seed 7 --world streets',
+    )
+)
 def simulate(
     out: Annotated[Path, typer.Argument(help='The bag to write (.mcap).')],
     seed: Annotated[int, typer.Option(min=0, help='Seed of the world.')] = 900_000,
@@ -52,7 +60,8 @@ def simulate(
     world: Annotated[
         str | None,
         typer.Option(
-            help='streets, or boxes: the default until there are weights that know streets.'
+            metavar='boxes|streets',
+            help='boxes is the default until there are weights that know streets.',
         ),
     ] = None,
     traffic: Annotated[
@@ -62,6 +71,7 @@ def simulate(
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help='Processes that render.')] = 2,
+    force: ForceOption = False,
 ) -> None:
     """Render a vehicle's drive with ground truth into a bag."""
     from metabev_ros.lab.datasets.synthetic import (
@@ -74,8 +84,8 @@ def simulate(
     from metabev_ros.lab.simulation.traffic_file import read_traffic
     from metabev_ros.lab.simulation.worlds import find_world
 
-    name = resource_path(DEFAULT_RIG) if rig is None else rig
-    config = find_drive(drive) if drive else drive_for_rig(name)
+    require_free(force, out)
+    config = find_drive(drive) if drive else drive_for_rig(rig_file(rig))
     if seconds is None:
         seconds = 10.0 if traffic is None else read_traffic(traffic).seconds
     made = drive_through(
@@ -94,14 +104,12 @@ def simulate(
     console.print(f'{out}', markup=False)
 
 
-def _model_named(name: str) -> Path | None:
-    """The meaning of the parameter `model`: a folder, or the name of a model of this package."""
-    if not name or Path(name).is_dir():
-        return Path(name) if name else None
-    return resource_path(f'models/{name}')
-
-
-@app.command()
+@app.command(
+    epilog=examples(
+        'metabev replay drive.mcap -o seen.mcap --video seen.mp4',
+        'metabev replay my_bag/ --rig my_rig.yaml --set sensing.deadline=0.2',
+    )
+)
 def replay(
     context: typer.Context,
     bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
@@ -115,10 +123,11 @@ def replay(
     backend: BackendOption = 'onnxruntime',
     threads: ThreadsOption = 2,
     provider: Annotated[
-        str, typer.Option(help='What onnxruntime computes with: cpu, cuda, tensorrt or openvino.')
+        str,
+        typer.Option(metavar='cpu|cuda|tensorrt|openvino', help='What onnxruntime computes with.'),
     ] = 'cpu',
     precision: Annotated[
-        str, typer.Option(help='Of the exported graphs: fp32, fp16 or int8.')
+        str, typer.Option(metavar='fp32|fp16|int8', help='Of the exported graphs.')
     ] = 'fp32',
     params: Annotated[
         Path | None,
@@ -136,6 +145,7 @@ def replay(
             '--set', metavar='NAME=VALUE', help='A parameter, e.g. sensing.deadline=0.1.'
         ),
     ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Run the node's own perception over a bag, without ROS; outputs lie beside the inputs.
 
@@ -152,11 +162,12 @@ def replay(
         return parameter if name in given and not is_typed else option
 
     out = out or Path(f'{bag.resolve().stem}.metabev.mcap')
+    require_free(force, out, video)
     with progress_bar('Replaying') as update:
         summary = replay_bag(
             bag,
             out,
-            model_dir(chosen('model', model, _model_named(node.model))),
+            model_dir(chosen('model', model, Path(node.model) if node.model else None)),
             rig_config(chosen('rig', rig, Path(node.rig) if node.rig else None)),
             node.sensing,
             chosen('backend', backend, node.backend),
@@ -178,7 +189,11 @@ def replay(
         raise typer.Exit(3)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        'metabev inject drive.mcap broken.mcap --schedule bad_day --enable-fault-injection'
+    )
+)
 def inject(
     bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
     out: Annotated[Path, typer.Argument(help='The bag to write (.mcap).')],
@@ -193,6 +208,7 @@ def inject(
     enabled: Annotated[
         bool, typer.Option('--enable-fault-injection', help='Without it nothing is injected.')
     ] = False,
+    force: ForceOption = False,
 ) -> None:
     """Copy a bag with faults in it, and write down what was done to every message.
 
@@ -202,6 +218,7 @@ def inject(
     from metabev_ros.faults.plan import find_plan
 
     truth = truth or out.with_suffix('.truth.jsonl')
+    require_free(force, out, truth)
     with progress_bar('Injecting') as update:
         summary = inject_bag(
             bag,
@@ -223,7 +240,7 @@ def inject(
         raise typer.Exit(1 if summary.idle else 3)
 
 
-@app.command()
+@app.command(epilog=examples('metabev play drive.mcap --restamp --loop'))
 def play(
     bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
     rate: Annotated[float, typer.Option(min=0.01, max=100)] = 1.0,

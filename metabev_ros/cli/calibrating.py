@@ -12,6 +12,8 @@ from metabev_ros.cli.app import (
     app,
     command_line,
     console,
+    examples,
+    model_dir,
     progress_bar,
 )
 from metabev_ros.errors import ConfigError
@@ -27,7 +29,12 @@ from metabev_ros.lab.evaluation.score_calibrating import (
 from metabev_ros.lab.simulation.worlds import find_world
 
 
-@app.command('calibrate')
+@app.command(
+    'calibrate',
+    epilog=examples(
+        'metabev calibrate models/mine --data records/held_out',
+    ),
+)
 def calibrate_command(
     model: Annotated[Path, typer.Argument(help='Exported model folder.')],
     data: Annotated[
@@ -43,7 +50,8 @@ def calibrate_command(
         int | None, typer.Option(min=1, help='Samples of each; default 5.')
     ] = None,
     world: Annotated[
-        str | None, typer.Option(help='Of synthetic drives: boxes (default) or streets.')
+        str | None,
+        typer.Option(metavar='boxes|streets', help='Of synthetic drives; default: boxes.'),
     ] = None,
     threads: ThreadsOption = 2,
     dry_run: Annotated[
@@ -68,6 +76,7 @@ def calibrate_command(
         test_set = RecordDrives(tuple(data))
     else:
         test_set = HeldOutDrives(drives or 40, per_drive or 5, FIRST_SEED, world=find_world(world))
+    model = model_dir(model)
     with progress_bar('Calibrating') as update:
         outcome = calibrate(model, test_set, threads, update)
     for line in outcome.lines():

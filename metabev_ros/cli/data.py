@@ -13,6 +13,7 @@ from metabev_ros.cli.app import (
     RigOption,
     app,
     console,
+    examples,
     model_dir,
     progress_bar,
     rig_config,
@@ -145,7 +146,12 @@ def _print_summary(summary: Summary) -> None:
         console.print(f'warning: {warning}', markup=False, style='yellow')
 
 
-@import_app.command('nuscenes')
+@import_app.command(
+    'nuscenes',
+    epilog=examples(
+        'metabev import nuscenes /data/nuscenes -o records/mini',
+    ),
+)
 def import_nuscenes(
     path: Annotated[Path, typer.Argument(help='Folder with samples/, sweeps/, maps/, v1.0-*/.')],
     out: RecordsOption,
@@ -171,7 +177,12 @@ def import_nuscenes(
     run_import(source, out, model, workers, pictures)
 
 
-@import_app.command('kitti')
+@import_app.command(
+    'kitti',
+    epilog=examples(
+        'metabev import kitti /data/kitti/object -o records/kitti',
+    ),
+)
 def import_kitti(
     path: Annotated[Path, typer.Argument(help='Folder with training/velodyne/, label_2/ ...')],
     out: RecordsOption,
@@ -189,7 +200,12 @@ def import_kitti(
     run_import(KittiObject(path, split, class_changes(classes)), out, model, workers, pictures)
 
 
-@import_app.command('kitti-tracking')
+@import_app.command(
+    'kitti-tracking',
+    epilog=examples(
+        'metabev import kitti-tracking /data/kitti/tracking -o records/kitti_tracking',
+    ),
+)
 def import_kitti_tracking(
     path: Annotated[Path, typer.Argument(help='Folder with training/velodyne/, label_02/ ...')],
     out: RecordsOption,
@@ -205,7 +221,12 @@ def import_kitti_tracking(
     run_import(source, out, model, workers, pictures)
 
 
-@import_app.command('av2')
+@import_app.command(
+    'av2',
+    epilog=examples(
+        'metabev import av2 /data/av2/sensor -o records/av2 --split val',
+    ),
+)
 def import_av2(
     path: Annotated[Path, typer.Argument(help='Folder with train/, val/ ...')],
     out: RecordsOption,
@@ -221,7 +242,12 @@ def import_av2(
     run_import(Argoverse2(path, split, class_changes(classes)), out, model, workers, pictures)
 
 
-@import_app.command('synthetic')
+@import_app.command(
+    'synthetic',
+    epilog=examples(
+        'metabev import synthetic -o records/boxes --worlds 10',
+    ),
+)
 def import_synthetic(
     out: RecordsOption,
     first_seed: Annotated[int, typer.Option(min=0, help='Seed of the first world.')] = 100_000,
@@ -239,7 +265,12 @@ def import_synthetic(
     run_import(source, out, model, workers, pictures)
 
 
-@import_app.command('streets')
+@import_app.command(
+    'streets',
+    epilog=examples(
+        'metabev import streets -o records/streets --worlds 10',
+    ),
+)
 def import_streets(
     out: RecordsOption,
     first_seed: Annotated[int, typer.Option(min=0, help='Seed of the first world.')] = 1_000_000,
@@ -258,7 +289,12 @@ def import_streets(
     run_import(source, out, model, workers, pictures)
 
 
-@import_app.command('traffic')
+@import_app.command(
+    'traffic',
+    epilog=examples(
+        'metabev import traffic scene.npz -o records/traffic',
+    ),
+)
 def import_traffic(
     files: Annotated[
         list[Path], typer.Argument(help='Recorded scenes (.npz); each is driven again.')
@@ -281,7 +317,12 @@ def import_traffic(
     run_import(source, out, model, workers, pictures)
 
 
-@import_app.command('bag')
+@import_app.command(
+    'bag',
+    epilog=examples(
+        'metabev import bag drive.mcap --rig my_rig.yaml -o records/mine',
+    ),
+)
 def import_bag(
     paths: Annotated[
         list[Path], typer.Argument(help='.mcap or .db3 files, or bag folders; each is a drive.')

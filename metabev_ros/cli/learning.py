@@ -11,6 +11,8 @@ import typer
 from metabev_ros.cli.app import (
     app,
     console,
+    examples,
+    model_dir,
     progress_bar,
 )
 from metabev_ros.config import load_config
@@ -21,7 +23,11 @@ if TYPE_CHECKING:
     from metabev_ros.lab.training.train import Trainer
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        'metabev train config/training/metabev_nano.yaml --out runs/nano',
+    )
+)
 def train(
     config: Annotated[Path, typer.Argument(help='Run YAML, see config/training/.')],
     out: Annotated[Path, typer.Option(help='Run folder; goes on where it stopped.')],
@@ -46,7 +52,11 @@ def train(
         console.print(f'written: {report}', markup=False)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        'metabev finetune metabev_nano --data records/mine --out runs/mine --keep 0.3',
+    )
+)
 def finetune(
     model: Annotated[Path, typer.Argument(help='Model folder or training run to start from.')],
     data: Annotated[
@@ -65,7 +75,7 @@ def finetune(
     learning_rate: Annotated[
         float | None, typer.Option(help="Default: a tenth of the model's own.")
     ] = None,
-    device: Annotated[str, typer.Option(help='cpu or cuda.')] = 'cpu',
+    device: Annotated[str, typer.Option(metavar='cpu|cuda', help='That learns.')] = 'cpu',
     seed: Annotated[int, typer.Option(min=0, help='Of the order of samples.')] = 0,
     cache: Annotated[Path, typer.Option(help='Rendered samples, for --keep.')] = Path(
         'runs/cache'
@@ -84,7 +94,7 @@ def finetune(
     if device not in {member.value for member in Device}:
         raise ConfigError('finetune --device', 'cpu or cuda', repr(device))
     options = FinetuneOptions(keep, steps, learning_rate, Device(device), seed)
-    run = finetune_run(model, data, options)
+    run = finetune_run(model_dir(model), data, options)
     if this_process().is_leader:
         _tell(f'{run.training.steps} steps: {keep_run(run, out)}')
     _train(run, out, cache, workers)
@@ -146,7 +156,11 @@ def _score_training(run: RunConfig, trainer: Trainer, cache: Path, out: Path) ->
     return write_report(evaluation, out / 'training_samples')
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        'metabev pretrain config/pretraining/metabev_nano.yaml --out runs/pretraining',
+    )
+)
 def pretrain(
     config: Annotated[Path, typer.Argument(help='Pre-training YAML, see config/pretraining/.')],
     out: Annotated[Path, typer.Option(help='Run folder.')] = Path('runs/pretraining'),
@@ -176,7 +190,11 @@ def pretrain(
     console.print(f'written: {out}/weights.safetensors and {out}/filled_in.png', markup=False)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        'metabev experts runs/adamv --out out/experts',
+    )
+)
 def experts(
     model: Annotated[
         Path, typer.Argument(help='Model folder or training run with decoder.ffn: adamv.')
@@ -187,5 +205,5 @@ def experts(
     """Draw the experts that serve each task and BEV cell, and how many were selected."""
     from metabev_ros.lab.evaluation.adamv import report_experts
 
-    for path in report_experts(model, out, drives):
+    for path in report_experts(model_dir(model), out, drives):
         console.print(f'written: {path}', markup=False)

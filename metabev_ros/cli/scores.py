@@ -9,14 +9,16 @@ from typing import Annotated, Literal
 
 import typer
 
+from metabev_ros.backends import BackendKind
 from metabev_ros.cli import scoring
 from metabev_ros.cli.app import (
     RigOption,
     ThreadsOption,
     app,
+    choices,
     command_line,
     console,
-    model_dir,
+    examples,
     rig_config,
 )
 from metabev_ros.cli.data import ClassOption, class_changes
@@ -33,16 +35,25 @@ from metabev_ros.lab.evaluation.robustness_report import write_comparison
 from metabev_ros.lab.evaluation.run import MODALITIES
 from metabev_ros.lab.evaluation.spreading import Spread
 from metabev_ros.lab.simulation.worlds import find_world
+from metabev_ros.resources import DEFAULT_MODEL
 from metabev_ros.structures import Modality
 
 ModalityName = Literal['FUSED', 'LIDAR', 'CAMERA']
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        'metabev evaluate',
+        'metabev evaluate metabev_nano --data records/mine',
+        'metabev evaluate a=models/a b=models/b --settings headline --workers 2',
+    )
+)
 def evaluate(
     models: Annotated[
         list[str] | None,
-        typer.Argument(help='Model folders, or NAME=FOLDER; default: the shipped metabev_nano.'),
+        typer.Argument(
+            help='Names of `metabev models`, model folders, or NAME=FOLDER; default: metabev_nano.'
+        ),
     ] = None,
     data: Annotated[
         list[Path] | None,
@@ -81,7 +92,10 @@ def evaluate(
     ] = None,
     backend: Annotated[
         str,
-        typer.Option(help='Inference runtime; auto: onnxruntime for exported models, else torch.'),
+        typer.Option(
+            metavar='auto|' + choices(BackendKind),
+            help='Inference runtime; auto: onnxruntime for exported models, else torch.',
+        ),
     ] = 'auto',
     threads: ThreadsOption = 2,
     drives: Annotated[
@@ -91,7 +105,8 @@ def evaluate(
         int | None, typer.Option(min=1, help='Samples of each; default 3, with --settings 20.')
     ] = None,
     world: Annotated[
-        str | None, typer.Option(help='Of held-out drives: boxes (default) or streets.')
+        str | None,
+        typer.Option(metavar='boxes|streets', help='Of held-out drives; default: boxes.'),
     ] = None,
     workers: Annotated[
         int, typer.Option(min=1, max=256, help='With --settings: processes, one thread each.')
@@ -127,7 +142,7 @@ def evaluate(
 
     With --settings a run that was stopped goes on where it was.
     """
-    folders = models or [str(model_dir(None))]
+    folders = models or [Path(DEFAULT_MODEL).name]
     scoring.require_sense(
         folders, bool(data or bag), settings, drives or per_drive or world, modality or submission
     )
@@ -164,7 +179,11 @@ def evaluate(
             scoring.evaluate_modalities(sources[0], threads, test_set, out, record)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        'metabev compare out/a.json out/b.json --out out/comparison',
+    )
+)
 def compare(
     results: Annotated[
         list[Path],

@@ -27,6 +27,7 @@ from metabev_ros.lab.evaluation.robustness_report import write_comparison
 from metabev_ros.lab.evaluation.run import Evaluation, evaluate_on_drives
 from metabev_ros.lab.evaluation.spreading import Spread
 from metabev_ros.pipeline import Pipeline
+from metabev_ros.resources import model_folder
 from metabev_ros.structures import Modality
 
 
@@ -156,9 +157,9 @@ def evaluate_under_failures(
 
 
 def model_source(text: str, backend: str) -> ModelSource:
-    """'NAME=FOLDER' or 'FOLDER', whose last part is the name then."""
+    """'NAME=FOLDER', or 'FOLDER' with the name of its last part; models have names too."""
     name, separator, folder = text.rpartition('=')
-    folder = Path(folder)
+    folder = model_folder(folder)
     return with_backend(ModelSource(name if separator else folder.resolve().name, folder, backend))
 
 

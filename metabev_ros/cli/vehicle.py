@@ -8,33 +8,49 @@ from typing import Annotated
 import typer
 
 from metabev_ros.cli.app import (
+    ForceOption,
     ModelOption,
     app,
     command_line,
     console,
+    examples,
     model_dir,
+    require_free,
+    rig_config,
 )
-from metabev_ros.config import RigConfig, load_config
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        'metabev policy my_rig.yaml policy.xml',
+    )
+)
 def policy(
-    rig: Annotated[Path, typer.Argument(help='Rig YAML file.')],
+    rig: Annotated[
+        Path,
+        typer.Argument(metavar='NAME|FILE', help='Rig YAML, or the name of one in config/rigs/.'),
+    ],
     out: Annotated[Path, typer.Argument(help='SROS2 policy to write (.xml).')],
     namespace: Annotated[str, typer.Option(help='Of the node.')] = '/',
     name: Annotated[str, typer.Option(help='Of the node.')] = 'perception',
     sim_time: Annotated[bool, typer.Option(help='Also listen to /clock.')] = False,
+    force: ForceOption = False,
 ) -> None:
     """Write what the node may hear and say, for SROS2 (docs/security.md)."""
     from metabev_ros.contract import write_atomically
     from metabev_ros.node.access_policy import access_policy
 
-    text = access_policy(load_config(RigConfig, rig), namespace, name, sim_time)
+    require_free(force, out)
+    text = access_policy(rig_config(rig), namespace, name, sim_time)
     write_atomically(out, text.encode())
     console.print(f'{out}: written')
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        'metabev demo --out out/demo',
+    )
+)
 def demo(
     out: Annotated[Path, typer.Option(help='Report folder.')] = Path('out/demo'),
     seed: Annotated[int, typer.Option(help='Seed of the held-out drive.')] = 900_100,

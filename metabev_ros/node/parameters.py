@@ -16,6 +16,7 @@ from rclpy.exceptions import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
+from metabev_ros import resources
 from metabev_ros.backends import BackendKind
 from metabev_ros.config import (
     NodeConfig,
@@ -28,7 +29,7 @@ from metabev_ros.config import (
 )
 from metabev_ros.config.node import REMEDY
 from metabev_ros.errors import ConfigError, MetaBevError, clean_text
-from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG, resource_path
+from metabev_ros.resources import DEFAULT_RIG, resource_path
 
 PARAMETERS = tuple(parameters_of(NodeConfig))
 
@@ -207,11 +208,9 @@ def model_folder(name: str) -> Path:
         ConfigError: if there is no such folder.
     """
     try:
-        if name and Path(name).is_dir():
-            return Path(name)
-        return resource_path(f'models/{name}' if name else DEFAULT_MODEL)
-    except (ConfigError, OSError, ValueError) as error:
-        why = error.got if isinstance(error, ConfigError) else type(error).__name__
+        return resources.model_folder(name)
+    except ConfigError as error:
+        why = error.remedy or error.got
         raise ConfigError(
             'parameter model',
             'the folder of an exported model, or the name of one of this package',

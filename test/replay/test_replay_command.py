@@ -46,7 +46,7 @@ def parameter_file(path, text: str):
 
 
 def test_replay_takes_the_parameter_file_of_the_node(metabev, folder, tmp_path):
-    words = ('replay', folder / 'in.mcap', '-o', tmp_path / 'out.mcap')
+    words = ('replay', folder / 'in.mcap', '--force', '-o', tmp_path / 'out.mcap')
     code, plain = metabev(*words, '--rig', folder / 'rig.yaml')
     assert code == 0 and 'CAMERA' in plain
     file = parameter_file(
@@ -73,7 +73,7 @@ def test_a_replay_that_never_saw_anything_says_why_and_is_no_success(metabev, fo
     """A rig with other topics, and one whose cameras are heard but have no calibration."""
     rig = (folder / 'rig.yaml').read_text()
     (tmp_path / 'rig.yaml').write_text(rig.replace('topic: ', 'topic: other/'))
-    words = ('replay', folder / 'in.mcap', '-o', tmp_path / 'out.mcap')
+    words = ('replay', folder / 'in.mcap', '--force', '-o', tmp_path / 'out.mcap')
     code, text = metabev(*words, '--rig', tmp_path / 'rig.yaml')
     assert code == 1 and 'NOTHING was perceived' in text
     assert 'not used: LIDAR_TOP (NEVER: nothing received)' in text

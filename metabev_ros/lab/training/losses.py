@@ -31,7 +31,7 @@ QUERY_BOX_WEIGHTS = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.2, 0.2)
 
 @dataclass(frozen=True)
 class HeadingLoss:
-    """How the headings of centre heads count.
+    """Weights of the headings of centre heads.
 
     An object that looks the same from both ends is as likely to head one way as the other where
     scenes are turned at will. L1 is then the same for any vector between both headings, and

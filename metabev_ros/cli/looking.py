@@ -1,0 +1,91 @@
+"""Lists of what is there: the models of this package, the topics of a bag."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from metabev_ros.bags import BagReader
+from metabev_ros.bags.overview import BagOverview, TopicOverview, look_through
+from metabev_ros.cli.app import JsonOption, app, console, examples, progress_bar, say_json
+from metabev_ros.cli.model_list import ModelEntry, shipped_models
+
+
+@app.command(epilog=examples('metabev models', 'metabev models --json'))
+def models(as_json: JsonOption = False) -> None:
+    """List the models that this package brings, by the names that --model takes."""
+    found = shipped_models()
+    if as_json:
+        say_json([asdict(entry) for entry in found])
+        return
+    table = Table('name', 'network', 'images', 'sweeps', 'runs on', 'scores', 'MB')
+    for entry in found:
+        table.add_row(*_model_row(entry))
+    console.print(table)
+
+
+def _model_row(entry: ModelEntry) -> tuple[str, ...]:
+    return (
+        entry.name + (' (default)' if entry.is_default else ''),
+        entry.network,
+        entry.image_size,
+        str(entry.sweeps),
+        ', '.join(entry.backends),
+        'calibrated' if entry.is_calibrated else 'as they come',
+        f'{entry.size / 1e6:.0f}',
+    )
+
+
+@app.command(epilog=examples('metabev info drive.mcap', 'metabev info rosbag2_folder --json'))
+def info(
+    bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a bag holds: topics, types, rates, gaps, and what could not be read.
+
+    Exit code 3: a part of the bag could not be read.
+    """
+    reader = BagReader(bag)
+    with progress_bar('Reading') as update:
+        overview = look_through(reader, lambda done, total: update(done, total))
+    if as_json:
+        say_json({'seconds': overview.seconds, **_plain(overview)})
+    else:
+        _print_overview(bag, overview)
+    if overview.is_lossy:
+        raise typer.Exit(3)
+
+
+def _plain(overview: BagOverview) -> dict:
+    """The overview for JSON, which knows no NaN."""
+    return json.loads(json.dumps(asdict(overview)).replace('NaN', 'null'))
+
+
+def _print_overview(bag: Path, overview: BagOverview) -> None:
+    table = Table('topic', 'type')
+    for column in ('messages', 'Hz', 'longest gap s', 'MB'):
+        table.add_column(column, justify='right', no_wrap=True)
+    for topic in overview.topics:
+        table.add_row(*_topic_row(topic))
+    console.print(table)
+    console.print(f'{bag}: {overview.seconds:.1f} s, {overview.integrity}', markup=False)
+
+
+def _topic_row(topic: TopicOverview) -> tuple[str, ...]:
+    def number(value: float, digits: int) -> str:
+        return '' if math.isnan(value) else f'{value:.{digits}f}'
+
+    return (
+        topic.topic,
+        topic.msgtype,
+        str(topic.count),
+        number(topic.rate_hz, 1),
+        number(topic.longest_gap_s, 2),
+        number(topic.payload / 1e6, 1),
+    )
