@@ -20,6 +20,7 @@ from metabev_ros.node.graph_watch import GraphFindings
 from metabev_ros.node.heartbeat import ClockWatch, Heartbeat
 from metabev_ros.node.inference import ExitCode, InferenceWorker
 from metabev_ros.node.inputs import InputSubscriptions, waiting_depth
+from metabev_ros.node.log_summary import LogSummary
 from metabev_ros.node.parameters import model_folder
 from metabev_ros.node.publishers import OutputPublishers
 from metabev_ros.node.queues import TopicQueue, topic_bytes
@@ -69,6 +70,7 @@ class DataPath:
     Args:
         node: gives clock, graph and subscriptions.
         outputs: take what is published.
+        summary: counts what is published.
         published: samples that were published before.
         track_ids: gives numbers of tracks that no earlier one bears.
 
@@ -88,10 +90,11 @@ class DataPath:
         pipeline: Pipeline,
         outputs: OutputPublishers,
         log: ThrottledLog,
+        summary: LogSummary,
         published: int,
         track_ids: Iterator[int],
     ) -> None:
-        self._node, self._config, self._log = node, config, log
+        self._node, self._config, self._log, self._summary = node, config, log, summary
         self._rig, self._outputs = rig, outputs
         self.pipeline, self.published = pipeline, published
         self._tracker = (
@@ -207,6 +210,7 @@ class DataPath:
             settings=changed_parameters(config),
         )
         self._outputs.send([wire.encode_status(status, model, frame), *outputs])
+        self._summary.count(sample.modality, status.latency)
         if self._tracker is not None:
             self._send_tracks(self._tracker.update(result))
 
@@ -231,6 +235,11 @@ class DataPath:
         name = self._node.get_fully_qualified_name().strip('/')
         model, frame, wanted = self.pipeline.model, self._rig.ego_frame, self._outputs.wanted
         self._outputs.send(diagnostic_messages(self._report(), model, frame, name, wanted))
+
+    def tell(self) -> None:
+        """Write the log's line of what comes out."""
+        report = self._report()
+        self._summary.tell(report.sensors, report.fault)
 
     def look_at_graph(self) -> None:
         """Find out who publishes the inputs."""

@@ -31,6 +31,8 @@ from metabev_ros.errors import BackendError, ConfigError, MetaBevError
 from metabev_ros.node.bond import Bond, can_bond
 from metabev_ros.node.data_path import DataPath, load_pipeline
 from metabev_ros.node.inference import ExitCode
+from metabev_ros.node.log_summary import PERIOD as LOG_SUMMARY_PERIOD
+from metabev_ros.node.log_summary import LogSummary
 from metabev_ros.node.parameters import (
     changed_config,
     check_qos_overrides,
@@ -192,7 +194,15 @@ class PerceptionNode(LifecycleNode):
             )
         self._ending = None
         path = DataPath(
-            self, config, rig, pipeline, outputs, self._log, self._published, self._track_ids
+            self,
+            config,
+            rig,
+            pipeline,
+            outputs,
+            self._log,
+            LogSummary(self._warn, self._info),
+            self._published,
+            self._track_ids,
         )
         self._path = path
         inputs = path.start()
@@ -201,6 +211,7 @@ class PerceptionNode(LifecycleNode):
         self._timers_made = [
             self.create_timer(1 / config.diagnostics_rate, path.diagnose, clock=steady),
             self.create_timer(GRAPH_PERIOD, path.look_at_graph, clock=steady),
+            self.create_timer(LOG_SUMMARY_PERIOD, path.tell, clock=steady),
         ]
         if can_bond():
             self._bond = Bond(self, self._log)
