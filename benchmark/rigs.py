@@ -31,6 +31,7 @@ from metabev_ros.lab.evaluation.run import MODALITIES
 from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.lab.simulation.records import StreetDrives
 from metabev_ros.lab.simulation.rigs import RigForm
+from metabev_ros.lab.spreading import Spread
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import DEFAULT_MODEL, resource_path
 from metabev_ros.structures import Modality
@@ -91,7 +92,7 @@ def rendered(form: RigForm, options: argparse.Namespace, pipeline: Pipeline) -> 
         sys.stdout.write(f'\r{form.name}: {done} of {total} drives, {drive}   ')
         sys.stdout.flush()
 
-    import_records(drives, folder, pipeline.config, options.workers, progress)
+    import_records(drives, folder, pipeline.config, Spread(options.workers), progress)
     sys.stdout.write('\n')
     return RecordFolder(folder)
 

@@ -70,6 +70,10 @@ class OutputError(MetaBevError):
         )
 
 
+class WorkerLostError(MetaBevError):
+    """A process that shared the work ended before its job did."""
+
+
 class MissingDependencyError(MetaBevError):
     """An optional package is needed; the remedy is the install command."""
 

@@ -31,6 +31,7 @@ LAB_LAYERS = (
     ('export', 'conversion', 'training', 'evaluation'),
     ('simulation',),
     ('datasets',),
+    ('spreading',),
 )
 # (importer, imported): bags holds messages as wire encodes them.
 ALLOWED_SIBLINGS = {('bags', 'wire')}

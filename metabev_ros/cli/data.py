@@ -21,6 +21,7 @@ from metabev_ros.cli.app import (
 from metabev_ros.config import ModelConfig, from_plain, load_config
 from metabev_ros.config.yaml import load_yaml
 from metabev_ros.errors import ConfigError
+from metabev_ros.lab.spreading import Spread
 
 if TYPE_CHECKING:
     from metabev_ros.lab.datasets.sources.frame import Source
@@ -50,10 +51,16 @@ ClassOption = Annotated[
     ),
 ]
 WorkersOption = Annotated[int, typer.Option(min=1, max=256, help='Drives at a time.')]
+RayOption = Annotated[
+    str | None,
+    typer.Option(metavar='auto|HOST:PORT', help='Spread the drives over this Ray cluster.'),
+]
 PicturesOption = Annotated[int, typer.Option(min=0, max=1000, help='Records to draw.')]
 
 
-def run_import(source: Source, out: Path, model: Path | None, workers: int, pictures: int) -> None:
+def run_import(
+    source: Source, out: Path, model: Path | None, spread: Spread, pictures: int
+) -> None:
     """Import a source, then say and draw what came out."""
     from metabev_ros.lab.datasets.importing import import_records
     from metabev_ros.lab.datasets.record_folder import RecordFolder
@@ -61,7 +68,7 @@ def run_import(source: Source, out: Path, model: Path | None, workers: int, pict
     from metabev_ros.lab.datasets.summary import summarise
 
     with progress_bar('Importing') as update:
-        import_records(source, out, import_model(model), workers, update)
+        import_records(source, out, import_model(model), spread, update)
     folder = RecordFolder(out)
     summary = summarise(folder)
     summary.save(out / 'summary.json')
@@ -168,13 +175,14 @@ def import_nuscenes(
     model: ImportModelOption = None,
     classes: ClassOption = None,
     workers: WorkersOption = 2,
+    ray_address: RayOption = None,
     pictures: PicturesOption = 8,
 ) -> None:
     """Import nuScenes v1.0, with its sweeps and, where the map expansion is there, its map."""
     from metabev_ros.lab.datasets.sources.nuscenes import NuScenes
 
     source = NuScenes(path, version, split, class_changes(classes))
-    run_import(source, out, model, workers, pictures)
+    run_import(source, out, model, Spread(workers, ray_address), pictures)
 
 
 @import_app.command(
@@ -192,12 +200,19 @@ def import_kitti(
     model: ImportModelOption = None,
     classes: ClassOption = None,
     workers: WorkersOption = 2,
+    ray_address: RayOption = None,
     pictures: PicturesOption = 8,
 ) -> None:
     """Import KITTI's 3D object benchmark: one camera, objects of its picture only."""
     from metabev_ros.lab.datasets.sources.kitti import KittiObject
 
-    run_import(KittiObject(path, split, class_changes(classes)), out, model, workers, pictures)
+    run_import(
+        KittiObject(path, split, class_changes(classes)),
+        out,
+        model,
+        Spread(workers, ray_address),
+        pictures,
+    )
 
 
 @import_app.command(
@@ -212,13 +227,14 @@ def import_kitti_tracking(
     model: ImportModelOption = None,
     classes: ClassOption = None,
     workers: WorkersOption = 2,
+    ray_address: RayOption = None,
     pictures: PicturesOption = 8,
 ) -> None:
     """Import KITTI's tracking benchmark: drives with velocities and earlier sweeps."""
     from metabev_ros.lab.datasets.sources.kitti import KittiTracking
 
     source = KittiTracking(path, classes=class_changes(classes))
-    run_import(source, out, model, workers, pictures)
+    run_import(source, out, model, Spread(workers, ray_address), pictures)
 
 
 @import_app.command(
@@ -234,12 +250,19 @@ def import_av2(
     model: ImportModelOption = None,
     classes: ClassOption = None,
     workers: WorkersOption = 2,
+    ray_address: RayOption = None,
     pictures: PicturesOption = 8,
 ) -> None:
     """Import the Argoverse 2 sensor data set."""
     from metabev_ros.lab.datasets.sources.argoverse import Argoverse2
 
-    run_import(Argoverse2(path, split, class_changes(classes)), out, model, workers, pictures)
+    run_import(
+        Argoverse2(path, split, class_changes(classes)),
+        out,
+        model,
+        Spread(workers, ray_address),
+        pictures,
+    )
 
 
 @import_app.command(
@@ -256,13 +279,14 @@ def import_synthetic(
     rate: Annotated[float, typer.Option(min=0.01, help='Samples a second.')] = 0.5,
     model: ImportModelOption = None,
     workers: WorkersOption = 2,
+    ray_address: RayOption = None,
     pictures: PicturesOption = 8,
 ) -> None:
     """Render worlds, to mix them with real data."""
     from metabev_ros.lab.datasets.sources.synthetic import SyntheticDrives
 
     source = SyntheticDrives(first_seed, worlds, frames, rate)
-    run_import(source, out, model, workers, pictures)
+    run_import(source, out, model, Spread(workers, ray_address), pictures)
 
 
 @import_app.command(
@@ -280,13 +304,14 @@ def import_streets(
     cameras: Annotated[bool, typer.Option(help='With pictures.')] = True,
     model: ImportModelOption = None,
     workers: WorkersOption = 2,
+    ray_address: RayOption = None,
     pictures: PicturesOption = 8,
 ) -> None:
     """Render drives through simulated streets: random places, rigs and weather."""
     from metabev_ros.lab.simulation.records import StreetDrives
 
     source = StreetDrives(first_seed, worlds, frames, spacing, cameras)
-    run_import(source, out, model, workers, pictures)
+    run_import(source, out, model, Spread(workers, ray_address), pictures)
 
 
 @import_app.command(
@@ -308,13 +333,14 @@ def import_traffic(
     cameras: Annotated[bool, typer.Option(help='With pictures.')] = True,
     model: ImportModelOption = None,
     workers: WorkersOption = 2,
+    ray_address: RayOption = None,
     pictures: PicturesOption = 8,
 ) -> None:
     """Drive recorded traffic again with simulated sensors. For evaluation, never to learn from."""
     from metabev_ros.lab.simulation.traffic_records import TrafficDrives
 
     source = TrafficDrives(tuple(files), first_seed, variants, spacing, cameras)
-    run_import(source, out, model, workers, pictures)
+    run_import(source, out, model, Spread(workers, ray_address), pictures)
 
 
 @import_app.command(
@@ -355,6 +381,7 @@ def import_bag(
     model: ImportModelOption = None,
     classes: ClassOption = None,
     workers: WorkersOption = 2,
+    ray_address: RayOption = None,
     pictures: PicturesOption = 8,
 ) -> None:
     """Import labelled recordings: the very samples that a replay of them makes."""
@@ -372,4 +399,4 @@ def import_bag(
         licence=licence,
         is_commercial=not non_commercial,
     )
-    run_import(source, out, model, workers, pictures)
+    run_import(source, out, model, Spread(workers, ray_address), pictures)

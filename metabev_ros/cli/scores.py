@@ -33,8 +33,8 @@ from metabev_ros.lab.evaluation.records import merge_records
 from metabev_ros.lab.evaluation.robustness_claims import claim_records
 from metabev_ros.lab.evaluation.robustness_report import write_comparison
 from metabev_ros.lab.evaluation.run import MODALITIES
-from metabev_ros.lab.evaluation.spreading import Spread
 from metabev_ros.lab.simulation.worlds import find_world
+from metabev_ros.lab.spreading import Spread
 from metabev_ros.resources import DEFAULT_MODEL
 from metabev_ros.structures import Modality
 

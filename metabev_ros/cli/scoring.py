@@ -25,7 +25,7 @@ from metabev_ros.lab.evaluation.robustness import ModelSource, evaluate_robustne
 from metabev_ros.lab.evaluation.robustness_claims import claim_records, robustness_records
 from metabev_ros.lab.evaluation.robustness_report import write_comparison
 from metabev_ros.lab.evaluation.run import Evaluation, evaluate_on_drives
-from metabev_ros.lab.evaluation.spreading import Spread
+from metabev_ros.lab.spreading import Spread
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import model_folder
 from metabev_ros.structures import Modality
@@ -35,7 +35,7 @@ def import_bags(bags: LabelledBags, folder: Path, source: ModelSource) -> Path:
     """Records of labelled bags as a model takes them."""
     model = load_config(ModelConfig, source.folder / 'config.yaml')
     with progress_bar('Importing') as update:
-        import_records(bags, folder, model, 1, update)
+        import_records(bags, folder, model, Spread(), update)
     for note in RecordFolder(folder).manifest.source.notes:
         console.print(note, markup=False)
     return folder

@@ -22,6 +22,7 @@ from metabev_ros.lab.datasets.sources.argoverse import Argoverse2
 from metabev_ros.lab.datasets.sources.frame import Source
 from metabev_ros.lab.datasets.sources.kitti import KittiObject
 from metabev_ros.lab.datasets.sources.nuscenes import NuScenes
+from metabev_ros.lab.spreading import Spread
 from support.av2_folder import RealAv2, write_av2_folder
 from support.kitti_folder import RealKitti, write_object_folder
 from support.nuscenes_folder import write_folder
@@ -76,7 +77,7 @@ def _imported(
     real: Callable[[SampleRecord], SampleRecord | None],
 ) -> Path:
     """Import a source and keep what is real of it."""
-    import_records(source, folder, model, 1, lambda done, total, scene: None)
+    import_records(source, folder, model, Spread(), lambda done, total, scene: None)
     kept: list[SampleRecord] = []
     for path in RecordFolder(folder).paths:
         record = real(read_record(path))

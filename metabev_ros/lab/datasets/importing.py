@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import multiprocessing
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-
-import cv2
 
 from metabev_ros.config import ModelConfig
 from metabev_ros.errors import ConfigError
@@ -27,17 +24,20 @@ from metabev_ros.lab.datasets.record_folder import (
 )
 from metabev_ros.lab.datasets.sample_record import write_record
 from metabev_ros.lab.datasets.sources.frame import RecordMaker, Source
+from metabev_ros.lab.spreading import Spread
 
 Progress = Callable[[int, int, str], None]
+Made = tuple[list[RecordEntry], list[str], Counter[str]]
 
 
 def import_records(
-    source: Source, folder: Path, model: ModelConfig, workers: int, progress: Progress
+    source: Source, folder: Path, model: ModelConfig, spread: Spread, progress: Progress
 ) -> tuple[RecordEntry, ...]:
     """Write the records that are missing, then the manifest.
 
     Args:
         folder: to write into; records that are there are kept, if they are for this model.
+        spread: of the drives over processes.
         progress: called with (finished drives, all drives, drive).
 
     Returns:
@@ -53,23 +53,14 @@ def import_records(
     _require_same(folder, source, model)
     manifest = folder / MANIFEST
     manifest.unlink(missing_ok=True)  # until all is there again, this is no whole import
-    entries: list[RecordEntry] = []
-    notes: list[str] = []
-    lacked: Counter[str] = Counter()
-    # Not forked: a child of a process whose OpenCV or torch threads run can wait for ever.
-    spawn = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(min(workers, len(scenes)), spawn, cv2.setNumThreads, (1,)) as pool:
-        jobs = {scene: pool.submit(import_scene, source, scene, folder, model) for scene in scenes}
-        try:
-            for done, (scene, job) in enumerate(jobs.items(), 1):
-                found, said, shortfalls = job.result()
-                entries += found
-                notes += said
-                lacked += shortfalls
-                progress(done, len(scenes), scene)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    made: dict[str, Made] = {}
+    jobs = [ImportJob(source, scene, folder, model) for scene in scenes]
+    for job, found in spread(import_scene, jobs):
+        made[job.scene] = found
+        progress(len(made), len(scenes), job.scene)
+    entries = [entry for scene in scenes for entry in made[scene][0]]
+    notes = [note for scene in scenes for note in made[scene][1]]
+    lacked = sum((made[scene][2] for scene in scenes), Counter())
     if not entries:
         raise ConfigError(source.info.name, 'labelled samples', 'none', 'check path and split')
     _require_distinct(entries)
@@ -79,10 +70,19 @@ def import_records(
     return tuple(entries)
 
 
-def import_scene(
-    source: Source, scene: str, folder: Path, model: ModelConfig
-) -> tuple[list[RecordEntry], list[str], Counter[str]]:
+@dataclass(frozen=True)
+class ImportJob:
+    """One drive of a source."""
+
+    source: Source
+    scene: str
+    folder: Path
+    model: ModelConfig
+
+
+def import_scene(job: ImportJob) -> Made:
     """Records of one drive, what was noted of them, and what they lacked; in its own process."""
+    source, scene, folder, model = job.source, job.scene, job.folder, job.model
     maker = RecordMaker(model)
     drive = scene_folder(folder, scene)
     drive.mkdir(exist_ok=True)

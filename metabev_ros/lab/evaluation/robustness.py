@@ -22,7 +22,7 @@ from metabev_ros.lab.evaluation.labelled_drives import Drive, LabelledDrives
 from metabev_ros.lab.evaluation.partial_results import PartialResults
 from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.lab.evaluation.sharing import SharedMaps, SharedRuns
-from metabev_ros.lab.evaluation.spreading import Spread
+from metabev_ros.lab.spreading import Spread
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import ModelInfo
 

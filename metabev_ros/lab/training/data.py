@@ -24,6 +24,7 @@ from metabev_ros.lab.datasets.record_folder import (
 from metabev_ros.lab.datasets.sources.frame import SourceInfo
 from metabev_ros.lab.datasets.sources.synthetic import SyntheticDrives
 from metabev_ros.lab.simulation.records import StreetDrives
+from metabev_ros.lab.spreading import Spread
 from metabev_ros.structures import DETECTION_CLASSES, Modality
 
 Tell = Callable[[str], object]
@@ -213,7 +214,7 @@ def render_drives(
             tell(_estimate(folder, scene, took / min(workers, total), total))
         rendered(done, total)
 
-    import_records(drives, folder, model, workers, progress)
+    import_records(drives, folder, model, Spread(workers), progress)
     return folder
 
 

@@ -8,15 +8,16 @@ from support.street_source import CARS, FORWARD, StreetSource
 from support.tiny import TINY
 
 from metabev_ros.errors import ConfigError
-from metabev_ros.lab.datasets.importing import import_records, import_scene
+from metabev_ros.lab.datasets.importing import ImportJob, import_records, import_scene
 from metabev_ros.lab.datasets.record_folder import MANIFEST, RecordFolder, RecordSamples
 from metabev_ros.lab.datasets.record_pictures import write_pictures
 from metabev_ros.lab.datasets.sample_record import read_record
 from metabev_ros.lab.datasets.summary import summarise
+from metabev_ros.lab.spreading import Spread
 
 
 def importing(source, folder, model=TINY, workers=1):
-    return import_records(source, folder, model, workers, lambda done, total, scene: None)
+    return import_records(source, folder, model, Spread(workers), lambda done, total, scene: None)
 
 
 @pytest.fixture(scope='module')
@@ -103,7 +104,7 @@ def test_what_frames_lack_is_said(tmp_path):
 
 def test_a_drive_cannot_lead_out_of_the_folder(tmp_path):
     with pytest.raises(ConfigError, match='letters, digits'):
-        import_scene(StreetSource(), '../elsewhere', tmp_path / 'records', TINY)
+        import_scene(ImportJob(StreetSource(), '../elsewhere', tmp_path / 'records', TINY))
     assert list(tmp_path.iterdir()) == []
 
 

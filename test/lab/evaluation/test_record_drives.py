@@ -40,7 +40,7 @@ from metabev_ros.lab.datasets.sample_record import forward_lidar, read_record, w
 from metabev_ros.lab.evaluation.model_results import ModelResults
 from metabev_ros.lab.evaluation.record_drives import RecordDrives, drives_for
 from metabev_ros.lab.evaluation.robustness import ModelSource, evaluate_robustness
-from metabev_ros.lab.evaluation.spreading import Spread
+from metabev_ros.lab.spreading import Spread
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import DEFAULT_MODEL, resource_path
 
@@ -54,7 +54,7 @@ FROZEN, SKEW = Setting(Failure.FROZEN_VIEWS, 1), Setting(Failure.TIME_SKEW, 100)
 def street(tmp_path_factory):
     """Two drives of three samples, half a second apart."""
     folder = tmp_path_factory.mktemp('street') / 'records'
-    import_records(StreetSource(), folder, CONFIG, 1, lambda done, total, scene: None)
+    import_records(StreetSource(), folder, CONFIG, Spread(), lambda done, total, scene: None)
     return folder
 
 

@@ -34,6 +34,7 @@ from metabev_ros.lab.evaluation.records import read_records
 from metabev_ros.lab.evaluation.report import markdown
 from metabev_ros.lab.evaluation.report_records import class_records, evaluation_records
 from metabev_ros.lab.evaluation.run import evaluate_model
+from metabev_ros.lab.spreading import Spread
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import DEFAULT_MODEL, resource_path
 from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES, Modality
@@ -71,7 +72,7 @@ def synthetic(tmp_path_factory):
     """Three rendered samples of two worlds, labelled as a data set would."""
     folder = tmp_path_factory.mktemp('synthetic') / 'records'
     source = SyntheticDrives(990_000, 2, 2)
-    import_records(source, folder, MODEL, 1, lambda done, total, scene: None)
+    import_records(source, folder, MODEL, Spread(), lambda done, total, scene: None)
     rng = np.random.default_rng(0)
     for path in RecordFolder(folder).paths:
         write_record(path, changed(read_record(path), rng))

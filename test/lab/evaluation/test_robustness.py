@@ -24,8 +24,8 @@ from metabev_ros.lab.evaluation.robustness import (
 )
 from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.lab.evaluation.sharing import SharedRuns
-from metabev_ros.lab.evaluation.spreading import Spread
 from metabev_ros.lab.simulation.worlds import World
+from metabev_ros.lab.spreading import Spread
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import resource_path
 from metabev_ros.structures import Modality, ModelInfo

@@ -15,6 +15,7 @@ from metabev_ros.lab.datasets.importing import import_records
 from metabev_ros.lab.datasets.record_folder import RecordFolder
 from metabev_ros.lab.datasets.sources.frame import RecordMaker
 from metabev_ros.lab.simulation.traffic_records import TrafficDrives
+from metabev_ros.lab.spreading import Spread
 from metabev_ros.structures import DETECTION_CLASSES
 
 MODEL = dataclasses.replace(
@@ -39,7 +40,7 @@ def test_the_traffic_of_a_record_is_that_of_the_recording(tmp_path: Path):
 def test_the_manifest_says_that_the_records_are_for_evaluation_only(tmp_path: Path):
     out = tmp_path / 'records'
     source = TrafficDrives((stored(tmp_path),), spacing=3.0, cameras=False)
-    entries = import_records(source, out, MODEL, 1, lambda done, total, scene: None)
+    entries = import_records(source, out, MODEL, Spread(), lambda done, total, scene: None)
     assert len(entries) == 2
     info = RecordFolder(out).manifest.source
     assert info.licence == 'CC BY-NC-SA 4.0'

@@ -31,6 +31,7 @@ from metabev_ros.lab.datasets.sources.frame import RecordMaker
 from metabev_ros.lab.datasets.sources.label_collection import LabelTopics
 from metabev_ros.lab.datasets.sources.labelled_bags import LabelledBags
 from metabev_ros.lab.datasets.synthetic.vehicle_config import OdometryNoise
+from metabev_ros.lab.spreading import Spread
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.replay.run import replay_bag
 from metabev_ros.resources import resource_path
@@ -459,7 +460,7 @@ def test_bags_are_imported_into_a_folder_and_again_only_what_is_missing(made, tm
     source = LabelledBags((made.path, second), made.rig, licence='ours', classes={'van': 'car'})
     assert pickle.loads(pickle.dumps(source)).info == source.info
     folder = tmp_path / 'records'
-    import_records(source, folder, TINY, 1, lambda done, total, scene: None)
+    import_records(source, folder, TINY, Spread(), lambda done, total, scene: None)
     records = RecordFolder(folder)
     assert len(records) == 18 and len(records.scenes) == 2
     info = records.manifest.source
@@ -468,12 +469,12 @@ def test_bags_are_imported_into_a_folder_and_again_only_what_is_missing(made, tm
     first = records.paths[0]
     before, kept = first.read_bytes(), records.paths[1].stat().st_mtime_ns
     first.unlink()
-    import_records(source, folder, TINY, 1, lambda done, total, scene: None)
+    import_records(source, folder, TINY, Spread(), lambda done, total, scene: None)
     assert first.read_bytes() == before and records.paths[1].stat().st_mtime_ns == kept
     assert read_record(first).stamp_ns == min(made.truths)
     other = dataclasses.replace(source, tolerance_s=0.01)
     with pytest.raises(ConfigError, match='name another folder'):
-        import_records(other, folder, TINY, 1, lambda done, total, scene: None)
+        import_records(other, folder, TINY, Spread(), lambda done, total, scene: None)
 
 
 @pytest.mark.parametrize(

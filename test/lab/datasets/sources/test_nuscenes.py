@@ -28,6 +28,7 @@ from metabev_ros.lab.datasets.sources.frame import RecordMaker
 from metabev_ros.lab.datasets.sources.nuscenes import NuScenes
 from metabev_ros.lab.datasets.sources.nuscenes_drive import CAMERAS
 from metabev_ros.lab.datasets.sources.nuscenes_rows import LIDAR
+from metabev_ros.lab.spreading import Spread
 from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES
 
 SCENE = 'scene-0103'
@@ -143,7 +144,7 @@ def test_relative_poses_are_those_of_the_data_set(frame, annotations):
 
 def test_a_real_key_frame_becomes_a_whole_record(real, model, tmp_path):
     source = NuScenes(real)
-    entries = import_records(source, tmp_path / 'out', model, 1, lambda *_: None)
+    entries = import_records(source, tmp_path / 'out', model, Spread(), lambda *_: None)
     (path,) = RecordFolder(tmp_path / 'out').paths
     record = read_record(path)
     assert len(entries) == 1 and record.modality.name == 'FUSED'
@@ -360,7 +361,7 @@ def test_samples_may_be_a_link_to_another_disk(tmp_path):
 
 def test_two_processes_import_the_records_that_one_makes(drive, model, tmp_path):
     source = NuScenes(drive)
-    import_records(source, tmp_path / 'out', model, 2, lambda *_: None)
+    import_records(source, tmp_path / 'out', model, Spread(2), lambda *_: None)
     folder, maker = RecordFolder(tmp_path / 'out'), RecordMaker(model)
     assert list(folder.scenes) == [SCENE, 'scene-0061']
     for scene, paths in folder.scenes.items():
