@@ -137,11 +137,11 @@ def _until_one_dies(
     return suspects
 
 
-def _lost(where: str) -> WorkerLostError:
+def _lost(where: str, why: str = '') -> WorkerLostError:
     return WorkerLostError(
         where,
         'processes that end their jobs',
-        'one that was killed, and killed again (too little memory?)',
+        f'one that was killed, and killed again ({why or "too little memory?"})',
         'run it again, with fewer at a time',
     )
 
@@ -167,8 +167,9 @@ def _on_ray(function: Callable, jobs: Sequence[Any], address: str) -> Outcomes:
             for reference in finished:
                 try:
                     outcome = ray.get(reference)
-                except ray.exceptions.RayError:  # it tried three times more
-                    outcome = _lost(f'--ray-address {clean_text(address)}')
+                except ray.exceptions.RayError as error:  # it tried three times more
+                    why = f'{type(error).__name__}: {clean_text(error, 200)}'
+                    outcome = _lost(f'--ray-address {clean_text(address)}', why)
                 yield running.pop(reference), outcome
     finally:
         if started:

@@ -24,6 +24,7 @@ def cluster():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('PYTHONPATH', str(Path(support.__path__[0]).parent), prepend=':')
+        patch.setenv('RAY_raylet_start_wait_time_s', '120')  # a loaded machine
         made = Cluster(initialize_head=True, head_node_args={'num_cpus': 1})
         made.add_node(num_cpus=1)
         yield made.address

@@ -1,0 +1,115 @@
+"""The one page of a batch: drives by sensor trouble and by disagreement, and what failed."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from metabev_ros.contract import write_atomically
+from metabev_ros.lab.demo.page import STYLE
+from metabev_ros.lab.fleet.drive_outcome import DriveOutcome
+
+INDEX = 'index.html'
+HEAD = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">'
+)
+WIDE = '.wide { overflow-x: auto; } h3 { margin: 26px 0 4px; font-size: 16px; }'
+
+
+def write_index(outcomes: Sequence[DriveOutcome], folder: Path) -> Path:
+    """Write the page and return its path."""
+    path = folder / INDEX
+    write_atomically(path, index_page(outcomes).encode())
+    return path
+
+
+def index_page(outcomes: Sequence[DriveOutcome]) -> str:
+    """The page, self-contained but for its links into the batch's folders."""
+    good = [outcome for outcome in outcomes if not outcome.failure]
+    failed = [outcome for outcome in outcomes if outcome.failure]
+    driven = sum(outcome.seconds for outcome in good)
+    parts = [
+        f'{HEAD}<title>Drives</title><style>{STYLE}{WIDE}</style></head><body><h1>Drives</h1>',
+        f'<p class="soft">{len(good)} of {len(outcomes)} bags replayed, '
+        f'{driven:.0f} s in all.</p>',
+    ]
+    if failed:
+        parts += ['<h2>Failed</h2>', _failures(failed)]
+    if good:
+        parts += [
+            '<h2>By sensor trouble</h2><p>Mean share of sensors that were out of use, and time in '
+            'which nothing could be looked at.</p>',
+            _troubles(sorted(good, key=lambda outcome: outcome.trouble, reverse=True)),
+            '<h2>By disagreement of the branches</h2><p>Share of the sure boxes of the LiDAR or '
+            'the camera branch that the other one does not have. High values are scenes to look '
+            'at and to label first.</p>',
+            _disagreements(good),
+        ]
+    return ''.join([*parts, '</body></html>'])
+
+
+def _failures(failed: Sequence[DriveOutcome]) -> str:
+    rows = [(_text(o.name), _text(o.bag), _text(o.failure)) for o in failed]
+    return _table(('drive', 'bag', 'why'), rows)
+
+
+def _troubles(ranked: Sequence[DriveOutcome]) -> str:
+    rows = [
+        (
+            _link(o),
+            f'{o.trouble:.0%}',
+            f'{o.seconds:.0f}',
+            f'{o.blind:.0%}',
+            _text(', '.join(f'{count} {name}' for name, count in sorted(o.outputs.items()))),
+            _unused(o),
+        )
+        for o in ranked
+    ]
+    return _table(
+        ('drive', 'trouble', 'seconds', 'blind', 'outputs', 'sensors out of use'), rows, (1, 2, 3)
+    )
+
+
+def _unused(outcome: DriveOutcome) -> str:
+    worst = sorted(outcome.unused.items(), key=lambda item: item[1], reverse=True)
+    return '<br>'.join(
+        f'{_text(name)} {share:.0%} ({_text(outcome.reasons.get(name, ""))})'
+        for name, share in worst
+        if share
+    )
+
+
+def _disagreements(good: Sequence[DriveOutcome]) -> str:
+    known = [outcome for outcome in good if not math.isnan(outcome.disagreement)]
+    if not known:
+        return '<p class="soft">No drive had cameras and LiDAR together.</p>'
+    ranked = sorted(known, key=lambda outcome: outcome.disagreement, reverse=True)
+    rows = [(_link(o), f'{o.disagreement:.0%}', str(o.compared), f'{o.boxes:.1f}') for o in ranked]
+    return _table(
+        ('drive', 'disagreement', 'moments compared', 'boxes an output'), rows, (1, 2, 3)
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
+    """A table; the cells are HTML, the columns in `numbers` are aligned to the right."""
+
+    def row(cells: Sequence[str], tag: str) -> str:
+        marked = [
+            f'<{tag} class="number">{cell}</{tag}>' if i in numbers else f'<{tag}>{cell}</{tag}>'
+            for i, cell in enumerate(cells)
+        ]
+        return f'<tr>{"".join(marked)}</tr>'
+
+    body = ''.join(row(cells, 'td') for cells in rows)
+    return f'<div class="wide"><table><thead>{row(head, "th")}</thead>{body}</table></div>'
+
+
+def _link(outcome: DriveOutcome) -> str:
+    return f'<a href="{html.escape(outcome.name)}/">{_text(outcome.name)}</a>'
+
+
+def _text(text: str) -> str:
+    return html.escape(text)
