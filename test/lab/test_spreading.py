@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-import support
+from support.ray_nodes import two_nodes
 from support.spread_jobs import die, die_if_three, die_once, node_of, refuse_odd, squared
 
 from metabev_ros.errors import ConfigError, MetaBevError, WorkerLostError
@@ -19,16 +19,8 @@ needs_ray = pytest.mark.skipif(
 
 @pytest.fixture(scope='module')
 def cluster():
-    """Address of two nodes on this machine, which find the jobs of these tests."""
-    from ray.cluster_utils import Cluster
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('PYTHONPATH', str(Path(support.__path__[0]).parent), prepend=':')
-        patch.setenv('RAY_raylet_start_wait_time_s', '120')  # a loaded machine
-        made = Cluster(initialize_head=True, head_node_args={'num_cpus': 1})
-        made.add_node(num_cpus=1)
-        yield made.address
-        made.shutdown()
+    with two_nodes() as address:
+        yield address
 
 
 def test_a_process_that_dies_is_one_clear_error():

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support import rig_messages
+from support.ray_nodes import two_nodes
 from support.rig_messages import LIDAR
 
 from metabev_ros.bags import BagReader, BagWriter
@@ -173,22 +174,9 @@ def processes_called(title: str) -> list[int]:
 
 
 @pytest.fixture(scope='module')
-def monkeypatch_module():
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
-
-
-@pytest.fixture(scope='module')
-def cluster(monkeypatch_module):
-    """Address of a cluster of two nodes on this machine."""
-    pytest.importorskip('ray', reason='ray is optional and not installed')
-    from ray.cluster_utils import Cluster
-
-    monkeypatch_module.setenv('RAY_raylet_start_wait_time_s', '120')
-    made = Cluster(initialize_head=True, head_node_args={'num_cpus': 1})
-    made.add_node(num_cpus=1)
-    yield made.address
-    made.shutdown()
+def cluster():
+    with two_nodes() as address:
+        yield address
 
 
 def test_a_cluster_that_loses_a_worker_and_then_the_driver_gives_what_one_machine_gives(
