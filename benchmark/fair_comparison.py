@@ -34,7 +34,7 @@ from metabev_ros.lab.evaluation.fair_comparison import Arm, FairResults, load_fi
 from metabev_ros.lab.evaluation.fair_report import fair_page, plain_results
 from metabev_ros.lab.evaluation.held_out import HeldOutDrives
 from metabev_ros.lab.evaluation.model_results import write_text
-from metabev_ros.lab.evaluation.spreading import one_thread
+from metabev_ros.lab.spreading import one_thread
 
 EVERY_S = 20.0  # between lines of a training
 

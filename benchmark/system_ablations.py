@@ -33,8 +33,8 @@ from metabev_ros.lab.evaluation.held_out import CHOICE_FIRST_SEED, HeldOutDrives
 from metabev_ros.lab.evaluation.records import ResultRecord, make_record, merge_records
 from metabev_ros.lab.evaluation.robustness import ModelSource, evaluate_robustness
 from metabev_ros.lab.evaluation.score import Score
-from metabev_ros.lab.evaluation.spreading import Spread
 from metabev_ros.lab.export.to_onnx import export_model
+from metabev_ros.lab.spreading import Spread
 from metabev_ros.lab.training.data import DataSource
 from metabev_ros.lab.training.run import train_model
 from metabev_ros.network.metabev import MetaBev

@@ -26,8 +26,8 @@ from metabev_ros.lab.evaluation.labelled_drives import LabelledDrives
 from metabev_ros.lab.evaluation.record_drives import drives_for
 from metabev_ros.lab.evaluation.robustness import ModelSource, finish_drives, stored_scores
 from metabev_ros.lab.evaluation.score import Score
-from metabev_ros.lab.evaluation.spreading import Spread
 from metabev_ros.lab.export.to_onnx import export_model
+from metabev_ros.lab.spreading import Spread
 from metabev_ros.lab.training.checkpoint import replace_file
 from metabev_ros.structures import ModelInfo
 
