@@ -27,6 +27,7 @@ LAYERS = (
 )
 # Rooms of `lab`, off the vehicle; only `cli` may import it.
 LAB_LAYERS = (
+    ('what_if',),
     ('demo',),
     ('export', 'conversion', 'training', 'evaluation'),
     ('simulation',),
