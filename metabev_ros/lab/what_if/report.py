@@ -107,7 +107,7 @@ class Outcome:
         start = f'If {self.failure.words}'
         if self.silent == self.looks:
             return f'{start} nothing comes out at all.'
-        name, share, reach = self._worst()
+        name, share, reach = self.worst()
         if not share.before:
             return f'{start} there is nothing to lose: all sensors together show no box.'
         if share.lost < 0.005:
@@ -117,7 +117,7 @@ class Outcome:
             return f'{start} you lose next to nothing.'
         return f'{start} you lose {_percent(share.lost)} of {plural(name)} within {reach:g} m.'
 
-    def _worst(self) -> tuple[str, Share, float]:
+    def worst(self) -> tuple[str, Share, float]:
         """The class of which most is lost near the vehicle; all of them where boxes are few."""
         for reach in (NEAR, len(REACHES_M) - 1):
             enough = {n: s[reach] for n, s in self.boxes.items() if s[reach].before >= FEW}
