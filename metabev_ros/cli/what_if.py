@@ -103,7 +103,7 @@ def what_if(
         (bag,), rig_config(rig), labels=LabelTopics(boxes), classes=class_changes(classes)
     )
     question = Question(source, kinds, pairs, delay, begin, seconds, every, score, use_labels)
-    pipeline = Pipeline.load(_model(model), backend, threads)
+    pipeline = Pipeline.load(find_model(model), backend, threads)
 
     def say(line: str) -> None:
         console.print(line, markup=False)
@@ -116,8 +116,8 @@ def what_if(
         _write(path, text)
 
 
-def _model(name: str | None) -> Path:
-    """A folder, or the name of a model of this package."""
+def find_model(name: str | None) -> Path:
+    """The folder of a model: as given, that of a shipped one by its name, or metabev_nano's."""
     if name is None or Path(name).is_dir():
         return model_dir(None if name is None else Path(name))
     return resource_path(f'models/{name}')

@@ -171,6 +171,7 @@ class Report:
 
     Attributes:
         facts: (name, text) of what was looked at.
+        sensors: of the rig.
         labels: topic of the labels; '' where the run with all sensors is what others are held to.
         outcomes: the dearest first.
         not_tried: failure or sensor -> the reason.
@@ -178,6 +179,7 @@ class Report:
 
     bag: str
     model: ModelInfo
+    sensors: Sequence[str]
     facts: Sequence[tuple[str, str]]
     labels: str
     begin_s: float
@@ -205,6 +207,7 @@ class Report:
             'model': self.model.name,
             'model_hash': self.model.hash,
             'backend': self.model.backend,
+            'sensors': list(self.sensors),
             'labels': self.labels or None,
             'begin_s': self.begin_s,
             'score': self.score,

@@ -172,6 +172,7 @@ def _answer(
     report = Report(
         question.bag.name,
         pipeline.model,
+        question.source.rig.sensor_names,
         _facts(question, pipeline, base, truths, times),
         truths.topic if truths else '',
         times.begin_s,
