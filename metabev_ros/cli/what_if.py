@@ -87,6 +87,8 @@ def what_if(
     metabev what-if drive.mcap --rig my_rig.yaml
 
     metabev what-if drive.mcap --only kill --pairs --every 2 --seconds 60 --json
+
+    Exit code 3: a part of the bag could not be read.
     """
     from metabev_ros.lab.datasets.sources.label_collection import LabelTopics
     from metabev_ros.lab.datasets.sources.labelled_bags import LabelledBags
@@ -114,6 +116,8 @@ def what_if(
     texts = (page(answer), json.dumps(answer.report.to_plain(), indent=1, allow_nan=False) + '\n')
     for path, text in zip(files, texts, strict=False):
         _write(path, text)
+    if answer.is_lossy:
+        raise typer.Exit(3)
 
 
 def find_model(name: str | None) -> Path:

@@ -36,7 +36,7 @@ _MAX_TEXT, _MAX_RETENTION = 4000, 1e6
 
 @dataclass(frozen=True)
 class RobustnessCard:
-    """What a model keeps under failures.
+    """Figures that a model keeps under failures.
 
     Attributes:
         name: of the model in tables.

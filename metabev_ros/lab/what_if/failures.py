@@ -15,7 +15,7 @@ UNTIL_THE_END = 1e9  # seconds since the first message
 
 
 class FailureKind(enum.Enum):
-    """What happens to a sensor."""
+    """Kinds of failure of a sensor."""
 
     KILL = 'kill'  # nothing comes any more
     DELAY = 'delay'  # every message comes late, its stamp unchanged
@@ -43,7 +43,7 @@ class Failure:
 
     @property
     def words(self) -> str:
-        """What stands behind 'If': 'you lose CAM_FRONT'."""
+        """The clause that goes on from 'If': 'you lose CAM_FRONT'."""
         names = ' and '.join(self.sensors)
         match self.kind:
             case FailureKind.KILL:

@@ -21,7 +21,7 @@ MAP_THRESHOLD = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Perceived:
-    """What the network made of a sample.
+    """A sample and what the network made of it.
 
     Attributes:
         map_probabilities: (K, Y, X).
@@ -41,7 +41,7 @@ class Perceived:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What is kept of a look with all sensors, to compare others with.
+    """Part of a look with all sensors that is kept, to compare others with.
 
     Attributes:
         sample: without its pixels and points.

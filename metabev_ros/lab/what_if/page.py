@@ -31,7 +31,8 @@ ol.loss b { display: block; font-weight: 600; overflow-wrap: anywhere; }
 .say { font-size: 19px; margin: 10px 0; max-width: none; overflow-wrap: anywhere; }
 details { margin: 4px 0; font-size: 14px; } summary { color: var(--soft); cursor: pointer; }
 .wide { overflow-x: auto; } .wide th, .wide td { padding-right: 10px; }
-tbody th { white-space: normal; overflow-wrap: anywhere; }
+tbody th { white-space: normal; overflow-wrap: anywhere; font-size: 12px; }
+.wide tbody th { border-bottom: 1px solid var(--line); }
 @media (max-width: 480px) { dl { grid-template-columns: 1fr; } dt { margin-top: 6px; } }
 """
 
@@ -104,7 +105,7 @@ def _ranking(outcomes: Sequence[Outcome]) -> list[str]:
     items = [_item(outcome) for outcome in outcomes]
     rest = items[OPEN:]
     parts = [
-        '<h2>The dearest first</h2>',
+        '<h2>What costs most</h2>',
         f'<ol class="loss">{"".join(items[:OPEN])}</ol>',
     ]
     if rest:
@@ -135,8 +136,9 @@ def _in_short(outcome: Outcome) -> list[str]:
     ]
     titles = {'nds': 'NDS', 'map': 'mAP', 'miou': 'mIoU'}
     facts += [
-        f'{titles[name]} {_number(share.before)} → {_number(share.after)}'
+        f'{titles[name]} {share.before:.3f} → {share.after:.3f}'
         for name, share in outcome.figures.items()
+        if not math.isnan(share.before + share.after)
     ]
     facts.append(outcome.label_words())
     made = ', '.join(f'{count} {name}' for name, count in outcome.branches.items())
@@ -173,10 +175,6 @@ def _left(share: Share) -> str:
 
 def _percent(share: float) -> str:
     return '' if math.isnan(share) else f'{100 * share:.0f} %'
-
-
-def _number(value: float) -> str:
-    return '–' if math.isnan(value) else f'{value:.3f}'
 
 
 # ---------------------------------------------------------------------------- pictures, facts

@@ -1,4 +1,4 @@
-"""What is asked of a bag, and when it is looked at."""
+"""Questions to a bag, and the times at which it is looked at."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a what-if found: plain figures, their order, and the sentences made of them."""
+"""Plain figures of a what-if, their order, and the sentences made of them."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Outcome:
 
     @property
     def cost(self) -> tuple[float, float]:
-        """What failures are ranked by: NDS lost where there are labels, then boxes lost."""
+        """Key that failures are ranked by: NDS lost where there are labels, then boxes lost."""
         nds = self.figures.get('nds')
         drop = float('nan') if nds is None else nds.before - nds.after
         shares = [drop, self.all_boxes().lost, self.all_area.lost]

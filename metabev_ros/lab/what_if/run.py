@@ -23,15 +23,17 @@ MARGIN_NS = 1_500_000_000  # read on behind the last look: a sample waits for it
 
 @dataclass(frozen=True)
 class Answer:
-    """What a run gives.
+    """Result of a run.
 
     Attributes:
         base: a moment with all sensors; scenes: failure id -> the same moment.
+        is_lossy: a part of the bag could not be read.
     """
 
     report: Report
     base: Scene
     scenes: Mapping[str, Scene]
+    is_lossy: bool = False
 
 
 def ask(
@@ -150,21 +152,9 @@ def _answer(
     times: Times,
     shown: int,
 ) -> Answer:
-    outcomes: list[Outcome] = []
-    not_tried = _unused(healthy.reports, base.used)
-    scenes: dict[str, Scene] = {}
-    for one, watch in zip(failing, watches, strict=True):
-        failure = one.failure
-        if watch.untouched:
-            not_tried[failure.id] = 'this bag has no message that it would change'
-            continue
-        label_s = seconds_to_label(watch.seen, failure.sensors, times.begin_ns)
-        states = {r.name: _state(r) for r in watch.reports if r.name in failure.sensors}
-        model = pipeline.model
-        outcomes.append(Outcome.make(failure, one.tally, base.tally, model, label_s, states))
-        if one.scene is not None:
-            scenes[failure.id] = one.scene
-    outcomes.sort(key=lambda outcome: outcome.cost, reverse=True)
+    outcomes, untouched = _outcomes(failing, watches, base, times.begin_ns)
+    not_tried = _unused(healthy.reports, base.used) | untouched
+    scenes = {one.failure.id: one.scene for one in failing if one.scene is not None}
     integrity = healthy.reader.integrity
     notes = list(truths.notes) if truths else []
     if integrity.is_lossy or not integrity.is_finalised:
@@ -182,7 +172,28 @@ def _answer(
         not_tried,
         notes,
     )
-    return Answer(report, base.scenes[shown], scenes)
+    return Answer(report, base.scenes[shown], scenes, integrity.is_lossy)
+
+
+def _outcomes(
+    failing: Sequence[FailureLooks],
+    watches: Sequence[Watch],
+    base: HealthyLooks,
+    begin_ns: int,
+) -> tuple[list[Outcome], dict[str, str]]:
+    """Figures of the failures, the dearest first, and why others were none in this bag."""
+    outcomes: list[Outcome] = []
+    untouched: dict[str, str] = {}
+    for one, watch in zip(failing, watches, strict=True):
+        failure = one.failure
+        if watch.untouched:
+            untouched[failure.id] = 'this bag has no message that it would change'
+            continue
+        label_s = seconds_to_label(watch.seen, failure.sensors, begin_ns)
+        states = {r.name: _state(r) for r in watch.reports if r.name in failure.sensors}
+        model = base.tally.model
+        outcomes.append(Outcome.make(failure, one.tally, base.tally, model, label_s, states))
+    return sorted(outcomes, key=lambda outcome: outcome.cost, reverse=True), untouched
 
 
 def _unused(reports: Sequence[SensorReport], used: set[str]) -> dict[str, str]:

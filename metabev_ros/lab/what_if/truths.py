@@ -23,7 +23,7 @@ from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES, Sample
 
 @dataclass(frozen=True)
 class Points:
-    """What the LiDARs saw when all sensors were well: (P, 3) float64 in the ego frame then."""
+    """Points of the LiDARs when all sensors were well: (P, 3) float64 in the ego frame then."""
 
     stamp_ns: int
     xyz: np.ndarray

@@ -82,6 +82,16 @@ def test_what_is_no_bag_is_said(metabev, folder, tmp_path):
         assert code == 2 and str(path) in text and 'Traceback' not in text
 
 
+def test_a_cut_bag_is_looked_at_as_far_as_it_goes_and_ends_with_3(metabev, folder, tmp_path):
+    whole = (folder / 'drive.mcap').read_bytes()
+    (tmp_path / 'cut.mcap').write_bytes(whole[: len(whole) * 3 // 4])
+    out = tmp_path / 'page.html'
+    words = ('what-if', tmp_path / 'cut.mcap', '--rig', folder / 'rig.yaml', '-o', out)
+    code, text = metabev(*words, '--only', 'kill')
+    assert code == 3 and 'written' in text, text
+    assert 'the bag is cut or damaged' in out.read_text(encoding='utf-8')
+
+
 def test_the_help_has_examples_and_the_kinds_of_failure(metabev):
     _, text = metabev('what-if', '--help')
     assert 'metabev what-if drive.mcap --rig my_rig.yaml' in text

@@ -116,6 +116,25 @@ def test_boxes_map_and_silence_are_counted_against_the_run_with_all_sensors():
     assert one.sentence() == 'If you lose a you lose 83 % of boxes within 50 m.'
 
 
+def test_only_the_cells_that_all_sensors_showed_are_left_wherever_the_vehicle_has_got_to():
+    x = MODEL.map_grid.centres()[..., 0]
+
+    def strip(begin: float, at: Sample) -> Perceived:
+        """A map that is drivable from `begin` to 10 m further on."""
+        layers = np.zeros((len(MODEL.map_classes), *x.shape), np.float32)
+        layers[0] = np.where((x > begin) & (x < begin + 10), 0.9, 0.1)
+        return Perceived(at, detections(), layers, None)
+
+    start, later = sample(1.0, pose(0, 0)), sample(1.2, pose(2.0, 0))
+    reference = Reference.of(strip(10.0, start))
+    whole = reference.layers.sum() * 0.25
+    for at, begin, left in ((start, 10.0, 1.0), (start, 15.0, 0.5), (later, 8.0, 1.0),
+                            (later, 10.0, 0.8)):  # fmt: skip
+        tally = Tally(MODEL, 0.3, False)
+        tally.add(reference, strip(begin, at))
+        assert tally.area()[0] == pytest.approx(left * whole), (at.stamp_ns, begin)
+
+
 def outcome(lost: dict[str, tuple[int, int]], **more) -> Outcome:
     shares = {name: (Share(0, 0), Share(*pair), Share(*pair)) for name, pair in lost.items()}
     fields = {

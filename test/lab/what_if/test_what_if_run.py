@@ -1,4 +1,4 @@
-"""What is lost when a sensor of a bag fails: as the evaluation says it, and as it is seen."""
+"""The price of a failing sensor of a bag: as the evaluation says it, and as it is seen."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from support.failing_drives import asked, write_simultaneous_drive
 from support.labelled_drives import Maker, rewrite, vision_cdr
 
 from metabev_ros.bags import BagReader
-from metabev_ros.config import ModelConfig
+from metabev_ros.config import ModelConfig, SensingConfig
 from metabev_ros.errors import ConfigError
-from metabev_ros.lab.datasets.corruptions import CLEAN, Failure, Setting
+from metabev_ros.faults.inject import inject_bag
+from metabev_ros.lab.datasets.corruptions import CLEAN
 from metabev_ros.lab.datasets.record_folder import labelled
 from metabev_ros.lab.datasets.sources.frame import RecordMaker
 from metabev_ros.lab.datasets.sources.label_collection import LabelTopics
 from metabev_ros.lab.datasets.sources.labelled_bags import LabelledBags
+from metabev_ros.lab.evaluation.model_results import SETTING_OF
 from metabev_ros.lab.evaluation.robustness import evaluate_settings
-from metabev_ros.lab.what_if.failures import FailureKind
+from metabev_ros.lab.what_if.failures import Failure, FailureKind
 from metabev_ros.lab.what_if.question import Question, plan_times
 from metabev_ros.lab.what_if.run import ask
 from metabev_ros.lab.what_if.truths import Points, find_truths
+from metabev_ros.lab.what_if.watch import Watch, read_once
 from metabev_ros.pipeline import Pipeline
+from metabev_ros.replay.feed import BagFeed
 from metabev_ros.resources import resource_path
 from metabev_ros.structures import Modality
 from metabev_ros.wire.definitions import VISION
@@ -64,7 +68,7 @@ def test_scores_without_the_lidar_are_those_of_the_evaluation_on_the_same_sample
         LabelledBags((drive.path,), drive.rig), pipeline.config, answer.report.stamps_ns
     )
     assert len(samples) == len(answer.report.stamps_ns) >= 3
-    settings = [CLEAN, Setting(Failure.MISSING_LIDAR, 1)]
+    settings = [CLEAN, SETTING_OF['ml.1']]
     scores = evaluate_settings({'nano': pipeline}, settings, samples, 0)
     clean, without = (scores['nano', setting].result().figures for setting in settings)
     killed = outcome(answer, 'kill.top')
@@ -115,6 +119,33 @@ def test_without_labels_the_run_with_all_sensors_is_what_counts(drive, pipeline,
     assert killed.all_boxes().before >= labelled.all_boxes().before, 'what is untrue counts too'
     assert 0.1 < killed.all_boxes().lost <= 1
     assert killed.all_area.before == pytest.approx(labelled.all_area.before)
+
+
+@pytest.mark.parametrize('kind', FailureKind)
+@pytest.mark.parametrize('name', ['top', 'front'])
+def test_a_watch_makes_the_samples_that_a_replay_of_the_injected_bag_makes(
+    drive, pipeline, tmp_path, kind, name
+):
+    plan = Failure(kind, (name,), 0.3).plan(0.25, drive.rig.kinds)
+    path, sensing, made = tmp_path / 'injected.mcap', SensingConfig(), []
+    inject_bag(drive.path, path, plan, drive.rig, 0, True, tmp_path / 'truth.jsonl')
+    injected = BagReader(path)
+    feed = BagFeed(injected, pipeline.front_end(drive.rig, sensing), sensing)
+    wanted = [(s.stamp_ns, s.used_sensors, m.now_ns) for m in feed for s in m.samples]
+    reader = BagReader(drive.path)
+    watch = Watch(
+        reader,
+        plan,
+        pipeline,
+        drive.rig,
+        sensing,
+        lambda sample, now_ns, _: made.append((sample.stamp_ns, sample.used_sensors, now_ns)),
+    )
+    read_once(reader, [watch], 2**62)
+    assert not watch.untouched and len(made) >= 7
+    end_ns = max(message.log_time_ns for message in reader)  # what comes later was held back
+    assert [one for one in made if one[2] <= end_ns] == [w for w in wanted if w[2] <= end_ns]
+    assert [name in used for _, used, _ in made][0] and not [name in u for _, u, _ in made][-1]
 
 
 def test_losing_two_sensors_costs_at_least_about_as_much_as_one(drive, pipeline):
