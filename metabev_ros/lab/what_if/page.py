@@ -230,7 +230,8 @@ def _facts(report: Report) -> list[str]:
         '<h2>What was looked at</h2>',
         f'<dl>{rows}</dl>',
         *([f'<p class="soft">Not tried, and notes:</p><ul>{left}</ul>'] if left else []),
-        '<p class="soft">One bag is one bag: what is rare in it says little. A share of fewer '
-        'than ten boxes is never headlined. The faults are those of <code>metabev inject'
+        '<p class="soft">One bag is one bag: what is rare in it says little. Each sentence '
+        'names the class of which most is lost, if ten boxes of it or more were there. '
+        'The faults are those of <code>metabev inject'
         '</code>, the perception is that of <code>metabev replay</code>.</p>',
     ]

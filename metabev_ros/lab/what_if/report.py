@@ -14,6 +14,7 @@ from metabev_ros.structures import ModelInfo
 
 FORMAT = 1
 FEW = 10  # a share of fewer boxes is no figure to headline
+LITTLE = 0.005  # lost share that is rounded to none
 NEAR = REACHES_M.index(30.0)
 FIGURES = ('nds', 'map', 'miou')
 
@@ -110,20 +111,24 @@ class Outcome:
         name, share, reach = self.worst()
         if not share.before:
             return f'{start} there is nothing to lose: all sensors together show no box.'
-        if share.lost < 0.005:
+        if share.lost < LITTLE:
             area = self.all_area.lost
-            if area >= 0.005:
-                return f'{start} you lose no boxes, but {_percent(area)} of the map.'
+            if area >= LITTLE:
+                return f'{start} you lose hardly any box, but {_percent(area)} of the map.'
             return f'{start} you lose next to nothing.'
         return f'{start} you lose {_percent(share.lost)} of {plural(name)} within {reach:g} m.'
 
     def worst(self) -> tuple[str, Share, float]:
-        """The class of which most is lost near the vehicle; all of them where boxes are few."""
+        """The class of which most is lost near the vehicle, else farther away, else all of them.
+
+        A class of few boxes is not asked.
+        """
         for reach in (NEAR, len(REACHES_M) - 1):
             enough = {n: s[reach] for n, s in self.boxes.items() if s[reach].before >= FEW}
             if enough:
                 name = max(enough, key=lambda n: (enough[n].lost, enough[n].before))
-                return name, enough[name], REACHES_M[reach]
+                if enough[name].lost >= LITTLE:
+                    return name, enough[name], REACHES_M[reach]
         return 'box', self.all_boxes(), REACHES_M[-1]
 
     def label_words(self) -> str:

@@ -155,7 +155,11 @@ def test_the_sentence_names_the_class_of_which_most_is_lost_but_never_a_handful(
     found = outcome({'car': (100, 80), 'pedestrian': (25, 22), 'bus': (2, 0)})
     assert found.sentence() == 'If CAM_BACK freezes you lose 20 % of cars within 30 m.'
     unhurt = outcome({'car': (100, 100)})
-    assert unhurt.sentence() == 'If CAM_BACK freezes you lose no boxes, but 10 % of the map.'
+    assert unhurt.sentence() == 'If CAM_BACK freezes you lose hardly any box, but 10 % of the map.'
+    far = outcome({}, boxes={'car': (Share(5, 5), Share(50, 50), Share(80, 60))})
+    assert far.sentence() == 'If CAM_BACK freezes you lose 25 % of cars within 50 m.'
+    few = outcome({'bus': (4, 3), 'truck': (4, 3)})
+    assert few.sentence() == 'If CAM_BACK freezes you lose 25 % of boxes within 50 m.'
     assert 'nothing to lose' in outcome({}).sentence()
     nothing = outcome({'car': (100, 101)}, area={})
     assert nothing.sentence() == 'If CAM_BACK freezes you lose next to nothing.'
