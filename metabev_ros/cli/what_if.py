@@ -42,33 +42,47 @@ def what_if(
     ] = False,
     model: Annotated[
         str | None,
-        typer.Option(help='Model folder, or the name of a shipped one; default: metabev_nano.'),
+        typer.Option(
+            metavar='MODEL',
+            help='Model folder, or the name of a shipped one; default: metabev_nano.',
+        ),
     ] = None,
     rig: RigOption = None,
     only: Annotated[
         list[FailureKind] | None,
-        typer.Option(help='Kinds of failure to try; may be repeated. Default: all four.'),
+        typer.Option(
+            metavar='KIND',
+            help='Failures to try: kill, delay, freeze or blind; may be repeated. Default: all.',
+        ),
     ] = None,
     pairs: Annotated[
         bool, typer.Option('--pairs', help='Also lose each pair of sensors.')
     ] = False,
-    delay: Annotated[float, typer.Option(help='Seconds by which a delayed sensor is late.')] = 0.3,
+    delay: Annotated[
+        float, typer.Option(metavar='SECONDS', help='Seconds by which a delayed sensor is late.')
+    ] = 0.3,
     begin: Annotated[
         float | None,
         typer.Option(
-            help='Seconds after the first message at which sensors fail; default: 2, a quarter '
-            'of a short bag, or 0 where each sensor speaks once.'
+            metavar='SECONDS',
+            help='Seconds after the first message of a sensor at which sensors fail; default: 2, '
+            'a quarter of a short bag, or 0 where each sensor speaks once.',
         ),
     ] = None,
     seconds: Annotated[
-        float, typer.Option(help='Seconds to look at, from the failure on.')
+        float, typer.Option(metavar='SECONDS', help='Seconds to look at, from the failure on.')
     ] = 10.0,
-    every: Annotated[float, typer.Option(help='Seconds between two looks.')] = 1.0,
+    every: Annotated[
+        float, typer.Option(metavar='SECONDS', help='Seconds between two looks.')
+    ] = 1.0,
     score: Annotated[float, typer.Option(help='Boxes below this score do not count.')] = 0.3,
     boxes: Annotated[
         str,
         typer.Option(
-            '--boxes', '--labels', help='Topic of labels; default: /ground_truth/detections.'
+            '--boxes',
+            '--labels',
+            metavar='TOPIC',
+            help='Topic of labels; default: /ground_truth/detections.',
         ),
     ] = '',
     classes: ClassOption = None,

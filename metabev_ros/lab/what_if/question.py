@@ -10,7 +10,7 @@ from pathlib import Path
 
 from metabev_ros.bags import BagReader
 from metabev_ros.config import SensingConfig
-from metabev_ros.errors import ConfigError
+from metabev_ros.errors import ConfigError, clean_text
 from metabev_ros.lab.datasets.sources.labelled_bags import LabelledBags
 from metabev_ros.lab.what_if.failures import FailureKind
 from metabev_ros.replay.feed import TIME_END_NS
@@ -29,8 +29,8 @@ class Question:
         kinds: of failures, on each sensor.
         with_pairs: lose each pair of sensors too.
         late: seconds by which a delayed sensor is late.
-        begin: seconds since the first message until the failure; None: LEAD_S, or a quarter of
-            a short bag, or 0 where each sensor speaks only once.
+        begin: seconds from the first message of a sensor to the failure; None: LEAD_S, or a
+            quarter of a short bag, or 0 where each sensor speaks only once.
         seconds: that are looked at, from the failure on.
         every: seconds between two looks.
         score: boxes below it are not counted.
@@ -72,7 +72,8 @@ class Times:
     """Recorded times of a run.
 
     Attributes:
-        first_ns, last_ns: of the bag's messages.
+        first_ns: of the bag's first message.
+        last_ns: of the last message of a sensor.
         begin_ns: of the failures; end_ns: of the last look.
         looks_ns: the first sample that closes then, or later, is looked at.
         is_single: no sensor speaks more than once.
@@ -110,28 +111,34 @@ def plan_times(reader: BagReader, question: Question) -> Times:
     """Read the times of a bag, and choose when to look.
 
     Raises:
-        ConfigError: for a bag without messages, a failure behind its end, or too many looks.
+        ConfigError: for a bag without messages of the rig's sensors, a failure behind its end, or
+            too many looks.
     """
     sensors = {sensor.topic.lstrip('/') for sensor in question.source.rig.sensors}
-    times: list[int] = []
+    first_ns = start_ns = last_ns = None
     spoken: Counter[str] = Counter()
     for message in reader:
-        if message.log_time_ns < TIME_END_NS:
-            times.append(message.log_time_ns)
-            spoken[message.topic.lstrip('/')] += 1
-    if not times:
-        raise ConfigError(f'{reader.path}', 'messages', 'none', 'check the path')
-    is_single = all(spoken[topic] <= 1 for topic in sensors)
-    first_ns, last_ns = min(times), max(times)
-    whole = (last_ns - first_ns) / 1e9
+        at_ns, topic = message.log_time_ns, message.topic.lstrip('/')
+        if at_ns >= TIME_END_NS:
+            continue
+        first_ns = at_ns if first_ns is None else first_ns
+        if topic in sensors:
+            start_ns = at_ns if start_ns is None else start_ns
+            last_ns = at_ns
+            spoken[topic] += 1
+    if first_ns is None or start_ns is None or last_ns is None:
+        some = [clean_text(topic) for topic in reader.topics][:10]
+        got, remedy = f'none; the bag has {some}', 'name the rig of this bag with --rig'
+        raise ConfigError(f'{reader.path}', f'messages on {sorted(sensors)}', got, remedy)
+    is_single = all(count <= 1 for count in spoken.values())
+    whole = (last_ns - start_ns) / 1e9
     begin = question.begin
     if begin is None:
         begin = 0.0 if is_single else min(LEAD_S, whole / 4)
     if begin > whole:
-        raise ConfigError(
-            'what-if --begin', f'at most {whole:.1f}, the length of the bag', f'{begin}'
-        )
-    begin_ns = first_ns + round(begin * 1e9)
+        expected = f'at most {whole:.1f}, the length of the bag'
+        raise ConfigError('what-if --begin', expected, f'{begin}')
+    begin_ns = start_ns + round(begin * 1e9)
     end_ns = min(last_ns, begin_ns + round(question.seconds * 1e9))
     every_ns = round(question.every * 1e9)
     count = (end_ns - begin_ns) // every_ns

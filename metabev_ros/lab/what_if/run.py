@@ -224,7 +224,10 @@ def _facts(
             'looked at',
             f'{counted(looks, "moment")}, {question.every:g} s apart, from {times.words()}',
         ),
-        ('the failure begins', f'{times.begin_s:.1f} s after the first message, and stays'),
+        (
+            'the failure begins',
+            f'{times.begin_s:.1f} s after the first message of the bag, and stays',
+        ),
         ('held to', f'{held}: same class, centres within 2 m'),
         ('boxes', f'of a score of {question.score:g} or more'),
         ('map', 'cells that reach 0.5'),
