@@ -218,8 +218,9 @@ def read_what_if(path: Path, model_hash: str) -> dict[str, Any]:
         }
         return {'label_seconds': times, 'rig': tuple(map(str, plain['sensors']))}
     except (TypeError, LookupError) as error:
-        got = f'{type(error).__name__}: {clean_text(error)}'
-        raise ConfigError(f'{path}', 'outcomes of a what-if', got) from error
+        got = f'no {error}' if isinstance(error, KeyError) else clean_text(error)
+        remedy = 'make it anew with metabev what-if --json'
+        raise ConfigError(f'{path}', 'outcomes and sensors of a what-if', got, remedy) from error
 
 
 def _check_figure(where: str, figure: str, value: Any) -> None:
