@@ -28,6 +28,7 @@ LAYERS = (
 # Rooms of `lab`, off the vehicle; only `cli` may import it.
 LAB_LAYERS = (
     ('fleet',),
+    ('what_if',),
     ('demo',),
     ('export', 'conversion', 'training', 'evaluation'),
     ('simulation',),

@@ -8,12 +8,14 @@ from metabev_ros.cli import (
     artefacts,
     bags,
     calibrating,
+    cards,
     data,
     fleet,
     learning,
     looking,
     scores,
     vehicle,
+    what_if,
 )
 from metabev_ros.cli.app import app, main
 
@@ -22,6 +24,7 @@ __all__ = [
     'artefacts',
     'bags',
     'calibrating',
+    'cards',
     'data',
     'fleet',
     'learning',
@@ -29,4 +32,5 @@ __all__ = [
     'main',
     'scores',
     'vehicle',
+    'what_if',
 ]

@@ -21,11 +21,14 @@ from metabev_ros.cli.app import (
     examples,
     rig_config,
 )
+from metabev_ros.cli.cards import compare_cards
 from metabev_ros.cli.data import ClassOption, class_changes
+from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.corruptions import SettingGroup
 from metabev_ros.lab.datasets.sources.label_collection import LabelTopics
 from metabev_ros.lab.datasets.sources.labelled_bags import LabelledBags
 from metabev_ros.lab.evaluation.bootstrap import RESAMPLES
+from metabev_ros.lab.evaluation.card_gates import read_gates
 from metabev_ros.lab.evaluation.held_out import CHOICE_FIRST_SEED, HeldOutDrives
 from metabev_ros.lab.evaluation.model_results import ModelResults
 from metabev_ros.lab.evaluation.record_runs import SubmissionRequest
@@ -187,14 +190,59 @@ def evaluate(
 def compare(
     results: Annotated[
         list[Path],
-        typer.Argument(help='Files that `metabev evaluate --settings` wrote, one a model.'),
+        typer.Argument(
+            help='Files that `metabev evaluate --settings` wrote, one a model; or cards.'
+        ),
     ],
-    out: Annotated[Path, typer.Option(help='Report folder.')] = Path('out/comparison'),
+    out: Annotated[Path, typer.Option(help='Report folder; cards have none.')] = Path(
+        'out/comparison'
+    ),
     record: Annotated[
         Path | None, typer.Option(help='Merge the figures into this docs/results/*.json.')
     ] = None,
+    cards: Annotated[
+        bool, typer.Option('--cards', help='The files are robustness cards of `metabev card`.')
+    ] = False,
+    gate: Annotated[
+        Path | None,
+        typer.Option(help='With --cards: YAML of limits, `at_least:` and `at_most:`.'),
+    ] = None,
+    at_least: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar='NAME=LIMIT',
+            help='With --cards: a limit, e.g. lidar_missing.nds_retention=0.5; may be repeated.',
+        ),
+    ] = None,
+    at_most: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar='NAME=LIMIT',
+            help='The same from above, e.g. clean.detection_ece=0.1 or label.worst=0.5.',
+        ),
+    ] = None,
+    report_junit: Annotated[
+        Path | None, typer.Option('--junit', help='With --cards: verdicts as JUnit XML, for CI.')
+    ] = None,
 ) -> None:
-    """Tables and pictures of models that were evaluated one by one on the same drives."""
+    """Tables and pictures of models that were evaluated one by one on the same drives.
+
+    With --cards a table, and exit code 1 where a card misses a limit or lacks its figure:
+
+    metabev compare --cards old.json new.json --at-least lidar_missing.nds_retention=0.5
+    """
+    if cards:
+        if record is not None:
+            raise ConfigError('compare --record', 'results', '--cards', 'leave one away')
+        gates = read_gates(gate, at_least or (), at_most or ())
+        if report_junit is not None and not gates:
+            raise ConfigError('compare --junit', 'limits', 'none', 'say --gate or --at-least')
+        if not compare_cards(results, gates, report_junit):
+            raise typer.Exit(1)
+        return
+    if gate or at_least or at_most or report_junit:
+        options = '--gate, --at-least, --at-most, --junit'
+        raise ConfigError(options, '--cards', 'results of evaluate', 'make cards of them first')
     loaded = [ModelResults.load(path) for path in results]
     report = write_comparison(loaded, out)
     if record is not None:

@@ -144,13 +144,16 @@ def evaluate_under_failures(
             sources, settings, test_set, out / 'partial', spread, update
         )
     results: list[ModelResults] = []
+    seed = test_set.first_seed if isinstance(test_set, HeldOutDrives) else None
     with progress_bar('Intervals') as update:
         for done, (name, info) in enumerate(infos.items()):
             update(done, len(infos), name)
             drives = {
                 setting: parts for (model, setting), parts in scores.items() if model == name
             }
-            result = ModelResults.make(name, info, test_set.words, drives, resamples, left_out)
+            result = ModelResults.make(
+                name, info, test_set.words, drives, resamples, left_out, seed
+            )
             result.save(out / f'{result.name}.json')
             results.append(result)
     return results

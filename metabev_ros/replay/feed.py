@@ -99,15 +99,23 @@ class BagFeed:
     def __iter__(self) -> Iterator[Moment]:
         """Yield heartbeats at the node's rate, the messages, and what closes after the last."""
         for message in self._reader:
-            if message.log_time_ns >= TIME_END_NS:
-                yield Moment(self._now_ns, message=message, is_possible=False)
-                continue
-            self._now_ns = message.log_time_ns
-            self._first_ns = self._now_ns if self._first_ns is None else self._first_ns
-            for beat_ns in self.beats.until(self._now_ns):
-                yield self._beat(beat_ns)
-            yield self._take(message)
-        yield from self._flush()
+            yield from self.step(message)
+        yield from self.finish()
+
+    def step(self, message: BagMessage) -> Iterator[Moment]:
+        """Yield the heartbeats until a message, then the message.
+
+        For those who read the bag once for several feeds: they give each message to each, in the
+        order of the bag, and end with `finish`.
+        """
+        if message.log_time_ns >= TIME_END_NS:
+            yield Moment(self._now_ns, message=message, is_possible=False)
+            return
+        self._now_ns = message.log_time_ns
+        self._first_ns = self._now_ns if self._first_ns is None else self._first_ns
+        for beat_ns in self.beats.until(self._now_ns):
+            yield self._beat(beat_ns)
+        yield self._take(message)
 
     def _beat(self, beat_ns: int) -> Moment:
         end = self._front_end
@@ -127,7 +135,7 @@ class BagFeed:
             samples = end.push(message.topic, content, now_ns)
         return Moment(now_ns, tuple(samples), message, reports=end.reports(now_ns))
 
-    def _flush(self) -> Iterator[Moment]:
+    def finish(self) -> Iterator[Moment]:
         """Yield the samples whose deadlines lie behind the last message.
 
         No deadline lies further behind it than the timeouts of the sensing allow.

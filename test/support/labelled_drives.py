@@ -22,6 +22,7 @@ from metabev_ros.config import (
 )
 from metabev_ros.geometry import rotation_to_quaternion, rotation_z
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
+from metabev_ros.lab.datasets.synthetic.timing import TimingConfig
 from metabev_ros.lab.datasets.synthetic.vehicle import VehicleDrive
 from metabev_ros.lab.datasets.synthetic.vehicle_bag import write_vehicle_bag
 from metabev_ros.lab.datasets.synthetic.vehicle_config import OdometryNoise, VehicleConfig
@@ -69,11 +70,19 @@ class LabelledDrive:
         return truth, np.flatnonzero((truth.num_lidar_pts > 0) | (truth.visibility > 0))
 
 
-def write_drive(folder: Path, noise: OdometryNoise = EXACT, seconds: float = SECONDS, **config):
+def write_drive(
+    folder: Path,
+    noise: OdometryNoise = EXACT,
+    seconds: float = SECONDS,
+    rig: RigConfig | None = None,
+    timing: TimingConfig | None = None,
+    **config: Any,
+) -> LabelledDrive:
     """A drive at 12 m/s."""
-    rig = small_rig()
-    config = VehicleConfig(cruise=12.0, odometry=noise, **config)
-    drive = VehicleDrive(rig, SEED, seconds, config)
+    rig = rig or small_rig()
+    drive = VehicleDrive(
+        rig, SEED, seconds, VehicleConfig(cruise=12.0, odometry=noise, **config), timing
+    )
     path = folder / 'drive.mcap'
     return LabelledDrive(rig, drive, path, write_vehicle_bag(drive, path, keep_truths=True))
 

@@ -16,6 +16,7 @@ from metabev_ros.lab.evaluation.bootstrap import (
     difference,
     resampled_figures,
 )
+from metabev_ros.lab.evaluation.records import current_commit, current_date
 from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.structures import ModelInfo
 
@@ -35,6 +36,8 @@ class ModelResults:
             `bootstrap.drawn_drives`, None on a draw without such truth; empty if no intervals
             were asked for.
         left_out: id of each setting that the samples cannot show -> the reason.
+        seed: of the first world of the test set; None where it is not made of seeds.
+        commit, date: of the evaluation; '' in files from before they were kept.
     """
 
     name: str
@@ -47,6 +50,9 @@ class ModelResults:
     details: dict[str, dict]
     resampled: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    seed: int | None = None
+    commit: str = ''
+    date: str = ''
 
     @classmethod
     def make(
@@ -57,6 +63,7 @@ class ModelResults:
         drives: Mapping[Setting, Sequence[Score]],
         resamples: int = RESAMPLES,
         left_out: Mapping[str, str] | None = None,
+        seed: int | None = None,
     ) -> ModelResults:
         """From scores of single drives.
 
@@ -64,6 +71,7 @@ class ModelResults:
             drives: setting -> one score a drive.
             resamples: draws of drives for the intervals; 0, or a single drive: none.
             left_out: settings that the samples cannot show.
+            seed: of the first world of the test set.
         """
         scores = {setting: Score.merged(parts).result() for setting, parts in drives.items()}
         first = next(iter(scores.values()))
@@ -83,6 +91,9 @@ class ModelResults:
             if resamples and len(next(iter(drives.values()))) > 1  # one drive has no spread
             else {},
             dict(left_out or {}),
+            seed,
+            current_commit(),
+            current_date(),
         )
 
     def compares(self, other: ModelResults, setting: str, figure: str) -> bool:
@@ -125,8 +136,13 @@ class ModelResults:
             ConfigError: if the file does not hold results.
         """
         try:
-            return cls(**json.loads(Path(path).read_text(encoding='utf-8')))
-        except (OSError, ValueError, TypeError) as error:
+            results = cls(**json.loads(Path(path).read_text(encoding='utf-8')))
+            for setting, figures in results.figures.items():
+                for name, value in figures.items():
+                    if not isinstance(value, (float, int, type(None))):
+                        raise TypeError(f'{setting}.{name}: {value!r} is no figure')
+            return results
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ConfigError(
                 str(path), 'results of `metabev evaluate`', str(error)[:200]
             ) from error

@@ -91,10 +91,15 @@ def make_record(
         met,
         command,
         current_commit(),
-        datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d'),
+        current_date(),
         machine_name(),
         int(n),
     )
+
+
+def current_date() -> str:
+    """Today in UTC, as 2026-12-31."""
+    return datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d')
 
 
 def current_commit(folder: Path | None = None) -> str:

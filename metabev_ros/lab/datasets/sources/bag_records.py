@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -26,6 +27,18 @@ def ego_points(sample: Sample) -> np.ndarray:
     points = sample.sweep.points
     newest = points[points[:, 4] == 0][:, :3].astype(np.float64)
     return transform_points(sample.sweep.ego_from_lidar, newest)
+
+
+def header_ns(sample: Sample, offsets: Mapping[str, int]) -> int:
+    """The stamp that the sensor which leads a sample gave its own frame.
+
+    Args:
+        offsets: sensor -> nanoseconds that its front end adds to its stamps.
+    """
+    for report in sample.sensors:
+        if report.used and report.age_ns == 0 and offsets[report.name]:
+            return sample.stamp_ns - offsets[report.name]
+    return sample.stamp_ns
 
 
 def truth_of(

@@ -20,6 +20,7 @@ from metabev_ros.lab.datasets.sample_record import SampleRecord
 from metabev_ros.lab.datasets.sources.bag_records import (
     MAX_REACH,
     ego_points,
+    header_ns,
     is_far,
     record_of,
     truth_of,
@@ -160,10 +161,15 @@ class LabelledBags:
         except SensorDataError as error:
             raise ConfigError(error.where, error.expected, error.got, 'check the path') from error
         found = collect(reader, self.rig, self.labels)
-        self._require_classes(path, found)
+        self.require_classes(path, found)
         yield from _Drive(self, scene, reader, found, maker).records(done)
 
-    def _require_classes(self, path: Path, found: BagLabels) -> None:
+    def require_classes(self, path: Path, found: BagLabels) -> None:
+        """Refuse labels of classes that nobody maps.
+
+        Raises:
+            ConfigError: naming them.
+        """
         used = Counter(name for one in found.labels for name in one.names)
         unknown = [name for name in used if name not in self.class_map.names]
         if unknown:
@@ -210,7 +216,7 @@ class _Drive:
                     self._without['the clock began anew, and has been there'] += 1
                     continue
                 self._newest_ns = sample.stamp_ns
-                placed = self._track.at(sample.stamp_ns, self._header_ns(sample))
+                placed = self._track.at(sample.stamp_ns, header_ns(sample, self._end.time_offsets))
                 if isinstance(placed, str):
                     self._without[placed] += 1
                     continue
@@ -233,16 +239,11 @@ class _Drive:
         self._kept_ns = stamp_ns
         return True
 
-    def _header_ns(self, sample: Sample) -> int:
-        """The stamp that the sensor which leads the sample gave its own frame."""
-        offsets = self._end.time_offsets
-        for report in sample.sensors:
-            if report.used and report.age_ns == 0 and offsets[report.name]:
-                return sample.stamp_ns - offsets[report.name]
-        return sample.stamp_ns
-
     def _record(self, token: str, sample: Sample, placed: PlacedLabels) -> SampleRecord:
-        source, layers = self._source, self._found.maps.at(self._header_ns(sample))
+        source, layers = (
+            self._source,
+            self._found.maps.at(header_ns(sample, self._end.time_offsets)),
+        )
         reach = source.labelled_range_m
         truth = truth_of(placed, source.class_map, ego_points(sample), layers, reach)
         self._far += int(is_far(placed).sum())

@@ -1,0 +1,178 @@
+"""`metabev what-if`: one's own bag with each sensor failing in turn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from metabev_ros.cli.app import (
+    BackendOption,
+    RigOption,
+    ThreadsOption,
+    app,
+    console,
+    model_dir,
+    progress_bar,
+    rig_config,
+)
+from metabev_ros.cli.data import ClassOption, class_changes
+from metabev_ros.contract import write_atomically
+from metabev_ros.errors import ConfigError, OutputError
+from metabev_ros.lab.what_if.failures import FailureKind
+from metabev_ros.resources import resource_path
+
+if TYPE_CHECKING:
+    from metabev_ros.lab.what_if.report import Report
+
+SHOWN = 12  # outcomes that are printed; the page has all
+
+
+@app.command('what-if')
+def what_if(
+    bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
+    out: Annotated[
+        Path | None,
+        typer.Option('--out', '-o', help='Page to write; default: <bag>.what_if.html here.'),
+    ] = None,
+    with_json: Annotated[
+        bool, typer.Option('--json', help='Write the figures beside the page too, as .json.')
+    ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar='MODEL',
+            help='Model folder, or the name of a shipped one; default: metabev_nano.',
+        ),
+    ] = None,
+    rig: RigOption = None,
+    only: Annotated[
+        list[FailureKind] | None,
+        typer.Option(
+            metavar='KIND',
+            help='Failures to try: kill, delay, freeze or blind; may be repeated. Default: all.',
+        ),
+    ] = None,
+    pairs: Annotated[
+        bool, typer.Option('--pairs', help='Also lose each pair of sensors.')
+    ] = False,
+    delay: Annotated[
+        float, typer.Option(metavar='SECONDS', help='Seconds by which a delayed sensor is late.')
+    ] = 0.3,
+    begin: Annotated[
+        float | None,
+        typer.Option(
+            metavar='SECONDS',
+            help='Seconds after the first message of a sensor at which sensors fail; default: 2, '
+            'a quarter of a short bag, or 0 where each sensor speaks once.',
+        ),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(metavar='SECONDS', help='Seconds to look at, from the failure on.')
+    ] = 10.0,
+    every: Annotated[
+        float, typer.Option(metavar='SECONDS', help='Seconds between two looks.')
+    ] = 1.0,
+    score: Annotated[float, typer.Option(help='Boxes below this score do not count.')] = 0.3,
+    boxes: Annotated[
+        str,
+        typer.Option(
+            '--boxes',
+            '--labels',
+            metavar='TOPIC',
+            help='Topic of labels; default: /ground_truth/detections.',
+        ),
+    ] = '',
+    classes: ClassOption = None,
+    use_labels: Annotated[
+        bool, typer.Option('--use-labels/--no-labels', help='Hold to the labels of the bag.')
+    ] = True,
+    backend: BackendOption = 'onnxruntime',
+    threads: ThreadsOption = 2,
+    force: Annotated[bool, typer.Option('--force', help='Write over what is there.')] = False,
+) -> None:
+    """Tell what is lost when each sensor of a bag dies, comes late, freezes or goes blind.
+
+    Every failure goes through the node's own perception; boxes and map are held to those with
+    all sensors, or to the labels of the bag. Examples:
+
+    metabev what-if drive.mcap --rig my_rig.yaml
+
+    metabev what-if drive.mcap --only kill --pairs --every 2 --seconds 60 --json
+
+    Exit code 3: a part of the bag could not be read.
+    """
+    from metabev_ros.lab.datasets.sources.label_collection import LabelTopics
+    from metabev_ros.lab.datasets.sources.labelled_bags import LabelledBags
+    from metabev_ros.lab.what_if.page import page
+    from metabev_ros.lab.what_if.question import Question
+    from metabev_ros.lab.what_if.run import ask
+    from metabev_ros.pipeline import Pipeline
+
+    out = out or Path(f'{bag.resolve().stem}.what_if.html')
+    files = (out, out.with_suffix('.json')) if with_json else (out,)
+    _require_free(files, bag, force)
+    kinds = tuple(dict.fromkeys(only or FailureKind))
+    source = LabelledBags(
+        (bag,), rig_config(rig), labels=LabelTopics(boxes), classes=class_changes(classes)
+    )
+    question = Question(source, kinds, pairs, delay, begin, seconds, every, score, use_labels)
+    pipeline = Pipeline.load(find_model(model), backend, threads)
+
+    def say(line: str) -> None:
+        console.print(line, markup=False)
+
+    with progress_bar('Failing') as update:
+        answer = ask(question, pipeline, lambda done, total: update(done, total), say)
+    _print(answer.report)
+    texts = (page(answer), json.dumps(answer.report.to_plain(), indent=1, allow_nan=False) + '\n')
+    for path, text in zip(files, texts, strict=False):
+        _write(path, text)
+    if answer.is_lossy:
+        raise typer.Exit(3)
+
+
+def find_model(name: str | None) -> Path:
+    """The folder of a model: as given, that of a shipped one by its name, or metabev_nano's."""
+    if name is None or Path(name).is_dir():
+        return model_dir(None if name is None else Path(name))
+    return resource_path(f'models/{name}')
+
+
+def _require_free(files: tuple[Path, ...], bag: Path, force: bool) -> None:
+    """Refuse names that are taken, before the long work.
+
+    Raises:
+        ConfigError
+    """
+    for path in files:
+        if path.is_dir() or path.resolve() == bag.resolve():
+            raise ConfigError('what-if --out', 'the name of a new file', str(path), 'name another')
+        if path.exists() and not force:
+            raise ConfigError(
+                str(path), 'no such file yet', 'a file', 'name another with --out, or say --force'
+            )
+        if not path.resolve().parent.is_dir():
+            got, remedy = f'no folder {path.parent}', 'make it first'
+            raise ConfigError('what-if --out', 'a file in a folder that exists', got, remedy)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise OutputError.of(path, error) from error
+    console.print(f'written: {path}', markup=False)
+
+
+def _print(report: Report) -> None:
+    """The dearest failures, one a line."""
+    for outcome in report.outcomes[:SHOWN]:
+        console.print(outcome.sentence(), markup=False, highlight=False, soft_wrap=True)
+    left = len(report.outcomes) - SHOWN
+    if left > 0:
+        console.print(f'... and {left} more', markup=False)
+    for name, why in report.not_tried.items():
+        console.print(f'not tried: {name} ({why})', markup=False, soft_wrap=True)
