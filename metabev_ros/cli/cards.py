@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from metabev_ros.cli.app import app, console
-from metabev_ros.cli.what_if import find_model
+from metabev_ros.cli.app import ForceOption, app, console, examples, model_dir, require_free
 from metabev_ros.errors import ConfigError, OutputError, clean_text
 from metabev_ros.lab.evaluation.card_gates import Gate, Verdict, judge, junit
 from metabev_ros.lab.evaluation.model_results import SETTING_OF, ModelResults, write_text
@@ -20,9 +19,12 @@ from metabev_ros.pipeline import Pipeline
 SHOWN = ('nds', 'nds_retention', 'miou', 'miou_retention', 'detection_ece')
 
 
-@app.command()
+@app.command(epilog=examples('metabev card models/mine --from out/mine/mine.json'))
 def card(
-    model: Annotated[str, typer.Argument(help='Model folder, or the name of a shipped model.')],
+    model: Annotated[
+        Path,
+        typer.Argument(metavar='NAME|FOLDER', help='One of `metabev models`, or a model folder.'),
+    ],
     results: Annotated[
         Path,
         typer.Option('--from', help='NAME.json that `metabev evaluate --settings` wrote.'),
@@ -35,20 +37,15 @@ def card(
         Path | None,
         typer.Option('--out', '-o', help=f'Card to write; default: {CARD} beside the model.'),
     ] = None,
-    force: Annotated[bool, typer.Option('--force', help='Write over what is there.')] = False,
+    force: ForceOption = False,
 ) -> None:
     """Write the robustness card of a model: what it keeps under each failure that was measured.
 
-    First the results, then the card:
-
-    metabev evaluate mine=models/mine --settings headline --out out/mine
-
-    metabev card models/mine --from out/mine/mine.json
+    The results are those of `metabev evaluate --settings`.
     """
-    folder = find_model(model)
+    folder = model_dir(model)
     path = out or folder / CARD
-    if path.exists() and not force:
-        raise ConfigError(f'{path}', 'no such file yet', 'a file', 'name another, or say --force')
+    require_free(force, path)
     loaded = ModelResults.load(results)
     info = Pipeline.load(folder, loaded.backend, threads=1).model
     if info.hash != loaded.model_hash:

@@ -185,6 +185,7 @@ def evaluate(
 @app.command(
     epilog=examples(
         'metabev compare out/a.json out/b.json --out out/comparison',
+        'metabev compare --cards a.json b.json --at-least lidar_missing.nds_retention=0.5',
     )
 )
 def compare(
@@ -227,9 +228,7 @@ def compare(
 ) -> None:
     """Tables and pictures of models that were evaluated one by one on the same drives.
 
-    With --cards a table, and exit code 1 where a card misses a limit or lacks its figure:
-
-    metabev compare --cards old.json new.json --at-least lidar_missing.nds_retention=0.5
+    With --cards a table, and exit code 1 where a card misses a limit or lacks its figure.
     """
     if cards:
         if record is not None:

@@ -10,19 +10,22 @@ import typer
 
 from metabev_ros.cli.app import (
     BackendOption,
+    ForceOption,
+    ModelOption,
     RigOption,
     ThreadsOption,
     app,
     console,
+    examples,
     model_dir,
     progress_bar,
+    require_free,
     rig_config,
 )
 from metabev_ros.cli.data import ClassOption, class_changes
 from metabev_ros.contract import write_atomically
 from metabev_ros.errors import ConfigError, OutputError
 from metabev_ros.lab.what_if.failures import FailureKind
-from metabev_ros.resources import resource_path
 
 if TYPE_CHECKING:
     from metabev_ros.lab.what_if.report import Report
@@ -30,7 +33,13 @@ if TYPE_CHECKING:
 SHOWN = 12  # outcomes that are printed; the page has all
 
 
-@app.command('what-if')
+@app.command(
+    'what-if',
+    epilog=examples(
+        'metabev what-if drive.mcap --rig my_rig.yaml',
+        'metabev what-if drive.mcap --only kill --pairs --every 2 --seconds 60 --json',
+    ),
+)
 def what_if(
     bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
     out: Annotated[
@@ -40,13 +49,7 @@ def what_if(
     with_json: Annotated[
         bool, typer.Option('--json', help='Write the figures beside the page too, as .json.')
     ] = False,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar='MODEL',
-            help='Model folder, or the name of a shipped one; default: metabev_nano.',
-        ),
-    ] = None,
+    model: ModelOption = None,
     rig: RigOption = None,
     only: Annotated[
         list[FailureKind] | None,
@@ -91,16 +94,12 @@ def what_if(
     ] = True,
     backend: BackendOption = 'onnxruntime',
     threads: ThreadsOption = 2,
-    force: Annotated[bool, typer.Option('--force', help='Write over what is there.')] = False,
+    force: ForceOption = False,
 ) -> None:
     """Tell what is lost when each sensor of a bag dies, comes late, freezes or goes blind.
 
     Every failure goes through the node's own perception; boxes and map are held to those with
-    all sensors, or to the labels of the bag. Examples:
-
-    metabev what-if drive.mcap --rig my_rig.yaml
-
-    metabev what-if drive.mcap --only kill --pairs --every 2 --seconds 60 --json
+    all sensors, or to the labels of the bag.
 
     Exit code 3: a part of the bag could not be read.
     """
@@ -113,13 +112,14 @@ def what_if(
 
     out = out or Path(f'{bag.resolve().stem}.what_if.html')
     files = (out, out.with_suffix('.json')) if with_json else (out,)
-    _require_free(files, bag, force)
+    _require_sense(files, bag)
+    require_free(force, *files)
     kinds = tuple(dict.fromkeys(only or FailureKind))
     source = LabelledBags(
         (bag,), rig_config(rig), labels=LabelTopics(boxes), classes=class_changes(classes)
     )
     question = Question(source, kinds, pairs, delay, begin, seconds, every, score, use_labels)
-    pipeline = Pipeline.load(find_model(model), backend, threads)
+    pipeline = Pipeline.load(model_dir(model), backend, threads)
 
     def say(line: str) -> None:
         console.print(line, markup=False)
@@ -134,15 +134,8 @@ def what_if(
         raise typer.Exit(3)
 
 
-def find_model(name: str | None) -> Path:
-    """The folder of a model: as given, that of a shipped one by its name, or metabev_nano's."""
-    if name is None or Path(name).is_dir():
-        return model_dir(None if name is None else Path(name))
-    return resource_path(f'models/{name}')
-
-
-def _require_free(files: tuple[Path, ...], bag: Path, force: bool) -> None:
-    """Refuse names that are taken, before the long work.
+def _require_sense(files: tuple[Path, ...], bag: Path) -> None:
+    """Refuse names that cannot be written to, before the long work.
 
     Raises:
         ConfigError
@@ -150,10 +143,6 @@ def _require_free(files: tuple[Path, ...], bag: Path, force: bool) -> None:
     for path in files:
         if path.is_dir() or path.resolve() == bag.resolve():
             raise ConfigError('what-if --out', 'the name of a new file', str(path), 'name another')
-        if path.exists() and not force:
-            raise ConfigError(
-                str(path), 'no such file yet', 'a file', 'name another with --out, or say --force'
-            )
         if not path.resolve().parent.is_dir():
             got, remedy = f'no folder {path.parent}', 'make it first'
             raise ConfigError('what-if --out', 'a file in a folder that exists', got, remedy)
