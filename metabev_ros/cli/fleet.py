@@ -42,6 +42,9 @@ def batch(
         ),
     ] = 2.0,
     video: Annotated[bool, typer.Option(help='Also draw an .mp4 of each.')] = False,
+    what_if: Annotated[
+        bool, typer.Option('--what-if', help="Also write what each sensor's loss costs.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, max=256, help='Processes.')] = 2,
     ray_address: Annotated[
         str | None, typer.Option(metavar='auto|HOST:PORT', help='Use this Ray cluster instead.')
@@ -66,6 +69,7 @@ def batch(
             backend,
             every,
             video,
+            what_if,
         )
         for name, path in zip(drive_names(found), found, strict=True)
     ]

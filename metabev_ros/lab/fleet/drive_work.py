@@ -13,15 +13,20 @@ import numpy as np
 from metabev_ros import wire
 from metabev_ros.bags import BagReader
 from metabev_ros.config import RigConfig, SensingConfig, load_config
-from metabev_ros.contract import load_contract
+from metabev_ros.contract import load_contract, write_atomically
 from metabev_ros.errors import MetaBevError, clean_text
+from metabev_ros.lab.datasets.sources.labelled_bags import LabelledBags
 from metabev_ros.lab.fleet.disagreement import compare_branches
 from metabev_ros.lab.fleet.drive_outcome import DriveOutcome
+from metabev_ros.lab.what_if.failures import FailureKind
+from metabev_ros.lab.what_if.page import page
+from metabev_ros.lab.what_if.question import Question
+from metabev_ros.lab.what_if.run import ask
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.replay.run import output_topic, replay_bag
 from metabev_ros.structures import Modality, SensorState
 
-SEEN = 'seen.mcap'
+SEEN, WHAT_IF = 'seen.mcap', 'what_if.html'
 SURE = 0.3  # score of boxes that count
 STATUS, DETECTIONS = output_topic(wire.STATUS), output_topic(wire.DETECTIONS)
 
@@ -37,6 +42,7 @@ class DriveTask:
         backend: inference runtime.
         every: seconds between the outputs of which both branches are asked; 0: none.
         video: also draw an .mp4.
+        what_if: also write the page of what each sensor's loss costs.
     """
 
     name: str
@@ -47,6 +53,7 @@ class DriveTask:
     backend: str = 'onnxruntime'
     every: float = 2.0
     video: bool = False
+    what_if: bool = False
 
     @property
     def key(self) -> str:
@@ -60,7 +67,7 @@ class DriveTask:
             'bag': [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files],
             'model': load_contract(self.model).hash,
             'rig': self.rig.read_text(encoding='utf-8'),
-            'asked': [self.backend, self.every, self.video],
+            'asked': [self.backend, self.every, self.video, self.what_if],
         }
         return hashlib.sha256(json.dumps(plain).encode()).hexdigest()[:16]
 
@@ -103,11 +110,21 @@ def _replayed(task: DriveTask, outcome: DriveOutcome) -> DriveOutcome:
     if summary.is_blind:
         return replace(outcome, failure=f'nothing was perceived: {"; ".join(summary.lines()[2:])}')
     outcome = _looked_through(seen, outcome)
+    if task.what_if:
+        _ask_what_if(task, rig)
     if task.every and Modality.FUSED.name in summary.outputs:
         pipeline = Pipeline.load(task.model, task.backend, 1)
         compared, share = compare_branches(task.bag, pipeline, rig, sensing, task.every, SURE)
         outcome = replace(outcome, compared=compared, disagreement=share)
     return outcome
+
+
+def _ask_what_if(task: DriveTask, rig: RigConfig) -> None:
+    """Write the page of what the loss of each sensor costs on this bag."""
+    question = Question(LabelledBags((task.bag,), rig), (FailureKind.KILL,))
+    pipeline = Pipeline.load(task.model, task.backend, 1)
+    answer = ask(question, pipeline, lambda done, total: None, lambda line: None)
+    write_atomically(task.folder / WHAT_IF, page(answer).encode())
 
 
 def _looked_through(seen: Path, outcome: DriveOutcome) -> DriveOutcome:

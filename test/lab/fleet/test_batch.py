@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from metabev_ros.config import save_config
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.fleet.batch import drive_names, run_batch
 from metabev_ros.lab.fleet.drive_outcome import OUTCOME, load_outcome
-from metabev_ros.lab.fleet.drive_work import DETECTIONS, SEEN, DriveTask
+from metabev_ros.lab.fleet.drive_work import DETECTIONS, SEEN, WHAT_IF, DriveTask
 from metabev_ros.lab.spreading import Spread
 from metabev_ros.resources import model_folder
 
@@ -121,6 +122,13 @@ def test_branches_are_compared_where_both_see(drives, tmp_path):
     (outcome,) = run_batch(tasks_of(drives, tmp_path, 1, every=0.1), tmp_path, Spread(), quiet)
     assert outcome.compared >= 1
     assert math.isnan(outcome.disagreement) or 0 <= outcome.disagreement <= 1
+
+
+def test_a_batch_asks_what_the_loss_of_each_sensor_costs(drives, tmp_path):
+    (task,) = tasks_of(drives, tmp_path, 1)
+    (outcome,) = run_batch([replace(task, what_if=True)], tmp_path, Spread(), quiet)
+    assert not outcome.failure
+    assert LIDAR in (tmp_path / task.name / WHAT_IF).read_text()
 
 
 def test_two_batches_do_not_write_into_one_folder(drives, tmp_path):
