@@ -1,0 +1,62 @@
+"""Pages for a browser: the report of a run, and the running node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metabev_ros.cli.app import (
+    ModelOption,
+    RigOption,
+    app,
+    console,
+    model_dir,
+    progress_steps,
+    rig_config,
+)
+
+
+@app.command(
+    epilog='Examples: metabev report drive.metabev.mcap | '
+    'metabev report before.mcap --compare after.mcap -o both.html'
+)
+def report(
+    bag: Annotated[
+        Path, typer.Argument(help='What `metabev replay` wrote, or a recording of the live node.')
+    ],
+    compare: Annotated[
+        Path | None, typer.Option(help='A second run, shown beside the first.')
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option('--out', '-o', help='The page; default: <bag>.html here.')
+    ] = None,
+    force: Annotated[bool, typer.Option('--force', help='Replace an older page.')] = False,
+    rig: RigOption = None,
+    model: ModelOption = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help='Processes that draw.')] = 2,
+) -> None:
+    """Make one HTML page of a run: film, timeline, worst moments, sensors, latencies, map.
+
+    The page opens without a network, on a telephone too. Exit code 2: the bag has no outputs.
+    """
+    from metabev_ros.contract import load_contract
+    from metabev_ros.lab.report.run import ReportConfig, write_report
+
+    page = out or Path(f'{bag.resolve().stem}.html')
+    config = ReportConfig(
+        bag,
+        page,
+        rig_config(rig),
+        load_contract(model_dir(model)).config,
+        compare,
+        workers=workers,
+        may_overwrite=force,
+    )
+    with progress_steps() as tell:
+        runs = write_report(config, tell)
+    for run in runs:
+        for note in run.notes:
+            console.print(f'{run.recording.name}: {note}', markup=False, soft_wrap=True)
+    console.print(f'written: {page}', markup=False, soft_wrap=True)
