@@ -14,7 +14,7 @@ LAYERS = (
     ('entry',),
     ('cli',),
     ('lab',),
-    ('node', 'replay'),
+    ('node', 'replay', 'pages'),
     ('pipeline', 'outputs'),
     ('preprocess', 'backends', 'postprocess', 'tracking', 'drawing', 'faults'),
     ('network',),
@@ -28,6 +28,7 @@ LAYERS = (
 # Rooms of `lab`, off the vehicle; only `cli` may import it.
 LAB_LAYERS = (
     ('demo',),
+    ('report',),
     ('export', 'conversion', 'training', 'evaluation'),
     ('simulation',),
     ('datasets',),
