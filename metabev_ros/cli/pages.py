@@ -60,3 +60,43 @@ def report(
         for note in run.notes:
             console.print(f'{run.recording.name}: {note}', markup=False, soft_wrap=True)
     console.print(f'written: {page}', markup=False, soft_wrap=True)
+
+
+@app.command(
+    epilog='Examples: metabev watch | metabev watch --node /car/perception --cameras | '
+    'metabev watch --host 0.0.0.0 --allow-name car.local'
+)
+def watch(
+    node: Annotated[str, typer.Option(help='The node, with its namespace.')] = '/perception',
+    host: Annotated[
+        str, typer.Option(help='Address to listen at; 0.0.0.0 lets other machines look.')
+    ] = '127.0.0.1',
+    port: Annotated[int, typer.Option(min=0, max=65535, help='0 takes a free one.')] = 8077,
+    cameras: Annotated[
+        bool, typer.Option('--cameras', help='Also the cameras; the node then draws them.')
+    ] = False,
+    allow_name: Annotated[
+        list[str] | None,
+        typer.Option(help='A name of this machine that browsers may use; addresses always may.'),
+    ] = None,
+) -> None:
+    """Show the running node in a browser: modality, sensors, map, boxes, rates, latencies.
+
+    It only listens. It needs ROS 2, but no RViz. Ctrl-C ends it.
+    """
+    from metabev_ros.node.watching import watch as hear
+    from metabev_ros.pages.live import CAMERAS, WATCHED, LiveState
+    from metabev_ros.pages.server import PageServer, is_loopback
+    from metabev_ros.pages.watch import live_page
+
+    name = f'/{node.strip("/")}'
+    state = LiveState(name)
+    topics = {**WATCHED, **(CAMERAS if cameras else {})}
+    server = PageServer(state, live_page(name, cameras), host, port, allow_name or ())
+    try:
+        console.print(f'{name}: open {server.address}', markup=False, soft_wrap=True)
+        if not is_loopback(host):
+            console.print('everybody who reaches this machine can look', style='yellow')
+        hear(name, topics, state.take)
+    finally:
+        server.close()

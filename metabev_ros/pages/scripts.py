@@ -101,3 +101,102 @@ document.addEventListener('click', event => {
 });
 metabev.show((metabev.data.poster + 0.5) / metabev.data.rate);
 """
+
+# The live page: states come as server-sent events, pictures when their number is a new one.
+WATCH = """
+metabev.history = [];
+metabev.busy = {};
+metabev.place = name => document.getElementById(name);
+metabev.refresh = (name, number) => {
+  const image = metabev.place(name);
+  if (!image || !number || metabev.busy[name] || image.dataset.number === String(number)) return;
+  const next = new Image();
+  metabev.busy[name] = true;
+  next.onload = () => {
+    image.src = next.src;
+    image.hidden = false;
+    image.dataset.number = number;
+    metabev.busy[name] = false;
+  };
+  next.onerror = () => { metabev.busy[name] = false; };
+  next.src = name + '.jpg?' + number;
+};
+metabev.drawRates = state => {
+  const rows = [['silence', metabev.number(state.silence, 's')]];
+  if (state.silence !== null) rows[0][1] = state.silence.toFixed(1) + ' s since the last word';
+  for (const [kind, rate] of Object.entries(state.rates)) rows.push([kind, rate + ' Hz']);
+  if (state.output) {
+    if (state.output.latency !== null)
+      rows.push(['latency', state.output.latency.toFixed(0) + ' ms']);
+    for (const [stage, time] of Object.entries(state.output.stages))
+      rows.push([stage, metabev.number(time, 'ms')]);
+  }
+  rows.push(['samples replaced', state.dropped === null ? '-' : String(state.dropped)]);
+  rows.push(['model', state.model || '-']);
+  for (const [what, count] of Object.entries(state.refused))
+    rows.push(['not readable', count + ' x ' + what]);
+  metabev.place('rates').replaceChildren(...rows.flatMap(([name, text]) =>
+    [metabev.element('dt', name), metabev.element('dd', text)]));
+};
+metabev.drawHistory = () => {
+  const canvas = metabev.place('history'), pen = canvas.getContext('2d');
+  const last = metabev.history[metabev.history.length - 1];
+  const names = last ? last.rows.map(row => row[0]) : [];
+  const scale = window.devicePixelRatio || 1, height = 22 * (names.length + 1);
+  const width = canvas.clientWidth;
+  canvas.width = width * scale;
+  canvas.height = height * scale;
+  canvas.style.height = height + 'px';
+  pen.scale(scale, scale);
+  pen.font = '12px system-ui, sans-serif';
+  const left = Math.min(130, width * 0.34), perSecond = (width - left) / 60;
+  const now = last ? last.t : 0;
+  names.forEach((name, row) => {
+    pen.fillStyle = '#22262c';
+    pen.fillText(name.slice(-17), 0, 22 * row + 15);
+    metabev.history.forEach((moment, index) => {
+      const next = metabev.history[index + 1];
+      const begin = left + (60 - (now - moment.t)) * perSecond;
+      const end = left + (60 - (now - (next ? next.t : now))) * perSecond;
+      if (!moment.rows[row]) return;
+      pen.fillStyle = moment.rows[row][1];
+      pen.fillRect(Math.max(begin, left), 22 * row + 4, Math.max(end - begin, 0.5) + 0.5, 15);
+    });
+  });
+  pen.fillStyle = '#5b6470';
+  pen.fillText('60 s ago', left, height - 7);
+  pen.fillText('now', width - 26, height - 7);
+};
+metabev.take = state => {
+  document.documentElement.dataset.states = ++metabev.count;
+  const words = metabev.place('words');
+  if (!state.status) return;
+  words.textContent = state.is_silent
+    ? 'The node is SILENT: nothing for ' + state.silence.toFixed(1) + ' s.'
+    : 'The node is alive.' + (state.output_age === null ? ' No output yet.'
+      : ' Newest output ' + state.output_age.toFixed(1) + ' s ago.');
+  words.style.color = state.is_silent ? 'var(--bad)' : '';
+  metabev.drawState(metabev.place('state'), state.status, state.is_silent ? 'was its last word'
+    : 'now');
+  metabev.drawRates(state);
+  metabev.refresh('ground', state.ground);
+  metabev.refresh('cameras', state.cameras);
+  const rows = state.status.sensors.map(sensor => [sensor.name, sensor.colour]);
+  const dark = state.is_silent ? '#d9dce0' : null;
+  rows.push(['modality', state.status.colour]);
+  metabev.history.push({ t: performance.now() / 1000,
+    rows: rows.map(([name, colour]) => [name, dark || colour]) });
+  const now = performance.now() / 1000;
+  while (metabev.history[0].t < now - 60) metabev.history.shift();
+  metabev.drawHistory();
+};
+metabev.count = 0;
+window.metabev = metabev;
+const events = new EventSource('events');
+events.onmessage = event => metabev.take(JSON.parse(event.data));
+events.onerror = () => {
+  const words = metabev.place('words');
+  words.textContent = 'metabev watch has ended, or is out of reach; trying again.';
+  words.style.color = 'var(--bad)';
+};
+"""

@@ -12,13 +12,8 @@ from metabev_ros.lab.datasets.samples import restrict_to
 from metabev_ros.lab.demo.evidence import Evidence
 from metabev_ros.lab.demo.scene import Mounting, Scene, as_instant, draw_scene, scene_at
 from metabev_ros.lab.demo.world import Truths
-from metabev_ros.lab.report.panel import (
-    HALF_LENGTH,
-    SHOWN_SCORE,
-    draw_ground,
-    draw_images,
-    visible_truth,
-)
+from metabev_ros.lab.report.panel import draw_ground, draw_images, visible_truth
+from metabev_ros.pages.ground import HALF_LENGTH, SHOWN_SCORE
 from metabev_ros.pages.parts import Picture
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import Modality, Sample

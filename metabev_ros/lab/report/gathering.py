@@ -20,10 +20,11 @@ from metabev_ros.lab.report.moments import (
     worst_against_truth,
     worst_moments,
 )
-from metabev_ros.lab.report.panel import Instant, boxes_shown, draw_instant
+from metabev_ros.lab.report.panel import Instant, draw_instant
 from metabev_ros.lab.report.quality import Count, Quality, QualityScores, count_objects
 from metabev_ros.lab.report.recording import Recording
 from metabev_ros.lab.report.truth import BagTruth
+from metabev_ros.pages.ground import boxes_shown
 from metabev_ros.pages.messages import Frame, Output, Status
 from metabev_ros.structures import Modality
 

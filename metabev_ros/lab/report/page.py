@@ -14,7 +14,6 @@ from metabev_ros.lab.report import figures
 from metabev_ros.lab.report.gathering import RunFindings
 from metabev_ros.lab.report.moments import Moment
 from metabev_ros.lab.report.panel import (
-    HALF_LENGTH,
     Instant,
     draw_ground,
     draw_images,
@@ -23,6 +22,7 @@ from metabev_ros.lab.report.panel import (
 )
 from metabev_ros.lab.report.player import Film, film_part, player_part
 from metabev_ros.lab.report.timeline import TimelineRun, timeline
+from metabev_ros.pages.ground import HALF_LENGTH
 from metabev_ros.pages.parts import (
     Picture,
     document,

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metabev_ros.drawing import BevView, PanelLayout, compose_panel, draw_bev, draw_boxes_on_image
+from metabev_ros.drawing import BevView, PanelLayout, compose_panel, draw_boxes_on_image
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
+from metabev_ros.pages.ground import HALF_LENGTH, boxes_shown, draw_frame
 from metabev_ros.pages.messages import Frame, Status
 from metabev_ros.structures import DETECTION_CLASSES, CameraImage, Modality
-
-SHOWN_SCORE = 0.25
-HALF_LENGTH = 51.0  # metres from the ego to the upper border of the bird's-eye view
 
 
 @dataclass(frozen=True)
@@ -44,15 +42,6 @@ class Instant:
         return self.status.modality if self.status is not None else Modality.NONE
 
 
-def boxes_shown(frame: Frame | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(M, 9) boxes, (M,) labels and (M,) scores of those that are sure enough to be shown."""
-    if frame is None:
-        return np.zeros((0, 9), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32)
-    found = frame.detections
-    shown = found.scores >= SHOWN_SCORE
-    return found.boxes[shown], found.labels[shown], found.scores[shown]
-
-
 def visible_truth(truth: GroundTruth | None) -> np.ndarray:
     """Truth boxes that some sensor could see, (M, 9)."""
     if truth is None:
@@ -76,22 +65,8 @@ def draw_images(instant: Instant, with_text: bool) -> dict[str, np.ndarray | Non
 
 def draw_ground(instant: Instant, view: BevView, with_map: bool = True) -> np.ndarray:
     """(view.height, view.width, 3) uint8 RGB: map, points, boxes over the truth's outlines."""
-    boxes, labels, scores = boxes_shown(instant.frame)
-    frame, truth = instant.frame, visible_truth(instant.truth)
-    if frame is None:
-        return draw_bev(view, points=instant.points, truth=truth)
-    return draw_bev(
-        view,
-        frame.map_probabilities if with_map else None,
-        frame.map_grid,
-        instant.points,
-        boxes,
-        labels,
-        scores,
-        truth,
-        frame.class_names,
-        frame.map_classes,
-    )
+    truth = visible_truth(instant.truth)
+    return draw_frame(instant.frame, view, instant.points, truth, with_map)
 
 
 def draw_instant(instant: Instant, layout: PanelLayout, with_text: bool = False) -> np.ndarray:

@@ -10,7 +10,7 @@ from metabev_ros.geometry import NUSCENES_MAP_GRID
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.evaluation import DetectionEvaluator, DetectionResult, MapEvaluator, MapResult
 from metabev_ros.lab.evaluation.matching import pair_boxes
-from metabev_ros.lab.report.panel import boxes_shown
+from metabev_ros.pages.ground import boxes_shown
 from metabev_ros.pages.messages import Frame
 from metabev_ros.structures import DETECTION_CLASSES, MAP_CLASSES, Modality
 

@@ -184,7 +184,7 @@ def test_a_click_on_the_timeline_moves_film_sensors_and_pictures(tab, folder, wi
     tab.wait_for('window.Bokeh && Bokeh.documents.length && Bokeh.documents[0].is_idle')
     assert tab.value('document.documentElement.scrollWidth') <= width, 'nothing is cut off'
     place = tab.value(
-        "(() => { const box = document.querySelector('[data-root-id]'); "
+        "(() => { const box = document.querySelector('[data-root-id]').firstElementChild; "
         "box.scrollIntoView({block: 'start'}); const r = box.getBoundingClientRect(); "
         'return [r.left, r.top, r.width]; })()'
     )
