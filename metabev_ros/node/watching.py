@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import rclpy
 import rclpy.utilities
@@ -32,14 +33,12 @@ def subscribe(node: Node, watched: str, topics: Mapping[str, str], take: Take) -
     """
     for topic, msgtype in topics.items():
         kind, qos = ros_support.message_type(msgtype), ros_support.sensor_qos(DEPTH)
+
+        def hear(cdr: Any, topic: str = topic) -> None:
+            take(topic, bytes(cdr))
+
         try:
-            node.create_subscription(
-                kind,
-                f'{watched.rstrip("/")}/{topic}',
-                lambda cdr, topic=topic: take(topic, bytes(cdr)),
-                qos,
-                raw=True,
-            )
+            node.create_subscription(kind, f'{watched.rstrip("/")}/{topic}', hear, qos, raw=True)
         except ValueError as error:  # rclpy's InvalidTopicNameException
             raise ConfigError(
                 '--node', 'the name of a ROS node, /perception', clean_text(watched)

@@ -18,8 +18,9 @@ from metabev_ros.pages.states import plain_status
 from metabev_ros.wire.pictures import COMPRESSED_IMAGE
 
 OVERLAY = 'overlay/compressed'
-WATCHED = {topic: wire.OUTPUT_TYPES[topic] for topic in (wire.STATUS, wire.DETECTIONS)}
-WATCHED |= {wire.BEV_MAP: wire.OUTPUT_TYPES[wire.BEV_MAP]}
+WATCHED = {
+    topic: wire.OUTPUT_TYPES[topic] for topic in (wire.STATUS, wire.DETECTIONS, wire.BEV_MAP)
+}
 CAMERAS = {OVERLAY: COMPRESSED_IMAGE}
 VIEW = BevView(640, 640, HALF_LENGTH)
 RATE_WINDOW = 5.0  # seconds over which rates are counted
@@ -91,7 +92,7 @@ class LiveState:
             'node': self.name,
             'silence': None if last is None else round(now - last, 2),
             'is_silent': last is None or now - last > SILENT_AFTER,
-            'status': None if shown is None else plain_status(shown),
+            'status': None if shown is None else plain_status(shown, label),
             'output': None if label is None else plain_status(label),
             'output_age': round(now - output_ages[0], 2) if output_ages else None,
             'model': None if shown is None else shown.model,

@@ -236,7 +236,7 @@ def _with_layers(frame: Frame, cdr: bytes) -> Frame:
     count, where = int(np.prod(shape, dtype=object)), wire.BEV_MAP
     if count != len(message.data) or not 0 < count <= MOST_CELLS:
         raise SensorDataError('size', where, f'{shape} cells', f'{len(message.data)} bytes')
-    x, y, cell = message.origin.x, message.origin.y, float(np.round(message.resolution, 6))
+    x, y, cell = message.origin.x, message.origin.y, round(float(message.resolution), 6)
     try:
         grid = BevGrid(x, x + shape[2] * cell, y, y + shape[1] * cell, cell)
     except (ConfigError, ValueError, OverflowError) as error:

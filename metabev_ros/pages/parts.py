@@ -150,11 +150,11 @@ def css(colour: Colour) -> str:
     return '#{:02x}{:02x}{:02x}'.format(*colour)
 
 
-def picture_legend(has_truth: bool) -> str:
+def picture_legend(has_truth: bool, has_points: bool = True) -> str:
     """Everything that film and pictures show, by its colour.
 
     Args:
-        has_truth: there is truth in them.
+        has_truth, has_points: there is truth in them, and there are the LiDAR's points.
     """
     items = [('truth', TRUTH_COLOUR, True)] if has_truth else []
     items += [(name, colour, True) for name, colour in CLASS_COLOURS.items()]
@@ -164,13 +164,9 @@ def picture_legend(has_truth: bool) -> str:
         **{name: f'map: {name.replace("_", " ")}' for name in MAP_COLOURS},
     }
     texts = [(words.get(n, n.replace('_', ' ')), c, line) for n, c, line in items]
-    return _legend(
-        [
-            *texts,
-            ('LiDAR points: dark is low, bright is high', (120, 215, 235), False),
-            ('the vehicle, forward is up; rings every 10 m', (240, 244, 248), False),
-        ]
-    )
+    points = [('LiDAR points: dark is low, bright is high', (120, 215, 235), False)]
+    vehicle = ('the vehicle, forward is up; rings every 10 m', (240, 244, 248), False)
+    return _legend([*texts, *(points if has_points else []), vehicle])
 
 
 def state_legend() -> str:

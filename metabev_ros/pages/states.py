@@ -10,8 +10,14 @@ from metabev_ros.pages.messages import Status
 from metabev_ros.pages.parts import css
 
 
-def plain_status(status: Status) -> dict[str, Any]:
-    """A status as JSON takes it: ages and latencies in ms, None where they are not known."""
+def plain_status(status: Status, label: Status | None = None) -> dict[str, Any]:
+    """A status as JSON takes it: ages and latencies in ms, None where they are not known.
+
+    Args:
+        label: of the newest output, which says what is in it; a heartbeat does not. None: the
+            status is a label itself.
+    """
+    used = {sensor.name for sensor in (label or status).sensors if sensor.used}
     return {
         'modality': status.modality.name,
         'colour': css(MODALITY_COLOURS[status.modality]),
@@ -22,7 +28,7 @@ def plain_status(status: Status) -> dict[str, Any]:
                 'name': sensor.name,
                 'state': sensor.state.name,
                 'colour': css(STATE_COLOURS[sensor.state]),
-                'used': bool(sensor.used),
+                'used': sensor.name in used,
                 'age': None if sensor.age_ns is None else _number(sensor.age_ns / 1e6),
                 'rate': _number(sensor.rate_hz),
                 'reason': sensor.reason,

@@ -58,7 +58,7 @@ button { font: inherit; font-size: 14px; text-align: left; color: #1c5fb8; backg
   body { padding: 20px 14px 64px; }
   h1 { font-size: 24px; } h2 { margin-top: 36px; }
   .two, .three, .four { grid-template-columns: minmax(0, 1fr); }
-  dl { grid-template-columns: minmax(0, 1fr); } dd { margin-bottom: 6px; }
+  dl { gap: 2px 12px; grid-template-columns: fit-content(42%) minmax(0, 1fr); }
   tbody th { white-space: normal; } th, td { padding-right: 10px; }
 }
 """

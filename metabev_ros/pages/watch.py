@@ -29,7 +29,7 @@ def live_page(node: str, with_cameras: bool) -> str:
         '<div class="two"><figure><img id="ground" alt="map and boxes from above" hidden>'
         '<figcaption>Map and boxes as published; forward is up.</figcaption></figure>',
         '<div><div id="state"></div><h3>Rates and latencies</h3><dl id="rates"></dl></div></div>',
-        picture_legend(has_truth=False),
+        picture_legend(has_truth=False, has_points=False),
         '<h2>The last minute</h2>',
         '<canvas id="history" height="240" style="width:100%" '
         'aria-label="states of the sensors over the last minute"></canvas>',

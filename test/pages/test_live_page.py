@@ -100,6 +100,7 @@ def test_the_state_is_what_the_node_said(state):
     camera, lidar = plain['status']['sensors']
     assert (camera['state'], camera['age'], camera['rate']) == ('OK', 40.0, 12.0)
     assert (lidar['state'], lidar['age'], lidar['reason']) == ('STALE', None, '<b>gone</b>')
+    assert [sensor['used'] for sensor in plain['status']['sensors']] == [True, False]
     assert plain['rates'] == {'bev_map': 0.2, 'detections': 0.2, 'heartbeats': 0.2, 'status': 0.2}
     assert plain['dropped'] == 2 and not plain['is_silent'] and plain['refused'] == {}
 
@@ -175,9 +176,7 @@ def test_the_page_may_load_only_from_its_server(server):
     assert b'http' not in content.replace(b'http-equiv', b'')
 
 
-def test_more_viewers_than_there_is_room_for_are_turned_away_and_the_first_still_served(
-    server, monkeypatch
-):
+def test_more_viewers_than_there_is_room_for_are_turned_away_and_the_others_served(server):
     waiting = []
     for _ in range(12):
         connection = http.client.HTTPConnection(server.address[7:-1], timeout=10)

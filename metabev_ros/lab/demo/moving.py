@@ -11,7 +11,10 @@ from metabev_ros.lab.demo.targets import drive_seconds
 from metabev_ros.lab.report.gathering import FilmTimes
 from metabev_ros.lab.report.player import player_part
 from metabev_ros.lab.report.timeline import TimelineRun, timeline
+from metabev_ros.pages.messages import Status
 from metabev_ros.pages.states import plain_status
+
+HELD_NS = 200_000_000  # an output is shown for so long if no newer one comes
 
 
 def moving_timeline(
@@ -33,13 +36,17 @@ def moving_timeline(
 
 
 def _states(evidence: Evidence, times: FilmTimes) -> dict[str, Any]:
-    """The newest heartbeat of every picture of the film."""
-    statuses, at = [], []
-    shown = None
+    """The label of the output in every picture of the film, else the newest heartbeat."""
+    statuses: list[dict[str, Any]] = []
+    at: list[int] = []
+    shown: Status | None = None
     for number in range(times.count):
-        beat = evidence.last_heartbeat(evidence.start_ns + round(times.seconds(number) * 1e9))
-        if beat is not None and beat is not shown:
-            shown = beat
-            statuses.append(plain_status(beat))
+        now = evidence.start_ns + round(times.seconds(number) * 1e9)
+        stamp = evidence.output_before(now, HELD_NS)
+        said = None if stamp is None else evidence.label_status(stamp)
+        said = said or evidence.last_heartbeat(now)
+        if said is not None and said is not shown:
+            shown = said
+            statuses.append(plain_status(said))
         at.append(len(statuses) - 1)
     return {'statuses': statuses, 'at': at}

@@ -18,7 +18,7 @@ from metabev_ros.lab.demo.evidence import Evidence, read_evidence
 from metabev_ros.lab.demo.live import LiveRun, make_rehearsal, run_live
 from metabev_ros.lab.demo.measures import measure
 from metabev_ros.lab.demo.moment import sample_at
-from metabev_ros.lab.demo.moving import moving_timeline
+from metabev_ros.lab.demo.moving import HELD_NS, moving_timeline
 from metabev_ros.lab.demo.pictures import (
     boxes_against_truth,
     live_maps,
@@ -53,7 +53,6 @@ HELD_OUT_SEED = 900_100  # no training and no evaluation takes this world
 PLAN = 'sensor_loss'
 WORKERS = 2
 FILM_HZ = 10
-HELD_NS = 200_000_000  # an output is shown for so long if no newer one comes
 
 
 @dataclass(frozen=True)

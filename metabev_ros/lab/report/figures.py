@@ -12,7 +12,7 @@ import numpy as np
 from metabev_ros.drawing import STATE_COLOURS
 from metabev_ros.lab.report.gathering import RunFindings, mean_iou, paired_outputs
 from metabev_ros.lab.report.moments import Moment
-from metabev_ros.lab.report.quality import count_pairs
+from metabev_ros.lab.report.quality import Count, count_pairs
 from metabev_ros.lab.report.recording import Recording
 from metabev_ros.lab.report.timeline import segments
 from metabev_ros.pages.parts import css, pill, table
@@ -111,10 +111,10 @@ def state_shares(recording: Recording, name: str) -> dict[SensorState, float]:
     beats = recording.beats or recording.labels
     times = [recording.seconds(status.wall_ns) for status in beats]
     states = [next((s.state for s in b.sensors if s.name == name), None) for b in beats]
-    spent: Counter[SensorState] = Counter()
+    spent: dict[SensorState, float] = {}
     for begin, end, state in segments(times, states):
         if state is not None:
-            spent[state] += end - begin
+            spent[state] = spent.get(state, 0.0) + end - begin
     total = sum(spent.values())
     return {state: seconds / total for state, seconds in spent.items()} if total > 0 else {}
 
@@ -186,34 +186,38 @@ def _key_figures(found: RunFindings) -> dict[str, str]:
 
 def differences(one: RunFindings, other: RunFindings) -> tuple[str, list[Moment]]:
     """How far two runs agree where both have an output of the same stamp; the worst moments."""
-    rows: list[tuple[int, int, int, int, float | None]] = []
+    rows: list[tuple[int, Count]] = []
+    shares: list[float] = []
     for a, b in paired_outputs(one.recording.outputs, other.recording.outputs):
         if a in one.seen and b in other.seen:
             mine, theirs = one.seen[a], other.seen[b]
             count = count_pairs(
                 (mine.boxes, mine.labels, mine.scores), (theirs.boxes, theirs.labels)
             )
-            rows.append((a, count.found, count.wrong, count.missed, mean_iou(mine, theirs)))
+            rows.append((a, count))
+            share = mean_iou(mine, theirs)
+            shares += [] if share is None else [share]
     if not rows:
         return '<p>The two runs have no outputs of the same stamps.</p>', []
-    same, mine, theirs = (sum(row[column] for row in rows) for column in (1, 2, 3))
-    shares = [row[4] for row in rows if row[4] is not None]
+    same, only_mine, only_theirs = (
+        sum(getattr(count, part) for _, count in rows) for part in ('found', 'wrong', 'missed')
+    )
     text = (
         f'<p>{len(rows)} outputs of the same stamps are in both films. {same} boxes are in both '
-        f'(one class, centres within 2 m), {mine} only in the first run, {theirs} only in the '
+        f'(one class, centres within 2 m), {only_mine} only in the first run, {only_theirs} only in the '
         f'second. '
         + (f'Their maps share {np.mean(shares):.0%} of their cells (mean IoU).' if shares else '')
         + '</p>'
     )
-    worst = sorted(rows, key=lambda row: -(row[2] + row[3]))[:3]
+    worst = sorted(rows, key=lambda row: -(row[1].wrong + row[1].missed))[:3]
     moments = [
         Moment(
             one.recording.seconds(one.recording.outputs[index].wall_ns),
             'Most boxes that differ',
-            f'{mine} only in the first run, {theirs} only in the second',
+            f'{count.wrong} only in the first run, {count.missed} only in the second',
             index,
         )
-        for index, _, mine, theirs, _ in worst
-        if mine + theirs
+        for index, count in worst
+        if count.wrong + count.missed
     ]
     return text, moments

@@ -79,7 +79,8 @@ def timeline(runs: Sequence[TimelineRun], cursor: float = 0.0) -> tuple[str, lis
             'timeline', 'the package bokeh', 'not installed', 'pip install bokeh'
         ) from error
     end = max(run.seconds for run in runs)
-    times = Range1d(0.0, max(end, 0.1), bounds=(0.0, max(end, 0.1)))
+    end = max(end, 0.1)
+    times = Range1d(start=0.0, end=end, bounds=(0.0, end))
     plots = [plot for run in runs for plot in (_states(run, times), _latency(run, times))]
     cursors = [f'cursor{number}' for number in range(len(plots))]
     for name, plot in zip(cursors, plots, strict=True):
@@ -92,7 +93,7 @@ def timeline(runs: Sequence[TimelineRun], cursor: float = 0.0) -> tuple[str, lis
 
 
 def _plot(run: TimelineRun, height: int, times: Any, rows: Any, tools: Any) -> Figure:
-    from bokeh.models import CustomJS
+    from bokeh.models import BasicTicker, CustomJS
     from bokeh.plotting import figure
 
     plot = figure(
@@ -115,14 +116,14 @@ def _plot(run: TimelineRun, height: int, times: Any, rows: Any, tools: Any) -> F
     plot.axis.major_tick_line_color = None
     plot.axis.minor_tick_line_color = None
     plot.axis.major_label_text_color = INK
-    plot.xaxis.ticker.desired_num_ticks = 6
+    plot.xaxis.ticker = BasicTicker(desired_num_ticks=6)
     plot.js_on_event('tap', CustomJS(code=_SEEK))
     return plot
 
 
 def _states(run: TimelineRun, times: Any) -> Figure:
     """A row per sensor in the colour of its state, the modality, and a tick for every output."""
-    from bokeh.models import FactorRange, HoverTool
+    from bokeh.models import FactorRange, HoverTool, Title
 
     names = _row_names(run.sensors)
     rows = [*names.values(), 'modality', 'outputs']
@@ -131,7 +132,7 @@ def _states(run: TimelineRun, times: Any) -> Figure:
     order = FactorRange(factors=rows[::-1])
     plot = _plot(run, height, times, order, [hover, 'xbox_zoom', 'xwheel_zoom', 'reset'])
     if run.title:
-        plot.title.text = run.title
+        plot.title = Title(text=run.title)
     _shade(plot, run)
     strips = plot.hbar(
         y='row', left='begin', right='end', height=0.72, color='colour', source=_strips(run, names)
@@ -176,13 +177,13 @@ def _strips(run: TimelineRun, names: Mapping[str, str]) -> ColumnDataSource:
 
 def _latency(run: TimelineRun, times: Any) -> Figure:
     """From the stamp of every output to its publication, in the colour of its modality."""
-    from bokeh.models import DataRange1d, HoverTool
+    from bokeh.models import BasicTicker, DataRange1d, HoverTool
 
     hover = HoverTool(tooltips=[('', '$name'), ('', '@y{0} ms at @x{0.0} s')])
     plot = _plot(run, LATENCY_HEIGHT, times, DataRange1d(start=0), [hover, 'reset'])
     plot.xaxis.axis_label = 'seconds'
     plot.yaxis.axis_label = 'latency, ms'
-    plot.yaxis.ticker.desired_num_ticks = 4
+    plot.yaxis.ticker = BasicTicker(desired_num_ticks=4)
     _shade(plot, run)
     labels = [status for status in run.statuses if not status.is_heartbeat]
     for modality in Modality:
