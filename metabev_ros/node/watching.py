@@ -7,6 +7,7 @@ from typing import Any
 
 import rclpy
 import rclpy.utilities
+from rclpy.exceptions import NameValidationException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -39,7 +40,7 @@ def subscribe(node: Node, watched: str, topics: Mapping[str, str], take: Take) -
 
         try:
             node.create_subscription(kind, f'{watched.rstrip("/")}/{topic}', hear, qos, raw=True)
-        except ValueError as error:  # rclpy's InvalidTopicNameException
+        except NameValidationException as error:
             raise ConfigError(
                 '--node', 'the name of a ROS node, /perception', clean_text(watched)
             ) from error

@@ -29,7 +29,7 @@ MOST_COUNTED = 1000  # messages of a topic in the window
 
 
 class LiveState:
-    """What a node said last.
+    """The last words of a node.
 
     Args:
         name: of the node, for people.
@@ -78,7 +78,7 @@ class LiveState:
         return read_status(BagMessage(wire.STATUS, msgtype, 0, cdr))
 
     def plain(self) -> dict[str, Any]:
-        """Everything but pictures, as JSON takes it."""
+        """The state without its pictures, as JSON takes it."""
         now = time.monotonic()
         with self._lock:
             beat, label = self._beat, self._label

@@ -151,7 +151,7 @@ def css(colour: Colour) -> str:
 
 
 def picture_legend(has_truth: bool, has_points: bool = True) -> str:
-    """Everything that film and pictures show, by its colour.
+    """A legend of all that film and pictures show, by its colour.
 
     Args:
         has_truth, has_points: there is truth in them, and there are the LiDAR's points.

@@ -38,7 +38,7 @@ HEADERS = {
 
 
 class LiveSource(Protocol):
-    """Where the page's content comes from; called by several threads."""
+    """The origin of the page's content; called by several threads."""
 
     def plain(self) -> dict[str, object]:
         """The state as JSON takes it."""
@@ -90,7 +90,7 @@ class PageServer:
 
     @property
     def address(self) -> str:
-        """What a browser on this machine opens."""
+        """The address that a browser on this machine opens."""
         host, port = self._server.server_address[:2]
         text = str(host)
         if ipaddress.ip_address(text.partition('%')[0]).is_unspecified:

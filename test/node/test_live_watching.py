@@ -41,7 +41,7 @@ def test_what_the_node_publishes_comes_to_the_page_and_nothing_goes_back(graph, 
         heard.append((topic, cdr))
         state.take(topic, cdr)
 
-    before = set(node.get_publisher_names_and_types_by_node('listener', '/'))
+    before = sorted(node.get_publisher_names_and_types_by_node('listener', '/'))
     subscribe(node, NODE, WATCHED, take)
     outputs = {m.topic: m.cdr for m in wire.encode_result(make_result(), MODEL, 'base_link')}
     sent = {topic: outputs[topic] for topic in (wire.DETECTIONS, wire.BEV_MAP)}
@@ -60,7 +60,7 @@ def test_what_the_node_publishes_comes_to_the_page_and_nothing_goes_back(graph, 
         executor.spin_once(timeout_sec=0.2)
     assert all(cdr == sent[topic] for topic, cdr in heard)
     assert state.ground()[:2] == b'\xff\xd8'
-    assert set(node.get_publisher_names_and_types_by_node('listener', '/')) == before
+    assert sorted(node.get_publisher_names_and_types_by_node('listener', '/')) == before
     for publisher in publishers.values():
         graph.node.destroy_publisher(publisher)
 

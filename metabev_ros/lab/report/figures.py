@@ -48,7 +48,7 @@ def _is_long(walls: Sequence[int]) -> bool:
 
 
 def latency_table(recording: Recording) -> str:
-    """From the stamp of a sample to its publication, per modality."""
+    """Times from the stamp of a sample to its publication, per modality."""
     rows: list[Row] = []
     for modality in sorted(Modality, reverse=True):
         times = latencies(recording, modality)
@@ -58,7 +58,7 @@ def latency_table(recording: Recording) -> str:
 
 
 def stage_table(recording: Recording) -> str:
-    """Where the time goes, per stage of the pipeline."""
+    """Times that the stages of the pipeline took."""
     stages: dict[str, list[float]] = {}
     for status in recording.labels:
         for name, seconds in status.stages.items():
@@ -185,7 +185,7 @@ def _key_figures(found: RunFindings) -> dict[str, str]:
 
 
 def differences(one: RunFindings, other: RunFindings) -> tuple[str, list[Moment]]:
-    """How far two runs agree where both have an output of the same stamp; the worst moments."""
+    """Agreement of two runs in outputs of the same stamp, and the moments of least of it."""
     rows: list[tuple[int, Count]] = []
     shares: list[float] = []
     for a, b in paired_outputs(one.recording.outputs, other.recording.outputs):
@@ -204,8 +204,8 @@ def differences(one: RunFindings, other: RunFindings) -> tuple[str, list[Moment]
     )
     text = (
         f'<p>{len(rows)} outputs of the same stamps are in both films. {same} boxes are in both '
-        f'(one class, centres within 2 m), {only_mine} only in the first run, {only_theirs} only in the '
-        f'second. '
+        f'(one class, centres within 2 m), {only_mine} only in the first run, '
+        f'{only_theirs} only in the second. '
         + (f'Their maps share {np.mean(shares):.0%} of their cells (mean IoU).' if shares else '')
         + '</p>'
     )

@@ -54,7 +54,7 @@ class FilmTimes:
 
 @dataclass(frozen=True)
 class Seen:
-    """What two runs are compared by: the boxes shown of an output, and its map packed."""
+    """The parts of an output that two runs are compared by: the boxes shown of an output, and its map packed."""
 
     boxes: np.ndarray
     labels: np.ndarray
@@ -70,7 +70,7 @@ class Seen:
 
 @dataclass
 class RunFindings:
-    """What the page says of one run.
+    """All that the page says of one run.
 
     Attributes:
         stills: index of an output -> its instant, for large pictures.

@@ -30,7 +30,7 @@ class Moment:
 
 
 def worst_moments(recording: Recording) -> list[Moment]:
-    """What the labels alone tell, without a look at boxes and maps."""
+    """The moments that the labels alone tell of, without a look at boxes and maps."""
     found = [
         _longest_silence(recording),
         _slowest(recording),

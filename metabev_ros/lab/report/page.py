@@ -39,7 +39,7 @@ SMALL = BevView(300, 300, HALF_LENGTH)
 
 @dataclass(frozen=True)
 class Page:
-    """What a page is made of.
+    """The ingredients of a page.
 
     Attributes:
         runs: one, or two to be compared.

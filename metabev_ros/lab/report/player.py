@@ -48,7 +48,7 @@ def film_address(film: Path, page: Path, number: int = 0) -> str:
 
 
 def film_beside(page: Path, number: int) -> Path:
-    """Where a film lies that is too large for its page."""
+    """The place of a film that is too large for its page."""
     return page.with_name(f'{page.stem}{f".{number}" if number else ""}.mp4')
 
 

@@ -25,7 +25,7 @@ _SEEK = 'if (window.metabev) window.metabev.seek(cb_obj.x)'
 
 @dataclass(frozen=True)
 class TimelineRun:
-    """What the timeline of one run shows.
+    """The content of the timeline of one run.
 
     Attributes:
         title: above it; '' for one run alone.
@@ -176,7 +176,7 @@ def _strips(run: TimelineRun, names: Mapping[str, str]) -> ColumnDataSource:
 
 
 def _latency(run: TimelineRun, times: Any) -> Figure:
-    """From the stamp of every output to its publication, in the colour of its modality."""
+    """Times from the stamp of every output to its publication, in the colour of its modality."""
     from bokeh.models import BasicTicker, DataRange1d, HoverTool
 
     hover = HoverTool(tooltips=[('', '$name'), ('', '@y{0} ms at @x{0.0} s')])
