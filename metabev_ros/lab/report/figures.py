@@ -170,7 +170,6 @@ def _key_figures(found: RunFindings) -> dict[str, str]:
     counts = found.counts.values()
     true = sum(count.found + count.missed for count in counts)
     return {
-        'model': html.escape(model_of(recording)),
         'outputs': f'{len(recording.outputs)}',
         'outputs a second': f'{output_rate(recording):.1f}',
         **{m.name: str(made[m.name]) for m in sorted(Modality, reverse=True) if m},

@@ -54,7 +54,7 @@ class FilmTimes:
 
 @dataclass(frozen=True)
 class Seen:
-    """The parts of an output that two runs are compared by: the boxes shown of an output, and its map packed."""
+    """The parts of an output that two runs are compared by: its boxes shown, its map packed."""
 
     boxes: np.ndarray
     labels: np.ndarray

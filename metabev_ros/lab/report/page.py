@@ -62,7 +62,7 @@ def make_page(page: Page) -> str:
     apart, differing = figures.differences(*page.runs) if len(page.runs) > 1 else ('', [])
     parts = [
         f'<h1>{" against ".join(names)}</h1>',
-        *(f'<p>{html.escape(figures.sentence(run.recording))}</p>' for run in page.runs),
+        *(_sentence(run, len(page.runs) > 1) for run in page.runs),
         '<div id="film">',
         film_part(page.films, _film_words(has_truth)),
         '</div>',
@@ -84,6 +84,11 @@ def make_page(page: Page) -> str:
         player_part(first.times, [_moments(run) for run in page.runs], cursors, poster),
     ]
     return document(' against '.join(run.recording.name for run in page.runs), parts)
+
+
+def _sentence(run: RunFindings, with_name: bool) -> str:
+    name = f'<b>{html.escape(run.recording.name)}</b>: ' if with_name else ''
+    return f'<p>{name}{html.escape(figures.sentence(run.recording))}</p>'
 
 
 def poster_of(found: RunFindings) -> np.ndarray | None:
