@@ -34,15 +34,15 @@ class Film:
 
 
 def film_address(film: Path, page: Path, number: int = 0) -> str:
-    """The address of a film for a page; it is moved beside the page if it is large.
+    """The address of a film for a page; a large one is moved beside it, or stays where it is.
 
     Args:
-        film: the file, which may be gone afterwards.
+        film: the file; one of another folder may be gone afterwards.
         number: of the film in the page.
     """
     if film.stat().st_size <= EMBEDDED_LIMIT:
         return f'data:video/mp4;base64,{base64.b64encode(film.read_bytes()).decode()}'
-    beside = film_beside(page, number)
+    beside = film if film.parent == page.parent else film_beside(page, number)
     film.replace(beside)
     return quote(beside.name)
 

@@ -27,7 +27,7 @@ TICKS = 8
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    """A drive in which the cameras die after two ticks and come back, its outputs, its pages."""
+    """A drive in which the cameras die after two ticks and come back, and its outputs."""
     folder = tmp_path_factory.mktemp('report')
 
     def skip(sensor, tick):
@@ -41,7 +41,13 @@ def folder(tmp_path_factory):
         sensing = SensingConfig(deadline=deadline)
         bag = folder / f'{name}.mcap'
         replay_bag(folder / 'in.mcap', bag, model, rig, sensing, threads=1)
-    config = load_contract(model).config
+    return folder
+
+
+@pytest.fixture(scope='module')
+def pages(folder):
+    """The pages of one run and of both."""
+    config, rig = load_contract(resource_path(DEFAULT_MODEL)).config, rig_messages.rig()
     out, other = folder / 'out.mcap', folder / 'other.mcap'
     tell = []
     one = ReportConfig(out, folder / 'one.html', rig, config, workers=1)
@@ -70,20 +76,20 @@ def marked_up(path):
     return re.sub(r'<script.*?</script>', '', path.read_text(), flags=re.DOTALL)
 
 
-def test_the_film_comes_first_and_the_page_has_everything_inside(folder):
-    text = marked_up(folder / 'one.html')
+def test_the_film_comes_first_and_the_page_has_everything_inside(pages):
+    text = marked_up(pages / 'one.html')
     places = [
         text.index(part) for part in ('<video', '>Timeline<', '>Worst moments<', '>Latencies')
     ]
     assert places == sorted(places)
     assert set(re.findall(r'(?:src|href|poster)="([^"]{5})', text)) == {'data:'}
     assert "default-src 'none'" in text
-    assert [path.name for path in folder.glob('.*')] == [], 'nothing half-made is left'
+    assert [path.name for path in pages.glob('.*')] == [], 'nothing half-made is left'
 
 
-def test_the_page_says_what_the_labels_of_the_bag_say(folder):
-    text = marked_up(folder / 'one.html')
-    recording = read_recording(folder / 'out.mcap')
+def test_the_page_says_what_the_labels_of_the_bag_say(pages):
+    text = marked_up(pages / 'one.html')
+    recording = read_recording(pages / 'out.mcap')
     kinds = {output.modality.name for output in recording.outputs}
     assert kinds == {'FUSED', 'LIDAR', 'CAMERA'}
     assert f'{len(recording.outputs)} outputs in' in text
@@ -106,8 +112,8 @@ def test_the_worst_moments_are_where_the_sensors_died(folder):
     assert fewest.why == f'1 of 3: {LIDAR}'
 
 
-def test_two_runs_stand_side_by_side(folder):
-    text = marked_up(folder / 'both.html')
+def test_two_runs_stand_side_by_side(pages):
+    text = marked_up(pages / 'both.html')
     assert text.count('<video') == 2 and 'out.mcap against other.mcap' in text
     same = re.search(r'(\d+) outputs of the same stamps', text)
     assert same and int(same[1]) >= 5
@@ -177,9 +183,9 @@ def tab():
 
 @needs_browser
 @pytest.mark.parametrize('width', [1300, 400])
-def test_a_click_on_the_timeline_moves_film_sensors_and_pictures(tab, folder, width):
+def test_a_click_on_the_timeline_moves_film_sensors_and_pictures(tab, pages, width):
     tab.complaints.clear()
-    tab.open((folder / 'one.html').as_uri(), width)
+    tab.open((pages / 'one.html').as_uri(), width)
     tab.wait_for("[...document.querySelectorAll('video')].every(v => v.readyState >= 2)")
     tab.wait_for('window.Bokeh && Bokeh.documents.length && Bokeh.documents[0].is_idle')
     assert tab.value('document.documentElement.scrollWidth') <= width, 'nothing is cut off'
@@ -204,17 +210,17 @@ def test_a_click_on_the_timeline_moves_film_sensors_and_pictures(tab, folder, wi
 
 
 @needs_browser
-def test_the_film_plays(tab, folder):
-    tab.open((folder / 'one.html').as_uri(), 1300)
+def test_the_film_plays(tab, pages):
+    tab.open((pages / 'one.html').as_uri(), 1300)
     tab.value('metabev.films[0].play()')
     tab.wait_for('metabev.films[0].currentTime > 0.2')
     tab.wait_for('metabev.now >= 2')
 
 
 @needs_browser
-def test_films_of_two_runs_move_together(tab, folder):
+def test_films_of_two_runs_move_together(tab, pages):
     tab.complaints.clear()
-    tab.open((folder / 'both.html').as_uri(), 1300)
+    tab.open((pages / 'both.html').as_uri(), 1300)
     tab.wait_for("[...document.querySelectorAll('video')].every(v => v.readyState >= 2)")
     tab.value("document.querySelector('button[data-seek]').click()")
     tab.wait_for('metabev.films.every(film => film.currentTime > 0.1)')
