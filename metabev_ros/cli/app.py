@@ -6,7 +6,7 @@ import enum
 import json
 import shlex
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -17,6 +17,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -126,9 +127,7 @@ class ProgressUpdate(Protocol):
         ...
 
 
-@contextmanager
-def progress_bar(description: str) -> Generator[ProgressUpdate, None, None]:
-    """A progress bar; gives update(done, total, text)."""
+def _new_progress() -> Progress:
     columns = (
         TextColumn('{task.description}'),
         BarColumn(),
@@ -137,11 +136,33 @@ def progress_bar(description: str) -> Generator[ProgressUpdate, None, None]:
         TimeRemainingColumn(),
         TextColumn('{task.fields[text]}'),
     )
-    with Progress(*columns, console=console) as progress:
+    return Progress(*columns, console=console)
+
+
+@contextmanager
+def progress_bar(description: str) -> Generator[ProgressUpdate, None, None]:
+    """A progress bar; gives update(done, total, text)."""
+    with _new_progress() as progress:
         task = progress.add_task(description, total=None, text='')
 
         def update(done: int, total: int | None = None, text: str = '') -> None:
             progress.update(task, completed=done, total=total, text=text)
+
+        yield update
+
+
+@contextmanager
+def progress_steps() -> Generator[Callable[[str, int, int], None], None, None]:
+    """A progress bar for each step of a work; gives update(step, done, total)."""
+    with _new_progress() as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def update(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                for task in progress.tasks:
+                    progress.update(task.id, completed=task.total)
+                tasks[step] = progress.add_task(step, total=total, text='')
+            progress.update(tasks[step], completed=done, total=total)
 
         yield update
 

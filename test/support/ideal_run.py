@@ -8,8 +8,8 @@ from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.faults.plan import FaultPlan, FaultType
 from metabev_ros.lab.demo.evidence import Evidence
 from metabev_ros.lab.demo.measures import Measures, measure
-from metabev_ros.lab.demo.messages import Diagnostic, Output, Status
 from metabev_ros.lab.demo.targets import drive_seconds
+from metabev_ros.pages.messages import Diagnostic, Output, Status
 from metabev_ros.structures import Modality, SensorKind, SensorReport, SensorState
 
 START_NS, FIRST_NS = 1_800_000_000_000_000_000, 1_700_000_000_000_000_000

@@ -10,10 +10,10 @@ from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.faults.plan import FaultPlan
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.demo.evidence import STAMP_SLACK_NS, Evidence
-from metabev_ros.lab.demo.messages import Output, Status
 from metabev_ros.lab.demo.world import Truths
-from metabev_ros.lab.evaluation import DetectionEvaluator, DetectionResult, MapEvaluator, MapResult
-from metabev_ros.structures import DETECTION_CLASSES, Modality
+from metabev_ros.lab.report.quality import Quality, QualityScores
+from metabev_ros.pages.messages import Output, Status
+from metabev_ros.structures import Modality
 
 # What is measured shortly before a fault arrives after its begin, and is lost.
 LONGEST_WAY_S = 0.1
@@ -38,38 +38,6 @@ class LabelMeasure:
     healthy: int
     complete: int
     passed_over: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Quality:
-    """Scores of the outputs made from one set of sensors.
-
-    Attributes:
-        title: which outputs.
-        class_names: detection classes that have truth in these outputs; the mean is over them.
-        samples: outputs with a truth of the same stamp.
-    """
-
-    title: str
-    modality: Modality
-    samples: int
-    class_names: tuple[str, ...]
-    mean_ap: float
-    mean_iou: float
-    detection: DetectionResult
-    map: MapResult
-
-    def to_plain(self) -> dict:
-        """For JSON."""
-        return {
-            'title': self.title,
-            'samples': self.samples,
-            'classes': list(self.class_names),
-            'mean_ap': self.mean_ap,
-            'mean_iou': self.mean_iou,
-            'class_ap': {name: self.detection.class_ap[name] for name in self.class_names},
-            'class_iou': self.map.class_iou,
-        }
 
 
 # ------------------------------------------------------------------------------------- labels
@@ -224,19 +192,9 @@ def _score(
     modality: Modality,
     stamps: list[int],
 ) -> Quality:
-    detection, maps, samples = DetectionEvaluator(), MapEvaluator(), 0
+    scores = QualityScores()
     for stamp in stamps:
         truth, frame = truth_of(evidence, truths, stamp), evidence.frame(stamp)
-        if truth is None or frame is None or frame.map_probabilities is None:
-            continue
-        samples += 1
-        detection.add(frame.detections, truth)
-        maps.add(frame.map_probabilities, truth.map_layers)
-    found, layers = detection.result(), maps.result()
-    names = tuple(
-        name for name, count in zip(DETECTION_CLASSES, found.truth_count, strict=True) if count
-    )
-    mean_ap = float(np.mean([found.class_ap[name] for name in names])) if names else 0.0
-    seen = layers.truth_cells > 0
-    mean_iou = float(layers.iou.max(axis=1)[seen].mean()) if seen.any() else 0.0
-    return Quality(title, modality, samples, names, mean_ap, mean_iou, found, layers)
+        if truth is not None and frame is not None:
+            scores.add(frame, truth)
+    return scores.result(title, modality)

@@ -14,18 +14,14 @@ from metabev_ros.config import RigConfig
 from metabev_ros.errors import SensorDataError
 from metabev_ros.faults.live import ACTIONS_TOPIC, decode_action
 from metabev_ros.lab.demo.live import NODE_NAME, sensor_topics
-from metabev_ros.lab.demo.messages import (
+from metabev_ros.pages.messages import (
     Diagnostic,
     Frame,
     Output,
     Status,
-    read_detections,
-    read_layers,
+    read_frame,
     read_output,
     read_status,
-)
-from metabev_ros.structures import (
-    Modality,
 )
 
 STAMP_SLACK_NS = 1_000  # ages travel as float32 seconds
@@ -126,14 +122,7 @@ class Evidence:
         boxes = self.results[wire.DETECTIONS].get(stamp_ns)
         if boxes is None:
             return None
-        message = wire.deserialize(boxes, wire.OUTPUT_TYPES[wire.DETECTIONS])
-        layers = self.results[wire.BEV_MAP].get(stamp_ns)
-        return Frame(
-            Modality(message.modality),
-            tuple(message.sensors),
-            read_detections(message),
-            None if layers is None else read_layers(layers),
-        )
+        return read_frame(boxes, self.results[wire.BEV_MAP].get(stamp_ns))
 
 
 def read_evidence(bag: Path, rig: RigConfig) -> Evidence:

@@ -12,15 +12,6 @@ if TYPE_CHECKING:  # imported when a plot is drawn
     from matplotlib.figure import Figure
 
 INK, FAINT, SHADE = '#22262c', '#8b929c', '#f1ecec'
-SHORT = {
-    'CAM_FRONT': 'front',
-    'CAM_FRONT_RIGHT': 'front right',
-    'CAM_BACK_RIGHT': 'back right',
-    'CAM_BACK': 'back',
-    'CAM_BACK_LEFT': 'back left',
-    'CAM_FRONT_LEFT': 'front left',
-    'LIDAR_TOP': 'LiDAR',
-}
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:

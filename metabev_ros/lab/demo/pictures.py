@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from metabev_ros.config import RigConfig
@@ -12,33 +10,17 @@ from metabev_ros.faults.plan import FaultPlan
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.samples import restrict_to
 from metabev_ros.lab.demo.evidence import Evidence
-from metabev_ros.lab.demo.scene import (
-    HALF_LENGTH,
-    Mounting,
-    Scene,
-    boxes_shown,
-    draw_scene,
-    scene_at,
-    scene_images,
-    scene_points,
-    visible_truth,
-)
+from metabev_ros.lab.demo.scene import Mounting, Scene, as_instant, draw_scene, scene_at
 from metabev_ros.lab.demo.world import Truths
+from metabev_ros.lab.report.panel import draw_ground, draw_images, visible_truth
+from metabev_ros.pages.ground import HALF_LENGTH, SHOWN_SCORE
+from metabev_ros.pages.parts import Picture
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import Modality, Sample
 
 STILL_LAYOUT = PanelLayout(width=1520, height=612, bev_width=560, tile_aspect=704 / 256)
 SQUARE = BevView(520, 520, HALF_LENGTH)
 LATE_SHARE = 0.7  # of a fault: by then the node has long settled
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture with the line that explains it."""
-
-    name: str
-    caption: str
-    pixels: np.ndarray
 
 
 def stamp_near(evidence: Evidence, rig: RigConfig, seconds: float) -> int:
@@ -118,17 +100,8 @@ def panels(
 
 def boxes_against_truth(scene: Scene) -> list[Picture]:
     """Bird's-eye view of detections over truth, and the front camera with both."""
-    boxes, labels, scores = boxes_shown(scene.frame)
-    truth = visible_truth(scene.truth)
-    bev = draw_bev(
-        BevView(720, 720, HALF_LENGTH),
-        None,
-        points=scene_points(scene),
-        boxes=boxes,
-        labels=labels,
-        scores=scores,
-        truth=truth,
-    )
+    instant = as_instant(scene)
+    bev = draw_ground(instant, BevView(720, 720, HALF_LENGTH), with_map=False)
     found = [
         Picture(
             'boxes_bev',
@@ -137,7 +110,7 @@ def boxes_against_truth(scene: Scene) -> list[Picture]:
             bev,
         )
     ]
-    drawn = scene_images(scene, boxes, labels, scores, with_text=True)
+    drawn = draw_images(instant, with_text=True)
     shots = [
         shot
         for name in ('CAM_FRONT_LEFT', 'CAM_FRONT', 'CAM_FRONT_RIGHT')
@@ -170,7 +143,7 @@ def same_moment(pipeline: Pipeline, sample: Sample, truth: GroundTruth) -> list[
         (Modality.CAMERA, 'no_lidar', 'Without LiDAR.'),
     ):
         result = pipeline(restrict_to(sample, modality))
-        shown = result.detections.scores >= 0.25
+        shown = result.detections.scores >= SHOWN_SCORE
         found.append(
             Picture(
                 f'map_{name}',

@@ -11,13 +11,14 @@ import numpy as np
 from metabev_ros.config import RigConfig
 from metabev_ros.drawing import MODALITY_COLOURS, STATE_COLOURS
 from metabev_ros.faults.plan import FaultPlan, FaultType, PlannedFault
-from metabev_ros.lab.demo.correctness import Quality
 from metabev_ros.lab.demo.events import NEVER_MS, EventMeasure
 from metabev_ros.lab.demo.evidence import Evidence
-from metabev_ros.lab.demo.figures import FAINT, INK, SHADE, SHORT, as_hex, as_svg, new_figure
+from metabev_ros.lab.demo.figures import FAINT, INK, SHADE, as_hex, as_svg, new_figure
 from metabev_ros.lab.demo.measures import Measures
 from metabev_ros.lab.demo.sensors import SensorMeasure
 from metabev_ros.lab.demo.targets import drive_seconds
+from metabev_ros.lab.report.quality import Quality
+from metabev_ros.pages.parts import SHORT_NAMES
 from metabev_ros.structures import Modality, SensorState
 
 if TYPE_CHECKING:  # imported when a plot is drawn
@@ -63,7 +64,9 @@ def plot_timeline(evidence: Evidence, plan: FaultPlan, rig: RigConfig) -> str:
     stamps = [evidence.seconds(o.wall_ns) for o in evidence.outputs]
     axis.vlines(stamps, len(names) + 1.0, len(names) + 1.5, color=INK, linewidth=0.6)
     ticks = [*range(len(names)), len(names) + 0.35, len(names) + 1.25]
-    axis.set_yticks(ticks, [*(SHORT.get(name, name) for name in names), 'modality', 'outputs'])
+    axis.set_yticks(
+        ticks, [*(SHORT_NAMES.get(name, name) for name in names), 'modality', 'outputs']
+    )
     axis.set_ylim(len(names) + 1.75, -0.75)
     axis.set_xlim(0, drive_seconds(plan))
     axis.set_xlabel('seconds since the start of the drive', fontsize=9, color=INK)
@@ -169,7 +172,7 @@ def plot_ages(evidence: Evidence, sensors: Sequence[SensorMeasure]) -> str:
             axis.vlines(median, row - 0.36, row + 0.36, color=INK, linewidth=1.6)
             axis.text(median, row - 0.38, f'{median:.0f}', fontsize=8, color=INK, ha='center')
     axis.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
-    axis.set_yticks(range(len(sensors)), [SHORT.get(s.name, s.name) for s in sensors])
+    axis.set_yticks(range(len(sensors)), [SHORT_NAMES.get(s.name, s.name) for s in sensors])
     axis.set_ylim(len(sensors) - 0.4, -0.7)
     axis.tick_params(axis='y', length=0)
     axis.set_xlabel('age of the data in an output, ms', fontsize=9, color=INK)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +10,27 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from metabev_ros.lab.demo.page import STYLE, figure, plot
-from metabev_ros.lab.demo.pictures import Picture
+from metabev_ros.contract import write_atomically
 from metabev_ros.lab.demo.sensors import SensorMeasure
 from metabev_ros.lab.demo.targets import Check
+from metabev_ros.lab.report.player import Film, film_part
+from metabev_ros.pages.parts import (
+    Picture,
+    document,
+    facts,
+    figure,
+    picture_legend,
+    plot,
+    state_legend,
+    table,
+)
+
+_FILM = (
+    'Every 0.1 s of the drive the newest output: the images and the sweep that it was made from '
+    '(of other sensors the newest that they published; hatched: nothing came), the sensor states '
+    'as the node reported them, and the map and boxes it published. Thin white outlines are the '
+    'truth at its stamp.'
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +40,9 @@ class Report:
     Attributes:
         facts: (name, text) of how it was made.
         wrong_labels: one text each; empty when all is well.
+        film: None where there is none.
+        timeline: the one that reacts, and `player` the script that moves it with the film; the
+            states beside the film are those of `player`.
         live_maps: (published, truth) pairs.
         sensors: rates and ages; `ages` is their plot.
     """
@@ -32,8 +50,10 @@ class Report:
     headline: str
     checks: Sequence[Check]
     wrong_labels: Sequence[str]
-    video: Path | None
+    film: Film | None
     timeline: str
+    player: str
+    publications: str
     sensors: Sequence[SensorMeasure]
     ages: str
     delays: str
@@ -54,49 +74,58 @@ class Report:
 def write_report(report: Report, path: Path) -> None:
     """Write the file; it appears under its name when complete."""
     parts = [
-        '<!doctype html>',
-        '<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f'<title>MetaBEV: sensors die, the node goes on</title><style>{STYLE}</style>',
-        '</head><body>',
-        *_head(report),
         *_film(report),
-        *_timeline(report),
+        *_targets(report),
+        *_publications(report),
         *_rates_and_ages(report),
         *_delays(report),
         *_panels(report),
         *_maps(report),
         *_boxes(report),
         *_latency(report),
-        *_facts(report),
-        '</body></html>',
+        '<h2>How this was made</h2>',
+        facts(report.facts),
+        report.player,
     ]
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    part.write_text('\n'.join(parts) + '\n', encoding='utf-8')
-    os.replace(part, path)
+    write_atomically(path, document('MetaBEV: sensors die, the node goes on', parts).encode())
 
 
-def _head(report: Report) -> list[str]:
+def _film(report: Report) -> list[str]:
+    """The verdict, the film, and the timeline that moves it."""
+    parts = ['<h1>Sensors die, the node goes on</h1>', _verdict(report)]
+    if report.film is not None:
+        parts += ['<div id="film">', film_part([report.film], _FILM), '</div>']
+    return [
+        *parts,
+        picture_legend(has_truth=True),
+        f'<p>{html.escape(report.headline)}</p>',
+        '<h2>Timeline</h2>',
+        '<p class="soft">States and modality as the heartbeats reported them, shaded: the plan. '
+        'Click anywhere: the film and the sensors below it go to that moment.</p>',
+        report.timeline,
+        state_legend(),
+        '<div id="state0"></div>',
+    ]
+
+
+def _verdict(report: Report) -> str:
     targets = [check for check in report.checks if check.record.target]
     met = sum(bool(check.record.met) for check in targets)
-    verdict = (
+    return (
         f'<span class="verdict">{met} of {len(targets)} targets met</span>'
         if report.is_met
         else f'<span class="verdict bad">{len(targets) - met} of {len(targets)} targets '
         'missed</span>'
     )
-    return [
-        '<h1>Sensors die, the node goes on</h1>',
-        f'<p>{html.escape(report.headline)}</p>',
-        verdict,
-        *_table(report.checks),
-        *_wrong(report.wrong_labels),
-    ]
+
+
+def _targets(report: Report) -> list[str]:
+    return ['<h2>Targets</h2>', *_table(report.checks), *_wrong(report.wrong_labels)]
 
 
 def _table(checks: Sequence[Check]) -> list[str]:
     rows = [
-        '<table><thead><tr><th></th><th></th><th class="number">measured</th>'
+        '<div class="wide"><table><thead><tr><th></th><th></th><th class="number">measured</th>'
         '<th class="number">target</th><th></th></tr></thead><tbody>'
     ]
     group = ''
@@ -119,7 +148,7 @@ def _table(checks: Sequence[Check]) -> list[str]:
         )
     return [
         *rows,
-        '</tbody></table>',
+        '</tbody></table></div>',
         '<p class="soft">Grey lines are stated without a target. Stamp time says which sample '
         'was the first to be right; received adds waiting, inference and transport.</p>',
     ]
@@ -132,26 +161,11 @@ def _wrong(texts: Sequence[str]) -> list[str]:
     return [f'<p><b>Untrue labels</b> (first 20 of {len(texts)}):</p><ul>{items}</ul>']
 
 
-def _film(report: Report) -> list[str]:
-    if report.video is None:
-        return []
-    data = base64.b64encode(report.video.read_bytes()).decode()
-    return [
-        '<h2>The whole run</h2>',
-        '<figure><video controls muted loop playsinline '
-        f'src="data:video/mp4;base64,{data}"></video>',
-        '<figcaption>Every 0.1 s of the drive the newest output: the images and the sweep that '
-        'it was made from (of other sensors the newest that they published; hatched: nothing '
-        'came), the sensor states as the node reported them, and the map and boxes it '
-        'published. Thin white outlines are the truth at its stamp.</figcaption></figure>',
-    ]
-
-
-def _timeline(report: Report) -> list[str]:
+def _publications(report: Report) -> list[str]:
     return [
         '<h2>Who was there, and what the node said</h2>',
         plot(
-            report.timeline,
+            report.publications,
             'Upper half of each row: every message that the sensor published; red '
             'while one picture is repeated. Lower half: the state that the node reported. Shaded: '
             'the plan. Below: the modality of the heartbeat and every output received.',
@@ -161,19 +175,13 @@ def _timeline(report: Report) -> list[str]:
 
 def _rates_and_ages(report: Report) -> list[str]:
     titles = ('rig file', 'published', 'node says', 'stamp to sent', 'median age', 'largest age')
-    heads = ''.join(f'<th class="number">{title}</th>' for title in titles)
-    rows = [
-        f'<table><thead><tr><th></th>{heads}<th class="number">allowed</th>'
-        '<th class="number">served again</th></tr></thead><tbody>',
-        *(_sensor_row(sensor) for sensor in report.sensors),
-        '</tbody></table>',
-    ]
+    heads = ('', *titles, 'allowed', 'served again')
     return [
         '<h2>Rates and ages</h2>',
         '<p>The sensors run at their own rates. A sample takes the stamp of its sweep and of each '
         'camera the nearest image; one whose successor is not due yet serves again. Its age '
         'is the stamp of the output minus its own, as the label says it.</p>',
-        *rows,
+        table(heads, [_sensor_row(sensor) for sensor in report.sensors]),
         '<p class="soft">While nothing failed. Stamp to sent: median. Served again: share of the '
         'outputs whose image an output before them held too.</p>',
         plot(
@@ -184,11 +192,12 @@ def _rates_and_ages(report: Report) -> list[str]:
     ]
 
 
-def _sensor_row(sensor: SensorMeasure) -> str:
+def _sensor_row(sensor: SensorMeasure) -> tuple[str, ...]:
     ages = sensor.healthy_ages
     median = f'{np.median(ages):.0f} ms' if len(ages) else ''
     largest = f'{ages.max():.0f} ms' if len(ages) else ''
-    cells = (
+    return (
+        html.escape(sensor.name),
         f'{sensor.nominal_hz:.1f} Hz',
         f'{sensor.published_hz:.1f} Hz',
         f'{sensor.reported_hz:.1f} Hz',
@@ -198,8 +207,6 @@ def _sensor_row(sensor: SensorMeasure) -> str:
         f'{sensor.least:.0f} to {sensor.greatest:.0f} ms',
         f'{100 * sensor.again:.0f} %',
     )
-    numbers = ''.join(f'<td class="number">{cell}</td>' for cell in cells)
-    return f'<tr><th>{html.escape(sensor.name)}</th>{numbers}</tr>'
 
 
 def _delays(report: Report) -> list[str]:
@@ -264,13 +271,6 @@ def _latency(report: Report) -> list[str]:
             'Without the LiDAR a sample first waits until the sweep is overdue.',
         ),
     ]
-
-
-def _facts(report: Report) -> list[str]:
-    rows = ''.join(
-        f'<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>' for name, text in report.facts
-    )
-    return ['<h2>How this was made</h2>', f'<dl>{rows}</dl>']
 
 
 def write_pictures(folder: Path, pictures: Iterable[Picture]) -> None:

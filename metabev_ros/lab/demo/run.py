@@ -18,8 +18,8 @@ from metabev_ros.lab.demo.evidence import Evidence, read_evidence
 from metabev_ros.lab.demo.live import LiveRun, make_rehearsal, run_live
 from metabev_ros.lab.demo.measures import measure
 from metabev_ros.lab.demo.moment import sample_at
+from metabev_ros.lab.demo.moving import HELD_NS, moving_timeline
 from metabev_ros.lab.demo.pictures import (
-    Picture,
     boxes_against_truth,
     live_maps,
     moments,
@@ -35,14 +35,17 @@ from metabev_ros.lab.demo.plots import (
     plot_timeline,
 )
 from metabev_ros.lab.demo.report import Report, write_pictures, write_report
-from metabev_ros.lab.demo.scene import Mounting, Scene, scene_at
+from metabev_ros.lab.demo.scene import Mounting, Scene, draw_film_frame, scene_at
 from metabev_ros.lab.demo.summary import Findings, Setting, facts, headline, write_summary
 from metabev_ros.lab.demo.targets import drive_seconds, make_checks, require_judgeable
-from metabev_ros.lab.demo.video import write_video
 from metabev_ros.lab.demo.world import TrueMotion, make_drive, planned_arrivals, vehicle_drive
 from metabev_ros.lab.evaluation.held_out import CHOICE_FIRST_SEED
 from metabev_ros.lab.evaluation.records import merge_records
+from metabev_ros.lab.report.film import write_video
+from metabev_ros.lab.report.gathering import FilmTimes
+from metabev_ros.lab.report.player import Film, film_address
 from metabev_ros.lab.simulation.worlds import DEFAULT_WORLD, World
+from metabev_ros.pages.parts import Picture
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG, resource_path
 
@@ -50,7 +53,6 @@ HELD_OUT_SEED = 900_100  # no training and no evaluation takes this world
 PLAN = 'sensor_loss'
 WORKERS = 2
 FILM_HZ = 10
-HELD_NS = 200_000_000  # an output is shown for so long if no newer one comes
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,8 @@ def _make_report(
             headline(setting),
             findings.checks,
             findings.measures.labels.wrong,
-            video,
+            Film(film_address(video, config.out / 'report.html'), stills[0].pixels),
+            *moving_timeline(evidence, plan, rig, FilmTimes(FILM_HZ, _pictures(setting))),
             plot_timeline(evidence, plan, rig),
             findings.measures.sensors,
             plot_ages(evidence, findings.measures.sensors),
@@ -223,12 +226,18 @@ def _same_moment(
     return [] if truth is None else same_moment(pipeline, sample, truth)
 
 
+def _pictures(setting: Setting) -> int:
+    """Pictures of the film."""
+    return round(setting.drive.seconds * FILM_HZ)
+
+
 def _film(setting: Setting, evidence: Evidence, path: Path, console: Console) -> None:
-    count = round(setting.drive.seconds * FILM_HZ)
+    count = _pictures(setting)
     with step(console, '3/4 drawing the film', count) as (progress, task):
         write_video(
             path,
             _scenes(setting, evidence, count),
+            draw_film_frame,
             FILM_HZ,
             WORKERS,
             lambda: progress.advance(task),

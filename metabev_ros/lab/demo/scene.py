@@ -9,20 +9,20 @@ import numpy as np
 
 from metabev_ros import wire
 from metabev_ros.config import PointTime, RigConfig
-from metabev_ros.drawing import BevView, PanelLayout, compose_panel, draw_bev, draw_boxes_on_image
+from metabev_ros.drawing import PanelLayout
 from metabev_ros.geometry import rigid_transform, rotation_z
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.demo.correctness import truth_of
 from metabev_ros.lab.demo.evidence import Evidence
-from metabev_ros.lab.demo.messages import Frame, Status
 from metabev_ros.lab.demo.world import TrueMotion, Truths
+from metabev_ros.lab.report.film import VIDEO_LAYOUT
+from metabev_ros.lab.report.panel import Instant, draw_instant
+from metabev_ros.pages.messages import Frame, Status
 from metabev_ros.sensing.decoding import read_compressed_image
 from metabev_ros.sensing.point_clouds import decode_point_cloud
 from metabev_ros.sensing.sweeps import points_in_ego
-from metabev_ros.structures import CameraCalibration, Modality
+from metabev_ros.structures import CameraCalibration, CameraImage
 
-SHOWN_SCORE = 0.25
-HALF_LENGTH = 51.0  # metres from the ego to the upper border of the bird's-eye view
 HEARTBEAT_LAG_NS = 150_000_000  # an instant without output is described by what was said then
 LONGEST_AGE_NS = 150_000_000  # a sensor that sent nothing for longer is shown as silent
 IMAGE_TYPE, CLOUD_TYPE = 'sensor_msgs/msg/CompressedImage', 'sensor_msgs/msg/PointCloud2'
@@ -142,45 +142,16 @@ def _cloud(
     return Cloud(cdr, mounting.ego_from_lidar, mounting.point_time, twist)
 
 
-def boxes_shown(frame: Frame | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes, labels and scores worth drawing."""
-    if frame is None:
-        return np.zeros((0, 9), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32)
-    found = frame.detections
-    shown = found.scores >= SHOWN_SCORE
-    return found.boxes[shown], found.labels[shown], found.scores[shown]
+def as_instant(scene: Scene) -> Instant:
+    """The scene decoded, ready to be drawn."""
+    images = {name: None if shot is None else _decoded(shot) for name, shot in scene.shots.items()}
+    points, status = scene_points(scene), scene.status
+    return Instant(images, points, scene.frame, status, scene.truth, scene.caption)
 
 
-def visible_truth(truth: GroundTruth | None) -> np.ndarray:
-    """Truth boxes that some sensor could see, (M, 9)."""
-    if truth is None:
-        return np.zeros((0, 9), np.float32)
-    return truth.boxes[(truth.num_lidar_pts > 0) | (truth.visibility > 0)]
-
-
-def scene_images(
-    scene: Scene,
-    boxes: np.ndarray,
-    labels: np.ndarray,
-    scores: np.ndarray | None,
-    with_text: bool,
-) -> dict[str, np.ndarray | None]:
-    """Camera name -> its picture with boxes, None where it gave nothing."""
-    pictures: dict[str, np.ndarray | None] = {}
-    for name, shot in scene.shots.items():
-        pictures[name] = (
-            None
-            if shot is None
-            else draw_boxes_on_image(
-                read_compressed_image(wire.deserialize(shot.cdr, IMAGE_TYPE)).decode()[0],
-                boxes,
-                labels,
-                scores,
-                shot.calibration,
-                with_text=with_text,
-            )
-        )
-    return pictures
+def _decoded(shot: Shot) -> CameraImage:
+    pixels = read_compressed_image(wire.deserialize(shot.cdr, IMAGE_TYPE)).decode()[0]
+    return CameraImage(wire.read_stamp(shot.cdr), pixels, shot.calibration)
 
 
 def scene_points(scene: Scene) -> np.ndarray | None:
@@ -201,24 +172,11 @@ def scene_points(scene: Scene) -> np.ndarray | None:
     return placed[:, :3].astype(np.float64)
 
 
-def draw_scene(scene: Scene, layout: PanelLayout, with_text: bool = False) -> np.ndarray:
+def draw_scene(scene: Scene, layout: PanelLayout) -> np.ndarray:
     """(layout.height, layout.width, 3) uint8 RGB: cameras, bird's-eye view, labels."""
-    boxes, labels, scores = boxes_shown(scene.frame)
-    images = scene_images(scene, boxes, labels, scores, with_text)
-    layers = None if scene.frame is None else scene.frame.map_probabilities
-    bev = draw_bev(
-        BevView(*layout.bev_size, HALF_LENGTH),
-        layers,
-        points=scene_points(scene),
-        boxes=boxes,
-        labels=labels,
-        scores=scores,
-        truth=visible_truth(scene.truth),
-    )
-    modality = (
-        scene.frame.modality
-        if scene.frame
-        else (scene.status.modality if scene.status else Modality.NONE)
-    )
-    reports = scene.status.sensors if scene.status else ()
-    return compose_panel(images, bev, modality, reports, scene.caption, layout=layout)
+    return draw_instant(as_instant(scene), layout)
+
+
+def draw_film_frame(scene: Scene) -> np.ndarray:
+    """The scene as a picture of the film."""
+    return draw_scene(scene, VIDEO_LAYOUT)

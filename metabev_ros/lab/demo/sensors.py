@@ -10,7 +10,7 @@ from metabev_ros.config import CameraConfig, LidarConfig, RigConfig, SensingConf
 from metabev_ros.faults.plan import FaultPlan
 from metabev_ros.lab.demo.correctness import age_limits, healthy_outputs
 from metabev_ros.lab.demo.evidence import Evidence
-from metabev_ros.lab.demo.messages import Output
+from metabev_ros.pages.messages import Output
 
 _GAP = 2.5  # periods; a longer pause between two messages is none of the sensor's rate
 

@@ -14,7 +14,6 @@ import numpy as np
 from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.faults.plan import FaultPlan, PlannedFault
 from metabev_ros.lab.datasets.synthetic.sensor_drive import SensorDrive
-from metabev_ros.lab.demo.correctness import Quality
 from metabev_ros.lab.demo.events import EventMeasure
 from metabev_ros.lab.demo.evidence import Evidence
 from metabev_ros.lab.demo.measures import Measures
@@ -24,6 +23,7 @@ from metabev_ros.lab.demo.targets import Check, drive_seconds
 from metabev_ros.lab.demo.world import Truths
 from metabev_ros.lab.evaluation.held_out import CHOICE_FIRST_SEED
 from metabev_ros.lab.evaluation.records import current_commit, machine_name
+from metabev_ros.lab.report.quality import Quality
 
 
 @dataclass(frozen=True)

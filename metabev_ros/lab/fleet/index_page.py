@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metabev_ros.contract import write_atomically
-from metabev_ros.lab.demo.page import STYLE
 from metabev_ros.lab.fleet.drive_outcome import DriveOutcome
+from metabev_ros.pages.style import STYLE
 
 INDEX = 'index.html'
 HEAD = (

@@ -12,13 +12,16 @@ from support.ideal_run import ideal_run, measured, sensing
 from metabev_ros.config import RigConfig, load_config
 from metabev_ros.drawing import MODALITY_COLOURS
 from metabev_ros.faults.plan import find_plan
-from metabev_ros.lab.demo.messages import Frame
-from metabev_ros.lab.demo.pictures import Picture, made_from, moments
+from metabev_ros.lab.demo.moving import moving_timeline
+from metabev_ros.lab.demo.pictures import made_from, moments
 from metabev_ros.lab.demo.plots import plot_ages, plot_delays, plot_latency, plot_timeline
 from metabev_ros.lab.demo.report import Report, write_report
-from metabev_ros.lab.demo.scene import Scene, draw_scene
+from metabev_ros.lab.demo.scene import Scene, draw_film_frame, draw_scene
 from metabev_ros.lab.demo.targets import make_checks
-from metabev_ros.lab.demo.video import VIDEO_LAYOUT, write_video
+from metabev_ros.lab.report.film import VIDEO_LAYOUT, write_video
+from metabev_ros.lab.report.gathering import FilmTimes
+from metabev_ros.pages.messages import Frame
+from metabev_ros.pages.parts import Picture
 from metabev_ros.resources import resource_path
 from metabev_ros.structures import Modality
 
@@ -42,6 +45,7 @@ def report_of(run, plan, rig, node_exit=0):
         checks,
         measures.labels.wrong,
         None,
+        *moving_timeline(run, plan, rig, FilmTimes(10.0, 20)),
         plot_timeline(run, plan, rig),
         measures.sensors,
         plot_ages(run, measures.sensors),
@@ -59,7 +63,9 @@ def report_of(run, plan, rig, node_exit=0):
 def test_a_report_needs_nothing_from_outside_and_quotes_its_texts(plan, rig, tmp_path):
     write_report(report_of(ideal_run(plan, rig), plan, rig), tmp_path / 'report.html')
     text = (tmp_path / 'report.html').read_text()
-    assert set(re.findall(r'(?:src|href)="([^"]{5})', text)) == {'data:'}
+    marked_up = re.sub(r'<script.*?</script>', '', text, flags=re.DOTALL)
+    assert set(re.findall(r'(?:src|href)="([^"]{5})', marked_up)) == {'data:'}
+    assert "default-src 'none'" in marked_up  # what the scripts may load: nothing
     assert 'A &lt;grey&gt; square.' in text and 'Sensors &amp; more.' in text
     assert 'targets met</span>' in text and 'missed' not in text
 
@@ -120,6 +126,6 @@ def test_a_caption_counts_the_sensors_that_the_output_names(empty_scene):
 
 def test_the_film_has_one_picture_a_scene(empty_scene, tmp_path):
     path = tmp_path / 'run.mp4'
-    write_video(path, [empty_scene] * 7, 10.0, workers=1)
+    write_video(path, [empty_scene] * 7, draw_film_frame, 10.0, workers=1)
     assert imageio_ffmpeg.count_frames_and_secs(str(path))[0] == 7
     assert list(tmp_path.iterdir()) == [path]

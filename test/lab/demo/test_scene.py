@@ -11,11 +11,11 @@ from metabev_ros import wire
 from metabev_ros.bags import BagReader
 from metabev_ros.config import SensingConfig
 from metabev_ros.lab.demo.evidence import Evidence
-from metabev_ros.lab.demo.messages import Output
 from metabev_ros.lab.demo.moment import sample_at
 from metabev_ros.lab.demo.scene import Mounting, scene_at, scene_points
 from metabev_ros.lab.demo.world import TrueMotion, make_drive, planned_arrivals, vehicle_drive
 from metabev_ros.lab.simulation.worlds import World
+from metabev_ros.pages.messages import Output
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG, resource_path
 from metabev_ros.structures import Modality
