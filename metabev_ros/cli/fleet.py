@@ -84,5 +84,5 @@ def batch(
 
 
 def _paths(text: str) -> list[str]:
-    """What a pattern matches; a name that is there, or not, stands for itself."""
+    """Files that a pattern matches; a name that is there, or not, stands for itself."""
     return glob.glob(text, recursive=True) if glob.has_magic(text) else [text]

@@ -15,7 +15,7 @@ OUTCOME = 'outcome.json'
 
 @dataclass(frozen=True)
 class DriveOutcome:
-    """What a bag gave.
+    """Figures of one bag.
 
     Attributes:
         name: of its folder in the batch.

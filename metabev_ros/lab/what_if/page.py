@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from metabev_ros.drawing import BevView, Picture, draw_bev
+from metabev_ros.drawing import BevView, draw_bev
 from metabev_ros.lab.what_if.failures import FailureKind
 from metabev_ros.lab.what_if.looks import Scene
 from metabev_ros.lab.what_if.losses import REACHES_M, Share
 from metabev_ros.lab.what_if.report import Outcome, Report, counted, plural
 from metabev_ros.lab.what_if.run import Answer
-from metabev_ros.pages.parts import figure
+from metabev_ros.pages.parts import Picture, figure
 from metabev_ros.pages.style import STYLE
 from metabev_ros.structures import ModelInfo
 
