@@ -19,7 +19,7 @@ LAYERS = (
     ('preprocess', 'backends', 'postprocess', 'tracking', 'drawing', 'faults'),
     ('network',),
     ('sensing', 'contract', 'wire', 'bags'),
-    ('graph_specs', 'score_calibration', 'measured_errors', 'coverage', 'tracks'),
+    ('graph_specs', 'score_calibration', 'measured_errors', 'coverage', 'tracks', 'doctor'),
     ('config',),
     ('structures', 'resources'),
     ('geometry', 'class_errors'),
@@ -28,7 +28,7 @@ LAYERS = (
 # Rooms of `lab`, off the vehicle; only `cli` may import it.
 LAB_LAYERS = (
     ('demo',),
-    ('export', 'conversion', 'training', 'evaluation'),
+    ('export', 'conversion', 'training', 'evaluation', 'rig_check'),
     ('simulation',),
     ('datasets',),
 )

@@ -4,7 +4,17 @@ Exit codes: 0 done; 1 a target was missed; 2 wrong use or configuration, or an o
 be written; 3 done, but part of the input could not be read.
 """
 
-from metabev_ros.cli import artefacts, bags, calibrating, data, learning, scores, vehicle
+from metabev_ros.cli import (
+    artefacts,
+    bags,
+    calibrating,
+    checking,
+    data,
+    doctor,
+    learning,
+    scores,
+    vehicle,
+)
 from metabev_ros.cli.app import app, main
 
 __all__ = [
@@ -12,7 +22,9 @@ __all__ = [
     'artefacts',
     'bags',
     'calibrating',
+    'checking',
     'data',
+    'doctor',
     'learning',
     'main',
     'scores',
