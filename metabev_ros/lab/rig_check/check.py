@@ -19,6 +19,7 @@ from metabev_ros.lab.rig_check.look import (
     TopicLook,
 )
 from metabev_ros.lab.rig_check.motion import Motion, find_motion
+from metabev_ros.lab.rig_check.offsets import on_one_clock
 from metabev_ros.lab.rig_check.placing import (
     by_topic,
     info_of,
@@ -57,6 +58,7 @@ def check_rig(
     if look.losses:
         found.append(Finding(Kind.LOSSY, BAG, look.path, 'a sound bag', look.losses))
     if rig is not None:
+        look = on_one_clock(look, rig)
         placed = place_sensors(look, rig)
         motion = find_motion(look, rig.odometry_topic, rig.motion_frame, rig.ego_frame)
         found += _Check(look, rig, placed, motion).run()
@@ -114,7 +116,9 @@ class _Check:
         for camera in self._rig.cameras:
             yield from self._check(camera)
         yield from of_lidars
-        yield from check_lags(self._data, list(self._look.odometry.values()))
+        measured = {one.name for one in self._rig.sensors if one.estimate_time_offset}
+        known = {name: data for name, data in self._data.items() if name not in measured}
+        yield from check_lags(known, list(self._look.odometry.values()))
         yield from self._check_motion()
         problem = latched_problem(self._look.tf_static)
         if problem and self._look.tf_static is not None:

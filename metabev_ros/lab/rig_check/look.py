@@ -101,6 +101,7 @@ class SweepLook:
         raw_range: median distance of all finite points as they were sent; 0 for none.
         fields: all names; others: field -> its values as they were sent, of all that are neither
             place nor intensity; (P,) unless what was left out of `points` is not known.
+        offset_ns: what was added to the stamp of the message; the points' own times are as sent.
     """
 
     stamp_ns: int
@@ -108,6 +109,7 @@ class SweepLook:
     raw_range: float
     fields: tuple[str, ...]
     others: dict[str, np.ndarray]
+    offset_ns: int = 0
 
 
 @dataclass

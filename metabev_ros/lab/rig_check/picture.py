@@ -16,6 +16,7 @@ from metabev_ros.geometry import inverse_rigid, transform_points
 from metabev_ros.lab.rig_check.check import sweep_near
 from metabev_ros.lab.rig_check.edges import project
 from metabev_ros.lab.rig_check.look import BagLook, CameraLook, CloudLook, Placed, Shot
+from metabev_ros.lab.rig_check.offsets import on_one_clock
 from metabev_ros.lab.rig_check.placing import by_topic, points_at
 from metabev_ros.lab.rig_check.report import RigReport, SensorVerdict
 from metabev_ros.structures import Colour
@@ -37,6 +38,7 @@ def draw_rig(look: BagLook, report: RigReport) -> np.ndarray:
     Returns:
         (H, W, 3) uint8 RGB: cameras on the left, the view from above on the right.
     """
+    look = look if report.rig is None else on_one_clock(look, report.rig)
     cameras = [verdict for verdict in report.sensors if verdict.kind == 'camera']
     tiles = [_tile(look, report, verdict) for verdict in cameras]
     left = _stacked(tiles)

@@ -63,4 +63,5 @@ def point_lags(sweep: SweepLook, time: PointTime) -> np.ndarray | None:
     if values is None:
         return None
     seconds = values.astype(np.float64) / _PER_SECOND[time.unit]
-    return seconds - sweep.stamp_ns * 1e-9 if time.absolute else seconds
+    sent_ns = sweep.stamp_ns - sweep.offset_ns
+    return seconds - sent_ns * 1e-9 if time.absolute else seconds

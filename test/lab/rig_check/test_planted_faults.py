@@ -392,6 +392,30 @@ def test_what_the_rig_file_says_wrong_is_found(good):
     }
 
 
+def test_a_clock_offset_that_the_rig_file_takes_out_is_none(tmp_path):
+    """Also that of a LiDAR, whose sweeps are laid over the pictures at the right time."""
+
+    def change(messages):
+        for name, offset in ((REAR, -300_000_000), (LIDAR, -37_000_000_000)):
+            each(of(name), move_stamp(lambda number, offset=offset: offset))(messages)
+        return messages
+
+    look, rig = read_bag(write(tmp_path / 'bad.mcap', change)), small_rig()
+    assert {(REAR, Kind.CLOCK_OFFSET), (LIDAR, Kind.CLOCK_OFFSET)} <= found(check_rig(look, rig))
+    offsets = {REAR: 0.3, LIDAR: 37.0}
+
+    def with_offset(sensor):
+        return dataclasses.replace(sensor, time_offset=offsets.get(sensor.name, 0.0))
+
+    rig = dataclasses.replace(
+        rig,
+        cameras=tuple(map(with_offset, rig.cameras)),
+        lidars=tuple(map(with_offset, rig.lidars)),
+    )
+    report = check_rig(look, rig)
+    assert not report.findings and report.is_good
+
+
 def test_a_cut_bag_is_called_damaged(good, tmp_path):
     path = tmp_path / 'cut.mcap'
     path.write_bytes(good.read_bytes()[:-400_000])
