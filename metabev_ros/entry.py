@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import importlib
 import sys
-import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
+from metabev_ros.doctor import (
+    examine_machine,
+    examine_software,
+    exit_code,
+    remedy,
+    report_text,
+)
 from metabev_ros.errors import MissingDependencyError
-from metabev_ros.resources import PACKAGE_NAME, resource_path
+from metabev_ros.resources import PACKAGE_NAME
 
 REFUSED = 2  # exit code, as of a wrong configuration
-# Import name -> Debian package, for what rosdep installs from there.
-_SYSTEM = {'numpy': 'python3-numpy', 'cv2': 'python3-opencv', 'yaml': 'python3-yaml'}
 
 
 @dataclass(frozen=True)
@@ -40,29 +44,6 @@ ENTRIES = {
 }
 
 
-def remedy(module: str, requirements: str) -> str:
-    """The command that installs what was not found.
-
-    Args:
-        module: import name.
-        requirements: file with what pip installs, relative to the package's files.
-    """
-    top = module.partition('.')[0]
-    if top in _SYSTEM:
-        return f'sudo apt-get install {_SYSTEM[top]}'
-    if top.startswith(('rclpy', 'rcl_', 'rosidl')) or top.endswith(('_msgs', '_interfaces')):
-        return 'source ROS, then: rosdep install --from-paths src --ignore-src'
-    command = f'{sys.executable} -m pip install -r {resource_path(requirements)}'
-    if sys.prefix == sys.base_prefix and _is_managed_by_the_system():
-        return f'{command}; in a virtual environment, see docs/installation.md'
-    return command
-
-
-def _is_managed_by_the_system() -> bool:
-    """PEP 668: pip refuses to install beside the packages of the distribution."""
-    return (Path(sysconfig.get_path('stdlib')) / 'EXTERNALLY-MANAGED').is_file()
-
-
 def start(name: str) -> int | None:
     """Run a program of `ENTRIES`; returns its exit code.
 
@@ -76,6 +57,8 @@ def start(name: str) -> int | None:
         missing = error.name or ''
         if not missing or missing.partition('.')[0] == PACKAGE_NAME:
             raise
+        if name == 'metabev' and sys.argv[1:] == ['doctor']:
+            return _examine()  # the one command that helps here
         told = MissingDependencyError(
             name,
             f'the Python module {missing} for {sys.executable}',
@@ -84,6 +67,13 @@ def start(name: str) -> int | None:
         )
         sys.stderr.write(f'{told}\n')
         return REFUSED
+
+
+def _examine() -> int:
+    """Examine the machine without what the command line is made with."""
+    lines = [*examine_software(), *examine_machine(Path.cwd())]
+    sys.stdout.write(report_text(lines))
+    return exit_code(lines)
 
 
 def metabev() -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import struct
 import tracemalloc
 
@@ -16,6 +17,7 @@ from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagWriter
 from support import rig_messages
+from support.bag_files import write_db3
 
 from metabev_ros import bags, wire
 from metabev_ros.bags import BagMessage, BagReader, BagWriter, records
@@ -346,3 +348,18 @@ def test_row_108_damaged_bytes_of_every_input_type_are_refused_or_read():
         except SensorDataError:
             outcomes['refused'] += 1
     assert min(outcomes.values()) > 1000, outcomes
+
+
+def test_the_qos_that_publishers_offered_is_read_from_both_storages(tmp_path):
+    with BagWriter(tmp_path / 'a.mcap') as writer:
+        for topic in ('/tf_static', '/a'):
+            writer.write(topic, HEADER, 1, header_cdr(1))
+    reader = BagReader(tmp_path / 'a.mcap')
+    assert set(reader.offered_qos) == {'/tf_static'}
+    assert 'durability: 1' in reader.offered_qos['/tf_static']
+    path = write_db3(tmp_path / 'a.db3', [('/a', 1, header_cdr(1))])
+    assert BagReader(path).offered_qos == {}
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE topics SET offered_qos_profiles = '- depth: 3'")
+    database.close()
+    assert BagReader(path).offered_qos == {'/a': '- depth: 3'}

@@ -94,11 +94,14 @@ class BagContents:
         topics: topic -> message type, spelt 'package/msg/Name'.
         schemas: message type -> its .msg text; '' where the bag has none.
         counts: topic -> messages that the bag announces, those of skipped topics too.
+        offered_qos: topic -> the profiles that its publishers offered, as rosbag2 writes them
+            (YAML); topics without any are missing.
     """
 
     topics: dict[str, str] = field(default_factory=dict)
     schemas: dict[str, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    offered_qos: dict[str, str] = field(default_factory=dict)
     integrity: BagIntegrity = field(default_factory=BagIntegrity)
 
     def define(self, msgtype: str, encoding: str, text: str) -> None:
@@ -107,8 +110,10 @@ class BagContents:
         if not self.schemas.get(name):
             self.schemas[name] = text if encoding == 'ros2msg' else ''
 
-    def admit(self, topic: str, msgtype: str | None, encoding: str) -> None:
+    def admit(self, topic: str, msgtype: str | None, encoding: str, qos: str = '') -> None:
         """Take a topic; it is skipped unless its messages are CDR of one type."""
+        if qos:
+            self.offered_qos.setdefault(topic, qos)
         skipped = self.integrity.skipped_topics
         if msgtype is None:
             skipped[topic] = 'no schema'

@@ -72,12 +72,15 @@ class Database:
         return self._steps < 0
 
     # ---------------------------------------------------------------------------- definitions
-    def topics(self) -> Iterator[tuple[int, str, str, str]]:
-        """(key, name, type, encoding) of the topics."""
+    def topics(self) -> Iterator[tuple[int, str, str, str, str]]:
+        """(key, name, type, encoding, offered QoS) of the topics; the last may be ''."""
         columns = _as_bytes('name', 'type', 'serialization_format')
+        known = {row[1] for row in self._rows('PRAGMA table_info(topics)')}
+        profiles = 'offered_qos_profiles'  # the first versions of rosbag2 had none
+        columns += ', ' + (_as_bytes(profiles) if profiles in known else 'NULL')
         for key, *texts in self._rows(f'SELECT id, {columns} FROM topics ORDER BY id'):
-            name, msgtype, encoding = map(_text, texts)
-            yield key, name, msgtype, encoding
+            name, msgtype, encoding, qos = map(_text, texts)
+            yield key, name, msgtype, encoding, qos
 
     def definitions(self) -> Iterator[tuple[str, str, str]]:
         """(type, language, text) of message types; Humble writes none."""

@@ -30,7 +30,7 @@ class BagReader:
         path: an .mcap file, an SQLite .db3 file, or a rosbag2 folder.
 
     Attributes:
-        topics, schemas, counts: see `BagContents`.
+        topics, schemas, counts, offered_qos: see `BagContents`.
         integrity: findings of opening the bag, and of reading it the last time.
 
     Raises:
@@ -42,6 +42,7 @@ class BagReader:
         contents = BagContents()
         self.integrity = contents.integrity
         self.topics, self.schemas, self.counts = contents.topics, contents.schemas, contents.counts
+        self.offered_qos = contents.offered_qos
         files = find_files(self.path, self.integrity)
         paths = self._at_hand(files.paths)
         self._files = (

@@ -260,7 +260,8 @@ class FileScan:
             elif self._is_kept(self.channels.get(record.id) != record.topic, body):
                 self.channels[record.id] = record.topic
                 msgtype = self._types.get(record.schema_id)
-                self._contents.admit(record.topic, msgtype, record.message_encoding)
+                qos = str(record.metadata.get('offered_qos_profiles', ''))
+                self._contents.admit(record.topic, msgtype, record.message_encoding, qos)
         except MALFORMED:
             self._integrity.lost_bytes += len(body)
 

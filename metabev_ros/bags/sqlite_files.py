@@ -42,9 +42,9 @@ class SqliteFiles:
         contents.integrity.is_finalised &= database.is_finalised
         for msgtype, language, text in database.definitions():
             contents.define(msgtype, language, text)
-        for key, topic, msgtype, encoding in database.topics():
+        for key, topic, msgtype, encoding, qos in database.topics():
             topics[key] = topic
-            contents.admit(topic, msgtype, encoding)
+            contents.admit(topic, msgtype, encoding, qos)
         if is_counted:
             for key, count in database.counts(topics).items():
                 contents.counts[topics[key]] += count
