@@ -10,8 +10,16 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from metabev_ros.cli.app import app, console, progress_bar
-from metabev_ros.config import RigConfig, load_config
+from metabev_ros.cli.app import (
+    ForceOption,
+    JsonOption,
+    app,
+    console,
+    examples,
+    progress_bar,
+    rig_config,
+)
+from metabev_ros.config import RigConfig
 from metabev_ros.errors import OutputError, clean_text
 
 if TYPE_CHECKING:
@@ -22,7 +30,13 @@ _MARKS = {'blocks': '[red]not used[/]', 'wrong': '[yellow]wrong[/]', 'note': '[d
 _CELL = 64  # characters of a topic in the table
 
 
-@app.command('check-rig')
+@app.command(
+    'check-rig',
+    epilog=examples(
+        'metabev check-rig drive.mcap --write rig.yaml --picture rig.png',
+        'metabev check-rig drive.mcap --rig rig.yaml --json',
+    ),
+)
 def check_rig(
     bag: Annotated[
         Path, typer.Argument(metavar='BAG', help='.mcap or .db3 file, or a bag folder.')
@@ -30,7 +44,7 @@ def check_rig(
     rig: Annotated[
         Path | None,
         typer.Option(
-            metavar='FILE',
+            metavar='NAME|FILE',
             help='Check this rig file against the bag; without it one is made from the bag.',
         ),
     ] = None,
@@ -47,23 +61,14 @@ def check_rig(
             help='Draw the LiDAR points on every camera, and all sensors from above.',
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option('--json', help='Print the report as JSON, and nothing else.')
-    ] = False,
-    force: Annotated[bool, typer.Option(help='Replace files that are there.')] = False,
+    as_json: JsonOption = False,
+    force: ForceOption = False,
 ) -> None:
-    r"""Say of each sensor in a bag whether it is usable, and if not, why and what to change.
+    """Say of each sensor in a bag whether it is usable, and if not, why and what to change.
 
     It looks at topics, types, QoS, stamps, rates, frames, CameraInfo, TF, pictures and points.
 
     docs/check_rig.md names all that it finds, and what it cannot see.
-
-    \b
-    A new vehicle, from its first recording:
-      metabev check-rig drive.mcap --write rig.yaml --picture rig.png
-      metabev replay drive.mcap --rig rig.yaml --video out.mp4
-    A rig file that exists:
-      metabev check-rig drive.mcap --rig rig.yaml
 
     Exit code 0: all sensors are usable (notes may remain); 1: something is wrong; 2: wrong usage.
     """
@@ -100,7 +105,7 @@ def _check_usage(
     for path in (write, picture):
         if path is not None:
             check_output(path, force, bag)
-    return None if rig is None else load_config(RigConfig, rig)
+    return None if rig is None else rig_config(rig)
 
 
 def _read(bag: Path, rig: RigConfig | None, is_quiet: bool) -> BagLook:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from metabev_ros.cli.app import app, console
+from metabev_ros.cli.app import JsonOption, app, console, examples
 from metabev_ros.doctor import State, examine_machine, examine_software, exit_code, plain_lines
 from metabev_ros.doctor.examine import line_text, verdict
 
@@ -20,19 +19,13 @@ _MARKS = {
 }
 
 
-@app.command()
+@app.command(epilog=examples('metabev doctor', 'metabev doctor --json'))
 def doctor(
-    as_json: Annotated[
-        bool, typer.Option('--json', help='Print the report as JSON, and nothing else.')
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    r"""Say what this machine has for metabev, what it lacks, and the command that installs it.
+    """Say what this machine has for metabev, what it lacks, and the command that installs it.
 
     Each line is ok, missing (and needed only for what it names) or broken (nothing runs).
-
-    \b
-    metabev doctor
-    metabev doctor --json
 
     Exit code 0: metabev runs here, though optional things may be missing; 1: it does not.
     """
