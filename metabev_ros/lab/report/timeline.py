@@ -204,5 +204,12 @@ def _shade(plot: Figure, run: TimelineRun) -> None:
 
     for begin, end, _ in run.shades:
         plot.add_layout(
-            BoxAnnotation(left=begin, right=end, fill_color=SHADE, fill_alpha=0.3, line_color=None)
+            BoxAnnotation(
+                left=begin,
+                right=end,
+                fill_color=SHADE,
+                fill_alpha=0.3,
+                line_color=None,
+                level='underlay',  # the states stay as they are
+            )
         )
