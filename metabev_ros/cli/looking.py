@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -55,16 +55,17 @@ def info(
     with progress_bar('Reading') as update:
         overview = look_through(reader, lambda done, total: update(done, total))
     if as_json:
-        say_json({'seconds': overview.seconds, **_plain(overview)})
+        say_json(_plain(overview))
     else:
         _print_overview(bag, overview)
     if overview.is_lossy:
         raise typer.Exit(3)
 
 
-def _plain(overview: BagOverview) -> dict:
+def _plain(overview: BagOverview) -> dict[str, Any]:
     """The overview for JSON, which knows no NaN."""
-    return json.loads(json.dumps(asdict(overview)).replace('NaN', 'null'))
+    plain = {'seconds': overview.seconds, **asdict(overview)}
+    return json.loads(json.dumps(plain).replace('NaN', 'null'))
 
 
 def _print_overview(bag: Path, overview: BagOverview) -> None:

@@ -149,6 +149,7 @@ def _lost(where: str, why: str = '') -> WorkerLostError:
 def _on_ray(function: Callable, jobs: Sequence[Any], address: str) -> Outcomes:
     try:
         import ray  # pyright: ignore[reportMissingImports]  # optional, not in requirements
+        from ray.exceptions import RayError  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise MissingDependencyError(
             'work on a Ray cluster',
@@ -167,7 +168,7 @@ def _on_ray(function: Callable, jobs: Sequence[Any], address: str) -> Outcomes:
             for reference in finished:
                 try:
                     outcome = ray.get(reference)
-                except ray.exceptions.RayError as error:  # it tried three times more
+                except RayError as error:  # it tried three times more
                     why = f'{type(error).__name__}: {clean_text(error, 200)}'
                     outcome = _lost(f'--ray-address {clean_text(address)}', why)
                 yield running.pop(reference), outcome

@@ -42,7 +42,7 @@ class LogSummary:
         """Write the line; a warning where nothing came out or a sensor never spoke."""
         with self._lock:
             begin, counts, latencies = self._begin, self._counts, sorted(self._latencies)
-            self._begin, self._counts, self._latencies = time.monotonic(), Counter(), []
+            self._begin, self._counts, self._latencies = time.monotonic(), Counter[str](), []
         seconds = self._begin - begin
         text = f'published nothing in {seconds:.0f} s' + (f' ({fault})' if fault else '')
         if latencies:
