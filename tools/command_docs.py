@@ -32,7 +32,7 @@ PAGE_HEAD = f"""\
 |---|---|
 | 0 | done |
 | 1 | done, and a target was missed; commands below say which |
-| 2 | wrong use or configuration, or an output that cannot be written; one line says where, what was expected, what came and what to do |
+| 2 | wrong use or configuration, or an output that cannot be written; one line says why |
 | 3 | done, but part of the input could not be read |
 
 Made from `metabev_ros/cli` by `{COMMAND}`.
@@ -97,7 +97,9 @@ def kind(parameter: Any, hint: Any) -> str:
     name = KINDS[inner]
     low, high = (getattr(parameter, end, None) for end in ('min', 'max'))
     if low is not None or high is not None:
-        name += f', {"" if low is None else f"{low:.10g}"}..{"" if high is None else f"{high:.10g}"}'
+        name += (
+            f', {"" if low is None else f"{low:.10g}"}..{"" if high is None else f"{high:.10g}"}'
+        )
     return f'{name}, several' if is_list else name
 
 
@@ -114,7 +116,9 @@ def row(parameter: Any, hint: Any) -> str:
 def section(name: str, command: Any) -> str:
     """A command: what it does, its arguments and options, and examples."""
     text = inspect.cleandoc(command.help or '')
-    parameters = [p for p in command.params if p.name != 'help' and not getattr(p, 'hidden', False)]
+    parameters = [
+        p for p in command.params if p.name != 'help' and not getattr(p, 'hidden', False)
+    ]
     made = f'\n## {name}\n\n{text}\n'
     if parameters:
         made += '\n| word | value | default | meaning |\n|---|---|---|---|\n'

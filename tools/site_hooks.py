@@ -43,7 +43,10 @@ def moved() -> dict[str, str]:
         'README.md': 'index.md',
         'CONTRIBUTING.md': 'contributing.md',
         'SECURITY.md': 'reporting.md',
-        **{f'models/{card.parent.name}/{card.name}': f'models/{card.parent.name}.md' for card in cards},
+        **{
+            f'models/{card.parent.name}/{card.name}': f'models/{card.parent.name}.md'
+            for card in cards
+        },
     }
 
 
