@@ -9,8 +9,11 @@ import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
+import imageio_ffmpeg
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+from PIL import Image
 from test_readme import BLOCK, blocks
 
 NOTEBOOK = 'docs/notebooks/first_look.ipynb'
@@ -139,3 +142,29 @@ def test_the_notebook_runs_in_order_and_sees_less_with_fewer_sensors(
     )
     assert all(axis.images for axis in names['figure'].axes)
     plt.close(names['figure'])
+
+
+def test_the_moving_picture_of_the_readme_moves_and_is_small(repo_root: Path) -> None:
+    path = repo_root / 'docs/images/sensor_dies.webp'
+    assert path.name in (repo_root / 'README.md').read_text(encoding='utf-8')
+    assert path.stat().st_size < 1.5e6
+    with Image.open(path) as picture:
+        assert picture.n_frames > 20
+
+
+def test_a_video_becomes_a_moving_picture_of_every_fourth_frame(tmp_path: Path) -> None:
+    from figures.film import STEP, WIDTH, write_webp
+
+    video, out = tmp_path / 'a.mp4', tmp_path / 'a.webp'
+    frames = imageio_ffmpeg.write_frames(str(video), (320, 160), fps=20, macro_block_size=2)
+    frames.send(None)
+    for level in range(3 * STEP):
+        frames.send(np.full((160, 320, 3), 20 * level, np.uint8))
+    frames.close()
+    write_webp(video, out)
+    with Image.open(out) as picture:
+        assert (picture.n_frames, picture.size) == (3, (WIDTH, WIDTH // 2))
+        picture.seek(2)
+        picture.load()
+        assert picture.info['duration'] == 200
+        assert abs(np.asarray(picture.convert('RGB')).mean() - 20 * 2 * STEP) < 4
