@@ -54,7 +54,7 @@ lint: setup-dev ## formatter, linter, spelling (what pre-commit runs too) and ty
 		then $(RUN) basedpyright --level error; \
 		else echo 'types: not checked (the stubs of NumPy 1, which ROS brings, name no defaults)'; fi
 site: setup-dev ## the documentation, with search: build/site; view: python -m http.server -d build/site
-	@$(RUN) python -m mkdocs build $(ARGS)
+	@NO_MKDOCS_2_WARNING=1 $(RUN) python -m mkdocs build $(ARGS)
 format: setup-dev ## the formatter, writing
 	@$(RUN) python -m ruff format .
 fresh-machine: ## set-up, demonstration and tests of the last commit with an empty environment

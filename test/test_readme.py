@@ -13,7 +13,8 @@ BLOCK = re.compile(r'```sh\n(.*?)```', re.S)
 CODE = re.compile(r'^```.*?^```$|^    .*?$', re.S | re.M)
 LINK = re.compile(r'\]\(([^)\s]+)\)')
 HEADING = re.compile(r'^#{1,6} (.+)$', re.M)
-MADE_BY_TOOLS = ('rig.md', 'parameters.md', 'command_line.md')  # from the code, as long as that has keys
+# From the code, as long as that has keys and commands.
+MADE_BY_TOOLS = ('rig.md', 'parameters.md', 'command_line.md')
 
 
 def blocks(root: Path) -> list[str]:
