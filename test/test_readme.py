@@ -109,7 +109,7 @@ def test_documents_for_people_hold_no_markers_and_stay_short(repo_root: Path) ->
     written = [page for page in pages[1:] if page.name not in MADE_BY_TOOLS]
     lines = {page.name: page.read_text(encoding='utf-8').count('\n') for page in written}
     assert max(lines.values()) <= 350, lines
-    assert sum(lines.values()) <= 2858, lines
+    assert sum(lines.values()) <= 2968, lines
 
 
 @pytest.mark.ros
