@@ -3,7 +3,8 @@
 RUN = .venv/bin/metabev-env
 METABEV = .venv/bin/metabev
 .PHONY: setup setup-dev demo test test-nightly test-training test-devkit test-distribution coverage \
-	audit lint train evaluate export engines gpu-check precision bench clean help fresh-machine format
+	audit lint site train evaluate export engines gpu-check precision bench clean help fresh-machine \
+	format
 
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## *\(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
@@ -52,6 +53,8 @@ lint: setup-dev ## formatter, linter, spelling (what pre-commit runs too) and ty
 	@if $(RUN) python -c 'import numpy, sys; sys.exit(numpy.__version__ < "2")'; \
 		then $(RUN) basedpyright --level error; \
 		else echo 'types: not checked (the stubs of NumPy 1, which ROS brings, name no defaults)'; fi
+site: setup-dev ## the documentation, with search: build/site; view: python -m http.server -d build/site
+	@NO_MKDOCS_2_WARNING=1 $(RUN) python -m mkdocs build $(ARGS)
 format: setup-dev ## the formatter, writing
 	@$(RUN) python -m ruff format .
 fresh-machine: ## set-up, demonstration and tests of the last commit with an empty environment

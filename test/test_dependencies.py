@@ -53,7 +53,7 @@ def test_what_the_live_node_needs_is_part_of_what_the_commands_need(repo_root):
     assert {name: str(commands[name]) for name in node} == {n: str(r) for n, r in node.items()}
 
 
-@pytest.mark.parametrize('name', ['installer', 'train', 'datasets', 'dev'])
+@pytest.mark.parametrize('name', ['installer', 'train', 'datasets', 'dev', 'docs'])
 def test_what_is_installed_is_what_is_pinned(repo_root, name):
     for package, requirement in pins(repo_root, name).items():
         installed = metadata.version(package).partition('+')[0]
@@ -85,7 +85,7 @@ def test_every_package_that_is_imported_is_pinned(repo_root):
 
 def test_every_pinned_package_is_explained(repo_root):
     text = (repo_root / 'docs/dependencies.md').read_text().lower()
-    for name in ('installer', 'run', 'train', 'datasets', 'dev', 'audit'):
+    for name in ('installer', 'run', 'train', 'datasets', 'dev', 'docs', 'audit'):
         for package in pins(repo_root, name):
             assert package in text, f'{package} of requirements/{name}.txt: not in dependencies.md'
 

@@ -140,7 +140,7 @@ def requirement_sets(distribution: str, development: bool) -> list[str]:
     sets = ['distribution' if old_numpy else 'run', 'colcon']
     if not distribution:
         sets.append('ros_jazzy')
-    return sets + (['train', 'datasets', 'dev'] if development else [])
+    return sets + (['train', 'datasets', 'dev', 'docs'] if development else [])
 
 
 def install_torch(env: dict[str, str]) -> None:

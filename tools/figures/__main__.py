@@ -74,6 +74,17 @@ def modalities(
 
 
 @app.command()
+def sensor_dies(
+    seed: Annotated[int, typer.Argument(help='Of the held-out drive.')] = 900_000,
+    out: Out = IMAGES / 'sensor_dies.webp',
+) -> None:
+    """The moving picture of the README: a replay in which sensors die and come back."""
+    from figures.film import draw_sensor_dies
+
+    draw_sensor_dies(seed, out)
+
+
+@app.command()
 def hornet(out: Out = IMAGES / 'hornet.png') -> None:
     """What one output cell of gnConv sees."""
     from figures.networks import draw_hornet
