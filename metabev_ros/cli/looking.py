@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from metabev_ros.bags import BagReader
 from metabev_ros.bags.overview import BagOverview, TopicOverview, look_through
 from metabev_ros.cli.app import JsonOption, app, console, examples, progress_bar, say_json
 from metabev_ros.cli.model_list import ModelEntry, shipped_models
+
+MODEL_COLUMNS = ('network', 'images', 'sweeps', 'runs on', 'scores', 'MB')
 
 
 @app.command(epilog=examples('metabev models', 'metabev models --json'))
@@ -24,7 +26,7 @@ def models(as_json: JsonOption = False) -> None:
     if as_json:
         say_json([asdict(entry) for entry in found])
         return
-    table = Table('name', 'network', 'images', 'sweeps', 'runs on', 'scores', 'MB')
+    table = Table(Column('name', overflow='fold'), *MODEL_COLUMNS)
     for entry in found:
         table.add_row(*_model_row(entry))
     console.print(table)
@@ -69,7 +71,7 @@ def _plain(overview: BagOverview) -> dict[str, Any]:
 
 
 def _print_overview(bag: Path, overview: BagOverview) -> None:
-    table = Table('topic', 'type')
+    table = Table(Column('topic', overflow='fold'), Column('type', overflow='fold'))
     for column in ('messages', 'Hz', 'longest gap s', 'MB'):
         table.add_column(column, justify='right', no_wrap=True)
     for topic in overview.topics:
