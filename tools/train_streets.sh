@@ -22,5 +22,7 @@ for stage in streets_cameras streets; do
 done
 # What stage 4 began with was rounded for the repository.
 .venv/bin/metabev-env python tools/short_weights.py runs/streets/weights.safetensors
-.venv/bin/metabev-env torchrun --nproc-per-node 2 -m metabev_ros.cli \
-    train config/training/streets_direction.yaml --out runs/streets_direction
+for stage in streets_direction streets_longer; do
+    .venv/bin/metabev-env torchrun --nproc-per-node 2 -m metabev_ros.cli \
+        train config/training/$stage.yaml --out runs/$stage
+done
