@@ -23,7 +23,7 @@ from metabev_ros.resources import rig_file
 
 @app.command(
     epilog=examples(
-        "metabev batch 'bags/*.mcap' --out out/fleet --workers 4",
+        "metabev batch 'bags/*.mcap' --report --what-if --workers 4",
         "metabev batch 'bags/*.mcap' --rig my_rig.yaml --ray-address auto",
     )
 )
@@ -42,6 +42,9 @@ def batch(
         ),
     ] = 2.0,
     video: Annotated[bool, typer.Option(help='Also draw an .mp4 of each.')] = False,
+    report: Annotated[
+        bool, typer.Option('--report', help='Also write the page of `metabev report`.')
+    ] = False,
     what_if: Annotated[
         bool, typer.Option('--what-if', help="Also write what each sensor's loss costs.")
     ] = False,
@@ -69,6 +72,7 @@ def batch(
             backend,
             every,
             video,
+            report,
             what_if,
         )
         for name, path in zip(drive_names(found), found, strict=True)

@@ -250,7 +250,7 @@ def _draw(axis: Axes, asked: Asked, steps: Sequence[str], values: Mapping[str, f
         side = 'at least' if sense == '>=' else 'at most'
         axis.set_xlabel(f'dashed: {side} {float(limit):g}', fontsize=8, color='#d1495b')
     axis.set_title(asked.words, fontsize=9)
-    axis.set_xlim(-0.6, len(steps) - 0.4)
+    axis.set_xlim(-0.6, len(steps) - 0.2)
     axis.set_xticks(range(len(steps)), [step.replace('_', '\n') for step in steps], fontsize=8)
     axis.tick_params(axis='y', labelsize=8)
     low, high = (-0.25, 0.25) if '_less_' in asked.id else (0.0, 1.0)

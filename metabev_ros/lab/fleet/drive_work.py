@@ -18,6 +18,7 @@ from metabev_ros.errors import MetaBevError, clean_text
 from metabev_ros.lab.datasets.sources.labelled_bags import LabelledBags
 from metabev_ros.lab.fleet.disagreement import compare_branches
 from metabev_ros.lab.fleet.drive_outcome import DriveOutcome
+from metabev_ros.lab.report.run import ReportConfig, write_report
 from metabev_ros.lab.what_if.failures import FailureKind
 from metabev_ros.lab.what_if.page import page
 from metabev_ros.lab.what_if.question import Question
@@ -26,7 +27,7 @@ from metabev_ros.pipeline import Pipeline
 from metabev_ros.replay.run import output_topic, replay_bag
 from metabev_ros.structures import Modality, SensorState
 
-SEEN, WHAT_IF = 'seen.mcap', 'what_if.html'
+SEEN, REPORT, WHAT_IF = 'seen.mcap', 'report.html', 'what_if.html'
 SURE = 0.3  # score of boxes that count
 STATUS, DETECTIONS = output_topic(wire.STATUS), output_topic(wire.DETECTIONS)
 
@@ -42,6 +43,7 @@ class DriveTask:
         backend: inference runtime.
         every: seconds between the outputs of which both branches are asked; 0: none.
         video: also draw an .mp4.
+        report: also write the page of the run.
         what_if: also write the page of what each sensor's loss costs.
     """
 
@@ -53,6 +55,7 @@ class DriveTask:
     backend: str = 'onnxruntime'
     every: float = 2.0
     video: bool = False
+    report: bool = False
     what_if: bool = False
 
     @property
@@ -67,7 +70,7 @@ class DriveTask:
             'bag': [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files],
             'model': load_contract(self.model).hash,
             'rig': self.rig.read_text(encoding='utf-8'),
-            'asked': [self.backend, self.every, self.video, self.what_if],
+            'asked': [self.backend, self.every, self.video, self.report, self.what_if],
         }
         return hashlib.sha256(json.dumps(plain).encode()).hexdigest()[:16]
 
@@ -110,6 +113,8 @@ def _replayed(task: DriveTask, outcome: DriveOutcome) -> DriveOutcome:
     if summary.is_blind:
         return replace(outcome, failure=f'nothing was perceived: {"; ".join(summary.lines()[2:])}')
     outcome = _looked_through(seen, outcome)
+    if task.report:
+        _report(task, rig)
     if task.what_if:
         _ask_what_if(task, rig)
     if task.every and Modality.FUSED.name in summary.outputs:
@@ -117,6 +122,15 @@ def _replayed(task: DriveTask, outcome: DriveOutcome) -> DriveOutcome:
         compared, share = compare_branches(task.bag, pipeline, rig, sensing, task.every, SURE)
         outcome = replace(outcome, compared=compared, disagreement=share)
     return outcome
+
+
+def _report(task: DriveTask, rig: RigConfig) -> None:
+    """Write the page of what came out."""
+    model = load_contract(task.model).config
+    page_of = ReportConfig(
+        task.folder / SEEN, task.folder / REPORT, rig, model, workers=1, may_overwrite=True
+    )
+    write_report(page_of, lambda step, done, total: None)
 
 
 def _ask_what_if(task: DriveTask, rig: RigConfig) -> None:

@@ -9,14 +9,9 @@ from pathlib import Path
 
 from metabev_ros.contract import write_atomically
 from metabev_ros.lab.fleet.drive_outcome import DriveOutcome
-from metabev_ros.pages.style import STYLE
+from metabev_ros.pages.parts import document, table
 
 INDEX = 'index.html'
-HEAD = (
-    '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-    '<meta name="viewport" content="width=device-width, initial-scale=1">'
-)
-WIDE = '.wide { overflow-x: auto; } h3 { margin: 26px 0 4px; font-size: 16px; }'
 
 
 def write_index(outcomes: Sequence[DriveOutcome], folder: Path) -> Path:
@@ -32,7 +27,7 @@ def index_page(outcomes: Sequence[DriveOutcome]) -> str:
     failed = [outcome for outcome in outcomes if outcome.failure]
     driven = sum(outcome.seconds for outcome in good)
     parts = [
-        f'{HEAD}<title>Drives</title><style>{STYLE}{WIDE}</style></head><body><h1>Drives</h1>',
+        '<h1>Drives</h1>',
         f'<p class="soft">{len(good)} of {len(outcomes)} bags replayed, '
         f'{driven:.0f} s in all.</p>',
     ]
@@ -48,29 +43,28 @@ def index_page(outcomes: Sequence[DriveOutcome]) -> str:
             'at and to label first.</p>',
             _disagreements(good),
         ]
-    return ''.join([*parts, '</body></html>'])
+    return document('Drives', parts)
 
 
 def _failures(failed: Sequence[DriveOutcome]) -> str:
     rows = [(_text(o.name), _text(o.bag), _text(o.failure)) for o in failed]
-    return _table(('drive', 'bag', 'why'), rows)
+    return table(('drive', 'bag', 'why'), rows, 3)
 
 
 def _troubles(ranked: Sequence[DriveOutcome]) -> str:
     rows = [
         (
             _link(o),
-            f'{o.trouble:.0%}',
-            f'{o.seconds:.0f}',
-            f'{o.blind:.0%}',
-            _text(', '.join(f'{count} {name}' for name, count in sorted(o.outputs.items()))),
             _unused(o),
+            _text(', '.join(f'{count} {name}' for name, count in sorted(o.outputs.items()))),
+            f'{o.trouble:.0%}',
+            f'{o.blind:.0%}',
+            f'{o.seconds:.0f}',
         )
         for o in ranked
     ]
-    return _table(
-        ('drive', 'trouble', 'seconds', 'blind', 'outputs', 'sensors out of use'), rows, (1, 2, 3)
-    )
+    heads = ('drive', 'sensors out of use', 'outputs', 'trouble', 'blind', 'seconds')
+    return table(heads, rows, 3)
 
 
 def _unused(outcome: DriveOutcome) -> str:
@@ -88,23 +82,7 @@ def _disagreements(good: Sequence[DriveOutcome]) -> str:
         return '<p class="soft">No drive had cameras and LiDAR together.</p>'
     ranked = sorted(known, key=lambda outcome: outcome.disagreement, reverse=True)
     rows = [(_link(o), f'{o.disagreement:.0%}', str(o.compared), f'{o.boxes:.1f}') for o in ranked]
-    return _table(
-        ('drive', 'disagreement', 'moments compared', 'boxes an output'), rows, (1, 2, 3)
-    )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
-    """A table; the cells are HTML, the columns in `numbers` are aligned to the right."""
-
-    def row(cells: Sequence[str], tag: str) -> str:
-        marked = [
-            f'<{tag} class="number">{cell}</{tag}>' if i in numbers else f'<{tag}>{cell}</{tag}>'
-            for i, cell in enumerate(cells)
-        ]
-        return f'<tr>{"".join(marked)}</tr>'
-
-    body = ''.join(row(cells, 'td') for cells in rows)
-    return f'<div class="wide"><table><thead>{row(head, "th")}</thead>{body}</table></div>'
+    return table(('drive', 'disagreement', 'moments compared', 'boxes an output'), rows)
 
 
 def _link(outcome: DriveOutcome) -> str:

@@ -24,7 +24,7 @@ from metabev_ros.config import save_config
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.fleet.batch import drive_names, run_batch
 from metabev_ros.lab.fleet.drive_outcome import OUTCOME, load_outcome
-from metabev_ros.lab.fleet.drive_work import DETECTIONS, SEEN, WHAT_IF, DriveTask
+from metabev_ros.lab.fleet.drive_work import DETECTIONS, REPORT, SEEN, WHAT_IF, DriveTask
 from metabev_ros.lab.spreading import Spread
 from metabev_ros.resources import model_folder
 
@@ -124,10 +124,12 @@ def test_branches_are_compared_where_both_see(drives, tmp_path):
     assert math.isnan(outcome.disagreement) or 0 <= outcome.disagreement <= 1
 
 
-def test_a_batch_asks_what_the_loss_of_each_sensor_costs(drives, tmp_path):
+def test_a_batch_makes_the_pages_of_each_bag(drives, tmp_path):
     (task,) = tasks_of(drives, tmp_path, 1)
-    (outcome,) = run_batch([replace(task, what_if=True)], tmp_path, Spread(), quiet)
+    asked = replace(task, report=True, what_if=True)
+    (outcome,) = run_batch([asked], tmp_path, Spread(), quiet)
     assert not outcome.failure
+    assert LIDAR in (tmp_path / task.name / REPORT).read_text()
     assert LIDAR in (tmp_path / task.name / WHAT_IF).read_text()
 
 
