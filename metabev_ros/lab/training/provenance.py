@@ -20,7 +20,7 @@ from metabev_ros.errors import ConfigError, clean_text
 from metabev_ros.lab.datasets.sources.frame import SourceInfo
 from metabev_ros.lab.training.config import TrainingConfig
 from metabev_ros.lab.training.data import RecordSet
-from metabev_ros.lab.training.sampling import source_shares
+from metabev_ros.lab.training.sampling import sample_shares
 
 STATE, CARD = 'training.json', 'MODEL_CARD.md'
 
@@ -47,11 +47,11 @@ class DataUsed:
     shown: Mapping[str, int]
 
     @classmethod
-    def of(cls, sets: Sequence[RecordSet]) -> tuple[DataUsed, ...]:
+    def of(cls, sets: Sequence[RecordSet], config: TrainingConfig) -> tuple[DataUsed, ...]:
         """The data of a run."""
         return tuple(
             cls._of_source(records.info, records, float(share))
-            for records, share in zip(sets, source_shares(sets), strict=True)
+            for records, share in zip(sets, sample_shares(sets, config), strict=True)
         )
 
     @classmethod

@@ -104,6 +104,12 @@ def source_shares(sets: Sequence[RecordSet]) -> dict[Modality, np.ndarray]:
     return shares
 
 
+def sample_shares(sets: Sequence[RecordSet], config: TrainingConfig) -> np.ndarray:
+    """(sources,) expected share of the samples of a run."""
+    shares = source_shares(sets)
+    return sum((part * shares[m] for m, part in _asked(config).items()), np.zeros(len(sets)))
+
+
 def available(asked: Modality, record: Modality) -> Modality:
     """Sensors that a record gives of those asked for; all it has where it has none of them."""
     return Modality(asked & record) or record
@@ -244,17 +250,20 @@ def _require_alike(
             )
 
 
-def _asked(config: TrainingConfig) -> set[Modality]:
+def _asked(config: TrainingConfig) -> dict[Modality, float]:
+    """Share of the slots that ask for each modality; those that none asks for are not there."""
+    names = (Modality.FUSED, Modality.CAMERA, Modality.LIDAR)
     match config.draw:
         case ModalityDraw.OFF:
-            return {Modality.FUSED}
+            return {Modality.FUSED: 1.0}
         case ModalityDraw.MIXED:
-            return {Modality[name.upper()] for name in config.batch}
+            counts = [config.batch.count(m.name.lower()) for m in names]
+            shares = [count / len(config.batch) for count in counts]
         case ModalityDraw.PER_ITERATION | ModalityDraw.PER_SAMPLE:
-            names = (Modality.FUSED, Modality.CAMERA, Modality.LIDAR)
-            return {m for m, p in zip(names, config.modality_shares, strict=True) if p > 0}
+            shares = config.modality_shares
         case _:
             assert_never(config.draw)
+    return {m: share for m, share in zip(names, shares, strict=True) if share > 0}
 
 
 def pasting_of(sets: Sequence[RecordSet], config: TrainingConfig) -> Pasting | None:

@@ -144,7 +144,7 @@ class Trainer:
             ConfigError: where the run began with other records.
             MetaBevError: where the loss is no number.
         """
-        validation, self.data = None, require_same_data(DataUsed.of(sets), self.data)
+        validation, self.data = None, require_same_data(DataUsed.of(sets, self.config), self.data)
         if self.selection is not None:
             sets, held_out = hold_out(sets, self.config.expert_selection.scenes)
             validation = Validation(held_out, self.model, self.config.execution)

@@ -19,6 +19,7 @@ from metabev_ros.lab.training.sampling import (
     Sampling,
     balanced_order,
     draw_modalities,
+    sample_shares,
 )
 from metabev_ros.structures import DETECTION_CLASSES, Modality
 
@@ -164,6 +165,7 @@ def test_a_slot_draws_from_sources_with_the_sensors_that_it_asks_for():
         assert all(key.record < 6 for key in keys if key.slot % 3 != 1)
         drawn.update(key.record >= 6 for key in keys if key.slot % 3 == 1)
     assert drawn[True] / drawn.total() == pytest.approx(0.5, abs=0.06)
+    assert sample_shares(data, c) == pytest.approx([5 / 6, 1 / 6])
     parts = [list(BatchKeys(data, c, 100, rank, 2)) for rank in range(2)]
     assert list(BatchKeys(data, c, 100)) == [a + b for a, b in zip(*parts, strict=True)]
 
