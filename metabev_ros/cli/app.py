@@ -172,15 +172,20 @@ def command_line() -> str:
     return shlex.join(['metabev', *sys.argv[1:]])
 
 
+def _complain(text: str) -> None:
+    """Print an error, unwrapped: a path in it can be copied."""
+    Console(stderr=True).print(text, markup=False, style='red', soft_wrap=True)
+
+
 def main() -> None:
     """Console entry: errors of ours are one line, not a traceback."""
     try:
         app(prog_name='metabev')
     except MetaBevError as error:
-        Console(stderr=True).print(f'metabev: {error}', markup=False, style='red')
+        _complain(f'metabev: {error}')
         sys.exit(2)
     except OSError as error:
         named = f'{clean_text(error.filename, 300)}: ' if error.filename else ''
         text = f'metabev: {named}{error.strerror or error}'
-        Console(stderr=True).print(text, markup=False, style='red')
+        _complain(text)
         sys.exit(2)

@@ -22,6 +22,7 @@ from metabev_ros.errors import (
 )
 
 CONNECT_LIMIT = 10.0  # seconds
+ALONE = 2  # tries of a job that may have killed its process
 Outcomes = Iterator[tuple[Any, Any]]
 
 
@@ -98,7 +99,10 @@ def _in_processes(function: Callable, jobs: Sequence[Any], workers: int) -> Outc
         if not suspects:
             return
         for job in suspects:  # one of them killed the process: alone it cannot harm the others
-            if (yield from _until_one_dies(function, iter([job]), 1)):
+            left = [job]
+            for _ in range(ALONE):
+                left = yield from _until_one_dies(function, iter(left), 1)
+            if left:
                 yield job, _lost(f'--workers {workers}')
 
 

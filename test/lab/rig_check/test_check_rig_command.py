@@ -88,7 +88,7 @@ def test_json_alone_is_printed_and_a_fault_is_exit_code_1(metabev, tmp_path):
     ('words', 'told'),
     [
         (('nowhere.mcap',), 'nothing there'),
-        (('BAG', '--rig', 'nowhere.yaml'), 'a readable YAML file'),
+        (('BAG', '--rig', 'nowhere.yaml'), 'a path or a name'),
         (('BAG', '--rig', 'RIG', '--write', 'other.yaml'), '--rig gives one'),
         (('BAG', '--picture', 'rig.jpg'), 'must end in .png'),
         (('BAG', '--write', 'BAG', '--force'), 'choose another name'),
