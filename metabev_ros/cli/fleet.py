@@ -81,8 +81,13 @@ def batch(
         outcomes = run_batch(tasks, out, Spread(workers, ray_address), update)
     failed = [outcome for outcome in outcomes if outcome.failure]
     for outcome in failed:
-        console.print(f'failed: {outcome.bag}: {outcome.failure}', markup=False, style='red')
-    console.print(f'written: {out / "index.html"}', markup=False)
+        console.print(
+            f'failed: {outcome.bag}: {outcome.failure}',
+            markup=False,
+            style='red',
+            soft_wrap=True,
+        )
+    console.print(f'written: {out / "index.html"}', markup=False, soft_wrap=True)
     if failed:
         raise typer.Exit(1)
 
