@@ -87,7 +87,7 @@ def import_model(model: Path | None) -> ModelConfig:
     Raises:
         ConfigError: where there is no such thing.
     """
-    path = model_dir(model)
+    path = model if model is not None and model.is_file() else model_dir(model)
     if path.is_dir():
         return load_config(ModelConfig, path / 'config.yaml')
     plain = load_yaml(path)
