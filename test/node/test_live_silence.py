@@ -81,7 +81,9 @@ def test_row_056_without_a_clock_the_node_says_so_every_5_s(graph, simulated):
     assert record.message.modality == record.message.MODALITY_NONE
     while time.monotonic() < since + 12:
         time.sleep(0.1)
-    assert 2 <= simulated.log.count(NO_CLOCK) <= 3, 'at once and every 5 s'
+    # The line of every ten seconds, which says what comes out, says why nothing does.
+    lines = [line for line in simulated.log.splitlines() if 'published nothing' not in line]
+    assert 2 <= sum(NO_CLOCK in line for line in lines) <= 3, 'at once and every 5 s'
     assert not graph.of(wire.DETECTIONS, since)
 
 
