@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,22 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f'no real data at {SHARED_DATA}')
     return SHARED_DATA
+
+
+@pytest.fixture
+def metabev(monkeypatch, capsys):
+    """Runs the command line; gives (exit code, everything that was printed in one line)."""
+
+    from metabev_ros.cli import main
+
+    def run(*words) -> tuple[int, str]:
+        monkeypatch.setattr(sys, 'argv', ['metabev', *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        return int(end.value.code or 0), ' '.join((printed.out + printed.err).split())
+
+    return run
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

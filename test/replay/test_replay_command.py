@@ -10,7 +10,6 @@ from support import rig_messages
 from support.rig_messages import LIDAR
 
 from metabev_ros.bags import BagReader, BagWriter
-from metabev_ros.cli import main
 from metabev_ros.config import NodeConfig, read_node_config, save_config
 from metabev_ros.errors import ConfigError
 from metabev_ros.resources import resource_path
@@ -24,20 +23,6 @@ def folder(tmp_path_factory):
         rig_messages.write_drive(writer, 8, skip=lambda name, tick: name == LIDAR and tick > 1)
     save_config(rig_messages.rig(), folder / 'rig.yaml')
     return folder
-
-
-@pytest.fixture
-def metabev(monkeypatch, capsys):
-    """Runs the command line; gives (exit code, everything that was printed in one line)."""
-
-    def run(*words) -> tuple[int, str]:
-        monkeypatch.setattr(sys, 'argv', ['metabev', *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        printed = capsys.readouterr()
-        return int(end.value.code or 0), ' '.join((printed.out + printed.err).split())
-
-    return run
 
 
 def parameter_file(path, text: str):

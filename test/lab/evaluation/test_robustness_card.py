@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from xml.etree import ElementTree
 
 import pytest
 
-from metabev_ros.cli import main
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.evaluation.card_gates import Gate, judge, junit, read_gates
 from metabev_ros.lab.evaluation.model_results import ModelResults
@@ -186,20 +184,6 @@ def test_the_verdicts_are_junit_that_a_ci_can_read():
 
 
 # ---------------------------------------------------------------------------- on the command line
-@pytest.fixture
-def metabev(monkeypatch, capsys):
-    """Runs the command line; gives (exit code, everything that was printed in one line)."""
-
-    def run(*words) -> tuple[int, str]:
-        monkeypatch.setattr(sys, 'argv', ['metabev', *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        printed = capsys.readouterr()
-        return int(end.value.code or 0), ' '.join((printed.out + printed.err).split())
-
-    return run
-
-
 def test_a_missed_gate_is_exit_code_1_and_a_failure_in_the_junit_file(metabev, tmp_path):
     old, new, out = (tmp_path / name for name in ('old.json', 'new.json', 'out.xml'))
     card('old').save(old)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 
 import pytest
 from support import rig_messages
@@ -13,7 +12,6 @@ from support.rig_messages import CAMERAS, LIDAR
 
 from metabev_ros import wire
 from metabev_ros.bags import BagReader, BagWriter
-from metabev_ros.cli import main
 from metabev_ros.config import SensingConfig, save_config
 from metabev_ros.contract import load_contract
 from metabev_ros.lab.report.moments import worst_moments
@@ -56,20 +54,6 @@ def pages(folder):
     write_report(both, lambda *step: None)
     assert tell[-1][1] == tell[-1][2] > 0
     return folder
-
-
-@pytest.fixture
-def metabev(monkeypatch, capsys):
-    """Runs the command line; gives (exit code, everything that was printed in one line)."""
-
-    def run(*words) -> tuple[int, str]:
-        monkeypatch.setattr(sys, 'argv', ['metabev', *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        printed = capsys.readouterr()
-        return int(end.value.code or 0), ' '.join((printed.out + printed.err).split())
-
-    return run
 
 
 def marked_up(path):

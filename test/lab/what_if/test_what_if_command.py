@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 
 import pytest
 from support.failing_drives import write_simultaneous_drive
 
-from metabev_ros.cli import main
 from metabev_ros.config import save_config
 
 
@@ -18,20 +16,6 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp('command')
     save_config(write_simultaneous_drive(folder).rig, folder / 'rig.yaml')
     return folder
-
-
-@pytest.fixture
-def metabev(monkeypatch, capsys):
-    """Runs the command line; gives (exit code, everything that was printed in one line)."""
-
-    def run(*words) -> tuple[int, str]:
-        monkeypatch.setattr(sys, 'argv', ['metabev', *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        printed = capsys.readouterr()
-        return int(end.value.code or 0), ' '.join((printed.out + printed.err).split())
-
-    return run
 
 
 def test_a_page_that_needs_nothing_else_and_the_same_figures_as_json(metabev, folder, tmp_path):
