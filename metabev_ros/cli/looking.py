@@ -26,7 +26,7 @@ def models(as_json: JsonOption = False) -> None:
     if as_json:
         say_json([asdict(entry) for entry in found])
         return
-    table = Table(Column('name', overflow='fold'), *MODEL_COLUMNS)
+    table = Table(Column('name', no_wrap=True), *MODEL_COLUMNS)
     for entry in found:
         table.add_row(*_model_row(entry))
     console.print(table)
