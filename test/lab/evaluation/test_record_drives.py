@@ -231,7 +231,7 @@ def test_the_same_records_twice_and_unfinished_imports_are_refused(street, tmp_p
 def test_the_command_names_what_cannot_be_shown_and_scores_the_rest(street, tmp_path):
     blind = without_cameras(read_record, street, tmp_path / 'blind')
     out = tmp_path / 'out'
-    options = ['--data', str(blind), '--settings', 'headline', '--resamples', '5']
+    options = ['metabev_nano', '--data', str(blind), '--settings', 'headline', '--resamples', '5']
     done = CliRunner().invoke(app, ['evaluate', *options, '--out', str(out)])
     assert done.exit_code == 0, done.output
     assert 'not shown: vd.6, 6 of 6 records have no camera' in done.output
