@@ -38,7 +38,13 @@ from metabev_ros.lab.demo.report import Report, write_pictures, write_report
 from metabev_ros.lab.demo.scene import Mounting, Scene, draw_film_frame, scene_at
 from metabev_ros.lab.demo.summary import Findings, Setting, facts, headline, write_summary
 from metabev_ros.lab.demo.targets import drive_seconds, make_checks, require_judgeable
-from metabev_ros.lab.demo.world import TrueMotion, make_drive, planned_arrivals, vehicle_drive
+from metabev_ros.lab.demo.world import (
+    TrueMotion,
+    make_drive,
+    planned_arrivals,
+    unsent_images,
+    vehicle_drive,
+)
 from metabev_ros.lab.evaluation.held_out import CHOICE_FIRST_SEED
 from metabev_ros.lab.evaluation.records import merge_records
 from metabev_ros.lab.report.film import write_video
@@ -131,6 +137,7 @@ def _make_world(config: DemoConfig, rig_path: Path, console: Console) -> Setting
             lambda done, total: progress.update(
                 task, completed=done, note=f'{done} of {total} messages'
             ),
+            unsent_images(drive, config.plan),
         )
     lidar = rig.lidars[0]
     mounting = Mounting(
