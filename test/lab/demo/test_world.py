@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -14,6 +17,7 @@ from metabev_ros.lab.demo.world import (
     TrueMotion,
     make_drive,
     planned_arrivals,
+    unsent_images,
     vehicle_drive,
 )
 from metabev_ros.lab.simulation.worlds import World
@@ -65,6 +69,26 @@ def test_no_camera_of_the_demonstration_is_simultaneous_with_the_sweeps(whole):
         ways = np.array([arrivals[camera.name][int(stamp)] - stamp for stamp in stamps])
         assert ways.min() >= 20e6 and ways.std() > 0.5e6  # latency and jitter
     assert len(firsts) == len(whole.rig.cameras)
+
+
+def test_only_images_that_nobody_could_receive_are_not_rendered(drive, tmp_path):
+    plan = DemoConfig().plan
+    faults = (
+        dataclasses.replace(plan.named('two_cameras'), begin=0.0, end=0.55),
+        dataclasses.replace(plan.named('lidar'), begin=0.0, end=0.55),
+        dataclasses.replace(plan.named('frozen'), begin=0.0, end=0.55),
+    )
+    gone = unsent_images(drive, dataclasses.replace(plan, faults=faults))
+    dead = {'CAM_FRONT', 'CAM_BACK'}
+    assert {drive.events[index].source for index in gone} == dead
+    due = [(drive.events[index].log_ns - drive.start_ns) * 1e-9 for index in gone]
+    assert min(due) > 0.2 and max(due) < 0.35
+    make_drive(tmp_path / 'drive.mcap', drive, 1, left_out=gone)
+    names = {f'/{camera.topic}': camera.name for camera in drive.rig.cameras}
+    sent = Counter(names.get(message.topic) for message in BagReader(tmp_path / 'drive.mcap'))
+    whole = Counter(e.source for e in drive.events if e.source in names.values())
+    missing = Counter(drive.events[index].source for index in gone)
+    assert {name: sent[name] for name in whole} == {n: whole[n] - missing[n] for n in whole}
 
 
 def test_messages_lie_in_the_bag_when_they_arrive_not_when_they_were_measured(drive, written):
