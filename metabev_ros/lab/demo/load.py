@@ -67,7 +67,7 @@ class LoadMeter:
 
 
 def spent_by_all(stat: Path) -> float | None:
-    """Seconds that all processors have worked since the start; None where the file says nothing."""
+    """Seconds that all processors have worked since the start; None where nothing says it."""
     try:
         name, *columns = stat.read_text(encoding='ascii').split('\n', 1)[0].split()
         ticks = [int(columns[index]) for index in _SPENT]
