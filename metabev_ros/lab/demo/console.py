@@ -54,7 +54,8 @@ def print_findings(console: Console, findings: Findings, out: Path, seconds: flo
     )
     if findings.load.is_busy:
         console.print(
-            f'this machine was busy: {findings.load.text}; run again when nothing else runs',
+            f'this machine was busy: {findings.load.text}; {measures.labels.checked} labels and '
+            'what the node decided were judged, its times not',
             style='yellow',
         )
     elif missed and measures.lateness > LATE_MS:
