@@ -59,14 +59,14 @@ format: setup-dev ## the formatter, writing
 	@$(RUN) python -m ruff format .
 fresh-machine: ## set-up, demonstration and tests of the last commit with an empty environment
 	@sh tools/fresh_machine.sh $(ARGS)
-train: setup-dev ## the shipped model anew: runs/metabev_nano
+train: setup-dev ## metabev_nano anew: runs/metabev_nano
 	@$(METABEV) train config/training/metabev_nano.yaml --out runs/metabev_nano $(ARGS)
-evaluate: setup ## the shipped model on held-out drives
+evaluate: setup ## metabev_nano on held-out drives through boxes
 	@$(METABEV) evaluate $(ARGS)
-export: setup-dev ## the trained weights to ONNX: models/metabev_nano
+export: setup-dev ## these weights to ONNX: models/metabev_nano
 	@$(METABEV) export models/metabev_nano --run runs/metabev_nano --force $(ARGS)
 engines: setup-dev ## TensorRT engines of the shipped model for this GPU (docs/engines.md)
-	@$(METABEV) build-engines models/metabev_nano $(ARGS)
+	@$(METABEV) build-engines models/metabev_nano_streets $(ARGS)
 gpu-check: setup-dev ## every engine and runtime on this GPU: parity, latency, memory
 	@$(RUN) python benchmark/gpu_check.py $(ARGS)
 precision: setup-dev ## accuracy and time of fp16 and int8 beside fp32

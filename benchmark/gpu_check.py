@@ -2,7 +2,7 @@
 
     .venv/bin/metabev-env python benchmark/gpu_check.py [--record docs/results/engines.json]
 
-Every branch of metabev_nano (trained) and metabev_base (random weights: the arithmetic is the
+Every branch of the default model (trained) and metabev_base (random weights: the arithmetic is the
 same) through torch eager, torch.compile, ONNX Runtime's CUDA provider and both flavours of
 TensorRT, on one rendered sample with six cameras. What cannot run here is named with its reason
 and the rest goes on. Seconds are those of a whole call, copies to and from the GPU included.
@@ -40,11 +40,11 @@ from metabev_ros.lab.export.to_onnx import write_graphs
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.postprocess import Postprocessor
 from metabev_ros.preprocess.preprocessor import Preprocessor
-from metabev_ros.resources import resource_path
+from metabev_ros.resources import DEFAULT_MODEL, resource_path
 
 SEED = 900_500
 WARM_UP = 10
-DEFAULT_MODELS = ('models/metabev_nano', 'config/models/metabev_base.yaml')
+DEFAULT_MODELS = (DEFAULT_MODEL, 'config/models/metabev_base.yaml')
 PACKAGES = (
     'torch',
     'onnxruntime',

@@ -32,6 +32,7 @@ from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.lab.export.calibration import synthetic_set
 from metabev_ros.lab.export.precision import export_precision
 from metabev_ros.lab.export.to_onnx import export_model
+from metabev_ros.lab.training.provenance import world_behind
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import resource_path
 from metabev_ros.structures import Modality
@@ -65,7 +66,8 @@ def make_variants(model: Path, out: Path, names: list[str]) -> Path:
         if _is_current(copy, form, precision):
             continue
         if precision is not GraphPrecision.FP32:
-            samples = samples or synthetic_set(load_contract(copy).config)
+            world = world_behind(copy / 'weights.safetensors')
+            samples = samples or synthetic_set(load_contract(copy).config, world)
             if (
                 form is TRT
                 and precision is GraphPrecision.INT8

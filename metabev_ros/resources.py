@@ -11,7 +11,7 @@ from metabev_ros.errors import ConfigError
 PACKAGE_NAME = 'metabev_ros'
 # What everything takes that is not told otherwise.
 DEFAULT_RIG = 'config/rigs/nuscenes_like.yaml'
-DEFAULT_MODEL = 'models/metabev_nano'
+DEFAULT_MODEL = 'models/metabev_nano_streets'
 # The folders that are installed, as share/metabev_ros/<folder>.
 FOLDERS = ('msg', 'config', 'models', 'launch', 'rviz', 'requirements')
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from metabev_ros.resources import DEFAULT_MODEL
+
 BLOCK = re.compile(r'```sh\n(.*?)```', re.S)
 # What the page asks for -> what a test has time for.
 LITTLE = {
@@ -36,7 +38,7 @@ def test_the_commands_of_the_page_lead_from_a_bag_to_a_running_model(
     programs = repo_root / '.venv/bin'
     if not (programs / 'metabev').exists():
         pytest.skip('needs the environment of `make setup-dev`')
-    shutil.copytree(repo_root / 'models/metabev_nano', tmp_path / 'models/metabev_nano')
+    shutil.copytree(repo_root / DEFAULT_MODEL, tmp_path / DEFAULT_MODEL)
     environment = {**os.environ, 'PATH': f'{programs}:{os.environ["PATH"]}'}
     for block in commands(repo_root):
         done = subprocess.run(

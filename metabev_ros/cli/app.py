@@ -45,7 +45,7 @@ ModelOption = Annotated[
     typer.Option(
         '--model',
         metavar='NAME|FOLDER',
-        help='One of `metabev models`, or a model folder; default: metabev_nano.',
+        help='One of `metabev models`, or a model folder; default: metabev_nano_streets.',
     ),
 ]
 RigOption = Annotated[

@@ -103,11 +103,13 @@ def _export_precision(
     from metabev_ros.contract import load_contract
     from metabev_ros.lab.export.calibration import bag_set, synthetic_set
     from metabev_ros.lab.export.precision import export_precision
+    from metabev_ros.lab.training.provenance import world_behind
 
     config = load_contract(model).config
     if bag is None:
         with progress_bar('Rendering') as update:
-            samples = synthetic_set(config, progress=update)
+            world = world_behind(model / 'weights.safetensors')
+            samples = synthetic_set(config, world, progress=update)
     else:
         samples = bag_set(bag, rig_config(rig), config)
     contract, found = export_precision(model, form, precision, samples, report)

@@ -51,7 +51,10 @@ def calibrate_command(
     ] = None,
     world: Annotated[
         str | None,
-        typer.Option(metavar='boxes|streets', help='Of synthetic drives; default: boxes.'),
+        typer.Option(
+            metavar='boxes|streets',
+            help='Of synthetic drives; default: the one that the weights learnt from.',
+        ),
     ] = None,
     threads: ThreadsOption = 2,
     dry_run: Annotated[
@@ -71,12 +74,16 @@ def calibrate_command(
         raise ConfigError(
             '--drives, --per-drive, --world', 'synthetic drives', '--data', 'leave one away'
         )
+    model = model_dir(model)
     test_set: LabelledDrives
     if data:
         test_set = RecordDrives(tuple(data))
     else:
-        test_set = HeldOutDrives(drives or 40, per_drive or 5, FIRST_SEED, world=find_world(world))
-    model = model_dir(model)
+        from metabev_ros.lab.training.provenance import world_behind  # brings torch
+
+        learnt = world_behind(model / 'weights.safetensors')
+        through = learnt if world is None else find_world(world)
+        test_set = HeldOutDrives(drives or 40, per_drive or 5, FIRST_SEED, world=through)
     with progress_bar('Calibrating') as update:
         outcome = calibrate(model, test_set, threads, update)
     for line in outcome.lines():

@@ -39,7 +39,7 @@ ImportModelOption = Annotated[
     typer.Option(
         '--model',
         help='Model folder, or run or model YAML: images and sweeps are fitted to it; default: '
-        'the shipped metabev_nano.',
+        'metabev_nano_streets.',
     ),
 ]
 ClassOption = Annotated[

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
 from metabev_ros.bags import BagReader
@@ -16,7 +17,7 @@ from metabev_ros.bags.overview import BagOverview, TopicOverview, look_through
 from metabev_ros.cli.app import JsonOption, app, console, examples, progress_bar, say_json
 from metabev_ros.cli.model_list import ModelEntry, shipped_models
 
-MODEL_COLUMNS = ('network', 'images', 'sweeps', 'runs on', 'scores', 'MB')
+MODEL_COLUMNS = ('images', 'sweeps', 'runs on', 'scores', 'MB')
 
 
 @app.command(epilog=examples('metabev models', 'metabev models --json'))
@@ -26,7 +27,7 @@ def models(as_json: JsonOption = False) -> None:
     if as_json:
         say_json([asdict(entry) for entry in found])
         return
-    table = Table(Column('name', overflow='fold'), *MODEL_COLUMNS)
+    table = Table(Column('name', no_wrap=True), *MODEL_COLUMNS, box=SIMPLE_HEAD)  # 80 columns
     for entry in found:
         table.add_row(*_model_row(entry))
     console.print(table)
@@ -34,12 +35,11 @@ def models(as_json: JsonOption = False) -> None:
 
 def _model_row(entry: ModelEntry) -> tuple[str, ...]:
     return (
-        entry.name + (' (default)' if entry.is_default else ''),
-        entry.network,
+        entry.name + ('\n(default)' if entry.is_default else ''),
         entry.image_size,
         str(entry.sweeps),
-        ', '.join(entry.backends),
-        'calibrated' if entry.is_calibrated else 'as they come',
+        '\n'.join(entry.backends),
+        'calibrated' if entry.is_calibrated else 'raw',
         f'{entry.size / 1e6:.0f}',
     )
 

@@ -55,7 +55,8 @@ def evaluate(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            help='Names of `metabev models`, model folders, or NAME=FOLDER; default: metabev_nano.'
+            help='Names of `metabev models`, model folders, or NAME=FOLDER; default: '
+            'metabev_nano, or that of --world; with records metabev_nano_streets.'
         ),
     ] = None,
     data: Annotated[
@@ -145,7 +146,8 @@ def evaluate(
 
     With --settings a run that was stopped goes on where it was.
     """
-    folders = models or [Path(DEFAULT_MODEL).name]
+    own = Path(DEFAULT_MODEL).name if data or bag else find_world(world).model
+    folders = models or [own]
     scoring.require_sense(
         folders, bool(data or bag), settings, drives or per_drive or world, modality or submission
     )

@@ -54,7 +54,7 @@ from metabev_ros.lab.report.player import Film, film_address
 from metabev_ros.lab.simulation.worlds import World
 from metabev_ros.pages.parts import Picture
 from metabev_ros.pipeline import Pipeline
-from metabev_ros.resources import DEFAULT_MODEL, DEFAULT_RIG, resource_path
+from metabev_ros.resources import DEFAULT_RIG, resource_path
 
 HELD_OUT_SEED = 900_113  # no training and no evaluation takes this world
 PLAN = 'sensor_loss'
@@ -102,7 +102,7 @@ def run_demo(config: DemoConfig, console: Console) -> bool:
     for name in ('report.html', 'output.mcap', 'summary.json', 'run.mp4'):
         (config.out / name).unlink(missing_ok=True)  # nothing old may pass for this run's
     began = time.monotonic()
-    model_dir = (config.model_dir or resource_path(DEFAULT_MODEL)).resolve()
+    model_dir = (config.model_dir or resource_path(f'models/{config.world.model}')).resolve()
     rig_path = resource_path(DEFAULT_RIG).resolve()
     pipeline = Pipeline.load(model_dir, threads=WORKERS)  # a wrong model stops before the work
     setting = _make_world(config, rig_path, console)

@@ -1,6 +1,6 @@
-"""The band that the shipped weights have to stay in: NDS and mIoU of a small frozen set.
+"""The bands that the shipped weights have to stay in: NDS and mIoU of a small frozen set a world.
 
-The set is made anew from its seeds, so a figure moves only when weights, graphs, pre- or
+A set is made anew from its seeds, so a figure moves only when weights, graphs, pre- or
 postprocessing, metrics or the renderer change. The band reaches from what was measured less a
 margin up to 1. The margin is how far the figure of such a set lies below itself when other drives
 are drawn (the lower end of the 95 % interval of a bootstrap over drives): a change inside of it
@@ -22,11 +22,14 @@ from metabev_ros.lab.evaluation.records import ResultRecord, make_record
 from metabev_ros.lab.evaluation.run import MODALITIES
 from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.lab.evaluation.sharing import SharedRuns
+from metabev_ros.lab.simulation.worlds import World
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import Modality
 
 TOPIC = 'accuracy_band'
-FROZEN_SET = HeldOutDrives(12, 2, 970_000, spacing_s=2.0)  # worlds that serve for nothing else
+FROZEN_SETS = {  # drives that serve for nothing else
+    world: HeldOutDrives(12, 2, 970_000, spacing_s=2.0, world=world) for world in World
+}
 UNITS = {'nds': 'NDS', 'miou': 'mIoU'}
 
 
@@ -50,9 +53,10 @@ class Band:
 Scores = dict[Modality, list[Score]]  # one score a drive
 
 
-def frozen_drives(pipeline: Pipeline) -> list[list[LabelledSample]]:
-    """The samples of every drive of the set, rendered for a model's images and sweeps."""
-    return [list(FROZEN_SET.samples(drive, pipeline)) for drive in FROZEN_SET.all_drives]
+def frozen_drives(world: World, pipeline: Pipeline) -> list[list[LabelledSample]]:
+    """The samples of every drive of a set, rendered for a model's images and sweeps."""
+    drives = FROZEN_SETS[world]
+    return [list(drives.samples(drive, pipeline)) for drive in drives.all_drives]
 
 
 def frozen_scores(
@@ -79,7 +83,7 @@ def figures(drives: Iterable[Score]) -> dict[str, float]:
     return {name: found[name] for name in UNITS}
 
 
-def band_records(scores: Scores, command: str) -> list[ResultRecord]:
+def band_records(world: World, scores: Scores, command: str) -> list[ResultRecord]:
     """Measured figures and the lower ends of their bands, for docs/results."""
     tail = 100 * (1 - LEVEL) / 2
     records: list[ResultRecord] = []
@@ -87,14 +91,14 @@ def band_records(scores: Scores, command: str) -> list[ResultRecord]:
         drawn, measured = resampled_figures(drives), figures(drives)
         count = sum(drive.detection.counts().samples for drive in drives)
         for name, unit in UNITS.items():
-            value, start = measured[name], f'{TOPIC}.{modality.name.lower()}.{name}'
+            value, start = measured[name], _id(world, modality, name)
             margin = max(0.0, value - float(np.nanpercentile(drawn[name], tail)))
             for end, figure in (('', value), ('.margin', margin), ('.low', value - margin)):
                 records.append(make_record(start + end, round(figure, 5), unit, command, count))
     return records
 
 
-def read_bands(records: Iterable[ResultRecord]) -> dict[tuple[Modality, str], Band]:
+def read_bands(world: World, records: Iterable[ResultRecord]) -> dict[tuple[Modality, str], Band]:
     """(modality, figure) -> band.
 
     Raises:
@@ -104,13 +108,17 @@ def read_bands(records: Iterable[ResultRecord]) -> dict[tuple[Modality, str], Ba
     bands: dict[tuple[Modality, str], Band] = {}
     for modality in MODALITIES:
         for name in UNITS:
-            start = f'{TOPIC}.{modality.name.lower()}.{name}'
+            start = _id(world, modality, name)
             if start not in values or f'{start}.low' not in values:
                 raise ConfigError(
                     TOPIC, f'{start} and its low end', 'none', 'run benchmark/accuracy_band.py'
                 )
             bands[modality, name] = Band(values[start], values[f'{start}.low'])
     return bands
+
+
+def _id(world: World, modality: Modality, figure: str) -> str:
+    return f'{TOPIC}.{world.value}.{modality.name.lower()}.{figure}'
 
 
 def outside(scores: Scores, bands: Mapping[tuple[Modality, str], Band]) -> dict[str, str]:

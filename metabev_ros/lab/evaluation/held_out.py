@@ -14,7 +14,7 @@ from metabev_ros.lab.datasets.record_folder import labelled
 from metabev_ros.lab.datasets.samples import LabelledSample, SyntheticSamples
 from metabev_ros.lab.datasets.synthetic import DriveConfig
 from metabev_ros.lab.evaluation.labelled_drives import Drive
-from metabev_ros.lab.simulation.worlds import DEFAULT_WORLD, World
+from metabev_ros.lab.simulation.worlds import DEFAULT_WORLD, STREETS_NAME, World
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import Sample
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # and streets from 1 000 000 on.
 CHOICE_FIRST_SEED = 900_000  # the choice of a checkpoint, quick looks
 TEST_FIRST_SEED = 950_000  # the final figures
-_WORDS = {World.BOXES: 'synthetic drives', World.STREETS: 'simulated streets'}
+_WORDS = {World.BOXES: 'synthetic drives', World.STREETS: STREETS_NAME}
 RATE_HZ, LOOKBACK_FRAMES = 20.0, 10  # 0.5 s before every sample can be asked for
 
 

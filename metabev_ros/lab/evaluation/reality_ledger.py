@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TOPIC = 'reality'
-SHIPPED_STEP = 'start'  # the row of the weights in models/metabev_nano
+SHIPPED_STEP = 'streets_calibrated'  # the row of the weights of the default model
 POOLED = 'all'  # the LiDAR branch on the frames of all data sets
 UNITS = {'ap': 'AP', 'map': 'mAP', 'recall': 'recall', 'true': 'cars', 'false': 'cars'}
 

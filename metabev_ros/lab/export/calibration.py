@@ -16,6 +16,7 @@ from metabev_ros.config import ModelConfig, RigConfig, SensingConfig
 from metabev_ros.errors import ConfigError, SensorDataError
 from metabev_ros.lab.datasets.samples import SyntheticSamples
 from metabev_ros.lab.datasets.synthetic import DriveConfig
+from metabev_ros.lab.simulation.worlds import World
 from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.sensing.front_end import SensorFrontEnd
 from metabev_ros.sensing.image_reader import ImageSize
@@ -45,6 +46,7 @@ class CalibrationSet:
 
 def synthetic_set(
     config: ModelConfig,
+    world: World = World.BOXES,
     drives: int = DRIVES,
     checked: int = CHECKED_DRIVES,
     progress: Callable[[int, int], None] | None = None,
@@ -56,23 +58,35 @@ def synthetic_set(
     """
     preprocessor, seeds = Preprocessor(config), range(FIRST_SEED, FIRST_SEED + drives + checked)
     inputs = []
-    sweeps = config.lidar.sweeps
-    for labelled in SyntheticSamples(
-        tuple(seeds),
-        1,
-        DriveConfig(frames=sweeps),
-        preprocessor.prepare_image,
-        first=sweeps - 1,
-        sweeps=sweeps,
-    ):
-        inputs.append(preprocessor(labelled.sample))
+    for sample in _rendered(config, world, tuple(seeds), preprocessor):
+        inputs.append(preprocessor(sample))
         if progress is not None:
             progress(len(inputs), len(seeds))
     return CalibrationSet(
         tuple(inputs[:drives]),
         tuple(inputs[drives:]),
-        f'synthetic drives, seeds {seeds[0]}..{seeds[drives - 1]}',
+        f'synthetic drives through {world.value}, seeds {seeds[0]}..{seeds[drives - 1]}',
     )
+
+
+def _rendered(
+    config: ModelConfig, world: World, seeds: tuple[int, ...], preprocessor: Preprocessor
+) -> Iterator[Sample]:
+    sweeps = config.lidar.sweeps
+    match world:
+        case World.BOXES:
+            drive, image = DriveConfig(frames=sweeps), preprocessor.prepare_image
+            for labelled in SyntheticSamples(
+                seeds, 1, drive, image, first=sweeps - 1, sweeps=sweeps
+            ):
+                yield labelled.sample
+        case World.STREETS:
+            # Only here: these imports take as long as all others of the command line together.
+            from metabev_ros.lab.simulation.records import FIRST, drive_of
+
+            for seed in seeds:
+                street = drive_of(seed, FIRST + 1.0, config, str(seed))
+                yield street.record(0, FIRST, cameras=True).sample
 
 
 def bag_set(

@@ -24,6 +24,7 @@ from metabev_ros.lab.simulation.rays import RayMesh
 from metabev_ros.lab.simulation.rigs import RigForm, draw_rig
 from metabev_ros.lab.simulation.scanning import OWN, scan
 from metabev_ros.lab.simulation.street import Instant, Street
+from metabev_ros.lab.simulation.worlds import STREETS_NAME
 from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.sensing.sweeps import SweepHistory, points_in_ego
 from metabev_ros.structures import DETECTION_CLASSES, CameraCalibration
@@ -74,7 +75,7 @@ class StreetDrives:
     def info(self) -> SourceInfo:
         """Name, licence and classes: ours, and free."""
         return SourceInfo(
-            f'simulated streets {self.first_seed}..{self.first_seed + self.worlds - 1}, '
+            f'{STREETS_NAME} {self.first_seed}..{self.first_seed + self.worlds - 1}, '
             f'{self.frames_per_world} frames, {self.spacing:g} s apart'
             + ('' if self.cameras else ', LiDAR only')
             + ('' if self.form is None else f', rigs of {self.form}'),

@@ -11,11 +11,21 @@ from metabev_ros.errors import ConfigError
 class World(enum.Enum):
     """A kind of world."""
 
-    BOXES = 'boxes'  # a flat city of solids: what the shipped weights were trained on
+    BOXES = 'boxes'  # a flat city of solids
     STREETS = 'streets'  # meshes with relief, ray-cast
+
+    @property
+    def model(self) -> str:
+        """Name of the package's model that was trained on this world."""
+        match self:
+            case World.BOXES:
+                return 'metabev_nano'
+            case World.STREETS:
+                return 'metabev_nano_streets'
 
 
 DEFAULT_WORLD = World.BOXES
+STREETS_NAME = 'simulated streets'  # in the names of what is rendered there
 
 
 def find_world(name: str | None, traffic: Path | None = None) -> World:

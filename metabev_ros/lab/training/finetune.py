@@ -12,9 +12,11 @@ from metabev_ros.config import ModelConfig, load_config, save_config
 from metabev_ros.config.yaml import require
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.sources.synthetic import SyntheticDrives
+from metabev_ros.lab.simulation.records import StreetDrives
+from metabev_ros.lab.simulation.worlds import World
 from metabev_ros.lab.training.config import Device, Precision, TrainingConfig
 from metabev_ros.lab.training.data import DataSource, open_records
-from metabev_ros.lab.training.provenance import recipe_of
+from metabev_ros.lab.training.provenance import recipe_of, world_behind
 from metabev_ros.lab.training.run import RunConfig
 from metabev_ros.lab.training.warm_start import InitConfig
 
@@ -22,7 +24,11 @@ RUN_FILE = 'run.yaml'
 EPOCHS = 10  # of the team's records
 FEWEST_STEPS, MOST_STEPS = 100, 20_000
 RATE_SHARE = 0.1  # of the learning rate that made the model
-FIRST_SEED, MOST_WORLDS = 100_000, 300  # drives that the shipped weights learnt from
+DRIVES = {  # that the package's models learnt from
+    World.BOXES: SyntheticDrives(100_000),
+    World.STREETS: StreetDrives(1_010_000, frames_per_world=4, spacing=2.0),
+}
+MOST_WORLDS = 300
 # What is taken from the recipe that made the model: its mixture and its weighing of the terms.
 KEPT = (
     'learning_rate',
@@ -42,6 +48,8 @@ KEPT = (
     'importance_weight',
     'load_weight',
     'interaction_offset_rate',
+    'either_way',
+    'direction_weight',
     'fixed_norms',
     'recompute',
     'threads',
@@ -100,7 +108,8 @@ def finetune_run(
     recipe = recipe_of(folder, KEPT)
     steps = options.steps or _steps(sum(counts), len(recipe.batch), options.keep)
     training = _training(recipe, weights, steps, options)
-    return RunConfig(model, training, _sources(data, counts, options, steps, len(recipe.batch)))
+    sources = _sources(data, counts, options, steps * len(recipe.batch), world_behind(weights))
+    return RunConfig(model, training, sources)
 
 
 def _steps(records: int, batch: int, keep: float) -> int:
@@ -133,8 +142,8 @@ def _sources(
     data: Sequence[Path],
     counts: Sequence[int],
     options: FinetuneOptions,
-    steps: int,
-    batch: int,
+    samples: int,
+    world: World,
 ) -> tuple[DataSource, ...]:
     if not options.keep:
         return tuple(DataSource(records=str(path.resolve())) for path in data)
@@ -143,11 +152,16 @@ def _sources(
         DataSource(records=str(path.resolve()), weight=round(count * share, 6))
         for path, count in zip(data, counts, strict=True)
     ]
-    drives = SyntheticDrives(FIRST_SEED)
-    seen = options.keep * steps * batch / drives.frames_per_world
-    worlds = min(max(math.ceil(seen / 2), 4), MOST_WORLDS)
-    kept = dataclasses.replace(drives, worlds=worlds)
-    return (*sources, DataSource(synthetic=kept, weight=options.keep))
+    return (*sources, _kept_drives(world, options.keep, samples))
+
+
+def _kept_drives(world: World, share: float, samples: int) -> DataSource:
+    drives = DRIVES[world]
+    seen = share * samples / drives.frames_per_world
+    kept = dataclasses.replace(drives, worlds=min(max(math.ceil(seen / 2), 4), MOST_WORLDS))
+    if isinstance(kept, StreetDrives):
+        return DataSource(streets=kept, weight=share)
+    return DataSource(synthetic=kept, weight=share)
 
 
 def keep_run(run: RunConfig, folder: Path) -> Path:

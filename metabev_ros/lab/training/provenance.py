@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from metabev_ros.config.yaml import from_plain
 from metabev_ros.errors import ConfigError, clean_text
 from metabev_ros.lab.datasets.sources.frame import SourceInfo
+from metabev_ros.lab.simulation.worlds import STREETS_NAME, World
 from metabev_ros.lab.training.config import TrainingConfig
 from metabev_ros.lab.training.data import RecordSet
 from metabev_ros.lab.training.sampling import sample_shares
@@ -138,6 +139,16 @@ def data_behind(weights: Sequence[Path]) -> tuple[DataUsed, ...]:
             used = DataUsed.read(plain, str(folder / STATE))
             found.setdefault(used.name, used)
     return tuple(found.values())
+
+
+def world_behind(weights: Path) -> World:
+    """The simulated world that weights learnt from; of boxes where they say of no other.
+
+    Raises:
+        ConfigError: as `data_behind`.
+    """
+    names = [used.name for used in data_behind([weights])]
+    return World.STREETS if any(STREETS_NAME in name for name in names) else World.BOXES
 
 
 def _converted(weights: Path) -> DataUsed | None:

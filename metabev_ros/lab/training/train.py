@@ -155,7 +155,7 @@ class Trainer:
             if self.processes.is_leader
             else None
         )
-        before = time.perf_counter()
+        shown, before = sets[0].paths[0], time.perf_counter()
         for batch in loader:
             terms = self._watched_update(batch)
             if validation is not None and self.selection is not None:
@@ -167,7 +167,7 @@ class Trainer:
                 if progress is not None:
                     progress(self.step, terms, rate)
                 monitor.scalars(self.step, self.seconds, {**terms, 'samples_per_s': rate})
-                self._save_and_show(monitor, sets[0].paths[0])
+                self._save_and_show(monitor, shown)
         if monitor is not None:
             monitor.close()
         self.processes.wait()

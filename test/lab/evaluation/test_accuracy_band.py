@@ -13,6 +13,7 @@ from metabev_ros.lab.evaluation.accuracy_band import (
     read_bands,
 )
 from metabev_ros.lab.evaluation.score import Score
+from metabev_ros.lab.simulation.worlds import World
 from metabev_ros.structures import MAP_CLASSES, Detections, Modality
 
 
@@ -40,20 +41,20 @@ def scores(found_share: float) -> dict[Modality, list[Score]]:
 
 def test_a_band_begins_a_margin_below_what_was_measured_and_ends_at_one():
     measured = scores(0.8)
-    records = {record.id: record for record in band_records(measured, 'x')}
-    bands = read_bands(records.values())
+    records = {record.id: record for record in band_records(World.STREETS, measured, 'x')}
+    bands = read_bands(World.STREETS, records.values())
     band = bands[Modality.LIDAR, 'nds']
     whole = figures(measured[Modality.LIDAR])['nds']
     assert band.value == pytest.approx(whole, abs=1e-5) and 0 < band.low < whole
-    margin = records['accuracy_band.lidar.nds.margin'].value
+    margin = records['accuracy_band.streets.lidar.nds.margin'].value
     assert band.low == pytest.approx(whole - margin, abs=2e-5)
-    assert records['accuracy_band.lidar.nds'].n == 6
+    assert records['accuracy_band.streets.lidar.nds'].n == 6
     assert band.holds(whole) and band.holds(1.0) and not band.holds(band.low - 1e-6)
     assert not band.holds(float('nan'))
 
 
 def test_what_was_measured_stays_and_what_is_worse_is_named():
-    bands = read_bands(band_records(scores(0.8), 'x'))
+    bands = read_bands(World.STREETS, band_records(World.STREETS, scores(0.8), 'x'))
     assert outside(scores(0.8), bands) == {}
     assert outside(scores(0.95), bands) == {}
     worse = outside(scores(0.3), bands)
@@ -64,7 +65,7 @@ def test_what_was_measured_stays_and_what_is_worse_is_named():
 
 
 def test_a_record_file_without_a_band_says_what_to_run():
-    records = band_records(scores(0.8), 'x')
+    records = band_records(World.STREETS, scores(0.8), 'x')
     with pytest.raises(ConfigError, match='accuracy_band.py'):
-        read_bands(records[:-1])
+        read_bands(World.STREETS, records[:-1])
     assert Band(0.5, 0.4).holds(0.4)

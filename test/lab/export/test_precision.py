@@ -15,7 +15,9 @@ from metabev_ros.graph_specs import FUSION_OF, GRAPHS
 from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive, write_bag
 from metabev_ros.lab.export import calibration, precision
 from metabev_ros.lab.export.agreement import Agreement, require_agreement
-from metabev_ros.lab.export.calibration import CalibrationSet, bag_set
+from metabev_ros.lab.export.calibration import CalibrationSet, bag_set, synthetic_set
+from metabev_ros.lab.simulation.worlds import World
+from metabev_ros.lab.training.provenance import world_behind
 from metabev_ros.preprocess.preprocessor import Preprocessor
 from metabev_ros.resources import resource_path
 from metabev_ros.structures import Detections, Modality
@@ -143,3 +145,14 @@ def test_a_bag_gives_samples_to_measure_on_and_others_to_check_on(tmp_path, monk
     monkeypatch.setattr(calibration, 'BAG_SPACING_NS', 10_000_000_000)
     with pytest.raises(ConfigError, match='at least 3 samples.*10 s apart, got 1'):
         bag_set(tmp_path / 'a.mcap', rig, config)
+
+
+@pytest.mark.parametrize('world', World)
+def test_the_drives_to_measure_on_are_of_the_world_that_the_model_learnt_from(world):
+    model = resource_path(f'models/{world.model}')
+    assert world_behind(model / 'weights.safetensors') is world
+    found = synthetic_set(load_contract(model).config, world, drives=1, checked=1)
+    assert len(found.measured) == len(found.checked) == 1
+    assert found.source == f'synthetic drives through {world.value}, seeds 600000..600000'
+    [(camera, lidar)] = found.measured
+    assert len(camera['images']) > 0 and all(np.isfinite(part).all() for part in lidar.values())

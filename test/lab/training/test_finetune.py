@@ -94,6 +94,19 @@ def test_more_records_mean_more_steps_and_a_share_is_kept_synthetic(
     assert drives.first_seed == 100_000 and drives.worlds == 300
 
 
+def test_a_model_of_streets_keeps_streets_and_the_losses_of_headings(
+    repo_root, model_folder, real, monkeypatch
+):
+    model = shutil.copytree(model_folder, model_folder.parent / 'streets')
+    shutil.copy(repo_root / 'models/metabev_nano_streets/training.json', model)
+    from metabev_ros.lab.training import finetune
+
+    monkeypatch.setattr(finetune, 'open_records', lambda path, model: [None] * 100)
+    run = finetune_run(model, [real['yard']], FinetuneOptions(keep=0.2))
+    assert run.data[1].streets.first_seed == 1_010_000 and run.data[1].synthetic is None
+    assert (run.training.either_way, run.training.direction_weight) == (1.0, 1.5)
+
+
 def test_wrong_starts_are_refused_before_anything_is_written(model_folder, real, tmp_path):
     with pytest.raises(ConfigError, match='weights.safetensors'):
         finetune_run(tmp_path, [real['yard']])
