@@ -61,7 +61,7 @@ fresh-machine: ## set-up, demonstration and tests of the last commit with an emp
 	@sh tools/fresh_machine.sh $(ARGS)
 train: setup-dev ## metabev_nano anew: runs/metabev_nano
 	@$(METABEV) train config/training/metabev_nano.yaml --out runs/metabev_nano $(ARGS)
-evaluate: setup ## metabev_nano on held-out drives through boxes
+evaluate: setup ## the default model on held-out drives
 	@$(METABEV) evaluate $(ARGS)
 export: setup-dev ## these weights to ONNX: models/metabev_nano
 	@$(METABEV) export models/metabev_nano --run runs/metabev_nano --force $(ARGS)

@@ -17,7 +17,7 @@ from metabev_ros.cli import app, main
 from metabev_ros.config import save_config
 from metabev_ros.resources import resource_path
 
-SHIPPED = 'metabev_nano'
+SHIPPED = 'metabev_nano_streets'
 
 
 def leaves(command, path=('metabev',)):
@@ -79,7 +79,7 @@ def test_models_are_listed_by_the_names_that_model_takes(metabev, bag, tmp_path)
     code, out, _ = metabev('models', '--json')
     found = {entry['name']: entry for entry in json.loads(out)}
     assert code == 0 and found[SHIPPED]['is_default']
-    assert 'onnxruntime' in found[SHIPPED]['backends'] and found[SHIPPED]['sweeps'] == 1
+    assert 'onnxruntime' in found[SHIPPED]['backends'] and found[SHIPPED]['sweeps'] == 3
     assert SHIPPED in metabev('models')[1]
     save_config(rig_messages.rig(), tmp_path / 'rig.yaml')
     words = ('replay', bag, '-o', tmp_path / 'out.mcap', '--rig', tmp_path / 'rig.yaml')

@@ -30,7 +30,7 @@ T = TypeVar('T')
 @app.command(
     epilog=examples(
         'metabev simulate drive.mcap --seconds 5',
-        'metabev simulate drive.mcap --rig four_cameras --seed 7 --world streets',
+        'metabev simulate drive.mcap --rig four_cameras --seed 7 --world boxes',
     )
 )
 def simulate(
@@ -61,7 +61,7 @@ def simulate(
         str | None,
         typer.Option(
             metavar='boxes|streets',
-            help='boxes is the default until there are weights that know streets.',
+            help='Default: streets. Boxes take a tenth of the time; metabev_nano is their model.',
         ),
     ] = None,
     traffic: Annotated[

@@ -56,7 +56,7 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             help='Names of `metabev models`, model folders, or NAME=FOLDER; default: '
-            'metabev_nano, or that of --world; with records metabev_nano_streets.'
+            'metabev_nano_streets, with --world boxes metabev_nano.'
         ),
     ] = None,
     data: Annotated[
@@ -110,7 +110,7 @@ def evaluate(
     ] = None,
     world: Annotated[
         str | None,
-        typer.Option(metavar='boxes|streets', help='Of held-out drives; default: boxes.'),
+        typer.Option(metavar='boxes|streets', help='Of held-out drives; default: streets.'),
     ] = None,
     workers: Annotated[
         int, typer.Option(min=1, max=256, help='With --settings: processes, one thread each.')

@@ -11,6 +11,8 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 
+from metabev_ros.lab.simulation.worlds import World
+
 PLAN = """name: first_the_lidar
 title: the LiDAR dies and comes back, then all cameras
 faults:
@@ -32,11 +34,11 @@ def draw_sensor_dies(seed: int, out: Path) -> None:
             subprocess.run(command, cwd=folder, check=True)
 
         Path(folder, 'plan.yaml').write_text(PLAN, encoding='utf-8')
-        world = ('--world', 'boxes', '--seed', str(seed))
+        model, world = World.BOXES.model, ('--world', World.BOXES.value, '--seed', str(seed))
         metabev('simulate', 'drive.mcap', '--seconds', str(SECONDS), *world)
         plan = ('--schedule', 'plan.yaml', '--enable-fault-injection')
         metabev('inject', 'drive.mcap', 'bad.mcap', *plan)
-        metabev('replay', 'bad.mcap', '-o', 'seen.mcap', '--video', 'seen.mp4')
+        metabev('replay', 'bad.mcap', '-o', 'seen.mcap', '--video', 'seen.mp4', '--model', model)
         write_webp(Path(folder, 'seen.mp4'), out)
 
 

@@ -14,7 +14,7 @@ from metabev_ros.lab.datasets.record_folder import labelled
 from metabev_ros.lab.datasets.samples import LabelledSample, SyntheticSamples
 from metabev_ros.lab.datasets.synthetic import DriveConfig
 from metabev_ros.lab.evaluation.labelled_drives import Drive
-from metabev_ros.lab.simulation.worlds import DEFAULT_WORLD, STREETS_NAME, World
+from metabev_ros.lab.simulation.worlds import STREETS_NAME, World
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import Sample
 
@@ -43,7 +43,7 @@ class HeldOutDrives:
     per_drive: int = 20
     first_seed: int = TEST_FIRST_SEED
     spacing_s: float = 1.0
-    world: World = DEFAULT_WORLD
+    world: World = World.BOXES
 
     def __post_init__(self) -> None:
         frames = self.spacing_s * RATE_HZ

@@ -24,7 +24,7 @@ class World(enum.Enum):
                 return 'metabev_nano_streets'
 
 
-DEFAULT_WORLD = World.BOXES
+DEFAULT_WORLD = World.STREETS
 STREETS_NAME = 'simulated streets'  # in the names of what is rendered there
 
 
@@ -35,7 +35,7 @@ def find_world(name: str | None, traffic: Path | None = None) -> World:
         ConfigError: for no such world, and for recorded traffic in another one.
     """
     if name is None:
-        return DEFAULT_WORLD if traffic is None else World.STREETS
+        return DEFAULT_WORLD
     known = [world.value for world in World]
     if name not in known:
         raise ConfigError('world', f'one of {", ".join(known)}', repr(name), 'check the name')

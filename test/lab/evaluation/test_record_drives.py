@@ -42,9 +42,9 @@ from metabev_ros.lab.evaluation.record_drives import RecordDrives, drives_for
 from metabev_ros.lab.evaluation.robustness import ModelSource, evaluate_robustness
 from metabev_ros.lab.spreading import Spread
 from metabev_ros.pipeline import Pipeline
-from metabev_ros.resources import DEFAULT_MODEL, resource_path
+from metabev_ros.resources import resource_path
 
-MODEL = ModelSource('nano', resource_path(DEFAULT_MODEL), 'onnxruntime')
+MODEL = ModelSource('nano', resource_path('models/metabev_nano'), 'onnxruntime')
 CONFIG = load_config(ModelConfig, MODEL.folder / 'config.yaml')
 BEAMS = [s for s in ALL if s.failure is Failure.BEAM_REDUCTION and s.degree == 8]
 FROZEN, SKEW = Setting(Failure.FROZEN_VIEWS, 1), Setting(Failure.TIME_SKEW, 100)

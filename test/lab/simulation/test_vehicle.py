@@ -287,8 +287,8 @@ def test_what_a_street_decides_itself_is_said():
     assert not street_drive().notes
 
 
-@pytest.mark.parametrize(('name', 'world'), [(None, World.BOXES), ('streets', World.STREETS)])
-def test_boxes_stay_the_world_unless_streets_are_asked_for(name: str | None, world: World):
+@pytest.mark.parametrize(('name', 'world'), [(None, World.STREETS), ('boxes', World.BOXES)])
+def test_streets_are_the_world_unless_boxes_are_asked_for(name: str | None, world: World):
     assert find_world(name) is world
 
 
