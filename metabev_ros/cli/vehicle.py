@@ -57,7 +57,10 @@ def demo(
     seed: Annotated[int, typer.Option(help='Seed of the held-out drive.')] = 900_113,
     world: Annotated[
         str | None,
-        typer.Option(help='streets (default: meshes, ray-cast), or boxes (flat, of solids).'),
+        typer.Option(
+            metavar='boxes|streets',
+            help='Default: streets. Boxes render faster; metabev_nano is their model.',
+        ),
     ] = None,
     model: ModelOption = None,
     record: Annotated[
@@ -66,9 +69,9 @@ def demo(
 ) -> None:
     """Sensors die and come back while the real node runs; measures it and writes a report."""
     from metabev_ros.lab.demo.run import DemoConfig, run_demo
-    from metabev_ros.lab.simulation.worlds import World, find_world
+    from metabev_ros.lab.simulation.worlds import find_world
 
-    world_of = World.STREETS if world is None else find_world(world)
-    config = DemoConfig(out, seed, model_dir(model), record, command_line(), world=world_of)
+    own = None if model is None else model_dir(model)  # else that of the world
+    config = DemoConfig(out, seed, own, record, command_line(), world=find_world(world))
     if not run_demo(config, console):
         raise typer.Exit(1)

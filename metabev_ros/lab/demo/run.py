@@ -51,7 +51,7 @@ from metabev_ros.lab.evaluation.records import merge_records
 from metabev_ros.lab.report.film import write_video
 from metabev_ros.lab.report.gathering import FilmTimes
 from metabev_ros.lab.report.player import Film, film_address
-from metabev_ros.lab.simulation.worlds import World
+from metabev_ros.lab.simulation.worlds import DEFAULT_WORLD, World
 from metabev_ros.pages.parts import Picture
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.resources import DEFAULT_RIG, resource_path
@@ -80,7 +80,7 @@ class DemoConfig:
     record: Path | None = None
     command: str = 'make demo'
     plan: FaultPlan = field(default_factory=lambda: find_plan(PLAN))
-    world: World = World.STREETS
+    world: World = DEFAULT_WORLD
 
     def __post_init__(self) -> None:
         if self.seed < CHOICE_FIRST_SEED:

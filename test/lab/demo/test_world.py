@@ -180,7 +180,8 @@ def test_the_demonstration_drives_through_streets_unless_told_otherwise(
     monkeypatch.setattr(run, 'run_demo', lambda config, console: asked.append(config) or True)
     done = CliRunner().invoke(app, ['demo', '--out', str(tmp_path), *words])
     assert done.exit_code == 0, done.output
-    assert [(config.world, config.seed) for config in asked] == [(world, HELD_OUT_SEED)]
+    expected = [(world, None, HELD_OUT_SEED)]  # no model named: that of the world
+    assert [(config.world, config.model_dir, config.seed) for config in asked] == expected
     assert DemoConfig().world is World.STREETS
 
 
