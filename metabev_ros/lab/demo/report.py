@@ -139,7 +139,7 @@ def _table(checks: Sequence[Check]) -> list[str]:
         mark = {
             True: '<td class="good">met</td>',
             False: '<td class="bad">missed</td>',
-            None: f'<td>{html.escape(check.mark)}</td>',
+            None: f'<td>{html.escape(check.mark).replace(" ", "&nbsp;")}</td>',
         }[met]
         kind = ' '.join(
             name for name, holds in (('stated', met is None), ('begins', begins)) if holds
