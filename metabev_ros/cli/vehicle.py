@@ -49,11 +49,19 @@ def policy(
 @app.command(
     epilog=examples(
         'metabev demo --out out/demo',
+        'metabev demo --world boxes',
     )
 )
 def demo(
     out: Annotated[Path, typer.Option(help='Report folder.')] = Path('out/demo'),
-    seed: Annotated[int, typer.Option(help='Seed of the held-out drive.')] = 900_100,
+    seed: Annotated[int, typer.Option(help='Seed of the held-out drive.')] = 900_113,
+    world: Annotated[
+        str | None,
+        typer.Option(
+            metavar='boxes|streets',
+            help='Default: streets. Boxes render faster; metabev_nano is their model.',
+        ),
+    ] = None,
     model: ModelOption = None,
     record: Annotated[
         Path | None, typer.Option(help='Merge the figures into this docs/results/*.json.')
@@ -61,7 +69,9 @@ def demo(
 ) -> None:
     """Sensors die and come back while the real node runs; measures it and writes a report."""
     from metabev_ros.lab.demo.run import DemoConfig, run_demo
+    from metabev_ros.lab.simulation.worlds import find_world
 
-    config = DemoConfig(out, seed, model_dir(model), record, command_line())
+    own = None if model is None else model_dir(model)  # else that of the world
+    config = DemoConfig(out, seed, own, record, command_line(), world=find_world(world))
     if not run_demo(config, console):
         raise typer.Exit(1)

@@ -11,10 +11,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from metabev_ros.lab.demo.summary import Findings
-from metabev_ros.lab.demo.targets import Check
+from metabev_ros.lab.demo.targets import NOT_JUDGED, Check
 
 REFRESH_HZ = 4
-BUSY_MS = 20.0
+LATE_MS = 20.0
 
 
 @contextmanager
@@ -45,14 +45,22 @@ def print_findings(console: Console, findings: Findings, out: Path, seconds: flo
         console.print(f'[red]untrue label[/red] {text}', highlight=False)
     missed = [check for check in findings.checks if check.record.met is False]
     total = sum(check.record.target is not None for check in findings.checks)
+    waived = sum(bool(check.not_judged) for check in findings.checks)
     console.print(
-        f'\n{total - len(missed)} of {total} targets met, {seconds:.0f} s',
+        f'\n{total - len(missed)} of {total} targets met, '
+        + (f'{waived} {NOT_JUDGED}, ' if waived else '')
+        + f'{seconds:.0f} s',
         style='bold green' if not missed else 'bold red',
     )
-    if missed and measures.lateness > BUSY_MS:
+    if findings.load.is_busy:
         console.print(
-            f'this machine was too busy: messages left {measures.lateness:.0f} ms late; '
-            'run again when nothing else runs',
+            f'this machine was busy: {findings.load.text}; {measures.labels.checked} labels and '
+            'what the node decided were judged, its times not',
+            style='yellow',
+        )
+    elif missed and measures.lateness > LATE_MS:
+        console.print(
+            f'this machine was too slow: messages left {measures.lateness:.0f} ms late',
             style='yellow',
         )
     for name in ('report.html', 'output.mcap', 'summary.json'):
@@ -72,7 +80,7 @@ def _table(checks: Sequence[Check]) -> Table:
             check.what,
             check.value_text,
             check.target_text,
-            {True: '[green]met', False: '[bold red]MISSED', None: ''}[met],
+            {True: '[green]met', False: '[bold red]MISSED', None: check.mark}[met],
             style='dim' if met is None else '',
         )
         group = check.group

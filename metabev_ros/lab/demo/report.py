@@ -12,7 +12,7 @@ import numpy as np
 
 from metabev_ros.contract import write_atomically
 from metabev_ros.lab.demo.sensors import SensorMeasure
-from metabev_ros.lab.demo.targets import Check
+from metabev_ros.lab.demo.targets import NOT_JUDGED, Check
 from metabev_ros.lab.report.player import Film, film_part
 from metabev_ros.pages.parts import (
     Picture,
@@ -39,6 +39,7 @@ class Report:
 
     Attributes:
         facts: (name, text) of how it was made.
+        load: what other programs took of the machine, in words.
         wrong_labels: one text each; empty when all is well.
         film: None where there is none.
         timeline: the one that reacts, and `player` the script that moves it with the film; the
@@ -49,6 +50,7 @@ class Report:
 
     headline: str
     checks: Sequence[Check]
+    load: str
     wrong_labels: Sequence[str]
     film: Film | None
     timeline: str
@@ -111,11 +113,13 @@ def _film(report: Report) -> list[str]:
 def _verdict(report: Report) -> str:
     targets = [check for check in report.checks if check.record.target]
     met = sum(bool(check.record.met) for check in targets)
+    waived = sum(bool(check.not_judged) for check in report.checks)
+    busy = f' <b>{waived} {NOT_JUDGED}</b> ({html.escape(report.load)})' if waived else ''
     return (
-        f'<span class="verdict">{met} of {len(targets)} targets met</span>'
+        f'<span class="verdict">{met} of {len(targets)} targets met</span>{busy}'
         if report.is_met
         else f'<span class="verdict bad">{len(targets) - met} of {len(targets)} targets '
-        'missed</span>'
+        f'missed</span>{busy}'
     )
 
 
@@ -135,7 +139,7 @@ def _table(checks: Sequence[Check]) -> list[str]:
         mark = {
             True: '<td class="good">met</td>',
             False: '<td class="bad">missed</td>',
-            None: '<td></td>',
+            None: f'<td>{html.escape(check.mark).replace(" ", "&nbsp;")}</td>',
         }[met]
         kind = ' '.join(
             name for name, holds in (('stated', met is None), ('begins', begins)) if holds

@@ -16,6 +16,7 @@ from metabev_ros.faults.plan import FaultPlan, PlannedFault
 from metabev_ros.lab.datasets.synthetic.sensor_drive import SensorDrive
 from metabev_ros.lab.demo.events import EventMeasure
 from metabev_ros.lab.demo.evidence import Evidence
+from metabev_ros.lab.demo.load import Load
 from metabev_ros.lab.demo.measures import Measures
 from metabev_ros.lab.demo.scene import Mounting
 from metabev_ros.lab.demo.sensors import SensorMeasure
@@ -46,6 +47,7 @@ class Findings:
     measures: Measures
     checks: list[Check]
     qualities: list[Quality]
+    load: Load
 
 
 def write_summary(path: Path, seed: int, setting: Setting, findings: Findings) -> None:
@@ -55,6 +57,7 @@ def write_summary(path: Path, seed: int, setting: Setting, findings: Findings) -
         'seed': seed,
         'machine': machine_name(),
         'commit': current_commit(),
+        'load': dataclasses.asdict(findings.load) | {'is_busy': findings.load.is_busy},
         'model': model_text(evidence),
         'duration_s': round(measures.duration, 3),
         'plan': [_plain_fault(fault, setting.rig) for fault in setting.plan.faults],
@@ -80,7 +83,10 @@ def write_summary(path: Path, seed: int, setting: Setting, findings: Findings) -
             for name, v in measures.latency.items()
         },
         'metrics': [quality.to_plain() for quality in findings.qualities],
-        'checks': [dataclasses.asdict(check.record) for check in findings.checks],
+        'checks': [
+            dataclasses.asdict(check.record) | {'not_judged': check.not_judged}
+            for check in findings.checks
+        ],
     }
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     part.write_text(json.dumps(plain, indent=1) + '\n', encoding='utf-8')
@@ -193,7 +199,7 @@ def facts(
         f'{1e3 * sensing.tolerance:g} ms, an image serves for {sensing.max_age_periods:g} periods '
         f'at most, frozen after {sensing.frozen_frames} equal frames, '
         f'back after {sensing.readmit_frames} good ones',
-        'machine': machine_name(),
+        'machine': f'{machine_name()}; while the node lived: {findings.load.text}',
         'commit': current_commit(),
         'made in': f'{seconds:.0f} s',
         'files': f'{out}/output.mcap (inputs as played and all outputs; opens in Foxglove), '

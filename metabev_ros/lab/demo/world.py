@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from metabev_ros.config import RigConfig, load_config
+from metabev_ros.faults.plan import FaultPlan, FaultType
 from metabev_ros.geometry import inverse_rigid
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.datasets.synthetic.presets import drive_for_rig, find_timing
@@ -19,7 +20,8 @@ from metabev_ros.lab.simulation.drives import drive_through
 from metabev_ros.lab.simulation.worlds import DEFAULT_WORLD, World
 
 CRUISE = 15.0  # m/s where no turn slows the vehicle down; a street says that itself
-STREET_PICTURES = 0.5  # of their size: no network sees more, and rays cost more than boxes
+STREET_PICTURES = 0.36  # of their size, as large as in the film: rays cost more than boxes
+MARGIN = 0.2  # seconds inside a fault in which its cameras still have images
 NEAREST_NS = 200_000_000  # a sweep this near says who can be seen
 
 
@@ -42,14 +44,38 @@ def make_drive(
     drive: SensorDrive,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
+    left_out: frozenset[int] = frozenset(),
 ) -> Truths:
     """Write the drive as a bag, rendered by several processes.
 
     Args:
         progress: called with (events written, all events).
+        left_out: events that are not rendered, as `unsent_images` names them.
     """
-    measured = write_vehicle_bag(drive, path, workers, progress, keep_truths=True)
+    measured = write_vehicle_bag(
+        drive, path, workers, progress, keep_truths=True, left_out=left_out
+    )
     return Truths(drive, measured)
+
+
+def unsent_images(drive: SensorDrive, plan: FaultPlan) -> frozenset[int]:
+    """Places in `drive.events` of the images whose camera is dead by the plan when they are due.
+
+    Its publishers are destroyed then: nobody could receive them, so they need not be rendered.
+    """
+    dead = [
+        (frozenset(fault.sensor_names(drive.rig)), fault.begin + MARGIN, fault.end - MARGIN)
+        for fault in plan.faults
+        if fault.type is FaultType.DEAD
+    ]
+    due = [(event.log_ns - drive.start_ns) * 1e-9 for event in drive.events]
+    return frozenset(
+        index
+        for index, event in enumerate(drive.events)
+        if event.kind is Kind.IMAGE and event.source != drive.truth_source
+        for names, begin, end in dead
+        if event.source in names and begin < due[index] < end
+    )
 
 
 class Truths:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from metabev_ros.lab.simulation.bodies.shelf import BodyShelf, shelf
+from metabev_ros.lab.simulation.embree import library
 from metabev_ros.lab.simulation.ground_mesh import ground_mesh
 from metabev_ros.lab.simulation.layout import Layout, draw_layout
 from metabev_ros.lab.simulation.meshes import Mesh
@@ -53,6 +54,7 @@ def build_recorded_street(seed: int, path: Path) -> tuple[Street, float]:
 
 
 def _assembled(seed: int, layout: Layout, seconds: float) -> Street:
+    library()  # where it is missing, that is said before seconds of work
     rng = np.random.default_rng([seed, 11])
     ground = paint_layout(rng, layout)
     terrain = draw_terrain(np.random.default_rng([seed, 12]), ground)

@@ -170,6 +170,23 @@ def test_equal_seeds_give_equal_bytes_for_any_number_of_workers(tmp_path):
     assert len(mine) > 20 and not mine & theirs
 
 
+@pytest.mark.parametrize('workers', [1, 2])
+def test_images_left_out_are_missing_and_change_nothing_else(workers):
+    drive = drive_of('two_lidars', 0.3)
+    images = [i for i, event in enumerate(drive.events) if event.kind is Kind.IMAGE]
+    gone = frozenset(images[1::2])
+    whole = list(VehicleBag(drive, 1))
+    part = list(VehicleBag(drive, workers, left_out=gone))
+    first = len(whole) - len(drive.events)
+    truth = '/ground_truth'
+    for index, (all_of_it, rest) in enumerate(zip(whole, part, strict=True), start=-first):
+        kept = () if index in gone else all_of_it
+        assert [m for m in rest if not m.topic.startswith(truth)] == [
+            m for m in kept if not m.topic.startswith(truth)
+        ]
+    assert len(gone) == 3
+
+
 def test_odometry_and_tf_say_where_the_vehicle_is(tmp_path):
     drive = drive_of('lidar_only', 0.3)
     odometry = [m for ms in VehicleBag(drive_of('nuscenes_like', 0.3, 'simultaneous'), 1)

@@ -36,13 +36,14 @@ def plan():
     return find_plan('sensor_loss')
 
 
-def report_of(run, plan, rig, node_exit=0):
+def report_of(run, plan, rig, node_exit=0, load=''):
     measures = measured(run, plan, rig)
-    checks = make_checks(measures, rig, sensing(), node_exit)
+    checks = make_checks(measures, rig, sensing(), node_exit, is_busy=bool(load))
     picture = Picture('grey', 'A <grey> square.', np.full((8, 8, 3), 99, np.uint8))
     return Report(
         'Sensors & more.',
         checks,
+        load,
         measures.labels.wrong,
         None,
         *moving_timeline(run, plan, rig, FilmTimes(10.0, 20)),
@@ -129,3 +130,16 @@ def test_the_film_has_one_picture_a_scene(empty_scene, tmp_path):
     write_video(path, [empty_scene] * 7, draw_film_frame, 10.0, workers=1)
     assert imageio_ffmpeg.count_frames_and_secs(str(path))[0] == 7
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_report_says_what_a_busy_machine_was_not_held_to(plan, rig, tmp_path):
+    report = report_of(ideal_run(plan, rig), plan, rig, load='others kept 1 of 2 cores')
+    write_report(report, tmp_path / 'report.html')
+    text = (tmp_path / 'report.html').read_text()
+    verdict = re.search(r'5 of 5 targets met</span> <b>(\d+) not judged: busy machine</b>', text)
+    assert 'others kept 1 of 2 cores' in text
+    assert (
+        text.count('<td>not&nbsp;judged:&nbsp;busy&nbsp;machine</td>')
+        == int(verdict.group(1))
+        > 10
+    )

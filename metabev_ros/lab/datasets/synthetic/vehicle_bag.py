@@ -43,13 +43,22 @@ class VehicleBag:
     Args:
         workers: processes; the bytes do not depend on it.
         keep_truths: a quarter of a megabyte for each stamp.
+        left_out: places in the drive's events of images that are neither rendered nor written;
+            the truth then counts nobody as seen by them.
 
     Attributes:
         truths: stamp in nanoseconds -> truth of what was taken so far, where they are kept.
     """
 
-    def __init__(self, drive: SensorDrive, workers: int = 1, keep_truths: bool = False) -> None:
+    def __init__(
+        self,
+        drive: SensorDrive,
+        workers: int = 1,
+        keep_truths: bool = False,
+        left_out: frozenset[int] = frozenset(),
+    ) -> None:
         self.drive, self._workers, self._keeps_truths = drive, workers, keep_truths
+        self._left_out = left_out
         self.truths: dict[int, GroundTruth] = {}
 
     def __len__(self) -> int:
@@ -70,7 +79,8 @@ class VehicleBag:
         with ProcessPoolExecutor(
             self._workers, get_context('spawn'), _enter_worker, (self.drive,)
         ) as pool:
-            ahead = _Ahead(pool, len(self), IN_FLIGHT * self._workers)
+            wanted = [index for index in range(len(self)) if index not in self._left_out]
+            ahead = _Ahead(pool, wanted, IN_FLIGHT * self._workers)
             try:
                 yield from self._walk(ahead.take)
             finally:
@@ -80,20 +90,27 @@ class VehicleBag:
         shots = _Shots(self.drive)
         early: dict[int, Rendered] = {}  # images that a truth needed before they arrived
         for index, event in enumerate(self.drive.events):
-            done = early.pop(index, None) or render(index)
+            done = self._done(index, early, render)
             shots.keep(index, done.seen)
             messages = done.messages
             if done.truth is not None:
                 newest = shots.newest(event.time_ns)
                 for other in newest:
                     if not shots.has(other):
-                        early[other] = render(other)
+                        early[other] = self._done(other, {}, render)
                         shots.keep(other, early[other].seen)
                 truth = with_visibility(done.truth, [shots.of(other) for other in newest])
                 if self._keeps_truths:
                     self.truths[event.stamp_ns] = truth
                 messages += tuple(self._truth_messages(event, truth))
             yield messages
+
+    def _done(
+        self, index: int, early: dict[int, Rendered], render: Callable[[int], Rendered]
+    ) -> Rendered:
+        if index in self._left_out:
+            return Rendered((), {}, None)
+        return early.pop(index, None) or render(index)
 
     def _truth_messages(self, event: Event, truth: GroundTruth) -> Iterator[OutMessage]:
         ego = self.drive.rig.ego_frame
@@ -171,19 +188,20 @@ class _Shots:
 
 
 class _Ahead:
-    """Events rendered ahead by a pool, in their order."""
+    """Events rendered ahead by a pool, in their order; `wanted` are all that will be taken."""
 
-    def __init__(self, pool: ProcessPoolExecutor, count: int, depth: int) -> None:
-        self._pool, self._count, self._depth = pool, count, depth
+    def __init__(self, pool: ProcessPoolExecutor, wanted: list[int], depth: int) -> None:
+        self._pool, self._wanted, self._depth = pool, wanted, depth
         self._next = 0
         self._waiting: dict[int, Future[Rendered]] = {}
 
     def take(self, index: int) -> Rendered:
         """Give what an event became; each is taken once."""
-        while self._next < min(self._count, index + 1) or (
-            self._next < self._count and len(self._waiting) < self._depth
+        while self._next < len(self._wanted) and (
+            self._wanted[self._next] <= index or len(self._waiting) < self._depth
         ):
-            self._waiting[self._next] = self._pool.submit(_render, self._next)
+            ahead = self._wanted[self._next]
+            self._waiting[ahead] = self._pool.submit(_render, ahead)
             self._next += 1
         return self._waiting.pop(index).result()
 
@@ -212,6 +230,7 @@ def write_vehicle_bag(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
     keep_truths: bool = False,
+    left_out: frozenset[int] = frozenset(),
 ) -> dict[int, GroundTruth]:
     """Write all messages; the file appears under its name when complete.
 
@@ -219,11 +238,12 @@ def write_vehicle_bag(
         workers: processes that render; the bytes do not depend on it.
         progress: called with (events written, all events).
         keep_truths: return them; else nothing.
+        left_out: as of `VehicleBag`.
 
     Returns:
         Stamp in nanoseconds -> truth.
     """
-    bag = VehicleBag(drive, workers, keep_truths)
+    bag = VehicleBag(drive, workers, keep_truths, left_out)
     with BagWriter(path) as writer:
         for index, messages in enumerate(bag):
             for message in messages:
