@@ -363,3 +363,34 @@ def test_the_qos_that_publishers_offered_is_read_from_both_storages(tmp_path):
         database.execute("UPDATE topics SET offered_qos_profiles = '- depth: 3'")
     database.close()
     assert BagReader(path).offered_qos == {'/a': '- depth: 3'}
+
+
+def test_a_declared_topic_has_its_type_and_qos_without_any_message(tmp_path):
+    qos = '- {reliability: reliable, durability: volatile}\n'
+    with BagWriter(tmp_path / 'a.mcap', compressed=False) as writer:
+        writer.declare('/tf_static', HEADER, qos)
+        writer.declare('/foreign', 'driver_msgs/msg/Custom', '')
+        writer.write('/a', HEADER, 1, header_cdr(1))
+        with pytest.raises(SensorDataError, match='/tf_static'):
+            writer.declare('/tf_static', 'std_msgs/msg/String', '')
+    with pytest.raises(ValueError, match='finished'):
+        writer.declare('/late', HEADER, '')
+    reader = BagReader(tmp_path / 'a.mcap')
+    assert reader.topics == {
+        '/tf_static': HEADER,
+        '/foreign': 'driver_msgs/msg/Custom',
+        '/a': HEADER,
+    }
+    assert reader.offered_qos == {'/tf_static': qos} and reader.counts == {'/a': 1}
+    assert [message.topic for message in reader] == ['/a'] and not reader.integrity.is_lossy
+
+
+@pytest.mark.parametrize('compressed', [True, False])
+def test_a_bag_that_is_written_fast_holds_the_same_in_more_bytes(tmp_path, compressed):
+    path = tmp_path / 'a.mcap'
+    with BagWriter(path, compressed=compressed) as writer:
+        for stamp in range(1000):
+            writer.write('/a', HEADER, stamp, header_cdr(1))
+    assert [message.log_time_ns for message in BagReader(path)] == list(range(1000))
+    content = path.read_bytes()
+    assert (content.count(header_cdr(1)) == 1000) is not compressed

@@ -33,9 +33,12 @@ class BagWriter:
         path: the file to make or replace; its folder is made.
         schemas: .msg texts of types this package does not know (BagReader.schemas); messages
             of a type with an empty one are written without a definition.
+        compressed: False spends disk instead of time, for what is recorded live.
     """
 
-    def __init__(self, path: Path | str, schemas: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, path: Path | str, schemas: dict[str, str] | None = None, *, compressed: bool = True
+    ) -> None:
         self.path = Path(path)
         self._schema_texts = schemas or {}
         self._partial = self.path.with_name(f'.{self.path.name}.{os.getpid()}.part')
@@ -49,9 +52,8 @@ class BagWriter:
                 raise IsADirectoryError(errno.EISDIR, 'a folder has this name')
             self._file = self._partial.open('wb')
             self._is_open = True
-            self._writer = McapWriter(
-                self._file, chunk_size=CHUNK_SIZE, compression=CompressionType.ZSTD
-            )
+            kind = CompressionType.ZSTD if compressed else CompressionType.NONE
+            self._writer = McapWriter(self._file, chunk_size=CHUNK_SIZE, compression=kind)
             self._writer.start(profile='ros2', library='metabev_ros')
 
     @contextlib.contextmanager
@@ -67,6 +69,23 @@ class BagWriter:
             self.discard()
             raise OutputError.of(self.path, error) from error
 
+    def declare(self, topic: str, msgtype: str, offered_qos: str) -> None:
+        """Note a topic before its first message; it may stay without any.
+
+        Args:
+            topic: that is not known yet.
+            msgtype: 'package/msg/Name'; of one that this package does not know the name is kept.
+            offered_qos: profiles of its publishers (YAML), as `BagReader.offered_qos`.
+
+        Raises:
+            SensorDataError: for a topic with two types.
+            OutputError: it cannot be written; nothing is left of the file.
+            ValueError: if the file is finished.
+        """
+        if not knows_type(msgtype):
+            self._schema_texts = {msgtype: '', **self._schema_texts}
+        self._channel(topic, msgtype, offered_qos)
+
     def write(self, topic: str, msgtype: str, stamp_ns: int, cdr: bytes) -> None:
         """Append one message with log time `stamp_ns`.
 
@@ -76,13 +95,7 @@ class BagWriter:
             OutputError: it cannot be written; nothing is left of the file.
             ValueError: if the file is finished.
         """
-        if not self._is_open:
-            raise ValueError(f'{self.path}: the bag is finished, nothing can be added')
-        if topic not in self._channels:
-            self._channels[topic] = self._register(topic, msgtype), msgtype
-        channel, known_type = self._channels[topic]
-        if known_type != msgtype:
-            raise SensorDataError('type', f'bag topic {topic}', known_type, msgtype)
+        channel = self._channel(topic, msgtype, LATCHED_QOS if is_latched(topic) else '')
         if not 0 <= stamp_ns < 2**64:
             raise SensorDataError('stamp', f'bag topic {topic}', 'a log time >= 0', str(stamp_ns))
         count = self._counts.get(topic, 0)
@@ -90,7 +103,19 @@ class BagWriter:
             self._writer.add_message(channel, stamp_ns, bytes(cdr), stamp_ns, count % 2**32)
         self._counts[topic] = count + 1
 
-    def _register(self, topic: str, msgtype: str) -> int:
+    def _channel(self, topic: str, msgtype: str, offered_qos: str) -> int:
+        """The number of a topic's channel, made where there is none."""
+        if not self._is_open:
+            raise ValueError(f'{self.path}: the bag is finished, nothing can be added')
+        if topic not in self._channels:
+            with self._giving_up():
+                self._channels[topic] = self._register(topic, msgtype, offered_qos), msgtype
+        channel, known_type = self._channels[topic]
+        if known_type != msgtype:
+            raise SensorDataError('type', f'bag topic {topic}', known_type, msgtype)
+        return channel
+
+    def _register(self, topic: str, msgtype: str, offered_qos: str) -> int:
         if msgtype not in self._schemas:
             text = self._schema_texts.get(msgtype)
             is_known = knows_type(msgtype)
@@ -103,13 +128,8 @@ class BagWriter:
             self._schemas[msgtype] = self._writer.register_schema(
                 msgtype, 'ros2msg' if text else '', (text or '').encode()
             )
-        latched = is_latched(topic)
-        return self._writer.register_channel(
-            topic,
-            'cdr',
-            self._schemas[msgtype],
-            {'offered_qos_profiles': LATCHED_QOS if latched else ''},
-        )
+        metadata = {'offered_qos_profiles': offered_qos}
+        return self._writer.register_channel(topic, 'cdr', self._schemas[msgtype], metadata)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -25,7 +25,8 @@ from rich.progress import (
 
 from metabev_ros.backends import BackendKind
 from metabev_ros.config import RigConfig, load_config
-from metabev_ros.errors import ConfigError, MetaBevError, clean_text
+from metabev_ros.contract import write_atomically
+from metabev_ros.errors import ConfigError, MetaBevError, OutputError, clean_text
 from metabev_ros.resources import model_folder, package_version, rig_file
 
 app = typer.Typer(
@@ -40,6 +41,7 @@ def choices(kinds: type[enum.Enum]) -> str:
     return '|'.join(str(kind.value) for kind in kinds)
 
 
+BagArgument = Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')]
 ModelOption = Annotated[
     Path | None,
     typer.Option(
@@ -94,6 +96,19 @@ def require_free(is_forced: bool, *paths: Path | None) -> None:
                 'one that is there',
                 'name another, or write over it with --force',
             )
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a file at once, and say so.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        write_atomically(path, content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise OutputError.of(path, error) from error
+    console.print(f'written: {path}', markup=False, highlight=False, soft_wrap=True)
 
 
 def say_json(plain: object) -> None:

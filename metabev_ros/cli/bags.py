@@ -9,6 +9,7 @@ import typer
 
 from metabev_ros.cli.app import (
     BackendOption,
+    BagArgument,
     ForceOption,
     ModelOption,
     RigOption,
@@ -112,7 +113,7 @@ def simulate(
 )
 def replay(
     context: typer.Context,
-    bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
+    bag: BagArgument,
     out: Annotated[
         Path | None,
         typer.Option('--out', '-o', help='Output bag; default: <bag>.metabev.mcap here.'),
@@ -195,7 +196,7 @@ def replay(
     )
 )
 def inject(
-    bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
+    bag: BagArgument,
     out: Annotated[Path, typer.Argument(help='The bag to write (.mcap).')],
     schedule: Annotated[
         str, typer.Option(help='Fault plan: a YAML file, or the name of one in config/faults/.')
@@ -242,7 +243,7 @@ def inject(
 
 @app.command(epilog=examples('metabev play drive.mcap --restamp --loop'))
 def play(
-    bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
+    bag: BagArgument,
     rate: Annotated[float, typer.Option(min=0.01, max=100)] = 1.0,
     loop: Annotated[bool, typer.Option(help='Start again at the end.')] = False,
     clock: Annotated[

@@ -1,9 +1,12 @@
-"""`metabev check-rig`: a rig judged by a recording of it."""
+"""`metabev check-rig`: a rig judged by a recording of it, or by what the running graph says."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 _MARKS = {'blocks': '[red]not used[/]', 'wrong': '[yellow]wrong[/]', 'note': '[dim]note[/]'}
 _CELL = 64  # characters of a topic in the table
+LIVE = 'the running graph'  # in the report, where a bag has its path
 
 
 @app.command(
@@ -35,12 +39,22 @@ _CELL = 64  # characters of a topic in the table
     epilog=examples(
         'metabev check-rig drive.mcap --write rig.yaml --picture rig.png',
         'metabev check-rig drive.mcap --rig rig.yaml --json',
+        'metabev check-rig --live --rig rig.yaml',
     ),
 )
 def check_rig(
     bag: Annotated[
-        Path, typer.Argument(metavar='BAG', help='.mcap or .db3 file, or a bag folder.')
-    ],
+        Path | None,
+        typer.Argument(
+            metavar='BAG', help='.mcap or .db3 file, or a bag folder.', show_default=False
+        ),
+    ] = None,
+    live: Annotated[
+        bool, typer.Option('--live', help='Listen to the running ROS graph in place of a bag.')
+    ] = False,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=600, help='How long --live listens.')
+    ] = 10.0,
     rig: Annotated[
         Path | None,
         typer.Option(
@@ -64,20 +78,27 @@ def check_rig(
     as_json: JsonOption = False,
     force: ForceOption = False,
 ) -> None:
-    """Say of each sensor in a bag whether it is usable, and if not, why and what to change.
+    """Say of each sensor whether it is usable, and if not, why and what to change.
 
     It looks at topics, types, QoS, stamps, rates, frames, CameraInfo, TF, pictures and points.
 
     docs/check_rig.md names all that it finds, and what it cannot see.
 
-    Exit code 0: all sensors are usable (notes may remain); 1: something is wrong; 2: wrong usage.
+    Exit code 0: all sensors are usable (notes may remain); 1: something is wrong; 2: wrong usage,
+    or no sensor on the graph.
     """
     from metabev_ros.lab.rig_check.check import check_rig as judge
     from metabev_ros.lab.rig_check.proposing import propose_rig
     from metabev_ros.lab.rig_check.rig_file import report_plain
 
+    if (bag is None) != live:
+        problem = 'a bag is judged, or --live' if live else "Missing argument 'BAG', or --live"
+        raise typer.BadParameter(problem, param_hint='BAG')
     given = _check_usage(bag, rig, write, picture, force)
-    look = _read(bag, given, as_json)
+    if bag is None:
+        look = _listen(seconds, given, as_json)
+    else:
+        look = _read(bag, given, as_json)
     if given is not None:
         report = judge(look, given)
     else:
@@ -93,7 +114,7 @@ def check_rig(
 
 
 def _check_usage(
-    bag: Path, rig: Path | None, write: Path | None, picture: Path | None, force: bool
+    bag: Path | None, rig: Path | None, write: Path | None, picture: Path | None, force: bool
 ) -> RigConfig | None:
     """The given rig; refuses what cannot be done before the bag is read."""
     from metabev_ros.lab.rig_check.rig_file import check_output
@@ -108,18 +129,44 @@ def _check_usage(
     return None if rig is None else rig_config(rig)
 
 
+def _listen(seconds: float, rig: RigConfig | None, is_quiet: bool) -> BagLook:
+    """Record the running graph into a file that does not stay, and look at that."""
+    from metabev_ros.node.graph_recording import RecordingOptions, record_graph
+
+    options = RecordingOptions(seconds, tuple(_topics(rig)))
+    with TemporaryDirectory(prefix='metabev_') as folder:
+        heard = Path(folder) / 'heard.mcap'
+        with _progress('Listening', is_quiet) as update:
+            record_graph(heard, options, lambda done, total: update(int(done), int(total)))
+        look = _read(heard, rig, is_quiet)
+    look.path = LIVE
+    return look
+
+
 def _read(bag: Path, rig: RigConfig | None, is_quiet: bool) -> BagLook:
     from metabev_ros.lab.rig_check.reading import read_bag
 
-    topics: list[str] = []
-    if rig is not None:
-        infos = [camera.info_topic for camera in rig.cameras]
-        named = [*(sensor.topic for sensor in rig.sensors), *infos, rig.odometry_topic]
-        topics = [topic for topic in named if topic]
+    with _progress('Reading', is_quiet) as update:
+        return read_bag(bag, _topics(rig), update)
+
+
+def _topics(rig: RigConfig | None) -> list[str]:
+    """Topics that a rig names; none where all count."""
+    if rig is None:
+        return []
+    infos = [camera.info_topic for camera in rig.cameras]
+    named = [*(sensor.topic for sensor in rig.sensors), *infos, rig.odometry_topic]
+    return [topic for topic in named if topic]
+
+
+@contextmanager
+def _progress(what: str, is_quiet: bool) -> Generator[Callable[[int, int], None], None, None]:
+    """A progress bar, or nothing where JSON alone is printed."""
     if is_quiet:
-        return read_bag(bag, topics)
-    with progress_bar('Reading') as update:
-        return read_bag(bag, topics, lambda done, total: update(done, total))
+        yield lambda done, total: None
+        return
+    with progress_bar(what) as update:
+        yield lambda done, total: update(done, total)
 
 
 def _write(
@@ -157,7 +204,7 @@ def _print(report: RigReport, written: list[Path], rig: Path | None) -> None:
             f'chosen: {clean_text(choice, 160)}', markup=False, highlight=False, soft_wrap=True
         )
     if not report.sensors:
-        console.print('no sensor in this bag: no Image, CompressedImage or PointCloud2')
+        console.print('no sensor in it: no Image, CompressedImage or PointCloud2')
     for path in written:
         console.print(f'written: {path}', markup=False, highlight=False, soft_wrap=True)
     verdict = 'all sensors are usable' if report.is_good else 'something is wrong, see above'

@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -14,7 +14,15 @@ from rich.table import Column, Table
 
 from metabev_ros.bags import BagReader
 from metabev_ros.bags.overview import BagOverview, TopicOverview, look_through
-from metabev_ros.cli.app import JsonOption, app, console, examples, progress_bar, say_json
+from metabev_ros.cli.app import (
+    BagArgument,
+    JsonOption,
+    app,
+    console,
+    examples,
+    progress_bar,
+    say_json,
+)
 from metabev_ros.cli.model_list import ModelEntry, shipped_models
 
 MODEL_COLUMNS = ('images', 'sweeps', 'runs on', 'scores', 'MB')
@@ -46,7 +54,7 @@ def _model_row(entry: ModelEntry) -> tuple[str, ...]:
 
 @app.command(epilog=examples('metabev info drive.mcap', 'metabev info rosbag2_folder --json'))
 def info(
-    bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
+    bag: BagArgument,
     as_json: JsonOption = False,
 ) -> None:
     """Say what a bag holds: topics, types, rates, gaps, and what could not be read.

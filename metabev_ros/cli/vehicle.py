@@ -17,6 +17,7 @@ from metabev_ros.cli.app import (
     model_dir,
     require_free,
     rig_config,
+    write_file,
 )
 
 
@@ -37,13 +38,10 @@ def policy(
     force: ForceOption = False,
 ) -> None:
     """Write what the node may hear and say, for SROS2 (docs/security.md)."""
-    from metabev_ros.contract import write_atomically
     from metabev_ros.node.access_policy import access_policy
 
     require_free(force, out)
-    text = access_policy(rig_config(rig), namespace, name, sim_time)
-    write_atomically(out, text.encode())
-    console.print(f'{out}: written')
+    write_file(out, access_policy(rig_config(rig), namespace, name, sim_time))
 
 
 @app.command(

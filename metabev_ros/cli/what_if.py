@@ -10,6 +10,7 @@ import typer
 
 from metabev_ros.cli.app import (
     BackendOption,
+    BagArgument,
     ForceOption,
     ModelOption,
     RigOption,
@@ -21,10 +22,10 @@ from metabev_ros.cli.app import (
     progress_bar,
     require_free,
     rig_config,
+    write_file,
 )
 from metabev_ros.cli.data import ClassOption, class_changes
-from metabev_ros.contract import write_atomically
-from metabev_ros.errors import ConfigError, OutputError
+from metabev_ros.errors import ConfigError
 from metabev_ros.lab.what_if.failures import FailureKind
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ SHOWN = 12  # outcomes that are printed; the page has all
     ),
 )
 def what_if(
-    bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
+    bag: BagArgument,
     out: Annotated[
         Path | None,
         typer.Option('--out', '-o', help='Page to write; default: <bag>.what_if.html here.'),
@@ -129,7 +130,7 @@ def what_if(
     _print(answer.report)
     texts = (page(answer), json.dumps(answer.report.to_plain(), indent=1, allow_nan=False) + '\n')
     for path, text in zip(files, texts, strict=False):
-        _write(path, text)
+        write_file(path, text)
     if answer.is_lossy:
         raise typer.Exit(3)
 
@@ -146,14 +147,6 @@ def _require_sense(files: tuple[Path, ...], bag: Path) -> None:
         if not path.resolve().parent.is_dir():
             got, remedy = f'no folder {path.parent}', 'make it first'
             raise ConfigError('what-if --out', 'a file in a folder that exists', got, remedy)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        write_atomically(path, text.encode())
-    except OSError as error:
-        raise OutputError.of(path, error) from error
-    console.print(f'written: {path}', markup=False)
 
 
 def _print(report: Report) -> None:

@@ -86,6 +86,10 @@ class _Reading:
         self._wanted, self._counts, self._qos = wanted, reader.counts, reader.offered_qos
         self._chosen: dict[str, dict[int, int]] = {}  # topic -> message -> its place
         self._repeats: dict[str, tuple[int, int]] = {}  # checksum, frames in a row
+        for topic, msgtype in reader.topics.items():  # one without a message has a QoS too
+            if msgtype == TF and _is_static(topic):
+                qos = self._qos.get(topic, '')
+                self.look.tf_static = TopicLook(topic, msgtype, qos)
 
     def take(self, message: BagMessage) -> None:
         """Take one message; one that cannot be read is counted."""
@@ -226,12 +230,8 @@ class _Reading:
             )
 
     def _take_tf(self, message: BagMessage) -> None:
-        is_static = message.topic.rsplit('/', 1)[-1] == 'tf_static'
-        if is_static:
-            look = self.look.tf_static
-            if look is None:
-                qos = self._qos.get(message.topic, '')
-                look = self.look.tf_static = TopicLook(message.topic, message.msgtype, qos)
+        is_static, look = _is_static(message.topic), self.look.tf_static
+        if is_static and look is not None:
             look.logs.append(message.log_time_ns)
         content = wire.deserialize(message.cdr, message.msgtype)
         for transform in content.transforms:
@@ -247,6 +247,10 @@ class _Reading:
             moved = transform.transform
             stamp = wire.stamp_to_ns(transform.header.stamp)
             poses.append((stamp, read_pose(moved.translation, moved.rotation, '/tf')))
+
+
+def _is_static(topic: str) -> bool:
+    return topic.rsplit('/', 1)[-1] == 'tf_static'
 
 
 def _fields(message: Any) -> dict[str, np.ndarray]:

@@ -23,7 +23,7 @@ def rig_text(rig: RigConfig, bag: str, choices: tuple[str, ...]) -> str:
     return '\n'.join(lines) + '\n' + body
 
 
-def check_output(path: Path, may_replace: bool, bag: Path) -> None:
+def check_output(path: Path, may_replace: bool, bag: Path | None) -> None:
     """Refuse a name that is taken, before any work is done.
 
     Raises:
@@ -31,7 +31,7 @@ def check_output(path: Path, may_replace: bool, bag: Path) -> None:
     """
     if path.is_dir():
         raise ConfigError(str(path), 'the name of a file', 'a folder', 'name a file in it')
-    if bag.exists() and path.resolve() == bag.resolve():
+    if bag is not None and bag.exists() and path.resolve() == bag.resolve():
         raise ConfigError(str(path), 'a name beside the bag', 'the bag', 'choose another name')
     if path.exists() and not may_replace:
         raise ConfigError(

@@ -95,6 +95,8 @@ def test_json_alone_is_printed_and_a_fault_is_exit_code_1(metabev, tmp_path):
         (('BAG', '--write', 'FOLDER'), 'a folder'),
         (('NO_BAG',), 'expected'),
         ((), "Missing argument 'BAG'"),
+        (('BAG', '--live'), 'or --live'),
+        (('--live', '--seconds', '0'), '0.1'),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(
