@@ -1,4 +1,4 @@
-"""How much of the machine other programs took while the node lived.
+"""The part of the machine that other programs took while the node lived.
 
 A node that shares its processor is late, however it is written: on a busy machine only what load
 cannot change is judged.
@@ -38,7 +38,7 @@ class Load:
 
     @property
     def text(self) -> str:
-        """What others took, in words."""
+        """The share of others in words."""
         if self.others is None:
             return 'not known'
         return f'other programs kept {self.others:.1f} of {self.cores} cores busy'
