@@ -24,6 +24,7 @@ SENSOR_TYPES = (
     'sensor_msgs/msg/CompressedImage',
     'sensor_msgs/msg/PointCloud2',
 )
+OPTIONAL = ('tf', 'nav_msgs/msg/Odometry')  # topic and type; either gives the motion
 TIME_END_NS = (2**31 - 3600) * 1_000_000_000  # an hour before the end of ROS's time
 
 
@@ -91,7 +92,7 @@ class BagFeed:
         return {
             topic: f'recorded as {wire.clean_text(recorded[topic])}, expected {msgtype}'
             if topic in recorded
-            else 'not in the bag'
+            else f'not in the bag{"; optional" if topic in OPTIONAL or msgtype in OPTIONAL else ""}'
             for topic, msgtype in self._inputs.items()
             if recorded.get(topic) != msgtype and topic != INJECTION_TOPIC
         }
