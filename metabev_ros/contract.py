@@ -215,12 +215,12 @@ def _field(plain: dict[str, Any], name: str, kind: type[T]) -> T:
     """
     value: Any = plain[name]
     require(isinstance(value, kind), name, kind.__name__, clean_text(value))
-    return value
+    return cast('T', value)
 
 
 def _texts(plain: dict[str, Any], name: str) -> dict[str, str]:
     """A field that gives texts by name; raises as `_field`."""
-    table = _field(plain, name, dict)
+    table = cast('dict[str, Any]', _field(plain, name, dict))
     return {key: _field(table, key, str) for key in table}
 
 

@@ -9,7 +9,6 @@ import typer
 
 from metabev_ros.cli.app import (
     BackendOption,
-    ForceOption,
     ModelOption,
     RigOption,
     ThreadsOption,
@@ -18,9 +17,9 @@ from metabev_ros.cli.app import (
     examples,
     model_dir,
     progress_bar,
-    require_free,
     rig_config,
 )
+from metabev_ros.cli.results import ForceOption, JsonOption, require_free, say_json
 from metabev_ros.config import read_node_config
 from metabev_ros.resources import rig_file
 
@@ -72,6 +71,7 @@ def simulate(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help='Processes that render.')] = 2,
     force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Render a vehicle's drive with ground truth into a bag."""
     from metabev_ros.lab.datasets.synthetic import (
@@ -101,7 +101,9 @@ def simulate(
         console.print(note, markup=False)
     with progress_bar('Rendering') as update:
         write_vehicle_bag(made, out, workers, lambda done, total: update(done, total))
-    console.print(f'{out}', markup=False)
+    console.print(f'written: {out}', markup=False)
+    if as_json:
+        say_json({'written': [out], 'seconds': seconds, 'notes': made.notes})
 
 
 @app.command(
@@ -146,6 +148,7 @@ def replay(
         ),
     ] = None,
     force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run the node's own perception over a bag, without ROS; outputs lie beside the inputs.
 
@@ -162,7 +165,7 @@ def replay(
         return parameter if name in given and not is_typed else option
 
     out = out or Path(f'{bag.resolve().stem}.metabev.mcap')
-    require_free(force, out, video)
+    require_free(force, out, video, inputs=(bag,))
     with progress_bar('Replaying') as update:
         summary = replay_bag(
             bag,
@@ -183,6 +186,15 @@ def replay(
     console.print('\n'.join(summary.lines()), markup=False)
     is_drawn = video is not None and summary.outputs and not summary.video_lost
     console.print(f'written: {out}' + (f' and {video}' if is_drawn else ''), markup=False)
+    if as_json:
+        say_json(
+            {
+                'written': [out, video] if is_drawn else [out],
+                'is_blind': summary.is_blind,
+                'is_lossy': summary.is_lossy,
+                **vars(summary),
+            }
+        )
     if summary.is_blind or summary.video_lost:
         raise typer.Exit(1 if summary.is_blind else 2)
     if summary.is_lossy:
@@ -209,6 +221,7 @@ def inject(
         bool, typer.Option('--enable-fault-injection', help='Without it nothing is injected.')
     ] = False,
     force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Copy a bag with faults in it, and write down what was done to every message.
 
@@ -218,7 +231,7 @@ def inject(
     from metabev_ros.faults.plan import find_plan
 
     truth = truth or out.with_suffix('.truth.jsonl')
-    require_free(force, out, truth)
+    require_free(force, out, truth, inputs=(bag,))
     with progress_bar('Injecting') as update:
         summary = inject_bag(
             bag,
@@ -236,6 +249,16 @@ def inject(
         f'written: {out} ({summary.written} of {summary.messages} messages) and {truth}',
         markup=False,
     )
+    if as_json:
+        say_json(
+            {
+                'written': [out, truth],
+                'written_messages': summary.written,
+                'messages': summary.messages,
+                'touched': summary.touched,
+                'integrity': summary.integrity,
+            }
+        )
     if summary.idle or summary.integrity.is_lossy:
         raise typer.Exit(1 if summary.idle else 3)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,14 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from metabev_ros.cli.app import (
-    ForceOption,
-    JsonOption,
     app,
     console,
     examples,
     progress_bar,
     rig_config,
 )
+from metabev_ros.cli.results import ForceOption, JsonOption, require_free, say_json
 from metabev_ros.config import RigConfig
 from metabev_ros.errors import OutputError, clean_text
 
@@ -77,7 +75,7 @@ def check_rig(
     from metabev_ros.lab.rig_check.rig_file import report_plain
 
     given = _check_usage(bag, rig, write, picture, force)
-    look = _read(bag, given, as_json)
+    look = _read(bag, given)
     if given is not None:
         report = judge(look, given)
     else:
@@ -85,7 +83,7 @@ def check_rig(
         report = judge(look, made.rig, made.findings, made.choices)
     written = _write(look, report, write, picture)
     if as_json:
-        typer.echo(json.dumps(report_plain(report), indent=1))
+        say_json(report_plain(report))
     else:
         _print(report, written, rig)
     if not report.is_good:
@@ -96,19 +94,15 @@ def _check_usage(
     bag: Path, rig: Path | None, write: Path | None, picture: Path | None, force: bool
 ) -> RigConfig | None:
     """The given rig; refuses what cannot be done before the bag is read."""
-    from metabev_ros.lab.rig_check.rig_file import check_output
-
     if rig is not None and write is not None:
         raise typer.BadParameter('makes a rig file, and --rig gives one', param_hint='--write')
     if picture is not None and picture.suffix.lower() != '.png':
         raise typer.BadParameter('its name must end in .png', param_hint='--picture')
-    for path in (write, picture):
-        if path is not None:
-            check_output(path, force, bag)
+    require_free(force, write, picture, inputs=(bag,))
     return None if rig is None else rig_config(rig)
 
 
-def _read(bag: Path, rig: RigConfig | None, is_quiet: bool) -> BagLook:
+def _read(bag: Path, rig: RigConfig | None) -> BagLook:
     from metabev_ros.lab.rig_check.reading import read_bag
 
     topics: list[str] = []
@@ -116,8 +110,6 @@ def _read(bag: Path, rig: RigConfig | None, is_quiet: bool) -> BagLook:
         infos = [camera.info_topic for camera in rig.cameras]
         named = [*(sensor.topic for sensor in rig.sensors), *infos, rig.odometry_topic]
         topics = [topic for topic in named if topic]
-    if is_quiet:
-        return read_bag(bag, topics)
     with progress_bar('Reading') as update:
         return read_bag(bag, topics, lambda done, total: update(done, total))
 

@@ -18,6 +18,7 @@ from metabev_ros.cli.app import (
     progress_bar,
     rig_config,
 )
+from metabev_ros.cli.results import JsonOption, require_folder, say_json
 from metabev_ros.config import ModelConfig, from_plain, load_config
 from metabev_ros.config.yaml import load_yaml
 from metabev_ros.errors import ConfigError
@@ -59,7 +60,7 @@ PicturesOption = Annotated[int, typer.Option(min=0, max=1000, help='Records to d
 
 
 def run_import(
-    source: Source, out: Path, model: Path | None, spread: Spread, pictures: int
+    source: Source, out: Path, model: Path | None, spread: Spread, pictures: int, as_json: bool
 ) -> None:
     """Import a source, then say and draw what came out."""
     from metabev_ros.lab.datasets.importing import import_records
@@ -67,6 +68,7 @@ def run_import(
     from metabev_ros.lab.datasets.record_pictures import write_pictures
     from metabev_ros.lab.datasets.summary import summarise
 
+    require_folder(out)
     with progress_bar('Importing') as update:
         import_records(source, out, import_model(model), spread, update)
     folder = RecordFolder(out)
@@ -79,6 +81,8 @@ def run_import(
     if drawn:
         console.print(f'look at: {out / "pictures"} ({len(drawn)} records)', markup=False)
     console.print(f'written: {out}', markup=False)
+    if as_json:
+        say_json({'written': [out], 'summary': summary})
 
 
 def import_model(model: Path | None) -> ModelConfig:
@@ -177,12 +181,13 @@ def import_nuscenes(
     workers: WorkersOption = 2,
     ray_address: RayOption = None,
     pictures: PicturesOption = 8,
+    as_json: JsonOption = False,
 ) -> None:
     """Import nuScenes v1.0, with its sweeps and, where the map expansion is there, its map."""
     from metabev_ros.lab.datasets.sources.nuscenes import NuScenes
 
     source = NuScenes(path, version, split, class_changes(classes))
-    run_import(source, out, model, Spread(workers, ray_address), pictures)
+    run_import(source, out, model, Spread(workers, ray_address), pictures, as_json)
 
 
 @import_app.command(
@@ -202,6 +207,7 @@ def import_kitti(
     workers: WorkersOption = 2,
     ray_address: RayOption = None,
     pictures: PicturesOption = 8,
+    as_json: JsonOption = False,
 ) -> None:
     """Import KITTI's 3D object benchmark: one camera, objects of its picture only."""
     from metabev_ros.lab.datasets.sources.kitti import KittiObject
@@ -212,6 +218,7 @@ def import_kitti(
         model,
         Spread(workers, ray_address),
         pictures,
+        as_json,
     )
 
 
@@ -229,12 +236,13 @@ def import_kitti_tracking(
     workers: WorkersOption = 2,
     ray_address: RayOption = None,
     pictures: PicturesOption = 8,
+    as_json: JsonOption = False,
 ) -> None:
     """Import KITTI's tracking benchmark: drives with velocities and earlier sweeps."""
     from metabev_ros.lab.datasets.sources.kitti import KittiTracking
 
     source = KittiTracking(path, classes=class_changes(classes))
-    run_import(source, out, model, Spread(workers, ray_address), pictures)
+    run_import(source, out, model, Spread(workers, ray_address), pictures, as_json)
 
 
 @import_app.command(
@@ -252,6 +260,7 @@ def import_av2(
     workers: WorkersOption = 2,
     ray_address: RayOption = None,
     pictures: PicturesOption = 8,
+    as_json: JsonOption = False,
 ) -> None:
     """Import the Argoverse 2 sensor data set."""
     from metabev_ros.lab.datasets.sources.argoverse import Argoverse2
@@ -262,6 +271,7 @@ def import_av2(
         model,
         Spread(workers, ray_address),
         pictures,
+        as_json,
     )
 
 
@@ -281,12 +291,13 @@ def import_synthetic(
     workers: WorkersOption = 2,
     ray_address: RayOption = None,
     pictures: PicturesOption = 8,
+    as_json: JsonOption = False,
 ) -> None:
     """Render worlds, to mix them with real data."""
     from metabev_ros.lab.datasets.sources.synthetic import SyntheticDrives
 
     source = SyntheticDrives(first_seed, worlds, frames, rate)
-    run_import(source, out, model, Spread(workers, ray_address), pictures)
+    run_import(source, out, model, Spread(workers, ray_address), pictures, as_json)
 
 
 @import_app.command(
@@ -306,12 +317,13 @@ def import_streets(
     workers: WorkersOption = 2,
     ray_address: RayOption = None,
     pictures: PicturesOption = 8,
+    as_json: JsonOption = False,
 ) -> None:
     """Render drives through simulated streets: random places, rigs and weather."""
     from metabev_ros.lab.simulation.records import StreetDrives
 
     source = StreetDrives(first_seed, worlds, frames, spacing, cameras)
-    run_import(source, out, model, Spread(workers, ray_address), pictures)
+    run_import(source, out, model, Spread(workers, ray_address), pictures, as_json)
 
 
 @import_app.command(
@@ -335,12 +347,13 @@ def import_traffic(
     workers: WorkersOption = 2,
     ray_address: RayOption = None,
     pictures: PicturesOption = 8,
+    as_json: JsonOption = False,
 ) -> None:
     """Drive recorded traffic again with simulated sensors. For evaluation, never to learn from."""
     from metabev_ros.lab.simulation.traffic_records import TrafficDrives
 
     source = TrafficDrives(tuple(files), first_seed, variants, spacing, cameras)
-    run_import(source, out, model, Spread(workers, ray_address), pictures)
+    run_import(source, out, model, Spread(workers, ray_address), pictures, as_json)
 
 
 @import_app.command(
@@ -383,6 +396,7 @@ def import_bag(
     workers: WorkersOption = 2,
     ray_address: RayOption = None,
     pictures: PicturesOption = 8,
+    as_json: JsonOption = False,
 ) -> None:
     """Import labelled recordings: the very samples that a replay of them makes."""
     from metabev_ros.lab.datasets.sources.label_collection import LabelTopics
@@ -399,4 +413,4 @@ def import_bag(
         licence=licence,
         is_commercial=not non_commercial,
     )
-    run_import(source, out, model, Spread(workers, ray_address), pictures)
+    run_import(source, out, model, Spread(workers, ray_address), pictures, as_json)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Column, Table
 
 from metabev_ros.bags import BagReader
 from metabev_ros.bags.overview import BagOverview, TopicOverview, look_through
-from metabev_ros.cli.app import JsonOption, app, console, examples, progress_bar, say_json
+from metabev_ros.cli.app import app, console, examples, progress_bar
 from metabev_ros.cli.model_list import ModelEntry, shipped_models
+from metabev_ros.cli.results import JsonOption, say_json
 
 MODEL_COLUMNS = ('network', 'images', 'sweeps', 'runs on', 'scores', 'MB')
 
@@ -24,7 +23,7 @@ def models(as_json: JsonOption = False) -> None:
     """List the models that this package brings, by the names that --model takes."""
     found = shipped_models()
     if as_json:
-        say_json([asdict(entry) for entry in found])
+        say_json(found)
         return
     table = Table(Column('name', overflow='fold'), *MODEL_COLUMNS)
     for entry in found:
@@ -57,17 +56,11 @@ def info(
     with progress_bar('Reading') as update:
         overview = look_through(reader, lambda done, total: update(done, total))
     if as_json:
-        say_json(_plain(overview))
+        say_json({'seconds': overview.seconds, **vars(overview)})
     else:
         _print_overview(bag, overview)
     if overview.is_lossy:
         raise typer.Exit(3)
-
-
-def _plain(overview: BagOverview) -> dict[str, Any]:
-    """The overview for JSON, which knows no NaN."""
-    plain = {'seconds': overview.seconds, **asdict(overview)}
-    return json.loads(json.dumps(plain).replace('NaN', 'null'))
 
 
 def _print_overview(bag: Path, overview: BagOverview) -> None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from metabev_ros.cli.app import (
-    ForceOption,
     ModelOption,
     app,
     command_line,
     console,
     examples,
     model_dir,
-    require_free,
     rig_config,
 )
+from metabev_ros.cli.results import ForceOption, JsonOption, require_folder, require_free, say_json
 
 
 @app.command(
@@ -35,6 +35,7 @@ def policy(
     name: Annotated[str, typer.Option(help='Of the node.')] = 'perception',
     sim_time: Annotated[bool, typer.Option(help='Also listen to /clock.')] = False,
     force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write what the node may hear and say, for SROS2 (docs/security.md)."""
     from metabev_ros.contract import write_atomically
@@ -43,7 +44,9 @@ def policy(
     require_free(force, out)
     text = access_policy(rig_config(rig), namespace, name, sim_time)
     write_atomically(out, text.encode())
-    console.print(f'{out}: written')
+    console.print(f'written: {out}', markup=False)
+    if as_json:
+        say_json({'written': [out]})
 
 
 @app.command(
@@ -58,10 +61,16 @@ def demo(
     record: Annotated[
         Path | None, typer.Option(help='Merge the figures into this docs/results/*.json.')
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Sensors die and come back while the real node runs; measures it and writes a report."""
     from metabev_ros.lab.demo.run import DemoConfig, run_demo
+    from metabev_ros.lab.demo.summary import SUMMARY
 
     config = DemoConfig(out, seed, model_dir(model), record, command_line())
-    if not run_demo(config, console):
+    require_folder(out)
+    is_met = run_demo(config, console)
+    if as_json:
+        say_json(json.loads((out / SUMMARY).read_text(encoding='utf-8')))
+    if not is_met:
         raise typer.Exit(1)

@@ -38,6 +38,9 @@ class Setting:
     mounting: Mounting
 
 
+SUMMARY = 'summary.json'
+
+
 @dataclass(frozen=True)
 class Findings:
     """The evidence of a run, and what it is worth."""
