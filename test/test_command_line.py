@@ -37,7 +37,6 @@ def leaves(command, path=('metabev',)):
 
 # Commands that end with nothing that a program could read.
 NO_JSON = {
-    ('metabev', 'play'): 'publishes until it is stopped',
     ('metabev', 'watch'): 'serves a page until it is stopped',
 }
 COMMANDS = dict(leaves(typer.main.get_command(app)))
@@ -239,8 +238,8 @@ def test_an_output_that_cannot_be_is_refused_before_the_work(metabev, bag, tmp_p
     (tmp_path / 'file').touch()
     os.mkfifo(tmp_path / 'pipe')
     for name, said in (
-        ('folder', 'a folder has this name'),
-        ('pipe', 'a device or a pipe'),
+        ('folder', 'that of a folder'),
+        ('pipe', 'that of a device or pipe'),
         ('file/a.mcap', 'a file that can be written'),
     ):
         typed = [word.format(tmp_path / name, bag=bag, folder=tmp_path) for word in words]

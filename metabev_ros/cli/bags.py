@@ -274,8 +274,15 @@ def play(
     restamp: Annotated[
         bool, typer.Option(help='Move header stamps to now, for nodes on the system clock.')
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Publish a bag over ROS 2 (for machines without `ros2 bag`)."""
     from metabev_ros.node.player import PlayerOptions, play_bag
 
-    play_bag(bag, PlayerOptions(rate, loop, clock, restamp))
+    def tell(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
+
+    published = play_bag(bag, PlayerOptions(rate, loop, clock, restamp), tell)
+    tell(f'played: {sum(published.values())} messages')
+    if as_json:
+        say_json({'published': published})

@@ -47,11 +47,10 @@ def require_free(is_forced: bool, *paths: Path | None, inputs: Sequence[Path] = 
         if path.resolve() in taken:
             raise ConfigError(name, 'a name beside the input', 'the input', 'choose another name')
         if path.is_dir():
-            got, remedy = 'a folder has this name', 'name a file in it'
-            raise ConfigError(name, 'the name of a file', got, remedy)
+            raise ConfigError(name, 'the name of a file', 'that of a folder', 'name a file in it')
         if path.exists() and not path.is_file():
-            got = 'a device or a pipe: files are made beside their place, then renamed'
-            raise ConfigError(name, 'the name of a file', got, 'name a file')
+            remedy = 'files are made beside their place and renamed: name a file'
+            raise ConfigError(name, 'the name of a file', 'that of a device or pipe', remedy)
         if path.exists() and not is_forced:
             remedy = 'name another, or write over it: add --force'
             raise ConfigError(name, 'the name of a new file', 'one that is there', remedy)

@@ -86,7 +86,7 @@ def test_a_replay_that_never_saw_anything_says_why_and_is_no_success(metabev, fo
         (('--video', '/proc/nowhere/a.mp4'), 'a file that can be written'),
         (('--video', 'a.avi'), '.mp4'),
         (('--out', '/proc/nowhere/a.mcap'), 'a file that can be written'),
-        (('--out', '/proc'), 'a folder has this name'),
+        (('--out', '/proc'), 'that of a folder'),
     ],
 )
 def test_wrong_use_is_one_clear_text_and_exit_code_2(metabev, folder, tmp_path, words, said):
