@@ -84,6 +84,14 @@ def test_every_command_prints_its_result_as_json_or_says_why_it_has_none(words):
     assert ('--json' in options) != (words in NO_JSON)
 
 
+@pytest.mark.parametrize('words', COMMANDS, ids=' '.join)
+def test_no_help_explains_a_value_by_a_type_of_python_alone(words):
+    command = COMMANDS[words]
+    context = command.make_context(words[-1], [], resilient_parsing=True)
+    shown = {p.name: str(p.display_type_rich(ctx=context)) for p in command.params}
+    assert not {name: text for name, text in shown.items() if '<str>' in text}
+
+
 def test_reasons_are_those_of_commands_that_are_there():
     assert set(NO_JSON) <= set(COMMANDS) and all(NO_JSON.values())
 

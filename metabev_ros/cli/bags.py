@@ -45,15 +45,17 @@ def simulate(
     drive: Annotated[
         str | None,
         typer.Option(
+            metavar='NAME|FILE',
             help='Mounts and motion: a YAML file, or the name of one in config/drives/; '
-            "default: that of the rig file's name."
+            "default: that of the rig file's name.",
         ),
     ] = None,
     timing: Annotated[
         str | None,
         typer.Option(
+            metavar='NAME|FILE',
             help='When sensors measure: a YAML file, or the name of one in '
-            "config/drives/timing/; default: the drive's."
+            "config/drives/timing/; default: the drive's.",
         ),
     ] = None,
     world: Annotated[
@@ -210,7 +212,11 @@ def inject(
     bag: Annotated[Path, typer.Argument(help='.mcap or .db3 file, or a bag folder.')],
     out: Annotated[Path, typer.Argument(help='The bag to write (.mcap).')],
     schedule: Annotated[
-        str, typer.Option(help='Fault plan: a YAML file, or the name of one in config/faults/.')
+        str,
+        typer.Option(
+            metavar='NAME|FILE',
+            help='Fault plan: a YAML file, or the name of one in config/faults/.',
+        ),
     ],
     seed: Annotated[int, typer.Option(min=0, help='Seed of all chance.')] = 0,
     rig: RigOption = None,

@@ -167,13 +167,17 @@ def import_nuscenes(
     path: Annotated[Path, typer.Argument(help='Folder with samples/, sweeps/, maps/, v1.0-*/.')],
     out: RecordsOption,
     version: Annotated[
-        str, typer.Option(help='v1.0-mini, v1.0-trainval or v1.0-test.')
+        str,
+        typer.Option(
+            metavar='v1.0-mini|v1.0-trainval|v1.0-test', help='Which part of the data set.'
+        ),
     ] = 'v1.0-mini',
     split: Annotated[
         str | None,
         typer.Option(
+            metavar='SPLIT|FILE',
             help='mini_train, mini_val, train, val, or a text file with a scene a line; default: '
-            'all scenes.'
+            'all scenes.',
         ),
     ] = None,
     model: ImportModelOption = None,
@@ -200,7 +204,8 @@ def import_kitti(
     path: Annotated[Path, typer.Argument(help='Folder with training/velodyne/, label_2/ ...')],
     out: RecordsOption,
     split: Annotated[
-        str, typer.Option(help='training, or the name of a list in ImageSets/.')
+        str,
+        typer.Option(metavar='NAME', help='training, or the name of a list in ImageSets/.'),
     ] = 'training',
     model: ImportModelOption = None,
     classes: ClassOption = None,
@@ -254,7 +259,7 @@ def import_kitti_tracking(
 def import_av2(
     path: Annotated[Path, typer.Argument(help='Folder with train/, val/ ...')],
     out: RecordsOption,
-    split: Annotated[str, typer.Option(help='train, val or test.')] = 'val',
+    split: Annotated[str, typer.Option(metavar='train|val|test', help='Which part.')] = 'val',
     model: ImportModelOption = None,
     classes: ClassOption = None,
     workers: WorkersOption = 2,
@@ -371,8 +376,9 @@ def import_bag(
     boxes: Annotated[
         str,
         typer.Option(
+            metavar='TOPIC',
             help='Topic of the boxes: Detection3DArray or SceneUpdate; default: the one that the '
-            'bag has.'
+            'bag has.',
         ),
     ] = '',
     tolerance: Annotated[
@@ -386,7 +392,10 @@ def import_bag(
         typer.Option(min=1, help='Metres up to which all objects are labelled; default: all.'),
     ] = None,
     licence: Annotated[
-        str, typer.Option(help='Licence of the data, for the card of what learns from it.')
+        str,
+        typer.Option(
+            metavar='TEXT', help='Licence of the data, for the card of what learns from it.'
+        ),
     ] = "of the bag's owner",
     non_commercial: Annotated[
         bool, typer.Option('--non-commercial', help='What learns from it may not be sold.')

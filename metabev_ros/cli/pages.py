@@ -78,9 +78,14 @@ def report(
     )
 )
 def watch(
-    node: Annotated[str, typer.Option(help='The node, with its namespace.')] = '/perception',
+    node: Annotated[
+        str, typer.Option(metavar='/NAME', help='The node, with its namespace.')
+    ] = '/perception',
     host: Annotated[
-        str, typer.Option(help='Address to listen at; 0.0.0.0 lets other machines look.')
+        str,
+        typer.Option(
+            metavar='ADDRESS', help='Address to listen at; 0.0.0.0 lets other machines look.'
+        ),
     ] = '127.0.0.1',
     port: Annotated[int, typer.Option(min=0, max=65535, help='0 takes a free one.')] = 8077,
     cameras: Annotated[

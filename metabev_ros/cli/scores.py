@@ -73,7 +73,10 @@ def evaluate(
     boxes: Annotated[
         str,
         typer.Option(
-            '--boxes', '--labels', help='With --bag: topic of the boxes; default: the one it has.'
+            '--boxes',
+            '--labels',
+            metavar='TOPIC',
+            help='With --bag: topic of the boxes; default: the one it has.',
         ),
     ] = '',
     labelled_range: Annotated[
@@ -116,7 +119,10 @@ def evaluate(
         int, typer.Option(min=1, max=256, help='With --settings: processes, one thread each.')
     ] = 1,
     ray_address: Annotated[
-        str | None, typer.Option(help='With --settings: run the drives on this Ray cluster.')
+        str | None,
+        typer.Option(
+            metavar='auto|HOST:PORT', help='With --settings: run the drives on this Ray cluster.'
+        ),
     ] = None,
     resamples: Annotated[
         int,
