@@ -28,7 +28,7 @@ def test_a_card_of_this_very_model_holds_every_headline_failure(model):
     assert card.n >= 100 and card.commit and card.date
     assert card.seed is not None or 'manifest' in card.data
     sweeps = load_contract(MODELS / model).config.lidar.sweeps
-    # Beams are not lost from a cloud of several sweeps: its points do not say which beam they are of.
+    # Beams are not lost from a cloud of several sweeps: its points do not say of which they are.
     for setting in [s for s in (CLEAN, *HEADLINE) if s.code != 'br' or sweeps == 1]:
         missing = set(FIGURES) - set(card.settings.get(setting.id, {}))
         assert not missing, setting.words
