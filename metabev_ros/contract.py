@@ -13,10 +13,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, Union, cast
+from typing import Any, TypeAlias, TypeVar, Union, cast
 
 from metabev_ros.config import ModelConfig, from_plain, to_plain
-from metabev_ros.errors import ConfigError, ContractError
+from metabev_ros.config.yaml import require
+from metabev_ros.errors import ConfigError, ContractError, clean_text
 from metabev_ros.graph_specs import TensorSpec, graph_inputs, graph_outputs
 from metabev_ros.measured_errors import MeasuredErrors
 from metabev_ros.score_calibration import ScoreCalibration
@@ -24,6 +25,8 @@ from metabev_ros.score_calibration import ScoreCalibration
 JsonValue: TypeAlias = Union[  # noqa: UP007  evaluated when the module is loaded: names itself
     None, bool, int, float, str, 'list[JsonValue]', 'dict[str, JsonValue]'
 ]
+
+T = TypeVar('T')
 
 FORMAT = 1
 
@@ -101,6 +104,19 @@ class Contract:
         text = json.dumps(self.to_json(), sort_keys=True, separators=(',', ':'))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def digest_of(self, graph: str) -> str:
+        """SHA-256 of a graph's file.
+
+        Raises:
+            ContractError: where the contract holds none.
+        """
+        name = f'{graph}.onnx'
+        if name not in self.digests:
+            raise ContractError(
+                'contract.json: digests', name, 'none of it', 'export the model again'
+            )
+        return self.digests[name]
+
     def to_json(self) -> dict[str, Any]:
         """Build the content of `contract.json`."""
 
@@ -151,11 +167,11 @@ def load_contract(folder: Path) -> Contract:
         config = from_plain(ModelConfig, plain['config'], f'{path.name}: config')
         contract = Contract(
             config,
-            plain['opset'],
-            plain['precision'],
-            plain['digests'],
-            plain['producer'],
-            plain['weights_sha256'],
+            _field(plain, 'opset', int),
+            _field(plain, 'precision', str),
+            _texts(plain, 'digests'),
+            _texts(plain, 'producer'),
+            _field(plain, 'weights_sha256', str),
             GraphForm(plain.get('form', GraphForm.ONNXRUNTIME.value)),
             _calibration(plain, config),
             _errors(plain, config),
@@ -188,6 +204,24 @@ def load_contract(folder: Path) -> Contract:
             'export the model again',
         )
     return contract
+
+
+def _field(plain: dict[str, Any], name: str, kind: type[T]) -> T:
+    """A field of a contract's JSON.
+
+    Raises:
+        ConfigError: for one of another type.
+        KeyError: for one that is missing.
+    """
+    value: Any = plain[name]
+    require(isinstance(value, kind), name, kind.__name__, clean_text(value))
+    return cast('T', value)
+
+
+def _texts(plain: dict[str, Any], name: str) -> dict[str, str]:
+    """A field that gives texts by name; raises as `_field`."""
+    table = cast('dict[str, Any]', _field(plain, name, dict))
+    return {key: _field(table, key, str) for key in table}
 
 
 def _calibration(plain: dict[str, Any], config: ModelConfig) -> ScoreCalibration | None:
@@ -244,7 +278,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     """
     try:
         plain: Any = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ContractError(
             str(path), 'a readable contract', str(error), 'run `metabev export` for this model'
         ) from error

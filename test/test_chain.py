@@ -18,6 +18,7 @@ from support.tiny import TINY
 
 from metabev_ros.bags import BagReader
 from metabev_ros.config import save_config
+from metabev_ros.contract import load_contract
 from metabev_ros.lab.training.config import ModalityDraw, Precision, TrainingConfig
 from metabev_ros.lab.training.data import DataSource
 from metabev_ros.lab.training.run import RunConfig
@@ -38,6 +39,11 @@ def metabev(folder: Path, *words: str) -> str:
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
+
+
+def told(folder: Path, *words: str) -> dict:
+    """What a command of `metabev` prints for other programs."""
+    return json.loads(metabev(folder, *words, '--json'))
 
 
 def log_of(run: Path) -> list[dict]:
@@ -90,8 +96,10 @@ def trained(tmp_path_factory) -> Path:
     )
     assert '6 records of 2 drives (6 FUSED)' in said
     words = ('--worlds', '2', '--frames', '2', '--model', 'run.yaml', '--pictures', '0')
-    metabev(folder, 'import', 'synthetic', '-o', 'records/drawn', *words)
-    metabev(folder, 'train', 'run.yaml', '--out', 'runs/whole')
+    made = told(folder, 'import', 'synthetic', '-o', 'records/drawn', *words)
+    assert made['summary']['records'] == 4 and made['written'] == ['records/drawn']
+    made = told(folder, 'train', 'run.yaml', '--out', 'runs/whole')
+    assert made == {'written': ['runs/whole/weights.safetensors'], 'steps': STEPS, 'skipped': 0}
     return folder
 
 
@@ -109,9 +117,11 @@ def test_what_was_learnt_is_fine_tuned_exported_replayed_and_runs_live(trained, 
     from support.live_graph import Graph, NodeProcess, RigPublisher
 
     tune = ('--data', 'records/real', '--out', 'runs/tuned', '--steps', '4')
-    metabev(trained, 'finetune', 'runs/whole', *tune)
-    said = metabev(trained, 'export', 'models/mine', '--run', 'runs/tuned')
-    assert 'contract' in said  # written only where the graphs agree with the network
+    assert told(trained, 'finetune', 'runs/whole', *tune)['steps'] == 4
+    made = told(trained, 'export', 'models/mine', '--run', 'runs/tuned')
+    # written only where the graphs agree with the network
+    assert made['contract'] == load_contract(trained / 'models/mine').hash
+    assert made['parity']['cases'] > 0
     card = (trained / 'models/mine/MODEL_CARD.md').read_text()
     assert 'CC BY-NC-SA 4.0' in card and 'non-commercial' in card.lower().split('\n\n')[1]
     drive = write_drive(tmp_path)
@@ -120,7 +130,11 @@ def test_what_was_learnt_is_fine_tuned_exported_replayed_and_runs_live(trained, 
     metabev(trained, 'replay', str(drive.path), '-o', 'seen.mcap', *words)
     topics = {m.topic for m in BagReader(trained / 'seen.mcap')}
     assert any(topic.endswith('detections') for topic in topics)
-    metabev(trained, 'evaluate', 'models/mine', '--data', 'records/real', '--out', 'scored')
+    words = ('--data', 'records/real', '--out', 'scored')
+    figures = told(trained, 'evaluate', 'models/mine', *words)['figures']
+    assert {figure['id'] for figure in figures} >= {'evaluation.nuscenes_v1_0_mini.fused.nds'}, (
+        figures
+    )
     assert 'FUSED' in (trained / 'scored/report.md').read_text()
     graph = Graph()
     node = NodeProcess(tmp_path, model=trained / 'models/mine')

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import sys
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +17,10 @@ from support import rig_messages
 
 from metabev_ros.bags import BagWriter
 from metabev_ros.cli import app, main
+from metabev_ros.cli.results import say_json
 from metabev_ros.config import save_config
 from metabev_ros.resources import resource_path
+from metabev_ros.structures import Modality
 
 SHIPPED = 'metabev_nano_streets'
 
@@ -30,6 +35,10 @@ def leaves(command, path=('metabev',)):
         yield from leaves(child, (*path, name))
 
 
+# Commands that end with nothing that a program could read.
+NO_JSON = {
+    ('metabev', 'watch'): 'serves a page until it is stopped',
+}
 COMMANDS = dict(leaves(typer.main.get_command(app)))
 
 
@@ -69,6 +78,64 @@ def test_every_help_has_an_example_that_the_command_would_take(words):
         command.make_context(words[-1], typed[len(words) :])  # parses; nothing runs
 
 
+@pytest.mark.parametrize('words', COMMANDS, ids=' '.join)
+def test_every_command_prints_its_result_as_json_or_says_why_it_has_none(words):
+    options = {name for p in COMMANDS[words].params for name in p.opts}
+    assert ('--json' in options) != (words in NO_JSON)
+
+
+@pytest.mark.parametrize('words', COMMANDS, ids=' '.join)
+def test_no_help_explains_a_value_by_a_type_of_python_alone(words):
+    command = COMMANDS[words]
+    context = command.make_context(words[-1], [], resilient_parsing=True)
+    shown = {p.name: str(p.display_type_rich(ctx=context)) for p in command.params}
+    assert not {name: text for name, text in shown.items() if '<str>' in text}
+
+
+def test_reasons_are_those_of_commands_that_are_there():
+    assert set(NO_JSON) <= set(COMMANDS) and all(NO_JSON.values())
+
+
+def test_with_json_nothing_else_is_on_standard_output(metabev, bag, tmp_path):
+    save_config(rig_messages.rig(), tmp_path / 'rig.yaml')
+    out, broken, policy = (tmp_path / name for name in ('out.mcap', 'bad.mcap', 'p.xml'))
+    rig = ('--rig', tmp_path / 'rig.yaml', '--json')
+
+    def told(*words, code=0):
+        found, out, printed = metabev(*words)
+        assert found == code, printed
+        return json.loads(out)
+
+    replayed = told('replay', bag, '-o', out, *rig)
+    assert replayed['written'] == [str(out)] and replayed['outputs'] == {'FUSED': 8}
+    assert replayed['not_heard']['odom'] and not replayed['is_blind']
+    off = '- {name: %s, type: "off", sensors: [lidar], begin: %s, end: %s}\n'
+    (tmp_path / 'plan.yaml').write_text(
+        'name: no_lidar\ntitle: no LiDAR\nfaults:\n'
+        + off % ('a', 0.5, 700)
+        + off % ('b', 800, 900)
+    )
+    plan = ('--schedule', tmp_path / 'plan.yaml', '--enable-fault-injection')
+    made = told('inject', bag, broken, *plan, *rig, code=1)
+    assert made['messages'] == made['integrity']['messages'] == replayed['integrity']['messages']
+    assert broken.is_file() and made['touched']['a'] > 0 == made['touched']['b']
+    assert told('policy', 'lidar_only', policy, '--json') == {'written': [str(policy)]}
+    made = told(
+        'simulate', tmp_path / 'a.mcap', '--seconds', '0.1', '--rig', 'lidar_only', '--json'
+    )
+    assert made['written'] == [str(tmp_path / 'a.mcap')] and made['seconds'] == 0.1
+    assert told('info', bag, '--json')['topics'] and told('models', '--json')
+    code, out, printed = metabev('info', tmp_path / 'nothing.mcap', '--json')
+    assert code == 2 and out == '' and 'nothing.mcap' in printed
+    assert 'written' in metabev('policy', 'lidar_only', policy, '--force')[1]
+
+
+def test_json_knows_counters_paths_and_what_is_no_number(capsys):
+    say_json({'a': (np.nan, 1.5), 'b': Counter(x=2), Modality.LIDAR: Path('c'), 'd': np.inf})
+    told = json.loads(capsys.readouterr().out)
+    assert told == {'a': [None, 1.5], 'b': {'x': 2}, 'LIDAR': 'c', 'd': None}
+
+
 def test_files_that_examples_name_in_the_checkout_are_there():
     for command in COMMANDS.values():
         for name in re.findall(r'\bconfig/\S+\.yaml', command.epilog or ''):
@@ -103,7 +170,7 @@ def test_a_rig_is_found_by_name(metabev, tmp_path):
 
 def test_info_tells_topics_rates_and_gaps(metabev, bag):
     code, out, _ = metabev('info', bag, '--json')
-    found = json.loads(out[out.index('{') :])
+    found = json.loads(out)
     topics = {topic['topic']: topic for topic in found['topics']}
     cloud = topics[f'/{rig_messages.LIDAR}/points']
     assert code == 0 and cloud['count'] == 8 and not found['is_lossy']
@@ -146,6 +213,77 @@ def test_nothing_is_written_over_unasked(metabev, bag, tmp_path, words, name):
     code, _, text = metabev(*typed)
     assert code == 2 and '--force' in text and there.read_text() == 'mine'
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+OUTPUTS = (
+    ('simulate', '{}', '--seconds', '0.1'),
+    ('replay', '{bag}', '-o', '{}'),
+    ('replay', '{bag}', '-o', '{folder}/b.mcap', '--video', '{}'),
+    ('inject', '{bag}', '{}', '--schedule', 'bad_day', '--enable-fault-injection'),
+    ('policy', 'lidar_only', '{}'),
+    ('card', SHIPPED, '--from', '{bag}', '-o', '{}'),
+    ('check-rig', '{bag}', '--write', '{}'),
+    ('what-if', '{bag}', '-o', '{}'),
+    ('convert', '{bag}', '--source', 'bevfusion', '--config', '{bag}', '--out', '{}'),
+    ('compare', '{bag}', '--cards', '--at-least', 'clean.nds=0.1', '--junit', '{}'),
+)
+FOLDERS = (
+    ('batch', '{bag}', '--out', '{}'),
+    ('evaluate', '--out', '{}'),
+    ('demo', '--out', '{}'),
+    ('import', 'bag', '{bag}', '-o', '{}'),
+    ('train', 'config/training/metabev_nano.yaml', '--out', '{}'),
+    ('finetune', SHIPPED, '--data', '{folder}', '--out', '{}'),
+    ('pretrain', 'config/pretraining/metabev_nano.yaml', '--out', '{}'),
+    ('experts', SHIPPED, '--out', '{}'),
+)
+
+
+@pytest.mark.parametrize('words', OUTPUTS, ids=' '.join)
+def test_an_output_that_cannot_be_is_refused_before_the_work(metabev, bag, tmp_path, words):
+    """A folder, a pipe (as a device: a rename would put a file in its place), no such folder."""
+    (tmp_path / 'folder').mkdir()
+    (tmp_path / 'file').touch()
+    os.mkfifo(tmp_path / 'pipe')
+    for name, said in (
+        ('folder', 'that of a folder'),
+        ('pipe', 'that of a device or pipe'),
+        ('file/a.mcap', 'a file that can be written'),
+    ):
+        typed = [word.format(tmp_path / name, bag=bag, folder=tmp_path) for word in words]
+        code, out, text = metabev(*typed, *(() if 'compare' in words else ('--force',)))
+        assert code == 2 and said in ' '.join(text.split()), text
+        assert '0:00' not in text and '.tmp' not in text and 'Traceback' not in text
+    assert (tmp_path / 'pipe').is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['file', 'folder', 'pipe']
+
+
+def test_an_input_is_never_written_over(metabev, bag, tmp_path):
+    before = bag.read_bytes()
+    for words in OUTPUTS[1:4]:
+        typed = [word.format(bag, bag=bag, folder=tmp_path) for word in words]
+        code, _, text = metabev(*typed, '--force')
+        assert code == 2 and 'beside the input' in ' '.join(text.split())
+    assert bag.read_bytes() == before
+
+
+@pytest.mark.parametrize('words', FOLDERS, ids=' '.join)
+def test_a_folder_that_cannot_be_is_refused_before_the_work(
+    metabev, bag, tmp_path, monkeypatch, words
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'file').touch()
+    for name in ('file', 'file/folder'):
+        place = tmp_path / name
+        typed = [
+            str(resource_path(word))
+            if word.startswith('config/')
+            else word.format(place, bag=bag, folder=tmp_path)
+            for word in words
+        ]
+        code, _, text = metabev(*typed)
+        assert code == 2 and 'a file that can be written' in ' '.join(text.split()), text
+        assert '0:00' not in text and 'Traceback' not in text
 
 
 def test_a_rate_is_unknown_where_one_message_came():

@@ -161,6 +161,10 @@ def test_a_rig_that_cannot_be_is_refused_with_what_is_wrong(repo_root, changes, 
         ({'time_offset': 37.0, 'estimate_time_offset': True}, 'not both'),
         ({'name': 'front left'}, 'a name without spaces'),
         ({'intrinsics': {'width': '640', 'height': 480, 'matrix': [1.0] * 9}}, 'int'),
+        ({'intrinsics': {'width': 640}}, r"every required key .* none of \['height', 'matrix'\]"),
+        ({'info_topic': None}, "leave the key out, or write '' for none"),
+        ({'rate_hz': None}, 'nothing .null.; leave the key out$'),
+        ({1: 'a', 'b': 'c'}, "unknown \\[1, 'b'\\]"),
     ],
 )
 def test_a_camera_that_cannot_be_is_refused_with_what_is_wrong(repo_root, changes, words):

@@ -32,6 +32,13 @@ def test_a_saved_contract_loads_with_the_same_hash(tmp_path):
         (('config', 'camera', 'height'), 160),
         (('inputs', 'camera_encoder', 0, 'name'), 'image'),
         (('outputs', 'fusion_lidar', 0, 'shape', 1), 11),
+        (('opset',), [18]),
+        (('precision',), {}),
+        (('digests',), ['a.onnx']),
+        (('digests',), None),
+        (('digests', 'a.onnx'), 1),
+        (('producer',), ['torch']),
+        (('weights_sha256',), 0),
     ],
 )
 def test_a_changed_field_is_named(tmp_path, path, value):
@@ -46,11 +53,20 @@ def test_a_changed_field_is_named(tmp_path, path, value):
         load_contract(tmp_path)
 
 
-@pytest.mark.parametrize('text', ['', '[]', '{"format": 1}', 'no json'])
+@pytest.mark.parametrize(
+    'text',
+    ['', '[]', '{"format": 1}', 'no json', '[' * 100_000, '{"format": 1, "x": ' + '[' * 100_000],
+)
 def test_a_broken_contract_is_refused(tmp_path, text):
     (tmp_path / 'contract.json').write_text(text)
     with pytest.raises(ContractError):
         load_contract(tmp_path)
+
+
+def test_a_graph_that_the_contract_does_not_name_is_refused():
+    assert CONTRACT.digest_of('a') == '0' * 64
+    with pytest.raises(ContractError, match='b.onnx'):
+        CONTRACT.digest_of('b')
 
 
 def test_a_missing_contract_says_what_to_run(tmp_path):

@@ -16,15 +16,17 @@ from metabev_ros.resources import resource_path
 
 START_WITHOUT = textwrap.dedent("""
     import sys
+    missing = sys.argv[2]
 
     class Blocker:
         def find_spec(self, name, path=None, target=None):
-            if name.partition('.')[0] == sys.argv[2]:
+            if name.partition('.')[0] == missing:
                 raise ModuleNotFoundError(f'No module named {name!r}', name=name)
 
     sys.meta_path.insert(0, Blocker())
     from metabev_ros.entry import start
-    sys.exit(start(sys.argv[1]))
+    sys.argv = sys.argv[1].split()
+    sys.exit(start(sys.argv[0]))
 """)
 
 
@@ -45,14 +47,25 @@ def start_without(program: str, module: str) -> subprocess.CompletedProcess[str]
         ('perception_node', 'cv2', 'sudo apt-get install python3-opencv'),
         ('metabev', 'typer', 'requirements/distribution.txt'),
         ('metabev', 'mcap', 'requirements/distribution.txt'),
+        ('metabev export models/mine', 'torch', 'requirements/train.txt'),
+        ('metabev export models/mine', 'onnx', 'requirements/train.txt'),
     ],
 )
 def test_a_program_names_the_module_that_is_missing_and_its_cure(program, module, told):
     done = start_without(program, module)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f'{program}: expected the Python module {module}')
+    name = program.partition(' ')[0]
+    assert line.startswith(f'{name}: expected the Python module {module}')
     assert told in line and done.stdout == ''
+
+
+def test_everything_that_training_needs_is_led_to_the_file_that_has_it(repo_root):
+    lines = (repo_root / 'requirements' / 'train.txt').read_text().splitlines()
+    names = {line.partition('==')[0] for line in lines if '==' in line}
+    assert 'torch' in names
+    for name in names:
+        assert 'requirements/train.txt' in remedy(name, 'requirements/distribution.txt')
 
 
 def test_ros_that_is_not_sourced_is_named_as_such():

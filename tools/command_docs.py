@@ -35,6 +35,9 @@ PAGE_HEAD = f"""\
 | 2 | wrong use or configuration, or an output that cannot be written; one line says why |
 | 3 | done, but part of the input could not be read |
 
+With `--json` standard output holds one JSON value, the result, and nothing else; words, progress
+and errors go to standard error. A command that is refused prints none.
+
 Made from `metabev_ros/cli` by `{COMMAND}`.
 """
 

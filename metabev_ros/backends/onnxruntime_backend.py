@@ -58,9 +58,7 @@ class OnnxRuntimeBackend:
         self._sessions = {
             graph: _session(
                 onnxruntime,
-                read_checked(
-                    Path(folder) / f'{graph}.onnx', self.contract.digests[f'{graph}.onnx']
-                ),
+                read_checked(Path(folder) / f'{graph}.onnx', self.contract.digest_of(graph)),
                 threads,
                 provider,
                 graph,

@@ -275,7 +275,7 @@ def engine_identity(
             assert_never(library.flavour)
     return EngineIdentity(
         graph,
-        contract.digests[f'{graph}.onnx'],
+        contract.digest_of(graph),
         contract.precision,
         gpu,
         capability,

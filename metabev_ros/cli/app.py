@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import json
 import shlex
 import sys
 from collections.abc import Callable, Generator
@@ -25,8 +24,7 @@ from rich.progress import (
 
 from metabev_ros.backends import BackendKind
 from metabev_ros.config import RigConfig, load_config
-from metabev_ros.contract import write_atomically
-from metabev_ros.errors import ConfigError, MetaBevError, OutputError, clean_text
+from metabev_ros.errors import MetaBevError, clean_text
 from metabev_ros.resources import model_folder, package_version, rig_file
 
 app = typer.Typer(
@@ -63,8 +61,6 @@ BackendOption = Annotated[
     typer.Option(metavar='|'.join(kind.value for kind in BackendKind), help='Inference runtime.'),
 ]
 ThreadsOption = Annotated[int, typer.Option(min=1, max=256, help='Inference threads.')]
-ForceOption = Annotated[bool, typer.Option('--force', help='Write over what is there.')]
-JsonOption = Annotated[bool, typer.Option('--json', help='Print JSON, for other programs.')]
 
 
 def examples(*lines: str) -> str:
@@ -80,40 +76,6 @@ def model_dir(model: Path | None) -> Path:
 def rig_config(rig: Path | None) -> RigConfig:
     """The rig that was asked for, by path or by name, or the nuScenes-like one."""
     return load_config(RigConfig, rig_file(rig))
-
-
-def require_free(is_forced: bool, *paths: Path | None) -> None:
-    """Refuse to write over files that are there.
-
-    Raises:
-        ConfigError
-    """
-    for path in paths:
-        if path is not None and path.is_file() and not is_forced:
-            raise ConfigError(
-                clean_text(path, 300),
-                'the name of a new file',
-                'one that is there',
-                'name another, or write over it with --force',
-            )
-
-
-def write_file(path: Path, content: str | bytes) -> None:
-    """Write a file at once, and say so.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    try:
-        write_atomically(path, content.encode() if isinstance(content, str) else content)
-    except OSError as error:
-        raise OutputError.of(path, error) from error
-    console.print(f'written: {path}', markup=False, highlight=False, soft_wrap=True)
-
-
-def say_json(plain: object) -> None:
-    """Print for other programs, on one stream with nothing else."""
-    sys.stdout.write(json.dumps(plain, indent=2) + '\n')
 
 
 def _print_version(wanted: bool) -> None:

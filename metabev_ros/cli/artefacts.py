@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from metabev_ros.cli.app import (
-    ForceOption,
     RigOption,
     app,
     command_line,
@@ -17,12 +16,16 @@ from metabev_ros.cli.app import (
     examples,
     model_dir,
     progress_bar,
-    require_free,
     rig_config,
 )
+from metabev_ros.cli.results import ForceOption, JsonOption, require_free, say_json
 from metabev_ros.config import load_config
 from metabev_ros.contract import Contract, GraphForm, GraphPrecision, variant_folder
 from metabev_ros.errors import ConfigError
+from metabev_ros.structures import Modality
+
+if TYPE_CHECKING:
+    from metabev_ros.lab.export.agreement import Agreement
 
 
 @app.command(
@@ -61,6 +64,7 @@ def export(
         ),
     ] = None,
     force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Weights -> ONNX graphs and contract.json, through the parity gate."""
     from metabev_ros.lab.export.to_onnx import export_model
@@ -78,8 +82,8 @@ def export(
                 'fp32',
                 'fp32 needs no calibration: leave one of the two out',
             )
-        contract, parity = export_model(model, run, report, form, seed)
-        report('\n'.join(parity.lines()))
+        contract, found = export_model(model, run, report, form, seed)
+        report('\n'.join(found.lines()))
     else:
         if run is not None:
             raise ConfigError(
@@ -88,8 +92,11 @@ def export(
                 precision.value,
                 'export the run first, then the model folder in this precision',
             )
-        contract = _export_precision(model, form, precision, calibration_bag, rig, report)
-    report(f'contract {contract.hash} written to {variant_folder(model, form, precision)}')
+        contract, found = _export_precision(model, form, precision, calibration_bag, rig, report)
+    folder = variant_folder(model, form, precision)
+    report(f'contract {contract.hash} written to {folder}')
+    if as_json:
+        say_json({'written': [folder], 'contract': contract.hash, 'parity': found})
 
 
 def _export_precision(
@@ -99,7 +106,7 @@ def _export_precision(
     bag: Path | None,
     rig: Path | None,
     report: Callable[[str], None],
-) -> Contract:
+) -> tuple[Contract, dict[Modality, Agreement]]:
     from metabev_ros.contract import load_contract
     from metabev_ros.lab.export.calibration import bag_set, synthetic_set
     from metabev_ros.lab.export.precision import export_precision
@@ -118,7 +125,7 @@ def _export_precision(
             f'{modality.name}: {agreement.box_share:.1%} of {agreement.boxes} sure boxes and '
             f'{agreement.map_iou:.1%} of the map as fp32'
         )
-    return contract
+    return contract, found
 
 
 @app.command(
@@ -161,6 +168,7 @@ def build_engines_command(
     record: Annotated[
         Path | None, typer.Option(help='Merge the figures into this docs/results/*.json.')
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """ONNX graphs -> TensorRT engines that were compared with ONNX Runtime."""
     from metabev_ros.backends import parse_precision
@@ -189,14 +197,14 @@ def build_engines_command(
         )
     for line in outcome.lines():
         console.print(line, markup=False)
+    figures = [
+        make_record(name, value, unit, command_line(), 1)
+        for name, value, unit in outcome.figures()
+    ]
     if record is not None:
-        merge_records(
-            record,
-            [
-                make_record(name, value, unit, command_line(), 1)
-                for name, value, unit in outcome.figures()
-            ],
-        )
+        merge_records(record, figures)
+    if as_json:
+        say_json({'figures': figures})
 
 
 @app.command(
@@ -221,6 +229,7 @@ def convert(
         typer.Option(help='Leave out a part of the table by its name; may be repeated.'),
     ] = None,
     force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Weights of BEVFusion, mmdetection3d, timm or torchvision -> our names, as safetensors."""
     from metabev_ros.config import ModelConfig
@@ -228,9 +237,12 @@ def convert(
     from metabev_ros.lab.conversion.coverage import coverage_table
     from metabev_ros.lab.conversion.sources import parse_source
 
-    require_free(force, out)
+    require_free(force, out, inputs=(checkpoint, config))
     result = convert_checkpoint(
         checkpoint, parse_source(source), load_config(ModelConfig, config), out, skip or ()
     )
     console.print(coverage_table(result))
     console.print(f'written: {out}', markup=False)
+    if as_json:
+        parts = {name: keys for name, keys in vars(result).items() if name != 'tensors'}
+        say_json({'written': [out], 'tensors': len(result.tensors), **parts})

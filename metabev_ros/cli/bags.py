@@ -10,7 +10,6 @@ import typer
 from metabev_ros.cli.app import (
     BackendOption,
     BagArgument,
-    ForceOption,
     ModelOption,
     RigOption,
     ThreadsOption,
@@ -19,9 +18,9 @@ from metabev_ros.cli.app import (
     examples,
     model_dir,
     progress_bar,
-    require_free,
     rig_config,
 )
+from metabev_ros.cli.results import ForceOption, JsonOption, require_free, say_json
 from metabev_ros.config import read_node_config
 from metabev_ros.resources import rig_file
 
@@ -47,15 +46,17 @@ def simulate(
     drive: Annotated[
         str | None,
         typer.Option(
+            metavar='NAME|FILE',
             help='Mounts and motion: a YAML file, or the name of one in config/drives/; '
-            "default: that of the rig file's name."
+            "default: that of the rig file's name.",
         ),
     ] = None,
     timing: Annotated[
         str | None,
         typer.Option(
+            metavar='NAME|FILE',
             help='When sensors measure: a YAML file, or the name of one in '
-            "config/drives/timing/; default: the drive's."
+            "config/drives/timing/; default: the drive's.",
         ),
     ] = None,
     world: Annotated[
@@ -73,6 +74,7 @@ def simulate(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help='Processes that render.')] = 2,
     force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Render a vehicle's drive with ground truth into a bag."""
     from metabev_ros.lab.datasets.synthetic import (
@@ -102,7 +104,9 @@ def simulate(
         console.print(note, markup=False)
     with progress_bar('Rendering') as update:
         write_vehicle_bag(made, out, workers, lambda done, total: update(done, total))
-    console.print(f'{out}', markup=False)
+    console.print(f'written: {out}', markup=False)
+    if as_json:
+        say_json({'written': [out], 'seconds': seconds, 'notes': made.notes})
 
 
 @app.command(
@@ -147,6 +151,7 @@ def replay(
         ),
     ] = None,
     force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run the node's own perception over a bag, without ROS; outputs lie beside the inputs.
 
@@ -163,7 +168,7 @@ def replay(
         return parameter if name in given and not is_typed else option
 
     out = out or Path(f'{bag.resolve().stem}.metabev.mcap')
-    require_free(force, out, video)
+    require_free(force, out, video, inputs=(bag,))
     with progress_bar('Replaying') as update:
         summary = replay_bag(
             bag,
@@ -184,6 +189,15 @@ def replay(
     console.print('\n'.join(summary.lines()), markup=False)
     is_drawn = video is not None and summary.outputs and not summary.video_lost
     console.print(f'written: {out}' + (f' and {video}' if is_drawn else ''), markup=False)
+    if as_json:
+        say_json(
+            {
+                'written': [out, video] if is_drawn else [out],
+                'is_blind': summary.is_blind,
+                'is_lossy': summary.is_lossy,
+                **vars(summary),
+            }
+        )
     if summary.is_blind or summary.video_lost:
         raise typer.Exit(1 if summary.is_blind else 2)
     if summary.is_lossy:
@@ -199,7 +213,11 @@ def inject(
     bag: BagArgument,
     out: Annotated[Path, typer.Argument(help='The bag to write (.mcap).')],
     schedule: Annotated[
-        str, typer.Option(help='Fault plan: a YAML file, or the name of one in config/faults/.')
+        str,
+        typer.Option(
+            metavar='NAME|FILE',
+            help='Fault plan: a YAML file, or the name of one in config/faults/.',
+        ),
     ],
     seed: Annotated[int, typer.Option(min=0, help='Seed of all chance.')] = 0,
     rig: RigOption = None,
@@ -210,6 +228,7 @@ def inject(
         bool, typer.Option('--enable-fault-injection', help='Without it nothing is injected.')
     ] = False,
     force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Copy a bag with faults in it, and write down what was done to every message.
 
@@ -219,7 +238,7 @@ def inject(
     from metabev_ros.faults.plan import find_plan
 
     truth = truth or out.with_suffix('.truth.jsonl')
-    require_free(force, out, truth)
+    require_free(force, out, truth, inputs=(bag,))
     with progress_bar('Injecting') as update:
         summary = inject_bag(
             bag,
@@ -237,6 +256,16 @@ def inject(
         f'written: {out} ({summary.written} of {summary.messages} messages) and {truth}',
         markup=False,
     )
+    if as_json:
+        say_json(
+            {
+                'written': [out, truth],
+                'written_messages': summary.written,
+                'messages': summary.messages,
+                'touched': summary.touched,
+                'integrity': summary.integrity,
+            }
+        )
     if summary.idle or summary.integrity.is_lossy:
         raise typer.Exit(1 if summary.idle else 3)
 
@@ -252,8 +281,15 @@ def play(
     restamp: Annotated[
         bool, typer.Option(help='Move header stamps to now, for nodes on the system clock.')
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Publish a bag over ROS 2 (for machines without `ros2 bag`)."""
     from metabev_ros.node.player import PlayerOptions, play_bag
 
-    play_bag(bag, PlayerOptions(rate, loop, clock, restamp))
+    def tell(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
+
+    published = play_bag(bag, PlayerOptions(rate, loop, clock, restamp), tell)
+    tell(f'played: {sum(published.values())} messages')
+    if as_json:
+        say_json({'published': published})

@@ -16,6 +16,7 @@ from metabev_ros.cli.app import (
     model_dir,
     progress_bar,
 )
+from metabev_ros.cli.results import JsonOption, say_json
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.evaluation.held_out import HeldOutDrives
 from metabev_ros.lab.evaluation.labelled_drives import LabelledDrives
@@ -63,6 +64,7 @@ def calibrate_command(
     record: Annotated[
         Path | None, typer.Option(help='Merge the figures into this docs/results/*.json.')
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make scores say how often they are right, per branch and class; written to contract.json.
 
@@ -88,8 +90,11 @@ def calibrate_command(
         outcome = calibrate(model, test_set, threads, update)
     for line in outcome.lines():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+    figures = outcome.records(command_line())
     if record is not None:
-        merge_records(record, outcome.records(command_line()))
-    if not dry_run:
-        for path in store_calibration(model, outcome.calibration, outcome.measured):
-            console.print(f'written: {path}', markup=False)
+        merge_records(record, figures)
+    written = () if dry_run else store_calibration(model, outcome.calibration, outcome.measured)
+    for path in written:
+        console.print(f'written: {path}', markup=False)
+    if as_json:
+        say_json({'written': written, 'figures': figures})

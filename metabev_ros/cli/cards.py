@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from metabev_ros.cli.app import ForceOption, app, console, examples, model_dir, require_free
+from metabev_ros.cli.app import app, console, examples, model_dir
+from metabev_ros.cli.results import ForceOption, JsonOption, require_free, say_json
 from metabev_ros.errors import ConfigError, OutputError, clean_text
 from metabev_ros.lab.evaluation.card_gates import Gate, Verdict, judge, junit
 from metabev_ros.lab.evaluation.model_results import SETTING_OF, ModelResults, write_text
@@ -38,6 +39,7 @@ def card(
         typer.Option('--out', '-o', help=f'Card to write; default: {CARD} beside the model.'),
     ] = None,
     force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the robustness card of a model: what it keeps under each failure that was measured.
 
@@ -45,7 +47,7 @@ def card(
     """
     folder = model_dir(model)
     path = out or folder / CARD
-    require_free(force, path)
+    require_free(force, path, inputs=(results,))
     loaded = ModelResults.load(results)
     info = Pipeline.load(folder, loaded.backend, threads=1).model
     if info.hash != loaded.model_hash:
@@ -63,10 +65,15 @@ def card(
     except OSError as error:
         raise OutputError.of(path, error) from error
     console.print(f'written: {path} ({len(made.settings)} settings)', markup=False)
+    if as_json:
+        say_json({'written': [path], 'card': made})
 
 
-def compare_cards(paths: Sequence[Path], gates: Sequence[Gate], report: Path | None) -> bool:
+def compare_cards(
+    paths: Sequence[Path], gates: Sequence[Gate], report: Path | None, as_json: bool
+) -> bool:
     """Print cards side by side and their verdicts; tell whether every gate is passed."""
+    require_free(True, report, inputs=paths)
     cards = [RobustnessCard.load(path) for path in paths]
     verdicts = judge(cards, gates)
     console.print(_table(cards))
@@ -82,7 +89,14 @@ def compare_cards(paths: Sequence[Path], gates: Sequence[Gate], report: Path | N
         except OSError as error:
             raise OutputError.of(report, error) from error
         console.print(f'written: {report}', markup=False)
+    if as_json:
+        say_json({'cards': cards, 'verdicts': [_plain(verdict) for verdict in verdicts]})
     return all(verdict.is_passed for verdict in verdicts)
+
+
+def _plain(verdict: Verdict) -> dict[str, object]:
+    words = {'card': verdict.card, 'limit': verdict.gate.words, 'is_passed': verdict.is_passed}
+    return {**words, 'value': verdict.value}
 
 
 def _say(verdict: Verdict) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -14,14 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from metabev_ros.cli.app import (
-    ForceOption,
-    JsonOption,
     app,
     console,
     examples,
     progress_bar,
     rig_config,
 )
+from metabev_ros.cli.results import ForceOption, JsonOption, require_free, say_json
 from metabev_ros.config import RigConfig
 from metabev_ros.errors import OutputError, clean_text
 
@@ -96,9 +92,9 @@ def check_rig(
         raise typer.BadParameter(problem, param_hint='BAG')
     given = _check_usage(bag, rig, write, picture, force)
     if bag is None:
-        look = _listen(seconds, given, as_json)
+        look = _listen(seconds, given)
     else:
-        look = _read(bag, given, as_json)
+        look = _read(bag, given)
     if given is not None:
         report = judge(look, given)
     else:
@@ -106,7 +102,7 @@ def check_rig(
         report = judge(look, made.rig, made.findings, made.choices)
     written = _write(look, report, write, picture)
     if as_json:
-        typer.echo(json.dumps(report_plain(report), indent=1))
+        say_json(report_plain(report))
     else:
         _print(report, written, rig)
     if not report.is_good:
@@ -117,37 +113,33 @@ def _check_usage(
     bag: Path | None, rig: Path | None, write: Path | None, picture: Path | None, force: bool
 ) -> RigConfig | None:
     """The given rig; refuses what cannot be done before the bag is read."""
-    from metabev_ros.lab.rig_check.rig_file import check_output
-
     if rig is not None and write is not None:
         raise typer.BadParameter('makes a rig file, and --rig gives one', param_hint='--write')
     if picture is not None and picture.suffix.lower() != '.png':
         raise typer.BadParameter('its name must end in .png', param_hint='--picture')
-    for path in (write, picture):
-        if path is not None:
-            check_output(path, force, bag)
+    require_free(force, write, picture, inputs=(bag,))
     return None if rig is None else rig_config(rig)
 
 
-def _listen(seconds: float, rig: RigConfig | None, is_quiet: bool) -> BagLook:
+def _listen(seconds: float, rig: RigConfig | None) -> BagLook:
     """Record the running graph into a file that does not stay, and look at that."""
     from metabev_ros.node.graph_recording import RecordingOptions, record_graph
 
     options = RecordingOptions(seconds, tuple(_topics(rig)))
     with TemporaryDirectory(prefix='metabev_') as folder:
         heard = Path(folder) / 'heard.mcap'
-        with _progress('Listening', is_quiet) as update:
+        with progress_bar('Listening') as update:
             record_graph(heard, options, lambda done, total: update(int(done), int(total)))
-        look = _read(heard, rig, is_quiet)
+        look = _read(heard, rig)
     look.path = LIVE
     return look
 
 
-def _read(bag: Path, rig: RigConfig | None, is_quiet: bool) -> BagLook:
+def _read(bag: Path, rig: RigConfig | None) -> BagLook:
     from metabev_ros.lab.rig_check.reading import read_bag
 
-    with _progress('Reading', is_quiet) as update:
-        return read_bag(bag, _topics(rig), update)
+    with progress_bar('Reading') as update:
+        return read_bag(bag, _topics(rig), lambda done, total: update(done, total))
 
 
 def _topics(rig: RigConfig | None) -> list[str]:
@@ -157,16 +149,6 @@ def _topics(rig: RigConfig | None) -> list[str]:
     infos = [camera.info_topic for camera in rig.cameras]
     named = [*(sensor.topic for sensor in rig.sensors), *infos, rig.odometry_topic]
     return [topic for topic in named if topic]
-
-
-@contextmanager
-def _progress(what: str, is_quiet: bool) -> Generator[Callable[[int, int], None], None, None]:
-    """A progress bar, or nothing where JSON alone is printed."""
-    if is_quiet:
-        yield lambda done, total: None
-        return
-    with progress_bar(what) as update:
-        yield lambda done, total: update(done, total)
 
 
 def _write(

@@ -18,6 +18,7 @@ from metabev_ros.cli.app import (
     progress_bar,
     rig_config,
 )
+from metabev_ros.cli.results import JsonOption, require_folder, say_json
 from metabev_ros.config import ModelConfig, from_plain, load_config
 from metabev_ros.config.yaml import load_yaml
 from metabev_ros.errors import ConfigError
@@ -59,7 +60,7 @@ PicturesOption = Annotated[int, typer.Option(min=0, max=1000, help='Records to d
 
 
 def run_import(
-    source: Source, out: Path, model: Path | None, spread: Spread, pictures: int
+    source: Source, out: Path, model: Path | None, spread: Spread, pictures: int, as_json: bool
 ) -> None:
     """Import a source, then say and draw what came out."""
     from metabev_ros.lab.datasets.importing import import_records
@@ -67,6 +68,7 @@ def run_import(
     from metabev_ros.lab.datasets.record_pictures import write_pictures
     from metabev_ros.lab.datasets.summary import summarise
 
+    require_folder(out)
     with progress_bar('Importing') as update:
         import_records(source, out, import_model(model), spread, update)
     folder = RecordFolder(out)
@@ -79,6 +81,8 @@ def run_import(
     if drawn:
         console.print(f'look at: {out / "pictures"} ({len(drawn)} records)', markup=False)
     console.print(f'written: {out}', markup=False)
+    if as_json:
+        say_json({'written': [out], 'summary': summary})
 
 
 def import_model(model: Path | None) -> ModelConfig:
@@ -163,13 +167,17 @@ def import_nuscenes(
     path: Annotated[Path, typer.Argument(help='Folder with samples/, sweeps/, maps/, v1.0-*/.')],
     out: RecordsOption,
     version: Annotated[
-        str, typer.Option(help='v1.0-mini, v1.0-trainval or v1.0-test.')
+        str,
+        typer.Option(
+            metavar='v1.0-mini|v1.0-trainval|v1.0-test', help='Which part of the data set.'
+        ),
     ] = 'v1.0-mini',
     split: Annotated[
         str | None,
         typer.Option(
+            metavar='SPLIT|FILE',
             help='mini_train, mini_val, train, val, or a text file with a scene a line; default: '
-            'all scenes.'
+            'all scenes.',
         ),
     ] = None,
     model: ImportModelOption = None,
@@ -177,12 +185,13 @@ def import_nuscenes(
     workers: WorkersOption = 2,
     ray_address: RayOption = None,
     pictures: PicturesOption = 8,
+    as_json: JsonOption = False,
 ) -> None:
     """Import nuScenes v1.0, with its sweeps and, where the map expansion is there, its map."""
     from metabev_ros.lab.datasets.sources.nuscenes import NuScenes
 
     source = NuScenes(path, version, split, class_changes(classes))
-    run_import(source, out, model, Spread(workers, ray_address), pictures)
+    run_import(source, out, model, Spread(workers, ray_address), pictures, as_json)
 
 
 @import_app.command(
@@ -195,13 +204,15 @@ def import_kitti(
     path: Annotated[Path, typer.Argument(help='Folder with training/velodyne/, label_2/ ...')],
     out: RecordsOption,
     split: Annotated[
-        str, typer.Option(help='training, or the name of a list in ImageSets/.')
+        str,
+        typer.Option(metavar='NAME', help='training, or the name of a list in ImageSets/.'),
     ] = 'training',
     model: ImportModelOption = None,
     classes: ClassOption = None,
     workers: WorkersOption = 2,
     ray_address: RayOption = None,
     pictures: PicturesOption = 8,
+    as_json: JsonOption = False,
 ) -> None:
     """Import KITTI's 3D object benchmark: one camera, objects of its picture only."""
     from metabev_ros.lab.datasets.sources.kitti import KittiObject
@@ -212,6 +223,7 @@ def import_kitti(
         model,
         Spread(workers, ray_address),
         pictures,
+        as_json,
     )
 
 
@@ -229,12 +241,13 @@ def import_kitti_tracking(
     workers: WorkersOption = 2,
     ray_address: RayOption = None,
     pictures: PicturesOption = 8,
+    as_json: JsonOption = False,
 ) -> None:
     """Import KITTI's tracking benchmark: drives with velocities and earlier sweeps."""
     from metabev_ros.lab.datasets.sources.kitti import KittiTracking
 
     source = KittiTracking(path, classes=class_changes(classes))
-    run_import(source, out, model, Spread(workers, ray_address), pictures)
+    run_import(source, out, model, Spread(workers, ray_address), pictures, as_json)
 
 
 @import_app.command(
@@ -246,12 +259,13 @@ def import_kitti_tracking(
 def import_av2(
     path: Annotated[Path, typer.Argument(help='Folder with train/, val/ ...')],
     out: RecordsOption,
-    split: Annotated[str, typer.Option(help='train, val or test.')] = 'val',
+    split: Annotated[str, typer.Option(metavar='train|val|test', help='Which part.')] = 'val',
     model: ImportModelOption = None,
     classes: ClassOption = None,
     workers: WorkersOption = 2,
     ray_address: RayOption = None,
     pictures: PicturesOption = 8,
+    as_json: JsonOption = False,
 ) -> None:
     """Import the Argoverse 2 sensor data set."""
     from metabev_ros.lab.datasets.sources.argoverse import Argoverse2
@@ -262,6 +276,7 @@ def import_av2(
         model,
         Spread(workers, ray_address),
         pictures,
+        as_json,
     )
 
 
@@ -281,12 +296,13 @@ def import_synthetic(
     workers: WorkersOption = 2,
     ray_address: RayOption = None,
     pictures: PicturesOption = 8,
+    as_json: JsonOption = False,
 ) -> None:
     """Render worlds, to mix them with real data."""
     from metabev_ros.lab.datasets.sources.synthetic import SyntheticDrives
 
     source = SyntheticDrives(first_seed, worlds, frames, rate)
-    run_import(source, out, model, Spread(workers, ray_address), pictures)
+    run_import(source, out, model, Spread(workers, ray_address), pictures, as_json)
 
 
 @import_app.command(
@@ -306,12 +322,13 @@ def import_streets(
     workers: WorkersOption = 2,
     ray_address: RayOption = None,
     pictures: PicturesOption = 8,
+    as_json: JsonOption = False,
 ) -> None:
     """Render drives through simulated streets: random places, rigs and weather."""
     from metabev_ros.lab.simulation.records import StreetDrives
 
     source = StreetDrives(first_seed, worlds, frames, spacing, cameras)
-    run_import(source, out, model, Spread(workers, ray_address), pictures)
+    run_import(source, out, model, Spread(workers, ray_address), pictures, as_json)
 
 
 @import_app.command(
@@ -335,12 +352,13 @@ def import_traffic(
     workers: WorkersOption = 2,
     ray_address: RayOption = None,
     pictures: PicturesOption = 8,
+    as_json: JsonOption = False,
 ) -> None:
     """Drive recorded traffic again with simulated sensors. For evaluation, never to learn from."""
     from metabev_ros.lab.simulation.traffic_records import TrafficDrives
 
     source = TrafficDrives(tuple(files), first_seed, variants, spacing, cameras)
-    run_import(source, out, model, Spread(workers, ray_address), pictures)
+    run_import(source, out, model, Spread(workers, ray_address), pictures, as_json)
 
 
 @import_app.command(
@@ -358,8 +376,9 @@ def import_bag(
     boxes: Annotated[
         str,
         typer.Option(
+            metavar='TOPIC',
             help='Topic of the boxes: Detection3DArray or SceneUpdate; default: the one that the '
-            'bag has.'
+            'bag has.',
         ),
     ] = '',
     tolerance: Annotated[
@@ -373,7 +392,10 @@ def import_bag(
         typer.Option(min=1, help='Metres up to which all objects are labelled; default: all.'),
     ] = None,
     licence: Annotated[
-        str, typer.Option(help='Licence of the data, for the card of what learns from it.')
+        str,
+        typer.Option(
+            metavar='TEXT', help='Licence of the data, for the card of what learns from it.'
+        ),
     ] = "of the bag's owner",
     non_commercial: Annotated[
         bool, typer.Option('--non-commercial', help='What learns from it may not be sold.')
@@ -383,6 +405,7 @@ def import_bag(
     workers: WorkersOption = 2,
     ray_address: RayOption = None,
     pictures: PicturesOption = 8,
+    as_json: JsonOption = False,
 ) -> None:
     """Import labelled recordings: the very samples that a replay of them makes."""
     from metabev_ros.lab.datasets.sources.label_collection import LabelTopics
@@ -399,4 +422,4 @@ def import_bag(
         licence=licence,
         is_commercial=not non_commercial,
     )
-    run_import(source, out, model, Spread(workers, ray_address), pictures)
+    run_import(source, out, model, Spread(workers, ray_address), pictures, as_json)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import typer
 from rich.markup import escape
 
-from metabev_ros.cli.app import JsonOption, app, console, examples
+from metabev_ros.cli.app import app, console, examples
+from metabev_ros.cli.results import JsonOption, say_json
 from metabev_ros.doctor import State, examine_machine, examine_software, exit_code, plain_lines
 from metabev_ros.doctor.examine import line_text, verdict
 
@@ -31,7 +31,7 @@ def doctor(
     """
     lines = [*examine_software(), *examine_machine(Path.cwd())]
     if as_json:
-        typer.echo(json.dumps(plain_lines(lines), indent=1))
+        say_json(plain_lines(lines))
     else:
         for line in lines:
             mark = _MARKS[line.state]

@@ -18,6 +18,7 @@ from metabev_ros.cli.app import (
     model_dir,
     progress_bar,
 )
+from metabev_ros.cli.results import JsonOption, require_folder, say_json
 from metabev_ros.resources import rig_file
 
 
@@ -52,6 +53,7 @@ def batch(
     ray_address: Annotated[
         str | None, typer.Option(metavar='auto|HOST:PORT', help='Use this Ray cluster instead.')
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Replay many bags and rank them by sensor trouble and disagreement, on one page.
 
@@ -77,6 +79,7 @@ def batch(
         )
         for name, path in zip(drive_names(found), found, strict=True)
     ]
+    require_folder(out)
     with progress_bar('Replaying') as update:
         outcomes = run_batch(tasks, out, Spread(workers, ray_address), update)
     failed = [outcome for outcome in outcomes if outcome.failure]
@@ -88,6 +91,8 @@ def batch(
             soft_wrap=True,
         )
     console.print(f'written: {out / "index.html"}', markup=False, soft_wrap=True)
+    if as_json:
+        say_json({'written': [out / 'index.html'], 'drives': outcomes})
     if failed:
         raise typer.Exit(1)
 

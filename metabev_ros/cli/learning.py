@@ -15,6 +15,7 @@ from metabev_ros.cli.app import (
     model_dir,
     progress_bar,
 )
+from metabev_ros.cli.results import JsonOption, require_folder, say_json
 from metabev_ros.config import load_config
 from metabev_ros.errors import ConfigError
 
@@ -36,6 +37,7 @@ def train(
     score: Annotated[
         bool, typer.Option(help='Then score the training samples themselves in every modality.')
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Train on records, rendered or imported; interrupt and start again at will.
 
@@ -50,6 +52,8 @@ def train(
         report = _score_training(run, trainer, cache, out)
         console.print(report.read_text(encoding='utf-8'), markup=False)
         console.print(f'written: {report}', markup=False)
+    if as_json:
+        _say_run(trainer, out)
 
 
 @app.command(
@@ -81,6 +85,7 @@ def finetune(
         'runs/cache'
     ),
     workers: Annotated[int, typer.Option(min=1, help='Rendering processes.')] = 2,
+    as_json: JsonOption = False,
 ) -> None:
     """Let a model go on learning from your own records; interrupt and start again at will.
 
@@ -94,12 +99,15 @@ def finetune(
     if device not in {member.value for member in Device}:
         raise ConfigError('finetune --device', 'cpu or cuda', repr(device))
     options = FinetuneOptions(keep, steps, learning_rate, Device(device), seed)
+    require_folder(out)
     run = finetune_run(model_dir(model), data, options)
     if this_process().is_leader:
         _tell(f'{run.training.steps} steps: {keep_run(run, out)}')
-    _train(run, out, cache, workers)
+    trainer = _train(run, out, cache, workers)
     if this_process().is_leader:
         _tell(f'written: {out}/MODEL_CARD.md')
+    if as_json:
+        _say_run(trainer, out)
 
 
 def _train(run: RunConfig, out: Path, cache: Path, workers: int) -> Trainer:
@@ -107,6 +115,7 @@ def _train(run: RunConfig, out: Path, cache: Path, workers: int) -> Trainer:
     from metabev_ros.lab.training.distributed import this_process
     from metabev_ros.lab.training.run import train_model
 
+    require_folder(out)
     is_leader = this_process().is_leader
     with progress_bar('Working') if is_leader else nullcontext(_say_nothing) as update:
         trainer = train_model(
@@ -125,6 +134,14 @@ def _train(run: RunConfig, out: Path, cache: Path, workers: int) -> Trainer:
         if trainer.skipped:
             _tell(f'{trainer.skipped} steps were left out: their gradients were not finite')
     return trainer
+
+
+def _say_run(trainer: Trainer, out: Path) -> None:
+    from metabev_ros.lab.training.distributed import this_process
+
+    if this_process().is_leader:
+        weights = out / 'weights.safetensors'
+        say_json({'written': [weights], 'steps': trainer.step, 'skipped': trainer.skipped})
 
 
 def _tell(line: str) -> None:
@@ -166,6 +183,7 @@ def pretrain(
     out: Annotated[Path, typer.Option(help='Run folder.')] = Path('runs/pretraining'),
     cache: Annotated[Path, typer.Option(help='Rendered records.')] = Path('runs/cache'),
     workers: Annotated[int, typer.Option(min=1, max=256, help='Rendering processes.')] = 2,
+    as_json: JsonOption = False,
 ) -> None:
     """Teach the camera backbone to fill in masked images (SimMIM); stop and start again at will.
 
@@ -175,6 +193,7 @@ def pretrain(
     from metabev_ros.lab.training.pretraining_config import PretrainingRun
 
     run = load_config(PretrainingRun, config)
+    require_folder(out)
     with progress_bar('Working') as update:
         pretrain_backbone(
             run,
@@ -187,7 +206,10 @@ def pretrain(
                 step, run.pretraining.steps, f'loss {values["total"]:.3f}, {rate:.1f} images/s'
             ),
         )
-    console.print(f'written: {out}/weights.safetensors and {out}/filled_in.png', markup=False)
+    written = [out / 'weights.safetensors', out / 'filled_in.png']
+    console.print(f'written: {written[0]} and {written[1]}', markup=False)
+    if as_json:
+        say_json({'written': written, 'steps': run.pretraining.steps})
 
 
 @app.command(
@@ -201,9 +223,14 @@ def experts(
     ],
     out: Annotated[Path, typer.Option(help='Folder for the pictures.')] = Path('out/experts'),
     drives: Annotated[int, typer.Option(min=1, help='Held-out worlds.')] = 2,
+    as_json: JsonOption = False,
 ) -> None:
     """Draw the experts that serve each task and BEV cell, and how many were selected."""
     from metabev_ros.lab.evaluation.adamv import report_experts
 
-    for path in report_experts(model_dir(model), out, drives):
+    require_folder(out)
+    written = report_experts(model_dir(model), out, drives)
+    for path in written:
         console.print(f'written: {path}', markup=False)
+    if as_json:
+        say_json({'written': written})

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -14,16 +11,9 @@ from rich.table import Column, Table
 
 from metabev_ros.bags import BagReader
 from metabev_ros.bags.overview import BagOverview, TopicOverview, look_through
-from metabev_ros.cli.app import (
-    BagArgument,
-    JsonOption,
-    app,
-    console,
-    examples,
-    progress_bar,
-    say_json,
-)
+from metabev_ros.cli.app import BagArgument, app, console, examples, progress_bar
 from metabev_ros.cli.model_list import ModelEntry, shipped_models
+from metabev_ros.cli.results import JsonOption, say_json
 
 MODEL_COLUMNS = ('images', 'sweeps', 'runs on', 'scores', 'MB')
 
@@ -33,7 +23,7 @@ def models(as_json: JsonOption = False) -> None:
     """List the models that this package brings, by the names that --model takes."""
     found = shipped_models()
     if as_json:
-        say_json([asdict(entry) for entry in found])
+        say_json(found)
         return
     table = Table(Column('name', no_wrap=True), *MODEL_COLUMNS, box=SIMPLE_HEAD)  # 80 columns
     for entry in found:
@@ -65,17 +55,11 @@ def info(
     with progress_bar('Reading') as update:
         overview = look_through(reader, lambda done, total: update(done, total))
     if as_json:
-        say_json(_plain(overview))
+        say_json({'seconds': overview.seconds, **vars(overview)})
     else:
         _print_overview(bag, overview)
     if overview.is_lossy:
         raise typer.Exit(3)
-
-
-def _plain(overview: BagOverview) -> dict[str, Any]:
-    """The overview for JSON, which knows no NaN."""
-    plain = {'seconds': overview.seconds, **asdict(overview)}
-    return json.loads(json.dumps(plain).replace('NaN', 'null'))
 
 
 def _print_overview(bag: Path, overview: BagOverview) -> None:

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from metabev_ros.cli.app import (
-    ForceOption,
     ModelOption,
     RigOption,
     app,
@@ -18,6 +17,7 @@ from metabev_ros.cli.app import (
     progress_steps,
     rig_config,
 )
+from metabev_ros.cli.results import ForceOption, JsonOption, require_free, say_json
 
 
 @app.command(
@@ -40,6 +40,7 @@ def report(
     rig: RigOption = None,
     model: ModelOption = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help='Processes that draw.')] = 2,
+    as_json: JsonOption = False,
 ) -> None:
     """Make one HTML page of a run: film, timeline, worst moments, sensors, latencies, map.
 
@@ -56,14 +57,17 @@ def report(
         load_contract(model_dir(model)).config,
         compare,
         workers=workers,
-        may_overwrite=force,
     )
+    require_free(force, *config.files, inputs=config.bags)
     with progress_steps() as tell:
         runs = write_report(config, tell)
     for run in runs:
         for note in run.notes:
             console.print(f'{run.recording.name}: {note}', markup=False, soft_wrap=True)
     console.print(f'written: {page}', markup=False, soft_wrap=True)
+    if as_json:
+        written = [path for path in config.files if path.is_file()]
+        say_json({'written': written, 'notes': {run.recording.name: run.notes for run in runs}})
 
 
 @app.command(
@@ -74,9 +78,14 @@ def report(
     )
 )
 def watch(
-    node: Annotated[str, typer.Option(help='The node, with its namespace.')] = '/perception',
+    node: Annotated[
+        str, typer.Option(metavar='/NAME', help='The node, with its namespace.')
+    ] = '/perception',
     host: Annotated[
-        str, typer.Option(help='Address to listen at; 0.0.0.0 lets other machines look.')
+        str,
+        typer.Option(
+            metavar='ADDRESS', help='Address to listen at; 0.0.0.0 lets other machines look.'
+        ),
     ] = '127.0.0.1',
     port: Annotated[int, typer.Option(min=0, max=65535, help='0 takes a free one.')] = 8077,
     cameras: Annotated[

@@ -23,6 +23,7 @@ from metabev_ros.cli.app import (
 )
 from metabev_ros.cli.cards import compare_cards
 from metabev_ros.cli.data import ClassOption, class_changes
+from metabev_ros.cli.results import JsonOption, require_folder, require_free, say_json
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.corruptions import SettingGroup
 from metabev_ros.lab.datasets.sources.label_collection import LabelTopics
@@ -73,7 +74,10 @@ def evaluate(
     boxes: Annotated[
         str,
         typer.Option(
-            '--boxes', '--labels', help='With --bag: topic of the boxes; default: the one it has.'
+            '--boxes',
+            '--labels',
+            metavar='TOPIC',
+            help='With --bag: topic of the boxes; default: the one it has.',
         ),
     ] = '',
     labelled_range: Annotated[
@@ -116,7 +120,10 @@ def evaluate(
         int, typer.Option(min=1, max=256, help='With --settings: processes, one thread each.')
     ] = 1,
     ray_address: Annotated[
-        str | None, typer.Option(help='With --settings: run the drives on this Ray cluster.')
+        str | None,
+        typer.Option(
+            metavar='auto|HOST:PORT', help='With --settings: run the drives on this Ray cluster.'
+        ),
     ] = None,
     resamples: Annotated[
         int,
@@ -141,6 +148,7 @@ def evaluate(
     record: Annotated[
         Path | None, typer.Option(help='Merge the figures into this docs/results/*.json.')
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Score models on held-out synthetic drives, or on records; --settings: while sensors fail.
 
@@ -154,6 +162,9 @@ def evaluate(
     of_bags = {'--rig': rig, '--boxes': boxes, '--class': classes}
     scoring.require_bag(bag, of_bags | {'--labelled-range': labelled_range})
     sources = tuple(scoring.model_source(text, backend) for text in folders)
+    require_folder(out)
+    require_free(True, submission)
+    topic = record.stem if record is not None else 'evaluation'
     with ExitStack() as stack:
         if bag:
             made = Path(stack.enter_context(TemporaryDirectory(prefix='metabev_')))
@@ -168,20 +179,24 @@ def evaluate(
         if settings is not None:
             test_set = HeldOutDrives(drives or 20, per_drive or 20, world=find_world(world))
             spread = Spread(workers, ray_address)
-            scoring.evaluate_settings(
-                sources, settings, data or test_set, spread, resamples, out, record
+            figures = scoring.evaluate_settings(
+                sources, settings, data or test_set, spread, resamples, out, topic
             )
         elif data:
             chosen = MODALITIES if modality is None else (Modality[modality],)
             request = None if submission is None else SubmissionRequest(submission, external)
-            scoring.evaluate_records(
-                sources[0], threads, data, chosen, request, original, out, record
+            figures = scoring.evaluate_records(
+                sources[0], threads, data, chosen, request, original, out, topic
             )
         else:
             test_set = HeldOutDrives(
                 drives or 40, per_drive or 3, CHOICE_FIRST_SEED, 2.0, find_world(world)
             )
-            scoring.evaluate_modalities(sources[0], threads, test_set, out, record)
+            figures = scoring.evaluate_modalities(sources[0], threads, test_set, out)
+    if record is not None:
+        merge_records(record, figures)
+    if as_json:
+        say_json({'written': [out], 'figures': figures})
 
 
 @app.command(
@@ -227,6 +242,7 @@ def compare(
     report_junit: Annotated[
         Path | None, typer.Option('--junit', help='With --cards: verdicts as JUnit XML, for CI.')
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Tables and pictures of models that were evaluated one by one on the same drives.
 
@@ -238,14 +254,19 @@ def compare(
         gates = read_gates(gate, at_least or (), at_most or ())
         if report_junit is not None and not gates:
             raise ConfigError('compare --junit', 'limits', 'none', 'say --gate or --at-least')
-        if not compare_cards(results, gates, report_junit):
+        if not compare_cards(results, gates, report_junit, as_json):
             raise typer.Exit(1)
         return
     if gate or at_least or at_most or report_junit:
         options = '--gate, --at-least, --at-most, --junit'
         raise ConfigError(options, '--cards', 'results of evaluate', 'make cards of them first')
     loaded = [ModelResults.load(path) for path in results]
+    require_folder(out)
     report = write_comparison(loaded, out)
+    topic = record.stem if record is not None else 'comparison'
+    figures = claim_records(loaded, command_line(), topic)
     if record is not None:
-        merge_records(record, claim_records(loaded, command_line(), record.stem))
+        merge_records(record, figures)
     console.print(f'written: {report}', markup=False)
+    if as_json:
+        say_json({'written': [report], 'figures': figures})

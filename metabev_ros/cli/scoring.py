@@ -18,7 +18,7 @@ from metabev_ros.lab.evaluation.labelled_drives import LabelledDrives
 from metabev_ros.lab.evaluation.model_results import ModelResults
 from metabev_ros.lab.evaluation.record_drives import RecordDrives, drives_for
 from metabev_ros.lab.evaluation.record_runs import SubmissionRequest, evaluate_on_records
-from metabev_ros.lab.evaluation.records import merge_records
+from metabev_ros.lab.evaluation.records import ResultRecord
 from metabev_ros.lab.evaluation.report import write_report
 from metabev_ros.lab.evaluation.report_records import class_records, evaluation_records, slug
 from metabev_ros.lab.evaluation.robustness import ModelSource, evaluate_robustness, with_backend
@@ -48,9 +48,13 @@ def evaluate_settings(
     spread: Spread,
     resamples: int,
     out: Path,
-    record: Path | None,
-) -> None:
-    """Score models under failures on records or synthetic drives."""
+    topic: str,
+) -> list[ResultRecord]:
+    """Score models under failures on records or synthetic drives; the figures.
+
+    Args:
+        topic: how their ids begin.
+    """
     test_set: LabelledDrives
     if isinstance(on, HeldOutDrives):
         test_set, shown, left_out = on, group.settings, {}
@@ -59,16 +63,13 @@ def evaluate_settings(
         say_left_out(group, shown, left_out)
     results = evaluate_under_failures(sources, shown, left_out, test_set, spread, resamples, out)
     report = write_comparison(results, out)
-    if record is not None:
-        merge_records(
-            record,
-            [
-                *robustness_records(results, command_line(), record.stem),
-                *claim_records(results, command_line(), record.stem),
-            ],
-        )
     console.print(report.read_text(encoding='utf-8'), markup=False)
     console.print(f'written: {report}', markup=False)
+    command = command_line()
+    return [
+        *robustness_records(results, command, topic),
+        *claim_records(results, command, topic),
+    ]
 
 
 def require_sense(
@@ -171,15 +172,13 @@ def evaluate_modalities(
     threads: int,
     test_set: HeldOutDrives,
     out: Path,
-    record: Path | None,
-) -> None:
-    """Score one model on held-out drives, once per modality."""
+) -> list[ResultRecord]:
+    """Score one model on held-out drives, once per modality; the figures."""
     pipeline = Pipeline.load(source.folder, source.backend, threads)
     with progress_bar('Evaluating') as update:
         evaluation = evaluate_on_drives(pipeline, test_set, _counted(update))
-    if record is not None:
-        merge_records(record, evaluation_records(evaluation, command_line()))
     print_report(evaluation, out)
+    return evaluation_records(evaluation, command_line())
 
 
 def _counted(update: ProgressUpdate) -> Callable[[str, int], None]:
@@ -203,20 +202,23 @@ def evaluate_records(
     submission: SubmissionRequest | None,
     original: Path | None,
     out: Path,
-    record: Path | None,
-) -> None:
-    """Score one model on records, once per modality."""
+    topic: str,
+) -> list[ResultRecord]:
+    """Score one model on records, once per modality; the figures.
+
+    Args:
+        topic: how their ids begin; the names of the data follow.
+    """
     drives = RecordDrives(tuple(data))
     pipeline = Pipeline.load(source.folder, source.backend, threads)
     with progress_bar('Evaluating') as update:
         evaluation = evaluate_on_records(
             pipeline, drives, modalities, submission, original, _counted(update)
         )
-    if record is not None:
-        names = [slug(folder.manifest.source.name) for folder in drives.opened]
-        topic, command = '.'.join([record.stem, '_and_'.join(names)]), command_line()
-        records = evaluation_records(evaluation, command, topic)
-        merge_records(record, [*records, *class_records(evaluation, command, topic)])
     print_report(evaluation, out)
     if submission is not None:
         console.print(f'written: {submission.path}', markup=False)
+    names = '_and_'.join(slug(folder.manifest.source.name) for folder in drives.opened)
+    topic, command = f'{topic}.{names}', command_line()
+    records = evaluation_records(evaluation, command, topic)
+    return [*records, *class_records(evaluation, command, topic)]

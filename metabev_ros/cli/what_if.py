@@ -11,7 +11,6 @@ import typer
 from metabev_ros.cli.app import (
     BackendOption,
     BagArgument,
-    ForceOption,
     ModelOption,
     RigOption,
     ThreadsOption,
@@ -20,12 +19,16 @@ from metabev_ros.cli.app import (
     examples,
     model_dir,
     progress_bar,
-    require_free,
     rig_config,
-    write_file,
 )
 from metabev_ros.cli.data import ClassOption, class_changes
-from metabev_ros.errors import ConfigError
+from metabev_ros.cli.results import (
+    ForceOption,
+    JsonOption,
+    require_free,
+    say_json,
+    write_file,
+)
 from metabev_ros.lab.what_if.failures import FailureKind
 
 if TYPE_CHECKING:
@@ -47,9 +50,6 @@ def what_if(
         Path | None,
         typer.Option('--out', '-o', help='Page to write; default: <bag>.what_if.html here.'),
     ] = None,
-    with_json: Annotated[
-        bool, typer.Option('--json', help='Write the figures beside the page too, as .json.')
-    ] = False,
     model: ModelOption = None,
     rig: RigOption = None,
     only: Annotated[
@@ -96,11 +96,14 @@ def what_if(
     backend: BackendOption = 'onnxruntime',
     threads: ThreadsOption = 2,
     force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Tell what is lost when each sensor of a bag dies, comes late, freezes or goes blind.
 
     Every failure goes through the node's own perception; boxes and map are held to those with
     all sensors, or to the labels of the bag.
+
+    --json also writes the figures beside the page, for `metabev card`.
 
     Exit code 3: a part of the bag could not be read.
     """
@@ -112,9 +115,8 @@ def what_if(
     from metabev_ros.pipeline import Pipeline
 
     out = out or Path(f'{bag.resolve().stem}.what_if.html')
-    files = (out, out.with_suffix('.json')) if with_json else (out,)
-    _require_sense(files, bag)
-    require_free(force, *files)
+    files = (out, out.with_suffix('.json')) if as_json else (out,)
+    require_free(force, *files, inputs=(bag,))
     kinds = tuple(dict.fromkeys(only or FailureKind))
     source = LabelledBags(
         (bag,), rig_config(rig), labels=LabelTopics(boxes), classes=class_changes(classes)
@@ -131,22 +133,10 @@ def what_if(
     texts = (page(answer), json.dumps(answer.report.to_plain(), indent=1, allow_nan=False) + '\n')
     for path, text in zip(files, texts, strict=False):
         write_file(path, text)
+    if as_json:
+        say_json(answer.report.to_plain())
     if answer.is_lossy:
         raise typer.Exit(3)
-
-
-def _require_sense(files: tuple[Path, ...], bag: Path) -> None:
-    """Refuse names that cannot be written to, before the long work.
-
-    Raises:
-        ConfigError
-    """
-    for path in files:
-        if path.is_dir() or path.resolve() == bag.resolve():
-            raise ConfigError('what-if --out', 'the name of a new file', str(path), 'name another')
-        if not path.resolve().parent.is_dir():
-            got, remedy = f'no folder {path.parent}', 'make it first'
-            raise ConfigError('what-if --out', 'a file in a folder that exists', got, remedy)
 
 
 def _print(report: Report) -> None:

@@ -97,19 +97,19 @@ def from_plain(kind: type[T], plain: Any, where: str) -> T:
         ConfigError: naming the field's path.
     """
     require(isinstance(plain, dict), where, f'a mapping for {kind.__name__}', type(plain).__name__)
-    fields = {f.name for f in dataclasses.fields(cast('type[DataclassInstance]', kind))}
-    unknown = sorted(set(plain) - fields)
+    fields = {f.name: f for f in dataclasses.fields(cast('type[DataclassInstance]', kind))}
+    unknown = sorted(set(plain) - set(fields), key=str)
     require(not unknown, where, f'only the keys {sorted(fields)}', f'unknown {unknown}')
+    missing = [name for name, field in fields.items() if _is_required(field) and name not in plain]
+    require(not missing, where, f'every required key of {kind.__name__}', f'none of {missing}')
     hints = typing.get_type_hints(kind)
-    values = {
-        name: _convert(hints[name], value, f'{where}.{name}') for name, value in plain.items()
-    }
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise ConfigError(
-            where, f'every required key of {kind.__name__}', str(error), 'add the missing key'
-        ) from error
+    return kind(
+        **{name: _convert(hints[name], value, f'{where}.{name}') for name, value in plain.items()}
+    )
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
@@ -120,6 +120,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _convert(
             next(a for a in typing.get_args(hint) if a is not type(None)), value, where
         )
+    if value is None:
+        empty = ", or write '' for none" if hint is str else ''
+        raise ConfigError(where, 'a value', 'nothing (null)', f'leave the key out{empty}')
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return from_plain(hint, value, where)
     if isinstance(hint, type) and issubclass(hint, enum.Enum):

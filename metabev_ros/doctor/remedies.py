@@ -11,6 +11,9 @@ from metabev_ros.resources import resource_path
 # Import name -> Debian package, for what rosdep installs from there.
 _SYSTEM = {'numpy': 'python3-numpy', 'cv2': 'python3-opencv', 'yaml': 'python3-yaml'}
 
+# What training and export need beside the rest: all of requirements/train.txt.
+_TRAINING = ('torch', 'onnx', 'onnxscript', 'scipy', 'tensorboard')
+
 
 def remedy(module: str, requirements: str) -> str:
     """The command that installs what was not found.
@@ -24,7 +27,7 @@ def remedy(module: str, requirements: str) -> str:
         return f'sudo apt-get install {_SYSTEM[top]}'
     if top.startswith(('rclpy', 'rcl_', 'rosidl')) or top.endswith(('_msgs', '_interfaces')):
         return 'source ROS, then: rosdep install --from-paths src --ignore-src'
-    return pip_install(requirements)
+    return pip_install('requirements/train.txt' if top in _TRAINING else requirements)
 
 
 def pip_install(requirements: str) -> str:

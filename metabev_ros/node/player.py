@@ -200,13 +200,23 @@ class BagPlayer:
         return self._start_ns + int((stamp_ns - self._first_ns) / self._options.rate)
 
 
-def play_bag(path: Path | str, options: PlayerOptions) -> None:
-    """Play a bag from a process of its own, until its end or a signal."""
+def play_bag(
+    path: Path | str, options: PlayerOptions, tell: Callable[[str], None]
+) -> dict[str, int]:
+    """Play a bag from a process of its own, until its end or a signal.
+
+    Args:
+        tell: called with a line when it begins.
+
+    Returns:
+        Topic -> messages that were published.
+    """
     rclpy.init()
     node = Node('bag_player', start_parameter_services=False, enable_rosout=False)
     player = BagPlayer(node, path, options)
     for topic, reason in player.skipped.items():
         node.get_logger().warning(f'{wire.clean_text(topic)}: not played, {reason}')
+    tell(f'playing {len(player.topics)} topics: {", ".join(map(wire.clean_text, player.topics))}')
     try:
         player.play()
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -214,3 +224,4 @@ def play_bag(path: Path | str, options: PlayerOptions) -> None:
     finally:
         node.destroy_node()
         rclpy.utilities.try_shutdown()
+    return dict(player.published)

@@ -24,6 +24,7 @@ SENSOR_TYPES = (
     'sensor_msgs/msg/CompressedImage',
     'sensor_msgs/msg/PointCloud2',
 )
+OPTIONAL = ('tf', 'nav_msgs/msg/Odometry')  # topic and type; either gives the motion
 TIME_END_NS = (2**31 - 3600) * 1_000_000_000  # an hour before the end of ROS's time
 
 
@@ -88,10 +89,15 @@ class BagFeed:
 
     def _missing(self) -> dict[str, str]:
         recorded = {topic.lstrip('/'): kind for topic, kind in self._reader.topics.items()}
+
+        def why(topic: str, msgtype: str) -> str:
+            if topic in recorded:
+                return f'recorded as {wire.clean_text(recorded[topic])}, expected {msgtype}'
+            is_optional = topic in OPTIONAL or msgtype in OPTIONAL
+            return 'not in the bag' + ('; optional' if is_optional else '')
+
         return {
-            topic: f'recorded as {wire.clean_text(recorded[topic])}, expected {msgtype}'
-            if topic in recorded
-            else 'not in the bag'
+            topic: why(topic, msgtype)
             for topic, msgtype in self._inputs.items()
             if recorded.get(topic) != msgtype and topic != INJECTION_TOPIC
         }

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import subprocess
+import sys
 import threading
 import time
+from collections import Counter
 
 import pytest
 from support import rig_messages
@@ -132,6 +136,16 @@ def test_a_stopped_loop_ends_at_once(graph, bag, heard):
     player.close()
     assert not thread.is_alive()
     assert player.published[rig_messages.topic_of(LIDAR)] > TICKS
+
+
+def test_the_command_says_what_it_plays_and_what_it_published(bag):
+    command = [sys.executable, '-m', 'metabev_ros.cli', 'play', bag, '--rate', '20', '--json']
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    recorded = Counter(message.topic for message in BagReader(bag))
+    assert done.returncode == 0 and json.loads(done.stdout) == {'published': dict(recorded)}
+    said = done.stderr.splitlines()
+    assert said[0].startswith(f'playing {len(recorded)} topics: ') and LIDAR in said[0]
+    assert said[-1] == f'played: {recorded.total()} messages'
 
 
 def test_impossible_options_are_refused():

@@ -34,6 +34,7 @@ def test_replay_takes_the_parameter_file_of_the_node(metabev, folder, tmp_path):
     words = ('replay', folder / 'in.mcap', '--force', '-o', tmp_path / 'out.mcap')
     code, plain = metabev(*words, '--rig', folder / 'rig.yaml')
     assert code == 0 and 'CAMERA' in plain
+    assert 'not heard: odom (not in the bag; optional)' in plain
     file = parameter_file(
         tmp_path / 'p.yaml',
         f'    use_sim_time: true\n    rig: {folder / "rig.yaml"}\n'
@@ -62,7 +63,7 @@ def test_a_replay_that_never_saw_anything_says_why_and_is_no_success(metabev, fo
     code, text = metabev(*words, '--rig', tmp_path / 'rig.yaml')
     assert code == 1 and 'NOTHING was perceived' in text
     assert 'not used: LIDAR_TOP (NEVER: nothing received)' in text
-    assert 'not in the bag' in text
+    assert f'not heard: other/{LIDAR}/points (not in the bag)' in text
     assert f'in the bag, not in the rig: /{LIDAR}/points (sensor_msgs/msg/PointCloud2)' in text
     assert BagReader(tmp_path / 'out.mcap').counts['/perception/status'] > 5
     rig = rig.replace('camera_info', 'info').replace(f'{LIDAR}/points', 'other')
@@ -85,7 +86,7 @@ def test_a_replay_that_never_saw_anything_says_why_and_is_no_success(metabev, fo
         (('--video', '/proc/nowhere/a.mp4'), 'a file that can be written'),
         (('--video', 'a.avi'), '.mp4'),
         (('--out', '/proc/nowhere/a.mcap'), 'a file that can be written'),
-        (('--out', '/proc'), 'a folder has this name'),
+        (('--out', '/proc'), 'that of a folder'),
     ],
 )
 def test_wrong_use_is_one_clear_text_and_exit_code_2(metabev, folder, tmp_path, words, said):

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from metabev_ros.lab.demo.summary import Findings
+from metabev_ros.lab.demo.summary import SUMMARY, Findings
 from metabev_ros.lab.demo.targets import NOT_JUDGED, Check
 
 REFRESH_HZ = 4
@@ -63,7 +63,7 @@ def print_findings(console: Console, findings: Findings, out: Path, seconds: flo
             f'this machine was too slow: messages left {measures.lateness:.0f} ms late',
             style='yellow',
         )
-    for name in ('report.html', 'output.mcap', 'summary.json'):
+    for name in ('report.html', 'output.mcap', SUMMARY):
         console.print(str(out / name), highlight=False, soft_wrap=True)
     return not missed
 

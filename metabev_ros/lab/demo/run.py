@@ -37,7 +37,14 @@ from metabev_ros.lab.demo.plots import (
 )
 from metabev_ros.lab.demo.report import Report, write_pictures, write_report
 from metabev_ros.lab.demo.scene import Mounting, Scene, draw_film_frame, scene_at
-from metabev_ros.lab.demo.summary import Findings, Setting, facts, headline, write_summary
+from metabev_ros.lab.demo.summary import (
+    SUMMARY,
+    Findings,
+    Setting,
+    facts,
+    headline,
+    write_summary,
+)
 from metabev_ros.lab.demo.targets import drive_seconds, make_checks, require_judgeable
 from metabev_ros.lab.demo.world import (
     TrueMotion,
@@ -99,7 +106,7 @@ def run_demo(config: DemoConfig, console: Console) -> bool:
         MetaBevError: something could not run at all.
     """
     config.out.mkdir(parents=True, exist_ok=True)
-    for name in ('report.html', 'output.mcap', 'summary.json', 'run.mp4'):
+    for name in ('report.html', 'output.mcap', SUMMARY, 'run.mp4'):
         (config.out / name).unlink(missing_ok=True)  # nothing old may pass for this run's
     began = time.monotonic()
     model_dir = (config.model_dir or resource_path(f'models/{config.world.model}')).resolve()
@@ -121,7 +128,7 @@ def run_demo(config: DemoConfig, console: Console) -> bool:
         score_outputs(evidence, setting.truths, frozenset(setting.rig.sensor_names)),
         load,
     )
-    write_summary(config.out / 'summary.json', config.seed, setting, findings)
+    write_summary(config.out / SUMMARY, config.seed, setting, findings)
     _make_report(config, setting, findings, pipeline, console, began)
     (config.out / 'drive.mcap').unlink()  # the output bag holds it as it was published
     if config.record is not None and load.is_busy:

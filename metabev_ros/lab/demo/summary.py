@@ -39,6 +39,9 @@ class Setting:
     mounting: Mounting
 
 
+SUMMARY = 'summary.json'
+
+
 @dataclass(frozen=True)
 class Findings:
     """The evidence of a run, and what it is worth."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import json
 import operator
 import os
@@ -90,11 +91,15 @@ def make_record(
         target,
         met,
         command,
-        current_commit(),
-        current_date(),
-        machine_name(),
+        *_this_run(),
         int(n),
     )
+
+
+@functools.cache
+def _this_run() -> tuple[str, str, str]:
+    """Commit, date and machine; asked once a process, as git is slow to ask."""
+    return current_commit(), current_date(), machine_name()
 
 
 def current_date() -> str:

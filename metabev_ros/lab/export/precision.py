@@ -113,7 +113,9 @@ def _write_int8(
     digests = {}
     for graph in GRAPHS:
         name = f'{graph}.onnx'
-        content = quantise(read_checked(folder / name, source.digests[name]), inputs[graph], form)
+        content = quantise(
+            read_checked(folder / name, source.digest_of(graph)), inputs[graph], form
+        )
         lint(content, graph, form)
         (scratch / name).write_bytes(content)
         digests[name] = sha256_of(scratch / name)

@@ -127,9 +127,7 @@ def _replayed(task: DriveTask, outcome: DriveOutcome) -> DriveOutcome:
 def _report(task: DriveTask, rig: RigConfig) -> None:
     """Write the page of what came out."""
     model = load_contract(task.model).config
-    page_of = ReportConfig(
-        task.folder / SEEN, task.folder / REPORT, rig, model, workers=1, may_overwrite=True
-    )
+    page_of = ReportConfig(task.folder / SEEN, task.folder / REPORT, rig, model, workers=1)
     write_report(page_of, lambda step, done, total: None)
 
 

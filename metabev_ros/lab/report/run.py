@@ -34,7 +34,6 @@ class ReportConfig:
         rig: the sensors of both.
         model: the network whose input size the images have.
         workers: processes that draw.
-        may_overwrite: an older page may be replaced.
     """
 
     bag: Path
@@ -44,7 +43,6 @@ class ReportConfig:
     other: Path | None = None
     sensing: SensingConfig = field(default_factory=SensingConfig)
     workers: int = 2
-    may_overwrite: bool = False
 
     def __post_init__(self) -> None:
         if self.out.suffix.lower() not in ('.html', '.htm'):
@@ -57,24 +55,29 @@ class ReportConfig:
         """The bags, in the order of the page."""
         return (self.bag,) if self.other is None else (self.bag, self.other)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The page, and the films that lie beside it where they are too large for it."""
+        return (self.out, *(film_beside(self.out, number) for number in range(len(self.bags))))
+
 
 def write_report(config: ReportConfig, progress: Progress) -> list[RunFindings]:
     """Write the page; returns what was found in each bag.
 
     Raises:
-        ConfigError: a bag has no outputs, or the page is there already.
+        ConfigError: a bag has no outputs.
         SensorDataError: a bag is unreadable from its first byte.
         OutputError: nothing can be written there.
         MissingDependencyError: there is no encoder, or no Bokeh.
     """
     began = time.monotonic()
-    _check_place(config)
     recordings = [_read(bag, progress) for bag in config.bags]
     if len(recordings) > 1:
         share_zero(recordings[0], recordings[1])
     seconds = max(recording.duration for recording in recordings)
     times = FilmTimes.over(seconds, film_rate(seconds))
     try:
+        config.out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix='.metabev_report_', dir=config.out.parent) as made:
             runs = [
                 _gather(config, recording, times, Path(made) / f'{number}.mp4', progress)
@@ -93,28 +96,6 @@ def write_report(config: ReportConfig, progress: Progress) -> list[RunFindings]:
     except OSError as error:
         raise OutputError.of(config.out, error) from error
     return runs
-
-
-def _check_place(config: ReportConfig) -> None:
-    """Find out before the work whether the page can be written.
-
-    Raises:
-        ConfigError, OutputError.
-    """
-    try:
-        config.out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError.of(config.out, error) from error
-    films = [film_beside(config.out, number) for number in range(len(config.bags))]
-    for path in (config.out, *films):
-        if path.is_dir():
-            raise ConfigError('report', 'the name of a file', f'the folder {clean_text(path)}')
-        if path.resolve() in {bag.resolve() for bag in config.bags}:
-            raise ConfigError('report', 'a file beside the bag', clean_text(path))
-        if path.exists() and not config.may_overwrite:
-            raise ConfigError(
-                'report', 'a file that is not there yet', clean_text(path, 300), 'add --force'
-            )
 
 
 def _read(bag: Path, progress: Progress) -> Recording:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from metabev_ros.config import RigConfig, to_plain
-from metabev_ros.errors import ConfigError, clean_text
+from metabev_ros.errors import clean_text
 from metabev_ros.lab.rig_check.findings import Finding
 from metabev_ros.lab.rig_check.report import RigReport
 
@@ -21,22 +20,6 @@ def rig_text(rig: RigConfig, bag: str, choices: tuple[str, ...]) -> str:
     lines += [f'# {clean_text(choice, _LINE)}' for choice in choices]
     body = yaml.safe_dump(to_plain(rig), sort_keys=False, allow_unicode=False)
     return '\n'.join(lines) + '\n' + body
-
-
-def check_output(path: Path, may_replace: bool, bag: Path | None) -> None:
-    """Refuse a name that is taken, before any work is done.
-
-    Raises:
-        ConfigError
-    """
-    if path.is_dir():
-        raise ConfigError(str(path), 'the name of a file', 'a folder', 'name a file in it')
-    if bag is not None and bag.exists() and path.resolve() == bag.resolve():
-        raise ConfigError(str(path), 'a name beside the bag', 'the bag', 'choose another name')
-    if path.exists() and not may_replace:
-        raise ConfigError(
-            str(path), 'a new file', 'one that is there', 'name another, or add --force'
-        )
 
 
 def report_plain(report: RigReport) -> dict[str, Any]:

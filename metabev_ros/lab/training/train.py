@@ -236,7 +236,7 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(
             [p for p in self._step_module.parameters() if p.requires_grad], config.clip_norm
         )
-        skipped = not torch.isfinite(norm)
+        skipped = not bool(torch.isfinite(norm))
         self.skipped += skipped
         if self.scaler.is_enabled():
             self.scaler.step(self.optimiser)  # leaves out steps that overflowed, and rescales
@@ -321,8 +321,8 @@ class Trainer:
         self.average = to_device(state['average'], self.device)
         self.optimiser.load_state_dict(state['optimiser'])
         self.scaler.load_state_dict(state.get('scaler', {}))
-        self.step, self.seconds = state['step'], state['seconds']
-        self.skipped = state.get('skipped', 0)
+        self.step, self.seconds = int(state['step']), float(state['seconds'])
+        self.skipped = int(state.get('skipped', 0))
         if 'data' in state:  # the file to start from may be gone by now
             where = str(self._checkpoint)
             self.data = tuple(DataUsed.read(p, where) for p in state['data'])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -141,7 +142,7 @@ class Outcome:
             return 'still used, its age is in the label'
         return 'the label NEVER said so'
 
-    def to_plain(self) -> dict:
+    def to_plain(self) -> dict[str, Any]:
         """For JSON; what is undefined is None."""
         return {
             'id': self.failure.id,
@@ -204,7 +205,7 @@ class Report:
         ]
         return [outcome.sentence() for outcome in (lost or list(self.outcomes))[:3]]
 
-    def to_plain(self) -> dict:
+    def to_plain(self) -> dict[str, Any]:
         """For JSON."""
         return {
             'format': FORMAT,

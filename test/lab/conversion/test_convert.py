@@ -311,9 +311,12 @@ def test_the_command_prints_what_was_taken_and_left(tmp_path, repo_root):
             str(out),
             '--config',
             str(repo_root / 'config/models/metabev_base.yaml'),
+            '--json',
         ],
     )
     assert result.exit_code == 0, result.output
+    made = json.loads(result.stdout)
+    assert made['written'] == [str(out)] and made['tensors'] > 100 and made['ignored']
     assert out.exists() and 'Swin-T backbone' in result.output and 'classifier' in result.output
 
 

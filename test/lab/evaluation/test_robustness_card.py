@@ -196,6 +196,11 @@ def test_a_missed_gate_is_exit_code_1_and_a_failure_in_the_junit_file(metabev, t
     assert 'passed: old' in text
     assert len(ElementTree.parse(out).findall('.//failure')) == 1
     assert metabev('compare', '--cards', old, new)[0] == 0
+    code, text = metabev(*words[:4], '--at-least', 'lidar_missing.nds_retention=0.4', '--json')
+    plain, end = json.JSONDecoder().raw_decode(text)
+    assert code == 1 and 'passed: old' in text[end:]
+    assert [verdict['is_passed'] for verdict in plain['verdicts']] == [True, False]
+    assert [one['name'] for one in plain['cards']] == ['old', 'new']
 
 
 @pytest.mark.parametrize(

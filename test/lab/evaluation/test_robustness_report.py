@@ -1,5 +1,7 @@
 """Results of several models: files, tables, records and pictures say what was measured."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -168,9 +170,11 @@ def test_the_compare_command_writes_the_report_and_the_claims(pair, tmp_path):
             str(tmp_path / 'out'),
             '--record',
             str(tmp_path / 'figures.json'),
+            '--json',
         ],
     )
     assert done.exit_code == 0, done.output
     assert (tmp_path / 'out' / 'comparison.md').read_text() == markdown(pair)
     ids = [record.id for record in read_records(tmp_path / 'figures.json')]
     assert ids == [record.id for record in claim_records(pair, '', 'figures')]
+    assert [figure['id'] for figure in json.loads(done.stdout)['figures']] == ids

@@ -9,7 +9,7 @@ from metabev_ros.contract import load_contract
 from metabev_ros.lab.datasets.corruptions import CLEAN, HEADLINE
 from metabev_ros.lab.evaluation.records import read_records
 from metabev_ros.lab.evaluation.robustness_card import CARD, RobustnessCard
-from metabev_ros.resources import resource_path
+from metabev_ros.resources import DEFAULT_MODEL, resource_path
 
 MODELS = resource_path('models/README.md').parent
 ON_VEHICLES = sorted(path.parent.name for path in MODELS.glob('*/contract.json'))
@@ -17,7 +17,7 @@ FIGURES = ('nds', 'map', 'miou', 'nds_retention', 'miou_retention', 'detection_e
 
 
 def test_the_default_model_is_one_that_runs_on_a_vehicle():
-    assert 'metabev_nano' in ON_VEHICLES
+    assert resource_path(DEFAULT_MODEL).name in ON_VEHICLES
 
 
 @pytest.mark.parametrize('model', ON_VEHICLES)
@@ -25,8 +25,11 @@ def test_a_card_of_this_very_model_holds_every_headline_failure(model):
     card = RobustnessCard.load(MODELS / model / CARD)
     assert card.model_hash == load_contract(MODELS / model).hash, 'measure it anew'
     assert card.model == load_contract(MODELS / model).config.name and card.name == model
-    assert card.n >= 100 and card.seed is not None and card.commit and card.date
-    for setting in (CLEAN, *HEADLINE):
+    assert card.n >= 100 and card.commit and card.date
+    assert card.seed is not None or 'manifest' in card.data
+    sweeps = load_contract(MODELS / model).config.lidar.sweeps
+    # Beams are not lost from a cloud of several sweeps: its points do not say of which they are.
+    for setting in [s for s in (CLEAN, *HEADLINE) if s.code != 'br' or sweeps == 1]:
         missing = set(FIGURES) - set(card.settings.get(setting.id, {}))
         assert not missing, setting.words
 

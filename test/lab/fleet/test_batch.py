@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import shutil
@@ -108,10 +109,13 @@ def test_a_bag_that_fails_is_listed_with_its_reason_and_the_others_go_on(
     shutil.copy(drives / 'd01.mcap', bags)
     (bags / 'broken.mcap').write_bytes(b'no bag at all')
     words = ['batch', f'{bags}/*.mcap', '--out', tmp_path / 'out', '--rig', drives / 'rig.yaml']
-    monkeypatch.setattr(sys, 'argv', ['metabev', *map(str, words), '--workers', '1'])
+    monkeypatch.setattr(sys, 'argv', ['metabev', *map(str, words), '--workers', '1', '--json'])
     with pytest.raises(SystemExit) as end:
         main()
-    said = ' '.join(capsys.readouterr().out.split())
+    printed = capsys.readouterr()
+    said = ' '.join(printed.err.split())
+    drives_told = json.loads(printed.out)['drives']
+    assert [bool(drive['failure']) for drive in drives_told] == [True, False]
     assert end.value.code == 1 and 'failed:' in said and 'broken.mcap' in said
     assert load_outcome(tmp_path / 'out' / 'd01').failure == ''
     page = (tmp_path / 'out' / 'index.html').read_text()

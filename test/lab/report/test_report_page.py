@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 
@@ -117,8 +118,9 @@ def test_a_page_is_replaced_only_when_asked(metabev, folder, tmp_path):
     words = ('report', folder / 'out.mcap', '-o', page, '--rig', folder / 'rig.yaml')
     code, text = metabev(*words)
     assert code == 2 and '--force' in text and page.read_text() == 'mine'
-    code, text = metabev(*words, '--force', '--workers', '1')
-    assert code == 0 and 'written' in text and '<video' in page.read_text()
+    code, text = metabev(*words, '--force', '--workers', '1', '--json')
+    assert code == 0 and f'written: {page}' in text and '<video' in page.read_text()
+    assert json.JSONDecoder().raw_decode(text)[0]['written'] == [str(page)]
 
 
 @pytest.mark.parametrize('name', ['page.txt', 'folder.html', 'file/page.html'])

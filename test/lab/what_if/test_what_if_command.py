@@ -33,6 +33,7 @@ def test_a_page_that_needs_nothing_else_and_the_same_figures_as_json(metabev, fo
     for outcome in plain['outcomes']:
         assert outcome['sentence'] in page
     assert plain['outcomes'][0]['sentence'] in text
+    assert json.loads(text[text.index('{') : text.rindex('}') + 1]) == plain
     code, text = metabev(*words, *more)
     assert code == 2 and '--force' in text and out.read_text(encoding='utf-8') == page
     assert metabev(*words, *more, '--force')[0] == 0
@@ -45,8 +46,8 @@ def test_a_page_that_needs_nothing_else_and_the_same_figures_as_json(metabev, fo
         (('--begin', '99'), 'the length of the bag'),
         (('--only', 'explode'), 'kill'),
         (('--model', 'metabev_huge'), 'metabev_nano'),
-        (('-o', '/proc/nowhere/a.html'), 'a folder that exists'),
-        (('-o', '/proc'), 'the name of a new file'),
+        (('-o', '/proc/nowhere/a.html'), 'a file that can be written'),
+        (('-o', '/proc'), 'the name of a file'),
         (('--labels', '/nowhere'), 'no such topic'),
         (('--class', 'car'), 'THEIRS=OURS'),
     ],

@@ -100,9 +100,9 @@ def test_each_lost_sensor_costs_what_the_evaluation_of_the_injected_bag_says(
 ):
     """Of the same failure in the same drive.
 
-    Without LiDAR a camera leads, and the samples are others. Without a camera a sample waits for
-    it as long as it may, and may get newer frames of the others: to take the camera out of the
-    healthy sample would not be the same.
+    Without LiDAR a camera leads, and the samples are others. Without a camera a sample closes at
+    another time, and what is left of it is sometimes moved by another motion of the vehicle: to
+    take the camera out of the healthy sample would not be the same.
     """
     healthy, runs = samples_of(source, pipeline), SharedRuns(pipeline)
     whole = [healthy[stamp][0] for stamp in report.stamps_ns]
