@@ -13,7 +13,7 @@ from pathlib import Path
 from metabev_ros import wire
 from metabev_ros.bags import BagReader
 from metabev_ros.config import ModelConfig, RigConfig, SensingConfig
-from metabev_ros.errors import ConfigError, SensorDataError
+from metabev_ros.errors import ConfigError, SensorDataError, assert_never
 from metabev_ros.lab.datasets.samples import SyntheticSamples
 from metabev_ros.lab.datasets.synthetic import DriveConfig
 from metabev_ros.lab.simulation.worlds import World
@@ -87,6 +87,8 @@ def _rendered(
             for seed in seeds:
                 street = drive_of(seed, FIRST + 1.0, config, str(seed))
                 yield street.record(0, FIRST, cameras=True).sample
+        case _:
+            assert_never(world)
 
 
 def bag_set(

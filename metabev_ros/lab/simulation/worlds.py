@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from pathlib import Path
 
-from metabev_ros.errors import ConfigError
+from metabev_ros.errors import ConfigError, assert_never
 
 
 class World(enum.Enum):
@@ -22,6 +22,8 @@ class World(enum.Enum):
                 return 'metabev_nano'
             case World.STREETS:
                 return 'metabev_nano_streets'
+            case _:
+                assert_never(self)
 
 
 DEFAULT_WORLD = World.STREETS
