@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 SHARE = 'share/metabev_ros'
 FOLDERS = ('msg', 'config', 'models', 'launch', 'rviz', 'requirements')
 # Weights for training and comparison stay in the source tree.
-NOT_INSTALLED = ('bevfusion_nano', 'metabev_nano_pretrained', 'metabev_nano_streets')
+NOT_INSTALLED = ('bevfusion_nano', 'metabev_nano_pretrained')
 
 
 def data_files() -> list[tuple[str, list[str]]]:

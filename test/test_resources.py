@@ -1,12 +1,14 @@
 """The package's own files are found from a checkout and from every kind of install tree."""
 
+import ast
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 from metabev_ros.errors import ConfigError
-from metabev_ros.resources import FOLDERS, resource_path, resource_root
+from metabev_ros.resources import DEFAULT_MODEL, FOLDERS, resource_path, resource_root
 
 
 def _install(prefix: Path, site: str) -> Path:
@@ -88,3 +90,11 @@ def test_the_command_line_states_the_version_of_package_xml(repo_root):
     stated = re.search('<version>(.*)</version>', (repo_root / 'package.xml').read_text()).group(1)
     done = CliRunner().invoke(app, ['--version'])
     assert done.exit_code == 0 and done.output.strip() == f'metabev {stated}'
+
+
+def test_the_default_model_is_installed(repo_root):
+    name = Path(DEFAULT_MODEL).name
+    [left_out] = re.findall(r'^NOT_INSTALLED = (.*)$', (repo_root / 'setup.py').read_text(), re.M)
+    assert not name.startswith(ast.literal_eval(left_out))
+    patterns = re.findall(r'PATTERN (\S+) EXCLUDE', (repo_root / 'CMakeLists.txt').read_text())
+    assert patterns and not any(fnmatch(name, pattern) for pattern in patterns)
