@@ -162,7 +162,6 @@ def evaluate(
     of_bags = {'--rig': rig, '--boxes': boxes, '--class': classes}
     scoring.require_bag(bag, of_bags | {'--labelled-range': labelled_range})
     sources = tuple(scoring.model_source(text, backend) for text in folders)
-    require_folder(out)
     require_free(True, submission)
     topic = record.stem if record is not None else 'evaluation'
     with ExitStack() as stack:

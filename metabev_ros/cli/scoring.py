@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from metabev_ros.cli.app import ProgressUpdate, command_line, console, progress_bar
+from metabev_ros.cli.results import require_folder
 from metabev_ros.config import ModelConfig, load_config
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.corruptions import CLEAN, Setting, SettingGroup
@@ -61,6 +62,7 @@ def evaluate_settings(
     else:
         test_set, shown, left_out = drives_for(on, group.settings)
         say_left_out(group, shown, left_out)
+    require_folder(out)
     results = evaluate_under_failures(sources, shown, left_out, test_set, spread, resamples, out)
     report = write_comparison(results, out)
     console.print(report.read_text(encoding='utf-8'), markup=False)
@@ -175,6 +177,7 @@ def evaluate_modalities(
 ) -> list[ResultRecord]:
     """Score one model on held-out drives, once per modality; the figures."""
     pipeline = Pipeline.load(source.folder, source.backend, threads)
+    require_folder(out)
     with progress_bar('Evaluating') as update:
         evaluation = evaluate_on_drives(pipeline, test_set, _counted(update))
     print_report(evaluation, out)
@@ -211,6 +214,7 @@ def evaluate_records(
     """
     drives = RecordDrives(tuple(data))
     pipeline = Pipeline.load(source.folder, source.backend, threads)
+    require_folder(out)
     with progress_bar('Evaluating') as update:
         evaluation = evaluate_on_records(
             pipeline, drives, modalities, submission, original, _counted(update)

@@ -25,6 +25,8 @@ from metabev_ros.structures import Modality, Sample, SensorReport, SensorState
 LOG_PERIOD = 5.0  # seconds between two lines of one source and reason (invariant "Quiet log")
 # A source that flaps has a new reason each time: so many lines at once, then as many a second.
 LOG_BURST, LOG_RATE = 8, 0.4
+# A sensor's first frames come before its CameraInfo or TF even where all is well.
+STARTING, START_PATIENCE = (SensorState.UNCALIBRATED, SensorState.NO_TF), 2.0  # seconds
 LONGEST_WAIT = 0.05  # the snapshot for the heartbeat is never older than this and one message
 PLACE_PERIOD_NS = 50_000_000  # the vehicle's place is asked no more often than this
 DEADLINE_CHECK = 0.01  # under simulated time a deadline cannot be slept for exactly
@@ -128,6 +130,7 @@ class SensingWorker(threading.Thread):
         self._msgtypes, self._now_ns, self._log = msgtypes, now_ns, log
         self._stop_event = threading.Event()
         self._states: dict[str, SensorState] = {}
+        self._heard: dict[str, float] = {}  # sensor -> when it began to speak
         self._rejected: dict[str, int] = {}
         self.conflicts: Mapping[str, str] = {}  # topics that are not believed, and why
         self._escaped = 0  # exceptions that only the last line of defence caught
@@ -210,11 +213,18 @@ class SensingWorker(threading.Thread):
             *place[1:],
         )
 
+    def _is_starting(self, report: SensorReport) -> bool:
+        """Tell whether a sensor that has just begun may wait for its calibration or TF."""
+        if report.state not in STARTING:
+            return False
+        now = time.monotonic()
+        return now - self._heard.setdefault(report.name, now) < START_PATIENCE
+
     def _tell(self, reports: tuple[SensorReport, ...]) -> None:
         """A line when a sensor's state changes and when its messages are refused."""
         for report in reports:
             before = self._states.get(report.name)
-            if report.state is not before:
+            if report.state is not before and not self._is_starting(report):
                 self._states[report.name] = report.state
                 if before is not None or report.state is not SensorState.NEVER:
                     self._log.line(

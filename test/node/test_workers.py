@@ -16,7 +16,7 @@ from metabev_ros.config import SensingConfig
 from metabev_ros.node.queues import RawMessage, TopicQueue
 from metabev_ros.node.workers import Mailbox, SensingWorker, ThrottledLog
 from metabev_ros.sensing.front_end import SensorFrontEnd
-from metabev_ros.structures import Modality, SensorState
+from metabev_ros.structures import Modality, SensorKind, SensorReport, SensorState
 
 
 class Lines:
@@ -99,6 +99,41 @@ def sensing():
 
 def put(parts, topic: str, cdr: bytes) -> None:
     parts.queue.put(RawMessage(topic, cdr, parts.now[0]))
+
+
+@pytest.mark.parametrize('state', [SensorState.UNCALIBRATED, SensorState.NO_TF])
+def test_what_a_sensor_waits_for_is_said_only_where_it_does_not_come(monkeypatch, sensing, state):
+    sensing.worker.stop()
+    sensing.worker.join()
+    now = [100.0]
+    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
+
+    def tell(state):
+        report = SensorReport('CAM', SensorKind.CAMERA, state, reason='none yet')
+        sensing.worker._tell((report,))
+
+    tell(SensorState.NEVER)
+    for _ in range(19):
+        tell(state)
+        now[0] += 0.1
+    assert not sensing.lines.warnings
+    tell(SensorState.OK)
+    assert sensing.lines.infos[-1].startswith('CAM: OK')
+    now[0] += 60
+    tell(state)  # what is lost later is said at once
+    assert sensing.lines.warnings == [f'CAM: {state.name} none yet']
+
+
+def test_a_calibration_that_does_not_come_is_said_after_two_seconds(monkeypatch, sensing):
+    sensing.worker.stop()
+    sensing.worker.join()
+    now = [100.0]
+    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
+    for _ in range(25):
+        report = SensorReport('CAM', SensorKind.CAMERA, SensorState.UNCALIBRATED)
+        sensing.worker._tell((report,))
+        now[0] += 0.1
+    assert sensing.lines.warnings == ['CAM: UNCALIBRATED']
 
 
 def test_raw_messages_become_a_labelled_sample(sensing):
