@@ -17,7 +17,7 @@ from metabev_ros.lab.evaluation.records import ResultRecord, make_record
 from metabev_ros.structures import SensorKind
 
 SHORTEST_PAUSE = 2.0  # seconds between two faults, so that each recovery can be seen
-LAST_PAUSE = 3.5  # seconds at least from the last fault to the end of the drive
+LAST_PAUSE = 3.0  # seconds at least from the last fault to the end of the drive
 LEAST_COMPLETE = 99  # per cent of the outputs while nothing fails that all sensors made
 NOT_JUDGED = 'not judged: busy machine'
 RATE_ERROR = 5  # per cent between the rate that the node says and what was published

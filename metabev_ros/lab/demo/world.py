@@ -20,7 +20,7 @@ from metabev_ros.lab.simulation.drives import drive_through
 from metabev_ros.lab.simulation.worlds import DEFAULT_WORLD, World
 
 CRUISE = 15.0  # m/s where no turn slows the vehicle down; a street says that itself
-STREET_PICTURES = 0.36  # of their size, as large as in the film: rays cost more than boxes
+STREET_PICTURES = 0.32  # of their size, near that in the film: rays cost more than boxes
 MARGIN = 0.2  # seconds inside a fault in which its cameras still have images
 NEAREST_NS = 200_000_000  # a sweep this near says who can be seen
 
