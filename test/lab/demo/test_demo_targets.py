@@ -6,10 +6,10 @@ import dataclasses
 
 import pytest
 
-from metabev_ros.config import RigConfig, load_config, save_config
+from metabev_ros.config import load_config, save_config
 from metabev_ros.errors import ConfigError
 from metabev_ros.faults.live import Rehearsal
-from metabev_ros.faults.plan import FaultPlan, FaultType, find_plan
+from metabev_ros.faults.plan import FaultPlan, FaultType
 from metabev_ros.lab.demo.fault_targets import TARGETS
 from metabev_ros.lab.demo.live import make_rehearsal, sensor_topics
 from metabev_ros.lab.demo.targets import (
@@ -17,17 +17,6 @@ from metabev_ros.lab.demo.targets import (
     drive_seconds,
     require_judgeable,
 )
-from metabev_ros.resources import DEFAULT_RIG, resource_path
-
-
-@pytest.fixture
-def rig():
-    return load_config(RigConfig, resource_path(DEFAULT_RIG))
-
-
-@pytest.fixture
-def plan():
-    return find_plan('sensor_loss')
 
 
 @pytest.fixture

@@ -10,12 +10,10 @@ from support.made_model import MODEL as MADE_MODEL
 
 from metabev_ros import wire
 from metabev_ros.bags import BagWriter
-from metabev_ros.config import RigConfig, load_config
 from metabev_ros.errors import SensorDataError
 from metabev_ros.faults.live import ACTIONS_TOPIC, ACTIONS_TYPE, Action, encode_action
 from metabev_ros.lab.demo.correctness import truth_of
 from metabev_ros.lab.demo.evidence import read_evidence
-from metabev_ros.resources import resource_path
 from metabev_ros.structures import (
     Detections,
     Modality,
@@ -32,11 +30,6 @@ STAMP = START + 300_000_000
 MODEL = dataclasses.replace(
     MADE_MODEL, name='made_up', hash='ab' * 32, backend='none', precision='fp32', provider='none'
 )
-
-
-@pytest.fixture
-def rig():
-    return load_config(RigConfig, resource_path('config/rigs/nuscenes_like.yaml'))
 
 
 def result():

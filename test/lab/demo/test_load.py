@@ -11,14 +11,12 @@ import pytest
 from rich.console import Console
 from support.ideal_run import ideal_run, measured, sensing
 
-from metabev_ros.config import RigConfig, load_config
-from metabev_ros.faults.plan import find_plan
 from metabev_ros.lab.demo import load as load_module
 from metabev_ros.lab.demo.console import print_findings
 from metabev_ros.lab.demo.load import STAT, Load, LoadMeter, spent_by_all, spent_by_us
 from metabev_ros.lab.demo.summary import Findings
 from metabev_ros.lab.demo.targets import NOT_JUDGED, make_checks
-from metabev_ros.resources import DEFAULT_RIG, resource_path
+from metabev_ros.resources import resource_path
 
 TICKS = os.sysconf('SC_CLK_TCK')
 # What a node decides, whatever its share of the processor.
@@ -30,16 +28,6 @@ DECISIONS = {
     'demo.node_exit',
 }
 BUSY, QUIET = Load(2, 1.4), Load(2, 0.1)
-
-
-@pytest.fixture
-def rig():
-    return load_config(RigConfig, resource_path(DEFAULT_RIG))
-
-
-@pytest.fixture
-def plan():
-    return find_plan('sensor_loss')
 
 
 @pytest.fixture

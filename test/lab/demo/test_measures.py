@@ -6,22 +6,9 @@ import numpy as np
 import pytest
 from support.ideal_run import LATENCY_NS, PERIOD_NS, START_NS, ideal_run, measured, sensing
 
-from metabev_ros.config import RigConfig, load_config
-from metabev_ros.faults.plan import find_plan
 from metabev_ros.lab.demo.events import NEVER_MS
 from metabev_ros.lab.demo.targets import make_checks
-from metabev_ros.resources import resource_path
 from metabev_ros.structures import Modality, SensorState
-
-
-@pytest.fixture
-def rig():
-    return load_config(RigConfig, resource_path('config/rigs/nuscenes_like.yaml'))
-
-
-@pytest.fixture
-def plan():
-    return find_plan('sensor_loss')
 
 
 @pytest.fixture

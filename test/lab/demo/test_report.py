@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 from support.ideal_run import ideal_run, measured, sensing
 
-from metabev_ros.config import RigConfig, load_config
 from metabev_ros.drawing import MODALITY_COLOURS
-from metabev_ros.faults.plan import find_plan
 from metabev_ros.lab.demo.moving import moving_timeline
 from metabev_ros.lab.demo.pictures import made_from, moments
 from metabev_ros.lab.demo.plots import plot_ages, plot_delays, plot_latency, plot_timeline
@@ -22,18 +20,7 @@ from metabev_ros.lab.report.film import VIDEO_LAYOUT, write_video
 from metabev_ros.lab.report.gathering import FilmTimes
 from metabev_ros.pages.messages import Frame
 from metabev_ros.pages.parts import Picture
-from metabev_ros.resources import resource_path
 from metabev_ros.structures import Modality
-
-
-@pytest.fixture
-def rig():
-    return load_config(RigConfig, resource_path('config/rigs/nuscenes_like.yaml'))
-
-
-@pytest.fixture
-def plan():
-    return find_plan('sensor_loss')
 
 
 def report_of(run, plan, rig, node_exit=0, load=''):

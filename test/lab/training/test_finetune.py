@@ -20,8 +20,9 @@ from metabev_ros.lab.conversion.sources import Source, data_of
 from metabev_ros.lab.datasets.sample_record import read_record
 from metabev_ros.lab.datasets.sources.frame import SourceInfo
 from metabev_ros.lab.export.to_onnx import export_model
+from metabev_ros.lab.training.config import TrainingConfig
 from metabev_ros.lab.training.curriculum import CurriculumConfig
-from metabev_ros.lab.training.finetune import FinetuneOptions, finetune_run, keep_run
+from metabev_ros.lab.training.finetune import KEPT, FinetuneOptions, finetune_run, keep_run
 from metabev_ros.lab.training.provenance import data_behind
 from metabev_ros.lab.training.run import RunConfig
 from metabev_ros.lab.training.train import Trainer
@@ -92,6 +93,17 @@ def test_more_records_mean_more_steps_and_a_share_is_kept_synthetic(
     assert [source.weight for source in run.data] == pytest.approx([0.8, 0.2])
     drives = run.data[1].synthetic
     assert drives.first_seed == 100_000 and drives.worlds == 300
+
+
+def test_of_every_field_of_a_training_it_is_known_whether_a_fine_tune_keeps_it():
+    anew = {
+        *('steps', 'schedule', 'warmup_steps', 'decay_steps', 'rise', 'ema_decay', 'seed', 'init'),
+        *('device', 'precision', 'checkpoint_every', 'tensorboard', 'picture_every', 'execution'),
+        *('sampling', 'auxiliary_weight', 'expert_selection', 'frozen', 'paste'),
+    }
+    kept = set(KEPT)
+    assert not kept & anew
+    assert kept | anew == {field.name for field in dataclasses.fields(TrainingConfig)}
 
 
 def test_a_model_of_streets_keeps_streets_and_the_losses_of_headings(
