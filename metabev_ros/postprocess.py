@@ -200,8 +200,8 @@ def decode_boxes(
 
 def circle_nms(boxes: np.ndarray, labels: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """Indices kept of boxes sorted by score: no two of a class nearer than its radius."""
-    delta = boxes[:, None, :2] - boxes[None, :, :2]
-    near = (delta**2).sum(-1) < radius[labels][:, None] ** 2
+    x, y = boxes[:, 0], boxes[:, 1]
+    near = (x[:, None] - x) ** 2 + (y[:, None] - y) ** 2 < radius[labels][:, None] ** 2
     near &= labels[:, None] == labels[None]
     kept = np.ones(len(boxes), bool)
     for better, worse in np.argwhere(np.triu(near, 1)):  # row by row: `better` is decided
