@@ -21,7 +21,7 @@ from metabev_ros.lab.datasets.samples import LabelledSample
 from metabev_ros.lab.evaluation.labelled_drives import Drive, LabelledDrives
 from metabev_ros.lab.evaluation.partial_results import PartialResults
 from metabev_ros.lab.evaluation.score import Score
-from metabev_ros.lab.evaluation.sharing import SharedMaps, SharedRuns
+from metabev_ros.lab.evaluation.sharing import InputKeys, SharedMaps, SharedRuns
 from metabev_ros.lab.spreading import Spread
 from metabev_ros.pipeline import Pipeline
 from metabev_ros.structures import ModelInfo
@@ -82,8 +82,9 @@ def evaluate_settings(
         }
         for setting in settings:
             sample = corrupt(labelled, setting, first_sample_seed + index)
+            keys = InputKeys.of(sample)
             for name, run in runs.items():
-                scores[name, setting].add(*run(sample), labelled.truth)
+                scores[name, setting].add(*run(sample, keys), labelled.truth)
     return scores
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -18,6 +19,22 @@ KEPT_MAPS, KEPT_OUTPUTS = 6, 6
 
 K = TypeVar('K')
 V = TypeVar('V')
+
+
+@dataclass(frozen=True)
+class InputKeys:
+    """Digests of what the encoders see of a sample; None: without that sensor."""
+
+    camera: bytes | None
+    lidar: bytes | None
+
+    @classmethod
+    def of(cls, sample: Sample) -> InputKeys:
+        """The keys of a sample."""
+        return cls(
+            _camera_key(sample) if sample.modality.has_camera else None,
+            _lidar_key(sample) if sample.modality.has_lidar else None,
+        )
 
 
 class SharedMaps:
@@ -57,9 +74,7 @@ class SharedRuns:
     def __init__(self, pipeline: Pipeline, maps: SharedMaps | None = None) -> None:
         self._pipeline = pipeline
         self._maps = SharedMaps() if maps is None else maps
-        self._outputs: OrderedDict[
-            tuple[bytes | None, bytes | None], tuple[Detections, np.ndarray]
-        ] = OrderedDict()
+        self._outputs: OrderedDict[InputKeys, tuple[Detections, np.ndarray]] = OrderedDict()
         self.fused = 0
 
     @property
@@ -67,37 +82,37 @@ class SharedRuns:
         """Number of encoder runs, for any of the models that share the maps."""
         return self._maps.encoded
 
-    def __call__(self, sample: Sample) -> tuple[Detections, np.ndarray]:
+    def __call__(
+        self, sample: Sample, keys: InputKeys | None = None
+    ) -> tuple[Detections, np.ndarray]:
         """Detections and (L, Ym, Xm) map probabilities of one sample.
 
         Without any sensor nothing is found: no boxes and zero probabilities.
+
+        Args:
+            keys: of the sample, for whoever runs it through several models; None: made here.
 
         Raises:
             BackendError: if inference fails.
         """
         if sample.modality is Modality.NONE:
             return self._nothing()
-        keys = (
-            _camera_key(sample) if sample.modality.has_camera else None,
-            _lidar_key(sample) if sample.modality.has_lidar else None,
-        )
-        return _remembered(self._outputs, keys, KEPT_OUTPUTS, lambda: self._run(sample, *keys))
+        known = InputKeys.of(sample) if keys is None else keys
+        return _remembered(self._outputs, known, KEPT_OUTPUTS, lambda: self._run(sample, known))
 
-    def _run(
-        self, sample: Sample, camera_key: bytes | None, lidar_key: bytes | None
-    ) -> tuple[Detections, np.ndarray]:
+    def _run(self, sample: Sample, keys: InputKeys) -> tuple[Detections, np.ndarray]:
         pipeline = self._pipeline
         camera_bev = lidar_bev = None
-        if camera_key is not None:
+        if keys.camera is not None:
             images = [image for image in sample.cameras.values() if image is not None]
             camera_bev = self._maps(
-                camera_key,
+                keys.camera,
                 lambda: pipeline.backend.encode_camera(pipeline.preprocess.camera_inputs(images)),
             )
         sweep = sample.sweep
-        if lidar_key is not None and sweep is not None:  # `_lidar_key` saw that there is one
+        if keys.lidar is not None and sweep is not None:  # `_lidar_key` saw that there is one
             lidar_bev = self._maps(
-                lidar_key,
+                keys.lidar,
                 lambda: pipeline.backend.encode_lidar(pipeline.preprocess.lidar_inputs(sweep)),
             )
         self.fused += 1
