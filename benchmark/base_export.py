@@ -23,8 +23,8 @@ import torch
 from metabev_ros.backends.same_detections import LEAST_MATCHED
 from metabev_ros.backends.torch_backend import TorchBackend
 from metabev_ros.config import ModelConfig, load_config
-from metabev_ros.contract import GraphForm
 from metabev_ros.graph_specs import FUSION_OF, output_names
+from metabev_ros.graph_variants import GraphForm
 from metabev_ros.lab.evaluation.records import ResultRecord, make_record, merge_records
 from metabev_ros.lab.export.parity import (
     PARITY_SEED,

@@ -20,8 +20,8 @@ from metabev_ros.backends.build_engines import build_engines
 from metabev_ros.backends.engine_request import EngineOutcome, EngineRequest
 from metabev_ros.backends.tensorrt_library import Flavour
 from metabev_ros.config import ModelConfig, load_config
-from metabev_ros.contract import GraphForm, GraphPrecision, variant_folder
 from metabev_ros.graph_specs import GRAPHS
+from metabev_ros.graph_variants import GraphForm, GraphPrecision, variant_folder
 from metabev_ros.lab.evaluation.records import make_record, merge_records
 from metabev_ros.lab.export.parity import parity_inputs
 from metabev_ros.lab.export.to_onnx import write_graphs

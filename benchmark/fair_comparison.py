@@ -30,10 +30,10 @@ from benchmark.comparison.scores import (
 )
 from benchmark.comparison.trainings import Training, all_trainings, finish
 from metabev_ros.config import load_config
+from metabev_ros.files import write_text
 from metabev_ros.lab.evaluation.fair_comparison import Arm, FairResults, load_figures
 from metabev_ros.lab.evaluation.fair_report import fair_page, plain_results
 from metabev_ros.lab.evaluation.held_out import HeldOutDrives
-from metabev_ros.lab.evaluation.model_results import write_text
 from metabev_ros.lab.spreading import one_thread
 
 EVERY_S = 20.0  # between lines of a training

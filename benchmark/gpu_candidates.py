@@ -15,9 +15,9 @@ from metabev_ros.backends.build_engines import build_engines
 from metabev_ros.backends.engine_request import EngineRequest
 from metabev_ros.backends.tensorrt_library import Flavour
 from metabev_ros.backends.torch_backend import load_network
-from metabev_ros.contract import GraphForm, GraphPrecision
 from metabev_ros.errors import BackendError
 from metabev_ros.graph_specs import graph_inputs, output_names
+from metabev_ros.graph_variants import GraphForm, GraphPrecision
 from metabev_ros.lab.export.forms import written_for
 from metabev_ros.lab.export.parity import parity_inputs
 

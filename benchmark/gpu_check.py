@@ -29,8 +29,9 @@ from safetensors.torch import save_file
 
 from metabev_ros.backends.same_detections import align_queries, count_matched
 from metabev_ros.config import ModelConfig, load_config, save_config
-from metabev_ros.contract import GraphForm, GraphPrecision, sha256_of, variant_folder
 from metabev_ros.errors import BackendError, ConfigError, MetaBevError
+from metabev_ros.files import sha256_of
+from metabev_ros.graph_variants import GraphForm, GraphPrecision, variant_folder
 from metabev_ros.lab.datasets.samples import sample_from_frame
 from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.lab.evaluation.records import ResultRecord, make_record, merge_records

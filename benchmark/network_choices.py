@@ -36,7 +36,7 @@ from metabev_ros.config import (
     ModelConfig,
     load_config,
 )
-from metabev_ros.contract import GraphForm
+from metabev_ros.graph_variants import GraphForm
 from metabev_ros.lab.datasets.samples import sample_from_frames
 from metabev_ros.lab.datasets.sweeps import frames_before
 from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive

@@ -22,9 +22,10 @@ from pathlib import Path
 from rich.progress import track
 
 from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
-from metabev_ros.contract import GraphForm, GraphPrecision, load_contract, variant_folder
+from metabev_ros.contract import load_contract
 from metabev_ros.errors import ContractError
 from metabev_ros.graph_specs import GRAPHS
+from metabev_ros.graph_variants import GraphForm, GraphPrecision, variant_folder
 from metabev_ros.lab.datasets.samples import LabelledSample
 from metabev_ros.lab.evaluation.held_out import CHOICE_FIRST_SEED, HeldOutDrives
 from metabev_ros.lab.evaluation.records import ResultRecord, make_record, merge_records

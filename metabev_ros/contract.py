@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,9 @@ from typing import Any, TypeAlias, TypeVar, Union, cast
 from metabev_ros.config import ModelConfig, from_plain, to_plain
 from metabev_ros.config.yaml import require
 from metabev_ros.errors import ConfigError, ContractError, clean_text
+from metabev_ros.files import write_text
 from metabev_ros.graph_specs import TensorSpec, graph_inputs, graph_outputs
+from metabev_ros.graph_variants import GraphForm, GraphPrecision, variant_folder
 from metabev_ros.measured_errors import MeasuredErrors
 from metabev_ros.score_calibration import ScoreCalibration
 
@@ -29,31 +29,6 @@ JsonValue: TypeAlias = Union[  # noqa: UP007  evaluated when the module is loade
 T = TypeVar('T')
 
 FORMAT = 1
-
-
-class GraphForm(enum.Enum):
-    """Runtime that the graphs are written for: same weights, other operators."""
-
-    ONNXRUNTIME = 'onnxruntime'
-    TENSORRT = 'tensorrt'
-
-
-class GraphPrecision(enum.Enum):
-    """Arithmetic that the graphs carry in their types."""
-
-    FP32 = 'fp32'
-    FP16 = 'fp16'
-    INT8 = 'int8'
-
-
-def variant_folder(model: Path, form: GraphForm, precision: GraphPrecision) -> Path:
-    """Return the folder of a variant of a model's graphs and its contract.
-
-    The shipped one, fp32 for ONNX Runtime, is the model folder itself.
-    """
-    if (form, precision) == (GraphForm.ONNXRUNTIME, GraphPrecision.FP32):
-        return Path(model)
-    return Path(model) / f'{form.value}-{precision.value}'
 
 
 @dataclass(frozen=True)
@@ -152,7 +127,7 @@ class Contract:
 
     def save(self, path: Path) -> None:
         """Write the JSON atomically."""
-        write_atomically(path, (json.dumps(self.to_json(), indent=1) + '\n').encode())
+        write_text(path, json.dumps(self.to_json(), indent=1) + '\n')
 
 
 def load_contract(folder: Path) -> Contract:
@@ -331,45 +306,3 @@ def require_current_variant(model: Path, form: GraphForm, precision: GraphPrecis
             f'{theirs[:16]}...',
             f'run `metabev export MODEL --form {form.value} --precision {precision.value}` again',
         )
-
-
-def sha256_of(path: Path) -> str:
-    """Hex digest of a file."""
-    return hashlib.sha256(_read(path)).hexdigest()
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ContractError(
-            str(path),
-            'a readable file',
-            str(error.strerror),
-            'run `metabev export` for this model',
-        ) from error
-
-
-def read_checked(path: Path, digest: str) -> bytes:
-    """The bytes of a file whose SHA-256 is `digest`: what was checked is what is used.
-
-    Raises:
-        ContractError: if it is missing or differs.
-    """
-    content = _read(path)
-    actual = hashlib.sha256(content).hexdigest()
-    if actual != digest:
-        raise ContractError(
-            str(path),
-            f'SHA-256 {digest[:16]}...',
-            f'{actual[:16]}...',
-            'the file was changed after its export: export the model again',
-        )
-    return content
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside the target, then rename: an interrupted write leaves the old file."""
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

@@ -19,10 +19,18 @@ LAYERS = (
     ('preprocess', 'backends', 'postprocess', 'tracking', 'drawing', 'faults'),
     ('network',),
     ('sensing', 'contract', 'wire', 'bags'),
-    ('graph_specs', 'score_calibration', 'measured_errors', 'coverage', 'tracks', 'doctor'),
+    (
+        'graph_specs',
+        'graph_variants',
+        'score_calibration',
+        'measured_errors',
+        'coverage',
+        'tracks',
+        'doctor',
+    ),
     ('config',),
     ('structures', 'resources'),
-    ('geometry', 'class_errors'),
+    ('geometry', 'class_errors', 'files'),
     ('errors',),
 )
 # Rooms of `lab`, off the vehicle; only `cli` may import it.

@@ -4,14 +4,9 @@ import json
 import pytest
 
 from metabev_ros.config import ModelConfig
-from metabev_ros.contract import (
-    Contract,
-    GraphForm,
-    load_contract,
-    read_checked,
-    write_atomically,
-)
+from metabev_ros.contract import Contract, load_contract
 from metabev_ros.errors import ContractError
+from metabev_ros.graph_variants import GraphForm
 
 CONTRACT = Contract(ModelConfig(), 18, 'fp32', {'a.onnx': '0' * 64}, {'torch': 'x'}, '1' * 64)
 
@@ -72,23 +67,6 @@ def test_a_graph_that_the_contract_does_not_name_is_refused():
 def test_a_missing_contract_says_what_to_run(tmp_path):
     with pytest.raises(ContractError, match='metabev export'):
         load_contract(tmp_path)
-
-
-def test_bytes_that_differ_from_their_digest_are_refused(tmp_path):
-    write_atomically(tmp_path / 'a', b'abc')
-    digest = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
-    assert read_checked(tmp_path / 'a', digest) == b'abc'
-    (tmp_path / 'a').write_bytes(b'abd')
-    with pytest.raises(ContractError, match='changed after its export'):
-        read_checked(tmp_path / 'a', digest)
-
-
-def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
-    write_atomically(tmp_path / 'a', b'old')
-    monkeypatch.setattr('os.replace', lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(tmp_path / 'a', b'new')
-    assert (tmp_path / 'a').read_bytes() == b'old'
 
 
 def test_the_form_of_the_graphs_stands_in_the_contract_and_is_part_of_its_hash(tmp_path):

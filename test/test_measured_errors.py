@@ -12,14 +12,12 @@ from metabev_ros.class_errors import ClassErrors
 from metabev_ros.config import ModelConfig
 from metabev_ros.contract import (
     Contract,
-    GraphForm,
-    GraphPrecision,
     load_contract,
     measured_errors_for,
     require_current_variant,
-    variant_folder,
 )
 from metabev_ros.errors import ConfigError, ContractError
+from metabev_ros.graph_variants import GraphForm, GraphPrecision, variant_folder
 from metabev_ros.measured_errors import MeasuredErrors
 from metabev_ros.structures import DETECTION_CLASSES, Modality
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from metabev_ros.config import ModelConfig
-from metabev_ros.contract import load_contract, sha256_of
+from metabev_ros.contract import load_contract
 from metabev_ros.errors import BackendError, ConfigError, ContractError
+from metabev_ros.files import sha256_of
 from metabev_ros.lab.datasets.samples import restrict_to, sample_from_frame, without_sensors
 from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive
 from metabev_ros.pipeline import Pipeline

@@ -12,14 +12,12 @@ from metabev_ros.backends import build_backend
 from metabev_ros.config import ModelConfig
 from metabev_ros.contract import (
     Contract,
-    GraphForm,
-    GraphPrecision,
     load_contract,
     require_current_variant,
     score_calibration_for,
-    variant_folder,
 )
 from metabev_ros.errors import BackendError, ConfigError, ContractError
+from metabev_ros.graph_variants import GraphForm, GraphPrecision, variant_folder
 from metabev_ros.postprocess import Postprocessor
 from metabev_ros.resources import resource_path
 from metabev_ros.score_calibration import (

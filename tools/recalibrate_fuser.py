@@ -17,7 +17,7 @@ from safetensors.torch import save
 
 from metabev_ros.backends.torch_backend import load_network
 from metabev_ros.config import load_config
-from metabev_ros.contract import write_atomically
+from metabev_ros.files import write_bytes
 from metabev_ros.lab.training.curriculum import CurriculumConfig
 from metabev_ros.lab.training.data import DataSource, all_paths, gather_records
 from metabev_ros.lab.training.recalibration import recalibrate_fuser
@@ -71,7 +71,7 @@ def main() -> int:
         lambda done: print(f'\rbatches: {done}', end='', flush=True),
     )
     out = options.out or options.model / 'weights.safetensors'
-    write_atomically(out, save(network.state_dict()))
+    write_bytes(out, save(network.state_dict()))
     print(f'\nwritten: {out}')
     return 0
 

@@ -10,7 +10,6 @@ in results_pages.yaml, its figures in the JSON, and a test compares all three.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from typing import Any
 import fault_matrix
 import yaml
 
+from metabev_ros.files import write_text
 from metabev_ros.lab.evaluation.records import ResultRecord, Run, read_records
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -269,9 +269,7 @@ def main(arguments: list[str] | None = None) -> int:
     }
     for path, text in stale.items():
         if not options.check:
-            part = path.with_name(f'.{path.name}.part')
-            part.write_text(text, encoding='utf-8')
-            os.replace(part, path)
+            write_text(path, text)
         state = 'out of date' if options.check else 'written'
         sys.stdout.write(f'{path.relative_to(ROOT)}: {state}\n')
     return 1 if options.check and stale else 0

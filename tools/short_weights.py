@@ -16,7 +16,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from metabev_ros.lab.training.checkpoint import replace_file
+from metabev_ros.files import replacing
 
 LOST_BITS = 13
 
@@ -32,7 +32,8 @@ def main() -> None:
         names = list(file.keys())
         weights = {name: shortened(file.get_tensor(name), lost) for name in names}
         metadata = file.metadata()
-    replace_file(path, lambda part: save_file(weights, part, metadata))
+    with replacing(path) as part:
+        save_file(weights, part, metadata)
 
 
 def shortened(values: np.ndarray, lost_bits: int = LOST_BITS) -> np.ndarray:

@@ -18,10 +18,10 @@ from benchmark.comparison.plan import (
 )
 from benchmark.comparison.scores import Progress, drives_of, evaluate, model_of
 from benchmark.comparison.trainings import Stepped, Training, finish, training_at
+from metabev_ros.files import write_text
 from metabev_ros.lab.evaluation.held_out import CHOICE_FIRST_SEED, HeldOutDrives
 from metabev_ros.lab.evaluation.robustness import stored_scores
 from metabev_ros.lab.evaluation.score import Score
-from metabev_ros.lab.training.checkpoint import replace_file
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def choose_rates(
             return None
         scores = _scored(plan.sweep, trainings, plan.scoring, out, workers, progress)
         text = json.dumps([[name, rate, score] for (name, rate), score in scores.items()])
-        replace_file(path, lambda part: part.write_text(text, encoding='utf-8'))
+        write_text(path, text)
     found: dict[str, dict[float, float]] = {}
     for name, rate, score in json.loads(path.read_text(encoding='utf-8')):
         if (name, rate) in trainings:

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 from benchmark.comparison.plan import Scoring
 from benchmark.comparison.trainings import Training
 from metabev_ros.config import to_plain
-from metabev_ros.contract import sha256_of
+from metabev_ros.files import replacing, sha256_of
 from metabev_ros.lab.datasets.corruptions import Setting
 from metabev_ros.lab.evaluation.bootstrap import resampled_figures
 from metabev_ros.lab.evaluation.held_out import HeldOutDrives
@@ -28,7 +28,6 @@ from metabev_ros.lab.evaluation.robustness import ModelSource, finish_drives, st
 from metabev_ros.lab.evaluation.score import Score
 from metabev_ros.lab.export.to_onnx import export_model
 from metabev_ros.lab.spreading import Spread
-from metabev_ros.lab.training.checkpoint import replace_file
 from metabev_ros.structures import ModelInfo
 
 AT_ONCE = 12  # settings of a job: a kill loses one drive under so many
@@ -132,13 +131,9 @@ def draw(job: DrawJob) -> None:
             arrays[f'{setting.id}/{figure}'] = np.array([figures[figure], *draws[figure]])
         arrays[f'{setting.id}/samples'] = np.array(Score.merged(drives).detection.counts().samples)
     job.out.mkdir(parents=True, exist_ok=True)
-
-    def write(part: Path) -> None:
-        with open(part, 'wb') as file:
-            # No array is named `allow_pickle`: every name holds a slash.
-            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
-
-    replace_file(job.path, write)
+    with replacing(job.path) as part, open(part, 'wb') as file:
+        # No array is named `allow_pickle`: every name holds a slash.
+        np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
 
 
 def drawn(jobs: Sequence[DrawJob], workers: int, progress: Progress) -> dict[str, Path]:

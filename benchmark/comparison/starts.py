@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from benchmark.comparison.plan import Start
 from metabev_ros.config import ModelConfig
-from metabev_ros.lab.training.checkpoint import replace_file
+from metabev_ros.files import replacing, write_text
 from metabev_ros.lab.training.provenance import STATE, data_behind
 from metabev_ros.lab.training.warm_start import InitConfig, claimed_weights
 from metabev_ros.network.camera import CameraEncoder
@@ -71,9 +71,10 @@ def write_start(folder: Path, model: ModelConfig, start: Start, seed: int) -> Pa
     folder.mkdir(parents=True, exist_ok=True)
     data = [used.plain() for used in data_behind([Path(start.weights)])]
     text = json.dumps({'data': [], 'data_before': data}, indent=1)
-    replace_file(folder / STATE, lambda part: part.write_text(text, encoding='utf-8'))
+    write_text(folder / STATE, text)
     weights = {
         name: value.contiguous() for name, value in start_weights(model, start, seed).items()
     }
-    replace_file(path, lambda part: save_file(weights, part))
+    with replacing(path) as part:
+        save_file(weights, part)
     return path

@@ -16,9 +16,8 @@ from pathlib import Path
 from benchmark.comparison.plan import Comparison, Contestant, Regime
 from benchmark.comparison.starts import write_start
 from metabev_ros.config import to_plain
-from metabev_ros.contract import sha256_of
 from metabev_ros.errors import ConfigError
-from metabev_ros.lab.training.checkpoint import replace_file
+from metabev_ros.files import sha256_of, write_text
 from metabev_ros.lab.training.provenance import read_state
 from metabev_ros.lab.training.run import RunConfig, train_model
 
@@ -146,7 +145,7 @@ def _require_same_plan(training: Training, start: Path) -> None:
     plain = {'run': to_plain(training.run), 'start': sha256_of(start)}
     text = json.dumps(plain, indent=1)
     if not path.exists():
-        replace_file(path, lambda part: part.write_text(text, encoding='utf-8'))
+        write_text(path, text)
     elif json.loads(path.read_text(encoding='utf-8')) != json.loads(text):
         raise ConfigError(
             str(training.folder),

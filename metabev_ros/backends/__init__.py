@@ -7,13 +7,9 @@ from pathlib import Path
 
 from metabev_ros.backends.protocol import Backend
 from metabev_ros.backends.providers import Provider, parse_provider
-from metabev_ros.contract import (
-    GraphForm,
-    GraphPrecision,
-    require_current_variant,
-    variant_folder,
-)
+from metabev_ros.contract import require_current_variant
 from metabev_ros.errors import ConfigError, MissingDependencyError, assert_never
+from metabev_ros.graph_variants import GraphForm, GraphPrecision, variant_folder
 
 
 class BackendKind(enum.Enum):

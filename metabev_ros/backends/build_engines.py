@@ -25,15 +25,11 @@ from metabev_ros.backends.protocol import NetworkInputs
 from metabev_ros.backends.tensorrt_backend import TensorRtBackend, engine_identity
 from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
 from metabev_ros.config import ModelConfig
-from metabev_ros.contract import (
-    Contract,
-    GraphForm,
-    load_contract,
-    read_checked,
-    variant_folder,
-)
+from metabev_ros.contract import Contract, load_contract
 from metabev_ros.errors import BackendError, ContractError
+from metabev_ros.files import read_checked
 from metabev_ros.graph_specs import GRAPHS, graph_inputs, graph_outputs
+from metabev_ros.graph_variants import GraphForm, variant_folder
 
 Progress: TypeAlias = Callable[[str, str, int, int], None]  # graph, phase, steps done, steps
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from metabev_ros.backends.protocol import Arrays, Backend, NetworkInputs
 from metabev_ros.backends.same_detections import align_queries, is_tie_at_the_cut
-from metabev_ros.contract import GraphPrecision
 from metabev_ros.errors import ContractError
 from metabev_ros.graph_specs import FUSION_OF, GRAPHS
+from metabev_ros.graph_variants import GraphPrecision
 from metabev_ros.structures import Modality
 
 # Largest error as a share of a tensor's range. fp32: other orders of summation, without TF32.

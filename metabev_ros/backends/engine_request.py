@@ -9,7 +9,7 @@ from pathlib import Path
 from metabev_ros.backends.profiles import ProfileLimits
 from metabev_ros.backends.tensorrt_library import Flavour
 from metabev_ros.config.yaml import require
-from metabev_ros.contract import GraphPrecision
+from metabev_ros.graph_variants import GraphPrecision
 
 
 class Stale(enum.Enum):

@@ -12,8 +12,9 @@ from metabev_ros.backends.onnx_bytes import refuse_external_data
 from metabev_ros.backends.protocol import Arrays
 from metabev_ros.backends.providers import Provider, check_session, require_provider
 from metabev_ros.config import ModelConfig
-from metabev_ros.contract import load_contract, read_checked
+from metabev_ros.contract import load_contract
 from metabev_ros.errors import BackendError, MissingDependencyError
+from metabev_ros.files import read_checked
 from metabev_ros.graph_specs import FUSION_OF, GRAPHS, graph_inputs, output_names
 from metabev_ros.measured_errors import MeasuredErrors
 from metabev_ros.score_calibration import ScoreCalibration

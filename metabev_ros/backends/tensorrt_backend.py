@@ -14,9 +14,10 @@ from metabev_ros.backends.protocol import Arrays
 from metabev_ros.backends.tensorrt_engine import Engine, OutputTensor
 from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
 from metabev_ros.config import ModelConfig
-from metabev_ros.contract import Contract, GraphForm, GraphPrecision, load_contract, variant_folder
+from metabev_ros.contract import Contract, load_contract
 from metabev_ros.errors import BackendError, ContractError, assert_never
 from metabev_ros.graph_specs import ENCODERS, FUSION_OF, GRAPHS, graph_inputs, graph_outputs
+from metabev_ros.graph_variants import GraphForm, GraphPrecision, variant_folder
 from metabev_ros.measured_errors import MeasuredErrors
 from metabev_ros.score_calibration import ScoreCalibration
 from metabev_ros.structures import Modality

@@ -13,8 +13,9 @@ from safetensors import SafetensorError
 
 from metabev_ros.backends.protocol import Arrays
 from metabev_ros.config import ModelConfig, load_config
-from metabev_ros.contract import measured_errors_for, score_calibration_for, sha256_of
+from metabev_ros.contract import measured_errors_for, score_calibration_for
 from metabev_ros.errors import BackendError, ContractError
+from metabev_ros.files import sha256_of
 from metabev_ros.graph_specs import output_names
 from metabev_ros.measured_errors import MeasuredErrors
 from metabev_ros.network.metabev import MetaBev, NetworkOutput

@@ -20,8 +20,9 @@ from metabev_ros.cli.app import (
 )
 from metabev_ros.cli.results import ForceOption, JsonOption, require_free, say_json
 from metabev_ros.config import load_config
-from metabev_ros.contract import Contract, GraphForm, GraphPrecision, variant_folder
+from metabev_ros.contract import Contract
 from metabev_ros.errors import ConfigError
+from metabev_ros.graph_variants import GraphForm, GraphPrecision, variant_folder
 from metabev_ros.structures import Modality
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from rich.table import Table
 from metabev_ros.cli.app import app, console, examples, model_dir
 from metabev_ros.cli.results import ForceOption, JsonOption, require_free, say_json
 from metabev_ros.errors import ConfigError, OutputError, clean_text
+from metabev_ros.files import write_text
 from metabev_ros.lab.evaluation.card_gates import Gate, Verdict, judge, junit
-from metabev_ros.lab.evaluation.model_results import SETTING_OF, ModelResults, write_text
+from metabev_ros.lab.evaluation.model_results import SETTING_OF, ModelResults
 from metabev_ros.lab.evaluation.robustness_card import CARD, RobustnessCard, read_what_if
 from metabev_ros.pipeline import Pipeline
 

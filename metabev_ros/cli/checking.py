@@ -155,7 +155,7 @@ def _write(
     look: BagLook, report: RigReport, write: Path | None, picture: Path | None
 ) -> list[Path]:
     """Write what was asked for and can be made; the files."""
-    from metabev_ros.contract import write_atomically
+    from metabev_ros.files import write_bytes
     from metabev_ros.lab.rig_check.picture import draw_rig, png_of
     from metabev_ros.lab.rig_check.rig_file import rig_text
 
@@ -167,7 +167,7 @@ def _write(
     for path, content in contents.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, content)
+            write_bytes(path, content)
         except OSError as error:
             raise OutputError.of(path, error) from error
     return list(contents)

@@ -14,8 +14,8 @@ from typing import Annotated, Any, cast
 import typer
 
 from metabev_ros.cli.app import console
-from metabev_ros.contract import write_atomically
 from metabev_ros.errors import ConfigError, OutputError, clean_text
+from metabev_ros.files import write_bytes
 
 
 def _choose_stream(as_json: bool) -> bool:
@@ -76,7 +76,7 @@ def write_file(path: Path, content: str | bytes) -> None:
         OutputError: it cannot be written.
     """
     try:
-        write_atomically(path, content.encode() if isinstance(content, str) else content)
+        write_bytes(path, content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise OutputError.of(path, error) from error
     console.print(f'written: {path}', markup=False, highlight=False, soft_wrap=True)

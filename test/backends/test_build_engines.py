@@ -22,15 +22,11 @@ from metabev_ros.backends.engine_request import EngineRequest, Stale, parse_stal
 from metabev_ros.backends.profiles import ProfileLimits
 from metabev_ros.backends.tensorrt_backend import TensorRtBackend
 from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
-from metabev_ros.contract import (
-    GraphForm,
-    GraphPrecision,
-    load_contract,
-    sha256_of,
-    variant_folder,
-)
+from metabev_ros.contract import load_contract
 from metabev_ros.errors import BackendError, ConfigError, ContractError
+from metabev_ros.files import sha256_of
 from metabev_ros.graph_specs import GRAPHS
+from metabev_ros.graph_variants import GraphForm, GraphPrecision, variant_folder
 from metabev_ros.lab.export.parity import parity_inputs
 from metabev_ros.resources import resource_path
 

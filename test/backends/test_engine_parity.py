@@ -5,9 +5,9 @@ import pytest
 
 from metabev_ros.backends.engine_parity import TOLERANCE, check_engines, compare_tensors
 from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
-from metabev_ros.contract import GraphPrecision
 from metabev_ros.errors import ContractError
 from metabev_ros.graph_specs import FUSION_OF, GRAPHS
+from metabev_ros.graph_variants import GraphPrecision
 from metabev_ros.lab.export.parity import parity_inputs
 from metabev_ros.resources import resource_path
 from metabev_ros.structures import Modality

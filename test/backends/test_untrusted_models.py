@@ -16,8 +16,8 @@ from metabev_ros import resources
 from metabev_ros.backends import build_backend
 from metabev_ros.backends.onnx_bytes import refuse_external_data
 from metabev_ros.config import yaml as plain_config
-from metabev_ros.contract import sha256_of
 from metabev_ros.errors import ConfigError, ContractError, MetaBevError
+from metabev_ros.files import sha256_of
 from metabev_ros.resources import resource_path
 
 MODEL = resource_path('models/metabev_nano')

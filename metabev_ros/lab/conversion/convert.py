@@ -14,8 +14,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from metabev_ros.config import ModelConfig
-from metabev_ros.contract import sha256_of, write_atomically
 from metabev_ros.errors import ContractError
+from metabev_ros.files import sha256_of, write_bytes
 from metabev_ros.lab.conversion.checkpoint import read_checkpoint
 from metabev_ros.lab.conversion.rules import Part, Rule, SourceRules
 from metabev_ros.lab.conversion.sources import Source, build_rules, data_of
@@ -205,5 +205,5 @@ def convert_checkpoint(
         'data': json.dumps(dataclasses.asdict(data_of(source))),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out, save(result.tensors, origin))
+    write_bytes(out, save(result.tensors, origin))
     return result

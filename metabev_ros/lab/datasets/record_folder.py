@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import numpy as np
 
 from metabev_ros.config import ModelConfig
 from metabev_ros.errors import ConfigError
+from metabev_ros.files import write_text
 from metabev_ros.lab.datasets.sample_record import (
     RECORD_VERSION,
     SampleRecord,
@@ -231,9 +231,7 @@ def write_manifest(
     head = {k: v for k, v in dataclasses.asdict(manifest).items() if k != 'records'}
     lines = ',\n'.join(json.dumps(dataclasses.asdict(entry)) for entry in manifest.records)
     text = json.dumps(head, indent=1)[:-2] + f',\n "records": [\n{lines}\n]}}\n'
-    part = folder / f'.{MANIFEST}.{os.getpid()}.part'
-    part.write_text(text, encoding='utf-8')
-    os.replace(part, folder / MANIFEST)
+    write_text(folder / MANIFEST, text)
 
 
 def read_manifest(folder: Path) -> Manifest:

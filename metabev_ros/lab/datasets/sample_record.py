@@ -7,7 +7,6 @@ pipeline (images at the network's size, points with the vehicle's motion taken o
 from __future__ import annotations
 
 import dataclasses
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from metabev_ros.errors import ConfigError
+from metabev_ros.files import replacing
 from metabev_ros.geometry import (
     NUSCENES_MAP_GRID,
     inverse_rigid,
@@ -240,13 +240,8 @@ def write_record(path: Path, record: SampleRecord) -> None:
     if packed is not None:
         del arrays['points']
         arrays.update(packed)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        with open(part, 'wb') as file:
-            np.savez(file, **arrays)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part, open(part, 'wb') as file:
+        np.savez(file, **arrays)
 
 
 def read_record(path: Path) -> SampleRecord:

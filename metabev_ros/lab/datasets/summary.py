@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from metabev_ros.files import write_text
 from metabev_ros.geometry import box_corners, inverse_rigid, transform_points
 from metabev_ros.lab.datasets.record_folder import RecordFolder
 from metabev_ros.lab.datasets.sample_record import SampleRecord, read_arrays, read_record
@@ -81,10 +81,7 @@ class Summary:
 
     def save(self, path: Path) -> None:
         """Write it as JSON; replaces the file as a whole."""
-        part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-        text = json.dumps(_plain(asdict(self)), indent=1, allow_nan=False)
-        part.write_text(text, encoding='utf-8')
-        os.replace(part, path)
+        write_text(path, json.dumps(_plain(asdict(self)), indent=1, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:

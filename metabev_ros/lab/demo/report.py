@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from metabev_ros.contract import write_atomically
+from metabev_ros.files import write_bytes
 from metabev_ros.lab.demo.sensors import SensorMeasure
 from metabev_ros.lab.demo.targets import NOT_JUDGED, Check
 from metabev_ros.lab.report.player import Film, film_part
@@ -89,7 +89,7 @@ def write_report(report: Report, path: Path) -> None:
         facts(report.facts),
         report.player,
     ]
-    write_atomically(path, document('MetaBEV: sensors die, the node goes on', parts).encode())
+    write_bytes(path, document('MetaBEV: sensors die, the node goes on', parts).encode())
 
 
 def _film(report: Report) -> list[str]:

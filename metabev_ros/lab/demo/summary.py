@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from metabev_ros.config import RigConfig, SensingConfig
 from metabev_ros.faults.plan import FaultPlan, PlannedFault
+from metabev_ros.files import write_text
 from metabev_ros.lab.datasets.synthetic.sensor_drive import SensorDrive
 from metabev_ros.lab.demo.events import EventMeasure
 from metabev_ros.lab.demo.evidence import Evidence
@@ -91,9 +91,7 @@ def write_summary(path: Path, seed: int, setting: Setting, findings: Findings) -
             for check in findings.checks
         ],
     }
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    part.write_text(json.dumps(plain, indent=1) + '\n', encoding='utf-8')
-    os.replace(part, path)
+    write_text(path, json.dumps(plain, indent=1) + '\n')
 
 
 def _plain_fault(fault: PlannedFault, rig: RigConfig) -> dict[str, object]:

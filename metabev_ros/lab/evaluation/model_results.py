@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from metabev_ros.errors import ConfigError
+from metabev_ros.files import write_text
 from metabev_ros.lab.datasets.corruptions import ALL, Setting
 from metabev_ros.lab.evaluation.bootstrap import (
     RESAMPLES,
@@ -175,10 +175,3 @@ def check_comparable(results: Sequence[ModelResults]) -> None:
             '; '.join(f'{r.name}: {r.source}' for r in results),
             'evaluate the models on the same drives',
         )
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file at once: an interrupted write leaves the old one."""
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    part.write_text(text, encoding='utf-8')
-    os.replace(part, path)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
+from metabev_ros.files import replacing
 from metabev_ros.lab.evaluation.labelled_drives import Drive
 from metabev_ros.structures import ModelInfo
 
@@ -70,8 +70,7 @@ class PartialResults:
         path = self._path(info, drive)
         path.parent.mkdir(parents=True, exist_ok=True)
         merged = {**self.read(info, drive), **new}
-        part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-        with open(part, 'wb') as file:
+        with replacing(path) as part, open(part, 'wb') as file:
             np.savez_compressed(
                 file,
                 # No array is named `allow_pickle`: every name holds a slash.
@@ -81,4 +80,3 @@ class PartialResults:
                     for name, array in arrays.items()
                 },
             )
-        os.replace(part, path)

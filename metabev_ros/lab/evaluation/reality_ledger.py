@@ -7,13 +7,13 @@ interval. Steps stand in the order in which they were recorded first.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metabev_ros.errors import ConfigError, MissingDependencyError
+from metabev_ros.files import replacing
 from metabev_ros.lab.datasets.record_folder import RecordFolder, labelled
 from metabev_ros.lab.datasets.sample_record import read_record
 from metabev_ros.lab.datasets.samples import restrict_to
@@ -222,9 +222,8 @@ def draw_ledger(records: Sequence[ResultRecord], path: Path) -> None:
     axes = figure.subplots(2, (len(ASKED) + 1) // 2, squeeze=False).ravel().tolist()
     for axis, asked in zip(axes, ASKED, strict=True):
         _draw(axis, asked, steps, values)
-    part = path.with_name(f'.{path.name}.part.png')
-    figure.savefig(part, dpi=110, metadata={'Software': None})
-    os.replace(part, path)
+    with replacing(path) as part:
+        figure.savefig(part, format='png', dpi=110, metadata={'Software': None})
 
 
 def _draw(axis: Axes, asked: Asked, steps: Sequence[str], values: Mapping[str, float]) -> None:

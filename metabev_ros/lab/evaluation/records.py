@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metabev_ros.errors import ConfigError
+from metabev_ros.files import write_text
 
 COMPARISONS = {
     '>=': operator.ge,
@@ -183,9 +184,7 @@ def merge_records(path: Path | str, records: Iterable[ResultRecord]) -> None:
         raise ConfigError('merge_records', 'distinct ids', str([r.id for r in records]))
     merged = {record.id: record for record in read_records(path)} | new
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    part.write_text(_text(list(merged.values())), encoding='utf-8')
-    os.replace(part, path)
+    write_text(path, _text(list(merged.values())))
 
 
 def _text(records: list[ResultRecord]) -> str:

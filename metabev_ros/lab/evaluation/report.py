@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 
+from metabev_ros.files import write_text
 from metabev_ros.lab.evaluation.detection import DISTANCES_M, TP_ERRORS
 from metabev_ros.lab.evaluation.report_plots import plot_bars, plot_curves
 from metabev_ros.lab.evaluation.run import Evaluation
@@ -24,12 +24,12 @@ def write_report(evaluation: Evaluation, folder: Path | str) -> Path:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / 'metrics.json', json.dumps(evaluation.to_plain(), indent=1) + '\n')
+    write_text(folder / 'metrics.json', json.dumps(evaluation.to_plain(), indent=1) + '\n')
     plot_bars(evaluation, folder / 'average_precision.png', 'detection')
     if _has_map(evaluation):
         plot_bars(evaluation, folder / 'map_iou.png', 'map')
     plot_curves(evaluation, folder / 'precision_recall.png')
-    _write(folder / 'report.md', markdown(evaluation))
+    write_text(folder / 'report.md', markdown(evaluation))
     return folder / 'report.md'
 
 
@@ -223,9 +223,3 @@ def _numbers(*values: float) -> list[str]:
 
 def _table(header: list[str], rows: list[list[str]]) -> list[str]:
     return [f'| {" | ".join(row)} |' for row in (header, ['---'] * len(header), *rows)]
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f'.{path.name}.part')
-    part.write_text(text, encoding='utf-8')
-    os.replace(part, path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from metabev_ros.drawing import CLASS_COLOURS
 from metabev_ros.errors import MissingDependencyError
+from metabev_ros.files import replacing
 from metabev_ros.lab.evaluation.detection import DISTANCES_M, RECALL_POINTS, TP_DISTANCE_M
 from metabev_ros.lab.evaluation.run import Evaluation
 from metabev_ros.structures import DETECTION_CLASSES, Modality
@@ -94,6 +94,5 @@ def plot_curves(evaluation: Evaluation, path: Path) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    part = path.with_name(f'.{path.name}.part')
-    figure.savefig(part, format='png', dpi=110)
-    os.replace(part, path)
+    with replacing(path) as part:
+        figure.savefig(part, format='png', dpi=110)

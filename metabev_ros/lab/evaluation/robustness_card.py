@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from metabev_ros.errors import ConfigError, clean_text
+from metabev_ros.files import write_text
 from metabev_ros.lab.datasets.corruptions import CLEAN, Failure, Setting
-from metabev_ros.lab.evaluation.model_results import SETTING_OF, ModelResults, write_text
+from metabev_ros.lab.evaluation.model_results import SETTING_OF, ModelResults
 from metabev_ros.lab.evaluation.score import FIGURES
 
 CARD = 'robustness_card.json'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from metabev_ros.errors import MissingDependencyError
+from metabev_ros.files import replacing
 from metabev_ros.lab.datasets.corruptions import ALL, CLEAN, HEADLINE, Setting
 from metabev_ros.lab.evaluation.model_results import ModelResults
 
@@ -186,6 +186,5 @@ def _legend(figure: Figure, axis: Axes, note: str) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    part = path.with_name(f'.{path.name}.part')
-    figure.savefig(part, format='png', dpi=110)
-    os.replace(part, path)
+    with replacing(path) as part:
+        figure.savefig(part, format='png', dpi=110)

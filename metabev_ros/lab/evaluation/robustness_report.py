@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from metabev_ros.files import write_text
 from metabev_ros.lab.datasets.corruptions import CLEAN, HEADLINE, Setting
 from metabev_ros.lab.evaluation.bootstrap import LEVEL
-from metabev_ros.lab.evaluation.model_results import (
-    SETTING_OF,
-    ModelResults,
-    check_comparable,
-    write_text,
-)
+from metabev_ros.lab.evaluation.model_results import SETTING_OF, ModelResults, check_comparable
 from metabev_ros.lab.evaluation.robustness_plots import plot_beyond, plot_curves, plot_radar
 from metabev_ros.lab.evaluation.score import FIGURES
 

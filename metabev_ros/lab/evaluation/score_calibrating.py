@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from metabev_ros.contract import GraphForm, GraphPrecision, load_contract, variant_folder
+from metabev_ros.contract import load_contract
 from metabev_ros.errors import ConfigError, ContractError
+from metabev_ros.graph_variants import GraphForm, GraphPrecision, variant_folder
 from metabev_ros.lab.datasets.corruptions import Failure, Setting, corrupt
 from metabev_ros.lab.datasets.samples import LabelledSample, restrict_to
 from metabev_ros.lab.evaluation.box_errors import measure_errors

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from metabev_ros.backends.protocol import Arrays, Backend
-from metabev_ros.contract import GraphPrecision
 from metabev_ros.errors import ContractError
+from metabev_ros.graph_variants import GraphPrecision
 from metabev_ros.postprocess import Postprocessor
 from metabev_ros.structures import Detections, Modality
 

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 from torch import nn
 
-from metabev_ros.contract import GraphForm
 from metabev_ros.errors import assert_never
+from metabev_ros.graph_variants import GraphForm
 from metabev_ros.network.deformable import Sampling
 from metabev_ros.network.expert_forms import ExpertForm
 from metabev_ros.network.metabev import use_sampling

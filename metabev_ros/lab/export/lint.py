@@ -18,8 +18,8 @@ from collections.abc import Iterator
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
-from metabev_ros.contract import GraphForm
 from metabev_ros.errors import ContractError, assert_never
+from metabev_ros.graph_variants import GraphForm
 
 OPSET = 18
 GRID_SAMPLE_RENAMED = 20  # the opset that calls its bilinear mode 'linear'

@@ -17,17 +17,14 @@ from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
 from metabev_ros.backends.torch_backend import load_network
 from metabev_ros.contract import (
     Contract,
-    GraphForm,
-    GraphPrecision,
     load_contract,
     measured_errors_for,
-    read_checked,
     score_calibration_for,
-    sha256_of,
-    variant_folder,
 )
 from metabev_ros.errors import ConfigError, assert_never
+from metabev_ros.files import read_checked, sha256_of
 from metabev_ros.graph_specs import FUSION_OF, GRAPHS
+from metabev_ros.graph_variants import GraphForm, GraphPrecision, variant_folder
 from metabev_ros.lab.export.agreement import Agreement, measure_agreement, require_agreement
 from metabev_ros.lab.export.calibration import CalibrationSet
 from metabev_ros.lab.export.half import compute_in_half

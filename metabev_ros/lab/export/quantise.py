@@ -29,8 +29,8 @@ import numpy as np
 import onnx
 from onnx import NodeProto, helper, numpy_helper
 
-from metabev_ros.contract import GraphForm
 from metabev_ros.errors import assert_never
+from metabev_ros.graph_variants import GraphForm
 from metabev_ros.lab.export.value_ranges import ValueRange, value_ranges
 
 SIGNED, UNSIGNED = 127, 255

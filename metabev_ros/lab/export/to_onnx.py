@@ -20,18 +20,11 @@ from metabev_ros.backends.onnxruntime_backend import OnnxRuntimeBackend
 from metabev_ros.backends.torch_backend import TorchBackend, load_network
 from metabev_ros.config import ModelConfig, ViewTransform
 from metabev_ros.config.sparse import SPARSE_STAGES, SPARSE_STEPS
-from metabev_ros.contract import (
-    Contract,
-    GraphForm,
-    GraphPrecision,
-    measured_errors_for,
-    score_calibration_for,
-    sha256_of,
-    variant_folder,
-    write_atomically,
-)
+from metabev_ros.contract import Contract, measured_errors_for, score_calibration_for
 from metabev_ros.errors import ConfigError, assert_never
+from metabev_ros.files import sha256_of, write_bytes
 from metabev_ros.graph_specs import graph_inputs, graph_outputs, output_names
+from metabev_ros.graph_variants import GraphForm, GraphPrecision, variant_folder
 from metabev_ros.lab.export.forms import written_for
 from metabev_ros.lab.export.lint import OPSET, lint
 from metabev_ros.lab.export.parity import ParityReport, check_parity, parity_inputs
@@ -248,14 +241,14 @@ def _copy_weights(run: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ('MODEL_CARD.md', 'training.json', 'weights.safetensors', 'config.yaml'):
         if (run / name).exists():
-            write_atomically(folder / name, (run / name).read_bytes())
+            write_bytes(folder / name, (run / name).read_bytes())
 
 
 def install_graphs(scratch: Path, target: Path, contract: Contract) -> None:
     """The contract goes last: until then the old one refuses the new graphs."""
     target.mkdir(parents=True, exist_ok=True)
     for name in (*contract.digests, 'contract.json'):
-        write_atomically(target / name, (scratch / name).read_bytes())
+        write_bytes(target / name, (scratch / name).read_bytes())
 
 
 def trace(module: nn.Module, name: str, config: ModelConfig) -> bytes:

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from metabev_ros.config import from_plain
-from metabev_ros.contract import write_atomically
 from metabev_ros.errors import ConfigError
+from metabev_ros.files import write_bytes
 
 OUTCOME = 'outcome.json'
 
@@ -60,7 +60,7 @@ class DriveOutcome:
     def save(self, folder: Path) -> None:
         """Write it, whole or not at all: it says that the bag is done."""
         text = json.dumps(asdict(self), indent=1)
-        write_atomically(folder / OUTCOME, text.encode())
+        write_bytes(folder / OUTCOME, text.encode())
 
 
 def load_outcome(folder: Path) -> DriveOutcome | None:

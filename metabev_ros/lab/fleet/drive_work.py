@@ -13,8 +13,9 @@ import numpy as np
 from metabev_ros import wire
 from metabev_ros.bags import BagReader
 from metabev_ros.config import RigConfig, SensingConfig, load_config
-from metabev_ros.contract import load_contract, write_atomically
+from metabev_ros.contract import load_contract
 from metabev_ros.errors import MetaBevError, clean_text
+from metabev_ros.files import write_bytes
 from metabev_ros.lab.datasets.sources.labelled_bags import LabelledBags
 from metabev_ros.lab.fleet.disagreement import compare_branches
 from metabev_ros.lab.fleet.drive_outcome import DriveOutcome
@@ -136,7 +137,7 @@ def _ask_what_if(task: DriveTask, rig: RigConfig) -> None:
     question = Question(LabelledBags((task.bag,), rig), (FailureKind.KILL,))
     pipeline = Pipeline.load(task.model, task.backend, 1)
     answer = ask(question, pipeline, lambda done, total: None, lambda line: None)
-    write_atomically(task.folder / WHAT_IF, page(answer).encode())
+    write_bytes(task.folder / WHAT_IF, page(answer).encode())
 
 
 def _looked_through(seen: Path, outcome: DriveOutcome) -> DriveOutcome:

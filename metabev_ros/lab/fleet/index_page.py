@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from metabev_ros.contract import write_atomically
+from metabev_ros.files import write_bytes
 from metabev_ros.lab.fleet.drive_outcome import DriveOutcome
 from metabev_ros.pages.parts import document, table
 
@@ -17,7 +17,7 @@ INDEX = 'index.html'
 def write_index(outcomes: Sequence[DriveOutcome], folder: Path) -> Path:
     """Write the page and return its path."""
     path = folder / INDEX
-    write_atomically(path, index_page(outcomes).encode())
+    write_bytes(path, index_page(outcomes).encode())
     return path
 
 

@@ -283,6 +283,6 @@ def _index_of(run: RunFindings) -> int:
 
 def save_page(path: Path, text: str) -> None:
     """Write the file; it appears under its name when complete."""
-    from metabev_ros.contract import write_atomically
+    from metabev_ros.files import write_bytes
 
-    write_atomically(path, text.encode())
+    write_bytes(path, text.encode())

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from metabev_ros.errors import ConfigError
+from metabev_ros.files import write_text
 from metabev_ros.lab.training.adamv import SelectionMode
 from metabev_ros.lab.training.config import TrainingConfig
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make the file beside its place, force it to the disk, then rename."""
-    temporary = path.with_name(f'.{path.name}.tmp')
-    write(temporary)
-    with open(temporary, 'rb+') as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def load_checkpoint(path: Path, model_hash: str) -> dict:
@@ -89,4 +79,4 @@ def forget_later_lines(log: Path, step: int) -> None:
                 kept.append(f'{line}\n')
         except ValueError:
             continue  # half a line, written when the process was killed
-    replace_file(log, lambda path: path.write_text(''.join(kept), encoding='utf-8'))
+    write_text(log, ''.join(kept))

@@ -18,7 +18,8 @@ from torch import nn
 
 from metabev_ros.config import ModelConfig, to_plain
 from metabev_ros.errors import ConfigError
-from metabev_ros.lab.training.checkpoint import load_checkpoint, replace_file
+from metabev_ros.files import replacing, write_bytes, write_text
+from metabev_ros.lab.training.checkpoint import load_checkpoint
 from metabev_ros.lab.training.config import Precision
 from metabev_ros.lab.training.data import RecordSet, Rendered, Tell, gather_records
 from metabev_ros.lab.training.device import find_device
@@ -94,10 +95,8 @@ class Pretraining:
         picture = filled_in_picture(
             self.network, *(torch.stack(part).to(self.device) for part in zip(*shown, strict=True))
         )
-        replace_file(
-            self.folder / 'filled_in.png',
-            lambda path: path.write_bytes(cv2.imencode('.png', picture[..., ::-1])[1].tobytes()),
-        )
+        content = cv2.imencode('.png', picture[..., ::-1])[1].tobytes()
+        write_bytes(self.folder / 'filled_in.png', content)
 
     def _update(self, images: torch.Tensor, hidden: torch.Tensor) -> dict[str, float]:
         config = self.config
@@ -127,26 +126,18 @@ class Pretraining:
             'model_hash': self.model.hash,
             'pretraining': to_plain(self.config),
         }
-        replace_file(self._checkpoint, lambda path: torch.save(state, path))
-        replace_file(
-            self.folder / 'weights.safetensors',
-            lambda path: save_file(self.network.weights(), path),
-        )
-        replace_file(
-            self.folder / 'pretraining.json',
-            lambda path: path.write_text(
-                json.dumps(
-                    {
-                        'step': self.step,
-                        'images': self.step * self.config.batch,
-                        'seconds': round(self.seconds),
-                        'prefix': self.network.prefix,
-                        'config': to_plain(self.config),
-                    },
-                    indent=1,
-                )
-            ),
-        )
+        with replacing(self._checkpoint) as path:
+            torch.save(state, path)
+        with replacing(self.folder / 'weights.safetensors') as path:
+            save_file(self.network.weights(), path)
+        about = {
+            'step': self.step,
+            'images': self.step * self.config.batch,
+            'seconds': round(self.seconds),
+            'prefix': self.network.prefix,
+            'config': to_plain(self.config),
+        }
+        write_text(self.folder / 'pretraining.json', json.dumps(about, indent=1))
 
     def _load(self) -> None:
         state = load_checkpoint(self._checkpoint, self.model.hash)

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from metabev_ros.config.yaml import from_plain
 from metabev_ros.errors import ConfigError, clean_text
+from metabev_ros.files import write_text
 from metabev_ros.lab.datasets.sources.frame import SourceInfo
 from metabev_ros.lab.simulation.worlds import STREETS_NAME, World
 from metabev_ros.lab.training.config import TrainingConfig
@@ -236,9 +237,7 @@ def write_card(folder: Path, name: str, state: Mapping[str, Any]) -> None:
         'How good it is is not known before `metabev evaluate --data` on records that it has not '
         'seen.',
     ]
-    part = folder / f'.{CARD}.part'
-    part.write_text('\n'.join(lines) + '\n', encoding='utf-8')
-    part.replace(folder / CARD)
+    write_text(folder / CARD, '\n'.join(lines) + '\n')
 
 
 def _use(data: Sequence[DataUsed], before: Sequence[DataUsed]) -> str:

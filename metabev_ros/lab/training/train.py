@@ -19,17 +19,14 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from metabev_ros.config import ModelConfig, save_config, to_plain
+from metabev_ros.files import replacing, write_text
 from metabev_ros.lab.training.adamv import (
     OfficialSelection,
     PerTaskSelection,
     build_selection,
 )
 from metabev_ros.lab.training.average import copy_counts, move_average
-from metabev_ros.lab.training.checkpoint import (
-    load_checkpoint,
-    replace_file,
-    require_same_run,
-)
+from metabev_ros.lab.training.checkpoint import load_checkpoint, require_same_run
 from metabev_ros.lab.training.config import Precision, TrainingConfig
 from metabev_ros.lab.training.data import RecordSet
 from metabev_ros.lab.training.device import find_device
@@ -290,12 +287,14 @@ class Trainer:
             'seed': self.config.seed,
             'model_hash': self.model.hash,
         }
-        replace_file(self._checkpoint, lambda path: torch.save(state, path))
+        with replacing(self._checkpoint) as path:
+            torch.save(state, path)
         weights = {name: value.cpu().contiguous() for name, value in self.average.items()}
-        replace_file(self.folder / 'weights.safetensors', lambda path: save_file(weights, path))
-        replace_file(self.folder / 'config.yaml', lambda path: save_config(self.model, path))
-        text = json.dumps(self.description(), indent=1)
-        replace_file(self.folder / STATE, lambda path: path.write_text(text, encoding='utf-8'))
+        with replacing(self.folder / 'weights.safetensors') as path:
+            save_file(weights, path)
+        with replacing(self.folder / 'config.yaml') as path:
+            save_config(self.model, path)
+        write_text(self.folder / STATE, json.dumps(self.description(), indent=1))
 
     def description(self) -> dict[str, Any]:
         """Content of `training.json`."""

@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from metabev_ros.backends.torch_backend import TorchBackend
 from metabev_ros.cli import app
-from metabev_ros.contract import GraphForm, GraphPrecision, load_contract, variant_folder
+from metabev_ros.contract import load_contract
 from metabev_ros.errors import ConfigError, ContractError
+from metabev_ros.graph_variants import GraphForm, GraphPrecision, variant_folder
 from metabev_ros.lab.datasets.ground_truth import GroundTruth
 from metabev_ros.lab.evaluation.calibration import Reliability, ScoreErrorCount
 from metabev_ros.lab.evaluation.detection import DetectionEvaluator

@@ -7,7 +7,7 @@ import torch
 from support.small_networks import sample_of, small_base, small_model
 
 from metabev_ros.config import DecoderFfn
-from metabev_ros.contract import GraphForm
+from metabev_ros.graph_variants import GraphForm
 from metabev_ros.lab.export.forms import expert_form, written_for
 from metabev_ros.network.deformable import DeformableAttention, Sampling
 from metabev_ros.network.expert_forms import ExpertForm

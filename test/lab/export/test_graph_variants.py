@@ -21,8 +21,8 @@ from metabev_ros.config import (
     ModelConfig,
     ViewTransform,
 )
-from metabev_ros.contract import GraphForm
 from metabev_ros.graph_specs import graph_inputs, graph_outputs
+from metabev_ros.graph_variants import GraphForm
 from metabev_ros.lab.export.lint import lint
 from metabev_ros.lab.export.to_onnx import graph_modules, trace
 from metabev_ros.network.metabev import MetaBev

@@ -12,8 +12,8 @@ from torch import nn
 from metabev_ros.backends.engine_builder import build_engine
 from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
 from metabev_ros.config import DecoderFfn, Fuser
-from metabev_ros.contract import GraphForm
 from metabev_ros.graph_specs import graph_inputs, graph_outputs
+from metabev_ros.graph_variants import GraphForm
 from metabev_ros.lab.export.forms import written_for
 from metabev_ros.lab.export.half import compute_in_half
 from metabev_ros.lab.export.lint import lint

@@ -5,8 +5,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from metabev_ros.contract import GraphForm
 from metabev_ros.errors import ContractError
+from metabev_ros.graph_variants import GraphForm
 from metabev_ros.lab.export.lint import HIERARCHY, OPSET, lint
 
 ORT, TENSORRT = GraphForm

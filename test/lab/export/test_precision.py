@@ -9,9 +9,10 @@ from support.small_networks import camera_images, sweep
 
 from metabev_ros.backends import build_backend
 from metabev_ros.config import RigConfig, load_config
-from metabev_ros.contract import GraphForm, GraphPrecision, load_contract, variant_folder
+from metabev_ros.contract import load_contract
 from metabev_ros.errors import ConfigError, ContractError
 from metabev_ros.graph_specs import FUSION_OF, GRAPHS
+from metabev_ros.graph_variants import GraphForm, GraphPrecision, variant_folder
 from metabev_ros.lab.datasets.synthetic import DriveConfig, SyntheticDrive, write_bag
 from metabev_ros.lab.export import calibration, precision
 from metabev_ros.lab.export.agreement import Agreement, require_agreement

@@ -9,9 +9,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from metabev_ros.backends.engine_builder import build_engine
 from metabev_ros.backends.tensorrt_library import Flavour, TensorRtLibrary
-from metabev_ros.contract import GraphForm
 from metabev_ros.errors import ConfigError
 from metabev_ros.graph_specs import TensorSpec
+from metabev_ros.graph_variants import GraphForm
 from metabev_ros.lab.export.quantise import quantise, quantised_convolutions
 from metabev_ros.lab.export.value_ranges import ValueRange
 

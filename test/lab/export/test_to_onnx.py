@@ -19,9 +19,10 @@ from metabev_ros.config import (
     ModelConfig,
     save_config,
 )
-from metabev_ros.contract import Contract, GraphForm, load_contract
+from metabev_ros.contract import Contract, load_contract
 from metabev_ros.errors import BackendError, ConfigError, ContractError
 from metabev_ros.graph_specs import GRAPHS
+from metabev_ros.graph_variants import GraphForm
 from metabev_ros.lab.export.parity import check_parity, parity_inputs
 from metabev_ros.lab.export.to_onnx import export_model, keep_calibration
 from metabev_ros.network.metabev import MetaBev
