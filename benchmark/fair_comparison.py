@@ -4,7 +4,7 @@
 
 Everything goes on where it was stopped. Start the command once per core: each process takes the
 trainings that are free, and the last one scores. `--stage train` trains only. Long: see
-docs/fair_comparison.md for hours.
+docs/fair_comparison.md for hours. `--records` also writes what documents state.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ from benchmark.comparison.trainings import Training, all_trainings, finish
 from metabev_ros.config import load_config
 from metabev_ros.files import write_text
 from metabev_ros.lab.evaluation.fair_comparison import Arm, FairResults, load_figures
+from metabev_ros.lab.evaluation.fair_records import fair_records
 from metabev_ros.lab.evaluation.fair_report import fair_page, plain_results
 from metabev_ros.lab.evaluation.held_out import HeldOutDrives
+from metabev_ros.lab.evaluation.records import merge_records
 from metabev_ros.lab.spreading import one_thread
 
 EVERY_S = 20.0  # between lines of a training
@@ -135,6 +137,8 @@ def main() -> None:
     parser.add_argument('--cache', type=Path, default=Path('runs/cache'))
     parser.add_argument('--workers', type=int, default=1, help='processes of an evaluation')
     parser.add_argument('--stage', choices=['train', 'all'], default='all')
+    parser.add_argument('--records', type=Path, help='result file for documents')
+    parser.add_argument('--topic', default='fair', help='beginning of the ids of records')
     options = parser.parse_args()
     one_thread()
     tell, plan = Teller(Console()), load_config(Comparison, options.plan)
@@ -151,6 +155,9 @@ def main() -> None:
     results = score(plan, trainings, rates, out, workers, tell)
     write_text(out / 'comparison.json', json.dumps(plain_results(results), indent=1) + '\n')
     write_text(out / 'comparison.md', fair_page(results))
+    if options.records is not None:
+        command = f'python {" ".join(sys.argv)}'
+        merge_records(options.records, fair_records(results, options.topic, command))
     tell.say(f'written: {out / "comparison.md"}', True)
 
 

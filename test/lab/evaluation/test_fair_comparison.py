@@ -14,6 +14,7 @@ from metabev_ros.lab.evaluation.fair_comparison import (
     claim,
     load_figures,
 )
+from metabev_ros.lab.evaluation.fair_records import fair_records
 from metabev_ros.lab.evaluation.fair_report import fair_page, plain_results
 from metabev_ros.lab.evaluation.seed_bootstrap import SeedDraws
 
@@ -112,6 +113,21 @@ def test_the_plain_form_is_json_and_has_every_seed():
     ours = [f for f in again['figures'] if f['contestant'] == 'ours']
     assert all(len(f['of_seeds']) == 3 and f['lead'][1] <= f['lead'][2] for f in ours)
     assert all(f['lead'] is None for f in again['figures'] if f['contestant'] == 'conv')
+
+
+def test_records_hold_means_spreads_shares_and_leads_with_their_ends():
+    results = results_of(lambda setting, name: 0.1 if setting is CLEAN else 0.0, noise=0.0)
+    found = {record.id: record for record in fair_records(results, 'fair.made_up', 'a command')}
+    stem = f'fair.made_up.failures.ours.{IMAGES[0].id}.miou'
+    assert found[stem].value == pytest.approx(0.5) and found[stem].unit == 'mIoU'
+    assert found[f'{stem}_kept'].value == pytest.approx(0.5 / 0.8)
+    assert found[f'{stem}_spread'].value == pytest.approx(0.0)
+    lead = 'fair.made_up.failures.lead.ours.{}.nds{}'
+    low, value, high = (found[lead.format('clean.0', end)].value for end in ('_low', '', '_high'))
+    assert value == pytest.approx(0.1) and low <= value <= high
+    assert found[lead.format('headline', '')].value == pytest.approx(0.0)
+    assert {record.n for record in found.values()} == {400}
+    assert not any('.lead.conv.' in name for name in found)
 
 
 def test_figures_come_from_the_files_of_the_trainings_in_the_order_of_seeds(tmp_path):
