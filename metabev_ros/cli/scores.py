@@ -22,7 +22,7 @@ from metabev_ros.cli.app import (
     rig_config,
 )
 from metabev_ros.cli.cards import compare_cards
-from metabev_ros.cli.data import ClassOption, class_changes
+from metabev_ros.cli.importing import ClassOption, class_changes
 from metabev_ros.cli.results import JsonOption, require_folder, require_free, say_json
 from metabev_ros.errors import ConfigError
 from metabev_ros.lab.datasets.corruptions import SettingGroup

@@ -21,7 +21,7 @@ from metabev_ros.cli.app import (
     progress_bar,
     rig_config,
 )
-from metabev_ros.cli.data import ClassOption, class_changes
+from metabev_ros.cli.importing import ClassOption, class_changes
 from metabev_ros.cli.results import (
     ForceOption,
     JsonOption,
