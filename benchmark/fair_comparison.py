@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmark.comparison.costs import latencies, parameters
+from benchmark.comparison.norms import SAMPLES
 from benchmark.comparison.plan import Comparison
 from benchmark.comparison.rates import ChosenRate, choose_rates
 from benchmark.comparison.scores import (
@@ -68,6 +69,7 @@ def score(
     trainings: list[Training],
     rates: dict[str, ChosenRate],
     out: Path,
+    cache: Path,
     workers: int,
     tell: Teller,
 ) -> FairResults:
@@ -75,7 +77,7 @@ def score(
     scoring = plan.scoring
     drives = HeldOutDrives(scoring.drives, scoring.per_drive, scoring.first_seed)
     test_set, settings, left_out = drives_of(scoring.records, drives, scoring.chosen)
-    models = {training.name: model_of(training, out, scoring) for training in trainings}
+    models = {training.name: model_of(training, out, cache, scoring) for training in trainings}
     partial = out / 'partial'
     infos = evaluate(tuple(models.values()), settings, test_set, partial, workers, tell.progress)
     jobs = [
@@ -125,6 +127,8 @@ def notes(plan: Comparison, test_set: str) -> tuple[str, ...]:
         f'{training.steps} steps of {len(training.batch)} samples; the same samples in the same '
         'order, with the same modalities, augmentation and failures for all contestants of a '
         'regime and seed.',
+        'A convolutional fuser that never saw a sensor missing gets statistics for its norms from '
+        f'{SAMPLES} training samples without that sensor: in its favour, and no weight changes.',
         f'Test set: {test_set}.',
         f'Made by `python {" ".join(sys.argv)}`.',
     )
@@ -152,7 +156,7 @@ def main() -> None:
     if left or options.stage == 'train':
         tell.say(f'{len(left)} of {len(trainings)} trainings are left to other processes', True)
         return
-    results = score(plan, trainings, rates, out, workers, tell)
+    results = score(plan, trainings, rates, out, cache, workers, tell)
     write_text(out / 'comparison.json', json.dumps(plain_results(results), indent=1) + '\n')
     write_text(out / 'comparison.md', fair_page(results))
     if options.records is not None:

@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from support.fair_plan import ENCODERS, tiny_plan
 from support.rendered import rendered_records
 from support.tiny import TINY
 from torch import nn
 
+from benchmark.comparison import norms
 from benchmark.comparison.plan import (
     SWEEP_SEED,
     Comparison,
@@ -32,6 +34,7 @@ from benchmark.comparison.starts import FUSER, start_weights, write_start
 from benchmark.comparison.trainings import all_trainings, finish
 from metabev_ros.config import load_config, save_config
 from metabev_ros.errors import ConfigError
+from metabev_ros.lab.training import recalibration
 from metabev_ros.lab.training.data import all_paths
 from metabev_ros.lab.training.samples import TrainingSamples
 from metabev_ros.lab.training.sampling import BatchKeys
@@ -150,15 +153,15 @@ def test_the_convolutional_fuser_keeps_statistics_per_modality_in_every_regime(
     train_unfrozen(network, training.frozen)
     fuser = network.fusion.decoder
     assert isinstance(fuser, ConvFuser)
-    norms = [m for m in fuser.modules() if isinstance(m, ModalityNorm)]
-    inner = {id(n) for norm in norms for n in norm.statistics.values()}
+    found = [m for m in fuser.modules() if isinstance(m, ModalityNorm)]
+    inner = {id(n) for norm in found for n in norm.statistics.values()}
     assert {id(m) for m in fuser.modules() if isinstance(m, nn.BatchNorm2d)} == inner
     samples = TrainingSamples(
         all_paths(records), network.config, training.augmentation, training.curriculum
     )
     for batch in BatchKeys(records, training, 0):
         TrainingStep(network, None, training)([samples[key] for key in batch])
-    for norm in norms:
+    for norm in found:
         used = {n for n, one in norm.statistics.items() if int(one.num_batches_tracked)}
         assert used == expected
         network.eval()
@@ -182,6 +185,28 @@ def test_frozen_encoders_end_as_they_began(plan, tmp_path):
     other = all_trainings(one, tmp_path / 'out', dict.fromkeys(('metabev', 'conv'), 2e-3))
     with pytest.raises(ConfigError, match='another plan'):
         finish(other, start, tmp_path / 'cache', 1, lambda *line: None)
+
+
+def test_a_fuser_that_never_saw_a_sensor_missing_gets_norms_for_that(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr(norms, 'SAMPLES', 2)
+    monkeypatch.setattr(recalibration, 'BATCH', 2)
+    one = dataclasses.replace(plan, seeds=plan.seeds[:1])
+    rates = dict.fromkeys(('metabev', 'conv'), 1e-3)
+    out, cache = tmp_path / 'out', tmp_path / 'cache'
+    trainings = all_trainings(one, out, rates)
+    finish(trainings, tmp_path / 'start.safetensors', cache, 1, lambda *line: None)
+    for training in trainings:
+        folder = norms.settled(training, out, cache)
+        never = training.contestant.name == 'conv' and training.regime is plan.regimes[0]
+        assert (folder != training.folder) == never
+        if never:
+            before, after = (
+                load_file(where / 'weights.safetensors') for where in (training.folder, folder)
+            )
+            for name, value in before.items():
+                made = '.statistics.camera.' in name or '.statistics.lidar.' in name
+                assert torch.equal(value, after[name]) != made, name
+            assert norms.settled(training, out, cache) == folder
 
 
 def test_a_training_that_another_process_holds_is_left_to_it(plan, tmp_path):

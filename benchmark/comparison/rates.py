@@ -13,7 +13,6 @@ from benchmark.comparison.plan import (
     SWEEP_SEED,
     Comparison,
     RateSweep,
-    Scoring,
     setting_of,
 )
 from benchmark.comparison.scores import Progress, drives_of, evaluate, model_of
@@ -98,7 +97,7 @@ def choose_rates(
     if not path.exists():
         if finish(list(trainings.values()), Path(plan.start.weights), cache, workers, stepped):
             return None
-        scores = _scored(plan.sweep, trainings, plan.scoring, out, workers, progress)
+        scores = _scored(plan, plan.sweep, trainings, out, cache, workers, progress)
         text = json.dumps([[name, rate, score] for (name, rate), score in scores.items()])
         write_text(path, text)
     found: dict[str, dict[float, float]] = {}
@@ -109,10 +108,11 @@ def choose_rates(
 
 
 def _scored(
+    plan: Comparison,
     sweep: RateSweep,
     trainings: dict[tuple[str, float], Training],
-    scoring: Scoring,
     out: Path,
+    cache: Path,
     workers: int,
     progress: Progress,
 ) -> dict[tuple[str, float], float]:
@@ -120,7 +120,9 @@ def _scored(
     drives = HeldOutDrives(sweep.drives, sweep.per_drive, CHOICE_FIRST_SEED)
     wanted = tuple(setting_of(name) for name in sweep.settings)
     test_set, settings, _ = drives_of(sweep.records, drives, wanted)
-    models = {key: model_of(training, out, scoring) for key, training in trainings.items()}
+    models = {
+        key: model_of(training, out, cache, plan.scoring) for key, training in trainings.items()
+    }
     partial = out / 'partial'
     infos = evaluate(tuple(models.values()), settings, test_set, partial, workers, progress)
     found: dict[tuple[str, float], float] = {}

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
+from benchmark.comparison.norms import settled
 from benchmark.comparison.plan import Scoring
 from benchmark.comparison.trainings import Training
 from metabev_ros.config import to_plain
@@ -45,16 +46,17 @@ def drives_of(
     return drives_for([Path(folder) for folder in records], settings)
 
 
-def model_of(training: Training, out: Path, scoring: Scoring) -> ModelSource:
+def model_of(training: Training, out: Path, cache: Path, scoring: Scoring) -> ModelSource:
     """A trained model on its backend; exported if that is not done yet."""
-    folder, weights = training.folder, training.folder / 'weights.safetensors'
+    folder = run = settled(training, out, cache)
+    weights = run / 'weights.safetensors'
     if scoring.backend == 'onnxruntime':
         folder = out / 'models' / training.name
         exported = folder / 'weights.safetensors'
         whole = exported.exists() and (folder / 'contract.json').exists()
         if not whole or sha256_of(exported) != sha256_of(weights):
             folder.mkdir(parents=True, exist_ok=True)
-            export_model(folder, training.folder, lambda line: None, seed=0)
+            export_model(folder, run, lambda line: None, seed=0)
     return ModelSource(training.name, folder, scoring.backend, encoders_of(training))
 
 

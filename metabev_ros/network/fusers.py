@@ -19,7 +19,7 @@ class ModalityNorm(nn.Module):
 
     `MetaBev.fuse` runs a batch one set of modalities after the other, so in training every set is
     normalised by its own statistics. A single running estimate would be that of the mixture, and
-    would fit no set in use.
+    would fit no set in use. A set that training never had keeps mean 0 and variance 1.
     """
 
     def __init__(self, channels: int) -> None:

@@ -10,7 +10,7 @@ from metabev_ros.config import Fuser
 from metabev_ros.lab.training import recalibration
 from metabev_ros.lab.training.curriculum import CurriculumConfig
 from metabev_ros.lab.training.data import all_paths
-from metabev_ros.lab.training.recalibration import recalibrate_fuser
+from metabev_ros.lab.training.recalibration import recalibrate_fuser, unseen_sets
 from metabev_ros.lab.training.samples import TrainingSamples
 from metabev_ros.network.metabev import MetaBev
 from metabev_ros.structures import Modality
@@ -60,6 +60,20 @@ def test_the_statistics_are_those_of_the_samples(samples):
     expected = seen[0].mean((0, 2, 3))
     found = fuser.fuse.norm.statistics['lidar'].running_mean
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_only_sets_that_no_batch_had_are_unseen_and_asked_for(samples):
+    network = network_of(Fuser.CONV)
+    assert unseen_sets(network) == ('fused', 'camera', 'lidar')
+    recalibrate_fuser(network, samples, 2, sets=('fused',))
+    assert unseen_sets(network) == ('camera', 'lidar')
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    recalibrate_fuser(network, samples, 2, sets=unseen_sets(network))
+    assert unseen_sets(network) == ()
+    for name, value in network.state_dict().items():
+        others = '.statistics.camera.' in name or '.statistics.lidar.' in name
+        assert torch.equal(value, before[name]) != others, name
+    assert unseen_sets(network_of(Fuser.METABEV)) == ()
 
 
 def test_another_fuser_is_refused(samples):
