@@ -10,12 +10,12 @@ from metabev_ros.lab.simulation.materials import Material
 from metabev_ros.lab.simulation.surroundings import facades
 from metabev_ros.lab.simulation.surroundings.buildings import (
     Frame,
-    Look,
     build_volume,
     flat_roof,
     pitched_roof,
     put,
 )
+from metabev_ros.lab.simulation.surroundings.looks import Look
 from metabev_ros.lab.simulation.surroundings.stage import Stage
 
 

@@ -9,8 +9,10 @@ import numpy as np
 from metabev_ros.lab.simulation.materials import Material
 from metabev_ros.lab.simulation.meshes import Mesh
 from metabev_ros.lab.simulation.surroundings import vegetation
-from metabev_ros.lab.simulation.surroundings.buildings import Frame, build_block, draw_look
+from metabev_ros.lab.simulation.surroundings.buildings import Frame, build_block
 from metabev_ros.lab.simulation.surroundings.houses import build_hall, build_house
+from metabev_ros.lab.simulation.surroundings.looks import draw_look
+from metabev_ros.lab.simulation.surroundings.plants import clump_tree
 from metabev_ros.lab.simulation.surroundings.recipe import Recipe, Season
 from metabev_ros.lab.simulation.surroundings.stage import Stage, Wish, turned
 
@@ -76,7 +78,7 @@ def _far_buildings(
 def _backdrop() -> tuple[Mesh, ...]:
     rng = np.random.default_rng(801)
     heights = rng.uniform(8, 16, 5)
-    return tuple(vegetation.clump_tree(rng, float(height), 70) for height in heights)
+    return tuple(clump_tree(rng, float(height), 70) for height in heights)
 
 
 def _horizon(

@@ -9,7 +9,8 @@ from embreex.mesh_construction import TriangleMesh
 
 from metabev_ros.lab.simulation.materials import Material
 from metabev_ros.lab.simulation.surroundings import facades, fences, vegetation, yards
-from metabev_ros.lab.simulation.surroundings.buildings import Frame, build_volume, draw_look
+from metabev_ros.lab.simulation.surroundings.buildings import Frame, build_volume
+from metabev_ros.lab.simulation.surroundings.looks import draw_look
 from metabev_ros.lab.simulation.surroundings.poles import signs
 from metabev_ros.lab.simulation.surroundings.site import Site
 from metabev_ros.lab.simulation.surroundings.stage import Stage
