@@ -1,10 +1,10 @@
 """Train contestants alike, score them alike, and say what may be said.
 
-    python benchmark/fair_comparison.py config/comparison/fuser.yaml --out runs/comparison/fuser
+    python benchmark/fair_comparison.py config/comparison/streets.yaml --out runs/streets
 
 Everything goes on where it was stopped. Start the command once per core: each process takes the
-trainings that are free, and the last one scores. `--stage train` trains only. Long: see
-docs/fair_comparison.md for hours. `--records` also writes what documents state.
+trainings that are free, and the last one scores. `--stage train` trains only. It takes hours.
+`--records` also writes what documents state.
 """
 
 from __future__ import annotations
@@ -141,8 +141,7 @@ def main() -> None:
     parser.add_argument('--cache', type=Path, default=Path('runs/cache'))
     parser.add_argument('--workers', type=int, default=1, help='processes of an evaluation')
     parser.add_argument('--stage', choices=['train', 'all'], default='all')
-    parser.add_argument('--records', type=Path, help='result file for documents')
-    parser.add_argument('--topic', default='fair', help='beginning of the ids of records')
+    parser.add_argument('--records', type=Path, help='result file; its name begins the ids')
     options = parser.parse_args()
     one_thread()
     tell, plan = Teller(Console()), load_config(Comparison, options.plan)
@@ -161,7 +160,7 @@ def main() -> None:
     write_text(out / 'comparison.md', fair_page(results))
     if options.records is not None:
         command = f'python {" ".join(sys.argv)}'
-        merge_records(options.records, fair_records(results, options.topic, command))
+        merge_records(options.records, fair_records(results, options.records.stem, command))
     tell.say(f'written: {out / "comparison.md"}', True)
 
 

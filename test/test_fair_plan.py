@@ -196,7 +196,7 @@ def test_a_fuser_that_never_saw_a_sensor_missing_gets_norms_for_that(plan, tmp_p
     trainings = all_trainings(one, out, rates)
     finish(trainings, tmp_path / 'start.safetensors', cache, 1, lambda *line: None)
     for training in trainings:
-        folder = norms.settled(training, out, cache)
+        folder = norms.settled(training, cache)
         never = training.contestant.name == 'conv' and training.regime is plan.regimes[0]
         assert (folder != training.folder) == never
         if never:
@@ -206,7 +206,7 @@ def test_a_fuser_that_never_saw_a_sensor_missing_gets_norms_for_that(plan, tmp_p
             for name, value in before.items():
                 made = '.statistics.camera.' in name or '.statistics.lidar.' in name
                 assert torch.equal(value, after[name]) != made, name
-            assert norms.settled(training, out, cache) == folder
+            assert norms.settled(training, cache) == folder
 
 
 def test_a_training_that_another_process_holds_is_left_to_it(plan, tmp_path):

@@ -25,20 +25,19 @@ from metabev_ros.lab.training.validation import AS_RECORDED
 SAMPLES = 96  # training samples, as recorded
 
 
-def settled(training: Training, out: Path, cache: Path) -> Path:
+def settled(training: Training, cache: Path) -> Path:
     """The folder of a finished training whose norms all have statistics.
 
     No weight changes, and no label is looked at.
 
     Args:
-        out: of the comparison.
         cache: of the records that it learned from.
     """
     network, config = load_network(training.folder)
     sets = unseen_sets(network)
     if not sets:
         return training.folder
-    folder = out / 'settled' / training.name
+    folder = training.folder / 'settled'  # so that it ends with the weights that it is of
     weights = folder / 'weights.safetensors'
     if weights.exists():
         return folder

@@ -48,7 +48,7 @@ def drives_of(
 
 def model_of(training: Training, out: Path, cache: Path, scoring: Scoring) -> ModelSource:
     """A trained model on its backend; exported if that is not done yet."""
-    folder = run = settled(training, out, cache)
+    folder = run = settled(training, cache)
     weights = run / 'weights.safetensors'
     if scoring.backend == 'onnxruntime':
         folder = out / 'models' / training.name

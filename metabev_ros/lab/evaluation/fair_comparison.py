@@ -20,10 +20,10 @@ from metabev_ros.lab.evaluation.seed_bootstrap import SeedDraws, seed_interval
 NAMES = {'nds': 'NDS', 'map': 'mAP', 'miou': 'mIoU'}
 CLAIMED = ('nds', 'miou')
 VERDICTS = {1: 'ahead', 0: 'none', -1: 'behind'}
-# Means over a family of settings: one interval for the whole family.
-FAMILIES: dict[str, tuple[Setting, ...]] = {
-    'the eight failures': HEADLINE,
-    'the twelve image corruptions': IMAGES,
+# Means over a family of settings, with its words: one interval for the whole family.
+FAMILIES: dict[str, tuple[str, tuple[Setting, ...]]] = {
+    'headline': ('the eight failures', HEADLINE),
+    'images': ('the twelve image corruptions', IMAGES),
 }
 
 
@@ -121,7 +121,7 @@ def claim(results: FairResults, contestant: str, regime: str) -> str:
             'each: no difference may be claimed.'
         )
     parts = [_compared(results, arm, 'without a failure', (CLEAN,))]
-    for words, family in FAMILIES.items():
+    for words, family in FAMILIES.values():
         settings = results.scored(family)
         if settings:
             some = words if len(settings) == len(family) else f'{len(settings)} of {words}'

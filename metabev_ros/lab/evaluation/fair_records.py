@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from metabev_ros.lab.datasets.corruptions import HEADLINE, IMAGES, Setting
+from metabev_ros.lab.datasets.corruptions import Setting
 from metabev_ros.lab.evaluation.bootstrap import Interval
-from metabev_ros.lab.evaluation.fair_comparison import CLAIMED, NAMES, Arm, FairResults
+from metabev_ros.lab.evaluation.fair_comparison import (
+    CLAIMED,
+    FAMILIES,
+    NAMES,
+    Arm,
+    FairResults,
+)
 from metabev_ros.lab.evaluation.records import ResultRecord, make_record
-
-FAMILIES: dict[str, tuple[Setting, ...]] = {'headline': HEADLINE, 'images': IMAGES}
 
 
 def fair_records(results: FairResults, topic: str, command: str) -> list[ResultRecord]:
@@ -56,7 +60,7 @@ def _scores(results: FairResults, arm: Arm, setting: Setting) -> Iterator[tuple[
 
 def _leads(results: FairResults, arm: Arm) -> Iterator[tuple[str, float, str]]:
     groups: dict[str, Sequence[Setting]] = {s.id: (s,) for s in results.settings}
-    groups |= {name: results.scored(family) for name, family in FAMILIES.items()}
+    groups |= {name: results.scored(family) for name, (_, family) in FAMILIES.items()}
     for group, settings in groups.items():
         for name in CLAIMED:
             if settings:
