@@ -124,18 +124,37 @@ def _match(
     free = [np.ones(len(t), dtype=bool) for t, _ in truth]
     hits, taken = np.zeros(len(boxes), dtype=bool), np.zeros((len(boxes), 9))
     attributes = np.full(len(boxes), NO_ATTRIBUTE)
-    for row in order:
-        box, s = boxes[row], int(sample[row])
-        if not free[s].any():
-            continue
-        offset = truth[s][0][:, :2] - box[:2]
-        apart = np.where(free[s], np.sqrt((offset**2).sum(axis=1)), np.inf)
+    for row in order[_near_a_truth(boxes, sample, truth, distance)[order]]:
+        s = int(sample[row])
+        apart = np.where(free[s], _apart(boxes[row], truth[s][0]), np.inf)
         nearest = int(np.argmin(apart))
         if apart[nearest] < distance:
             free[s][nearest] = False
             hits[row], taken[row] = True, truth[s][0][nearest]
             attributes[row] = truth[s][1][nearest]
     return order, hits, taken, attributes
+
+
+def _near_a_truth(
+    boxes: np.ndarray,
+    sample: np.ndarray,
+    truth: Sequence[tuple[np.ndarray, np.ndarray]],
+    distance: float,
+) -> np.ndarray:
+    """(N,) bool: which boxes could match at all. Few can, so that only those take their turns."""
+    near = np.zeros(len(boxes), dtype=bool)
+    by_sample = np.argsort(sample, kind='stable')
+    ends = np.searchsorted(sample[by_sample], np.arange(len(truth) + 1))
+    for s, (true_boxes, _) in enumerate(truth):
+        rows = by_sample[ends[s] : ends[s + 1]]
+        near[rows] = (_apart(boxes[rows, None], true_boxes) < distance).any(axis=-1)
+    return near
+
+
+def _apart(boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(..., M) metres between centres of (..., 9) boxes and of (M, 9) true ones, on the ground."""
+    offset = truth[:, :2] - boxes[..., :2]
+    return np.sqrt((offset**2).sum(axis=-1))
 
 
 def turns(found: np.ndarray, truth: np.ndarray, name: str) -> np.ndarray:
