@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmark.comparison.costs import latencies, parameters
+from benchmark.comparison.layers import layer_figures
 from benchmark.comparison.norms import SAMPLES
 from benchmark.comparison.plan import Comparison
 from benchmark.comparison.rates import ChosenRate, choose_rates
@@ -85,7 +86,8 @@ def score(
         for m in models.values()
     ]
     paths = drawn(jobs, workers, tell.progress)
-    arms = {(Arm(t.contestant.name, t.regime.name), t.seed): paths[t.name] for t in trainings}
+    arms = {(Arm(t.contestant.name, t.regime.name), t.seed): t.name for t in trainings}
+    of_arms = {arm: models[name] for arm, name in arms.items()}
     timed = {t.contestant.name: models[t.name] for t in reversed(trainings)}
     speed = latencies({c.name: timed[c.name] for c in plan.contestants})
     return FairResults(
@@ -93,7 +95,7 @@ def score(
         plan.reference,
         {regime.name: regime.words for regime in plan.regimes},
         settings,
-        load_figures(arms),
+        load_figures({arm: paths[name] for arm, name in arms.items()}),
         samples_of(next(iter(paths.values())), settings[0]),
         len(test_set.all_drives),
         len(plan.seeds),
@@ -108,6 +110,7 @@ def score(
             for c in plan.contestants
         },
         left_out,
+        layer_figures(of_arms, infos, test_set, partial, scoring.resamples),
     )
 
 

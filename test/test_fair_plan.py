@@ -21,6 +21,7 @@ from support.tiny import TINY
 from torch import nn
 
 from benchmark.comparison import norms
+from benchmark.comparison.layers import layer_ious
 from benchmark.comparison.plan import (
     SWEEP_SEED,
     Comparison,
@@ -34,6 +35,7 @@ from benchmark.comparison.starts import FUSER, start_weights, write_start
 from benchmark.comparison.trainings import all_trainings, finish
 from metabev_ros.config import load_config, save_config
 from metabev_ros.errors import ConfigError
+from metabev_ros.lab.evaluation.map_segmentation import MapEvaluator
 from metabev_ros.lab.training import recalibration
 from metabev_ros.lab.training.data import all_paths
 from metabev_ros.lab.training.samples import TrainingSamples
@@ -293,6 +295,18 @@ def test_every_contestant_tries_every_rate_on_the_same_samples(tmp_path):
         assert (run.learning_rate, run.seed, run.steps) == (rate, SWEEP_SEED, 2)
         kept.append(dataclasses.replace(run, learning_rate=1.0, init=None))
     assert all(run == kept[0] for run in kept)
+
+
+def test_the_mean_of_the_layers_of_a_draw_is_its_miou():
+    rng, maps = np.random.default_rng(0), [MapEvaluator() for _ in range(3)]
+    for one in maps:
+        one.add(rng.random((6, 8, 8)), rng.random((6, 8, 8)) < 0.3)
+    merged = MapEvaluator()
+    for drive in (2, 0, 2):
+        merged.merge(maps[drive])
+    ious = layer_ious(maps, np.array([2, 0, 2]))
+    assert ious.shape == (6,) and ious.mean() == pytest.approx(merged.result().mean_iou)
+    assert not np.allclose(ious, layer_ious(maps, range(3)))
 
 
 def test_the_best_rate_wins_and_the_edge_is_told():

@@ -36,6 +36,37 @@ class Arm:
 
 
 @dataclass(frozen=True, eq=False)
+class LayerFigures:
+    """IoU of every layer of the map, without a failure.
+
+    Attributes:
+        drives: layer -> number of drives that have it at all.
+        figures: (arm, layer) -> IoU.
+    """
+
+    drives: Mapping[str, int] = field(default_factory=dict)
+    figures: Mapping[tuple[Arm, str], SeedDraws] = field(default_factory=dict)
+
+    def lead(self, arm: Arm, reference: str, layers: Sequence[str]) -> Interval:
+        """Mean lead over the reference of the same regime in some layers, with its interval."""
+        other = Arm(reference, arm.regime)
+        return _mean_interval([self.figures[arm, x].minus(self.figures[other, x]) for x in layers])
+
+    def shared(self, drives: int) -> tuple[str, ...]:
+        """Layers that at least half of so many drives have: no single drive decides them."""
+        return tuple(layer for layer, some in self.drives.items() if 2 * some >= drives)
+
+
+def _mean_interval(leads: Sequence[SeedDraws]) -> Interval:
+    """Interval of the mean of leads that share drives and seeds, draw by draw."""
+    return seed_interval(
+        SeedDraws(
+            np.mean([lead.values for lead in leads], 0), np.mean([lead.draws for lead in leads], 0)
+        )
+    )
+
+
+@dataclass(frozen=True, eq=False)
 class FairResults:
     """All figures of a comparison.
 
@@ -49,6 +80,7 @@ class FairResults:
         notes: lines on how it was done.
         costs: contestant -> title -> text, e.g. parameters.
         left_out: id of each setting that the samples cannot show -> the reason.
+        layers: the map, layer by layer.
     """
 
     contestants: tuple[str, ...]
@@ -62,6 +94,7 @@ class FairResults:
     notes: tuple[str, ...] = ()
     costs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    layers: LayerFigures = field(default_factory=LayerFigures)
 
     @property
     def others(self) -> tuple[str, ...]:
@@ -95,12 +128,8 @@ class FairResults:
     def mean_lead(self, arm: Arm, settings: Iterable[Setting], name: str) -> Interval:
         """Mean lead over some settings: they share drives and seeds, draw by draw."""
         other = Arm(self.reference, arm.regime)
-        leads = [self.figure(arm, s, name).minus(self.figure(other, s, name)) for s in settings]
-        return seed_interval(
-            SeedDraws(
-                np.mean([lead.values for lead in leads], 0),
-                np.mean([lead.draws for lead in leads], 0),
-            )
+        return _mean_interval(
+            [self.figure(arm, s, name).minus(self.figure(other, s, name)) for s in settings]
         )
 
     def scored(self, settings: Iterable[Setting]) -> tuple[Setting, ...]:

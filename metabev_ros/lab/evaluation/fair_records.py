@@ -23,6 +23,8 @@ def fair_records(results: FairResults, topic: str, command: str) -> list[ResultR
     Ids: `<topic>.<regime>.<contestant>.<setting>.<figure>`, there also `<figure>_spread` (standard
     deviation of the seeds) and `<figure>_kept` (share of the own clean figure), and
     `<topic>.<regime>.lead.<contestant>.<setting or family>.<figure>` with `_low` and `_high`.
+    Layers of the map: `<topic>.<regime>.<contestant>.layer.<layer>.iou`, `<topic>.<regime>.lead.
+    <contestant>.layer.<layer or shared>.iou` with its ends, `<topic>.layer.<layer>.drives`.
     Undefined figures have no record.
 
     Args:
@@ -39,11 +41,20 @@ def fair_records(results: FairResults, topic: str, command: str) -> list[ResultR
 
 def _figures(results: FairResults) -> Iterator[tuple[str, float, str]]:
     """(id without topic, value, unit) of every record."""
+    for layer, drives in results.layers.drives.items():
+        yield f'layer.{layer}.drives', drives, 'drives'
     for regime in results.regimes:
         for contestant in results.contestants:
             arm = Arm(contestant, regime)
             for setting in results.settings:
                 yield from _scores(results, arm, setting)
+            for layer in results.layers.drives:
+                figure = results.layers.figures[arm, layer]
+                yield (
+                    f'{regime}.{contestant}.layer.{layer}.iou',
+                    float(figure.values.mean()),
+                    'IoU',
+                )
             if contestant != results.reference:
                 yield from _leads(results, arm)
 
@@ -66,6 +77,14 @@ def _leads(results: FairResults, arm: Arm) -> Iterator[tuple[str, float, str]]:
             if settings:
                 stem = f'{arm.regime}.lead.{arm.contestant}.{group}.{name}'
                 yield from _ends(stem, results.mean_lead(arm, settings, name), NAMES[name])
+    layers = results.layers
+    parts = {layer: (layer,) for layer in layers.drives} | {
+        'shared': layers.shared(results.drives)
+    }
+    for part, some in parts.items():
+        if some:
+            stem = f'{arm.regime}.lead.{arm.contestant}.layer.{part}.iou'
+            yield from _ends(stem, layers.lead(arm, results.reference, some), 'IoU')
 
 
 def _ends(stem: str, lead: Interval, unit: str) -> Iterator[tuple[str, float, str]]:

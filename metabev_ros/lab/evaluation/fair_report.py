@@ -48,6 +48,9 @@ def fair_page(results: FairResults) -> str:
         for contestant in results.others:
             title = f'### `{contestant}` less `{results.reference}`, {regime}'
             lines += ['', title, '', *_lead_table(results, Arm(contestant, regime))]
+        if results.layers.drives:
+            lines += ['', f'### Layers of the map without a failure, {regime}', '']
+            lines += _layer_table(results, regime)
         if results.scored(IMAGES):
             lines += ['', f'### Kept under image corruptions, {regime}', '']
             lines += _kept_table(results, regime)
@@ -88,6 +91,26 @@ def _lead_table(results: FairResults, arm: Arm) -> list[str]:
         rows.append([f'`{setting.id}`', *cells])
     header = [cell for name in NAMES.values() for cell in (name, '')]
     return _table(['id', *header], rows)
+
+
+def _layer_table(results: FairResults, regime: str) -> list[str]:
+    """IoU of every layer, and the leads: also of those together that no single drive decides."""
+    layers, reference = results.layers, results.reference
+    rows: list[list[str]] = []
+    for layer, drives in layers.drives.items():
+        means = [_mean_text(layers.figures[Arm(c, regime), layer]) for c in results.contestants]
+        leads = [layers.lead(Arm(c, regime), reference, (layer,)) for c in results.others]
+        rows.append([layer, str(drives), *means, *map(interval_text, leads)])
+    shared = layers.shared(results.drives)
+    if shared:
+        leads = [layers.lead(Arm(c, regime), reference, shared) for c in results.others]
+        empty = [''] * len(results.contestants)
+        rows.append(
+            ['mean of those in half of the drives', '', *empty, *map(interval_text, leads)]
+        )
+    titles = [f'`{name}`' for name in results.contestants]
+    titles += [f'`{name}` less `{reference}`' for name in results.others]
+    return _table(['layer', 'drives that have it', *titles], rows)
 
 
 def _verdict(results: FairResults, lead: Interval) -> str:
@@ -152,6 +175,16 @@ def plain_results(results: FairResults) -> dict[str, Any]:
             for arm in arms
             for setting in results.settings
             for name in NAMES
+        ],
+        'layers': [
+            {
+                'contestant': arm.contestant,
+                'regime': arm.regime,
+                'layer': layer,
+                'drives': results.layers.drives[layer],
+                'of_seeds': _numbers(figure),
+            }
+            for (arm, layer), figure in results.layers.figures.items()
         ],
     }
 

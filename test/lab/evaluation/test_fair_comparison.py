@@ -1,6 +1,7 @@
 """What may be said of contestants, from made-up figures whose answer is known."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from metabev_ros.lab.evaluation.fair_comparison import (
     NAMES,
     Arm,
     FairResults,
+    LayerFigures,
     claim,
     load_figures,
 )
@@ -128,6 +130,44 @@ def test_records_hold_means_spreads_shares_and_leads_with_their_ends():
     assert found[lead.format('headline', '')].value == pytest.approx(0.0)
     assert {record.n for record in found.values()} == {400}
     assert not any('.lead.conv.' in name for name in found)
+
+
+def with_layers(results):
+    """The same, with a layer of one drive that 'ours' finds and one of all where it is behind."""
+    draws = np.where(np.random.default_rng(1).integers(0, 20, (DRAWS, 20)).min(1) == 0, 0.6, 0.0)
+    arms = {name: Arm(name, 'failures') for name in ('ours', 'conv')}
+    flat = np.full((3, DRAWS), 0.4)
+    figures = {
+        (arms['ours'], 'carpark_area'): SeedDraws(np.full(3, 0.6), np.tile(draws, (3, 1))),
+        (arms['conv'], 'carpark_area'): SeedDraws(np.zeros(3), np.zeros((3, DRAWS))),
+        (arms['ours'], 'divider'): SeedDraws(np.full(3, 0.39), flat - 0.01),
+        (arms['conv'], 'divider'): SeedDraws(np.full(3, 0.4), flat),
+    }
+    return replace(results, layers=LayerFigures({'carpark_area': 1, 'divider': 20}, figures))
+
+
+def test_a_layer_of_one_drive_is_no_lead_and_no_part_of_the_shared_mean():
+    results = with_layers(results_of(lambda setting, name: 0.03))
+    ours, layers = Arm('ours', 'failures'), results.layers
+    one = layers.lead(ours, 'conv', ('carpark_area',))
+    assert (one.value, one.sign) == (pytest.approx(0.6), 0)
+    assert layers.shared(results.drives) == ('divider',)
+    both = layers.lead(ours, 'conv', ('carpark_area', 'divider'))
+    assert both.value == pytest.approx(0.295) and both.low == pytest.approx(-0.005)
+    page = fair_page(results)
+    assert '| carpark_area | 1 | 0.600(0) | 0.000(0) | +0.600' in page
+    assert '| mean of those in half of the drives |  |  |  | -0.010' in page
+    assert len(plain_results(results)['layers']) == 4
+
+
+def test_records_hold_every_layer_and_the_shared_mean():
+    results = with_layers(results_of(lambda setting, name: 0.03))
+    found = {record.id: record.value for record in fair_records(results, 'fair', 'a command')}
+    assert found['fair.layer.carpark_area.drives'] == 1
+    assert found['fair.failures.ours.layer.carpark_area.iou'] == pytest.approx(0.6)
+    assert found['fair.failures.lead.ours.layer.shared.iou'] == pytest.approx(-0.01)
+    assert found['fair.failures.lead.ours.layer.carpark_area.iou_low'] == 0
+    assert 'fair.failures.lead.conv.layer.shared.iou' not in found
 
 
 def test_figures_come_from_the_files_of_the_trainings_in_the_order_of_seeds(tmp_path):
