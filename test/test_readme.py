@@ -119,7 +119,7 @@ def test_the_commands_of_the_readme_run_in_order(repo_root: Path, folder: Path) 
         if not script.strip():
             continue
         done = subprocess.run(
-            ['bash', '-e', '-c', script], cwd=folder, text=True, capture_output=True, timeout=400
+            ['bash', '-e', '-c', script], cwd=folder, text=True, capture_output=True, timeout=550
         )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     for name in ('drive.mcap', 'seen.mcap', 'seen.mp4', 'out/evaluation/report.md'):
