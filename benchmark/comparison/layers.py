@@ -42,13 +42,11 @@ def layer_figures(
         for place, layer in enumerate(MAP_CLASSES):
             all_draws = np.stack([found[:, place] for found in of_seeds])
             figures[arm, layer] = SeedDraws(all_draws[:, 0], all_draws[:, 1:])
+    # The truth is the same whichever model was scored last.
     truth = np.array([found.result().truth_cells for found in maps])
     return LayerFigures(dict(zip(MAP_CLASSES, (truth > 0).sum(0).tolist(), strict=True)), figures)
 
 
 def layer_ious(maps: Sequence[MapEvaluator], draw: Sequence[int] | np.ndarray) -> np.ndarray:
     """(K,) best IoU over the thresholds of every layer, over the drives of a draw."""
-    merged = MapEvaluator()
-    for drive in draw:
-        merged.merge(maps[drive])
-    return merged.result().iou.max(axis=1)
+    return MapEvaluator.merged(maps[drive] for drive in draw).result().iou.max(axis=1)

@@ -63,15 +63,10 @@ def resampled_figures(
     return {
         'nds': [result.nds for result in results],
         'map': [result.mean_ap for result in results],
-        'miou': [_miou([drives[i].map for i in draw]) for draw in draws],
+        'miou': [
+            MapEvaluator.merged(drives[i].map for i in draw).result().mean_iou for draw in draws
+        ],
     }
-
-
-def _miou(drives: Sequence[MapEvaluator]) -> float:
-    merged = MapEvaluator()
-    for drive in drives:
-        merged.merge(drive)
-    return merged.result().mean_iou
 
 
 def difference(

@@ -10,7 +10,7 @@ and no part in the means.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,6 +146,14 @@ class MapEvaluator:
         self._true += other._true
         self._known += other._known
         self._samples += other._samples
+
+    @classmethod
+    def merged(cls, parts: Iterable[MapEvaluator]) -> MapEvaluator:
+        """The samples of all parts together."""
+        whole = cls()
+        for part in parts:
+            whole.merge(part)
+        return whole
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything added so far, for a file or another process."""

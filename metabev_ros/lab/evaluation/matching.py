@@ -88,7 +88,7 @@ def match_boxes(
     Args:
         boxes: (N, 9) float64.
         scores: (N,) float64.
-        sample: (N,) index of each detection's sample.
+        sample: (N,) index of each detection's sample, never falling.
         truth: (M, 9) boxes and (M,) attributes of every sample.
         distance: exclusive limit of a match, metres.
         name: of the class.
@@ -143,10 +143,9 @@ def _near_a_truth(
 ) -> np.ndarray:
     """(N,) bool: which boxes could match at all. Few can, so that only those take their turns."""
     near = np.zeros(len(boxes), dtype=bool)
-    by_sample = np.argsort(sample, kind='stable')
-    ends = np.searchsorted(sample[by_sample], np.arange(len(truth) + 1))
+    ends = np.searchsorted(sample, np.arange(len(truth) + 1))
     for s, (true_boxes, _) in enumerate(truth):
-        rows = by_sample[ends[s] : ends[s + 1]]
+        rows = slice(ends[s], ends[s + 1])
         near[rows] = (_apart(boxes[rows, None], true_boxes) < distance).any(axis=-1)
     return near
 
